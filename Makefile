@@ -1,0 +1,43 @@
+# Everything a developer does. `make run` and `make test` need nothing done before.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint types format lock bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## build .venv from the lock file and fetch the page's modules
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . 
+	@touch $@
+
+run: setup ## start everything on this machine, with demo data
+	@exec $(BIN)/dashboard up --demo
+
+test: setup ## run the whole test suite against real servers it starts itself
+	@$(BIN)/python -m pytest
+
+lint: setup ## style, import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+format: setup ## rewrite the code in the house style
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: ## resolve pyproject.toml into requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate --no-header -o requirements.lock
+
+bench: setup ## measure against peers; writes the tables of bench/README.md
+	@$(BIN)/python -m bench
+
+clean: ## remove what was built and the embedded data
+	rm -rf $(VENV) .dashboard .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info

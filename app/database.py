@@ -1,0 +1,135 @@
+"""Declarative base, Money and UTC types, transaction(), and the differences of SQLite and PostgreSQL."""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeDecorator
+
+from app.errors import DependencyDown
+from app.extensions import db
+
+MINOR_UNITS = 6
+WRITE_WAIT_SECONDS = 10.0
+_sqlite_write_lock = threading.Lock()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC; SQLite, which knows no zones, gives it back aware as well."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+
+
+class MinorUnits(TypeDecorator[int]):
+    """An amount of money in whole minor units (10⁻⁶ of the currency): SQLite's Numeric rounds, integers do not."""
+
+    impl = BigInteger
+    cache_ok = True
+
+
+def utc_now() -> datetime:
+    """The present moment, cut to milliseconds: what is stored is what clients are told."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One write transaction: commits at the end, rolls back on any error, never holds a network call.
+
+    SQLite has one writer: within the process a lock orders writers (a cooperative wait), between processes
+    `BEGIN IMMEDIATE` is tried until it succeeds. Raises DependencyDown when no turn came within 10 s or the database
+    is gone; IntegrityError passes through, since only the caller knows what it means.
+    """
+    session: Session = db.session()
+    session.rollback()
+    try:
+        if _is_sqlite(session):
+            with _sqlite_turn():
+                _begin_immediate(session)
+                yield session
+                session.commit()
+        else:
+            yield session
+            session.commit()
+    except IntegrityError:
+        session.rollback()
+        raise
+    except DBAPIError as error:
+        session.rollback()
+        raise DependencyDown("The database did not answer.", code="DATABASE_UNAVAILABLE") from error
+    except BaseException:
+        session.rollback()
+        raise
+
+
+@contextmanager
+def _sqlite_turn() -> Iterator[None]:
+    if not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
+        raise DependencyDown("The database is busy.", code="DATABASE_BUSY")
+    try:
+        yield
+    finally:
+        _sqlite_write_lock.release()
+
+
+def _begin_immediate(session: Session) -> None:
+    deadline = time.monotonic() + WRITE_WAIT_SECONDS
+    while True:
+        try:
+            session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+        except OperationalError as error:
+            session.rollback()
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.002, 0.01))  # noqa: S311 - spreads writers, guards nothing
+        else:
+            return
+
+
+@event.listens_for(Engine, "connect")
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    del record
+    if isinstance(connection, sqlite3.Connection):
+        connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=0"):
+            connection.execute(f"PRAGMA {pragma}")
+
+
+@event.listens_for(Engine, "begin")
+def _begin_sqlite(connection: Any) -> None:
+    if connection.dialect.name == "sqlite":
+        kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+def ping() -> None:
+    """Raise when the database does not answer."""
+    db.session.execute(text("SELECT 1"))
+    db.session.rollback()
+

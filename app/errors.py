@@ -1,0 +1,163 @@
+"""One error base with a stable code, and the one handler that writes problem+json (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, request
+from flask import json as flask_json
+from werkzeug.exceptions import HTTPException
+
+PROBLEM_TYPE = "application/problem+json"
+TYPE_BASE = "urn:dashboard:problem:"
+
+
+class DomainError(Exception):
+    """A refusal that a client can act on.
+
+    `code` is stable and UPPER_SNAKE; `status` the HTTP status; `retry_after` seconds when trying again can help;
+    `fields` maps a field to its messages (422); `extra` are further members of the problem object.
+    """
+
+    code = "BAD_REQUEST"
+    status = HTTPStatus.BAD_REQUEST
+    retry_after: int | None = None
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        fields: dict[str, Any] | None = None,
+        retry_after: int | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.code
+        self.fields = fields
+        self.retry_after = retry_after if retry_after is not None else self.retry_after
+        self.extra = extra or {}
+
+    @property
+    def retryable(self) -> bool:
+        return self.retry_after is not None
+
+
+class Unauthorized(DomainError):
+    code, status = "UNAUTHORIZED", HTTPStatus.UNAUTHORIZED
+
+
+class Forbidden(DomainError):
+    code, status = "FORBIDDEN", HTTPStatus.FORBIDDEN
+
+
+class NotFound(DomainError):
+    code, status = "NOT_FOUND", HTTPStatus.NOT_FOUND
+
+
+class Conflict(DomainError):
+    code, status = "CONFLICT", HTTPStatus.CONFLICT
+
+
+class AlreadyExists(Conflict):
+    code = "ALREADY_EXISTS"
+
+
+class InvalidInput(DomainError):
+    code, status = "VALIDATION_FAILED", HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class TooManyRequests(DomainError):
+    code, status, retry_after = "RATE_LIMITED", HTTPStatus.TOO_MANY_REQUESTS, 1
+
+
+class DependencyDown(DomainError):
+    """A database or Redis that does not answer; the same request may succeed in `retry_after` seconds."""
+
+    code, status, retry_after = "DEPENDENCY_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, 1
+
+
+CODES_BY_STATUS = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "CONFLICT",
+    413: "BODY_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "VALIDATION_FAILED",
+    429: "RATE_LIMITED",
+    500: "INTERNAL_ERROR",
+    503: "DEPENDENCY_UNAVAILABLE",
+}
+
+
+def problem(error: DomainError) -> Response:
+    """Write one error as `application/problem+json`."""
+    body: dict[str, Any] = {
+        "type": TYPE_BASE + error.code.lower().replace("_", "-"),
+        "title": HTTPStatus(error.status).phrase,
+        "status": int(error.status),
+        "detail": error.detail,
+        "code": error.code,
+        "requestId": g.get("request_id", ""),
+        **error.extra,
+    }
+    if error.fields is not None:
+        body["errors"] = error.fields
+    response = Response(flask_json.dumps(body), status=int(error.status), content_type=PROBLEM_TYPE)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def from_http_exception(error: HTTPException) -> DomainError:
+    """Translate what Flask, Werkzeug and webargs raise into the house's own error."""
+    status = error.code or 500
+    messages = (getattr(error, "data", None) or {}).get("messages")
+    detail = "The request has invalid fields." if messages else (error.description or "")
+    if status == HTTPStatus.NOT_FOUND and error.description is NOT_FOUND_TEXT:
+        detail = f"There is nothing at {request.path}."
+    translated = DomainError(detail, code=CODES_BY_STATUS.get(status, "HTTP_ERROR"), fields=_flatten(messages))
+    translated.status = HTTPStatus(status)
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        translated.retry_after = 1
+    return translated
+
+
+NOT_FOUND_TEXT = HTTPException.description
+
+
+def _flatten(messages: Any) -> dict[str, Any] | None:
+    """Drop webargs' location level: `{"json": {"name": […]}}` becomes `{"name": […]}`."""
+    if not isinstance(messages, dict):
+        return None
+    fields: dict[str, Any] = {}
+    for location, found in messages.items():
+        if location in ("json", "query", "headers", "path") and isinstance(found, dict):
+            fields.update(found)
+        else:
+            fields[location] = found if isinstance(found, (list, dict)) else [str(found)]
+    return fields
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(DomainError, problem)
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        response = problem(from_http_exception(error))
+        for name, value in error.get_headers():
+            if name.lower() == "allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def _crash(error: Exception) -> Response:
+        app.logger.error("request.failed", exc_info=error, extra={"path": request.path})
+        unknown = DomainError("The server failed to handle this request.", code="INTERNAL_ERROR")
+        unknown.status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return problem(unknown)

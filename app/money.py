@@ -1,0 +1,34 @@
+"""Money as clients write it: decimal strings, kept as whole minor units of 10⁻⁶. Pure: imports no framework."""
+
+import re
+
+SCALE = 6
+UNITS = 10**SCALE
+LARGEST = 999_999_999_999 * UNITS + UNITS - 1
+_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,6}))?", re.ASCII)
+_SHOWN_DECIMALS = 2
+
+
+def parse_amount(text: object) -> int:
+    """Minor units of a decimal string such as `"1000.00"`. Raises ValueError that says what is wrong.
+
+    JSON numbers are refused: as floats they have lost precision before they get here.
+    """
+    if not isinstance(text, str):
+        raise ValueError('must be a decimal string such as "1000.00", not a JSON number')  # noqa: TRY004
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise ValueError("must be a plain decimal number with at most 12 digits before and 6 after the point")
+    whole, fraction = match.groups()
+    minor = int(whole) * UNITS + int((fraction or "").ljust(SCALE, "0"))
+    if minor == 0:
+        raise ValueError("must be more than zero")
+    return minor
+
+
+def format_amount(minor: int) -> str:
+    """The contract's form: at least 2 decimals, no exponent, no needless zeros beyond 2."""
+    sign, minor = ("-", -minor) if minor < 0 else ("", minor)
+    whole, fraction = divmod(minor, UNITS)
+    decimals = f"{fraction:0{SCALE}d}".rstrip("0").ljust(_SHOWN_DECIMALS, "0")
+    return f"{sign}{whole}.{decimals}"

@@ -1,0 +1,18 @@
+"""All metrics, defined once. With several processes they are gathered through PROMETHEUS_MULTIPROC_DIR."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 5.0, 10.0, 30.0)
+
+EVENTS_EMITTED = Counter("dashboard_events_emitted_total", "Events sent to their room", ["event"])
+EVENTS_DROPPED = Counter("dashboard_events_dropped_total", "Events dropped from a full room queue", ["event"])
+EVENTS_UNDELIVERED = Counter("dashboard_events_undelivered_total", "Events somebody was absent for", ["event"])
+EMISSION_FAILURES = Counter("dashboard_emission_failures_total", "Events Redis did not take", ["event"])
+ENQUEUE_FAILURES = Counter("dashboard_enqueue_failures_total", "Celery tasks the broker did not take", ["task"])
+PROGRESS_ACCEPTED = Counter("dashboard_progress_accepted_total", "Progress reports accepted", ["status"])
+PROGRESS_LATENCY = Histogram(
+    "dashboard_progress_latency_seconds", "From acceptance of a report to its emission", buckets=SECONDS
+)
+SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
+HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["method", "route", "status"])
+HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to answer", ["route"], buckets=SECONDS)

@@ -1,0 +1,63 @@
+"""Lists: `?limit=` (1–200, default 50) and an opaque `?cursor=`; the answer is `{items, nextCursor}`."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from app.schemas import CamelSchema
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+
+class Cursor(fields.Field[list[Any]]):
+    """Where the next page begins: base64url of a JSON list of sort keys. Clients pass it back unread."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        try:
+            keys = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
+        except (ValueError, TypeError) as error:
+            raise ValidationError("Is not a cursor of this list.") from error
+        if not isinstance(keys, list) or not all(isinstance(key, (str, int)) for key in keys):
+            raise ValidationError("Is not a cursor of this list.")
+        return keys
+
+
+class PageQuery(CamelSchema):
+    limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(min=1, max=MAX_LIMIT))
+    cursor = Cursor(load_default=None)
+
+
+@dataclass(frozen=True)
+class Page:
+    items: list[Any]
+    next_cursor: str | None
+
+
+def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Page:
+    """Cut `rows`, read with `limit + 1`, to one page; `keys(row)` are the sort keys the next page begins after."""
+    items = rows[:limit]
+    if len(rows) <= limit:
+        return Page(items, None)
+    text = json.dumps(keys(items[-1]), separators=(",", ":")).encode()
+    return Page(items, base64.urlsafe_b64encode(text).decode().rstrip("="))
+
+
+def cursor_keys(cursor: list[Any] | None, *kinds: type) -> list[Any] | None:
+    """Check a cursor against the sort keys of this list. Raises ValidationError when it belongs to another list."""
+    if cursor is not None and [type(key) for key in cursor] != list(kinds):
+        raise ValidationError({"cursor": ["Is not a cursor of this list."]})
+    return cursor
+
+
+def page_schema(item_schema: type[CamelSchema]) -> type[CamelSchema]:
+    name = item_schema.__name__.removesuffix("Schema") + "PageSchema"
+    members: dict[str, Any] = {
+        "items": fields.List(fields.Nested(item_schema)),
+        "next_cursor": fields.String(allow_none=True),
+    }
+    return CamelSchema.from_dict(members, name=name)  # type: ignore[return-value]

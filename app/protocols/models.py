@@ -1,0 +1,18 @@
+"""Protocols: whose bounty pool, vulnerabilities and agents a dashboard shows."""
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import UtcDateTime
+from app.extensions import Base
+
+
+class Protocol(Base):
+    __tablename__ = "protocols"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    currency: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

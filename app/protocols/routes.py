@@ -1,0 +1,47 @@
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from app.auth.guard import principal, requires
+from app.auth.permissions import Action
+from app.paging import Page, PageQuery
+from app.protocols import service
+from app.protocols.models import Protocol
+from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema, StateSchema
+from app.protocols.snapshot import snapshot
+
+blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols and their state")
+
+
+@blueprint.post("")
+@requires(Action.CREATE_PROTOCOL)
+@blueprint.arguments(ProtocolCreate)
+@blueprint.response(201, ProtocolSchema)
+def create_protocol(fields: dict[str, Any]) -> Protocol:
+    """Create a protocol"""
+    return service.create(fields)
+
+
+@blueprint.get("")
+@requires(Action.READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, ProtocolPage)
+def list_protocols(query: dict[str, Any]) -> Page:
+    """List the protocols the token names"""
+    return service.list_for(principal(), **query)
+
+
+@blueprint.get("/<string:protocol_id>")
+@requires(Action.READ)
+@blueprint.response(200, ProtocolSchema)
+def get_protocol(protocol_id: str) -> Protocol:
+    """Read a protocol"""
+    return service.get(protocol_id)
+
+
+@blueprint.get("/<string:protocol_id>/state")
+@requires(Action.READ)
+@blueprint.response(200, StateSchema)
+def get_state(protocol_id: str) -> dict[str, Any]:
+    """Read the protocol's present state, to start from or to come back to"""
+    return snapshot(protocol_id)

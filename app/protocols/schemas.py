@@ -1,0 +1,36 @@
+import re
+
+from marshmallow import fields, validate
+
+from app.paging import page_schema
+from app.schemas import NAME_LENGTH, CamelSchema, Identifier, NumberText, Text, Timestamp
+
+_CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
+
+
+class ProtocolCreate(CamelSchema):
+    id = Identifier(load_default=None)
+    name = Text(required=True, validate=NAME_LENGTH)
+    currency = Text(load_default="USDC", validate=_CURRENCY)
+
+
+class ProtocolSchema(CamelSchema):
+    id = fields.String()
+    name = fields.String()
+    currency = fields.String()
+    created_at = Timestamp()
+
+
+ProtocolPage = page_schema(ProtocolSchema)
+
+
+class StateSchema(CamelSchema):
+    """The snapshot. `seq` is read before the rest, so nothing newer than it is missing."""
+
+    protocol = fields.Nested(ProtocolSchema)
+    seq = NumberText()
+    as_of = Timestamp()
+    pool = fields.Dict()
+    agents = fields.List(fields.Dict())
+    vulnerabilities = fields.Dict()
+    payments = fields.List(fields.Dict())

@@ -1,0 +1,76 @@
+"""Protocols are created and read; they are never deleted, so that "exists" may be remembered."""
+
+import logging
+from typing import Any
+
+import redis
+import uuid_utils.compat as uuid
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from app.auth.guard import unknown_protocol
+from app.auth.tokens import Principal
+from app.database import transaction, utc_now
+from app.errors import AlreadyExists
+from app.extensions import db, known_ids
+from app.paging import Page, cursor_keys, page_of
+from app.protocols.models import Protocol
+from app.realtime import meter
+from app.realtime.outbox import EventCounter
+
+logger = logging.getLogger(__name__)
+
+
+def create(fields: dict[str, Any]) -> Protocol:
+    """Store a new protocol. Raises AlreadyExists."""
+    protocol = Protocol(
+        id=fields["id"] or str(uuid.uuid7()), name=fields["name"], currency=fields["currency"], created_at=utc_now()
+    )
+    try:
+        with transaction() as session:
+            session.add(protocol)
+            session.flush()
+            session.add(EventCounter(protocol_id=protocol.id, position=0))
+            for prepare in ON_CREATE:
+                prepare(session, protocol)
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is a protocol {protocol.id!r} already.") from error
+    _open_room(protocol.id)
+    return protocol
+
+
+ON_CREATE: list[Any] = []
+"""What features above add to a new protocol, in its transaction: `prepare(session, protocol)`. Wired in create_app()."""
+
+
+def _open_room(protocol_id: str) -> None:
+    try:
+        meter.open_room(protocol_id)
+    except redis.RedisError as error:
+        logger.warning("room.not_opened", extra={"protocolId": protocol_id, "error": str(error)})
+
+
+def get(protocol_id: str) -> Protocol:
+    """Raises NotFound."""
+    protocol = db.session.get(Protocol, protocol_id)
+    if protocol is None:
+        raise unknown_protocol(protocol_id)
+    return protocol
+
+
+def check_exists(protocol_id: str) -> None:
+    """Raises NotFound; asks the database once per protocol and process."""
+    if protocol_id not in known_ids("protocol"):
+        get(protocol_id)
+        known_ids("protocol")[protocol_id] = True
+
+
+def list_for(principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
+    """The protocols this caller's token names, by id."""
+    query = select(Protocol).order_by(Protocol.id).limit(limit + 1)
+    if not principal.sees_all:
+        query = query.where(Protocol.id.in_(principal.protocols))
+    after = cursor_keys(cursor, str)
+    if after:
+        query = query.where(Protocol.id > after[0])
+    return page_of(list(db.session.scalars(query)), limit, lambda protocol: [protocol.id])

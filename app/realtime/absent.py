@@ -1,0 +1,47 @@
+"""Events that reached nobody: logged with who missed them, never sent again (spec: Client disconnected during event)."""
+
+import logging
+import time
+
+import redis
+
+from app.extensions import redis_client
+from app.observability import metrics
+from app.realtime.rooms import absent_key, room_of
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_SECONDS = 300
+REMEMBERED_CLIENTS = 100
+NAMED_CLIENTS = 20
+
+
+def remember(protocol_id: str, client: str) -> None:
+    """Note that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
+    key = absent_key(protocol_id)
+    with redis_client().pipeline(transaction=False) as pipe:
+        pipe.zadd(key, {client: time.time()})
+        pipe.zremrangebyrank(key, 0, -REMEMBERED_CLIENTS - 1)
+        pipe.expire(key, REMEMBERED_SECONDS)
+        pipe.execute()
+
+
+def forget(protocol_id: str, client: str) -> None:
+    """Note that `client` is back in the room. Raises redis.RedisError."""
+    redis_client().zrem(absent_key(protocol_id), client)
+
+
+def tell_undelivered(events: list[dict[str, str]]) -> None:
+    """Log each event that a known client was not there to receive, or that nobody was."""
+    for event in events:
+        metrics.EVENTS_UNDELIVERED.labels(event["eventType"]).inc()
+        whom = _absent(event["protocolId"]) or ["nobody connected"]
+        logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": whom})
+
+
+def _absent(protocol_id: str) -> list[str]:
+    try:
+        names = redis_client().zrange(absent_key(protocol_id), 0, NAMED_CLIENTS - 1, desc=True)
+    except redis.RedisError:
+        return []
+    return [name.decode() for name in names]

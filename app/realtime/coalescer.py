@@ -1,0 +1,68 @@
+"""The coalescer: at most one update a second per agent, the newest RUNNING report wins, closings are never merged away.
+
+An agent's waiting RUNNING update *is* its entry in the room's `latest` hash; it leaves with the room's turn (`turn.lua`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.realtime import scripts
+from app.wire import to_json
+
+MAX_WAITING_FINALS = 100
+FINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One RUNNING report. `data_json`: the event's data without `version` and without the closing brace."""
+
+    agent_id: str
+    protocol_id: str
+    task: str
+    data_json: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of an offer: the version of the agent's task, and whether the agent was not on this task before."""
+
+    version: int
+    is_new_task: bool
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Versions for a closing report and for the start of the task after it."""
+
+    closing: int
+    starting: int
+    waiting: int
+
+
+def offer_of(protocol_id: str, data: dict[str, Any]) -> Offer:
+    return Offer(data["agentId"], protocol_id, data["task"], to_json(data)[:-1])
+
+
+def offer(offers: Sequence[Offer]) -> list[Accepted]:
+    """Take RUNNING reports, in one Redis round trip however many. Raises redis.RedisError."""
+    flat = [part for each in offers for part in (each.agent_id, each.protocol_id, each.task, each.data_json)]
+    answer = scripts.run("offer", *flat)
+    return [
+        Accepted(int(version), changed == b"1")
+        for version, changed in zip(answer[0::2], answer[1::2], strict=True)
+    ]
+
+
+def reserve(agent_id: str) -> Reservation:
+    """Reserve the versions of a closing report before it is stored. Raises redis.RedisError."""
+    version, waiting = scripts.run("reserve", agent_id)
+    return Reservation(int(version), int(version) + 1, waiting)
+
+
+def enter(protocol_id: str, data: dict[str, Any], data_json: str) -> bool:
+    """Take a stored agent event from the outbox; True unless it was taken before. Raises redis.RedisError."""
+    kind = "final" if data["status"] in FINAL_STATUSES else "running"
+    task = data["task"] if data["status"] != "COMPLETED" else ""
+    return bool(scripts.run("enter", data["agentId"], protocol_id, task, data_json, data["version"], kind))

@@ -1,0 +1,14 @@
+"""The one JSON shape of all events: `{eventType, timestamp, protocolId, seq, data}` (spec: Event Payload Format)."""
+
+from enum import StrEnum
+from typing import Any
+
+
+class EventType(StrEnum):
+    AGENT_TASK_UPDATE = "agent:task_update"
+    BOUNTY_POOL_UPDATED = "bounty_pool:updated"
+    VULN_STATUS_CHANGED = "vuln:status_changed"
+
+
+def envelope(event_type: str, *, timestamp: str, protocol_id: str, seq: str, data: Any) -> dict[str, Any]:
+    return {"eventType": event_type, "timestamp": timestamp, "protocolId": protocol_id, "seq": seq, "data": data}

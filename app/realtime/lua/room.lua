@@ -1,0 +1,63 @@
+-- Shared: one room's number, budget and queue. A room's keys hang on K = 'room:{id}'; times are Redis's microseconds.
+-- ARGV begins with the channel prefix and the message template of agent events.
+local CHANNEL, TEMPLATE = ARGV[1], ARGV[2]
+local LIMIT, WINDOW = 10, 1025000   -- events in any window; 25 ms over a second, so that a client's clock agrees
+local PACE = 102500                 -- between two events of a backlogged room
+local CAPACITY = 100                -- events that may wait in a room's queue
+local GAP = 1000000                 -- between two updates of one agent
+local out = {emitted = {}, undelivered = {}, dropped = {}, waits = {}}
+
+local function iso(now)  -- civil date from days since 1970 (Howard Hinnant's algorithm)
+  local seconds = math.floor(now / 1000000)
+  local z = math.floor(seconds / 86400) + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  local day = seconds % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, doy - math.floor((153 * mp + 2) / 5) + 1,
+    math.floor(day / 3600), math.floor(day % 3600 / 60), day % 60, math.floor(now % 1000000 / 1000))
+end
+
+-- A room that was never numbered counts from 1; one whose number Redis forgot goes on from the clock, far above.
+local function next_seq(K, now)
+  if redis.call('EXISTS', K .. ':seq') == 0 then redis.call('SET', K .. ':seq', text(math.floor(now / 1000))) end
+  return text(redis.call('INCR', K .. ':seq'))
+end
+
+local function ready_at(K)
+  local oldest = redis.call('LINDEX', K .. ':sent', LIMIT - 1)
+  local pace = tonumber(redis.call('GET', K .. ':pace') or 0)
+  return math.max(oldest and tonumber(oldest) + WINDOW or 0, pace)
+end
+
+local function spend(K, now)
+  redis.call('LPUSH', K .. ':sent', text(now))
+  redis.call('LTRIM', K .. ':sent', 0, LIMIT - 1)
+  redis.call('PEXPIRE', K .. ':sent', 5000)
+  local pace = redis.call('GET', K .. ':pace')
+  if pace then
+    redis.call('SET', K .. ':pace', text(math.max(tonumber(pace), now - 2 * PACE) + PACE), 'PX', 5000)
+  end
+end
+
+local function send(id, seq, event, message)
+  local reached = redis.call('PUBLISH', CHANNEL .. id, message)
+  out.emitted[event] = (out.emitted[event] or 0) + 1
+  if reached == 0 or redis.call('EXISTS', 'room:' .. id .. ':absent') == 1 then
+    table.insert(out.undelivered, table.concat({id, seq, event, reached}, ' '))
+  end
+end
+
+local function fill(template, values) return (template:gsub('@(%l+)@', values)) end
+
+-- A queued event is 'seq agent event message'; '-' stands for no agent.
+local function enqueue(id, now, agent, event, template, data)
+  local K = 'room:' .. id
+  local seq = next_seq(K, now)
+  local message = fill(template, {protocol = id, timestamp = iso(now), seq = seq, data = data})
+  redis.call('RPUSH', K .. ':queue', table.concat({seq, agent, event, message}, ' '))
+end

@@ -1,0 +1,151 @@
+"""The outbox: the event row commits with the change it tells of; after the commit the relay lets it into its room.
+
+At least once from database to room. Rows of one protocol are numbered under that protocol's row lock (`event_position`),
+so their order is the order of commits and the meter can pass over what it has let in before.
+"""
+
+import json
+import logging
+from datetime import datetime
+from typing import Any
+
+import redis
+from flask import g, has_request_context
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, func, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.database import UtcDateTime, transaction, utc_now
+from app.errors import DependencyDown
+from app.extensions import Base, db
+from app.observability import metrics
+from app.realtime import coalescer, pipeline
+from app.realtime.envelope import EventType
+from app.wire import to_json
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+SWEEP_PROTOCOLS = 200
+
+
+def _only_where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+class EventCounter(Base):
+    """How many stored events a protocol has had."""
+
+    __tablename__ = "event_counters"
+
+    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class OutboxEvent(Base):
+    """One event that is to reach its room; `published_at` is empty until it has."""
+
+    __tablename__ = "outbox_events"
+    __table_args__ = (
+        Index("uq_outbox_position", "protocol_id", "position", unique=True),
+        Index("ix_outbox_unpublished", "protocol_id", "position", **_only_where("published_at IS NULL")),
+        Index("ix_outbox_published_at", "published_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
+    position: Mapped[int] = mapped_column(BigInteger)
+    event_type: Mapped[str]
+    data_json: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
+    """Add an event to the caller's transaction; call it late, it holds the protocol's counter until commit."""
+    raised = (
+        update(EventCounter)
+        .where(EventCounter.protocol_id == protocol_id)
+        .values(position=EventCounter.position + 1)
+        .returning(EventCounter.position)
+    )
+    session.add(
+        OutboxEvent(
+            protocol_id=protocol_id,
+            position=session.execute(raised).scalar_one(),
+            event_type=event_type,
+            data_json=to_json(data),
+            request_id=g.get("request_id", "") if has_request_context() else "",
+            created_at=utc_now(),
+        )
+    )
+
+
+def relay(protocol_id: str) -> int:
+    """Let the protocol's stored events into its room, in order, and mark them; returns how many.
+
+    Stops at the first that Redis does not take; the sweep tries again. Never raises for a dependency that is down:
+    what the caller did is committed.
+    """
+    try:
+        rows = _unpublished(protocol_id)
+        done: list[int] = []
+        for row in rows:
+            if not _let_in(row):
+                break
+            done.append(row.id)
+        _mark(done)
+    except (SQLAlchemyError, DependencyDown) as error:
+        logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
+        return 0
+    return len(done)
+
+
+def sweep() -> int:
+    """Relay what a crash or an outage left behind, for every protocol that has unpublished events."""
+    waiting = (
+        select(OutboxEvent.protocol_id)
+        .where(OutboxEvent.published_at.is_(None))
+        .group_by(OutboxEvent.protocol_id)
+        .order_by(func.min(OutboxEvent.id))
+        .limit(SWEEP_PROTOCOLS)
+    )
+    protocol_ids = list(db.session.scalars(waiting))
+    db.session.rollback()
+    return sum(relay(protocol_id) for protocol_id in protocol_ids)
+
+
+def _unpublished(protocol_id: str) -> list[OutboxEvent]:
+    rows = list(
+        db.session.scalars(
+            select(OutboxEvent)
+            .where(OutboxEvent.protocol_id == protocol_id, OutboxEvent.published_at.is_(None))
+            .order_by(OutboxEvent.position)
+            .limit(BATCH)
+        )
+    )
+    db.session.expunge_all()
+    db.session.rollback()
+    return rows
+
+
+def _let_in(row: OutboxEvent) -> bool:
+    if row.event_type != EventType.AGENT_TASK_UPDATE:
+        return pipeline.publish(row.protocol_id, row.event_type, row.data_json, row.position)
+    try:
+        coalescer.enter(row.protocol_id, json.loads(row.data_json), row.data_json)
+    except redis.RedisError as error:
+        metrics.EMISSION_FAILURES.labels(row.event_type).inc()
+        whole = {"protocolId": row.protocol_id, "eventType": row.event_type, "data": row.data_json}
+        logger.error("event.emission_failed", extra={**whole, "error": str(error)})  # noqa: TRY400
+        return False
+    return True
+
+
+def _mark(ids: list[int]) -> None:
+    if ids:
+        with transaction() as session:
+            session.execute(
+                update(OutboxEvent).where(OutboxEvent.id.in_(ids)).values(published_at=utc_now())
+            )

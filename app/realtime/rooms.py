@@ -1,0 +1,43 @@
+"""Names of rooms, and every key and channel that the realtime part keeps in Redis.
+
+| key | what | lifetime |
+|---|---|---|
+| `room:{p}:seq` | number of the room's last event | for good |
+| `room:{p}:outbox` | outbox position of the last stored event let in | for good |
+| `room:{p}:sent` | times of the last 10 events | 5 s |
+| `room:{p}:pace` | when a backlogged room may send again | 5 s |
+| `room:{p}:queue` | events waiting, at most 100 | until sent |
+| `room:{p}:running` | agents whose RUNNING update waits, by since when | until sent |
+| `room:{p}:finals` | agents whose closing event is next, by when it may leave | until sent |
+| `room:{p}:latest` | newest reported state of each agent | for good |
+| `room:{p}:absent` | who lost the connection lately | 5 min |
+| `agent:{a}` | version, task it is on, when it may be told of again | for good |
+| `agent:{a}:finals` | closing events waiting, at most 100 | until sent |
+| `agents:heard` | when each agent was last heard | for good |
+| `rooms:due` | when each waiting room is due next | until nothing waits |
+| `drain:at` | when the one pending drain will run | seconds |
+"""
+
+CHANNEL_PREFIX = "dashboard:room:"
+CONTROL_CHANNEL = "dashboard:control"
+HEARD_KEY = "agents:heard"
+DRAIN_KEY = "drain:at"
+_ROOM_PREFIX = "protocol:"
+
+
+def room_of(protocol_id: str) -> str:
+    """The Socket.IO room of a protocol (spec: WebSocket Room Management)."""
+    return _ROOM_PREFIX + protocol_id
+
+
+def channel_of(protocol_id: str) -> str:
+    """The Redis channel of a protocol's room; a web process subscribes while it has members there."""
+    return CHANNEL_PREFIX + protocol_id
+
+
+def latest_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:latest"
+
+
+def absent_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:absent"

@@ -1,0 +1,84 @@
+"""What all schemas share: camelCase names and the contract's conventions for ids, money, dates and numbers."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from app.money import format_amount, parse_amount
+from app.wire import iso_timestamp, number_text
+
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+_ID = re.compile(ID_PATTERN, re.ASCII)
+NAME_LENGTH = validate.Length(min=1, max=200)
+
+
+def camel_case(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+class CamelSchema(Schema):
+    """Python's snake_case fields are camelCase on the wire; unknown fields of a request are refused."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        field_obj.data_key = camel_case(field_obj.data_key or field_name)
+
+
+def is_identifier(value: object) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+class Text(fields.String):
+    """A string without control characters, NUL or lone surrogates (which no database or socket would take)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if any(char < " " and char not in "\n\t" or "\ud800" <= char <= "\udfff" or char == "\x7f" for char in text):
+            raise ValidationError("Must not hold control characters or lone surrogates.")
+        return text
+
+
+class Identifier(Text):
+    """An id: `[A-Za-z0-9][A-Za-z0-9._:-]{0,63}`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        message = "Must begin with a letter or digit, then up to 63 letters, digits or . _ : -"
+        super().__init__(validate=validate.Regexp(rf"\A{ID_PATTERN}\Z", re.ASCII, error=message), **kwargs)
+
+
+class Money(fields.Field[int]):
+    """An amount: a decimal string on the wire, whole minor units inside."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else format_amount(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        try:
+            return parse_amount(value)
+        except ValueError as error:
+            raise ValidationError(f"An amount {error}.") from error
+
+
+class NumberText(fields.Field[Any]):
+    """A number in an answer, written as a string: versions, sequence numbers, counts, progress."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return value if value is None or isinstance(value, str) else number_text(value)
+
+
+class Timestamp(fields.Field[datetime]):
+    """ISO 8601 in UTC with milliseconds and `Z`; in requests any offset, but never none."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return value if value is None or isinstance(value, str) else iso_timestamp(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                raise ValidationError("Must name its time zone, e.g. end with Z.")
+            return moment.astimezone(UTC)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValidationError('Must be an ISO 8601 date and time such as "2026-11-22T20:30:00.000Z".') from error

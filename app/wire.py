@@ -1,0 +1,52 @@
+"""How values are written for clients: dates as ISO 8601, numbers as strings. Pure: imports no framework."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+
+def iso_timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and `Z`. Raises ValueError for a time without zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def number_text(number: int | float | Decimal) -> str:
+    """A number without exponent and without needless zeros: `65`, `65.5`, `0.000001`. Raises ValueError for NaN, ∞."""
+    exact = number if isinstance(number, (int, Decimal)) else Decimal(repr(number))
+    if isinstance(exact, Decimal):
+        if not exact.is_finite():
+            raise ValueError(f"{number!r} is not a finite number")
+        plain = format(exact, "f")
+        return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return str(int(exact))
+
+
+def to_wire(value: Any) -> Any:
+    """Make `value` fit for an event: dates become ISO 8601, numbers become strings, at any depth."""
+    match value:
+        case None | bool():
+            return value
+        case Enum():
+            return to_wire(value.value)
+        case str():
+            return value
+        case int() | float() | Decimal():
+            return number_text(value)
+        case datetime():
+            return iso_timestamp(value)
+        case date():
+            return value.isoformat()
+        case dict():
+            return {str(key): to_wire(each) for key, each in value.items()}
+        case list() | tuple():
+            return [to_wire(each) for each in value]
+    raise TypeError(f"an event cannot carry {type(value).__name__}: {value!r}")
+
+
+def to_json(data: dict[str, Any]) -> str:
+    """The data part of an event as JSON text."""
+    return json.dumps(to_wire(data), ensure_ascii=False, separators=(",", ":"))
