@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from environs import Env, EnvError
 from marshmallow import ValidationError, validate
+from marshmallow import fields as schema_fields
 
 MIN_KEY_BYTES = 32
 KEY_FILE = "signing.key"
@@ -35,6 +35,7 @@ def setting(
     return field(default=default, metadata=meta, repr=not secret)
 
 
+_KINDS = {"str": schema_fields.String, "int": schema_fields.Integer, "float": schema_fields.Float}
 _positive = validate.Range(min=1)
 _not_negative = validate.Range(min=0)
 
@@ -48,36 +49,62 @@ class Config:
         "DATABASE_URL", "", "SQLAlchemy URL; `postgresql+psycopg://…` or `sqlite:///…`", secret=True
     )
     redis_url: str = setting(
-        "REDIS_URL", "", "`redis://`, `rediss://` (TLS) or `sentinel://host:port,host:port/service/db`", secret=True
+        "REDIS_URL",
+        "",
+        "`redis://`, `rediss://` (TLS) or `sentinel://host:port,host:port/service/db`",
+        secret=True,
     )
 
     signing_key: str = setting(
-        "DASHBOARD_SIGNING_KEY", "", f"secret that signs tokens (HS256), at least {MIN_KEY_BYTES} bytes", secret=True
+        "DASHBOARD_SIGNING_KEY",
+        "",
+        f"secret that signs tokens (HS256), at least {MIN_KEY_BYTES} bytes",
+        secret=True,
     )
     previous_signing_key: str = setting(
-        "DASHBOARD_PREVIOUS_SIGNING_KEY", "", "the key before a rotation: still accepted, never used to sign", secret=True
+        "DASHBOARD_PREVIOUS_SIGNING_KEY",
+        "",
+        "the key before a rotation: still accepted, never used to sign",
+        secret=True,
     )
-    jwks_url: str = setting("DASHBOARD_JWKS_URL", "", "identity provider's key set; replaces the shared secret")
+    jwks_url: str = setting(
+        "DASHBOARD_JWKS_URL", "", "identity provider's key set; replaces the shared secret"
+    )
     token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
     token_audience: str = setting("DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens, when set")
     token_leeway: int = setting(
-        "DASHBOARD_TOKEN_LEEWAY", 5, "clock difference granted to token times", kind="int", check=_not_negative
+        "DASHBOARD_TOKEN_LEEWAY",
+        5,
+        "clock difference granted to token times",
+        kind="int",
+        check=_not_negative,
     )
 
     payout_url: str = setting(
         "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone"
     )
-    payout_secret: str = setting("PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True)
+    payout_secret: str = setting(
+        "PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True
+    )
     payout_connect_timeout: float = setting(
         "PAYOUT_CONNECT_TIMEOUT", 3.0, "time to reach the payout service", kind="float", check=_not_negative
     )
     payout_read_timeout: float = setting(
-        "PAYOUT_READ_TIMEOUT", 10.0, "time the payout service may take to answer", kind="float", check=_not_negative
+        "PAYOUT_READ_TIMEOUT",
+        10.0,
+        "time the payout service may take to answer",
+        kind="float",
+        check=_not_negative,
     )
     payout_retry_base: float = setting(
-        "PAYOUT_RETRY_BASE", 1.0, "first pause before a payout is tried again; doubles, with jitter", kind="float"
+        "PAYOUT_RETRY_BASE",
+        1.0,
+        "first pause before a payout is tried again; doubles, with jitter",
+        kind="float",
     )
-    payout_retry_cap: float = setting("PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float")
+    payout_retry_cap: float = setting(
+        "PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float"
+    )
 
     rest_per_token: int = setting(
         "DASHBOARD_REST_PER_TOKEN", 1000, "REST requests a second per token", kind="int", check=_positive
@@ -92,27 +119,46 @@ class Config:
         "DASHBOARD_SOCKETS_PER_PROCESS", 10000, "open sockets per web process", kind="int", check=_positive
     )
     client_events_per_second: int = setting(
-        "DASHBOARD_CLIENT_EVENTS_PER_SECOND", 50, "client events a second per socket", kind="int", check=_positive
+        "DASHBOARD_CLIENT_EVENTS_PER_SECOND",
+        50,
+        "client events a second per socket",
+        kind="int",
+        check=_positive,
     )
     allowed_origins: str = setting(
-        "DASHBOARD_ALLOWED_ORIGINS", "", "other origins whose pages may call, comma-separated; own origin always may"
+        "DASHBOARD_ALLOWED_ORIGINS",
+        "",
+        "other origins whose pages may call, comma-separated; own origin always may",
     )
     trusted_proxies: int = setting(
-        "DASHBOARD_TRUSTED_PROXIES", 0, "proxies in front whose X-Forwarded-For counts", kind="int", check=_not_negative
+        "DASHBOARD_TRUSTED_PROXIES",
+        0,
+        "proxies in front whose X-Forwarded-For counts",
+        kind="int",
+        check=_not_negative,
     )
     shutdown_grace: float = setting(
         "DASHBOARD_SHUTDOWN_GRACE", 15.0, "how long a web process lets requests and sockets end", kind="float"
     )
     visibility_timeout: int = setting(
-        "DASHBOARD_VISIBILITY_TIMEOUT", 60, "after this a dead worker's tasks run again", kind="int", check=_positive
+        "DASHBOARD_VISIBILITY_TIMEOUT",
+        60,
+        "after this a dead worker's tasks run again",
+        kind="int",
+        check=_positive,
     )
 
     log_level: str = setting(
-        "DASHBOARD_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR",
+        "DASHBOARD_LOG_LEVEL",
+        "INFO",
+        "DEBUG, INFO, WARNING or ERROR",
         check=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
     )
     log_format: str = setting(
-        "DASHBOARD_LOG_FORMAT", "text", "`text` for people, `json` for machines", check=validate.OneOf(["text", "json"])
+        "DASHBOARD_LOG_FORMAT",
+        "text",
+        "`text` for people, `json` for machines",
+        check=validate.OneOf(["text", "json"]),
     )
 
     @property
@@ -132,7 +178,9 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
     for each in fields(Config):
         try:
             values[each.name] = _read(environ, each.metadata)
-        except (EnvError, ValidationError, ValueError, OSError) as fault:
+        except ValidationError as fault:
+            faults[each.metadata["env"]] = [str(message) for message in fault.messages]
+        except OSError as fault:
             faults[each.metadata["env"]] = [str(fault)]
     if not faults:
         values = _with_embedded_defaults(values)
@@ -149,9 +197,7 @@ def _read(environ: Mapping[str, str], meta: Mapping[str, Any]) -> Any:
         text = Path(environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
     if text is None or text == "":
         return meta["default"]
-    env = Env(environ={name: text})
-    options = {} if meta["check"] is None else {"validate": meta["check"]}
-    return getattr(env, meta["kind"])(name, **options)
+    return _KINDS[meta["kind"]](validate=meta["check"]).deserialize(text)
 
 
 def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +231,9 @@ def _cross_check(values: dict[str, Any]) -> dict[str, list[str]]:
         ("DASHBOARD_PREVIOUS_SIGNING_KEY", "previous_signing_key"),
     ):
         if values[key] and _is_weak(values[key]):
-            faults[name] = [f"is too weak: use {MIN_KEY_BYTES} random bytes or more, e.g. `openssl rand -hex 32`"]
+            faults[name] = [
+                f"is too weak: use {MIN_KEY_BYTES} random bytes or more, e.g. `openssl rand -hex 32`"
+            ]
     if values["payout_url"] and not values["payout_secret"]:
         faults["PAYOUT_SECRET"] = ["is required when PAYOUT_URL is set: payouts are signed"]
     for name, key in (("PAYOUT_URL", "payout_url"), ("DASHBOARD_JWKS_URL", "jwks_url")):

@@ -1,0 +1,120 @@
+"""Fixtures of the whole suite: real Valkey, real databases, the app in this process, running systems, JS clients."""
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from app.config import Config, load_config
+from tests.support import databases, servers
+from tests.support.api import Api, InProcess
+from tests.support.apps import make_app
+
+pytest_plugins = ["tests.support.stack_fixtures"]
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Valkey]:
+    server = servers.start_valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    servers.stop_server(server)
+
+
+_database_numbers = itertools.cycle(range(1, servers.DATABASES))
+
+
+@pytest.fixture
+def redis_url(valkey: servers.Valkey) -> str:
+    """An empty database of the server. Channels are shared by all of them: use unique protocol ids."""
+    number = next(_database_numbers)
+    with valkey.client(number) as client:
+        client.flushdb()
+    return valkey.url(number)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
+    server = servers.start_postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    servers.stop_server(server)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return databases.postgres_template(postgres, tmp_path_factory.mktemp("postgres-template"))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return databases.sqlite_template(tmp_path_factory.mktemp("sqlite-template"))
+
+
+@pytest.fixture
+def postgres_url(postgres: servers.Postgres, postgres_template: str) -> Iterator[str]:
+    """A migrated PostgreSQL database of the test's own."""
+    with databases.copy_postgres(postgres, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite database of the test's own."""
+    return databases.copy_sqlite(sqlite_template, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of the test's own; the test runs on both kinds."""
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+
+
+@pytest.fixture
+def environment(tmp_path: Path, database_url: str, redis_url: str) -> dict[str, str]:
+    """The settings as environment variables, also for processes that the test starts beside `app`."""
+    key = secrets.token_hex(32)
+    return databases.environment(
+        home=tmp_path, database_url=database_url, redis_url=redis_url, signing_key=key
+    )
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Config:
+    return load_config(environment)
+
+
+@pytest.fixture
+def app(settings: Config) -> Iterator[Flask]:
+    """The app in this process, unpatched, without sockets, on both kinds of database."""
+    with make_app(settings) as made:
+        yield made
+
+
+@pytest.fixture
+def api(app: Flask, settings: Config) -> Api:
+    """Callers of every role against `app`."""
+    return Api(InProcess(app), settings.signing_key)
+
+
+@pytest.fixture
+def in_context(app: Flask) -> Iterator[Flask]:
+    """`app` with its context pushed, for calling services directly."""
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def app_with(environment: dict[str, str]) -> Iterator[Callable[..., Api]]:
+    """`app_with(DASHBOARD_REST_PER_TOKEN="5")`: an API of an app with other settings."""
+    opened = []
+
+    def make(**overrides: str) -> Api:
+        settings = load_config(environment | overrides)
+        opened.append(make_app(settings))
+        return Api(InProcess(opened[-1].__enter__()), settings.signing_key)
+
+    yield make
+    for each in reversed(opened):
+        each.__exit__(None, None, None)

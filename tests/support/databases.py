@@ -1,0 +1,75 @@
+"""A migrated database per test, copied from a template that is migrated once."""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app import create_app
+from app.config import load_config
+from app.extensions import db
+from tests.support.servers import Postgres
+
+TEMPLATE = "dashboard_template"
+
+
+def environment(
+    *, home: Path, database_url: str, redis_url: str, signing_key: str, **more: str
+) -> dict[str, str]:
+    """The settings of a system under test, as environment variables."""
+    return {
+        "DASHBOARD_HOME": str(home),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "DASHBOARD_SIGNING_KEY": signing_key,
+        **more,
+    }
+
+
+def migrate(database_url: str, home: Path) -> None:
+    """Bring an empty database to the newest schema, as `dashboard migrate` does."""
+    settings = environment(
+        home=home,
+        database_url=database_url,
+        redis_url="redis://127.0.0.1:1/0",
+        signing_key=secrets.token_hex(32),
+    )
+    app = create_app(load_config(settings))
+    with app.app_context():
+        if (Path(app.root_path) / "migrations" / "versions").is_dir():
+            from flask_migrate import upgrade
+
+            upgrade()
+        else:
+            db.create_all()
+        db.engine.dispose()
+
+
+def sqlite_template(folder: Path) -> Path:
+    path = folder / "template.db"
+    migrate(f"sqlite:///{path}", folder)
+    return path
+
+
+def postgres_template(server: Postgres, folder: Path) -> str:
+    migrate(server.create(TEMPLATE), folder)
+    return TEMPLATE
+
+
+def copy_sqlite(template: Path, folder: Path) -> str:
+    target = folder / "dashboard.db"
+    for suffix in ("", "-wal"):
+        if Path(f"{template}{suffix}").exists():
+            shutil.copyfile(f"{template}{suffix}", f"{target}{suffix}")
+    return f"sqlite:///{target}"
+
+
+@contextmanager
+def copy_postgres(server: Postgres, template: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    url = server.create(name, template)
+    try:
+        yield url
+    finally:
+        server.drop(name)

@@ -1,0 +1,101 @@
+"""Child processes of the tests: in a session of their own, logged to a file, dead when the test run is."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+# Looked up here, so that the forked child only calls it (the test run has threads).
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+class TimedOutError(AssertionError):
+    """What was waited for did not come true in time."""
+
+
+def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: float = 0.02) -> Any:
+    """Return the first true answer of `condition`; fail with `claim` when there is none within `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise TimedOutError(f"not within {seconds} s: {claim}")
+        time.sleep(pause)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _die_with_the_test_run() -> None:
+    if _PRCTL:
+        _PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    user: int | None = None,
+    cwd: Any = None,
+) -> "subprocess.Popen[bytes]":
+    """Start `argv` with both its outputs in the file `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [str(part) for part in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            preexec_fn=_die_with_the_test_run,  # noqa: PLW1509 - one system call
+        )
+
+
+def stop(process: "subprocess.Popen[bytes]", *, seconds: float = 10, sign: int = signal.SIGTERM) -> int:
+    """Ask the process to end, and end its whole session when it does not; returns its exit code."""
+    if process.poll() is None:
+        process.send_signal(sign)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            kill_group(process.pid)
+    return process.wait(seconds)
+
+
+def kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def is_alive(pid: int) -> bool:
+    """True while `pid` runs; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
