@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: real Valkey, real databases, the app in this process, running systems, JS clients."""
+"""Fixtures of the whole suite: real Valkey, real databases, the app here, running systems, JS clients."""
 
 import itertools
 import secrets

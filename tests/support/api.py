@@ -79,7 +79,7 @@ class OverHttp:
 
 
 class Caller:
-    """Somebody with a token (or none) who calls `/api/v1…`; a path that begins with `//` is one of the root."""
+    """Somebody with a token (or none) who calls `/api/v1…`; a path that begins with `//` is from the root."""
 
     def __init__(self, transport: Transport, token: str | None) -> None:
         self.transport = transport

@@ -1,0 +1,65 @@
+"""Fixtures of running systems and of JavaScript clients; a failed test shows the end of the systems' logs."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.factories import make_protocol
+from tests.support.js_client import JsClient
+from tests.support.stack import Stack, StackMaker
+
+_running: list[Stack] = []
+SHOWN_CHARACTERS = 8_000
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for stack in _running:
+            if stack.log:
+                report.sections.append((f"log of {stack.log_path}", stack.log[-SHOWN_CHARACTERS:]))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole system in processes of its own, with the embedded parts. Shared: leave its parts alone."""
+    system = Stack(tmp_path_factory.mktemp("stack"))
+    _running.append(system)
+    with system:
+        yield system
+    _running.remove(system)
+
+
+@pytest.fixture
+def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMaker]:
+    """`make_stack(webs=2, PAYOUT_URL=…)`: a system of the test's own, to break."""
+    made: list[Stack] = []
+    numbers = itertools.count(1)
+
+    def make(*, webs: int = 1, **overrides: str) -> Stack:
+        folder = tmp_path_factory.mktemp(f"own-stack-{next(numbers)}")
+        made.append(Stack(folder, webs=webs, **overrides))
+        _running.append(made[-1])
+        return made[-1].start()
+
+    yield make
+    for system in reversed(made):
+        system.stop()
+        _running.remove(system)
+
+
+@pytest.fixture
+def protocol_id(stack: Stack) -> str:
+    """A new protocol of the shared system, so that tests do not share rooms."""
+    return make_protocol(stack.api)
+
+
+@pytest.fixture
+def js() -> Iterator[JsClient]:
+    """A node process for any number of Socket.IO clients."""
+    client = JsClient()
+    yield client
+    client.close()

@@ -1,0 +1,92 @@
+"""A web process with the fan-out and nothing else; started as a child of the tests. Prints its port.
+
+`python fanout_server.py REDIS_URL`. Standard input takes lines: `quit`.
+"""
+
+import logging
+import sys
+
+from app import runtime
+
+runtime.patch()
+
+import eventlet  # noqa: E402
+import eventlet.wsgi  # noqa: E402
+from flask import Flask, request  # noqa: E402
+from flask_socketio import SocketIO  # noqa: E402
+
+from app.errors import DomainError  # noqa: E402
+from app.realtime.fanout import RoomManager  # noqa: E402
+
+
+def build(redis_url, ping_interval=25, ping_timeout=20):
+    app = Flask(__name__)
+    manager = RoomManager(redis_url)
+    socketio = SocketIO()
+    joined = {}
+
+    @socketio.on("connect")
+    def connect(auth=None):
+        if auth and auth.get("room"):
+            join(auth["room"])
+
+    @socketio.on("join")
+    def join(room):
+        if joined.get(request.sid):
+            manager.leave_room(request.sid, "/", joined[request.sid])
+        try:
+            manager.enter_room(request.sid, "/", room)
+        except DomainError as error:
+            return {"ok": False, "code": error.code}
+        joined[request.sid] = room
+        return {"ok": True}
+
+    @socketio.on("leave")
+    def leave(room):
+        manager.leave_room(request.sid, "/", room)
+        joined.pop(request.sid, None)
+        return {"ok": True}
+
+    @socketio.on("note")
+    def note(protocol_id, seq):
+        manager.note_seq(protocol_id, seq)
+        return {"ok": True}
+
+    @socketio.on("echo")
+    def echo(*arguments):
+        return list(arguments)
+
+    @socketio.on("tell")
+    def tell(sid, text):
+        socketio.emit("told", {"text": text}, to=sid)
+
+    @socketio.on("sid")
+    def sid():
+        return request.sid
+
+    @socketio.on("disconnect")
+    def disconnect(reason):
+        joined.pop(request.sid, None)
+
+    socketio.init_app(
+        app,
+        client_manager=manager,
+        async_mode="eventlet",
+        cors_allowed_origins="*",
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+    )
+    return app, manager, socketio
+
+
+def main():
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    settings = [int(text) for text in sys.argv[2:4]]
+    app, manager, _ = build(sys.argv[1], *settings)
+    listener = runtime.listen("127.0.0.1", 0)
+    print(listener.getsockname()[1], flush=True)
+    eventlet.wsgi.server(listener, app, log_output=False, max_size=10_000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""A running system: `dashboard up --no-demo` in a folder and on a port of its own."""
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.support.api import Api, OverHttp
+from tests.support.js_client import JsClient, JsSocket
+from tests.support.processes import free_port, is_alive, is_open, kill_group, start, stop, until
+
+START_SECONDS = 60
+COMMAND = [sys.executable, "-m", "app.cli"]
+FORGOTTEN = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|PROMETHEUS_)")
+
+
+class Stack:
+    """Start it with `with`. `overrides` are environment variables; `webs` is the number of web processes."""
+
+    def __init__(self, folder: Path, *, webs: int = 1, **overrides: str) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.log_path = folder / "stack.log"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.signing_key = secrets.token_hex(32)
+        self._webs = webs
+        inherited = {name: value for name, value in os.environ.items() if not FORGOTTEN.match(name)}
+        own = {"DASHBOARD_HOME": str(self.home), "DASHBOARD_SIGNING_KEY": self.signing_key}
+        self.environment = inherited | own | overrides
+        self.process: subprocess.Popen[bytes] | None = None
+        self._extra: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> "Stack":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = self._run("up", "--no-demo", "--port", str(self.port), "--web", str(self._webs))
+        self.wait_for_log(rf"ready: {re.escape(self.url)}", START_SECONDS)
+        return self
+
+    def _run(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return start([*COMMAND, *arguments], log=self.log_path, env=self.environment, cwd=self.folder)
+
+    def run_part(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start one more part, such as `run_part("beat")`; it is stopped with the stack."""
+        self._extra.append(self._run(*arguments))
+        return self._extra[-1]
+
+    def stop(self) -> None:
+        for process in [*self._extra, self.process]:
+            if process is not None:
+                process.send_signal(signal.SIGCONT)
+                stop(process, seconds=20)
+                kill_group(process.pid)
+
+    def pid(self, part: str) -> int:
+        """The process of `redis`, `web-1`, `worker`, `beat`…"""
+        return int((self.home / "run" / f"{part}.pid").read_text(encoding="utf-8"))
+
+    def signal(self, part: str, number: int) -> int:
+        """Send a signal to a part; returns its pid."""
+        pid = self.pid(part)
+        os.kill(pid, number)
+        return pid
+
+    def kill(self, part: str) -> None:
+        """Kill a part and wait until it is gone; `dashboard up` starts it again."""
+        pid = self.signal(part, signal.SIGKILL)
+        until(lambda: not is_alive(pid), 5, f"{part} is gone")
+
+    def freeze(self, part: str) -> None:
+        self.signal(part, signal.SIGSTOP)
+
+    def thaw(self, part: str) -> None:
+        self.signal(part, signal.SIGCONT)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
+
+    def log_lines(self, *words: str) -> list[str]:
+        """The lines of the log that hold all the words."""
+        return [line for line in self.log.splitlines() if all(word in line for word in words)]
+
+    def wait_for_log(self, pattern: str, seconds: float = 10) -> str:
+        """The first line of the log that matches. Fails early when the whole system has ended."""
+
+        def line() -> str | None:
+            found = re.search(f".*{pattern}.*", self.log)
+            if found is None and self.process is not None and self.process.poll() is not None:
+                raise AssertionError(
+                    f"`dashboard up` ended with {self.process.returncode}:\n{self.log[-5000:]}"
+                )
+            return found and found.group()
+
+        return until(line, seconds, f"{pattern!r} in {self.log_path}")
+
+    def wait_until_open(self, seconds: float = 15) -> None:
+        until(lambda: is_open(self.port), seconds, f"{self.url} accepts connections")
+
+    @property
+    def api(self) -> Api:
+        """Callers over a connection of their own: one per thread."""
+        return Api(OverHttp(self.url), self.signing_key)
+
+    @property
+    def redis_url(self) -> str:
+        given = self.environment.get("REDIS_URL")
+        return given or (self.home / "run" / "redis.url").read_text(encoding="utf-8").strip()
+
+    def redis(self) -> "redis.Redis[bytes]":
+        return redis.Redis.from_url(self.redis_url, protocol=2)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels."""
+        text = self.api.with_token(None).get("//metrics").body.decode()
+        total = 0.0
+        for line in text.splitlines():
+            sample, _, value = line.rpartition(" ")
+            fits = all(f'{key}="{value}"' in sample for key, value in labels.items())
+            if re.match(rf"{name}(\{{|$)", sample) and fits:
+                total += float(value)
+        return total
+
+    def watch(self, js: JsClient, protocol_id: str, role: str = "viewer", **options: Any) -> JsSocket:
+        """A connected client that is in the protocol's room."""
+        auth = {"token": self.api.token(role, protocols=[protocol_id]), "protocolId": protocol_id}
+        return js.connect(self.url, auth, **options)
+
+    def __enter__(self) -> "Stack":
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+StackMaker = Callable[..., Stack]
