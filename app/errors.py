@@ -5,6 +5,9 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from flask import json as flask_json
+from redis import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 PROBLEM_TYPE = "application/problem+json"
@@ -118,17 +121,23 @@ def from_http_exception(error: HTTPException) -> DomainError:
     """Translate what Flask, Werkzeug and webargs raise into the house's own error."""
     status = error.code or 500
     messages = (getattr(error, "data", None) or {}).get("messages")
-    detail = "The request has invalid fields." if messages else (error.description or "")
-    if status == HTTPStatus.NOT_FOUND and error.description is NOT_FOUND_TEXT:
-        detail = f"There is nothing at {request.path}."
-    translated = DomainError(detail, code=CODES_BY_STATUS.get(status, "HTTP_ERROR"), fields=_flatten(messages))
+    translated = DomainError(_detail(error, messages), code=CODES_BY_STATUS.get(status, "HTTP_ERROR"))
     translated.status = HTTPStatus(status)
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        translated.fields = _flatten(messages)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         translated.retry_after = 1
     return translated
 
 
-NOT_FOUND_TEXT = HTTPException.description
+def _detail(error: HTTPException, messages: Any) -> str:
+    if error.code == HTTPStatus.NOT_FOUND:
+        return f"There is nothing at {request.path}."
+    if error.code == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return "The request has invalid fields."
+    if error.code == HTTPStatus.BAD_REQUEST and messages:
+        return "The body is not valid JSON."
+    return error.description or HTTPStatus(error.code or 500).phrase
 
 
 def _flatten(messages: Any) -> dict[str, Any] | None:
@@ -154,6 +163,17 @@ def init_app(app: Flask) -> None:
             if name.lower() == "allow":
                 response.headers[name] = value
         return response
+
+    @app.errorhandler(RedisError)
+    def _redis(error: RedisError) -> Response:
+        app.logger.error("redis.unavailable", extra={"path": request.path, "error": str(error)})
+        return problem(DependencyDown("Redis did not answer.", code="REDIS_UNAVAILABLE"))
+
+    @app.errorhandler(DBAPIError)
+    @app.errorhandler(PoolTimeout)
+    def _database(error: Exception) -> Response:
+        app.logger.error("database.unavailable", extra={"path": request.path, "error": str(error)})
+        return problem(DependencyDown("The database did not answer.", code="DATABASE_UNAVAILABLE"))
 
     @app.errorhandler(Exception)
     def _crash(error: Exception) -> Response:

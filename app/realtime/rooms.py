@@ -14,14 +14,19 @@
 | `agent:{a}` | version, task it is on, when it may be told of again | for good |
 | `agent:{a}:finals` | closing events waiting, at most 100 | until sent |
 | `agents:heard` | when each agent was last heard | for good |
+| `agents:busy` | when each agent last had a running task | for good |
 | `rooms:due` | when each waiting room is due next | until nothing waits |
 | `drain:at` | when the one pending drain will run | seconds |
+| `beat:tick`, `worker:heartbeat` | when beat's last tick was handled | for good |
 """
 
 CHANNEL_PREFIX = "dashboard:room:"
 CONTROL_CHANNEL = "dashboard:control"
 HEARD_KEY = "agents:heard"
+BUSY_KEY = "agents:busy"
 DRAIN_KEY = "drain:at"
+TICK_KEY = "beat:tick"
+HEARTBEAT_KEY = "worker:heartbeat"
 _ROOM_PREFIX = "protocol:"
 
 
@@ -37,6 +42,10 @@ def channel_of(protocol_id: str) -> str:
 
 def latest_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:latest"
+
+
+def agent_key(agent_id: str) -> str:
+    return f"agent:{agent_id}"
 
 
 def absent_key(protocol_id: str) -> str:

@@ -17,11 +17,13 @@ if newest then
   redis.call('ZREM', K .. ':running', agent)
 end
 if ARGV[6] == 'final' then
+  if newest then redis.call('ZREM', 'agents:busy', agent) end
   local waiting = redis.call('RPUSH', A .. ':finals', id .. ' ' .. ARGV[4])
   if waiting == 1 and redis.call('HEXISTS', A, 'inflight') == 0 then
     redis.call('ZADD', K .. ':finals', text(due), agent)
   end
 elseif newest then
+  redis.call('ZADD', 'agents:busy', text(now), agent)
   redis.call('ZADD', K .. ':running', text(due), agent)
 end
 redis.call('ZADD', 'rooms:due', 'NX', text(due), id)

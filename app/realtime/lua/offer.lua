@@ -11,6 +11,7 @@ for i = 1, #ARGV, 4 do
   local on = id .. ' ' .. task
   redis.call('HSET', A, 'version', text(version), 'on', on)
   redis.call('ZADD', 'agents:heard', text(now), agent)
+  redis.call('ZADD', 'agents:busy', text(now), agent)
   redis.call('HSET', K .. ':latest', agent, ARGV[i + 3] .. ',"version":"' .. text(version) .. '"}')
   local due = math.max(now, tonumber(was[3] or 0))
   redis.call('ZADD', K .. ':running', 'NX', text(due), agent)

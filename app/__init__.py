@@ -1,0 +1,96 @@
+"""Dashboard Realtime: `create_app()` is the only wiring.
+
+Importing this package imports nothing else: `wsgi.py` must patch the runtime before Flask, redis or SQLAlchemy are
+seen (`from time import sleep` in them would else stop the whole process), and `dashboard token` need not wait for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask_smorest import Blueprint
+
+    from app.config import Config
+
+
+def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -> Flask:
+    """Make the app from `settings`, or from the environment. Opens no connection.
+
+    `serve_sockets` is for web processes: only they keep browsers' connections. Raises ConfigError.
+    """
+    from flask import Flask
+
+    from app import errors, extensions
+    from app.config import load_config
+
+    settings = settings or load_config()
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
+    extensions.init_app(app, settings)
+    _init_celery(settings)
+    _observe(app)
+    _protect(app, settings)
+    _register_features(app)
+    errors.init_app(app)  # last: flask-smorest brings a handler of its own
+    _connect_features()
+    if serve_sockets:
+        _serve_sockets(app, settings)
+    return app
+
+
+def _init_celery(settings: Config) -> None:
+    from app import extensions
+    from app.broker import configure
+
+    configure(extensions.celery, settings)
+
+
+def _observe(app: Flask) -> None:
+    from app.observability import health, requests
+
+    requests.init_app(app)
+    app.register_blueprint(health.blueprint)
+
+
+def _protect(app: Flask, settings: Config) -> None:
+    from app.auth import guard
+    from app.http import init_app as init_http
+
+    guard.init_app(app, settings)
+    init_http(app, settings)
+
+
+def _register_features(app: Flask) -> None:
+    from app import extensions
+
+    app.config.update(
+        API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
+    )
+    extensions.api.init_app(app, spec_kwargs={})
+    for blueprint in _blueprints():
+        extensions.api.register_blueprint(blueprint)
+
+
+def _blueprints() -> list[Blueprint]:
+    from app.agents.routes import blueprint as agents
+    from app.protocols.routes import blueprint as protocols
+
+    return [protocols, agents]
+
+
+def _serve_sockets(app: Flask, settings: Config) -> None:
+    from app.protocols.service import check_exists
+    from app.realtime import sockets
+
+    sockets.init_app(app, settings, check_exists)
+
+
+def _connect_features() -> None:
+    """Hand what stands above to what stands below: imports run downwards only."""
+    from app.agents import service as agents
+    from app.protocols import snapshot
+
+    snapshot.SECTIONS.clear()
+    snapshot.SECTIONS["agents"] = agents.snapshot_section

@@ -1,0 +1,58 @@
+"""Agents and the tasks they work through. What an agent is doing right now is Redis's; starts and ends are kept here."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import UtcDateTime
+from app.extensions import Base
+
+
+class AgentType(StrEnum):
+    PROTOCOL = "PROTOCOL"
+    RESEARCHER = "RESEARCHER"
+    VALIDATOR = "VALIDATOR"
+
+
+class TaskStatus(StrEnum):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"  # the agent turned to another task without closing this one
+
+
+class Agent(Base):
+    """An agent, with the last start or end of a task that was stored (`task_*`)."""
+
+    __tablename__ = "agents"
+    __table_args__ = (Index("ix_agents_task_protocol_id", "task_protocol_id"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    type: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    task_protocol_id: Mapped[str | None] = mapped_column(ForeignKey("protocols.id"))
+    task_data: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class AgentTask(Base):
+    """One task in an agent's queue; `id` gives the order."""
+
+    __tablename__ = "agent_tasks"
+    __table_args__ = (
+        Index("ix_agent_tasks_agent_status", "agent_id", "status", "id"),
+        CheckConstraint("status IN ('QUEUED','RUNNING','COMPLETED','FAILED','SUPERSEDED')", name="ck_agent_tasks_status"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"))
+    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,200 @@
+"""Progress reports: RUNNING ones go to the coalescer alone; COMPLETED and FAILED are stored before they are accepted."""
+
+import logging
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from marshmallow import ValidationError
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.agents import service
+from app.agents.models import Agent, AgentTask, TaskStatus
+from app.agents.schemas import BatchUpdate
+from app.auth.guard import check_grant, check_speaks_for
+from app.auth.tokens import Principal
+from app.database import transaction, utc_now
+from app.errors import DomainError, TooManyRequests
+from app.observability import metrics
+from app.protocols.service import check_exists as check_protocol
+from app.realtime import coalescer, outbox
+from app.realtime.envelope import EventType
+from app.wire import to_wire
+
+logger = logging.getLogger(__name__)
+_batch_update = BatchUpdate()
+
+
+def report(agent_id: str, fields: dict[str, Any], principal: Principal) -> None:
+    """Accept one report. Raises NotFound, Forbidden, TooManyRequests, redis.RedisError."""
+    _check(agent_id, fields["protocol_id"], principal)
+    _take([(agent_id, fields)])
+
+
+def report_batch(updates: list[Any], principal: Principal) -> dict[str, Any]:
+    """Accept what is valid of a batch and say what is wrong with the rest, by index."""
+    valid, rejected = [], []
+    for index, update_fields in enumerate(updates):
+        try:
+            fields = _batch_update.load(update_fields)
+            agent_id = fields.pop("agent_id")
+            _check(agent_id, fields["protocol_id"], principal)
+        except ValidationError as error:
+            rejected.append({"index": index, "errors": error.normalized_messages()})
+        except DomainError as error:
+            field = "protocolId" if error.code == "PROTOCOL_NOT_FOUND" else "agentId"
+            rejected.append({"index": index, "errors": {field: [error.detail]}})
+        else:
+            valid.append((agent_id, fields))
+    _take(valid)
+    return {"accepted": len(valid), "rejected": rejected}
+
+
+def _check(agent_id: str, protocol_id: str, principal: Principal) -> None:
+    check_speaks_for(principal, agent_id)
+    service.check_exists(agent_id)
+    check_grant(principal, protocol_id)
+    check_protocol(protocol_id)
+
+
+def _take(reports: list[tuple[str, dict[str, Any]]]) -> None:
+    """Take reports in order: runs of RUNNING ones in one round trip, each closing one in a transaction of its own."""
+    running: list[tuple[str, dict[str, Any]]] = []
+    for agent_id, fields in reports:
+        if fields["status"] in coalescer.FINAL_STATUSES:
+            _take_running(running)
+            running = []
+            _close(agent_id, fields)
+        else:
+            running.append((agent_id, fields))
+    _take_running(running)
+
+
+def _take_running(reports: list[tuple[str, dict[str, Any]]]) -> None:
+    if not reports:
+        return
+    datas = [_event_data(agent_id, fields) for agent_id, fields in reports]
+    offers = [
+        coalescer.offer_of(fields["protocol_id"], data)
+        for (_, fields), data in zip(reports, datas, strict=True)
+    ]
+    for (agent_id, fields), data, accepted in zip(reports, datas, coalescer.offer(offers), strict=True):
+        if accepted.is_new_task:
+            _store_start(agent_id, fields["protocol_id"], data | {"version": accepted.version})
+    metrics.PROGRESS_ACCEPTED.labels("RUNNING").inc(len(reports))
+
+
+def _event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The data of an agent:task_update, without its version."""
+    progress = {"COMPLETED": 100, "FAILED": 0}.get(fields["status"], fields["progress"])
+    return {
+        "agentId": agent_id, "task": fields["task"], "progress": progress, "status": fields["status"],
+        "estimatedCompletion": fields["estimated_completion"], "error": fields["error"],
+        "nextTask": fields["next_task"],
+    }
+
+
+def _store_start(agent_id: str, protocol_id: str, data: dict[str, Any]) -> None:
+    """Keep in the database that the agent turned to this task. The report is accepted even when this fails."""
+    try:
+        with transaction() as session:
+            agent = _locked(session, agent_id)
+            if _knows_newer(agent, data):
+                return
+            _mark_started(session, agent_id, protocol_id, data["task"])
+            _show(agent, protocol_id, data)
+    except DomainError as error:
+        logger.warning("task_start.not_stored", extra={"agentId": agent_id, "error": error.detail})
+
+
+@dataclass(frozen=True)
+class _Next:
+    protocol_id: str
+    name: str
+
+
+def _close(agent_id: str, fields: dict[str, Any]) -> None:
+    """Store the end of a task, the start of the next one and the events that tell of both; then let them out."""
+    reserved = coalescer.reserve(agent_id)
+    if reserved.waiting >= coalescer.MAX_WAITING_FINALS:
+        raise TooManyRequests("This agent has 100 closing updates waiting; they leave one a second.")
+    protocol_id = fields["protocol_id"]
+    with transaction() as session:
+        agent = _locked(session, agent_id)
+        _mark_closed(session, agent_id, fields)
+        following = _next_task(session, agent_id, fields) if fields["status"] == "COMPLETED" else None
+        data = _event_data(agent_id, fields) | {"version": reserved.closing}
+        if following and following.protocol_id == protocol_id:
+            data["nextTask"] = following.name
+        events = [(protocol_id, data)]
+        if following:
+            _mark_started(session, agent_id, following.protocol_id, following.name)
+            events.append((following.protocol_id, _starting(agent_id, following.name, reserved.starting)))
+        _show(agent, *events[-1])
+        for room, event in sorted(events, key=itemgetter(0)):  # one order of locks for everybody
+            outbox.append(session, room, EventType.AGENT_TASK_UPDATE, event)
+    metrics.PROGRESS_ACCEPTED.labels(fields["status"]).inc()
+    for room in dict.fromkeys(room for room, _ in events):
+        outbox.relay(room)
+
+
+def _starting(agent_id: str, task: str, version: int) -> dict[str, Any]:
+    start = {"task": task, "progress": 0, "status": "RUNNING", "estimated_completion": None, "error": None}
+    return _event_data(agent_id, start | {"next_task": None}) | {"version": version}
+
+
+def _locked(session: Session, agent_id: str) -> Agent:
+    return session.scalars(select(Agent).where(Agent.id == agent_id).with_for_update()).one()
+
+
+def _knows_newer(agent: Agent, data: dict[str, Any]) -> bool:
+    return agent.task_data is not None and int(agent.task_data["version"]) >= data["version"]
+
+
+def _show(agent: Agent, protocol_id: str, data: dict[str, Any]) -> None:
+    if not _knows_newer(agent, data):
+        agent.task_protocol_id, agent.task_data = protocol_id, to_wire(data)
+
+
+def _mark_started(session: Session, agent_id: str, protocol_id: str, name: str) -> None:
+    """Make `name` the one running task: the queued one of that name, or a new one."""
+    mine = AgentTask.agent_id == agent_id
+    now = utc_now()
+    session.execute(
+        update(AgentTask).where(mine, AgentTask.status == TaskStatus.RUNNING)
+        .values(status=TaskStatus.SUPERSEDED, closed_at=now)
+    )
+    task = _open_task(session, agent_id, protocol_id, name) or _add_task(session, agent_id, protocol_id, name)
+    task.status, task.started_at = TaskStatus.RUNNING, now
+
+
+def _mark_closed(session: Session, agent_id: str, fields: dict[str, Any]) -> None:
+    place = (agent_id, fields["protocol_id"], fields["task"])
+    task = _open_task(session, *place) or _add_task(session, *place)
+    task.status, task.closed_at = fields["status"], utc_now()
+
+
+def _open_task(session: Session, agent_id: str, protocol_id: str, name: str) -> AgentTask | None:
+    same = (AgentTask.agent_id == agent_id, AgentTask.protocol_id == protocol_id, AgentTask.name == name)
+    is_open = AgentTask.status.in_([TaskStatus.RUNNING, TaskStatus.QUEUED])
+    running_first = (AgentTask.status == TaskStatus.RUNNING).desc()
+    return session.scalars(select(AgentTask).where(*same, is_open).order_by(running_first, AgentTask.id)).first()
+
+
+def _add_task(session: Session, agent_id: str, protocol_id: str, name: str) -> AgentTask:
+    now = utc_now()
+    task = AgentTask(
+        agent_id=agent_id, protocol_id=protocol_id, name=name, status=TaskStatus.RUNNING, created_at=now, started_at=now
+    )
+    session.add(task)
+    return task
+
+
+def _next_task(session: Session, agent_id: str, fields: dict[str, Any]) -> _Next | None:
+    """What the agent moves on to: the report's `nextTask`, else the head of its queue, else nothing."""
+    if fields["next_task"]:
+        return _Next(fields["protocol_id"], fields["next_task"])
+    queued = (AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.QUEUED)
+    head = session.scalars(select(AgentTask).where(*queued).order_by(AgentTask.id).limit(1)).first()
+    return _Next(head.protocol_id, head.name) if head else None

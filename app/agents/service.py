@@ -1,0 +1,181 @@
+"""Agents: created, listed, given tasks; what each is doing, from Redis, or as last stored where Redis has forgotten."""
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid_utils.compat as uuid
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from app.agents.models import Agent, AgentTask, TaskStatus
+from app.auth.tokens import Principal
+from app.database import transaction, utc_now
+from app.errors import AlreadyExists, Conflict, NotFound
+from app.extensions import db, known_ids, redis_client
+from app.paging import Page, cursor_keys, page_of
+from app.realtime.rooms import BUSY_KEY, HEARD_KEY, agent_key, latest_key
+from app.wire import iso_timestamp
+
+ONLINE_SECONDS = 120
+MAX_QUEUED_TASKS = 1000
+MAX_LISTED = 5000
+
+
+def create(fields: dict[str, Any]) -> dict[str, Any]:
+    """Store a new agent. Raises AlreadyExists."""
+    agent = Agent(
+        id=fields["id"] or str(uuid.uuid7()), name=fields["name"], type=fields["type"], created_at=utc_now()
+    )
+    try:
+        with transaction() as session:
+            session.add(agent)
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is an agent {agent.id!r} already.") from error
+    return _described(agent, None, None)
+
+
+def find(agent_id: str) -> Agent:
+    """Raises NotFound."""
+    agent = db.session.get(Agent, agent_id)
+    if agent is None:
+        raise NotFound(f"There is no agent {agent_id!r}.", code="AGENT_NOT_FOUND")
+    return agent
+
+
+def check_exists(agent_id: str) -> None:
+    """Raises NotFound; asks the database once per agent and process."""
+    if agent_id not in known_ids("agent"):
+        find(agent_id)
+        known_ids("agent")[agent_id] = True
+
+
+def get(agent_id: str, principal: Principal) -> dict[str, Any]:
+    return describe([find(agent_id)], principal)[0]
+
+
+def list_all(principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
+    query = select(Agent).order_by(Agent.id).limit(limit + 1)
+    after = cursor_keys(cursor, str)
+    if after:
+        query = query.where(Agent.id > after[0])
+    page = page_of(list(db.session.scalars(query)), limit, lambda agent: [agent.id])
+    return Page(describe(page.items, principal), page.next_cursor)
+
+
+def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, Any]]:
+    """Agents as clients see them; a current task only for readers who hold its protocol. Raises redis.RedisError."""
+    if not agents:
+        return []
+    client = redis_client()
+    heard = client.zmscore(HEARD_KEY, [agent.id for agent in agents])
+    with client.pipeline(transaction=False) as pipe:
+        for agent in agents:
+            pipe.hget(agent_key(agent.id), "on")
+        on = [(value or b"").decode().partition(" ")[0] for value in pipe.execute()]
+    with client.pipeline(transaction=False) as pipe:
+        for agent, protocol_id in zip(agents, on, strict=True):
+            pipe.hget(latest_key(protocol_id or agent.task_protocol_id or "-"), agent.id)
+        latest = pipe.execute()
+    described = []
+    for agent, at, protocol_id, text in zip(agents, heard, on, latest, strict=True):
+        task = _task_of(agent, protocol_id, text)
+        visible = task if task and principal.sees(task["protocolId"]) else None
+        described.append(_described(agent, at, visible))
+    return described
+
+
+def _task_of(agent: Agent, protocol_id: str, latest: bytes | None) -> dict[str, Any] | None:
+    """The task the agent is on, or failed at; None when it is idle."""
+    reported = json.loads(latest) | {"protocolId": protocol_id or agent.task_protocol_id} if latest else None
+    stored = agent.task_data and agent.task_data | {"protocolId": agent.task_protocol_id}
+    task = max(filter(None, (reported, stored)), key=lambda each: int(each["version"]), default=None)
+    return None if task is None or task["status"] == TaskStatus.COMPLETED else task
+
+
+def _described(agent: Agent, heard_us: float | None, task: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "id": agent.id, "name": agent.name, "type": agent.type, "created_at": agent.created_at,
+        "status": "ONLINE" if _is_online(heard_us) else "OFFLINE",
+        "last_seen": datetime.fromtimestamp(heard_us / 1e6, UTC) if heard_us else None,
+        "current_task": task and {
+            "protocol_id": task["protocolId"], "task": task["task"], "progress": task["progress"],
+            "status": task["status"], "estimated_completion": task["estimatedCompletion"],
+            "error": task["error"], "version": task["version"],
+        },
+    }
+
+
+def _is_online(heard_us: float | None) -> bool:
+    return heard_us is not None and time.time() - heard_us / 1e6 < ONLINE_SECONDS
+
+
+def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
+    """Append a task to the agent's queue. Raises NotFound, Conflict when 1,000 wait already."""
+    check_exists(agent_id)
+    task = AgentTask(
+        agent_id=agent_id, protocol_id=fields["protocol_id"], name=fields["name"],
+        status=TaskStatus.QUEUED, created_at=utc_now(),
+    )
+    queued = select(func.count()).where(AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.QUEUED)
+    with transaction() as session:
+        if session.scalar(queued) >= MAX_QUEUED_TASKS:  # type: ignore[operator]
+            raise Conflict(f"The agent has {MAX_QUEUED_TASKS} tasks waiting.", code="QUEUE_FULL")
+        session.add(task)
+    return task
+
+
+def list_tasks(agent_id: str, principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
+    """The agent's tasks in order, those of protocols the reader holds."""
+    check_exists(agent_id)
+    query = select(AgentTask).where(AgentTask.agent_id == agent_id).order_by(AgentTask.id).limit(limit + 1)
+    if not principal.sees_all:
+        query = query.where(AgentTask.protocol_id.in_(principal.protocols))
+    after = cursor_keys(cursor, int)
+    if after:
+        query = query.where(AgentTask.id > after[0])
+    return page_of(list(db.session.scalars(query)), limit, lambda task: [task.id])
+
+
+def snapshot_section(protocol_id: str) -> list[dict[str, Any]]:
+    """Each agent heard of in this protocol, as its newest event would tell it. Raises redis.RedisError."""
+    client = redis_client()
+    latest = {key.decode(): json.loads(text) for key, text in client.hgetall(latest_key(protocol_id)).items()}
+    for agent in db.session.scalars(select(Agent).where(Agent.task_protocol_id == protocol_id).limit(MAX_LISTED)):
+        stored = agent.task_data
+        if stored and int(stored["version"]) > int(latest.get(agent.id, stored | {"version": 0})["version"]):
+            latest[agent.id] = stored
+    if not latest:
+        return []
+    ids = sorted(latest)
+    heard = dict(zip(ids, client.zmscore(HEARD_KEY, ids), strict=True))
+    names = {row.id: row for row in db.session.scalars(select(Agent).where(Agent.id.in_(ids)))}
+    return [latest[each] | _badge(names.get(each), heard[each]) for each in ids]
+
+
+def _badge(agent: Agent | None, heard_us: float | None) -> dict[str, Any]:
+    seen = _described(agent, heard_us, None) if agent else {"name": None, "type": None, "status": "OFFLINE"}
+    last_seen = seen.get("last_seen")
+    return {
+        "name": seen["name"], "type": seen["type"], "presence": seen["status"],
+        "lastSeen": iso_timestamp(last_seen) if last_seen else None,
+    }
+
+
+def counts(protocol_id: str | None) -> dict[str, int]:
+    """How many agents are online (heard within 120 s), busy (online with a running task) and offline."""
+    if protocol_id is not None:
+        section = snapshot_section(protocol_id)
+        online = [each for each in section if each["presence"] == "ONLINE"]
+        busy = sum(each["status"] == TaskStatus.RUNNING for each in online)
+        return {"online": len(online), "busy": busy, "offline": len(section) - len(online)}
+    since = (time.time() - ONLINE_SECONDS) * 1e6
+    client = redis_client()
+    online_count = int(client.zcount(HEARD_KEY, since, "+inf"))
+    everyone = db.session.scalar(select(func.count()).select_from(Agent)) or 0
+    return {
+        "online": online_count, "busy": int(client.zcount(BUSY_KEY, since, "+inf")),
+        "offline": max(everyone - online_count, 0),
+    }

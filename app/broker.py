@@ -1,0 +1,62 @@
+"""Celery's configuration: at least once, late acknowledgement, bounded waiting, no result backend."""
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from app import queues
+from app.config import Config
+
+TASK_TIME_LIMIT_SECONDS = 50
+
+
+def broker_url(redis_url: str) -> str:
+    """Celery knows Sentinel by its own URL form: `sentinel://host:port;sentinel://host:port`."""
+    if redis_url.startswith("sentinel://"):
+        hosts = redis_url.removeprefix("sentinel://").partition("/")[0]
+        return ";".join(f"sentinel://{host}" for host in hosts.split(","))
+    return redis_url
+
+
+def configure(celery: Celery, settings: Config) -> None:
+    """Point Celery at the broker. A killed worker's tasks run again; one that raises is acknowledged."""
+    transport: dict[str, Any] = {
+        "visibility_timeout": settings.visibility_timeout,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 5,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 5,
+        "health_check_interval": 15,
+        "retry_on_timeout": True,
+    }
+    if settings.redis_url.startswith("sentinel://"):
+        transport["master_name"] = settings.redis_url.split("/")[3]
+    celery.conf.update(
+        broker_url=broker_url(settings.redis_url),
+        broker_transport_options=transport,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=10,
+        broker_pool_acquire_timeout=2,
+        task_publish_retry=False,
+        task_queues=[Queue(name) for name in queues.ALL_QUEUES],
+        task_default_queue=queues.MAINTENANCE_QUEUE,
+        task_create_missing_queues=False,
+        task_routes={task: {"queue": queue} for task, queue in queues.TASK_QUEUES.items()},
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_time_limit=TASK_TIME_LIMIT_SECONDS,
+        task_soft_time_limit=TASK_TIME_LIMIT_SECONDS - 10,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=True,
+        enable_utc=True,
+        timezone="UTC",
+        redbeat_redis_url=settings.redis_url,
+        redbeat_lock_timeout=30,
+        beat_max_loop_interval=5,
+        beat_scheduler="redbeat.RedBeatScheduler",
+    )

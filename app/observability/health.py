@@ -1,0 +1,65 @@
+"""`/healthz` (the process is up), `/readyz` (what it needs answers), `/metrics`."""
+
+import logging
+import os
+from collections.abc import Callable
+
+from flask import Blueprint, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.extensions import celery, redis_client
+
+logger = logging.getLogger(__name__)
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    return jsonify(status="ok")
+
+
+@blueprint.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    parts = {name: _state(check) for name, check in CHECKS.items()}
+    ready = all(state == "ok" for state in parts.values())
+    response = jsonify(status="ok" if ready else "unavailable", parts=parts)
+    if not ready:
+        response.headers["Retry-After"] = "1"
+    return response, 200 if ready else 503
+
+
+@blueprint.get("/metrics")
+def prometheus() -> Response:
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _database() -> None:
+    from app.database import ping
+
+    ping()
+
+
+def _redis() -> None:
+    redis_client().ping()
+
+
+def _message_queue() -> None:
+    with celery.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=2)
+
+
+CHECKS: dict[str, Callable[[], None]] = {"database": _database, "redis": _redis, "messageQueue": _message_queue}
+
+
+def _state(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises, the part does not answer
+        logger.warning("health.failed", extra={"check": check.__name__, "error": str(error)})
+        return "down"
+    return "ok"

@@ -1,0 +1,219 @@
+"""Browsers' connections: who may connect, and which protocol's room they are in (spec: WebSocket Room Management)."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import redis
+from flask import Flask, request
+from flask_socketio import ConnectionRefusedError, SocketIO, disconnect
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.auth.guard import authenticate
+from app.auth.permissions import Action, allows
+from app.auth.tokens import Principal
+from app.config import Config
+from app.errors import DependencyDown, DomainError, InvalidInput, NotFound, TooManyRequests
+from app.extensions import socketio
+from app.observability import metrics
+from app.realtime import absent, meter
+from app.realtime.connections import Connection, Connections
+from app.realtime.rooms import room_of
+from app.runtime import ASYNC_MODE
+from app.schemas import is_identifier
+
+logger = logging.getLogger(__name__)
+
+PING_INTERVAL_SECONDS = 25
+PING_TIMEOUT_SECONDS = 20
+MAX_MESSAGE_BYTES = 64 * 1024
+
+protocol_exists: Callable[[str], None]
+"""Raises NotFound; the protocols' feature stands above this one and is handed in by create_app()."""
+
+
+def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> SocketIO:
+    """Serve Socket.IO in this process: register the handlers and listen for events of rooms with members here."""
+    from app.realtime.fanout import RoomManager
+
+    global protocol_exists  # noqa: PLW0603 - wired once at start
+    protocol_exists = exists
+    app.extensions["connections"] = Connections(settings)
+    socketio.init_app(
+        app,
+        async_mode=ASYNC_MODE,
+        client_manager=RoomManager(settings.redis_url),
+        cors_allowed_origins=settings.origins or None,
+        ping_interval=PING_INTERVAL_SECONDS,
+        ping_timeout=PING_TIMEOUT_SECONDS,
+        max_http_buffer_size=MAX_MESSAGE_BYTES,
+        http_compression=False,
+        manage_session=False,
+    )
+    _register_handlers()
+    return socketio
+
+
+def connections() -> Connections:
+    from flask import current_app
+
+    found: Connections = current_app.extensions["connections"]
+    return found
+
+
+def _register_handlers() -> None:
+    socketio.on_event("connect", on_connect)
+    socketio.on_event("disconnect", on_disconnect)
+    socketio.on_event("protocol:join", _answered(on_join))
+    socketio.on_event("protocol:leave", _answered(on_leave))
+    socketio.on("*")(_answered(on_unknown))
+    socketio.default_exception_handler = _on_crash
+
+
+def on_connect(auth: Any = None) -> None:
+    """Let a connection in, and into its room before `connect` fires. Refuses with UNAUTHORIZED or INVALID_PROTOCOL."""
+    sid = _sid()
+    try:
+        fields = auth if isinstance(auth, dict) else {}
+        principal = authenticate(fields.get("token"))
+        connection = connections().open(sid, principal, request.remote_addr or "")
+        if fields.get("protocolId") is not None:
+            _enter(connection, fields["protocolId"])
+    except DomainError as error:
+        connections().close(sid)
+        code = "UNAUTHORIZED" if error.status == 401 else error.code  # noqa: PLR2004 - any fault of the token
+        logger.info("socket.refused", extra={"sid": sid, "code": code, "reason": error.detail})
+        raise ConnectionRefusedError(code, {"code": code, "detail": error.detail}) from error
+    metrics.SOCKETS.set(connections().count)
+
+
+def on_disconnect(reason: str = "") -> None:
+    connection = connections().close(_sid())
+    metrics.SOCKETS.set(connections().count)
+    if connection and connection.protocol_id:
+        left = {"sid": connection.sid, "room": room_of(connection.protocol_id), "reason": reason}
+        logger.info("socket.disconnected", extra=left)
+        _remember_absence(connection)
+
+
+def on_join(connection: Connection, message: Any) -> dict[str, Any]:
+    """Move the connection to another protocol's room; on any fault nothing changes."""
+    if not isinstance(message, dict):
+        raise InvalidInput("Send an object with `protocolId`.", code="INVALID_MESSAGE")
+    seq = _enter(connection, message.get("protocolId"))
+    protocol_id = str(connection.protocol_id)
+    return {
+        "ok": True, "room": room_of(protocol_id), "protocolId": protocol_id, "seq": seq,
+        "stateUrl": f"/api/v1/protocols/{protocol_id}/state",
+    }
+
+
+def on_leave(connection: Connection, *_: Any) -> dict[str, Any]:
+    if connection.protocol_id is not None:
+        _manager().leave_room(connection.sid, "/", room_of(connection.protocol_id))
+        connection.protocol_id = None
+    return {"ok": True}
+
+
+def on_unknown(connection: Connection, event: Any, *_: Any) -> dict[str, Any]:
+    del connection
+    name = event if isinstance(event, str) else type(event).__name__
+    raise InvalidInput(f"There is no event {name[:64]!r}.", code="UNKNOWN_EVENT")
+
+
+def _enter(connection: Connection, protocol_id: Any) -> str:
+    """Put the connection in the room and out of its previous one; returns the room's seq.
+
+    Subscribed first, seq read after: whatever comes later reaches this connection.
+    """
+    _check_may_enter(connection.principal, protocol_id)
+    before = connection.protocol_id
+    room = room_of(protocol_id)
+    if before != protocol_id:
+        _manager().enter_room(connection.sid, "/", room)
+    try:
+        seq = meter.current_seq(protocol_id)
+    except redis.RedisError as error:
+        if before != protocol_id:
+            _manager().leave_room(connection.sid, "/", room)
+        raise DependencyDown("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
+    if before not in (None, protocol_id):
+        _manager().leave_room(connection.sid, "/", room_of(str(before)))
+    connection.protocol_id = protocol_id
+    _manager().note_seq(protocol_id, seq)
+    _note_return(connection)
+    return seq
+
+
+def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
+    invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
+    if not is_identifier(protocol_id) or not principal.sees(protocol_id) or not allows(principal.role, Action.SUBSCRIBE):
+        raise invalid
+    try:
+        protocol_exists(protocol_id)
+    except NotFound as error:
+        raise invalid from error
+    except SQLAlchemyError as error:
+        raise DependencyDown("The database did not answer.", code="DATABASE_UNAVAILABLE") from error
+
+
+def _answered(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Count the client's events, and answer every fault with an error ack instead of an exception."""
+
+    @wraps(handler)
+    def answer(*args: Any) -> dict[str, Any]:
+        connection = connections().get(_sid())
+        if connection is None:
+            return _refusal("UNAUTHORIZED", "This connection has ended.")
+        try:
+            connection.count_event(time.monotonic())
+            return handler(connection, *(args or (None,)))
+        except TooManyRequests as error:
+            return _refusal(error.code, error.detail)
+        except DomainError as error:
+            return _refusal(error.code, error.detail)
+
+    return answer
+
+
+def _refusal(code: str, detail: str) -> dict[str, Any]:
+    return {"ok": False, "error": {"code": code, "detail": detail}}
+
+
+def _on_crash(error: Exception) -> dict[str, Any]:
+    logger.error("socket.handler_failed", exc_info=error, extra={"sid": _sid()})
+    return _refusal("INTERNAL_ERROR", "The server failed to handle this event.")
+
+
+def _remember_absence(connection: Connection) -> None:
+    try:
+        absent.remember(str(connection.protocol_id), connection.name)
+    except redis.RedisError as error:
+        logger.warning("absence.not_noted", extra={"sid": connection.sid, "error": str(error)})
+
+
+def _note_return(connection: Connection) -> None:
+    try:
+        absent.forget(str(connection.protocol_id), connection.name)
+    except redis.RedisError as error:
+        logger.warning("absence.not_cleared", extra={"sid": connection.sid, "error": str(error)})
+
+
+def end_expired() -> int:
+    """End the connections whose token has expired; returns how many. Called every few seconds by the web process."""
+    ended = connections().expired(time.time())
+    for connection in ended:
+        logger.info("session.expired", extra={"sid": connection.sid, "subject": connection.principal.subject})
+        socketio.emit("session:expired", {"code": "TOKEN_EXPIRED"}, to=connection.sid)
+        disconnect(connection.sid, namespace="/")
+    return len(ended)
+
+
+def _sid() -> str:
+    return str(request.sid)  # type: ignore[attr-defined]
+
+
+def _manager() -> Any:
+    return socketio.server.manager

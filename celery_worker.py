@@ -1,0 +1,35 @@
+"""Worker and beat entry: the Celery app with its tasks and schedule. Not patched: workers are prefork processes."""
+
+from typing import Any
+
+from celery import Task
+from celery.signals import setup_logging
+
+from app import create_app
+from app.config import load_config
+from app.extensions import celery, db
+from app.observability.logging import init_logging
+from tasks.schedule import SCHEDULE
+
+settings = load_config()
+flask_app = create_app(settings)
+
+
+class ContextTask(Task):  # type: ignore[misc]
+    """Each task runs in an app context of its own, so that its database session ends with it."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with flask_app.app_context():
+            return self.run(*args, **kwargs)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _our_logging(**_: Any) -> None:
+    init_logging(settings)
+
+
+celery.Task = ContextTask
+celery.conf.beat_schedule = SCHEDULE
+celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox")
+
+__all__ = ["celery", "db"]

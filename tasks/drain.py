@@ -1,0 +1,10 @@
+"""Rooms with a backlog go on as soon as their budget allows."""
+
+from app.extensions import celery
+from app.queues import DRAIN_TASK
+from app.realtime import pipeline
+
+
+@celery.task(name=DRAIN_TASK)  # type: ignore[untyped-decorator]
+def drain() -> None:
+    pipeline.release_due()

@@ -1,0 +1,10 @@
+"""The safety net of the outbox: what a crash left unpublished goes out."""
+
+from app.extensions import celery
+from app.queues import OUTBOX_SWEEP_TASK
+from app.realtime import outbox
+
+
+@celery.task(name=OUTBOX_SWEEP_TASK)  # type: ignore[untyped-decorator]
+def sweep() -> None:
+    outbox.sweep()
