@@ -82,7 +82,7 @@ class RawClient:
         return buffer[0] & 15, buffer[start : start + size]
 
     def packet(self, timeout=5.0):
-        """The next Engine.IO packet; pings are answered. None after `timeout`, "" when the connection ended."""
+        """The next Engine.IO packet; pings are answered. None after `timeout`, "" at the end."""
         deadline = time.monotonic() + timeout
         while True:
             frame = self.frame(max(0.0, deadline - time.monotonic()))

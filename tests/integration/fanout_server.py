@@ -1,6 +1,6 @@
-"""A web process with the fan-out and nothing else; started as a child of the tests. Prints its port.
+"""A web process with the fan-out and nothing else; started as a child of the tests.
 
-`python fanout_server.py REDIS_URL`. Standard input takes lines: `quit`.
+`python fanout_server.py REDIS_URL [PING_INTERVAL PING_TIMEOUT]` prints its port.
 """
 
 import logging
@@ -76,13 +76,13 @@ def build(redis_url, ping_interval=25, ping_timeout=20):
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
     )
-    return app, manager, socketio
+    return app
 
 
 def main():
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     settings = [int(text) for text in sys.argv[2:4]]
-    app, manager, _ = build(sys.argv[1], *settings)
+    app = build(sys.argv[1], *settings)
     listener = runtime.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
     eventlet.wsgi.server(listener, app, log_output=False, max_size=10_000)

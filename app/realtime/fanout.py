@@ -1,0 +1,183 @@
+"""The fan-out: from a room's Redis channel to the connections of that room in this process.
+
+A web process listens to a room's channel while it has members there. The meter publishes there, nothing else.
+"""
+
+import json
+import logging
+import random
+from itertools import chain
+from typing import Any
+
+import redis
+from socketio import PubSubManager
+
+from app.errors import Conflict
+from app.extensions import connect_redis
+from app.realtime.fanout_metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES, RESYNCS
+from app.realtime.fanout_subscriber import Batch, RealtimeUnavailable, Subscriber
+from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, channel_of, room_of
+from app.realtime.scripts import source
+
+__all__ = ["RealtimeUnavailable", "RoomManager"]
+
+logger = logging.getLogger(__name__)
+
+ROOM_PREFIX = room_of("")
+SETTLE_SECONDS = 0.25
+RESYNC_SPREAD_SECONDS = 2.0
+RESYNC_REASON = "transport error"
+
+
+class RoomManager(PubSubManager):  # type: ignore[misc]
+    """python-socketio's client manager with a channel per protocol room. One per web server."""
+
+    name = "rooms"
+
+    def __init__(self, redis_url: str) -> None:
+        super().__init__(channel=CONTROL_CHANNEL)
+        self._redis = connect_redis(redis_url)
+        self._seqs: dict[str, int] = {}
+        self._subscriber = Subscriber(redis_url, on_batch=self._deliver, on_restored=self._resync)
+        self._subscriber.keep(CONTROL_CHANNEL, self.host_id)
+
+    def stop(self) -> None:
+        """End the listener; connections stay as they are."""
+        self._subscriber.stop()
+
+    def note_seq(self, protocol_id: str, seq: str) -> None:
+        """Tell the room's number as a joining client was told it; it counts until an event is delivered."""
+        self._seqs.setdefault(channel_of(protocol_id), int(seq))
+
+    # What python-socketio calls.
+
+    def _thread(self) -> None:
+        self._subscriber.run()
+
+    def enter_room(self, sid: str, namespace: str, room: str, eio_sid: str | None = None) -> None:
+        """Add a connection to a room; for a protocol's room, only after Redis has confirmed its channel.
+
+        Raises RealtimeUnavailable, and Conflict when the connection left or was lost in the meantime.
+        """
+        channel = _channel_of_room(room)
+        if channel is None or not self._is_here(sid, namespace):
+            super().enter_room(sid, namespace, room, eio_sid=eio_sid)
+            return
+        self._subscriber.hold(channel, sid)
+        if not self._is_here(sid, namespace):
+            self._subscriber.release(channel, sid)
+            raise Conflict("The connection was lost while it was entering the room.", code="LEFT_MEANWHILE")
+        super().enter_room(sid, namespace, room, eio_sid=eio_sid)
+
+    def leave_room(self, sid: str, namespace: str, room: str) -> None:
+        self._let_go(sid, room)  # also when it is still entering
+        super().leave_room(sid, namespace, room)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
+        super().basic_leave_room(sid, namespace, room)
+        self._let_go(sid, room)
+
+    def emit(
+        self, event: str, data: Any, namespace: str | None = None, room: Any = None, **kwargs: Any
+    ) -> None:
+        """As in python-socketio, but a connection of this process is served without asking Redis."""
+        target = kwargs.pop("to", None) or room
+        if _channel_of_room(target):
+            raise ValueError(f"Events reach {target!r} through the meter alone.")
+        local = isinstance(target, str) and self._is_here(target, namespace or "/")
+        options = {**kwargs, "ignore_queue": True} if local else kwargs
+        super().emit(event, data, namespace=namespace or "/", room=target, **options)
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        try:
+            self._redis.publish(CONTROL_CHANNEL, json.dumps(data))
+        except redis.RedisError as error:
+            CONTROL_FAILURES.inc()
+            logger.error("control.failed", extra={"method": data["method"], "error": str(error)})  # noqa: TRY400
+
+    # From the channel to the members.
+
+    def _deliver(self, batch: Batch) -> None:
+        for channel, body in batch:
+            try:
+                message = json.loads(body)
+                if channel == CONTROL_CHANNEL:
+                    self._obey(message)
+                else:
+                    self._to_room(channel, message)
+            except Exception:
+                FANOUT_FAILURES.inc()
+                logger.exception(
+                    "fanout.failed", extra={"channel": channel, "body": body.decode(errors="replace")}
+                )
+
+    def _to_room(self, channel: str, message: dict[str, Any]) -> None:
+        FANOUT_EVENTS.inc()
+        self._handle_emit(message)
+        seq = message["data"][0].get("seq")
+        if seq is not None and channel in self._seqs:
+            self._seqs[channel] = int(seq)
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        """Do what another process asks; beside the listener, since handlers may wait for Redis themselves."""
+        method = message["method"]
+        if method == "callback" or message.get("host_id") != self.host_id:
+            self.server.start_background_task(getattr(self, f"_handle_{method}"), message)
+
+    def _handle_enter_room(self, message: dict[str, Any]) -> None:
+        if self._is_here(message["sid"], message["namespace"]):
+            self.enter_room(message["sid"], message["namespace"], message["room"])
+
+    # When the connection to Redis was lost.
+
+    def _resync(self, channels: set[str]) -> None:
+        self.server.start_background_task(self._reconnect_moved, channels)
+
+    def _reconnect_moved(self, channels: set[str]) -> None:
+        """End the transport of those whose room moved on unheard: they come back and fetch the state."""
+        rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
+        try:
+            current = self._current_seqs(rooms)
+        except redis.RedisError as error:
+            logger.warning("resync.unknown", extra={"rooms": len(rooms), "error": str(error)})
+            current = {}
+        self.server.sleep(SETTLE_SECONDS)
+        moved = [room for room in rooms if room not in current or self._seqs.get(room, -1) != current[room]]
+        members = [self._members(channel) for channel in moved]
+        self._end_transports(list(chain.from_iterable(members)))
+        logger.info("resync", extra={"rooms": len(moved), "connections": sum(map(len, members))})
+
+    def _current_seqs(self, channels: list[str]) -> dict[str, int]:
+        script = self._redis.register_script(source("seq"))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for channel in channels:
+                script(args=[channel.removeprefix(CHANNEL_PREFIX)], client=pipe)
+            return {channel: int(seq) for channel, seq in zip(channels, pipe.execute(), strict=True)}
+
+    def _members(self, channel: str) -> list[str]:
+        room = room_of(channel.removeprefix(CHANNEL_PREFIX))
+        return [eio_sid for _, eio_sid in self.get_participants("/", room)]
+
+    def _end_transports(self, eio_sids: list[str]) -> None:
+        random.shuffle(eio_sids)
+        for eio_sid in eio_sids:
+            socket = self.server.eio.sockets.get(eio_sid)
+            if socket is not None:
+                RESYNCS.inc()
+                socket.close(wait=False, abort=True, reason=RESYNC_REASON)
+            self.server.sleep(RESYNC_SPREAD_SECONDS / len(eio_sids))
+
+    def _is_here(self, sid: str, namespace: str) -> bool:
+        return bool(self.is_connected(sid, namespace) or self.is_pre_connected(sid, namespace))
+
+    def _let_go(self, sid: str, room: str | None) -> None:
+        channel = _channel_of_room(room)
+        if channel and self._subscriber.release(channel, sid):
+            self._seqs.pop(channel, None)
+
+
+def _channel_of_room(room: Any) -> str | None:
+    """The channel of a protocol's room, None for any other room."""
+    if isinstance(room, str) and room.startswith(ROOM_PREFIX):
+        return channel_of(room.removeprefix(ROOM_PREFIX))
+    return None
