@@ -61,7 +61,7 @@ class JsClient:
         threading.Thread(target=self._read, daemon=True).start()
 
     def connect(self, url: str, auth: Any = None, **options: Any) -> "JsSocket":
-        """Open a socket: WebSocket only, no reconnection unless `options` say otherwise. Raises RefusedError."""
+        """Open a socket; WebSocket only, no reconnection unless told otherwise. Raises RefusedError."""
         socket = JsSocket(self, f"s{next(self._ids)}")
         self._sockets[socket.name] = socket
         options = {"transports": ["websocket"], "auth": auth or {}} | options
@@ -163,7 +163,7 @@ class JsSocket:
         timeout: float = DEFAULT_SECONDS,
         claim: str = "the event arrives",
     ) -> Event:
-        """The first event (the client's own news too) that fits, whether it is here already or still comes."""
+        """The first event that fits (the client's own news too), whether it is here or still comes."""
         found = self.client.wait(
             lambda: [e for e in self.received if predicate(e)],
             timeout,

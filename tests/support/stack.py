@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 
@@ -133,7 +133,7 @@ class Stack:
         auth = {"token": self.api.token(role, protocols=[protocol_id]), "protocolId": protocol_id}
         return js.connect(self.url, auth, **options)
 
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         try:
             return self.start()
         except BaseException:
