@@ -23,7 +23,7 @@ class ContextTask(Task):  # type: ignore[misc]
             return self.run(*args, **kwargs)
 
 
-@setup_logging.connect  # type: ignore[untyped-decorator]
+@setup_logging.connect
 def _our_logging(**_: Any) -> None:
     init_logging(settings)
 

@@ -28,9 +28,7 @@ class ConfigError(Exception):
         super().__init__("invalid configuration:\n" + "\n".join(lines))
 
 
-def setting(
-    env: str, default: Any, about: str, *, kind: str = "str", check: Any = None, secret: bool = False
-) -> Any:
+def setting(env: str, default: Any, about: str, *, kind: str = "str", check: Any = None, secret: bool = False) -> Any:
     meta = {"env": env, "about": about, "kind": kind, "check": check, "secret": secret, "default": default}
     return field(default=default, metadata=meta, repr=not secret)
 
@@ -67,9 +65,7 @@ class Config:
         "the key before a rotation: still accepted, never used to sign",
         secret=True,
     )
-    jwks_url: str = setting(
-        "DASHBOARD_JWKS_URL", "", "identity provider's key set; replaces the shared secret"
-    )
+    jwks_url: str = setting("DASHBOARD_JWKS_URL", "", "identity provider's key set; replaces the shared secret")
     token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
     token_audience: str = setting("DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens, when set")
     token_leeway: int = setting(
@@ -83,9 +79,7 @@ class Config:
     payout_url: str = setting(
         "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone"
     )
-    payout_secret: str = setting(
-        "PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True
-    )
+    payout_secret: str = setting("PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True)
     payout_connect_timeout: float = setting(
         "PAYOUT_CONNECT_TIMEOUT", 3.0, "time to reach the payout service", kind="float", check=_not_negative
     )
@@ -102,9 +96,7 @@ class Config:
         "first pause before a payout is tried again; doubles, with jitter",
         kind="float",
     )
-    payout_retry_cap: float = setting(
-        "PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float"
-    )
+    payout_retry_cap: float = setting("PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float")
 
     rest_per_token: int = setting(
         "DASHBOARD_REST_PER_TOKEN", 1000, "REST requests a second per token", kind="int", check=_positive
@@ -231,9 +223,7 @@ def _cross_check(values: dict[str, Any]) -> dict[str, list[str]]:
         ("DASHBOARD_PREVIOUS_SIGNING_KEY", "previous_signing_key"),
     ):
         if values[key] and _is_weak(values[key]):
-            faults[name] = [
-                f"is too weak: use {MIN_KEY_BYTES} random bytes or more, e.g. `openssl rand -hex 32`"
-            ]
+            faults[name] = [f"is too weak: use {MIN_KEY_BYTES} random bytes or more, e.g. `openssl rand -hex 32`"]
     if values["payout_url"] and not values["payout_secret"]:
         faults["PAYOUT_SECRET"] = ["is required when PAYOUT_URL is set: payouts are signed"]
     for name, key in (("PAYOUT_URL", "payout_url"), ("DASHBOARD_JWKS_URL", "jwks_url")):

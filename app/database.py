@@ -132,4 +132,3 @@ def ping() -> None:
     """Raise when the database does not answer."""
     db.session.execute(text("SELECT 1"))
     db.session.rollback()
-

@@ -36,9 +36,9 @@ def config() -> Config:
     return cast(Config, current_app.extensions["dashboard_config"])
 
 
-def redis_client() -> "redis.Redis[Any]":
+def redis_client() -> redis.Redis:
     """The running app's Redis connection pool, for commands (never for blocking reads)."""
-    return cast("redis.Redis[Any]", current_app.extensions["redis"])
+    return cast(redis.Redis, current_app.extensions["redis"])
 
 
 def known_ids(kind: str) -> LRUCache[str, bool]:
@@ -46,7 +46,7 @@ def known_ids(kind: str) -> LRUCache[str, bool]:
     return cast("LRUCache[str, bool]", current_app.extensions["known_ids"][kind])
 
 
-def connect_redis(url: str, *, blocking: bool = False) -> "redis.Redis[Any]":
+def connect_redis(url: str, *, blocking: bool = False) -> redis.Redis:
     """A client for `url`. `blocking=True` for pub/sub, whose reads wait for as long as nothing happens.
 
     redis-py's own defaults hang for a minute on a blocking read and take 3 s to report a dead server.
@@ -60,7 +60,7 @@ def connect_redis(url: str, *, blocking: bool = False) -> "redis.Redis[Any]":
     }
     if url.startswith("sentinel://"):
         hosts, service, number = _sentinel_parts(url)
-        return cast("redis.Redis[Any]", Sentinel(hosts, **options).master_for(service, db=number, **options))
+        return cast(redis.Redis, Sentinel(hosts, **options).master_for(service, db=number, **options))
     return redis.Redis.from_url(url, **options)
 
 
@@ -79,7 +79,11 @@ def init_app(app: Flask, settings: Config) -> None:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 0}}
     else:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-            "pool_size": 10, "max_overflow": 10, "pool_timeout": 5, "pool_pre_ping": True, "pool_recycle": 1800,
+            "pool_size": 10,
+            "max_overflow": 10,
+            "pool_timeout": 5,
+            "pool_pre_ping": True,
+            "pool_recycle": 1800,
             "connect_args": {"connect_timeout": 3, "options": "-c statement_timeout=10000 -c lock_timeout=5000"},
         }
     db.init_app(app)

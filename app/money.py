@@ -23,7 +23,7 @@ def parse_amount(text: object) -> int:
     minor = int(whole) * UNITS + int((fraction or "").ljust(SCALE, "0"))
     if minor == 0:
         raise ValueError("must be more than zero")
-    return minor
+    return int(minor)
 
 
 def format_amount(minor: int) -> str:

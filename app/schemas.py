@@ -35,7 +35,7 @@ class Text(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        if any(char < " " and char not in "\n\t" or "\ud800" <= char <= "\udfff" or char == "\x7f" for char in text):
+        if any((char < " " and char not in "\n\t") or "\ud800" <= char <= "\udfff" or char == "\x7f" for char in text):
             raise ValidationError("Must not hold control characters or lone surrogates.")
         return text
 

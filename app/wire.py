@@ -14,7 +14,7 @@ def iso_timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def number_text(number: int | float | Decimal) -> str:
+def number_text(number: float | Decimal) -> str:
     """A number without exponent and without needless zeros: `65`, `65.5`, `0.000001`. Raises ValueError for NaN, ∞."""
     exact = number if isinstance(number, (int, Decimal)) else Decimal(repr(number))
     if isinstance(exact, Decimal):
@@ -25,7 +25,7 @@ def number_text(number: int | float | Decimal) -> str:
     return str(int(exact))
 
 
-def to_wire(value: Any) -> Any:
+def to_wire(value: Any) -> Any:  # noqa: PLR0911 - one line per kind of value
     """Make `value` fit for an event: dates become ISO 8601, numbers become strings, at any depth."""
     match value:
         case None | bool():

@@ -5,6 +5,6 @@ from app.queues import DRAIN_TASK
 from app.realtime import pipeline
 
 
-@celery.task(name=DRAIN_TASK)  # type: ignore[untyped-decorator]
+@celery.task(name=DRAIN_TASK)
 def drain() -> None:
     pipeline.release_due()

@@ -5,6 +5,6 @@ from app.queues import FLUSH_TASK
 from app.realtime import pipeline
 
 
-@celery.task(name=FLUSH_TASK)  # type: ignore[untyped-decorator]
+@celery.task(name=FLUSH_TASK)
 def flush() -> None:
     pipeline.tick()

@@ -5,6 +5,6 @@ from app.queues import OUTBOX_SWEEP_TASK
 from app.realtime import outbox
 
 
-@celery.task(name=OUTBOX_SWEEP_TASK)  # type: ignore[untyped-decorator]
+@celery.task(name=OUTBOX_SWEEP_TASK)
 def sweep() -> None:
     outbox.sweep()

@@ -1,4 +1,4 @@
-"""Agents and the tasks they work through. What an agent is doing right now is Redis's; starts and ends are kept here."""
+"""Agents and the tasks they work through. What an agent is doing now is Redis's; starts and ends are kept here."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -45,7 +45,9 @@ class AgentTask(Base):
     __tablename__ = "agent_tasks"
     __table_args__ = (
         Index("ix_agent_tasks_agent_status", "agent_id", "status", "id"),
-        CheckConstraint("status IN ('QUEUED','RUNNING','COMPLETED','FAILED','SUPERSEDED')", name="ck_agent_tasks_status"),
+        CheckConstraint(
+            "status IN ('QUEUED','RUNNING','COMPLETED','FAILED','SUPERSEDED')", name="ck_agent_tasks_status"
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)

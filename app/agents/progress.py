@@ -1,4 +1,4 @@
-"""Progress reports: RUNNING ones go to the coalescer alone; COMPLETED and FAILED are stored before they are accepted."""
+"""Progress reports: RUNNING ones go to the coalescer alone, COMPLETED and FAILED are stored before the answer."""
 
 import logging
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def report_batch(updates: list[Any], principal: Principal) -> dict[str, Any]:
             agent_id = fields.pop("agent_id")
             _check(agent_id, fields["protocol_id"], principal)
         except ValidationError as error:
-            rejected.append({"index": index, "errors": error.normalized_messages()})
+            rejected.append({"index": index, "errors": error.messages_dict})
         except DomainError as error:
             field = "protocolId" if error.code == "PROTOCOL_NOT_FOUND" else "agentId"
             rejected.append({"index": index, "errors": {field: [error.detail]}})
@@ -75,10 +75,7 @@ def _take_running(reports: list[tuple[str, dict[str, Any]]]) -> None:
     if not reports:
         return
     datas = [_event_data(agent_id, fields) for agent_id, fields in reports]
-    offers = [
-        coalescer.offer_of(fields["protocol_id"], data)
-        for (_, fields), data in zip(reports, datas, strict=True)
-    ]
+    offers = [coalescer.offer_of(fields["protocol_id"], data) for (_, fields), data in zip(reports, datas, strict=True)]
     for (agent_id, fields), data, accepted in zip(reports, datas, coalescer.offer(offers), strict=True):
         if accepted.is_new_task:
             _store_start(agent_id, fields["protocol_id"], data | {"version": accepted.version})
@@ -89,8 +86,12 @@ def _event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
     """The data of an agent:task_update, without its version."""
     progress = {"COMPLETED": 100, "FAILED": 0}.get(fields["status"], fields["progress"])
     return {
-        "agentId": agent_id, "task": fields["task"], "progress": progress, "status": fields["status"],
-        "estimatedCompletion": fields["estimated_completion"], "error": fields["error"],
+        "agentId": agent_id,
+        "task": fields["task"],
+        "progress": progress,
+        "status": fields["status"],
+        "estimatedCompletion": fields["estimated_completion"],
+        "error": fields["error"],
         "nextTask": fields["next_task"],
     }
 
@@ -162,7 +163,8 @@ def _mark_started(session: Session, agent_id: str, protocol_id: str, name: str) 
     mine = AgentTask.agent_id == agent_id
     now = utc_now()
     session.execute(
-        update(AgentTask).where(mine, AgentTask.status == TaskStatus.RUNNING)
+        update(AgentTask)
+        .where(mine, AgentTask.status == TaskStatus.RUNNING)
         .values(status=TaskStatus.SUPERSEDED, closed_at=now)
     )
     task = _open_task(session, agent_id, protocol_id, name) or _add_task(session, agent_id, protocol_id, name)

@@ -26,9 +26,7 @@ MAX_LISTED = 5000
 
 def create(fields: dict[str, Any]) -> dict[str, Any]:
     """Store a new agent. Raises AlreadyExists."""
-    agent = Agent(
-        id=fields["id"] or str(uuid.uuid7()), name=fields["name"], type=fields["type"], created_at=utc_now()
-    )
+    agent = Agent(id=fields["id"] or str(uuid.uuid7()), name=fields["name"], type=fields["type"], created_at=utc_now())
     try:
         with transaction() as session:
             session.add(agent)
@@ -97,13 +95,21 @@ def _task_of(agent: Agent, protocol_id: str, latest: bytes | None) -> dict[str, 
 
 def _described(agent: Agent, heard_us: float | None, task: dict[str, Any] | None) -> dict[str, Any]:
     return {
-        "id": agent.id, "name": agent.name, "type": agent.type, "created_at": agent.created_at,
+        "id": agent.id,
+        "name": agent.name,
+        "type": agent.type,
+        "created_at": agent.created_at,
         "status": "ONLINE" if _is_online(heard_us) else "OFFLINE",
         "last_seen": datetime.fromtimestamp(heard_us / 1e6, UTC) if heard_us else None,
-        "current_task": task and {
-            "protocol_id": task["protocolId"], "task": task["task"], "progress": task["progress"],
-            "status": task["status"], "estimated_completion": task["estimatedCompletion"],
-            "error": task["error"], "version": task["version"],
+        "current_task": task
+        and {
+            "protocol_id": task["protocolId"],
+            "task": task["task"],
+            "progress": task["progress"],
+            "status": task["status"],
+            "estimated_completion": task["estimatedCompletion"],
+            "error": task["error"],
+            "version": task["version"],
         },
     }
 
@@ -116,8 +122,11 @@ def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
     """Append a task to the agent's queue. Raises NotFound, Conflict when 1,000 wait already."""
     check_exists(agent_id)
     task = AgentTask(
-        agent_id=agent_id, protocol_id=fields["protocol_id"], name=fields["name"],
-        status=TaskStatus.QUEUED, created_at=utc_now(),
+        agent_id=agent_id,
+        protocol_id=fields["protocol_id"],
+        name=fields["name"],
+        status=TaskStatus.QUEUED,
+        created_at=utc_now(),
     )
     queued = select(func.count()).where(AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.QUEUED)
     with transaction() as session:
@@ -142,7 +151,8 @@ def list_tasks(agent_id: str, principal: Principal, limit: int, cursor: list[Any
 def snapshot_section(protocol_id: str) -> list[dict[str, Any]]:
     """Each agent heard of in this protocol, as its newest event would tell it. Raises redis.RedisError."""
     client = redis_client()
-    latest = {key.decode(): json.loads(text) for key, text in client.hgetall(latest_key(protocol_id)).items()}
+    reported: dict[Any, Any] = client.hgetall(latest_key(protocol_id))
+    latest = {key.decode(): json.loads(text) for key, text in reported.items()}
     for agent in db.session.scalars(select(Agent).where(Agent.task_protocol_id == protocol_id).limit(MAX_LISTED)):
         stored = agent.task_data
         if stored and int(stored["version"]) > int(latest.get(agent.id, stored | {"version": 0})["version"]):
@@ -156,11 +166,11 @@ def snapshot_section(protocol_id: str) -> list[dict[str, Any]]:
 
 
 def _badge(agent: Agent | None, heard_us: float | None) -> dict[str, Any]:
-    seen = _described(agent, heard_us, None) if agent else {"name": None, "type": None, "status": "OFFLINE"}
-    last_seen = seen.get("last_seen")
     return {
-        "name": seen["name"], "type": seen["type"], "presence": seen["status"],
-        "lastSeen": iso_timestamp(last_seen) if last_seen else None,
+        "name": agent and agent.name,
+        "type": agent and agent.type,
+        "presence": "ONLINE" if _is_online(heard_us) else "OFFLINE",
+        "lastSeen": heard_us and iso_timestamp(datetime.fromtimestamp(heard_us / 1e6, UTC)),
     }
 
 
@@ -176,6 +186,7 @@ def counts(protocol_id: str | None) -> dict[str, int]:
     online_count = int(client.zcount(HEARD_KEY, since, "+inf"))
     everyone = db.session.scalar(select(func.count()).select_from(Agent)) or 0
     return {
-        "online": online_count, "busy": int(client.zcount(BUSY_KEY, since, "+inf")),
+        "online": online_count,
+        "busy": int(client.zcount(BUSY_KEY, since, "+inf")),
         "offline": max(everyone - online_count, 0),
     }

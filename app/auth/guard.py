@@ -35,7 +35,7 @@ def authenticate_request() -> Principal:
 
 
 def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let only roles through that may do `action`; a `protocol_id` in the path must be granted, or it does not exist."""
+    """Let only roles through that may do `action`; a `protocol_id` in the path must be granted."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)

@@ -1,4 +1,4 @@
-"""Signed tokens (JWT, RFC 7519): made with the shared secret, verified with it or with an identity provider's key set."""
+"""Signed tokens (JWT, RFC 7519): made with the shared secret, verified with it or a provider's key set."""
 
 import time
 from dataclasses import dataclass
@@ -86,8 +86,12 @@ class TokenVerifier:
         settings = self._settings
         required = REQUIRED_CLAIMS + (["iss"] if settings.token_issuer else [])
         claims: dict[str, Any] = jwt.decode(
-            token, key, algorithms=algorithms, leeway=settings.token_leeway,
-            issuer=settings.token_issuer or None, audience=settings.token_audience or None,
+            token,
+            key,
+            algorithms=algorithms,
+            leeway=settings.token_leeway,
+            issuer=settings.token_issuer or None,
+            audience=settings.token_audience or None,
             options={"require": required, "verify_aud": bool(settings.token_audience)},
         )
         return claims
@@ -114,8 +118,12 @@ def issue(settings: Config, *, subject: str, role: Role, protocols: list[str], t
         raise ValueError("tokens come from the identity provider: DASHBOARD_JWKS_URL is set")
     now = int(time.time())
     claims: dict[str, Any] = {
-        "sub": subject, "role": str(role), "protocols": protocols,
-        "iat": now, "exp": now + ttl_seconds, "jti": str(uuid.uuid7()),
+        "sub": subject,
+        "role": str(role),
+        "protocols": protocols,
+        "iat": now,
+        "exp": now + ttl_seconds,
+        "jti": str(uuid.uuid7()),
     }
     if settings.token_issuer:
         claims["iss"] = settings.token_issuer

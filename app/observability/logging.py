@@ -9,9 +9,28 @@ from pythonjsonlogger.json import JsonFormatter
 
 from app.config import Config
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "requestId", "color_message"}
-QUIET = ("engineio", "socketio", "werkzeug", "urllib3", "kombu", "amqp", "celery.beat", "celery.worker.strategy",
-         "celery.app.trace", "redbeat", "redbeat.schedulers", "alembic", "sqlalchemy.engine")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "requestId",
+    "color_message",
+}
+QUIET = (
+    "engineio",
+    "socketio",
+    "werkzeug",
+    "urllib3",
+    "kombu",
+    "amqp",
+    "celery.beat",
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "redbeat",
+    "redbeat.schedulers",
+    "alembic",
+    "sqlalchemy.engine",
+)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:

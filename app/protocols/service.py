@@ -1,12 +1,14 @@
 """Protocols are created and read; they are never deleted, so that "exists" may be remembered."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import redis
 import uuid_utils.compat as uuid
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.auth.guard import unknown_protocol
 from app.auth.tokens import Principal
@@ -39,8 +41,8 @@ def create(fields: dict[str, Any]) -> Protocol:
     return protocol
 
 
-ON_CREATE: list[Any] = []
-"""What features above add to a new protocol, in its transaction: `prepare(session, protocol)`. Wired in create_app()."""
+ON_CREATE: list[Callable[[Session, Protocol], None]] = []
+"""What features above add to a new protocol, in its transaction; wired in create_app()."""
 
 
 def _open_room(protocol_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Events that reached nobody: logged with who missed them, never sent again (spec: Client disconnected during event)."""
+"""Events that reached nobody: logged with who missed them, never sent again (spec: Client disconnected)."""
 
 import logging
 import time
@@ -44,4 +44,4 @@ def _absent(protocol_id: str) -> list[str]:
         names = redis_client().zrange(absent_key(protocol_id), 0, NAMED_CLIENTS - 1, desc=True)
     except redis.RedisError:
         return []
-    return [name.decode() for name in names]
+    return [bytes(name).decode() for name in names]  # type: ignore[arg-type]

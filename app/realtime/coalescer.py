@@ -1,6 +1,6 @@
 """The coalescer: at most one update a second per agent, the newest RUNNING report wins, closings are never merged away.
 
-An agent's waiting RUNNING update *is* its entry in the room's `latest` hash; it leaves with the room's turn (`turn.lua`).
+An agent's waiting RUNNING update *is* its entry in the room's `latest` hash; it leaves with the room's turn.
 """
 
 from collections.abc import Sequence
@@ -50,8 +50,7 @@ def offer(offers: Sequence[Offer]) -> list[Accepted]:
     flat = [part for each in offers for part in (each.agent_id, each.protocol_id, each.task, each.data_json)]
     answer = scripts.run("offer", *flat)
     return [
-        Accepted(int(version), changed == b"1")
-        for version, changed in zip(answer[0::2], answer[1::2], strict=True)
+        Accepted(int(version), changed == b"1") for version, changed in zip(answer[0::2], answer[1::2], strict=True)
     ]
 
 

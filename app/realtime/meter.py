@@ -1,7 +1,7 @@
 """The meter: at most 10 events of a room in any second, 100 waiting, the oldest dropped (spec: Event Rate Limiting).
 
-All of it is one atomic Lua step per operation: numbering, queueing, spending the budget and PUBLISH itself, so that no two
-processes can overtake each other and no crash falls between "taken" and "sent".
+All of it is one atomic Lua step per operation: numbering, queueing, spending the budget and PUBLISH itself, so that no
+two processes can overtake each other and no crash falls between "taken" and "sent".
 """
 
 import json
@@ -37,9 +37,7 @@ class Outcome:
             self.emitted[event] = self.emitted.get(event, 0) + int(count)
         for line in undelivered:
             protocol_id, seq, event, reached = line.decode().split(" ")
-            self.undelivered.append(
-                {"protocolId": protocol_id, "seq": seq, "eventType": event, "processes": reached}
-            )
+            self.undelivered.append({"protocolId": protocol_id, "seq": seq, "eventType": event, "processes": reached})
         for line in dropped:
             protocol_id, seq, event = line.decode().split(" ")
             self.dropped.append({"protocolId": protocol_id, "seq": seq, "eventType": event})

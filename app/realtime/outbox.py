@@ -1,6 +1,6 @@
 """The outbox: the event row commits with the change it tells of; after the commit the relay lets it into its room.
 
-At least once from database to room. Rows of one protocol are numbered under that protocol's row lock (`event_position`),
+At least once from database to room. Rows of one protocol are numbered under its counter's row lock,
 so their order is the order of commits and the meter can pass over what it has let in before.
 """
 
@@ -146,6 +146,4 @@ def _let_in(row: OutboxEvent) -> bool:
 def _mark(ids: list[int]) -> None:
     if ids:
         with transaction() as session:
-            session.execute(
-                update(OutboxEvent).where(OutboxEvent.id.in_(ids)).values(published_at=utc_now())
-            )
+            session.execute(update(OutboxEvent).where(OutboxEvent.id.in_(ids)).values(published_at=utc_now()))

@@ -17,7 +17,7 @@ DRAIN_SLACK_MS = 2_000
 
 
 def publish(protocol_id: str, event_type: str, data_json: str, position: int | None = None) -> bool:
-    """Let one event into its room; False when Redis failed (spec: Event emission failure: logged with the whole event)."""
+    """Let one event into its room; False when Redis failed, logged with the whole event (spec: Emission failure)."""
     try:
         outcome = meter.publish(protocol_id, event_type, data_json, position)
     except redis.RedisError as error:

@@ -7,15 +7,16 @@ from functools import wraps
 from typing import Any
 
 import redis
-from flask import Flask, request
-from flask_socketio import ConnectionRefusedError, SocketIO, disconnect
+from flask import Flask, current_app, request
+from flask_socketio import ConnectionRefusedError as Refused
+from flask_socketio import SocketIO, disconnect
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.guard import authenticate
 from app.auth.permissions import Action, allows
 from app.auth.tokens import Principal
 from app.config import Config
-from app.errors import DependencyDown, DomainError, InvalidInput, NotFound, TooManyRequests
+from app.errors import DependencyDown, DomainError, InvalidInput, NotFound
 from app.extensions import socketio
 from app.observability import metrics
 from app.realtime import absent, meter
@@ -57,8 +58,6 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
 
 
 def connections() -> Connections:
-    from flask import current_app
-
     found: Connections = current_app.extensions["connections"]
     return found
 
@@ -85,7 +84,7 @@ def on_connect(auth: Any = None) -> None:
         connections().close(sid)
         code = "UNAUTHORIZED" if error.status == 401 else error.code  # noqa: PLR2004 - any fault of the token
         logger.info("socket.refused", extra={"sid": sid, "code": code, "reason": error.detail})
-        raise ConnectionRefusedError(code, {"code": code, "detail": error.detail}) from error
+        raise Refused(code, {"code": code, "detail": error.detail}) from error
     metrics.SOCKETS.set(connections().count)
 
 
@@ -105,7 +104,10 @@ def on_join(connection: Connection, message: Any) -> dict[str, Any]:
     seq = _enter(connection, message.get("protocolId"))
     protocol_id = str(connection.protocol_id)
     return {
-        "ok": True, "room": room_of(protocol_id), "protocolId": protocol_id, "seq": seq,
+        "ok": True,
+        "room": room_of(protocol_id),
+        "protocolId": protocol_id,
+        "seq": seq,
         "stateUrl": f"/api/v1/protocols/{protocol_id}/state",
     }
 
@@ -149,7 +151,11 @@ def _enter(connection: Connection, protocol_id: Any) -> str:
 
 def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
     invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
-    if not is_identifier(protocol_id) or not principal.sees(protocol_id) or not allows(principal.role, Action.SUBSCRIBE):
+    if (
+        not is_identifier(protocol_id)
+        or not principal.sees(protocol_id)
+        or not allows(principal.role, Action.SUBSCRIBE)
+    ):
         raise invalid
     try:
         protocol_exists(protocol_id)
@@ -170,8 +176,6 @@ def _answered(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str,
         try:
             connection.count_event(time.monotonic())
             return handler(connection, *(args or (None,)))
-        except TooManyRequests as error:
-            return _refusal(error.code, error.detail)
         except DomainError as error:
             return _refusal(error.code, error.detail)
 
