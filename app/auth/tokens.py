@@ -102,7 +102,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
     subject, protocols, token_id = claims["sub"], claims["protocols"], claims["jti"]
     if not (isinstance(subject, str) and 0 < len(subject) <= 128):  # noqa: PLR2004 - room for an e-mail address
         raise Unauthorized("The token's `sub` must be a non-empty string.")
-    if claims["role"] not in set(Role):
+    if claims["role"] not in list(Role):
         raise Unauthorized("The token's `role` is not one of: " + ", ".join(Role) + ".")
     grants_fit = isinstance(protocols, list) and len(protocols) <= MAX_GRANTS
     if not grants_fit or not all(isinstance(each, str) for each in protocols):
