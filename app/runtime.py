@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 ASYNC_MODE = "eventlet"
+BACKLOG = 4096
 
 
 def patch() -> None:
@@ -34,7 +35,7 @@ def is_patched() -> bool:
 
 
 def spawn(function: Callable[..., Any], *args: Any) -> Any:
-    """Run `function` beside the caller, as a greenthread."""
+    """Run `function` beside the caller, as a greenthread; it has `kill()` and is `dead` in the end."""
     import eventlet
 
     return eventlet.spawn(function, *args)
@@ -47,12 +48,56 @@ def sleep(seconds: float) -> None:
     eventlet.sleep(seconds)
 
 
-def listen(host: str, port: int) -> Any:
-    """Open the listening socket; several processes may share one port (SO_REUSEPORT).
+def listen(host: str, port: int, *, reuse_port: bool = False) -> Any:
+    """Open the listening socket; with `reuse_port` several processes share the port (SO_REUSEPORT).
 
     Raises OSError when somebody else's server holds the address.
     """
     import eventlet
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return eventlet.listen((host, port), family=family, backlog=4096, reuse_port=True)
+    listener = eventlet.listen((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+    return listener
+
+
+def take_waiting(listener: Any) -> tuple[Any, Any] | None:
+    """Accept a connection that waits in the kernel's queue: `(socket, address)`, or None when there is none."""
+    from eventlet.greenio import GreenSocket
+
+    try:
+        sock, address = listener.fd.accept()
+    except BlockingIOError:
+        return None
+    return GreenSocket(sock), address
+
+
+def http_server(app: Any, listener: Any, handler_mixin: type, **options: Any) -> Any:
+    """eventlet's WSGI server for `app`; `handler_mixin` comes before its HTTP handler.
+
+    Its `process_request([address, socket, state])` serves one connection to its end. Its own accept loop is
+    not used: when it leaves, it cuts requests that have just arrived on connections it takes for idle.
+    """
+    from eventlet import wsgi
+
+    handler = type("Handler", (handler_mixin, wsgi.HttpProtocol), {})
+    return wsgi.Server(listener, listener.getsockname(), app, protocol=handler, **options)
+
+
+_drain_hooks: list[Callable[[float], Any]] = []
+
+
+def on_drain(hook: Callable[[float], Any]) -> None:
+    """Have `hook(seconds)` called when this process is to leave: the time it has to send its sockets away."""
+    _drain_hooks.append(hook)
+
+
+def drain_hooks() -> list[Callable[[float], Any]]:
+    return list(_drain_hooks)
+
+
+def serve(app: Any, listener: Any, *, grace_seconds: float, max_size: int = 16_384) -> None:
+    """Serve until SIGTERM or SIGINT, then let what was accepted end, for at most `grace_seconds`."""
+    from app.serving import serve_until_signal
+
+    serve_until_signal(app, listener, grace_seconds, max_size)

@@ -1,0 +1,25 @@
+"""Runs a command that ends with its parent, even when the parent is killed: `leash.py PARENT_PID COMMAND…`.
+
+A script of its own, because the tie must hold from before the command's first instruction. Linux only (prctl(2));
+elsewhere a parent that is killed outright leaves its parts running.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent ends; end now when that has happened already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    end_with_parent(int(sys.argv[1]))
+    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - the supervisor gives the command

@@ -1,0 +1,19 @@
+"""`dashboard migrate`: bring the database to the newest schema."""
+
+import click
+
+
+@click.command()
+def migrate() -> None:
+    """Create or upgrade the database's tables."""
+    from flask_migrate import upgrade
+
+    from app import create_app
+    from app.config import load_config
+    from app.observability.logging import init_logging
+
+    settings = load_config()
+    app = create_app(settings)
+    init_logging(settings)
+    with app.app_context():
+        upgrade()

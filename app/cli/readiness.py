@@ -1,0 +1,84 @@
+"""Whether the whole answers: web serves, a worker works, beat ticks."""
+
+import time
+import urllib.error
+import urllib.request
+
+from app.cli.supervisor import Supervisor
+
+HTTP_SECONDS = 2.0
+STALE_SECONDS = 30.0
+LOOK_SECONDS = 5.0
+TICKING_PARTS = ("beat", "worker")
+
+
+class Readiness:
+    """Asks the running system; the clock of ticks is Redis's own."""
+
+    def __init__(self, supervisor: Supervisor, redis_url: str, web_url: str) -> None:
+        self._supervisor, self._web_url = supervisor, web_url
+        from app.extensions import connect_redis
+        from app.realtime.rooms import TICK_KEY
+
+        self._redis, self._tick_key = connect_redis(redis_url), TICK_KEY
+        self._started = 0.0
+        self._missing = ""
+        self._next_look = time.monotonic() + STALE_SECONDS
+
+    def redis_answers(self) -> bool:
+        """True from the first answer on; ticks from before are of an earlier run."""
+        import redis
+
+        try:
+            self._started = self._now()
+        except redis.RedisError:
+            return False
+        return True
+
+    def _now(self) -> float:
+        seconds, micros = self._redis.time()
+        return float(seconds + micros / 1e6)
+
+    def all_answer(self) -> bool:
+        self._missing = self._what_is_missing()
+        return not self._missing
+
+    def missing(self) -> str:
+        return self._missing
+
+    def _what_is_missing(self) -> str:
+        if unready := self._supervisor.unready():
+            return f"{', '.join(unready)} did not say that it works"
+        if self._tick_age() is None:
+            return "beat and worker did not tick"
+        return self._web_fault()
+
+    def _tick_age(self) -> float | None:
+        """Seconds since the last tick of this run; None when there was none, or Redis does not answer."""
+        import redis
+
+        try:
+            tick = float(self._redis.get(self._tick_key) or 0.0)
+            return self._now() - tick if tick > self._started else None
+        except redis.RedisError:
+            return None
+
+    def _web_fault(self) -> str:
+        try:
+            with urllib.request.urlopen(f"{self._web_url}/readyz", timeout=HTTP_SECONDS):  # noqa: S310 - our own
+                return ""
+        except urllib.error.HTTPError as error:
+            return f"web is not ready: {error.read(500).decode('utf-8', 'replace')}"
+        except OSError as error:
+            return f"web does not answer: {error}"
+
+    def restart_what_is_stuck(self) -> None:
+        """A worker can stop working silently after its connection was reset: the tick tells."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        age = self._tick_age()
+        stuck = age is not None and age > STALE_SECONDS
+        self._next_look = now + (STALE_SECONDS if stuck else LOOK_SECONDS)
+        if stuck:
+            self._supervisor.restart(TICKING_PARTS, f"has not ticked for {age:.0f} s")

@@ -1,0 +1,134 @@
+"""Keeps parts running: starts them, starts again what dies, stops all in order."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import click
+
+from app.cli.child import Child, describe_exit
+from app.cli.console import Console
+from app.cli.home import Home
+from app.cli.parts import Part
+
+STEADY_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 3.0
+DEATHS_BEFORE_READY = 2
+POLL_SECONDS = 0.05
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Keeper:
+    """One part: its present child, and when to start the next. A first death costs no pause, a row of them does."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.child: Child | None = None
+        self.deaths = 0
+        self.start_at = 0.0
+
+    def note_death(self, age_seconds: float) -> float:
+        self.deaths = 1 if age_seconds > STEADY_SECONDS else self.deaths + 1
+        pause = FIRST_PAUSE_SECONDS * 2 ** (self.deaths - 2) if self.deaths > 1 else 0.0
+        pause = min(pause, LONGEST_PAUSE_SECONDS)
+        self.start_at = time.monotonic() + pause
+        return pause
+
+
+class Supervisor:
+    """Runs in the main thread; `stop_asked` is set by a signal or by the caller."""
+
+    def __init__(self, home: Home, console: Console, environment: Mapping[str, str]) -> None:
+        self._home, self._console, self._environment = home, console, environment
+        self._keepers: dict[str, _Keeper] = {}
+        self.stop_asked = threading.Event()
+        self._signals = 0
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._signals += 1
+        self.stop_asked.set()
+
+    def say(self, level: str, message: str) -> None:
+        self._console.say("up", f"{level} {message}")
+
+    def run_once(self, part: Part) -> int:
+        """Run a part that ends by itself; returns its exit code, or that of a kill when a stop was asked for."""
+        child = Child(part, self._environment, self._console)
+        while not child.wait(POLL_SECONDS):
+            if self.stop_asked.is_set():
+                child.kill()
+        return child.exit_code() or 0
+
+    def add(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            keeper = self._keepers.setdefault(part.name, _Keeper(part))
+            self._start(keeper)
+
+    def _start(self, keeper: _Keeper) -> None:
+        keeper.child = Child(keeper.part, self._environment, self._console)
+        self._home.note_pid(keeper.part.name, keeper.child.pid)
+
+    def tend(self) -> None:
+        """Look after every part once."""
+        now = time.monotonic()
+        for keeper in self._keepers.values():
+            if keeper.child is None:
+                if now >= keeper.start_at:
+                    self._start(keeper)
+            elif (code := keeper.child.exit_code()) is not None:
+                self._note_death(keeper, keeper.child, code)
+
+    def _note_death(self, keeper: _Keeper, child: Child, code: int) -> None:
+        self._home.forget_pid(keeper.part.name)
+        self._home.forget_gauges(child.pid)
+        keeper.child = None
+        if code == 0 and keeper.part.may_end:
+            keeper.start_at = float("inf")
+            return
+        pause = keeper.note_death(child.age_seconds)
+        when = f"in {pause:.1f} s" if pause else "now"
+        self.say("WARNING", f"{keeper.part.name} {describe_exit(code)}; starting it again {when}")
+
+    def wait_until(self, condition: Callable[[], bool], what: Callable[[], str], seconds: float) -> None:
+        """Tend the parts until `condition()`. Raises click.ClickException when a part cannot start."""
+        deadline = time.monotonic() + seconds
+        while not self.stop_asked.is_set() and not condition():
+            self.tend()
+            for keeper in self._keepers.values():
+                if keeper.deaths > DEATHS_BEFORE_READY:
+                    raise click.ClickException(f"{keeper.part.name} cannot start: it ended {keeper.deaths} times")
+            if time.monotonic() > deadline:
+                raise click.ClickException(f"not ready after {seconds:.0f} s: {what()}")
+            self.stop_asked.wait(POLL_SECONDS)
+
+    def unready(self) -> list[str]:
+        return [name for name, keeper in self._keepers.items() if not (keeper.child and keeper.child.is_ready)]
+
+    def restart(self, names: Sequence[str], why: str) -> None:
+        """Kill parts that run but do nothing; `tend` starts them again."""
+        for name in names:
+            keeper = self._keepers[name]
+            if keeper.child is not None:
+                self.say("WARNING", f"{name} {why}: ending it")
+                keeper.child.kill()
+
+    def stop(self, order: Sequence[Sequence[str]]) -> None:
+        """Stop group after group; a second signal, or a part that takes too long, ends it by force."""
+        for names in order:
+            children = [keeper.child for name in names if (keeper := self._keepers.get(name)) and keeper.child]
+            for child in children:
+                child.ask_to_stop()
+            started = time.monotonic()
+            for child in children:
+                self._see_off(child, started)
+
+    def _see_off(self, child: Child, started: float) -> None:
+        while not child.wait(POLL_SECONDS):
+            if self._signals > 1 or time.monotonic() - started > child.part.stop_seconds:
+                self.say("WARNING", f"{child.part.name} did not stop in time: killed")
+                child.kill()
+        self._home.forget_pid(child.part.name)

@@ -1,0 +1,104 @@
+"""`dashboard up`: everything on this machine, in one command."""
+
+import os
+import socket
+
+import click
+
+from app.cli import embedded, parts
+from app.cli.console import Console
+from app.cli.home import Home
+from app.cli.readiness import Readiness
+from app.cli.supervisor import POLL_SECONDS, Supervisor
+
+START_SECONDS = 90.0
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not chosen
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", help="address to listen on")
+@click.option("--port", default=5000, type=click.IntRange(0, 65535), help="port to listen on; 0 takes a free one")
+@click.option("--demo/--no-demo", default=False, help="show a demo protocol with simulated agents")
+@click.option("--web", "web_count", default=1, type=click.IntRange(1, 64), help="number of web processes")
+def up(host: str, port: int, *, demo: bool, web_count: int) -> None:
+    """Start everything: Redis, database, web, workers, beat."""
+    home = Home.from_environment()
+    with home.taken():
+        port = _check_port(host, port)
+        console = Console()
+        try:
+            _run(home, console, host, port, demo=demo, web_count=web_count)
+        finally:
+            console.close()
+
+
+def _check_port(host: str, port: int) -> int:
+    """Bind without SO_REUSEPORT, which would share the port with a stranger. Raises click.ClickException."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen(1)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def _run(home: Home, console: Console, host: str, port: int, *, demo: bool, web_count: int) -> None:
+    redis = _embedded_parts(home)
+    environment = _environment(home)
+    from app.config import load_config
+
+    settings = load_config(environment)
+    if demo and not settings.signing_key:
+        raise click.ClickException("--demo signs tokens itself: it cannot run with DASHBOARD_JWKS_URL")
+    supervisor = Supervisor(home, console, environment)
+    webs = parts.web_parts(host, port, web_count, settings.shutdown_grace)
+    others = [parts.beat_part(), *parts.worker_parts()]
+    order = [["demo"], [web.name for web in webs], ["beat"], ["worker", "worker-payments"], ["redis"]]
+    shown, asked = _url(host, port), _url(ANY_ADDRESS.get(host, host), port)
+    try:
+        supervisor.add(redis)
+        readiness = Readiness(supervisor, settings.redis_url, asked)
+        supervisor.wait_until(readiness.redis_answers, lambda: "Redis does not answer", START_SECONDS)
+        _migrate(supervisor)
+        supervisor.add([*webs, *others])
+        supervisor.wait_until(readiness.all_answer, readiness.missing, START_SECONDS)
+        if not supervisor.stop_asked.is_set():
+            console.plain(f"ready: {shown}")
+            supervisor.add([parts.demo_part(asked)] if demo else [])
+        while not supervisor.stop_asked.wait(POLL_SECONDS):
+            supervisor.tend()
+            readiness.restart_what_is_stuck()
+    finally:
+        supervisor.stop(order)
+
+
+def _embedded_parts(home: Home) -> list[parts.Part]:
+    """Make what the configuration does not bring along: a signing key, a Redis."""
+    if not _is_set("DASHBOARD_SIGNING_KEY") and not _is_set("DASHBOARD_JWKS_URL"):
+        home.ensure_signing_key()
+    return [] if _is_set("REDIS_URL") else [embedded.prepare(home)]
+
+
+def _is_set(name: str) -> bool:
+    return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
+
+
+def _environment(home: Home) -> dict[str, str]:
+    environment = {**os.environ, "DASHBOARD_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
+    environment.setdefault("PROMETHEUS_MULTIPROC_DIR", str(home.metrics_folder()))
+    return environment
+
+
+def _migrate(supervisor: Supervisor) -> None:
+    code = supervisor.run_once(parts.migrate_part())
+    if code and not supervisor.stop_asked.is_set():
+        raise click.ClickException("the database cannot be brought to the newest schema: see `migrate` above")
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
