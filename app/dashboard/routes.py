@@ -1,0 +1,113 @@
+"""The page at `/`, its modules under `/static`, and the demo's sign-in."""
+
+import gzip
+import hashlib
+import mimetypes
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.security import safe_join
+
+from app.auth.permissions import Role
+from app.auth.tokens import issue
+from app.dashboard.assets import STAMP, VENDOR
+from app.errors import DomainError, NotFound
+from app.extensions import config
+
+STATIC = Path(__file__).parent / "static"
+DEMO_SWITCH = "DASHBOARD_DEMO"
+DEMO_PROTOCOL = "demo"
+DEMO_ROLES = (Role.VIEWER, Role.VALIDATOR, Role.OWNER)
+DEMO_SECONDS = 3600
+SMALLEST_WORTH_ZIPPING = 1024
+
+blueprint = Blueprint("dashboard", __name__)
+
+
+class NotSetUp(DomainError):
+    code, status = "PAGE_NOT_SET_UP", HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file as it goes over the wire."""
+
+    body: bytes
+    zipped: bytes | None
+    etag: str
+    content_type: str
+
+
+@blueprint.get("/")
+def page() -> Response:
+    """The dashboard page"""
+    return _page("index.html")
+
+
+@blueprint.get("/ops")
+def operators_page() -> Response:
+    """The operators' page"""
+    return _page("ops.html")
+
+
+@blueprint.get("/static/<path:name>")
+def static_file(name: str) -> Response:
+    """A module, style sheet or picture of the pages"""
+    return _serve(name)
+
+
+@blueprint.get("/demo/session")
+def demo_session() -> Response:
+    """Tokens of the demo's roles, where the demo is on: `dashboard up --demo`"""
+    if os.environ.get(DEMO_SWITCH) != "1":
+        raise NotFound("The demo is off: sign in with a token.", code="DEMO_OFF")
+    response = jsonify(
+        protocolId=DEMO_PROTOCOL, expiresIn=str(DEMO_SECONDS), roles={role: _demo_token(role) for role in DEMO_ROLES}
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _demo_token(role: Role) -> str:
+    grants = [DEMO_PROTOCOL]
+    return issue(config(), subject=f"demo-{role}", role=role, protocols=grants, ttl_seconds=DEMO_SECONDS)
+
+
+def _page(name: str) -> Response:
+    if not (VENDOR / STAMP).is_file():
+        raise NotSetUp("The page's modules are missing: run `make setup`, or `python -m app.dashboard.assets`.")
+    return _serve(name)
+
+
+def _serve(name: str) -> Response:
+    path = safe_join(str(STATIC), name)
+    if path is None or not Path(path).is_file():
+        raise NotFound(f"There is nothing at {request.path}.")
+    asset = _asset(path, Path(path).stat().st_mtime_ns)
+    wants_zipped = asset.zipped is not None and request.accept_encodings.quality("gzip") > 0
+    response = Response(asset.zipped if wants_zipped else asset.body, content_type=asset.content_type)
+    response.headers["Vary"] = "Accept-Encoding"
+    # Asked again each time, answered with 304: nobody is left with half of an older release.
+    response.headers["Cache-Control"] = "no-cache"
+    if wants_zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    response.set_etag(asset.etag + ("-gzip" if wants_zipped else ""))
+    response.make_conditional(request)
+    return response
+
+
+@lru_cache(maxsize=128)
+def _asset(path: str, changed_ns: int) -> Asset:
+    del changed_ns  # part of the cache's key alone
+    body = Path(path).read_bytes()
+    content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    if content_type.startswith("text/") or content_type.endswith(("javascript", "json", "svg+xml")):
+        zipped = gzip.compress(body, 9, mtime=0) if len(body) >= SMALLEST_WORTH_ZIPPING else None
+        content_type += "; charset=utf-8"
+    else:
+        zipped = None
+    return Asset(body, zipped, hashlib.sha256(body).hexdigest()[:32], content_type)

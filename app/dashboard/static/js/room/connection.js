@@ -1,0 +1,87 @@
+/** Refusals that trying again cannot change. */
+const FINAL = new Set(["UNAUTHORIZED", "INVALID_PROTOCOL"]);
+
+/** The Socket.IO connection to one room: joins with the handshake, comes back by itself, tells refusals apart. */
+export class Connection {
+  /** When the server was last heard, in milliseconds since 1970. */
+  heardAt = null;
+
+  #options;
+  #schedule;
+  #socket = null;
+  #protocolId;
+  #joins = 0;
+
+  /**
+   * @param {object} options `io`, `baseUrl`, `socketOptions`, `protocolId`, `token` (an async function), and the
+   *   callbacks `onJoined()`, `onMessage(event)`, `onLost()`, `onRefused({code, detail})`
+   * @param {import("./schedule.js").Schedule} schedule
+   */
+  constructor(options, schedule) {
+    this.#options = options;
+    this.#schedule = schedule;
+    this.#protocolId = options.protocolId;
+  }
+
+  get protocolId() {
+    return this.#protocolId;
+  }
+
+  get isOpen() {
+    return this.#socket?.connected ?? false;
+  }
+
+  open() {
+    const { io, baseUrl, socketOptions, token } = this.#options;
+    const auth = async (give) => give({ token: await token(), protocolId: this.#protocolId });
+    this.#socket = io(baseUrl || undefined, { transports: ["websocket"], forceNew: true, ...socketOptions, auth });
+    this.#socket.on("connect", () => this.#options.onJoined());
+    this.#socket.on("connect_error", (error) => this.#onError(error));
+    this.#socket.on("disconnect", (reason) => this.#onDisconnected(reason));
+    this.#socket.onAny((_, message) => this.#onMessage(message));
+    this.#socket.io.on("ping", () => (this.heardAt = Date.now()));
+  }
+
+  close() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.disconnect();
+  }
+
+  /** Move to another room. A connection that is down or breaks meanwhile takes the new room with its handshake. */
+  async join(protocolId) {
+    const join = ++this.#joins;
+    this.#protocolId = protocolId;
+    if (!this.isOpen) return void this.#socket?.connect();
+    const answer = await this.#socket.emitWithAck("protocol:join", { protocolId }).catch(() => null);
+    if (!answer || join !== this.#joins) return;
+    if (answer.ok) return void this.#options.onJoined();
+    this.#options.onRefused(answer.error);
+    if (FINAL.has(answer.error.code)) return;
+    this.#schedule.later("join", this.#schedule.backoff(), () => this.join(protocolId));
+  }
+
+  #onMessage(message) {
+    this.heardAt = Date.now();
+    const isOfThisRoom = message?.seq && message.protocolId === this.#protocolId;
+    if (isOfThisRoom) this.#options.onMessage(message);
+  }
+
+  #onDisconnected(reason) {
+    if (!this.#socket) return;
+    this.#options.onLost();
+    // Socket.IO does not call again by itself when the server ends the connection: to restart, or for an expired token.
+    if (reason === "io server disconnect") this.#connectLater(this.#schedule.jitter());
+  }
+
+  #onError(error) {
+    const refusal = error.data?.code ? error.data : { code: "UNREACHABLE", detail: error.message };
+    const { active } = this.#socket;
+    this.#options.onRefused(refusal);
+    if (!active && !FINAL.has(refusal.code)) this.#connectLater(this.#schedule.backoff());
+  }
+
+  #connectLater(milliseconds) {
+    this.#schedule.later("connect", milliseconds, () => this.#socket?.connect());
+  }
+}

@@ -1,0 +1,27 @@
+/** A refused or failed request: `status` (0 when no answer came), `code` and `retryAfterMs` as the server gave them. */
+export class RequestError extends Error {
+  constructor(detail, { status = 0, code = "UNREACHABLE", retryAfterMs = 0 } = {}) {
+    super(detail);
+    Object.assign(this, { detail, status, code, retryAfterMs });
+  }
+
+  /** Whether the same request may succeed later. */
+  get isPassing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** GET a JSON body. Throws RequestError. */
+export async function getJson(fetch, url, token, signal) {
+  let answer;
+  let body;
+  try {
+    answer = await fetch(url, { headers: { Authorization: `Bearer ${token}` }, signal });
+    body = await answer.json();
+  } catch (error) {
+    if (answer?.ok !== false) throw new RequestError(error.message);
+  }
+  if (answer.ok) return body;
+  const retryAfterMs = 1000 * Number(answer.headers.get("Retry-After") ?? 0);
+  throw new RequestError(body?.detail ?? `HTTP ${answer.status}`, { status: answer.status, code: body?.code, retryAfterMs });
+}

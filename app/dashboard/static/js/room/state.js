@@ -1,0 +1,112 @@
+/**
+ * What a client holds of one protocol, and how an event changes it. Pure: no network, no DOM.
+ *
+ * Everything with a `version` is replaced only by something newer, so an event that the snapshot already
+ * contains, or that comes twice, changes nothing. Things are never changed in place: a changed thing is a new
+ * object, so a view can tell what to draw again by identity.
+ */
+
+const OPEN = new Set(["PENDING", "CONFIRMED"]);
+
+/** What became of an event. UNKNOWN: it tells of something not held, so only a new snapshot can show it. */
+export const Applied = Object.freeze({ YES: "yes", OLD: "old", UNKNOWN: "unknown" });
+
+/** Whether version `a` is higher than `b`; versions are decimal strings that may exceed 2^53. */
+export const isNewer = (a, b) => b === undefined || b === null || BigInt(a) > BigInt(b);
+
+/** The held form of `GET /protocols/{id}/state`: lists become maps by id. */
+export function fromSnapshot(body) {
+  return {
+    protocol: body.protocol,
+    seq: body.seq,
+    asOf: body.asOf,
+    pool: body.pool,
+    agents: new Map((body.agents ?? []).map((agent) => [agent.agentId, agent])),
+    open: new Map((body.vulnerabilities?.open ?? []).map((found) => [found.id, found])),
+    closed: new Map(),
+    counts: body.vulnerabilities?.counts ?? {},
+    payments: new Map((body.payments ?? []).map((payment) => [payment.id, payment])),
+  };
+}
+
+/** The form of `/state` again, for whoever wants to compare the two. */
+export function toSnapshot(state) {
+  const { protocol, seq, asOf, pool, counts } = state;
+  const [agents, open, payments] = [state.agents, state.open, state.payments].map((map) => [...map.values()]);
+  return { protocol, seq, asOf, pool, agents, vulnerabilities: { open, counts }, payments };
+}
+
+/** Merge one event into `state`. Returns one of `Applied`. */
+export function applyEvent(state, event) {
+  const apply = APPLY[event.eventType];
+  return apply ? apply(state, event.data, event) : Applied.OLD;
+}
+
+const APPLY = {
+  "agent:task_update": applyTask,
+  "agent:task_updates": (state, data, event) => worstOf(data.updates.map((each) => applyTask(state, each, event))),
+  "bounty_pool:updated": applyPool,
+  "vuln:status_changed": applyStatus,
+};
+
+function worstOf(results) {
+  if (results.includes(Applied.UNKNOWN)) return Applied.UNKNOWN;
+  return results.includes(Applied.YES) ? Applied.YES : Applied.OLD;
+}
+
+function applyTask(state, data, event) {
+  const agent = state.agents.get(data.agentId);
+  if (!isNewer(data.version, agent?.version)) return Applied.OLD;
+  const heard = { presence: "ONLINE", lastSeen: event.timestamp };
+  state.agents.set(data.agentId, { name: null, type: null, ...agent, ...data, ...heard });
+  return agent ? Applied.YES : Applied.UNKNOWN;
+}
+
+function applyPool(state, data, event) {
+  if (!isNewer(data.version, state.pool?.version)) return Applied.OLD;
+  const { total, available, reserved, paid, currency, version } = data;
+  state.pool = { ...state.pool, total, available, reserved, paid, currency, version };
+  if (data.changeType === "PAYMENT_RELEASED") return applyPayment(state, data, event);
+  return data.vulnerabilityId ? applyReservation(state, data) : Applied.YES;
+}
+
+function applyPayment(state, data, event) {
+  const payment = state.payments.get(data.paymentId);
+  if (!payment) return Applied.UNKNOWN;
+  state.payments.set(payment.id, { ...payment, status: "RELEASED", failureReason: null, releasedAt: event.timestamp });
+  return Applied.YES;
+}
+
+/** A reservation tells of a vulnerability just filed, of one confirmed with a bounty, or of a payment just made. */
+function applyReservation(state, data) {
+  const found = state.open.get(data.vulnerabilityId);
+  const isClosing = data.changeType === "RESERVATION_RELEASED" && found?.status !== "CONFIRMED";
+  if (isClosing) return Applied.YES;
+  if (found?.status !== "PENDING") return Applied.UNKNOWN;
+  state.open.set(found.id, { ...found, bounty: data.amount });
+  return Applied.YES;
+}
+
+function applyStatus(state, data, event) {
+  const id = data.vulnerabilityId;
+  const found = state.open.get(id);
+  const held = found?.version ?? state.closed.get(id);
+  if (held !== undefined && !isNewer(data.version, held)) return Applied.OLD;
+  if (!found) return Applied.UNKNOWN;
+  if (OPEN.has(data.newStatus)) {
+    const { version, changedAt } = data;
+    state.open.set(id, { ...found, status: data.newStatus, version, updatedAt: changedAt ?? event.timestamp });
+  } else {
+    state.open.delete(id);
+    state.closed.set(id, data.version);
+  }
+  state.counts = recount(state.counts, found.status, data.newStatus);
+  return Applied.YES;
+}
+
+function recount(counts, from, to) {
+  const byStatus = { ...counts.byStatus };
+  byStatus[from] = String(Math.max(0, Number(byStatus[from] ?? 0) - 1));
+  byStatus[to] = String(Number(byStatus[to] ?? 0) + 1);
+  return { ...counts, byStatus };
+}

@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
+import { Room, pause } from "./room.mjs";
+
+let room;
+let client;
+const QUICK = { jitterMs: 2, refreshMs: 60_000, restMs: 1, retryMs: 3, retryCapMs: 10 };
+
+async function until(condition, what = condition.toString()) {
+  for (let tries = 0; tries < 400; tries += 1) {
+    if (condition()) return;
+    await pause(5);
+  }
+  assert.fail(`never: ${what}`);
+}
+
+async function start(options = {}) {
+  client = new RoomClient({ io: room.io, fetch: room.fetch, protocolId: "P1", token: "T", ...QUICK, ...options });
+  client.start();
+  await until(() => client.status === Status.LIVE);
+}
+
+const comparable = (state) => {
+  const byId = (list, key) => Object.fromEntries(list.map((each) => [each[key], { ...each, updatedAt: null, lastSeen: null }]));
+  const { agents, pool, vulnerabilities } = state;
+  const open = byId(vulnerabilities.open, "id");
+  return { pool, agents: byId(agents, "agentId"), open, counts: vulnerabilities.counts };
+};
+const assertExact = () => assert.deepEqual(comparable(client.snapshot()), comparable(room.state()));
+
+beforeEach(() => (room = new Room()));
+afterEach(() => client.stop());
+
+test("every kind of event changes the held state to what /state shows", async () => {
+  room.file("V1");
+  await start();
+  room.send(room.report("A1", 10));
+  await until(() => client.counters.snapshots === 2, "an unknown agent is looked up");
+  room.send(room.deposit(1000));
+  room.send(room.decide("V1", "CONFIRMED"));
+  room.send(room.report("A1", 65));
+  assert.equal(client.state.agents.get("A1").progress, "65");
+  assert.equal(client.counters.snapshots, 2);
+  assertExact();
+});
+
+test("an event that comes twice, or late, changes nothing", async () => {
+  await start();
+  const first = room.deposit(1);
+  const second = room.deposit(1);
+  room.send(first);
+  room.send(second);
+  room.send(first);
+  assert.equal(client.state.pool.total, "2.00");
+  assertExact();
+});
+
+test("events that arrive before the first snapshot are applied once", async () => {
+  const slow = (...args) => pause(30).then(() => room.fetch(...args));
+  const starting = start({ fetch: slow });
+  await until(() => room.connections.size === 1);
+  const told = [];
+  client.onEvent = (event) => told.push(event.seq);
+  room.send(room.deposit(5));
+  room.send(room.deposit(6));
+  await starting;
+  assert.equal(client.state.pool.total, "11.00");
+  assert.deepEqual(told, ["1", "2"]);
+  assert.equal(client.counters.losses, 0);
+});
+
+test("a jump in seq is noticed and healed by fetching the state", async () => {
+  await start();
+  room.send(room.deposit(1));
+  room.deposit(10);
+  room.send(room.report("A1", 1));
+  assert.equal(client.status, Status.RESYNCING);
+  assert.notEqual(client.staleSince, null);
+  await until(() => client.status === Status.LIVE);
+  assert.equal(client.counters.losses, 1);
+  assertExact();
+});
+
+test("a loss that the snapshot covers is no loss", async () => {
+  await start();
+  const late = room.deposit(1);
+  room.deposit(1);
+  const newest = room.deposit(1);
+  client.refresh();
+  await until(() => client.counters.snapshots === 2);
+  room.send(late);
+  room.send(newest);
+  assert.equal(client.counters.losses, 0);
+  assertExact();
+});
+
+test("a seq that goes back means the room was begun anew", async () => {
+  await start();
+  room.send(room.deposit(1));
+  room.send(room.deposit(1));
+  room.seq = 0;
+  room.send(room.deposit(1));
+  await until(() => client.counters.losses === 1 && client.status === Status.LIVE);
+  room.send(room.deposit(1));
+  assertExact();
+});
+
+test("the loss of the last event before a silence is healed by the regular look", async () => {
+  await start({ refreshMs: 40 });
+  room.deposit(77);
+  await until(() => client.state.pool.total === "77.00");
+});
+
+test("a broken connection shows what is held as stale, and comes back exact", async () => {
+  await start();
+  room.send(room.deposit(1));
+  room.cut();
+  assert.equal(client.status, Status.RECONNECTING);
+  assert.equal(client.state.pool.total, "1.00");
+  assert.ok(client.staleSince <= Date.now());
+  room.deposit(2);
+  await until(() => client.status === Status.LIVE);
+  assert.equal(client.staleSince, null);
+  assertExact();
+});
+
+test("a connection that the server ends is opened again", async () => {
+  await start();
+  room.cut("io server disconnect");
+  await until(() => client.status === Status.LIVE);
+});
+
+test("a server that does not answer is asked again until it does", async () => {
+  await start();
+  room.isDown = true;
+  room.deposit(1);
+  room.cut();
+  await until(() => client.error?.code === "UNREACHABLE");
+  assert.equal(client.status, Status.RESYNCING);
+  room.isDown = false;
+  await until(() => client.status === Status.LIVE);
+  assertExact();
+});
+
+test("a refused token ends in signed out, and nothing is tried again", async () => {
+  await start();
+  room.refusal = { code: "UNAUTHORIZED", detail: "The token has expired." };
+  room.cut("io server disconnect");
+  await until(() => client.status === Status.SIGNED_OUT);
+  assert.deepEqual(client.error, room.refusal);
+  const { requests } = room;
+  await pause(40);
+  assert.equal(room.requests, requests);
+});
+
+test("an unknown protocol ends in an error that says so", async () => {
+  room.refusal = { code: "INVALID_PROTOCOL", detail: "There is no such protocol." };
+  const joined = start().catch(() => {});
+  await until(() => client.status === Status.ERROR);
+  assert.equal(client.error.code, "INVALID_PROTOCOL");
+  client.stop();
+  room.refusal = null;
+  await start();
+  await joined;
+});
+
+test("after a switch of protocol nothing of the old room is shown", async () => {
+  await start();
+  room.send(room.deposit(9));
+  const joining = client.join("P2");
+  assert.equal(client.state, null);
+  room.send(room.deposit(1));
+  await joining;
+  await until(() => client.status === Status.LIVE);
+  const { total } = client.state.pool;
+  room.send(room.deposit(1));
+  assert.equal(client.state.pool.total, total, "an event of P1 is not for a reader of P2");
+});
+
+test("whatever is dropped, doubled or cut, the client equals the server at the end", async () => {
+  for (let round = 0; round < 12; round += 1) {
+    room = new Room();
+    ["V1", "V2", "V3", "V4"].forEach((id) => room.file(id));
+    await start({ refreshMs: 25 });
+    await stir(200);
+    room.send(room.deposit(1));
+    await until(() => client.status === Status.LIVE && client.state.seq === String(room.seq));
+    assertExact();
+    client.stop();
+  }
+});
+
+async function stir(steps) {
+  for (let step = 0; step < steps; step += 1) {
+    const chance = Math.random();
+    const event = someChange();
+    if (event && chance > 0.2) room.send(event);
+    if (event && chance > 0.95) room.send(event);
+    if (chance < 0.02) room.cut(chance < 0.01 ? "io server disconnect" : "ping timeout");
+    if (step % 4 === 0) await pause(1);
+  }
+}
+
+function someChange() {
+  const kind = Math.floor(Math.random() * 4);
+  if (kind === 0) return room.deposit(1 + Math.floor(Math.random() * 100));
+  if (kind < 3) return room.report(`A${Math.floor(Math.random() * 5)}`, Math.floor(Math.random() * 100));
+  const found = [...room.vulnerabilities.values()].find((each) => ["PENDING", "CONFIRMED"].includes(each.status));
+  if (!found) return void room.file(`V${room.vulnerabilities.size + 1}`);
+  return room.decide(found.id, found.status === "CONFIRMED" ? "PAID" : Math.random() < 0.5 ? "CONFIRMED" : "REJECTED");
+}
