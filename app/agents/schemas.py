@@ -1,4 +1,3 @@
-import math
 from decimal import Decimal
 from typing import Any
 
@@ -65,7 +64,7 @@ class Percentage(fields.Field[int | float]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int | float:
         if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
             raise ValidationError("Must be a number from 0 to 100.")
-        if not math.isfinite(value) or not 0 <= value <= 100:  # noqa: PLR2004 - a percentage
+        if not 0 <= value <= 100:  # noqa: PLR2004 - a percentage
             raise ValidationError("Must be from 0 to 100.")
         return round(float(value), 2) if isinstance(value, float) else int(value)
 
