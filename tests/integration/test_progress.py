@@ -1,0 +1,265 @@
+"""Progress reports over REST: what is accepted, what is refused and how, and what a batch answers."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.factories import make_agent, make_protocol, report, unique
+from tests.support.api import Api, Caller
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def protocol_id(api: Api) -> str:
+    return make_protocol(api)
+
+
+@pytest.fixture
+def agent_id(api: Api) -> str:
+    return make_agent(api)
+
+
+@pytest.fixture
+def agent(api: Api, agent_id: str) -> Caller:
+    return api.agent(agent_id)
+
+
+def current_task(api: Api, agent_id: str) -> dict | None:
+    return api.viewer.get(f"/agents/{agent_id}").expect(200)["currentTask"]
+
+
+def test_a_report_is_accepted_and_becomes_the_current_task(api: Api, agent, agent_id, protocol_id) -> None:
+    body = report(protocol_id, "fuzzing", 42, estimatedCompletion="2026-11-22T22:30:00+02:00")
+
+    answer = agent.post(f"/agents/{agent_id}/progress", body).expect(202)
+
+    assert answer == {"accepted": "1"}
+    task = current_task(api, agent_id)
+    assert task["estimatedCompletion"] == "2026-11-22T20:30:00.000Z"
+    assert task["version"].isdecimal()
+    shown = {name: task[name] for name in ("protocolId", "task", "progress", "status", "error")}
+    wanted = {"protocolId": protocol_id, "task": "fuzzing", "progress": "42", "status": "RUNNING", "error": None}
+    assert shown == wanted
+
+
+@pytest.mark.parametrize("progress", [0, 100, 33.3, 1e1, 0.0])
+def test_any_number_from_0_to_100_is_a_progress(progress, agent, agent_id, protocol_id) -> None:
+    agent.post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
+
+
+@pytest.mark.parametrize(
+    "progress", [101, -1, 100.01, "65", None, True, [], {}, 1e300, pytest.param(10**400, id="huge")]
+)
+def test_another_progress_is_refused_with_the_field_named(progress, agent, agent_id, protocol_id) -> None:
+    answer = agent.post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress))
+
+    assert answer.expect(422)["errors"]["progress"]
+    assert answer.code == "VALIDATION_FAILED"
+
+
+NOT_JSON = [b"{", b"not json", b'{"progress": 1' + b"0" * 5_000 + b"}", b"\xff\xfe", b'{"a":1}trailing', b"[" * 100_000]
+NOT_NUMBERS = [b"NaN", b"Infinity", b"-Infinity", b"1e"]
+
+
+@pytest.mark.parametrize("body", NOT_JSON, ids=[repr(each[:20]) for each in NOT_JSON])
+def test_malformed_json_is_a_400(body: bytes, agent, agent_id) -> None:
+    answer = agent.post(f"/agents/{agent_id}/progress", body)
+    assert answer.status == 400
+    assert answer.code == "BAD_REQUEST"
+
+
+@pytest.mark.parametrize("number", NOT_NUMBERS)
+def test_a_number_that_json_does_not_have_is_a_400(number: bytes, agent, agent_id, protocol_id) -> None:
+    body = json.dumps(report(protocol_id)).encode().replace(b"10}", number + b"}")
+    assert number in body
+    assert agent.post(f"/agents/{agent_id}/progress", body).status == 400
+
+
+def test_an_empty_body_is_refused_as_one_without_its_fields(agent, agent_id) -> None:
+    errors = agent.post(f"/agents/{agent_id}/progress", b"").expect(422)["errors"]
+    assert {"protocolId", "task"} <= set(errors)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"7", b"true"])
+def test_json_that_is_no_object_is_a_422(body: bytes, agent, agent_id) -> None:
+    assert agent.post(f"/agents/{agent_id}/progress", body).status == 422
+
+
+FAULTS = {
+    "without task": ({"task": None}, "task"),
+    "empty task": ({"task": ""}, "task"),
+    "task is a number": ({"task": 5}, "task"),
+    "task of 10,000 characters": ({"task": "x" * 10_000}, "task"),
+    "NUL in the task": ({"task": "a\0b"}, "task"),
+    "lone surrogate in the task": ({"task": "\ud800"}, "task"),
+    "without protocol": ({"protocolId": None}, "protocolId"),
+    "protocol is no id": ({"protocolId": "../etc"}, "protocolId"),
+    "unknown status": ({"status": "PAUSED"}, "status"),
+    "estimate is no date": ({"estimatedCompletion": "tomorrow"}, "estimatedCompletion"),
+    "estimate is a number": ({"estimatedCompletion": 1700000000}, "estimatedCompletion"),
+    "estimate without zone": ({"estimatedCompletion": "2026-11-22T20:30:00"}, "estimatedCompletion"),
+    "estimate before time": ({"estimatedCompletion": "0001-01-01T00:00:00+14:00"}, "estimatedCompletion"),
+    "failed without error": ({"status": "FAILED"}, "error"),
+    "error without message": ({"status": "FAILED", "error": {"code": "E1"}}, "error"),
+    "error is text": ({"status": "FAILED", "error": "boom"}, "error"),
+    "unknown field": ({"progres": 5}, "progres"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_field_is_refused_and_named_and_nothing_changes(fault, api, agent, agent_id, protocol_id) -> None:
+    changes, field = FAULTS[fault]
+    body = {name: value for name, value in (report(protocol_id) | changes).items() if value is not None}
+
+    answer = agent.post(f"/agents/{agent_id}/progress", body)
+
+    assert list(answer.expect(422)["errors"]) == [field]
+    assert current_task(api, agent_id) is None
+
+
+def test_a_running_report_needs_a_progress_and_a_closing_one_does_not(agent, agent_id, protocol_id) -> None:
+    body = {"protocolId": protocol_id, "task": "t"}
+    path = f"/agents/{agent_id}/progress"
+
+    assert "progress" in agent.post(path, body).expect(422)["errors"]
+    agent.post(path, body | {"status": "COMPLETED"}).expect(202)
+    agent.post(path, body | {"status": "FAILED", "error": {"message": "out of gas"}}).expect(202)
+
+
+def test_an_unknown_agent_or_protocol_is_a_404(api: Api, agent, agent_id, protocol_id) -> None:
+    stranger = unique("A")
+
+    assert api.admin.post(f"/agents/{stranger}/progress", report(protocol_id)).status == 404
+    assert api.agent(stranger).post(f"/agents/{stranger}/progress", report(protocol_id)).status == 404
+    assert agent.post(f"/agents/{agent_id}/progress", report("never-made")).status == 404
+
+
+def test_an_agent_without_the_protocol_is_told_it_does_not_exist(api: Api, agent_id, protocol_id) -> None:
+    agent = api.agent(agent_id, protocols=["other"])
+    assert agent.post(f"/agents/{agent_id}/progress", report(protocol_id)).status == 404
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"])
+def test_a_body_that_is_not_declared_as_json_is_a_415(kind: str, agent, agent_id, protocol_id) -> None:
+    answer = agent.post(f"/agents/{agent_id}/progress", report(protocol_id), Content_Type=kind)
+    assert answer.status == 415
+    assert answer.code == "UNSUPPORTED_MEDIA_TYPE"
+
+
+def test_a_body_of_2_mib_is_a_413(agent, agent_id, protocol_id) -> None:
+    answer = agent.post(f"/agents/{agent_id}/progress", report(protocol_id, task="x" * (2 * MEGABYTE)))
+    assert answer.status == 413
+    assert answer.code == "BODY_TOO_LARGE"
+
+
+def test_completing_moves_on_to_the_reported_next_task_then_the_queue_then_idle(api, agent, agent_id, protocol_id):
+    path = f"/agents/{agent_id}"
+    for name in ("queued first", "queued second"):
+        agent.post(f"{path}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
+
+    def complete(task: str, **more: str) -> str | None:
+        body = {"protocolId": protocol_id, "task": task, "status": "COMPLETED"} | more
+        agent.post(f"{path}/progress", body).expect(202)
+        now = current_task(api, agent_id)
+        return now and now["task"]
+
+    agent.post(f"{path}/progress", report(protocol_id, "first")).expect(202)
+    assert complete("first", nextTask="named in the report") == "named in the report"
+    assert complete("named in the report") == "queued first"
+    assert complete("queued first") == "queued second"
+    assert complete("queued second") is None
+
+
+def test_the_queue_lists_an_agents_tasks_in_order_with_what_became_of_them(api, agent, agent_id, protocol_id):
+    path = f"/agents/{agent_id}"
+    for name in ("one", "two", "three"):
+        agent.post(f"{path}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
+    agent.post(f"{path}/progress", report(protocol_id, "zero", status="COMPLETED")).expect(202)
+    agent.post(f"{path}/progress", report(protocol_id, "one", status="COMPLETED")).expect(202)
+    failed = {"status": "FAILED", "error": {"message": "reverted"}}
+    agent.post(f"{path}/progress", report(protocol_id, "two", **failed)).expect(202)
+
+    tasks = {each["name"]: each["status"] for each in agent.get(f"{path}/tasks").expect(200)["items"]}
+
+    assert [name for name in tasks if name != "zero"] == ["one", "two", "three"]
+    assert (tasks["one"], tasks["two"], tasks["three"]) == ("COMPLETED", "FAILED", "QUEUED")
+
+
+def test_a_failed_task_resets_progress_to_0_and_keeps_the_error(api, agent, agent_id, protocol_id) -> None:
+    path = f"/agents/{agent_id}/progress"
+    agent.post(path, report(protocol_id, "scan", 80)).expect(202)
+    failed = {"status": "FAILED", "error": {"code": "E42", "message": "node went away"}}
+    agent.post(path, report(protocol_id, "scan", 80, **failed)).expect(202)
+
+    told = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
+
+    assert [(each["agentId"], each["progress"], each["status"]) for each in told] == [(agent_id, "0", "FAILED")]
+    assert told[0]["error"] == {"code": "E42", "message": "node went away"}
+
+
+def test_a_batch_takes_what_is_valid_and_names_the_rest_by_index(api: Api, agent_id, protocol_id) -> None:
+    good = report(protocol_id) | {"agentId": agent_id}
+    updates = [good, good | {"progress": 101}, good | {"agentId": "nobody"}, "text", good | {"protocolId": "none"}]
+
+    answer = api.admin.post("/progress", {"updates": updates}).expect(202)
+
+    assert answer["accepted"] == "1"
+    assert [each["index"] for each in answer["rejected"]] == ["1", "2", "3", "4"]
+    fields = [list(each["errors"]) for each in answer["rejected"]]
+    assert [fields[0], fields[1], fields[3]] == [["progress"], ["agentId"], ["protocolId"]]
+
+
+def test_in_a_batch_an_agent_speaks_for_itself_alone(api: Api, agent, agent_id, protocol_id) -> None:
+    other = make_agent(api)
+    updates = [report(protocol_id) | {"agentId": each} for each in (other, agent_id)]
+
+    answer = agent.post("/progress", {"updates": updates}).expect(202)
+
+    assert answer["accepted"] == "1"
+    assert [each["index"] for each in answer["rejected"]] == ["0"]
+    assert current_task(api, other) is None
+
+
+@pytest.mark.parametrize(("count", "status"), [(0, 422), (1, 202), (500, 202), (501, 422)])
+def test_a_batch_holds_1_to_500_updates(count: int, status: int, api: Api, agent_id, protocol_id) -> None:
+    updates = [report(protocol_id, progress=n % 101) | {"agentId": agent_id} for n in range(count)]
+
+    answer = api.admin.post("/progress", {"updates": updates})
+
+    assert answer.status == status
+    if status == 202:
+        assert answer.json == {"accepted": str(count), "rejected": []}
+        assert current_task(api, agent_id)["progress"] == str((count - 1) % 101)
+
+
+@pytest.mark.parametrize("updates", [None, {}, "x", 5])
+def test_a_batch_that_is_no_list_is_a_422(updates, api: Api) -> None:
+    assert api.admin.post("/progress", {"updates": updates}).status == 422
+
+
+def test_the_version_rises_with_every_report(api: Api, agent, agent_id, protocol_id) -> None:
+    versions = []
+    for progress in range(20):
+        agent.post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
+        versions.append(int(current_task(api, agent_id)["version"]))
+
+    assert versions == sorted(set(versions))
+
+
+def test_parallel_closings_of_one_agent_are_all_stored_and_move_it_on_once_each(api, agent_id, protocol_id) -> None:
+    names = [f"task {number}" for number in range(12)]
+    for name in names:
+        api.admin.post(f"/agents/{agent_id}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
+
+    def complete(name: str) -> int:
+        body = report(protocol_id, name, status="COMPLETED")
+        return api.admin.post(f"/agents/{agent_id}/progress", body).status
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(complete, names)) == {202}
+
+    tasks = api.viewer.get(f"/agents/{agent_id}/tasks").expect(200)["items"]
+    assert [each["status"] for each in tasks if each["name"] in names].count("COMPLETED") == len(names)
+    assert len(tasks) == len(names)
