@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
 from app.errors import DependencyDown
@@ -20,6 +21,7 @@ from app.extensions import db
 MINOR_UNITS = 6
 WRITE_WAIT_SECONDS = 10.0
 _sqlite_write_lock = threading.Lock()
+Row = TypeVar("Row")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -132,3 +134,9 @@ def ping() -> None:
     """Raise when the database does not answer."""
     db.session.execute(text("SELECT 1"))
     db.session.rollback()
+
+
+def update_one(session: Session, statement: ReturningUpdate[Row]) -> Row | None:
+    """The row that a conditional UPDATE … RETURNING has changed, as it is now; None when the condition failed."""
+    options = {"populate_existing": True, "synchronize_session": False}
+    return session.scalars(statement, execution_options=options).one_or_none()
