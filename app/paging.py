@@ -8,7 +8,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from app.schemas import CamelSchema
+from app.errors import InvalidInput
+from app.schemas import CamelSchema, is_identifier
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -22,9 +23,14 @@ class Cursor(fields.Field[list[Any]]):
             keys = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
         except (ValueError, TypeError) as error:
             raise ValidationError("Is not a cursor of this list.") from error
-        if not isinstance(keys, list) or not all(isinstance(key, (str, int)) for key in keys):
+        if not isinstance(keys, list) or not all(is_identifier(key) or _is_counter(key) for key in keys):
             raise ValidationError("Is not a cursor of this list.")
         return keys
+
+
+def _is_counter(key: object) -> bool:
+    """An integer that a database column holds."""
+    return isinstance(key, int) and 0 <= key < 2**63
 
 
 class PageQuery(CamelSchema):
@@ -48,9 +54,9 @@ def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Pa
 
 
 def cursor_keys(cursor: list[Any] | None, *kinds: type) -> list[Any] | None:
-    """Check a cursor against the sort keys of this list. Raises ValidationError when it belongs to another list."""
+    """Check a cursor against the sort keys of this list. Raises InvalidInput when it belongs to another list."""
     if cursor is not None and [type(key) for key in cursor] != list(kinds):
-        raise ValidationError({"cursor": ["Is not a cursor of this list."]})
+        raise InvalidInput("The request has invalid fields.", fields={"cursor": ["Is not a cursor of this list."]})
     return cursor
 
 

@@ -10,6 +10,7 @@ from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal, TokenVerifier
 from app.config import Config
 from app.errors import Forbidden, NotFound, Unauthorized
+from app.schemas import is_identifier
 
 
 def verifier() -> TokenVerifier:
@@ -64,7 +65,7 @@ def check_role(caller: Principal, action: Action) -> None:
 
 def check_grant(caller: Principal, protocol_id: str) -> None:
     """A protocol that the token does not name is told of exactly as one that does not exist."""
-    if not caller.sees(protocol_id):
+    if not is_identifier(protocol_id) or not caller.sees(protocol_id):
         raise unknown_protocol(protocol_id)
 
 
