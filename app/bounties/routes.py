@@ -1,0 +1,41 @@
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from app.auth.guard import principal, requires
+from app.auth.idempotency import answers_once
+from app.auth.permissions import Action
+from app.bounties import service
+from app.bounties.models import Pool
+from app.bounties.schemas import DepositCreate, DepositSchema, LedgerEntryPage, PoolSchema
+from app.paging import Page, PageQuery
+
+blueprint = Blueprint(
+    "bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools"
+)
+
+
+@blueprint.get("/pool")
+@requires(Action.READ)
+@blueprint.response(200, PoolSchema)
+def get_pool(protocol_id: str) -> Pool:
+    """Read the bounty pool"""
+    return service.get_pool(protocol_id)
+
+
+@blueprint.get("/pool/entries")
+@requires(Action.READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, LedgerEntryPage)
+def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
+    """List the pool's ledger, newest first"""
+    return service.list_entries(protocol_id, **query)
+
+
+@blueprint.post("/deposits")
+@requires(Action.DEPOSIT)
+@blueprint.arguments(DepositCreate)
+@answers_once(blueprint, 201, DepositSchema)
+def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:
+    """Deposit funds"""
+    return service.deposit(protocol_id, fields["amount"], fields["reference"], principal().subject)

@@ -1,0 +1,47 @@
+from marshmallow import fields, validate
+
+from app.bounties.ledger import ChangeType
+from app.paging import page_schema
+from app.schemas import CamelSchema, Money, NumberText, Text, Timestamp
+
+
+class DepositCreate(CamelSchema):
+    amount = Money(required=True)
+    reference = Text(load_default=None, allow_none=True, validate=validate.Length(min=1, max=200))
+
+
+class PoolSchema(CamelSchema):
+    protocol_id = fields.String()
+    currency = fields.String()
+    total = Money(attribute="total_minor")
+    available = Money(attribute="available_minor")
+    reserved = Money(attribute="reserved_minor")
+    paid = Money(attribute="paid_minor")
+    version = NumberText()
+
+
+class LedgerEntrySchema(CamelSchema):
+    """One change of a pool, with the pool's totals and version after it."""
+
+    id = fields.String()
+    protocol_id = fields.String()
+    change_type = fields.String(validate=validate.OneOf(list(ChangeType)))
+    amount = Money(attribute="amount_minor")
+    total = Money(attribute="total_minor")
+    available = Money(attribute="available_minor")
+    reserved = Money(attribute="reserved_minor")
+    paid = Money(attribute="paid_minor")
+    version = NumberText()
+    vulnerability_id = fields.String(allow_none=True)
+    payment_id = fields.String(allow_none=True)
+    reference = fields.String(allow_none=True)
+    actor = fields.String()
+    created_at = Timestamp()
+
+
+class DepositSchema(CamelSchema):
+    entry = fields.Nested(LedgerEntrySchema)
+    pool = fields.Nested(PoolSchema)
+
+
+LedgerEntryPage = page_schema(LedgerEntrySchema)

@@ -1,0 +1,145 @@
+"""Bounty pools: every change is one conditional UPDATE, one ledger entry and one event, all or nothing."""
+
+from typing import Any
+
+import uuid_utils.compat as uuid
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.auth.guard import unknown_protocol
+from app.auth.idempotency import claim, keep
+from app.bounties.ledger import EFFECTS, Change, ChangeType
+from app.bounties.models import LedgerEntry, Pool
+from app.bounties.schemas import PoolSchema
+from app.database import transaction, update_one, utc_now
+from app.errors import Conflict
+from app.extensions import db
+from app.money import LARGEST, format_amount
+from app.paging import Page, cursor_keys, page_of
+from app.protocols.models import Protocol
+from app.realtime import outbox
+from app.realtime.envelope import EventType
+
+
+def open_pool(session: Session, protocol: Protocol) -> None:
+    """Give a new protocol its empty pool."""
+    session.add(
+        Pool(
+            protocol_id=protocol.id, currency=protocol.currency,
+            total_minor=0, reserved_minor=0, paid_minor=0, version=0,
+        )
+    )  # fmt: skip
+
+
+def get_pool(protocol_id: str) -> Pool:
+    """Raises NotFound."""
+    pool = db.session.get(Pool, protocol_id, populate_existing=True)
+    if pool is None:
+        raise unknown_protocol(protocol_id)
+    return pool
+
+
+def snapshot_section(protocol_id: str) -> Any:
+    return PoolSchema().dump(get_pool(protocol_id))
+
+
+def list_entries(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
+    """The ledger, newest first. Raises NotFound."""
+    get_pool(protocol_id)
+    query = select(LedgerEntry).where(LedgerEntry.protocol_id == protocol_id)
+    after = cursor_keys(cursor, int)
+    if after:
+        query = query.where(LedgerEntry.version < after[0])
+    rows = db.session.scalars(query.order_by(LedgerEntry.version.desc()).limit(limit + 1))
+    return page_of(list(rows), limit, lambda entry: [entry.version])
+
+
+def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: str) -> dict[str, Any]:
+    """Add funds. Answers `{entry, pool}`. Raises NotFound, Conflict (more than the largest amount)."""
+    with transaction() as session:
+        claim(session)
+        change = Change(ChangeType.DEPOSIT, amount_minor, actor, reference=reference)
+        entry, pool = apply(session, protocol_id, change)
+        result = {"entry": entry, "pool": pool}
+        keep(session, result)
+    outbox.relay(protocol_id)
+    return result
+
+
+def apply(session: Session, protocol_id: str, change: Change) -> tuple[LedgerEntry, Pool]:
+    """Change the pool in the caller's transaction, with its ledger entry and its event.
+
+    The rules stand in the UPDATE's own condition, so that no other change comes between the look and the act.
+    Raises Conflict (INSUFFICIENT_FUNDS, AMOUNT_TOO_LARGE), NotFound.
+    """
+    effect, amount = EFFECTS[change.change_type], change.amount_minor
+    total = Pool.total_minor + effect.total * amount
+    reserved = Pool.reserved_minor + effect.reserved * amount
+    paid = Pool.paid_minor + effect.paid * amount
+    statement = (
+        update(Pool)
+        .where(Pool.protocol_id == protocol_id, total <= LARGEST, reserved >= 0, total - reserved - paid >= 0)
+        .values(total_minor=total, reserved_minor=reserved, paid_minor=paid, version=Pool.version + 1)
+        .returning(Pool)
+    )
+    pool = update_one(session, statement)
+    if pool is None:
+        raise _refusal(session, protocol_id, change)
+    entry = _entry(pool, change)
+    session.add(entry)
+    outbox.append(session, protocol_id, EventType.BOUNTY_POOL_UPDATED, _event_data(pool, change))
+    return entry, pool
+
+
+def _refusal(session: Session, protocol_id: str, change: Change) -> Exception:
+    pool = session.get(Pool, protocol_id, populate_existing=True)
+    if pool is None:
+        return unknown_protocol(protocol_id)
+    amount, available = format_amount(change.amount_minor), format_amount(pool.available_minor)
+    if change.change_type is ChangeType.DEPOSIT:
+        return Conflict(
+            f"With {amount} more the pool would hold more than {format_amount(LARGEST)}.",
+            code="AMOUNT_TOO_LARGE",
+        )
+    if change.change_type is ChangeType.RESERVATION:
+        detail = f"{amount} cannot be reserved: {available} {pool.currency} available."
+        return Conflict(detail, code="INSUFFICIENT_FUNDS")
+    return RuntimeError(f"{change} does not fit the reservations of {protocol_id!r}")
+
+
+def _entry(pool: Pool, change: Change) -> LedgerEntry:
+    return LedgerEntry(
+        id=str(uuid.uuid7()),
+        protocol_id=pool.protocol_id,
+        version=pool.version,
+        change_type=change.change_type.value,
+        amount_minor=change.amount_minor,
+        total_minor=pool.total_minor,
+        reserved_minor=pool.reserved_minor,
+        paid_minor=pool.paid_minor,
+        vulnerability_id=change.vulnerability_id,
+        payment_id=change.payment_id,
+        reference=change.reference,
+        actor=change.actor,
+        created_at=utc_now(),
+    )
+
+
+def _event_data(pool: Pool, change: Change) -> dict[str, Any]:
+    """The data of bounty_pool:updated: the totals are those of this very change."""
+    about = {
+        "vulnerabilityId": change.vulnerability_id,
+        "paymentId": change.payment_id,
+        "reference": change.reference,
+    }
+    return {
+        "changeType": change.change_type.value,
+        "amount": format_amount(change.amount_minor),
+        "total": format_amount(pool.total_minor),
+        "available": format_amount(pool.available_minor),
+        "reserved": format_amount(pool.reserved_minor),
+        "paid": format_amount(pool.paid_minor),
+        "currency": pool.currency,
+        "version": pool.version,
+        **{name: value for name, value in about.items() if value is not None},
+    }
