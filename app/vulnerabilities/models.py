@@ -1,0 +1,43 @@
+"""Vulnerabilities that were filed against a protocol."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import MinorUnits, UtcDateTime
+from app.extensions import Base
+
+
+class Vulnerability(Base):
+    """`bounty_minor` is what was promised, `reserved_minor` what the pool holds for it now.
+
+    Ids are time-ordered UUIDs: their order is the order of filing.
+    """
+
+    __tablename__ = "vulnerabilities"
+    __table_args__ = (
+        Index("ix_vulnerabilities_protocol", "protocol_id", "id"),
+        Index("ix_vulnerabilities_severity", "protocol_id", "severity_rank", "id"),
+        Index("ix_vulnerabilities_status", "protocol_id", "status", "id"),
+        CheckConstraint("status IN ('PENDING','CONFIRMED','REJECTED','PAID')", name="ck_vulnerabilities_status"),
+        CheckConstraint("reserved_minor >= 0", name="ck_vulnerabilities_reserved"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
+    title: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str | None] = mapped_column(Text)
+    severity: Mapped[str] = mapped_column(String(16))
+    severity_rank: Mapped[int] = mapped_column(SmallInteger)
+    status: Mapped[str] = mapped_column(String(16))
+    bounty_minor: Mapped[int | None] = mapped_column(MinorUnits)
+    reserved_minor: Mapped[int] = mapped_column(MinorUnits)
+    agent_id: Mapped[str | None] = mapped_column(String(64))
+    filed_by: Mapped[str] = mapped_column(String(128))
+    decided_by: Mapped[str | None] = mapped_column(String(128))
+    rejection_reason: Mapped[str | None] = mapped_column(Text)
+    payment_id: Mapped[str | None] = mapped_column(String(36))
+    version: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,64 @@
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from app.auth.guard import principal, requires
+from app.auth.idempotency import answers_once
+from app.auth.permissions import Action
+from app.paging import Page
+from app.vulnerabilities import lists, service
+from app.vulnerabilities.models import Vulnerability
+from app.vulnerabilities.schemas import (
+    Confirmation,
+    Rejection,
+    VulnerabilityCreate,
+    VulnerabilityPage,
+    VulnerabilityQuery,
+    VulnerabilitySchema,
+)
+
+blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", description="Vulnerabilities and their status")
+
+
+@blueprint.post("/protocols/<string:protocol_id>/vulnerabilities")
+@requires(Action.FILE_VULNERABILITY)
+@blueprint.arguments(VulnerabilityCreate)
+@answers_once(blueprint, 201, VulnerabilitySchema)
+def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerability:
+    """File a vulnerability"""
+    return service.file(protocol_id, fields, principal())
+
+
+@blueprint.get("/protocols/<string:protocol_id>/vulnerabilities")
+@requires(Action.READ)
+@blueprint.arguments(VulnerabilityQuery, location="query")
+@blueprint.response(200, VulnerabilityPage)
+def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
+    """List vulnerabilities"""
+    return lists.list_of(protocol_id, **query)
+
+
+@blueprint.get("/vulnerabilities/<string:vulnerability_id>")
+@requires(Action.READ)
+@blueprint.response(200, VulnerabilitySchema)
+def get_vulnerability(vulnerability_id: str) -> Vulnerability:
+    """Read a vulnerability"""
+    return service.get(vulnerability_id, principal())
+
+
+@blueprint.post("/vulnerabilities/<string:vulnerability_id>/confirm")
+@requires(Action.DECIDE_VULNERABILITY)
+@blueprint.arguments(Confirmation)
+@answers_once(blueprint, 200, VulnerabilitySchema)
+def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
+    """Confirm a vulnerability"""
+    return service.confirm(vulnerability_id, fields["bounty"], principal())
+
+
+@blueprint.post("/vulnerabilities/<string:vulnerability_id>/reject")
+@requires(Action.DECIDE_VULNERABILITY)
+@blueprint.arguments(Rejection)
+@answers_once(blueprint, 200, VulnerabilitySchema)
+def reject_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
+    """Reject a vulnerability"""
+    return service.reject(vulnerability_id, fields["reason"], principal())

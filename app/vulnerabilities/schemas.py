@@ -1,0 +1,63 @@
+from marshmallow import fields, validate
+
+from app.paging import PageQuery, page_schema
+from app.schemas import NAME_LENGTH, CamelSchema, Identifier, Money, NumberText, Text, Timestamp
+from app.vulnerabilities.states import Severity, Status
+
+_SEVERITY = validate.OneOf(list(Severity))
+_STATUS = validate.OneOf(list(Status))
+_DESCRIPTION = validate.Length(max=20_000)
+_REASON = validate.Length(min=1, max=2_000)
+
+
+class VulnerabilityCreate(CamelSchema):
+    title = Text(required=True, validate=NAME_LENGTH)
+    severity = fields.String(required=True, validate=_SEVERITY)
+    bounty = Money(load_default=None, allow_none=True)
+    agent_id = Identifier(load_default=None, allow_none=True)
+    description = Text(load_default=None, allow_none=True, validate=_DESCRIPTION)
+
+
+class Confirmation(CamelSchema):
+    bounty = Money(load_default=None, allow_none=True)
+
+
+class Rejection(CamelSchema):
+    reason = Text(required=True, validate=_REASON)
+
+
+class VulnerabilityQuery(PageQuery):
+    status = fields.String(load_default=None, validate=_STATUS)
+    severity = fields.String(load_default=None, validate=_SEVERITY)
+    sort = fields.String(
+        load_default="date",
+        validate=validate.OneOf(["date", "severity"]),
+        metadata={"description": "`date`: newest first; `severity`: gravest first, then newest"},
+    )
+
+
+class VulnerabilitySchema(CamelSchema):
+    id = fields.String()
+    protocol_id = fields.String()
+    title = fields.String()
+    description = fields.String(allow_none=True)
+    severity = fields.String(validate=_SEVERITY)
+    status = fields.String(validate=_STATUS)
+    bounty = Money(attribute="bounty_minor", allow_none=True)
+    agent_id = fields.String(allow_none=True)
+    rejection_reason = fields.String(allow_none=True)
+    payment_id = fields.String(allow_none=True)
+    version = NumberText()
+    created_at = Timestamp()
+    updated_at = Timestamp()
+
+
+class VulnerabilityCounts(CamelSchema):
+    """How many there are; every status and every severity is named, also those with none."""
+
+    total = NumberText()
+    by_severity = fields.Dict(keys=fields.String(), values=NumberText())
+    by_status = fields.Dict(keys=fields.String(), values=NumberText())
+
+
+VulnerabilityPage = page_schema(VulnerabilitySchema)

@@ -1,0 +1,173 @@
+"""Vulnerabilities are filed, then confirmed or rejected: each change one conditional UPDATE with its event."""
+
+from typing import Any
+
+import uuid_utils.compat as uuid
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.auth.guard import check_speaks_for
+from app.auth.idempotency import claim, keep
+from app.auth.permissions import Role
+from app.auth.tokens import Principal
+from app.bounties import service as bounties
+from app.bounties.ledger import Change, ChangeType
+from app.database import transaction, update_one, utc_now
+from app.errors import Conflict, NotFound
+from app.extensions import db
+from app.protocols.service import get as get_protocol
+from app.realtime import outbox
+from app.realtime.envelope import EventType
+from app.schemas import is_identifier
+from app.vulnerabilities.models import Vulnerability
+from app.vulnerabilities.states import COMES_FROM, Severity, Status
+
+
+def get(vulnerability_id: str, principal: Principal) -> Vulnerability:
+    """Raises NotFound, also for a vulnerability of a protocol that the token does not name."""
+    known = is_identifier(vulnerability_id)
+    vulnerability = db.session.get(Vulnerability, vulnerability_id, populate_existing=True) if known else None
+    if vulnerability is None or not principal.sees(vulnerability.protocol_id):
+        raise NotFound(f"There is no vulnerability {vulnerability_id!r}.", code="VULNERABILITY_NOT_FOUND")
+    return vulnerability
+
+
+def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vulnerability:
+    """Store a new vulnerability; with a bounty the amount is reserved, or nothing is stored.
+
+    Raises NotFound, Forbidden (an agent files as itself), Conflict (INSUFFICIENT_FUNDS).
+    """
+    agent_id = fields["agent_id"] or (principal.subject if principal.role is Role.AGENT else None)
+    check_speaks_for(principal, agent_id)
+    get_protocol(protocol_id)
+    vulnerability = _new(protocol_id, fields, agent_id, principal.subject)
+    with transaction() as session:
+        claim(session)
+        session.add(vulnerability)
+        session.flush()
+        if fields["bounty"] is not None:
+            _reserve(session, vulnerability, fields["bounty"], principal.subject)
+        keep(session, vulnerability)
+    outbox.relay(protocol_id)
+    return vulnerability
+
+
+def confirm(vulnerability_id: str, bounty_minor: int | None, principal: Principal) -> Vulnerability:
+    """PENDING → CONFIRMED, with a bounty if none is reserved yet.
+
+    Raises NotFound, Conflict (INVALID_TRANSITION, ALREADY_RESERVED, INSUFFICIENT_FUNDS).
+    """
+    get(vulnerability_id, principal)
+    with transaction() as session:
+        claim(session)
+        vulnerability = move(session, vulnerability_id, Status.CONFIRMED, decided_by=principal.subject)
+        if bounty_minor is not None:
+            _check_unreserved(vulnerability)
+            _reserve(session, vulnerability, bounty_minor, principal.subject)
+        tell(session, vulnerability)
+        keep(session, vulnerability)
+    outbox.relay(vulnerability.protocol_id)
+    return vulnerability
+
+
+def reject(vulnerability_id: str, reason: str, principal: Principal) -> Vulnerability:
+    """PENDING → REJECTED; a reservation is given back. Raises NotFound, Conflict (INVALID_TRANSITION)."""
+    get(vulnerability_id, principal)
+    with transaction() as session:
+        claim(session)
+        decision = {"decided_by": principal.subject, "rejection_reason": reason}
+        vulnerability = move(session, vulnerability_id, Status.REJECTED, **decision)
+        give_back(session, vulnerability, vulnerability.reserved_minor, principal.subject)
+        tell(session, vulnerability, rejectionReason=reason)
+        keep(session, vulnerability)
+    outbox.relay(vulnerability.protocol_id)
+    return vulnerability
+
+
+def move(session: Session, vulnerability_id: str, new: Status, **values: Any) -> Vulnerability:
+    """Change the status if it is the one that comes before `new`. Raises Conflict (INVALID_TRANSITION)."""
+    statement = (
+        update(Vulnerability)
+        .where(Vulnerability.id == vulnerability_id, Vulnerability.status == COMES_FROM[new].value)
+        .values(status=new.value, version=Vulnerability.version + 1, updated_at=utc_now(), **values)
+        .returning(Vulnerability)
+    )
+    vulnerability = update_one(session, statement)
+    if vulnerability is None:
+        raise invalid_transition(session.get_one(Vulnerability, vulnerability_id, populate_existing=True), new)
+    return vulnerability
+
+
+def invalid_transition(vulnerability: Vulnerability, new: Status) -> Conflict:
+    return Conflict(
+        f"The vulnerability is {vulnerability.status}; only {COMES_FROM[new]} ones become {new}.",
+        code="INVALID_TRANSITION",
+        extra={"currentStatus": vulnerability.status},
+    )
+
+
+def tell(session: Session, vulnerability: Vulnerability, **more: Any) -> None:
+    """Add the event of the status change that was just made (spec: Vulnerability Status Change Events)."""
+    data = {
+        "vulnerabilityId": vulnerability.id,
+        "oldStatus": COMES_FROM[Status(vulnerability.status)].value,
+        "newStatus": vulnerability.status,
+        "severity": vulnerability.severity,
+        "version": vulnerability.version,
+        "changedAt": vulnerability.updated_at,
+        **more,
+    }
+    outbox.append(session, vulnerability.protocol_id, EventType.VULN_STATUS_CHANGED, data)
+
+
+def reserve(session: Session, vulnerability: Vulnerability, change: Change) -> None:
+    """Hold an amount in the pool for this vulnerability. Raises Conflict (INSUFFICIENT_FUNDS)."""
+    bounties.apply(session, vulnerability.protocol_id, change)
+    vulnerability.reserved_minor = change.amount_minor
+    vulnerability.bounty_minor = vulnerability.bounty_minor or change.amount_minor
+
+
+def give_back(
+    session: Session, vulnerability: Vulnerability, amount_minor: int, actor: str, payment_id: str | None = None
+) -> None:
+    """Give an amount that is held for this vulnerability back to the pool."""
+    if amount_minor > 0:
+        about = {"vulnerability_id": vulnerability.id, "payment_id": payment_id}
+        change = Change(ChangeType.RESERVATION_RELEASED, amount_minor, actor, **about)
+        bounties.apply(session, vulnerability.protocol_id, change)
+        vulnerability.reserved_minor -= amount_minor
+
+
+def _reserve(session: Session, vulnerability: Vulnerability, amount_minor: int, actor: str) -> None:
+    change = Change(ChangeType.RESERVATION, amount_minor, actor, vulnerability_id=vulnerability.id)
+    reserve(session, vulnerability, change)
+
+
+def _check_unreserved(vulnerability: Vulnerability) -> None:
+    if vulnerability.reserved_minor:
+        raise Conflict(
+            "A bounty is reserved for this vulnerability already: confirm without one.", code="ALREADY_RESERVED"
+        )
+
+
+def _new(protocol_id: str, fields: dict[str, Any], agent_id: str | None, filed_by: str) -> Vulnerability:
+    now = utc_now()
+    return Vulnerability(
+        id=str(uuid.uuid7()),
+        protocol_id=protocol_id,
+        title=fields["title"],
+        description=fields["description"],
+        severity=fields["severity"],
+        severity_rank=Severity(fields["severity"]).rank,
+        status=Status.PENDING.value,
+        bounty_minor=None,
+        reserved_minor=0,
+        agent_id=agent_id,
+        filed_by=filed_by,
+        decided_by=None,
+        rejection_reason=None,
+        payment_id=None,
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
