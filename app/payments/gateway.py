@@ -1,0 +1,148 @@
+"""The payout service: one signed POST per payment, whose id is the idempotency key however often it is sent.
+
+Nothing here touches the database: no transaction is open while the network is waited for.
+"""
+
+import hashlib
+import hmac
+import json
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import requests
+
+from app.config import Config
+from app.money import format_amount
+
+LARGEST_ANSWER = 64 * 1024
+MAX_REFERENCE = 200
+_REASON_SHOWN = 200
+_TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+@dataclass(frozen=True)
+class Payout:
+    """What the service is asked to pay."""
+
+    payment_id: str
+    protocol_id: str
+    amount_minor: int
+    currency: str
+    recipient: str
+
+    def body(self) -> bytes:
+        """The request's body, the same for every attempt."""
+        members = {
+            "paymentId": self.payment_id,
+            "protocolId": self.protocol_id,
+            "amount": format_amount(self.amount_minor),
+            "currency": self.currency,
+            "recipient": self.recipient,
+        }
+        return json.dumps(members, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True)
+class Paid:
+    """The money has moved; `reference` is the service's own, None when the ledger alone was asked."""
+
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The service will never pay this."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Nobody knows whether the money has moved: ask again with the same key."""
+
+    reason: str
+
+
+Outcome = Paid | Refused | Unknown
+
+
+def pay(payout: Payout, settings: Config) -> Outcome:
+    """Ask for one payout; without a PAYOUT_URL the ledger is all there is. Never raises."""
+    if not settings.payout_url:
+        return Paid()
+    try:
+        return _ask(payout, settings)
+    except _BadAnswerError as error:
+        return Unknown(str(error))
+    except requests.RequestException as error:
+        return Unknown(f"{type(error).__name__}: {error}")
+
+
+def longest_call(settings: Config) -> float:
+    """Seconds after which a call has ended, whatever the service does."""
+    return settings.payout_connect_timeout + 2 * settings.payout_read_timeout
+
+
+def signature(secret: str, timestamp: int, body: bytes) -> str:
+    """`t=…,v1=…`: HMAC-SHA256 over `{timestamp}.{body}`, so that an old request cannot be sent again as new."""
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
+class _BadAnswerError(Exception):
+    """An answer that is too long, too slow, or not what was agreed."""
+
+
+def _ask(payout: Payout, settings: Config) -> Outcome:
+    body = payout.body()
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Idempotency-Key": payout.payment_id,
+        "X-Signature": signature(settings.payout_secret, int(time.time()), body),
+    }
+    response = requests.post(
+        settings.payout_url,
+        data=body,
+        headers=headers,
+        timeout=(settings.payout_connect_timeout, settings.payout_read_timeout),
+        allow_redirects=False,
+        stream=True,
+    )
+    with response:
+        answer = _read(response, time.monotonic() + settings.payout_read_timeout)
+    return _outcome(response.status_code, answer)
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """The body, unless it is too long or trickles in for longer than the read timeout."""
+    answer = b""
+    for chunk in response.iter_content(4096):
+        answer += chunk
+        if len(answer) > LARGEST_ANSWER:
+            raise _BadAnswerError(f"the answer is longer than {LARGEST_ANSWER} bytes")
+        if time.monotonic() > deadline:
+            raise _BadAnswerError("the answer does not end")
+    return answer
+
+
+def _outcome(status: int, answer: bytes) -> Outcome:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return Paid(_reference(answer))
+    shown = "".join(char for char in answer.decode("utf-8", "replace") if char.isprintable())[:_REASON_SHOWN]
+    reason = f"HTTP {status}: {shown}".rstrip(": ")
+    is_final = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return Refused(reason) if is_final and status not in _TRY_AGAIN else Unknown(reason)
+
+
+def _reference(answer: bytes) -> str:
+    """Raises _BadAnswerError: a 2xx that does not name the payout proves nothing."""
+    try:
+        reference = json.loads(answer)["reference"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _BadAnswerError("2xx without a JSON object with `reference`") from error
+    if not isinstance(reference, str) or not 0 < len(reference) <= MAX_REFERENCE or "\x00" in reference:
+        raise _BadAnswerError(f"`reference` is not a string of 1 to {MAX_REFERENCE} characters")
+    return reference

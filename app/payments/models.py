@@ -1,0 +1,40 @@
+"""Payments of bounties to researchers."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import MinorUnits, UtcDateTime
+from app.extensions import Base
+
+_UNSETTLED = text("status IN ('PENDING','PROCESSING')")
+
+
+class Payment(Base):
+    """One per vulnerability. `due_at`: when it may next be tried, or when its present worker counts as dead."""
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        UniqueConstraint("vulnerability_id", name="uq_payments_vulnerability"),
+        Index("ix_payments_protocol", "protocol_id", "id"),
+        Index("ix_payments_released", "protocol_id", "released_at"),
+        Index("ix_payments_due", "due_at", sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED),
+        CheckConstraint("amount_minor > 0", name="ck_payments_amount"),
+        CheckConstraint("status IN ('PENDING','PROCESSING','RELEASED','FAILED')", name="ck_payments_status"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    vulnerability_id: Mapped[str] = mapped_column(ForeignKey("vulnerabilities.id"))
+    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
+    amount_minor: Mapped[int] = mapped_column(MinorUnits)
+    currency: Mapped[str] = mapped_column(String(16))
+    recipient: Mapped[str] = mapped_column(String(128))
+    status: Mapped[str] = mapped_column(String(16))
+    failure_reason: Mapped[str | None] = mapped_column(String(500))
+    reference: Mapped[str | None] = mapped_column(String(200))
+    attempts: Mapped[int] = mapped_column(Integer)
+    requested_by: Mapped[str] = mapped_column(String(128))
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

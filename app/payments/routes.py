@@ -1,0 +1,57 @@
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from app.auth.guard import principal, requires
+from app.auth.idempotency import answers_once
+from app.auth.permissions import Action
+from app.paging import Page, PageQuery
+from app.payments import service, stats
+from app.payments.models import Payment
+from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
+from app.payments.stats import StatsQuery, StatsSchema
+
+blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments and totals")
+
+
+@blueprint.post("/vulnerabilities/<string:vulnerability_id>/payment")
+@requires(Action.RELEASE_PAYMENT)
+@blueprint.arguments(PaymentCreate)
+@answers_once(blueprint, 202, PaymentSchema)
+def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
+    """Release the payment of a confirmed vulnerability"""
+    return service.request_payment(vulnerability_id, fields["recipient"], fields["amount"], principal())
+
+
+@blueprint.get("/payments/<string:payment_id>")
+@requires(Action.READ)
+@blueprint.response(200, PaymentSchema)
+def get_payment(payment_id: str) -> Payment:
+    """Read a payment"""
+    return service.get(payment_id, principal())
+
+
+@blueprint.get("/protocols/<string:protocol_id>/payments")
+@requires(Action.READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, PaymentPage)
+def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
+    """List payments, newest first"""
+    return service.list_of(protocol_id, **query)
+
+
+@blueprint.post("/payments/<string:payment_id>/retry")
+@requires(Action.RELEASE_PAYMENT)
+@answers_once(blueprint, 202, PaymentSchema)
+def retry_payment(payment_id: str) -> Payment:
+    """Try a failed payment again"""
+    return service.retry(payment_id, principal())
+
+
+@blueprint.get("/stats")
+@requires(Action.READ)
+@blueprint.arguments(StatsQuery, location="query")
+@blueprint.response(200, StatsSchema)
+def get_stats(query: dict[str, Any]) -> dict[str, Any]:
+    """Read totals of one protocol, or of all that the token names"""
+    return stats.totals(query["protocol_id"], principal())

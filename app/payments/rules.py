@@ -1,0 +1,47 @@
+"""The rules of a payment: its statuses, its terms, when it is tried again. Pure: imports no framework."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+_MOST_DOUBLINGS = 30
+
+
+class PaymentStatus(StrEnum):
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    RELEASED = "RELEASED"
+    FAILED = "FAILED"
+
+
+class TermsRefused(ValueError):
+    """The amount asked for does not fit what is reserved; the text is for the client."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is paid, and what that changes in the pool's reservations; minor units."""
+
+    amount: int
+    give_back: int = 0
+    reserve_now: int = 0
+
+
+def terms_of(reserved: int, asked: int | None) -> Terms:
+    """The whole reservation by default, less on demand, never more; all of it now where nothing is reserved.
+
+    Raises TermsRefused.
+    """
+    if reserved == 0:
+        if asked is None:
+            raise TermsRefused("Is required: no bounty is reserved for this vulnerability.")
+        return Terms(asked, reserve_now=asked)
+    amount = reserved if asked is None else asked
+    if amount > reserved:
+        raise TermsRefused("Is more than the reserved bounty.")
+    return Terms(amount, give_back=reserved - amount)
+
+
+def retry_delay(attempt: int, base: float, cap: float, spread: float) -> float:
+    """Seconds to wait after the n-th attempt: doubles from `base` to `cap`; `spread` (0 to 1) is the jitter."""
+    whole = min(cap, base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
+    return whole * (0.5 + spread / 2)

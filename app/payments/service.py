@@ -1,0 +1,175 @@
+"""Payments are asked for and read here; a Celery job settles them (settlement.py)."""
+
+import logging
+from typing import Any
+
+import uuid_utils.compat as uuid
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.auth.idempotency import claim, keep
+from app.auth.tokens import Principal
+from app.bounties.ledger import Change, ChangeType
+from app.bounties.service import get_pool
+from app.database import transaction, update_one, utc_now
+from app.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from app.extensions import celery, db
+from app.observability import metrics
+from app.paging import Page, cursor_keys, page_of
+from app.payments.models import Payment
+from app.payments.rules import PaymentStatus, Terms, TermsRefused, terms_of
+from app.payments.schemas import PaymentSchema
+from app.queues import PAYMENT_SETTLE_TASK
+from app.realtime import outbox
+from app.schemas import is_identifier
+from app.vulnerabilities import service as vulnerabilities
+from app.vulnerabilities.models import Vulnerability
+from app.vulnerabilities.states import Status
+
+logger = logging.getLogger(__name__)
+
+LATEST_SHOWN = 20
+JOB_LIFETIME_SECONDS = 30.0
+
+
+def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | None, principal: Principal) -> Payment:
+    """Store a PENDING payment of a confirmed vulnerability's bounty and have it settled.
+
+    Raises NotFound, Conflict (INVALID_TRANSITION, ALREADY_EXISTS, INSUFFICIENT_FUNDS), InvalidInput (the amount).
+    """
+    found = vulnerabilities.get(vulnerability_id, principal)
+    currency = get_pool(found.protocol_id).currency
+    with transaction() as session:
+        claim(session)
+        payment_id = str(uuid.uuid7())
+        vulnerability = _assign(session, vulnerability_id, payment_id)
+        terms = _terms(vulnerability, asked_minor)
+        payment = _new(vulnerability, payment_id, terms.amount, currency, recipient=recipient, by=principal.subject)
+        session.add(payment)
+        _adjust_reservation(session, vulnerability, terms, payment)
+        keep(session, payment)
+    outbox.relay(payment.protocol_id)
+    enqueue(payment.id)
+    return payment
+
+
+def retry(payment_id: str, principal: Principal) -> Payment:
+    """A FAILED payment goes back to PENDING. Raises NotFound, Conflict (INVALID_TRANSITION)."""
+    get(payment_id, principal)
+    pending = {"status": PaymentStatus.PENDING.value, "failure_reason": None, "due_at": utc_now()}
+    with transaction() as session:
+        claim(session)
+        statement = (
+            update(Payment)
+            .where(Payment.id == payment_id, Payment.status == PaymentStatus.FAILED.value)
+            .values(pending)
+            .returning(Payment)
+        )
+        payment = update_one(session, statement)
+        if payment is None:
+            raise _not_failed(session.get_one(Payment, payment_id, populate_existing=True))
+        keep(session, payment)
+    enqueue(payment.id)
+    return payment
+
+
+def get(payment_id: str, principal: Principal) -> Payment:
+    """Raises NotFound, also for a payment of a protocol that the token does not name."""
+    known = is_identifier(payment_id)
+    payment = db.session.get(Payment, payment_id, populate_existing=True) if known else None
+    if payment is None or not principal.sees(payment.protocol_id):
+        raise NotFound(f"There is no payment {payment_id!r}.", code="PAYMENT_NOT_FOUND")
+    return payment
+
+
+def list_of(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
+    """A protocol's payments, newest first. Raises NotFound."""
+    get_pool(protocol_id)
+    query = select(Payment).where(Payment.protocol_id == protocol_id)
+    after = cursor_keys(cursor, str)
+    if after:
+        query = query.where(Payment.id < after[0])
+    rows = db.session.scalars(query.order_by(Payment.id.desc()).limit(limit + 1))
+    return page_of(list(rows), limit, lambda payment: [payment.id])
+
+
+def snapshot_section(protocol_id: str) -> Any:
+    return PaymentSchema(many=True).dump(list_of(protocol_id, LATEST_SHOWN, None).items)
+
+
+def enqueue(payment_id: str, countdown: float | None = None) -> None:
+    """Have a committed payment settled; when the broker does not take the job, the sweep makes it good."""
+    expires = JOB_LIFETIME_SECONDS + (countdown or 0)
+    try:
+        celery.send_task(PAYMENT_SETTLE_TASK, args=[payment_id], countdown=countdown, expires=expires, retry=False)
+    except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the payment is stored
+        metrics.ENQUEUE_FAILURES.labels(PAYMENT_SETTLE_TASK).inc()
+        logger.warning("payment.not_enqueued", extra={"paymentId": payment_id, "error": str(error)})
+
+
+def _assign(session: Session, vulnerability_id: str, payment_id: str) -> Vulnerability:
+    """Mark the vulnerability as the one this payment is for; the row stays locked until the commit."""
+    statement = (
+        update(Vulnerability)
+        .where(
+            Vulnerability.id == vulnerability_id,
+            Vulnerability.status == Status.CONFIRMED.value,
+            Vulnerability.payment_id.is_(None),
+        )
+        .values(payment_id=payment_id, version=Vulnerability.version + 1, updated_at=utc_now())
+        .returning(Vulnerability)
+    )
+    vulnerability = update_one(session, statement)
+    if vulnerability is None:
+        present = session.get_one(Vulnerability, vulnerability_id, populate_existing=True)
+        if present.payment_id is not None:
+            raise AlreadyExists(f"The vulnerability has the payment {present.payment_id!r} already.")
+        raise vulnerabilities.invalid_transition(present, Status.PAID)
+    return vulnerability
+
+
+def _terms(vulnerability: Vulnerability, asked_minor: int | None) -> Terms:
+    try:
+        return terms_of(vulnerability.reserved_minor, asked_minor)
+    except TermsRefused as refusal:
+        message = str(refusal)
+        raise InvalidInput(f"The amount cannot be paid: {message}", fields={"amount": [message]}) from refusal
+
+
+def _adjust_reservation(session: Session, vulnerability: Vulnerability, terms: Terms, payment: Payment) -> None:
+    actor = payment.requested_by
+    vulnerabilities.give_back(session, vulnerability, terms.give_back, actor, payment.id)
+    if terms.reserve_now:
+        about = {"vulnerability_id": vulnerability.id, "payment_id": payment.id}
+        change = Change(ChangeType.RESERVATION, terms.reserve_now, actor, **about)
+        vulnerabilities.reserve(session, vulnerability, change)
+
+
+def _new(
+    vulnerability: Vulnerability, payment_id: str, amount_minor: int, currency: str, *, recipient: str, by: str
+) -> Payment:
+    now = utc_now()
+    return Payment(
+        id=payment_id,
+        vulnerability_id=vulnerability.id,
+        protocol_id=vulnerability.protocol_id,
+        amount_minor=amount_minor,
+        currency=currency,
+        recipient=recipient,
+        status=PaymentStatus.PENDING.value,
+        failure_reason=None,
+        reference=None,
+        attempts=0,
+        requested_by=by,
+        due_at=now,
+        created_at=now,
+        released_at=None,
+    )
+
+
+def _not_failed(payment: Payment) -> Conflict:
+    return Conflict(
+        f"The payment is {payment.status}; only a FAILED one can be tried again.",
+        code="INVALID_TRANSITION",
+        extra={"currentStatus": payment.status},
+    )

@@ -1,0 +1,15 @@
+"""Payments are settled, and those that a lost message or a dead worker left behind are taken up again."""
+
+from app.extensions import celery
+from app.payments import settlement
+from app.queues import PAYMENT_SETTLE_TASK, PAYMENT_SWEEP_TASK
+
+
+@celery.task(name=PAYMENT_SETTLE_TASK)
+def settle(payment_id: str) -> None:
+    settlement.settle(payment_id)
+
+
+@celery.task(name=PAYMENT_SWEEP_TASK)
+def sweep() -> None:
+    settlement.sweep()
