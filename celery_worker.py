@@ -30,6 +30,6 @@ def _our_logging(**_: Any) -> None:
 
 celery.Task = ContextTask
 celery.conf.beat_schedule = SCHEDULE
-celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox")
+celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox", "tasks.payments")
 
 __all__ = ["celery", "db"]

@@ -75,9 +75,12 @@ def _register_features(app: Flask) -> None:
 
 def _blueprints() -> list[Blueprint]:
     from app.agents.routes import blueprint as agents
+    from app.bounties.routes import blueprint as bounties
+    from app.payments.routes import blueprint as payments
     from app.protocols.routes import blueprint as protocols
+    from app.vulnerabilities.routes import blueprint as vulnerabilities
 
-    return [protocols, agents]
+    return [protocols, agents, bounties, vulnerabilities, payments]
 
 
 def _serve_sockets(app: Flask, settings: Config) -> None:
@@ -90,7 +93,15 @@ def _serve_sockets(app: Flask, settings: Config) -> None:
 def _connect_features() -> None:
     """Hand what stands above to what stands below: imports run downwards only."""
     from app.agents import service as agents
+    from app.bounties import service as bounties
+    from app.payments import service as payments
+    from app.protocols import service as protocols
     from app.protocols import snapshot
+    from app.vulnerabilities import lists as vulnerabilities
 
+    protocols.ON_CREATE[:] = [bounties.open_pool]
     snapshot.SECTIONS.clear()
+    snapshot.SECTIONS["pool"] = bounties.snapshot_section
     snapshot.SECTIONS["agents"] = agents.snapshot_section
+    snapshot.SECTIONS["vulnerabilities"] = vulnerabilities.snapshot_section
+    snapshot.SECTIONS["payments"] = payments.snapshot_section
