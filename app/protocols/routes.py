@@ -1,14 +1,15 @@
 from typing import Any
 
+from flask import Response, request
 from flask_smorest import Blueprint
+from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.guard import principal, requires
 from app.auth.permissions import Action
 from app.paging import Page, PageQuery
-from app.protocols import service
+from app.protocols import service, snapshot
 from app.protocols.models import Protocol
-from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema, StateSchema
-from app.protocols.snapshot import snapshot
+from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema, StateQuery, StateSchema
 
 blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols and their state")
 
@@ -41,7 +42,12 @@ def get_protocol(protocol_id: str) -> Protocol:
 
 @blueprint.get("/<string:protocol_id>/state")
 @requires(Action.READ)
+@blueprint.arguments(StateQuery, location="query")
 @blueprint.response(200, StateSchema)
-def get_state(protocol_id: str) -> dict[str, Any]:
+def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
     """Read the protocol's present state, to start from or to come back to"""
-    return snapshot(protocol_id)
+    body, tag = snapshot.rendered(protocol_id, batches=query["agent_batches"])
+    response = Response(body, content_type="application/json")
+    response.headers["Cache-Control"] = "no-cache"
+    response.set_etag(tag, weak=True)
+    return response.make_conditional(request)

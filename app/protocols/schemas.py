@@ -24,6 +24,10 @@ class ProtocolSchema(CamelSchema):
 ProtocolPage = page_schema(ProtocolSchema)
 
 
+class StateQuery(CamelSchema):
+    agent_batches = fields.Boolean(load_default=False)
+
+
 class StateSchema(CamelSchema):
     """The snapshot. `seq` is read before the rest, so nothing newer than it is missing."""
 

@@ -1,23 +1,44 @@
 """The state of a protocol at a moment: what a client fetches after joining and after a gap (spec: reconnects)."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
 from app.database import utc_now
 from app.protocols import service
+from app.protocols.flight import Flight
+from app.protocols.schemas import StateSchema
 from app.realtime import meter
+from app.realtime.rooms import batched_view
 
 SECTIONS: dict[str, Callable[[str], Any]] = {}
 """Part of the snapshot → what makes it, given the protocol's id. The features above add theirs in create_app()."""
 
 
-def snapshot(protocol_id: str) -> dict[str, Any]:
+_schema = StateSchema()
+_flight: Flight[tuple[bytes, str]] = Flight()
+
+
+def rendered(protocol_id: str, *, batches: bool) -> tuple[bytes, str]:
+    """The snapshot as JSON, and a tag that changes when it does; callers at the same time share one."""
+    return _flight.share(f"{batches} {protocol_id}", lambda: _render(protocol_id, batches=batches))
+
+
+def _render(protocol_id: str, *, batches: bool) -> tuple[bytes, str]:
+    state = _schema.dump(snapshot(protocol_id, batches=batches))
+    untimed = json.dumps({key: value for key, value in state.items() if key != "asOf"}, separators=(",", ":"))
+    return json.dumps(state, separators=(",", ":")).encode(), hashlib.sha256(untimed.encode()).hexdigest()[:32]
+
+
+def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
     """`seq` first, then the rest: an event with a higher `seq` may be in it already, none with a lower one is missing.
 
+    `batches`: for connections that joined with `agentBatches`, whose events are numbered apart.
     Raises NotFound, redis.RedisError.
     """
     protocol = service.get(protocol_id)
-    seq = meter.current_seq(protocol_id)
+    seq = meter.current_seq(batched_view(protocol_id) if batches else protocol_id)
     state: dict[str, Any] = {"protocol": protocol, "seq": seq, "as_of": utc_now()}
     for name, section in SECTIONS.items():
         state[name] = section(protocol_id)

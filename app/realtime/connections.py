@@ -10,13 +10,14 @@ from app.errors import TooManyRequests
 
 @dataclass
 class Connection:
-    """One Socket.IO connection; in at most one protocol's room."""
+    """One Socket.IO connection; in at most one protocol's room, of which `room` names the view it has."""
 
     sid: str
     principal: Principal
     address: str
     events_per_second: int
     protocol_id: str | None = None
+    room: str | None = None
     _second: int = field(default=0, repr=False)
     _events: int = field(default=0, repr=False)
 

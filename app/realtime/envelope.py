@@ -6,6 +6,7 @@ from typing import Any
 
 class EventType(StrEnum):
     AGENT_TASK_UPDATE = "agent:task_update"
+    AGENT_TASK_UPDATES = "agent:task_updates"
     BOUNTY_POOL_UPDATED = "bounty_pool:updated"
     VULN_STATUS_CHANGED = "vuln:status_changed"
 

@@ -59,18 +59,19 @@ class _MessageWriter(PubSubManager):  # type: ignore[misc]
 
 @cache
 def message_template(event_type: str) -> str:
-    """The queue message of an event with `@protocol@`, `@timestamp@`, `@seq@` and `@data@` left open.
+    """The queue message of an event with `@room@`, `@protocol@`, `@timestamp@`, `@seq@` and `@data@` left open.
 
     The script fills them in one pass, so that text inside the data is never taken for a mark.
     """
     writer = _MessageWriter()
     payload = envelope(event_type, timestamp="@timestamp@", protocol_id="@protocol@", seq="@seq@", data="@data@")
-    writer.emit(event_type, payload, namespace="/", room=room_of("@protocol@"))
+    writer.emit(event_type, payload, namespace="/", room=room_of("@room@"))
     return json.dumps(writer.written, separators=(",", ":")).replace('"@data@"', "@data@")
 
 
-def _prelude() -> tuple[str, str]:
-    return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE)
+def _prelude() -> tuple[str, str, str]:
+    batch = message_template(EventType.AGENT_TASK_UPDATES)
+    return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch
 
 
 def publish(protocol_id: str, event_type: str, data_json: str, position: int | None = None) -> Outcome:

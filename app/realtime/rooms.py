@@ -10,6 +10,8 @@
 | `room:{p}:running` | agents whose RUNNING update waits, by since when | until sent |
 | `room:{p}:finals` | agents whose closing event is next, by when it may leave | until sent |
 | `room:{p}:latest` | newest reported state of each agent | for good |
+| `room:{p}:batch` | when the last batch of agent updates left, and up to which version | for good |
+| `room:~{p}:seq` | number of the last event of the room's batched view | for good |
 | `room:{p}:absent` | who lost the connection lately | 5 min |
 | `agent:{a}` | version, task it is on, when it may be told of again | for good |
 | `agent:{a}:finals` | closing events waiting, at most 100 | until sent |
@@ -38,6 +40,11 @@ def room_of(protocol_id: str) -> str:
 def channel_of(protocol_id: str) -> str:
     """The Redis channel of a protocol's room; a web process subscribes while it has members there."""
     return CHANNEL_PREFIX + protocol_id
+
+
+def batched_view(protocol_id: str) -> str:
+    """The name of a room's second view, for connections that joined with `agentBatches`; no id begins with `~`."""
+    return "~" + protocol_id
 
 
 def latest_key(protocol_id: str) -> str:

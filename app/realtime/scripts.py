@@ -7,8 +7,8 @@ from typing import Any
 from app.extensions import redis_client
 
 _NEEDS = {
-    "publish": ("clock", "room", "turn"),
-    "drain": ("clock", "room", "turn"),
+    "publish": ("clock", "room", "batch", "turn"),
+    "drain": ("clock", "room", "batch", "turn"),
     "offer": ("clock",),
     "reserve": ("clock",),
     "enter": ("clock",),

@@ -12,6 +12,7 @@ from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO, disconnect
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import runtime
 from app.auth.guard import authenticate
 from app.auth.permissions import Action, allows
 from app.auth.tokens import Principal
@@ -19,10 +20,9 @@ from app.config import Config
 from app.errors import DependencyDown, DomainError, InvalidInput, NotFound
 from app.extensions import socketio
 from app.observability import metrics
-from app.realtime import absent, meter
+from app.realtime import absent, meter, presence
 from app.realtime.connections import Connection, Connections
-from app.realtime.rooms import room_of
-from app.runtime import ASYNC_MODE
+from app.realtime.rooms import batched_view, room_of
 from app.schemas import is_identifier
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 PING_INTERVAL_SECONDS = 25
 PING_TIMEOUT_SECONDS = 20
 MAX_MESSAGE_BYTES = 64 * 1024
+HOUSEKEEPING_SECONDS = 5.0
 
 protocol_exists: Callable[[str], None]
 """Raises NotFound; the protocols' feature stands above this one and is handed in by create_app()."""
@@ -44,7 +45,7 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
     app.extensions["connections"] = Connections(settings)
     socketio.init_app(
         app,
-        async_mode=ASYNC_MODE,
+        async_mode=runtime.ASYNC_MODE,
         client_manager=RoomManager(settings.redis_url),
         cors_allowed_origins=settings.origins or None,
         ping_interval=PING_INTERVAL_SECONDS,
@@ -54,6 +55,8 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
         manage_session=False,
     )
     _register_handlers()
+    runtime.on_drain(send_away)
+    runtime.spawn(_keep_house, app)
     return socketio
 
 
@@ -79,7 +82,7 @@ def on_connect(auth: Any = None) -> None:
         principal = authenticate(fields.get("token"))
         connection = connections().open(sid, principal, request.remote_addr or "")
         if fields.get("protocolId") is not None:
-            _enter(connection, fields["protocolId"])
+            _enter(connection, fields["protocolId"], batches=fields.get("agentBatches") is True)
     except DomainError as error:
         connections().close(sid)
         code = "UNAUTHORIZED" if error.status == 401 else error.code  # noqa: PLR2004 - any fault of the token
@@ -101,7 +104,7 @@ def on_join(connection: Connection, message: Any) -> dict[str, Any]:
     """Move the connection to another protocol's room; on any fault nothing changes."""
     if not isinstance(message, dict):
         raise InvalidInput("Send an object with `protocolId`.", code="INVALID_MESSAGE")
-    seq = _enter(connection, message.get("protocolId"))
+    seq = _enter(connection, message.get("protocolId"), batches=message.get("agentBatches") is True)
     protocol_id = str(connection.protocol_id)
     return {
         "ok": True,
@@ -113,9 +116,9 @@ def on_join(connection: Connection, message: Any) -> dict[str, Any]:
 
 
 def on_leave(connection: Connection, *_: Any) -> dict[str, Any]:
-    if connection.protocol_id is not None:
-        _manager().leave_room(connection.sid, "/", room_of(connection.protocol_id))
-        connection.protocol_id = None
+    if connection.room is not None:
+        _manager().leave_room(connection.sid, "/", connection.room)
+        connection.protocol_id = connection.room = None
     return {"ok": True}
 
 
@@ -125,27 +128,27 @@ def on_unknown(connection: Connection, event: Any, *_: Any) -> dict[str, Any]:
     raise InvalidInput(f"There is no event {name[:64]!r}.", code="UNKNOWN_EVENT")
 
 
-def _enter(connection: Connection, protocol_id: Any) -> str:
+def _enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
     """Put the connection in the room and out of its previous one; returns the room's seq.
 
     Subscribed first, seq read after: whatever comes later reaches this connection.
     """
     _check_may_enter(connection.principal, protocol_id)
-    before = connection.protocol_id
-    room = room_of(protocol_id)
-    if before != protocol_id:
+    view = batched_view(protocol_id) if batches else protocol_id
+    room, before = room_of(view), connection.room
+    if before != room:
         _manager().enter_room(connection.sid, "/", room)
     try:
-        seq = meter.current_seq(protocol_id)
+        seq = meter.current_seq(view)
+        absent.forget(protocol_id, connection.name)
     except redis.RedisError as error:
-        if before != protocol_id:
+        if before != room:
             _manager().leave_room(connection.sid, "/", room)
         raise DependencyDown("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
-    if before not in (None, protocol_id):
-        _manager().leave_room(connection.sid, "/", room_of(str(before)))
-    connection.protocol_id = protocol_id
-    _manager().note_seq(protocol_id, seq)
-    _note_return(connection)
+    if before not in (None, room):
+        _manager().leave_room(connection.sid, "/", before)
+    connection.protocol_id, connection.room = protocol_id, room
+    _manager().note_seq(view, seq)
     return seq
 
 
@@ -198,15 +201,29 @@ def _remember_absence(connection: Connection) -> None:
         logger.warning("absence.not_noted", extra={"sid": connection.sid, "error": str(error)})
 
 
-def _note_return(connection: Connection) -> None:
-    try:
-        absent.forget(str(connection.protocol_id), connection.name)
-    except redis.RedisError as error:
-        logger.warning("absence.not_cleared", extra={"sid": connection.sid, "error": str(error)})
+def _keep_house(app: Flask) -> None:
+    """Every few seconds: end expired sessions, and say who is connected here."""
+    while True:
+        runtime.sleep(HOUSEKEEPING_SECONDS)
+        try:
+            with app.app_context():
+                end_expired()
+                presence.announce(connections().all())
+        except Exception:  # the next round tries again
+            logger.exception("housekeeping.failed")
+
+
+def send_away(seconds: float) -> None:
+    """Before this process leaves: have its connections reconnect elsewhere, spread over `seconds`."""
+    everyone = list(socketio.server.eio.sockets.values())
+    logger.info("sockets.sent_away", extra={"connections": len(everyone)})
+    for socket in everyone:
+        socket.close(wait=False, abort=True, reason="server leaves")
+        runtime.sleep(seconds / len(everyone))
 
 
 def end_expired() -> int:
-    """End the connections whose token has expired; returns how many. Called every few seconds by the web process."""
+    """End the connections whose token has expired; returns how many."""
     ended = connections().expired(time.time())
     for connection in ended:
         logger.info("session.expired", extra={"sid": connection.sid, "subject": connection.principal.subject})

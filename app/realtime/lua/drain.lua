@@ -1,7 +1,7 @@
 -- Give their turn to the rooms that are due, the longest due first.
--- ARGV: channel prefix, agent template, most rooms in one call
+-- ARGV: channel prefix, agent template, batch template, most rooms in one call
 -- Answer: as publish.lua, and how many rooms had their turn.
-local now, most = clock(), tonumber(ARGV[3])
+local now, most = clock(), tonumber(ARGV[4])
 local rooms = redis.call('ZRANGEBYSCORE', 'rooms:due', '-inf', text(now), 'LIMIT', 0, most)
 for _, id in ipairs(rooms) do turn(id, now) end
 local result = answer()

@@ -44,20 +44,33 @@ local function spend(K, now)
   end
 end
 
+local function fill(template, values) return (template:gsub('@(%l+)@', values)) end
+
+-- A second view of a room, '~{id}', is for connections that want agents in batches. It has numbers of its own, since
+-- it carries other events, and exists while somebody listens.
+local function batched(id) return redis.call('PUBSUB', 'NUMSUB', CHANNEL .. '~' .. id)[2] > 0 end
+
+-- A message keeps two places open until it is sent: \1 the sequence number, \2 the mark of the view.
+local function publish(view, id, seq, message)
+  return redis.call('PUBLISH', CHANNEL .. view .. id, (message:gsub('[\1\2]', {['\1'] = seq, ['\2'] = view})))
+end
+
 local function send(id, seq, event, message)
-  local reached = redis.call('PUBLISH', CHANNEL .. id, message)
+  local reached = publish('', id, seq, message)
   out.emitted[event] = (out.emitted[event] or 0) + 1
   if reached == 0 or redis.call('EXISTS', 'room:' .. id .. ':absent') == 1 then
     table.insert(out.undelivered, table.concat({id, seq, event, reached}, ' '))
   end
 end
 
-local function fill(template, values) return (template:gsub('@(%l+)@', values)) end
+local function message_of(id, now, template, data)
+  return fill(template, {room = '\2' .. id, protocol = id, timestamp = iso(now), seq = '\1', data = data})
+end
 
--- A queued event is 'seq agent event message'; '-' stands for no agent.
+-- A queued event is 'seq batchseq agent event message'; '-' stands for no agent, and for no batched view.
 local function enqueue(id, now, agent, event, template, data)
-  local K = 'room:' .. id
-  local seq = next_seq(K, now)
-  local message = fill(template, {protocol = id, timestamp = iso(now), seq = seq, data = data})
-  redis.call('RPUSH', K .. ':queue', table.concat({seq, agent, event, message}, ' '))
+  local seq = next_seq('room:' .. id, now)
+  local batch_seq = batched(id) and next_seq('room:~' .. id, now) or '-'
+  local message = message_of(id, now, template, data)
+  redis.call('RPUSH', 'room:' .. id .. ':queue', table.concat({seq, batch_seq, agent, event, message}, ' '))
 end

@@ -26,9 +26,11 @@ end
 
 local function emit_queue(id, K, now)
   while redis.call('EXISTS', K .. ':queue') == 1 and ready_at(K) <= now do
-    local seq, agent, event, message = redis.call('LPOP', K .. ':queue'):match('^(%S+) (%S+) (%S+) (.*)$')
+    local seq, batch_seq, agent, event, message =
+      redis.call('LPOP', K .. ':queue'):match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
     spend(K, now)
     send(id, seq, event, message)
+    if batch_seq ~= '-' then publish('~', id, batch_seq, message) end
     if agent ~= '-' then release(agent, now + GAP) end
   end
 end
@@ -55,8 +57,7 @@ local function emit_running(id, K, now)
       if data then
         local seq = next_seq(K, now)
         spend(K, now)
-        send(id, seq, 'agent:task_update',
-          fill(TEMPLATE, {protocol = id, timestamp = iso(now), seq = seq, data = data}))
+        send(id, seq, 'agent:task_update', message_of(id, now, TEMPLATE, data))
         release(head[1], now + GAP)
         table.insert(out.waits, text(now - tonumber(data:match('"version":"(%d+)"}$'))))
       end
@@ -66,14 +67,14 @@ end
 
 local function trim(id, K, now)
   while redis.call('LLEN', K .. ':queue') > CAPACITY do
-    local seq, agent, event = redis.call('LPOP', K .. ':queue'):match('^(%S+) (%S+) (%S+) ')
+    local seq, _, agent, event = redis.call('LPOP', K .. ':queue'):match('^(%S+) (%S+) (%S+) (%S+) ')
     table.insert(out.dropped, table.concat({id, seq, event}, ' '))
     if agent ~= '-' then release(agent, now) end
   end
 end
 
 -- Note when the room is due next, and pace it while something waits for its budget.
-local function reschedule(id, K, now)
+local function reschedule(id, K, now, next_batch)
   local ready, due = ready_at(K), nil
   local running = redis.call('ZRANGE', K .. ':running', 0, 0, 'WITHSCORES')[2]
   local finals = redis.call('ZRANGE', K .. ':finals', 0, 0, 'WITHSCORES')[2]
@@ -87,6 +88,7 @@ local function reschedule(id, K, now)
     if running then due = math.max(tonumber(running), ready) end
   end
   if finals then due = math.min(due or math.huge, tonumber(finals)) end
+  if next_batch then due = math.min(due or math.huge, math.max(next_batch, ready)) end
   if due then redis.call('ZADD', 'rooms:due', text(due), id) else redis.call('ZREM', 'rooms:due', id) end
 end
 
@@ -95,8 +97,9 @@ local function turn(id, now)
   admit_finals(id, K, now)
   emit_queue(id, K, now)
   trim(id, K, now)
+  local next_batch = emit_batch(id, K, now)
   emit_running(id, K, now)
-  reschedule(id, K, now)
+  reschedule(id, K, now, next_batch)
 end
 
 local function answer()
