@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
+from app.cli.doctor import doctor
 from app.cli.migrate import migrate
+from app.cli.simulate import simulate
 from app.cli.token import token
 from app.cli.up import up
 from app.cli.web import web
@@ -32,5 +34,5 @@ def main() -> None:
     """Dashboard Realtime: agent progress, bounty pools and vulnerability status, live."""
 
 
-for command in (up, web, worker, beat, migrate, token):
+for command in (up, web, worker, beat, migrate, token, doctor, simulate):
     main.add_command(command)

@@ -30,11 +30,14 @@ class Child:
         os.set_blocking(self._ready_fd, False)
         try:
             # From the main thread only: the leash is tied to the thread that starts the process.
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own commands
                 (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *part.command),
                 env={**environment, **part.environment, READY_FD: str(told_fd)},
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                pass_fds=(told_fd,), start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(told_fd,),
+                start_new_session=True,
             )
         finally:
             os.close(told_fd)
@@ -97,9 +100,8 @@ class Child:
     def _print_output(self, stream: IO[bytes]) -> None:
         with stream:
             while line := stream.readline(MAX_LINE_BYTES):
-                text = line.decode("utf-8", "replace").rstrip()
-                if text:
-                    self._console.say(self.part.name, self.part.translate(text))
+                if text := self.part.translate(line.decode("utf-8", "replace").rstrip()):
+                    self._console.say(self.part.name, text)
 
 
 def describe_exit(code: int) -> str:

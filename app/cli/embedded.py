@@ -13,8 +13,11 @@ from app.cli.parts import Part
 
 ADDRESS = "127.0.0.1"
 NAMES_ON_PATH = ("valkey-server", "redis-server")
-STOP_SECONDS = 2.0
-_LOG_LINE = re.compile(r"\d+:[A-Z] \d{1,2} \w{3} \d{4} [\d:.]+ ([.\-*#]) (.*)")
+STOP_SECONDS = 1.0
+_LOG_LINE = re.compile(r"\d+:[A-Z] \d{1,2} \w{3} \d{4} [\d:.]+ ([.\-*#]) (?:WARNING:? )?(.*)")
+_SIGNAL_LINE = re.compile(r"\d+:signal-handler \(\d+\) (.*)")
+# It speaks of forking for snapshots of large data; what is kept here is small.
+_NEEDLESS = "Memory overcommit must be enabled"
 _LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARNING"}
 
 # Events and payments wait in here: nothing is evicted, and what was written survives a crash of the process.
@@ -69,7 +72,11 @@ def _binary_in_wheel() -> Path | None:
 
 
 def plain_line(line: str) -> str:
-    """The server's own log format, rewritten as `LEVEL message`."""
+    """The server's own log format, rewritten as `LEVEL message`; empty for what nobody needs to read."""
+    if _NEEDLESS in line:
+        return ""
+    if signalled := _SIGNAL_LINE.fullmatch(line):
+        return f"INFO {signalled[1]}"
     match = _LOG_LINE.fullmatch(line)
     return f"{_LEVELS[match[1]]} {match[2]}" if match else line
 

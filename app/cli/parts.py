@@ -8,26 +8,29 @@ from app.queues import MAINTENANCE_QUEUE, PAYMENTS_QUEUE, REALTIME_QUEUE
 
 # `-P`: a module in the folder where the user stands must not stand in for ours.
 DASHBOARD = (sys.executable, "-P", "-m", "app.cli")
-WEB_GRACE_SECONDS = 4.0
+# Together with beat and Redis this stays below the ten seconds that `up` grants itself. Celery's warm shutdown of an
+# idle prefork pool takes two to three of them.
+WEB_GRACE_SECONDS = 3.5
+DEMO_PROTOCOL = "demo"
+WORKER_STOP_SECONDS = 3.6
 
 
 @dataclass(frozen=True)
 class Part:
-    """One child process. `tells_ready`: it says when it works (app/cli/ready.py); `may_end`: it is not started again."""
+    """One child process. `tells_ready`: it says when it works (app/cli/ready.py)."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: float = 1.0
     tells_ready: bool = False
-    may_end: bool = False
     translate: Callable[[str], str] = str
 
 
 def web_parts(host: str, port: int, count: int, grace_seconds: float) -> list[Part]:
     """`count` processes on one port. Their grace is cut so that all parts stop within ten seconds."""
     grace = min(grace_seconds, WEB_GRACE_SECONDS)
-    command = (*DASHBOARD, "web", "--host", host, "--port", str(port))
+    command: tuple[str, ...] = (*DASHBOARD, "web", "--host", host, "--port", str(port))
     if count > 1:
         command += ("--reuse-port",)
     environment = {"DASHBOARD_SHUTDOWN_GRACE": str(grace)}
@@ -42,8 +45,8 @@ def worker_parts() -> list[Part]:
     realtime = ("--queues", f"{REALTIME_QUEUE},{MAINTENANCE_QUEUE}", "--concurrency", "2")
     payments = ("--queues", PAYMENTS_QUEUE, "--concurrency", "4", "--name", "payments")
     return [
-        Part("worker", (*DASHBOARD, "worker", *realtime), stop_seconds=2.0, tells_ready=True),
-        Part("worker-payments", (*DASHBOARD, "worker", *payments), stop_seconds=2.0, tells_ready=True),
+        Part("worker", (*DASHBOARD, "worker", *realtime), stop_seconds=WORKER_STOP_SECONDS, tells_ready=True),
+        Part("worker-payments", (*DASHBOARD, "worker", *payments), stop_seconds=WORKER_STOP_SECONDS, tells_ready=True),
     ]
 
 
@@ -56,4 +59,4 @@ def migrate_part() -> Part:
 
 
 def demo_part(url: str) -> Part:
-    return Part("demo", (*DASHBOARD, "demo", "--url", url), may_end=True)
+    return Part("demo", (*DASHBOARD, "simulate", "--protocol", DEMO_PROTOCOL, "--url", url))

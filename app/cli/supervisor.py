@@ -86,9 +86,6 @@ class Supervisor:
         self._home.forget_pid(keeper.part.name)
         self._home.forget_gauges(child.pid)
         keeper.child = None
-        if code == 0 and keeper.part.may_end:
-            keeper.start_at = float("inf")
-            return
         pause = keeper.note_death(child.age_seconds)
         when = f"in {pause:.1f} s" if pause else "now"
         self.say("WARNING", f"{keeper.part.name} {describe_exit(code)}; starting it again {when}")

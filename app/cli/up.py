@@ -100,5 +100,3 @@ def _migrate(supervisor: Supervisor) -> None:
 
 def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-

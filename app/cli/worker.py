@@ -1,6 +1,7 @@
 """`dashboard worker` and `dashboard beat`: the Celery processes."""
 
 import os
+import warnings
 from typing import Any
 
 import click
@@ -19,14 +20,23 @@ def worker(queues: str, concurrency: int, name: str) -> None:
     unknown = sorted(set(queues.split(",")) - set(ALL_QUEUES))
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(ALL_QUEUES)}", param_hint="--queues")
-    import celery_worker
     from celery import signals
+    from celery.utils.nodenames import default_nodename
 
+    import celery_worker
+
+    warnings.filterwarnings("ignore", message="(?s).*superuser privileges")  # a container's root is no superuser
     signals.worker_ready.connect(_tell_ready)
     signals.worker_process_init.connect(_end_with_worker)
     worker = celery_worker.celery.Worker(
-        queues=queues, concurrency=concurrency, hostname=f"{name}@%h", pool="prefork", quiet=True,
-        without_mingle=True, without_gossip=True, loglevel=celery_worker.settings.log_level,
+        queues=queues,
+        concurrency=concurrency,
+        hostname=default_nodename(f"{name}@"),
+        pool="prefork",
+        quiet=True,
+        without_mingle=True,
+        without_gossip=True,
+        loglevel=celery_worker.settings.log_level,
     )
     worker.start()
     raise SystemExit(worker.exitcode or 0)
