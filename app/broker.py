@@ -56,7 +56,8 @@ def configure(celery: Celery, settings: Config) -> None:
         enable_utc=True,
         timezone="UTC",
         redbeat_redis_url=settings.redis_url,
-        redbeat_lock_timeout=30,
-        beat_max_loop_interval=5,
+        # Extended each second; a killed beat's successor waits for it, and agents' updates with it.
+        redbeat_lock_timeout=4,
+        beat_max_loop_interval=1,
         beat_scheduler="redbeat.RedBeatScheduler",
     )
