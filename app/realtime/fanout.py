@@ -12,8 +12,10 @@ from typing import Any
 import redis
 from socketio import PubSubManager
 
+from app import runtime
 from app.errors import Conflict
 from app.extensions import connect_redis
+from app.realtime.fanout_delivery import Audiences, decode, seq_of
 from app.realtime.fanout_metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES, RESYNCS
 from app.realtime.fanout_subscriber import Batch, RealtimeUnavailable, Subscriber
 from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, channel_of, room_of
@@ -36,6 +38,8 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
 
     def __init__(self, redis_url: str) -> None:
         super().__init__(channel=CONTROL_CHANNEL)
+        self._audiences = Audiences(self)
+        self._rooms_of: dict[str, set[Any]] = {}
         self._redis = connect_redis(redis_url)
         self._seqs: dict[str, int] = {}
         self._subscriber = Subscriber(redis_url, on_batch=self._deliver, on_restored=self._resync)
@@ -51,8 +55,22 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
 
     # What python-socketio calls.
 
+    def set_server(self, server: Any) -> None:
+        super().set_server(server)
+        if server.eio.async_mode == runtime.ASYNC_MODE:
+            from app.realtime import fanout_engine
+
+            fanout_engine.install(server.eio)
+            server.eio.on_wire = lambda _socket: self._audiences.drop_all()
+
     def _thread(self) -> None:
         self._subscriber.run()
+
+    def connect(self, sid: str, namespace: str) -> str:
+        sid = super().connect(sid, namespace)
+        self._audiences.drop(self._rooms_of.get(sid, ()))
+        self._audiences.arrived(sid, self._socket(sid))
+        return sid
 
     def enter_room(self, sid: str, namespace: str, room: str, eio_sid: str | None = None) -> None:
         """Add a connection to a room; for a protocol's room, only after Redis has confirmed its channel.
@@ -73,13 +91,34 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
         self._let_go(sid, room)  # also when it is still entering
         super().leave_room(sid, namespace, room)
 
-    def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
+    def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:
+        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        self._rooms_of.setdefault(sid, set()).add(room)
+        self._audiences.drop((room,))
+
+    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
         super().basic_leave_room(sid, namespace, room)
+        self._rooms_of.get(sid, set()).discard(room)
+        self._audiences.drop((room,))
         self._let_go(sid, room)
 
-    def emit(
-        self, event: str, data: Any, namespace: str | None = None, room: Any = None, **kwargs: Any
-    ) -> None:
+    def basic_disconnect(self, sid: str, namespace: str, **_: Any) -> None:
+        """As in python-socketio, but without looking through every room there is."""
+        for room in sorted(self._rooms_of.pop(sid, ()), key=lambda room: room is None):
+            self.basic_leave_room(sid, namespace, room)
+        self._audiences.forget(sid)
+        self.callbacks.pop(sid, None)
+        for pending in (self.pending_connect, self.pending_disconnect):
+            if sid in pending.get(namespace, ()):
+                pending[namespace].remove(sid)
+                if not pending[namespace]:
+                    del pending[namespace]
+
+    def get_rooms(self, sid: str, namespace: str) -> list[Any]:
+        del namespace  # a sid belongs to one
+        return [room for room in self._rooms_of.get(sid, ()) if room is not None]
+
+    def emit(self, event: str, data: Any, namespace: str | None = None, room: Any = None, **kwargs: Any) -> None:
         """As in python-socketio, but a connection of this process is served without asking Redis."""
         target = kwargs.pop("to", None) or room
         if _channel_of_room(target):
@@ -98,25 +137,32 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
     # From the channel to the members.
 
     def _deliver(self, batch: Batch) -> None:
+        """Hand on all that one read brought, each room's events together and in order."""
+        rooms: dict[str, list[bytes]] = {}
         for channel, body in batch:
             try:
-                message = json.loads(body)
-                if channel == CONTROL_CHANNEL:
-                    self._obey(message)
-                else:
-                    self._to_room(channel, message)
+                self._sort(rooms, channel, body)
             except Exception:
                 FANOUT_FAILURES.inc()
-                logger.exception(
-                    "fanout.failed", extra={"channel": channel, "body": body.decode(errors="replace")}
-                )
+                whole = {"channel": channel, "body": body.decode(errors="replace")}
+                logger.exception("fanout.failed", extra=whole)
+        for room, packets in rooms.items():
+            self._audiences.send(room, packets)
 
-    def _to_room(self, channel: str, message: dict[str, Any]) -> None:
+    def _sort(self, rooms: dict[str, list[bytes]], channel: str, body: bytes) -> None:
+        if channel == CONTROL_CHANNEL:
+            self._obey(json.loads(body))
+            return
         FANOUT_EVENTS.inc()
-        self._handle_emit(message)
-        seq = message["data"][0].get("seq")
+        message, room = decode(body), room_of(channel.removeprefix(CHANNEL_PREFIX))
+        if message.is_plain:
+            rooms.setdefault(room, []).append(message.packet())
+        else:
+            self._audiences.send(room, rooms.pop(room, []))
+            self._handle_emit({**json.loads(body), "room": room})
+        seq = seq_of(message)
         if seq is not None and channel in self._seqs:
-            self._seqs[channel] = int(seq)
+            self._seqs[channel] = seq
 
     def _obey(self, message: dict[str, Any]) -> None:
         """Do what another process asks; beside the listener, since handlers may wait for Redis themselves."""
@@ -166,6 +212,10 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
                 RESYNCS.inc()
                 socket.close(wait=False, abort=True, reason=RESYNC_REASON)
             self.server.sleep(RESYNC_SPREAD_SECONDS / len(eio_sids))
+
+    def _socket(self, sid: str) -> Any:
+        """The Engine.IO connection of a client that is here."""
+        return self.server.eio.sockets.get(self.eio_sid_from_sid(sid, "/"))
 
     def _is_here(self, sid: str, namespace: str) -> bool:
         return bool(self.is_connected(sid, namespace) or self.is_pre_connected(sid, namespace))

@@ -22,8 +22,9 @@ class Link:
 
     def __init__(self, url: str) -> None:
         self._pool = connect_redis(url, blocking=True).connection_pool
-        self._connection: Any = self._pool.get_connection()
-        self._socket: Any = self._connection._sock  # noqa: SLF001 - guarded by the contract test
+        connection: Any = self._pool.get_connection()
+        self._connection = connection
+        self._socket = connection._sock  # noqa: SLF001 - guarded by the contract test
         self._socket.settimeout(QUIET_SECONDS)
         self._reader = hiredis.Reader()
         self._quiet = 0

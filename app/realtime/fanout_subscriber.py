@@ -48,9 +48,7 @@ class Subscriber:
     may have been missed, once all of them are subscribed again.
     """
 
-    def __init__(
-        self, url: str, *, on_batch: Callable[[Batch], None], on_restored: Callable[[set[str]], None]
-    ) -> None:
+    def __init__(self, url: str, *, on_batch: Callable[[Batch], None], on_restored: Callable[[set[str]], None]) -> None:
         self._url = url
         self._on_batch = on_batch
         self._on_restored = on_restored

@@ -94,7 +94,7 @@ def server(valkey, tmp_path):
 
 
 def message(protocol_id, seq, event="bounty_pool:updated", **data):
-    values = {"@protocol@": protocol_id, "@timestamp@": "2026-11-22T20:30:00.123Z", "@seq@": str(seq)}
+    values = {"@room@": protocol_id, "@protocol@": protocol_id, "@timestamp@": "2026-11-22T20:30:00.123Z", "@seq@": str(seq)}
     text = meter.message_template(event).replace("@data@", json.dumps(data))
     for mark, value in values.items():
         text = text.replace(mark, value)

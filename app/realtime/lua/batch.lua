@@ -9,7 +9,7 @@ local function changed_since(K, since)
     local version = tonumber(latest[i + 1]:match('"version":"(%d+)"}$'))
     if version > since and latest[i + 1]:find('"status":"RUNNING"', 1, true) then
       local A = 'agent:' .. latest[i]
-      if redis.call('EXISTS', A .. ':finals') == 0 and redis.call('HEXISTS', A, 'inflight') == 0 then
+      if not redis.call('HGET', A, 'closing') then
         table.insert(found, {version, latest[i + 1]})
       end
     end
@@ -29,9 +29,9 @@ local function emit_batch(id, K, now)
   local updates = {}
   for i = 1, math.min(#changed, MOST_UPDATES) do updates[i] = changed[i][2] end
   redis.call('HSET', K .. ':batch', 'at', text(now), 'upto', text(changed[#updates][1]))
-  spend(K, now)
+  spend(K, now, 1)
   out.emitted['agent:task_updates'] = (out.emitted['agent:task_updates'] or 0) + 1
-  publish('~', id, next_seq('room:~' .. id, now),
+  publish('~', id, text(take_seqs('room:~' .. id, now, 1)),
     message_of(id, now, BATCH_TEMPLATE, '{"updates":[' .. table.concat(updates, ',') .. ']}'))
   return now + GAP
 end

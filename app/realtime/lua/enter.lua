@@ -18,14 +18,13 @@ if newest then
 end
 if ARGV[6] == 'final' then
   if newest then redis.call('ZREM', 'agents:busy', agent) end
-  local waiting = redis.call('RPUSH', A .. ':finals', id .. ' ' .. ARGV[4])
-  if waiting == 1 and redis.call('HEXISTS', A, 'inflight') == 0 then
+  redis.call('RPUSH', A .. ':finals', id .. ' ' .. ARGV[4])
+  if redis.call('HINCRBY', A, 'closing', 1) == 1 then
     redis.call('ZADD', K .. ':finals', text(due), agent)
   end
 elseif newest then
   redis.call('ZADD', 'agents:busy', text(now), agent)
   redis.call('ZADD', K .. ':running', text(due), agent)
 end
-redis.call('ZADD', 'rooms:due', 'NX', text(due), id)
 redis.call('ZADD', 'rooms:due', 'LT', text(due), id)
 return 1

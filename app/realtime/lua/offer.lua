@@ -15,7 +15,6 @@ for i = 1, #ARGV, 4 do
   redis.call('HSET', K .. ':latest', agent, ARGV[i + 3] .. ',"version":"' .. text(version) .. '"}')
   local due = math.max(now, tonumber(was[3] or 0))
   redis.call('ZADD', K .. ':running', 'NX', text(due), agent)
-  redis.call('ZADD', 'rooms:due', 'NX', text(due), id)
   redis.call('ZADD', 'rooms:due', 'LT', text(due), id)
   table.insert(result, text(version))
   table.insert(result, was[2] == on and '0' or '1')

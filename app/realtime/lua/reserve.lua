@@ -4,4 +4,4 @@
 local now, A = clock(), 'agent:' .. ARGV[1]
 local version = math.max(now, tonumber(redis.call('HGET', A, 'version') or 0) + 1)
 redis.call('HSET', A, 'version', text(version + 1))
-return {text(version), redis.call('LLEN', A .. ':finals')}
+return {text(version), tonumber(redis.call('HGET', A, 'closing') or 0)}

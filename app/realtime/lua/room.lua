@@ -22,25 +22,41 @@ local function iso(now)  -- civil date from days since 1970 (Howard Hinnant's al
     math.floor(day / 3600), math.floor(day % 3600 / 60), day % 60, math.floor(now % 1000000 / 1000))
 end
 
--- A room that was never numbered counts from 1; one whose number Redis forgot goes on from the clock, far above.
-local function next_seq(K, now)
+-- The first of `count` new numbers. A room that was never numbered counts from 1 (seq.lua); one whose number Redis
+-- forgot goes on from the clock, far above.
+local function take_seqs(K, now, count)
   if redis.call('EXISTS', K .. ':seq') == 0 then redis.call('SET', K .. ':seq', text(math.floor(now / 1000))) end
-  return text(redis.call('INCR', K .. ':seq'))
+  return redis.call('INCRBY', K .. ':seq', count) - count + 1
 end
 
+-- When the room may send again: its tenth newest event has left the window, and its pace allows it.
 local function ready_at(K)
   local oldest = redis.call('LINDEX', K .. ':sent', LIMIT - 1)
   local pace = tonumber(redis.call('GET', K .. ':pace') or 0)
   return math.max(oldest and tonumber(oldest) + WINDOW or 0, pace)
 end
 
-local function spend(K, now)
-  redis.call('LPUSH', K .. ':sent', text(now))
+-- How many events the room may send now. A paced room that had no turn for a while makes up for two at most.
+local function budget(K, now)
+  local free = LIMIT
+  for _, at in ipairs(redis.call('LRANGE', K .. ':sent', 0, LIMIT - 1)) do
+    if tonumber(at) + WINDOW > now then free = free - 1 end
+  end
+  local pace = tonumber(redis.call('GET', K .. ':pace') or 0)
+  if pace == 0 then return free end
+  return math.min(free, math.max(0, math.min(3, 1 + math.floor((now - pace) / PACE))))
+end
+
+local function spend(K, now, count)
+  local times, at = {}, text(now)
+  for i = 1, count do times[i] = at end
+  redis.call('LPUSH', K .. ':sent', unpack(times))
   redis.call('LTRIM', K .. ':sent', 0, LIMIT - 1)
   redis.call('PEXPIRE', K .. ':sent', 5000)
   local pace = redis.call('GET', K .. ':pace')
   if pace then
-    redis.call('SET', K .. ':pace', text(math.max(tonumber(pace), now - 2 * PACE) + PACE), 'PX', 5000)
+    local from = math.max(tonumber(pace), now - 2 * PACE)
+    redis.call('SET', K .. ':pace', text(from + count * PACE), 'PX', 5000)
   end
 end
 
@@ -55,13 +71,13 @@ local function publish(view, id, seq, message)
   return redis.call('PUBLISH', CHANNEL .. view .. id, (message:gsub('[\1\2]', {['\1'] = seq, ['\2'] = view})))
 end
 
-local function send(id, seq, event, message)
-  local reached = publish('', id, seq, message)
+-- Note an event as sent, and as undelivered when nobody listened or somebody who should is known to be absent.
+local function sent(id, seq, event, reached, absent)
   out.emitted[event] = (out.emitted[event] or 0) + 1
-  if reached == 0 or redis.call('EXISTS', 'room:' .. id .. ':absent') == 1 then
-    table.insert(out.undelivered, table.concat({id, seq, event, reached}, ' '))
-  end
+  if reached == 0 or absent then table.insert(out.undelivered, table.concat({id, seq, event, reached}, ' ')) end
 end
+
+local function has_absent(id) return redis.call('EXISTS', 'room:' .. id .. ':absent') == 1 end
 
 local function message_of(id, now, template, data)
   return fill(template, {room = '\2' .. id, protocol = id, timestamp = iso(now), seq = '\1', data = data})
@@ -69,8 +85,8 @@ end
 
 -- A queued event is 'seq batchseq agent event message'; '-' stands for no agent, and for no batched view.
 local function enqueue(id, now, agent, event, template, data)
-  local seq = next_seq('room:' .. id, now)
-  local batch_seq = batched(id) and next_seq('room:~' .. id, now) or '-'
+  local seq = text(take_seqs('room:' .. id, now, 1))
+  local batch_seq = batched(id) and text(take_seqs('room:~' .. id, now, 1)) or '-'
   local message = message_of(id, now, template, data)
   redis.call('RPUSH', 'room:' .. id .. ':queue', table.concat({seq, batch_seq, agent, event, message}, ' '))
 end

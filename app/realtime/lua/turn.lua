@@ -1,11 +1,13 @@
 -- Shared: one room's turn. Finals that are due join the queue, the queue leaves as the budget allows, and when it is
--- empty the RUNNING updates follow, the longest waiting agent first. Needs room.lua; TEMPLATE makes an agent's message.
+-- empty the RUNNING updates follow, the longest waiting agent first. Needs room.lua and batch.lua.
+-- An agent's `closing` counts its finals that have yet to leave, waiting or queued.
 
--- The agent's event has left (or was dropped): it may speak again at `due`, in whichever rooms it waits.
+-- The agent's final has left (or was dropped): it may speak again at `due`, in whichever room its next final is for.
 local function release(agent, due)
-  redis.call('HSET', 'agent:' .. agent, 'due', text(due))
-  redis.call('HDEL', 'agent:' .. agent, 'inflight')
-  local final = redis.call('LINDEX', 'agent:' .. agent .. ':finals', 0)
+  local A = 'agent:' .. agent
+  redis.call('HSET', A, 'due', text(due))
+  if redis.call('HINCRBY', A, 'closing', -1) <= 0 then redis.call('HDEL', A, 'closing') end
+  local final = redis.call('LINDEX', A .. ':finals', 0)
   if final then
     local id = final:match('^%S+')
     redis.call('ZADD', 'room:' .. id .. ':finals', text(due), agent)
@@ -17,51 +19,52 @@ local function admit_finals(id, K, now)
   for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K .. ':finals', '-inf', text(now), 'LIMIT', 0, CAPACITY)) do
     redis.call('ZREM', K .. ':finals', agent)
     local final = redis.call('LPOP', 'agent:' .. agent .. ':finals')
-    if final then
-      redis.call('HSET', 'agent:' .. agent, 'inflight', '1')
-      enqueue(id, now, agent, 'agent:task_update', TEMPLATE, final:match('^%S+ (.*)$'))
-    end
+    if final then enqueue(id, now, agent, 'agent:task_update', TEMPLATE, final:match('^%S+ (.*)$')) end
   end
 end
 
 local function emit_queue(id, K, now)
-  while redis.call('EXISTS', K .. ':queue') == 1 and ready_at(K) <= now do
-    local seq, batch_seq, agent, event, message =
-      redis.call('LPOP', K .. ':queue'):match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
-    spend(K, now)
-    send(id, seq, event, message)
+  if redis.call('EXISTS', K .. ':queue') == 0 then return end
+  local free = budget(K, now)
+  local events = free > 0 and redis.call('LPOP', K .. ':queue', free) or {}
+  if #events == 0 then return end
+  spend(K, now, #events)
+  local absent = has_absent(id)
+  for _, queued in ipairs(events) do
+    local seq, batch_seq, agent, event, message = queued:match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
+    sent(id, seq, event, publish('', id, seq, message), absent)
     if batch_seq ~= '-' then publish('~', id, batch_seq, message) end
     if agent ~= '-' then release(agent, now + GAP) end
   end
 end
 
--- When this agent's RUNNING update may leave: never before the finals it has waiting.
-local function agent_ready_at(agent, now)
-  local state = redis.call('HMGET', 'agent:' .. agent, 'due', 'inflight')
-  local due = tonumber(state[1] or 0)
-  local finals = redis.call('LLEN', 'agent:' .. agent .. ':finals')
-  if state[2] or finals > 0 then return math.max(due, now) + math.max(finals, 1) * GAP end
-  return due
+-- Those of the longest waiting agents that may speak now; the others are put off until they may.
+local function speakers(K, now, most)
+  local ready = {}
+  for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K .. ':running', '-inf', text(now), 'LIMIT', 0, most)) do
+    local state = redis.call('HMGET', 'agent:' .. agent, 'due', 'closing')
+    local due, closing = tonumber(state[1] or 0), tonumber(state[2] or 0)
+    if closing > 0 then due = math.max(due, now) + closing * GAP end  -- never before its finals
+    if due > now then redis.call('ZADD', K .. ':running', text(due), agent) else table.insert(ready, agent) end
+  end
+  return ready
 end
 
 local function emit_running(id, K, now)
-  while redis.call('EXISTS', K .. ':queue') == 0 and ready_at(K) <= now do
-    local head = redis.call('ZRANGEBYSCORE', K .. ':running', '-inf', text(now), 'WITHSCORES', 'LIMIT', 0, 1)
-    if not head[1] then return end
-    local at = agent_ready_at(head[1], now)
-    if at > now then
-      redis.call('ZADD', K .. ':running', text(at), head[1])
-    else
-      local data = redis.call('HGET', K .. ':latest', head[1])
-      redis.call('ZREM', K .. ':running', head[1])
-      if data then
-        local seq = next_seq(K, now)
-        spend(K, now)
-        send(id, seq, 'agent:task_update', message_of(id, now, TEMPLATE, data))
-        release(head[1], now + GAP)
-        table.insert(out.waits, text(now - tonumber(data:match('"version":"(%d+)"}$'))))
-      end
-    end
+  if redis.call('EXISTS', K .. ':queue') == 1 or redis.call('EXISTS', K .. ':running') == 0 then return end
+  local free = budget(K, now)
+  local agents = free > 0 and speakers(K, now, free) or {}
+  if #agents == 0 then return end
+  spend(K, now, #agents)
+  redis.call('ZREM', K .. ':running', unpack(agents))
+  local news, seq, absent = redis.call('HMGET', K .. ':latest', unpack(agents)), take_seqs(K, now, #agents), has_absent(id)
+  local head, middle, tail = message_of(id, now, TEMPLATE, '\3'):gsub('\2', ''):match('^(.*)\1(.*)\3(.*)$')
+  for i, agent in ipairs(agents) do
+    local number = text(seq + i - 1)
+    local reached = redis.call('PUBLISH', CHANNEL .. id, table.concat({head, number, middle, news[i], tail}))
+    sent(id, number, 'agent:task_update', reached, absent)
+    redis.call('HSET', 'agent:' .. agent, 'due', text(now + GAP))
+    table.insert(out.waits, text(now - tonumber(news[i]:match('"version":"(%d+)"}$'))))
   end
 end
 

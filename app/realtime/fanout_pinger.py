@@ -1,0 +1,57 @@
+"""One greenlet that pings all connections and ends the silent ones."""
+
+import time
+from collections import deque
+from typing import Any
+
+from engineio.exceptions import EngineIOError
+
+from app import runtime
+
+TICK_SECONDS = 0.25
+SOCKETS_PER_YIELD = 250
+
+
+class Pinger:
+    """Two queues in the order of their due time, since all intervals are the same and all timeouts are the same."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._to_ping: deque[tuple[float, Any]] = deque()
+        self._to_check: deque[tuple[float, Any, float]] = deque()
+        self._running = False
+
+    def ping_later(self, socket: Any) -> None:
+        """Ping this connection when the interval has passed."""
+        self._to_ping.append((time.monotonic() + self._engine.ping_interval, socket))
+        if not self._running:
+            self._running = True
+            runtime.spawn(self._run)
+
+    def _run(self) -> None:
+        while True:
+            runtime.sleep(TICK_SECONDS)
+            self._ping_due()
+            self._end_silent()
+
+    def _ping_due(self) -> None:
+        count = 0
+        while self._to_ping and self._to_ping[0][0] <= time.monotonic():
+            _, socket = self._to_ping.popleft()
+            try:
+                asked = socket.ping()
+            except EngineIOError:  # it was closed
+                self._engine.sockets.pop(socket.sid, None)
+                continue
+            self._to_check.append((time.monotonic() + self._engine.ping_timeout, socket, asked))
+            count += 1
+            if count % SOCKETS_PER_YIELD == 0:
+                runtime.sleep(0)
+
+    def _end_silent(self) -> None:
+        while self._to_check and self._to_check[0][0] <= time.monotonic():
+            _, socket, asked = self._to_check.popleft()
+            if socket.closed:
+                self._engine.sockets.pop(socket.sid, None)
+            elif socket.is_silent(asked):
+                runtime.spawn(socket.end_silent)
