@@ -1,5 +1,6 @@
 """`dashboard worker` and `dashboard beat`: the Celery processes."""
 
+import logging
 import os
 import warnings
 from typing import Any
@@ -7,8 +8,6 @@ from typing import Any
 import click
 
 from app.queues import ALL_QUEUES
-
-BEAT_POLL_SECONDS = 1
 
 
 @click.command()
@@ -21,11 +20,13 @@ def worker(queues: str, concurrency: int, name: str) -> None:
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(ALL_QUEUES)}", param_hint="--queues")
     from celery import signals
+    from celery.exceptions import CPendingDeprecationWarning
     from celery.utils.nodenames import default_nodename
 
     import celery_worker
 
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")  # a container's root is no superuser
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     signals.worker_ready.connect(_tell_ready)
     signals.worker_process_init.connect(_end_with_worker)
     worker = celery_worker.celery.Worker(
@@ -45,9 +46,21 @@ def worker(queues: str, concurrency: int, name: str) -> None:
 @click.command()
 def beat() -> None:
     """Tick: start periodic tasks when they are due."""
+    import redis
+
     import celery_worker
 
-    celery_worker.celery.Beat(quiet=True, loglevel=celery_worker.settings.log_level).run()
+    logging.getLogger("celery.beat").addFilter(_without_traceback)
+    try:
+        celery_worker.celery.Beat(quiet=True, loglevel=celery_worker.settings.log_level).run()
+    except redis.RedisError as error:
+        raise click.ClickException(f"beat ends: Redis does not answer: {error}") from error
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Celery logs what `beat` tells in one line below with its whole history."""
+    record.exc_info = None
+    return True
 
 
 def _tell_ready(**_: Any) -> None:
