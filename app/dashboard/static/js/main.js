@@ -1,0 +1,44 @@
+import { Api } from "./api.js";
+import { Dashboard } from "./dashboard.js";
+import { Session } from "./session.js";
+import { App } from "./ui/app.js";
+import { html, render } from "./ui/preact.js";
+import { SignIn } from "./ui/sign-in.js";
+
+const PROTOCOL = "protocol";
+const root = document.getElementById("app");
+let dashboard = null;
+
+const session = await Session.open();
+begin();
+
+function begin(fault = null) {
+  dashboard?.close();
+  dashboard = null;
+  if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${() => begin()} />`, root);
+  dashboard = new Dashboard(session, new Api(() => session.token()));
+  const handlers = { onSwitch: switchTo, onRole: chooseRole, onSignOut: () => signOut() };
+  const draw = () => render(html`<${App} dashboard=${dashboard} ...${handlers} />`, root);
+  dashboard.onDraw(draw);
+  draw();
+  const wanted = new URLSearchParams(location.search).get(PROTOCOL) ?? session.demo?.protocolId;
+  dashboard.open(wanted).catch((error) => (error.status === 401 ? signOut(error.message) : dashboard.say(error.message, "bad")));
+  if (new URLSearchParams(location.search).has("inspect")) window.dashboard = dashboard;
+}
+
+function switchTo(protocolId) {
+  const url = new URL(location.href);
+  url.searchParams.set(PROTOCOL, protocolId);
+  history.replaceState(null, "", url);
+  dashboard.switchTo(protocolId);
+}
+
+function chooseRole(role) {
+  session.chooseRole(role);
+  begin();
+}
+
+function signOut(fault = null) {
+  session.signOut();
+  begin(fault);
+}

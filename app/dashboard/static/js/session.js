@@ -1,0 +1,92 @@
+/** Who is signed in: with a token of their own, kept for this tab, or as one of the demo's roles. */
+
+const STORED = "dashboard.token";
+const STORED_ROLE = "dashboard.demoRole";
+const RENEW_BEFORE_MS = 5 * 60_000;
+
+/** The claims of a token, for show alone: the server checks them. Null when it is no token. */
+export function claimsOf(token) {
+  try {
+    const text = atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (char) => char.codePointAt(0))));
+  } catch {
+    return null;
+  }
+}
+
+export class Session {
+  /** The demo's tokens by role; null where the demo is off. */
+  demo = null;
+  #token = null;
+  #claims = null;
+
+  /** Find out who is signed in already. */
+  static async open() {
+    const session = new Session();
+    await session.#renewDemo();
+    const stored = sessionStorage.getItem(STORED);
+    if (stored) session.signIn(stored);
+    else if (session.demo) session.chooseRole(sessionStorage.getItem(STORED_ROLE) ?? "viewer");
+    return session;
+  }
+
+  get isSignedIn() {
+    return this.#claims !== null;
+  }
+
+  get isDemo() {
+    return this.demo !== null && sessionStorage.getItem(STORED) === null;
+  }
+
+  get role() {
+    return this.#claims?.role ?? null;
+  }
+
+  get subject() {
+    return this.#claims?.sub ?? "";
+  }
+
+  may(...roles) {
+    return this.role === "admin" || roles.includes(this.role);
+  }
+
+  /** Returns false when `token` is none. */
+  signIn(token) {
+    const claims = claimsOf(token);
+    if (!claims) return false;
+    this.#use(token, claims);
+    sessionStorage.setItem(STORED, token);
+    return true;
+  }
+
+  chooseRole(role) {
+    const token = this.demo.roles[role] ?? this.demo.roles.viewer;
+    sessionStorage.setItem(STORED_ROLE, role);
+    sessionStorage.removeItem(STORED);
+    this.#use(token, claimsOf(token));
+  }
+
+  signOut() {
+    sessionStorage.removeItem(STORED);
+    this.#use(null, null);
+  }
+
+  /** The token for the next request or connection; the demo's is renewed before it expires. Never throws. */
+  async token() {
+    if (this.isDemo && this.#claims && this.#claims.exp * 1000 - Date.now() < RENEW_BEFORE_MS) {
+      await this.#renewDemo();
+      this.chooseRole(this.role);
+    }
+    return this.#token;
+  }
+
+  async #renewDemo() {
+    const answer = await fetch("/demo/session").catch(() => null);
+    if (answer?.ok) this.demo = await answer.json();
+  }
+
+  #use(token, claims) {
+    this.#token = token;
+    this.#claims = claims;
+  }
+}

@@ -1,0 +1,89 @@
+import { ago, remaining } from "../time.js";
+import { Empty, Panel, html, memo, useState } from "./preact.js";
+import { useWindowed } from "./windowed.js";
+
+const CARD = { rowHeight: 104, columnWidth: 232, gap: 10 };
+const STALE_MS = 120_000;
+
+const FILTERS = {
+  all: ["All", () => true],
+  working: ["Working", ({ kind }) => kind === "working"],
+  failed: ["Failed", ({ kind }) => kind === "failed"],
+  idle: ["Idle", ({ kind }) => kind === "idle"],
+  offline: ["Silent", ({ kind }) => kind === "offline"],
+};
+
+/** What an agent is up to, from its task and from when it was last heard. */
+function kindOf(agent, now) {
+  const isSilent = agent.presence === "OFFLINE" || (agent.lastSeen && now - Date.parse(agent.lastSeen) > STALE_MS);
+  if (isSilent) return "offline";
+  return { RUNNING: "working", FAILED: "failed" }[agent.status] ?? "idle";
+}
+
+export function Agents({ agents, now }) {
+  const [filter, setFilter] = useState("all");
+  const seen = agents.map((agent) => ({ agent, kind: kindOf(agent, now) }));
+  const shown = seen.filter(FILTERS[filter][1]).sort(byName);
+  const counts = Object.fromEntries(Object.entries(FILTERS).map(([key, [, keeps]]) => [key, seen.filter(keeps).length]));
+  const aside = agents.length > 0 && html`<${Filters} ...${{ counts, filter, setFilter }} />`;
+  return html`<${Panel} id="agents" title="Agents" aside=${aside}>
+    ${agents.length === 0
+      ? html`<${Empty} title="No agent has reported yet">An agent appears here with its first progress report.<//>`
+      : html`<${Grid} shown=${shown} now=${now} />`}
+  <//>`;
+}
+
+const byName = (a, b) => nameOf(a.agent).localeCompare(nameOf(b.agent), undefined, { numeric: true });
+const nameOf = (agent) => agent.name ?? agent.agentId;
+
+function Filters({ counts, filter, setFilter }) {
+  return html`<div class="segments small" role="group" aria-label="Show agents">
+    ${Object.entries(FILTERS).map(
+      ([key, [label]]) =>
+        (key === "all" || counts[key] > 0 || key === filter) &&
+        html`<button key=${key} aria-pressed=${String(key === filter)} onClick=${() => setFilter(key)}>
+          ${label} <span class="count">${counts[key]}</span>
+        </button>`,
+    )}
+  </div>`;
+}
+
+function Grid({ shown, now }) {
+  const { ref, columns, first, last, before, after } = useWindowed({ count: shown.length, ...CARD });
+  const place = { paddingTop: `${before}px`, paddingBottom: `${after}px`, gridTemplateColumns: `repeat(${columns}, 1fr)` };
+  return html`<div class="agents-scroll" ref=${ref} tabindex="0" role="group" aria-label="Agents' cards">
+    <ul class="agent-grid" style=${place}>
+      ${shown.slice(first, last).map(
+        ({ agent, kind }, index) =>
+          html`<${AgentCard} key=${agent.agentId} ...${{ agent, kind, when: whenOf(agent, kind, now) }} at=${first + index + 1} of=${shown.length} />`,
+      )}
+    </ul>
+    ${shown.length === 0 && html`<p class="none">None at the moment.</p>`}
+  </div>`;
+}
+
+/** One line on time; made here, so that a card is drawn anew only when its words change. */
+function whenOf(agent, kind, now) {
+  if (kind === "offline") return agent.lastSeen ? `last heard ${ago(agent.lastSeen, now)}` : "not heard lately";
+  if (kind === "failed") return agent.error?.message ?? "no reason given";
+  if (kind === "idle") return "waiting for a task";
+  return agent.estimatedCompletion ? remaining(agent.estimatedCompletion, now) : "no estimate";
+}
+
+const KIND_WORDS = { working: "working", failed: "failed", idle: "idle", offline: "silent" };
+
+const AgentCard = memo(({ agent, kind, when, at, of }) => {
+  const progress = Number(agent.progress);
+  const name = nameOf(agent);
+  return html`<li class="agent kind-${kind}" aria-posinset=${at} aria-setsize=${of} data-agent=${agent.agentId}>
+    <div class="agent-top">
+      <span class="agent-name" title=${name}>${name}</span>
+      <span class="agent-kind">${KIND_WORDS[kind]}</span>
+    </div>
+    <div class="agent-task" title=${agent.task}>${agent.task}</div>
+    <div class="agent-progress" role="progressbar" aria-label="${name}: ${agent.task}" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(progress)}>
+      <span style=${{ transform: `scaleX(${progress / 100})` }}></span>
+    </div>
+    <div class="agent-foot"><span class="agent-when" title=${when}>${when}</span><span class="agent-percent">${agent.progress} %</span></div>
+  </li>`;
+});

@@ -1,0 +1,58 @@
+import { Actions } from "../actions.js";
+import { Agents } from "./agents.js";
+import { ActionDialog } from "./dialog.js";
+import { FeedPanel } from "./feed.js";
+import { FindingsPanel } from "./findings.js";
+import { Header, StaleBanner } from "./header.js";
+import { Payments } from "./payments.js";
+import { PoolPanel } from "./pool.js";
+import { html, useEffect, useMemo, useState } from "./preact.js";
+
+export function App({ dashboard, onSwitch, onRole, onSignOut }) {
+  const [action, setAction] = useState(null);
+  const actions = useMemo(() => new Actions(dashboard, setAction), [dashboard]);
+  const { state } = dashboard;
+  return html`
+    <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
+    <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
+    <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
+      ${state ? html`<${Panels} ...${{ dashboard, state, actions }} />` : html`<${Waiting} dashboard=${dashboard} />`}
+    </main>
+    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => setAction(null)} />`}
+    <${Notice} notice=${dashboard.notice} />
+  `;
+}
+
+function Panels({ dashboard, state, actions }) {
+  const { session, findings, feed, ledger, now } = dashboard;
+  const { agents, open, payments, pool } = state;
+  return html`<div class="panels">
+    <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session }} />
+    <${Agents} agents=${[...agents.values()]} now=${now} />
+    <${FindingsPanel} ...${{ findings, open, payments, actions, session, now, currency: pool?.currency }} />
+    <${Payments} ...${{ payments: [...payments.values()], findings, actions, session, now }} />
+    <${FeedPanel} items=${feed.items} now=${now} />
+  </div>`;
+}
+
+function Waiting({ dashboard }) {
+  const { room, protocols, session } = dashboard;
+  if (room?.error) return html`<div class="waiting"><h1>Nothing to show</h1><p>${room.error.detail}</p></div>`;
+  if (!room && protocols.length === 0) {
+    return html`<div class="waiting"><h1>Loading…</h1><p>If this stays, ${session.subject} holds no protocol yet.</p></div>`;
+  }
+  return html`<div class="waiting" aria-busy="true"><h1>Connecting…</h1><p>Fetching the present state.</p></div>`;
+}
+
+/** Seen for a few seconds, and read out. */
+function Notice({ notice }) {
+  const [gone, setGone] = useState(0);
+  useEffect(() => {
+    const timer = setTimeout(() => setGone(notice?.id ?? 0), 6000);
+    return () => clearTimeout(timer);
+  }, [notice?.id]);
+  const isSeen = notice && notice.id !== gone;
+  return html`<div class="notice-place" role="status" aria-live="polite">
+    ${isSeen && html`<p class="notice tone-${notice.tone}">${notice.text}</p>`}
+  </div>`;
+}

@@ -1,0 +1,98 @@
+import { toPixelsNumber } from "../money.js";
+import { html, memo, useEffect, useRef } from "./preact.js";
+
+const PARTS = ["paid", "reserved", "available"]; // from the bottom up
+const LABELS = { paid: "Paid out", reserved: "Reserved", available: "Available" };
+const HEIGHT = 190;
+
+/** The pool over time, as areas on top of each other. The numbers beside it say the same for who cannot see it. */
+export const PoolChart = memo(({ points, currency }) => {
+  if (points.length < 2) return html`<p class="chart-empty">The picture begins with the second change of the pool.</p>`;
+  return html`<${Plot} points=${points} currency=${currency} />`;
+});
+
+function Plot({ points, currency }) {
+  const place = useRef(null);
+  const plot = useRef(null);
+  useEffect(() => mount(place.current, plot, points), []);
+  useEffect(() => void plot.current?.setData(stacked(points)), [points]);
+  const label = `Pool over time in ${currency}: available, reserved and paid out, ${points.length} changes`;
+  return html`<div class="chart" ref=${place} role="img" aria-label=${label}></div>`;
+}
+
+/** Load the drawing library when there is something to draw, and draw anew when the colours change. */
+function mount(place, plot, points) {
+  let isGone = false;
+  let make = () => {};
+  const size = () => ({ width: place.clientWidth, height: HEIGHT });
+  const sizes = new ResizeObserver(() => plot.current?.setSize(size()));
+  const colours = matchMedia("(prefers-color-scheme: dark)");
+  const redraw = () => requestAnimationFrame(() => make(plot.current?.data));
+  import("../../vendor/uplot.js").then(({ default: UPlot }) => {
+    make = (data) => {
+      if (isGone) return;
+      plot.current?.destroy();
+      plot.current = new UPlot({ ...options(place), ...size() }, data ?? stacked(points), place);
+    };
+    make();
+  });
+  sizes.observe(place);
+  addEventListener("themechange", redraw);
+  colours.addEventListener("change", redraw);
+  return () => {
+    isGone = true;
+    sizes.disconnect();
+    removeEventListener("themechange", redraw);
+    colours.removeEventListener("change", redraw);
+    plot.current?.destroy();
+  };
+}
+
+/** Columns of seconds and of running sums: each area's upper edge. Equal times are spread, as uPlot needs rising ones. */
+function stacked(points) {
+  const times = points.map((point) => point.at / 1000);
+  for (let index = 1; index < times.length; index += 1) times[index] = Math.max(times[index], times[index - 1] + 0.001);
+  const edges = PARTS.map(() => []);
+  for (const point of points) {
+    PARTS.reduce((sum, part, index) => (edges[index].push(sum + toPixelsNumber(point[part])), edges[index].at(-1)), 0);
+  }
+  return [times, ...edges];
+}
+
+function options(place) {
+  const style = getComputedStyle(place);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const axis = { stroke: resolved(place, "--soft"), grid: { stroke: resolved(place, "--line"), width: 1 }, ticks: { show: false } };
+  const font = `11px ${colour("font-family") || "sans-serif"}`;
+  return {
+    legend: { show: false },
+    cursor: { show: false },
+    padding: [8, 4, 0, 0],
+    scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.05, 1)] } },
+    axes: [
+      { ...axis, grid: { show: false }, font, size: 26 },
+      { ...axis, font, size: 52, values: (_, values) => values.map(short) },
+    ],
+    series: [{}, ...PARTS.map((part) => ({ label: LABELS[part], ...paint(place, part) }))],
+    bands: PARTS.slice(1).map((_, index) => ({ series: [index + 2, index + 1] })),
+  };
+}
+
+function paint(place, part) {
+  const stroke = resolved(place, `--${part}`);
+  const stepped = (plot, ...rest) => plot.constructor.paths.stepped({ align: 1 })(plot, ...rest);
+  return { stroke, fill: resolved(place, `--${part}-area`), width: 1.5, points: { show: false }, paths: stepped };
+}
+
+/** A canvas knows no custom properties and no light-dark(): let the browser work the colour out. */
+function resolved(place, name) {
+  const probe = document.createElement("i");
+  probe.style.color = `var(${name})`;
+  place.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const short = (value) => compact.format(value);

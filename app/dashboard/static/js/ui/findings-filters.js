@@ -1,0 +1,27 @@
+import { html } from "./preact.js";
+
+const STATUSES = ["PENDING", "CONFIRMED", "PAID", "REJECTED"];
+const SEVERITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"];
+const capitalised = (word) => word[0] + word.slice(1).toLowerCase();
+
+export function FindingFilters({ filter, setFilter, tally, total }) {
+  const change = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
+  const count = (status) => tally[status] ?? 0;
+  const statuses = [
+    ["OPEN", `Open ${count("PENDING") + count("CONFIRMED")}`],
+    ["ALL", `All ${total}`],
+    ...STATUSES.map((status) => [status, `${capitalised(status)} ${count(status)}`]),
+  ];
+  const severities = [["ALL", "Every severity"], ...SEVERITIES.map((severity) => [severity, capitalised(severity)])];
+  return html`<div class="filters">
+    <${Choice} label="Status" value=${filter.status} options=${statuses} onChange=${change("status")} />
+    <${Choice} label="Severity" value=${filter.severity} options=${severities} onChange=${change("severity")} />
+    <input type="search" placeholder="Search" aria-label="Search titles and agents" value=${filter.text} onInput=${change("text")} />
+  </div>`;
+}
+
+function Choice({ label, value, options, onChange }) {
+  return html`<select aria-label=${label} value=${value} onChange=${onChange}>
+    ${options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`)}
+  </select>`;
+}

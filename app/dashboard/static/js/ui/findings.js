@@ -1,0 +1,95 @@
+import { withCurrency } from "../money.js";
+import { ago, fullTime } from "../time.js";
+import { Empty, Panel, html, memo, useState } from "./preact.js";
+import { FindingFilters } from "./findings-filters.js";
+import { useNarrow } from "./narrow.js";
+import { useWindowed } from "./windowed.js";
+
+const ROW = { wide: 48, narrow: 88 };
+const COLUMNS = [
+  ["severity", "Severity"],
+  [null, "Finding"],
+  ["bounty", "Bounty"],
+  ["status", "Status"],
+  ["date", "Filed"],
+];
+const NOTHING = { status: "ALL", severity: "ALL", text: "" };
+
+export function FindingsPanel({ findings, open, payments, actions, session, now, currency }) {
+  const [filter, setFilter] = useState({ ...NOTHING, status: "OPEN" });
+  const [sort, setSort] = useState({ by: "date", descending: true });
+  const rows = findings.rows({ ...filter, sort });
+  const total = findings.byId.size;
+  const aside = html`<${FindingFilters} ...${{ filter, setFilter, tally: findings.tally(), total }} />`;
+  return html`<${Panel} id="findings" title="Vulnerabilities" aside=${aside}>
+    ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
+    ${total === 0 && open.size === 0
+      ? html`<${Empty} title=${findings.isLoaded ? "Nothing was filed yet" : "Reading the list…"}>What agents and validators file appears here.<//>`
+      : html`<${Table} ...${{ rows, sort, setSort, payments, actions, session, now, currency }} />`}
+  <//>`;
+}
+
+function Table({ rows, sort, setSort, payments, actions, session, now, currency }) {
+  const isNarrow = useNarrow();
+  const { ref, first, last, before, after } = useWindowed({ count: rows.length, rowHeight: isNarrow ? ROW.narrow : ROW.wide });
+  const byFinding = new Map([...payments.values()].map((payment) => [payment.vulnerabilityId, payment]));
+  const place = { paddingTop: `${before}px`, paddingBottom: `${after}px` };
+  return html`<div class="findings" role="table" aria-label="Vulnerabilities" aria-rowcount=${rows.length + 1}>
+    <div role="rowgroup" class="finding-head"><div role="row" class="finding-row" aria-rowindex="1">
+      ${COLUMNS.map(([by, label]) => html`<${Head} key=${label} ...${{ by, label, sort, setSort }} />`)}
+      <span role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></span>
+    </div></div>
+    <div class="finding-scroll" role="rowgroup" ref=${ref} tabindex="0" aria-label="Rows"><div role="presentation" style=${place}>
+      ${rows.slice(first, last).map(
+        (finding, index) =>
+          html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session }} payment=${byFinding.get(finding.id)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
+      )}
+    </div></div>
+    ${rows.length === 0 && html`<p class="none">Nothing matches.</p>`}
+  </div>`;
+}
+
+function Head({ by, label, sort, setSort }) {
+  if (!by) return html`<span role="columnheader" class="cell-title">${label}</span>`;
+  const isSorted = sort.by === by;
+  const direction = isSorted ? (sort.descending ? "descending" : "ascending") : "none";
+  const turn = () => setSort({ by, descending: isSorted ? !sort.descending : true });
+  return html`<span role="columnheader" class="cell-${by}" aria-sort=${direction}>
+    <button class="sort" onClick=${turn}>${label}<span aria-hidden="true">${isSorted ? (sort.descending ? " ↓" : " ↑") : ""}</span></button>
+  </span>`;
+}
+
+const Row = memo(({ finding, payment, currency, actions, session, index, filed }) => {
+  const { id, severity, title, agentId, bounty, status, createdAt, rejectionReason } = finding;
+  return html`<div role="row" class="finding-row" aria-rowindex=${index} data-finding=${id} data-status=${status}>
+    <span role="cell" class="cell-severity"><span class="severity severity-${severity}">${severity.toLowerCase()}</span></span>
+    <span role="cell" class="cell-title" title=${rejectionReason ? `${title}: ${rejectionReason}` : title}>
+      <span class="finding-title">${title}</span>
+      <span class="finding-by">${status === "REJECTED" ? rejectionReason : agentId && `by ${agentId}`}</span>
+    </span>
+    <span role="cell" class="cell-bounty">${bounty ? withCurrency(bounty, currency) : "none"}</span>
+    <span role="cell" class="cell-status"><span class="state state-${status}">${stateWords(status, payment)}</span></span>
+    <span role="cell" class="cell-date" title=${fullTime(createdAt)}>${filed}</span>
+    <span role="cell" class="cell-actions"><${RowActions} ...${{ finding, payment, actions, session }} /></span>
+  </div>`;
+});
+
+function stateWords(status, payment) {
+  if (status !== "CONFIRMED" || !payment) return status.toLowerCase();
+  return payment.status === "FAILED" ? "payment failed" : "paying";
+}
+
+function RowActions({ finding, payment, actions, session }) {
+  const about = (verb) => `${verb}: ${finding.title}`;
+  if (finding.status === "PENDING" && session.may("validator")) {
+    return html`<button class="good" aria-label=${about("Confirm")} onClick=${() => actions.confirm(finding)}>Confirm</button>
+      <button aria-label=${about("Reject")} onClick=${() => actions.reject(finding)}>Reject</button>`;
+  }
+  if (finding.status === "CONFIRMED" && session.may("owner") && !payment) {
+    return html`<button class="good" aria-label=${about("Pay")} onClick=${() => actions.pay(finding)}>Pay</button>`;
+  }
+  if (payment?.status === "FAILED" && session.may("owner")) {
+    return html`<button aria-label=${about("Retry payment")} onClick=${() => actions.retry(payment)}>Retry</button>`;
+  }
+  return null;
+}

@@ -1,0 +1,75 @@
+import { Status } from "../room-client.js";
+import { clockTime } from "../time.js";
+import { html, useState } from "./preact.js";
+import { currentTheme, nextTheme } from "./theme.js";
+
+const STATUS_WORDS = {
+  [Status.CONNECTING]: "Connecting",
+  [Status.LIVE]: "Live",
+  [Status.RECONNECTING]: "Reconnecting",
+  [Status.RESYNCING]: "Catching up",
+  [Status.SIGNED_OUT]: "Signed out",
+  [Status.ERROR]: "Not available",
+};
+
+export function Header({ dashboard, onSwitch, onRole, onSignOut }) {
+  const { session, room, protocols } = dashboard;
+  const status = room?.status ?? Status.CONNECTING;
+  return html`<header class="bar">
+    <a class="skip" href="#main">Skip to the content</a>
+    <span class="brand"><img src="/static/mark.svg" alt="" width="22" height="22" /><h1>Dashboard</h1></span>
+    <${ProtocolSwitch} ...${{ protocols, current: room?.protocolId, onSwitch }} />
+    <span class="pill status-${status.replace(" ", "-")}" role="status" data-status=${status}>
+      <span class="pill-dot" aria-hidden="true"></span>${STATUS_WORDS[status]}
+    </span>
+    <span class="bar-space"></span>
+    ${session.isDemo
+      ? html`<${RoleSwitch} roles=${Object.keys(session.demo.roles)} current=${session.role} onRole=${onRole} />`
+      : html`<span class="who">${session.subject} · ${session.role}</span>`}
+    <${ThemeButton} />
+    <button class="quiet" onClick=${onSignOut}>${session.isDemo ? "Use a token" : "Sign out"}</button>
+  </header>`;
+}
+
+function ProtocolSwitch({ protocols, current, onSwitch }) {
+  if (protocols.length < 2) return html`<span class="protocol-name">${protocols[0]?.name ?? ""}</span>`;
+  return html`<label class="protocol-switch">
+    <span class="visually-hidden">Protocol</span>
+    <select value=${current} onChange=${(event) => onSwitch(event.target.value)}>
+      ${protocols.map(({ id, name }) => html`<option key=${id} value=${id} selected=${id === current}>${name}</option>`)}
+    </select>
+  </label>`;
+}
+
+function RoleSwitch({ roles, current, onRole }) {
+  return html`<div class="segments" role="group" aria-label="View the demo as">
+    ${roles.map(
+      (role) => html`<button key=${role} aria-pressed=${String(role === current)} onClick=${() => onRole(role)}>${role}</button>`,
+    )}
+  </div>`;
+}
+
+function ThemeButton() {
+  const [theme, setTheme] = useState(currentTheme());
+  return html`<button class="quiet theme" onClick=${() => setTheme(nextTheme())} aria-label="Colours: ${theme}. Change">
+    <span aria-hidden="true">${{ auto: "◐", light: "☀", dark: "☾" }[theme]}</span>
+  </button>`;
+}
+
+/** Says, while the page is not live, what is old and since when. */
+export function StaleBanner({ dashboard, onSignOut }) {
+  const { room } = dashboard;
+  if (!room || !dashboard.isStale || (room.status === Status.CONNECTING && !room.error)) return null;
+  const since = dashboard.state && room.staleSince ? ` Everything below is as of ${clockTime(room.staleSince)} and may be old.` : "";
+  const words = {
+    [Status.CONNECTING]: "The server cannot be reached; trying again.",
+    [Status.RECONNECTING]: `The connection is lost; trying again.${since}`,
+    [Status.RESYNCING]: `Connected again; fetching what was missed.${since}`,
+    [Status.SIGNED_OUT]: `You are signed out: ${room.error?.detail ?? "the token is not valid any longer."}${since}`,
+    [Status.ERROR]: room.error?.detail ?? "The server refused.",
+  };
+  return html`<div class="banner status-${room.status.replace(" ", "-")}" role="alert">
+    ${words[room.status]}
+    ${room.status === Status.SIGNED_OUT && html`<button onClick=${onSignOut}>Sign in again</button>`}
+  </div>`;
+}

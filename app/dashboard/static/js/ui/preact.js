@@ -1,0 +1,29 @@
+export { Component, createRef, html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
+import { Component, html } from "../../vendor/preact.js";
+
+/** A component that is drawn again only when one of its properties is another object. */
+export function memo(draw) {
+  return class extends Component {
+    shouldComponentUpdate(next) {
+      const names = new Set([...Object.keys(this.props), ...Object.keys(next)]);
+      return [...names].some((name) => name !== "children" && this.props[name] !== next[name]);
+    }
+
+    render(props) {
+      return draw(props);
+    }
+  };
+}
+
+/** A panel with a heading, what stands beside it, and its content. */
+export function Panel({ id, title, aside, children }) {
+  return html`<section id=${id} class="panel" aria-labelledby="${id}-title">
+    <header class="panel-head">
+      <h2 id="${id}-title">${title}</h2>
+      ${aside}
+    </header>
+    ${children}
+  </section>`;
+}
+
+export const Empty = ({ title, children }) => html`<div class="empty"><strong>${title}</strong><p>${children}</p></div>`;
