@@ -53,6 +53,8 @@ def _run(home: Home, console: Console, host: str, port: int, *, demo: bool, web_
     settings = load_config(environment)
     if demo and not settings.signing_key:
         raise click.ClickException("--demo signs tokens itself: it cannot run with DASHBOARD_JWKS_URL")
+    if demo:
+        environment["DASHBOARD_DEMO"] = "1"  # the page may sign its visitors in
     supervisor = Supervisor(home, console, environment)
     webs = parts.web_parts(host, port, web_count, settings.shutdown_grace)
     others = [parts.beat_part(), *parts.worker_parts()]
