@@ -8,6 +8,7 @@ from celery.signals import setup_logging
 from app import create_app
 from app.config import load_config
 from app.extensions import celery, db
+from app.observability import workers
 from app.observability.logging import init_logging
 from tasks.schedule import SCHEDULE
 
@@ -28,6 +29,7 @@ def _our_logging(**_: Any) -> None:
     init_logging(settings)
 
 
+workers.init(settings)
 celery.Task = ContextTask
 celery.conf.beat_schedule = SCHEDULE
 celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox", "tasks.payments")

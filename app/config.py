@@ -140,6 +140,14 @@ class Config:
         check=_positive,
     )
 
+    metrics_port: int = setting(
+        "DASHBOARD_METRICS_PORT",
+        0,
+        "port on which workers and beat serve their own metrics; 0: none, as under `dashboard up`",
+        kind="int",
+        check=_not_negative,
+    )
+
     log_level: str = setting(
         "DASHBOARD_LOG_LEVEL",
         "INFO",

@@ -1,0 +1,40 @@
+# One image for every part: `web`, `worker`, `beat`, `migrate` and `token` are arguments of its entry point.
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1
+WORKDIR /srv/dashboard
+RUN python -m venv --without-pip /opt/venv && python -m venv /opt/build
+COPY deploy/image/*.lock deploy/image/
+# Nothing is installed that is not named, with its hash, in a lock file; nothing is compiled here.
+RUN pip --python /opt/venv/bin/python install --no-compile --only-binary :all: --require-hashes -r deploy/image/requirements.lock \
+    && pip --python /opt/build/bin/python install --only-binary :all: --require-hashes -r deploy/image/build.lock
+COPY app/dashboard/__init__.py app/dashboard/assets.py app/dashboard/
+RUN touch app/__init__.py && PATH="/opt/build/bin:$PATH" python -m app.dashboard.assets
+COPY pyproject.toml README.md wsgi.py celery_worker.py ./
+COPY app app
+COPY tasks tasks
+# Bytecode that is not checked against file times: the same source gives the same files, and the root may be read-only.
+RUN PYTHONPATH="$(echo /opt/build/lib/python3*/site-packages)" pip --python /opt/venv/bin/python install \
+        --no-compile --no-deps --no-build-isolation --editable . \
+    && rm -rf build ./*.egg-info deploy \
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /srv/dashboard
+
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="Dashboard Realtime"
+ENV PATH="/opt/venv/bin:$PATH" \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DASHBOARD_HOME=/tmp/dashboard \
+    DASHBOARD_LOG_FORMAT=json \
+    PROMETHEUS_MULTIPROC_DIR=/tmp/metrics
+RUN groupadd --gid 10001 dashboard && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin dashboard
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /srv/dashboard /srv/dashboard
+WORKDIR /srv/dashboard
+USER 10001:10001
+EXPOSE 5000
+# For web; docker-compose.yml asks workers and beat for a sign of life of their own.
+HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["python", "-m", "app.observability.probe", "web"]
+ENTRYPOINT ["dashboard"]
+CMD ["web", "--host", "0.0.0.0", "--port", "5000"]

@@ -1,0 +1,54 @@
+"""What Celery processes show of themselves: metrics on a port, and a file that is touched while they live."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from celery import signals
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from app.config import Config
+from app.observability.probe import alive_file, waiting_file
+
+
+def init(settings: Config) -> None:
+    """Connect to Celery's signals; nothing is opened before a worker or beat runs."""
+    signals.worker_ready.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
+    signals.beat_init.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
+    signals.heartbeat_sent.connect(_touch("worker"), weak=False)
+    signals.worker_process_shutdown.connect(_forget_gauges)
+    signals.beat_init.connect(lambda **_: _watch_beat(), weak=False)
+
+
+def _watch_beat() -> None:
+    """From here on beat waits for its lock, until it sends its first task."""
+    waiting_file().parent.mkdir(parents=True, exist_ok=True)
+    waiting_file().touch()
+    signals.before_task_publish.connect(lambda **_: waiting_file().unlink(missing_ok=True), weak=False)
+    signals.before_task_publish.connect(_touch("beat"), weak=False)
+
+
+def _touch(part: str) -> Any:
+    path = alive_file(part)
+
+    def touch(**_: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    return touch
+
+
+def _serve_metrics(port: int) -> None:
+    """The numbers of this process and its pool; under `dashboard up` web shows them, and `port` is 0."""
+    if port and "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        start_http_server(port, registry=registry)
+
+
+def _forget_gauges(pid: int, **_: Any) -> None:
+    """What a pool process had open is open no more; its counters stay."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    if folder and Path(folder).is_dir():
+        mark_process_dead(pid)

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Make the secrets of a new installation: random, one folder per reader, owned by the user who reads them.
+# What exists is kept. To bring your own, put files of these names there.
+set -eu
+umask 077
+
+random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# keep FILE OWNER TEXT
+keep() {
+    [ -s "$1" ] || printf '%s\n' "$3" > "$1"
+    chown "$2" "$1"
+    chmod 0400 "$1"
+}
+
+keep /secrets/postgres/password 999:999 "$(random)"
+keep /secrets/valkey/password 999:999 "$(random)"
+keep /secrets/valkey/password.conf 999:999 "requirepass $(cat /secrets/valkey/password)"
+keep /secrets/app/signing_key 10001:10001 "$(random)"
+keep /secrets/app/database_url 10001:10001 \
+    "postgresql+psycopg://dashboard:$(cat /secrets/postgres/password)@postgres:5432/dashboard"
+keep /secrets/app/redis_url 10001:10001 "redis://:$(cat /secrets/valkey/password)@valkey:6379/0"

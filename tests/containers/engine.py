@@ -1,0 +1,103 @@
+"""The engine the container tests use: the one that answers here, or one started for this run alone."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.containers.tools import NoEngineError, cache, fetch_tools
+from tests.support.processes import start, stop, until
+
+START_SECONDS = 30
+# No bridge of its own, no rule in any firewall: containers reach each other and a published port on loopback, no more.
+QUIET_NETWORK = (
+    "--iptables=false",
+    "--ip6tables=false",
+    "--ip-forward=false",
+    "--ip-masq=false",
+    "--bridge=none",
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`environment` is what the `docker` command needs to reach it."""
+
+    environment: dict[str, str]
+    has_registry: bool
+    tools: Path | None = None
+
+    def docker(self, *arguments: str, seconds: float = 60, check: bool = True, cwd: Path | None = None) -> str:
+        """Run `docker …` and return what it printed. Raises AssertionError with its output when it failed."""
+        done = subprocess.run(
+            ["docker", *arguments],
+            env=self.environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert not check or done.returncode == 0, (
+            f"docker {' '.join(arguments)}:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+        )
+        return done.stdout.strip()
+
+
+@contextmanager
+def engine() -> Iterator[Engine]:
+    """Raises NoEngineError where there can be none."""
+    if _answers():
+        yield Engine(dict(os.environ), has_registry=True)
+        return
+    tools = fetch_tools()
+    with tempfile.TemporaryDirectory(prefix="engine-") as scratch, _daemon(tools, Path(scratch)) as environment:
+        yield Engine(environment, has_registry=False, tools=tools)
+
+
+def _answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    asked = subprocess.run(["docker", "compose", "ls"], capture_output=True, timeout=20, check=False)
+    return asked.returncode == 0
+
+
+@contextmanager
+def _daemon(tools: Path, scratch: Path) -> Iterator[dict[str, str]]:
+    environment = _environment(tools, scratch)
+    log = cache() / "dockerd.log"
+    folders = [f"--data-root={cache() / 'engine'}", f"--exec-root={scratch / 'exec'}"]
+    command = ["dockerd", f"--host={environment['DOCKER_HOST']}", f"--pidfile={scratch / 'pid'}", *folders]
+    log.unlink(missing_ok=True)
+    path = shutil.which("dockerd", path=environment["PATH"])
+    process = start([path, *command[1:], "--storage-driver=overlay2", *QUIET_NETWORK], log=log, env=environment)
+
+    def is_up() -> bool:
+        if process.poll() is not None:
+            raise NoEngineError(f"dockerd ended:\n{log.read_text(encoding='utf-8')[-3000:]}")
+        asked = subprocess.run(["docker", "info"], env=environment, capture_output=True, timeout=20, check=False)
+        return asked.returncode == 0
+
+    try:
+        until(is_up, START_SECONDS, f"dockerd answers; its log is {log}")
+        yield environment
+    finally:
+        stop(process, seconds=60)
+
+
+def _environment(tools: Path, scratch: Path) -> dict[str, str]:
+    plugins = scratch / "client" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    for plugin in (tools / "usr/libexec/docker/cli-plugins").iterdir():
+        (plugins / plugin.name).symlink_to(plugin)
+    path = os.pathsep.join([str(tools / "usr/bin"), str(tools / "usr/sbin"), os.environ["PATH"]])
+    return {
+        **os.environ,
+        "PATH": path,
+        "DOCKER_HOST": f"unix://{scratch / 'docker.sock'}",
+        "DOCKER_CONFIG": str(scratch / "client"),
+    }

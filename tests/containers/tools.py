@@ -1,0 +1,71 @@
+"""A container engine on a machine that has none: Debian's packages, unpacked into a cache, nothing installed.
+
+Installing them would start a daemon with rules in the machine's firewall; unpacked they do nothing by themselves.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+ENGINE_PACKAGES = ("docker.io", "containerd", "runc", "debootstrap")
+PLUGIN_PACKAGES = ("docker-compose", "docker-buildx")  # not in Debian 12, but the next release's run there
+PLUGIN_RELEASE = "trixie"
+MIRROR = "http://deb.debian.org/debian"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+FETCH_SECONDS = 300
+
+
+class NoEngineError(Exception):
+    """This machine cannot run a container engine; the message says why."""
+
+
+def cache() -> Path:
+    """Where everything is kept between runs."""
+    return Path(os.environ.get("CONTAINERS_CACHE", "/var/cache/dashboard-containers"))
+
+
+def check_machine() -> None:
+    if os.geteuid() != 0:
+        raise NoEngineError("starting a container engine needs root; or start one yourself and set DOCKER_HOST")
+    if not Path("/etc/debian_version").exists():
+        raise NoEngineError("there is no Docker here, and it can be fetched on Debian alone")
+
+
+def fetch_tools() -> Path:
+    """The folder with the engine's files (`usr/bin`, `usr/sbin`, …). Raises NoEngineError."""
+    check_machine()
+    target = cache() / "tools"
+    done = target / ".complete"
+    if not done.exists():
+        packages = cache() / "packages"
+        packages.mkdir(parents=True, exist_ok=True)
+        options = _other_release(packages / "apt")
+        _run(["apt-get", "-qq", "update"], packages)
+        _run(["apt-get", "-qq", "download", *ENGINE_PACKAGES], packages)
+        _run(["apt-get", "-qq", *options, "update"], packages)
+        _run(["apt-get", "-qq", *options, "download", *PLUGIN_PACKAGES], packages)
+        for package in sorted(packages.glob("*.deb")):
+            _run(["dpkg", "-x", str(package), str(target)], packages)
+        done.touch()
+    return target
+
+
+def _other_release(folder: Path) -> list[str]:
+    """Options that have apt look at another release, in a folder of its own."""
+    for part in ("lists/partial", "cache/archives/partial"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    source = folder / "sources.list"
+    source.write_text(f"deb [signed-by={KEYRING}] {MIRROR} {PLUGIN_RELEASE} main\n", encoding="utf-8")
+    places = {
+        "Dir::Etc::SourceList": source,
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::State::Lists": folder / "lists",
+        "Dir::Cache": folder / "cache",
+    }
+    return [part for name, value in places.items() for part in ("-o", f"{name}={value}")]
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
+    if done.returncode:
+        raise NoEngineError(f"`{' '.join(command)}` failed:\n{done.stderr[-2000:]}")
