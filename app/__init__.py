@@ -31,6 +31,7 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     extensions.init_app(app, settings)
     _init_celery(settings)
     _observe(app)
+    _init_realtime(app)
     _protect(app, settings)
     _register_features(app)
     errors.init_app(app)  # last: flask-smorest brings a handler of its own
@@ -45,6 +46,12 @@ def _init_celery(settings: Config) -> None:
     from app.broker import configure
 
     configure(extensions.celery, settings)
+
+
+def _init_realtime(app: Flask) -> None:
+    from app.realtime import scripts
+
+    scripts.init_app(app)
 
 
 def _observe(app: Flask) -> None:
@@ -64,13 +71,18 @@ def _protect(app: Flask, settings: Config) -> None:
 
 def _register_features(app: Flask) -> None:
     from app import extensions
+    from app.apidocs import openapi
+    from app.apidocs.routes import blueprint as documents
+    from app.dashboard.routes import blueprint as pages
 
     app.config.update(
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
-    extensions.api.init_app(app, spec_kwargs={})
+    extensions.api.init_app(app, spec_kwargs=openapi.spec_options())
     for blueprint in _blueprints():
         extensions.api.register_blueprint(blueprint)
+    app.register_blueprint(documents)
+    app.register_blueprint(pages)
 
 
 def _blueprints() -> list[Blueprint]:

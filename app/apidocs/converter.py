@@ -1,0 +1,76 @@
+"""JSON Schema (OpenAPI 3.1, AsyncAPI 3.0) from the house's marshmallow schemas.
+
+apispec knows marshmallow's own fields; what ours look like on the wire is told here, once for both documents.
+"""
+
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.common import resolve_schema_cls
+from marshmallow import Schema, fields
+
+from app.agents.schemas import Percentage
+from app.paging import Cursor
+from app.schemas import Money, NumberText, Text, Timestamp
+
+OPENAPI_VERSION = "3.1.0"
+Json = dict[str, Any]
+
+MONEY_SHOWN = r"^(0|[1-9][0-9]*)\.[0-9]{2,6}$"
+MONEY_TAKEN = r"^(?!0(\.0{1,6})?$)(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
+TIMESTAMP_SHOWN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+NUMBER_SHOWN = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"
+PRINTABLE_LINES = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+
+_SHAPES: dict[type[fields.Field[Any]], Json] = {
+    Money: {"type": "string", "format": "decimal", "pattern": MONEY_SHOWN},
+    NumberText: {"type": "string", "pattern": NUMBER_SHOWN},
+    Timestamp: {"type": "string", "format": "date-time", "pattern": TIMESTAMP_SHOWN},
+    Percentage: {"type": "number", "minimum": 0, "maximum": 100},
+    Cursor: {"type": "string", "minLength": 1},
+}
+
+
+def _house_field(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) -> Json:
+    """An apispec attribute function: what our own fields are on the wire. Runs after apispec's own functions."""
+    del self
+    shape: Json = next((dict(shape) for kind, shape in _SHAPES.items() if isinstance(field, kind)), {})
+    if isinstance(field, Text) and "pattern" not in ret and "enum" not in ret:
+        shape["pattern"] = PRINTABLE_LINES
+    if "pattern" in ret:
+        shape["pattern"] = ret["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
+    if field.allow_none and "type" in shape:
+        shape["type"] = [shape["type"], "null"]
+    if field.allow_none and "enum" in ret and None not in ret["enum"]:
+        shape["enum"] = [*ret["enum"], None]
+    return shape
+
+
+class HousePlugin(MarshmallowPlugin):
+    """apispec's marshmallow plugin, which also knows the house's own fields."""
+
+    def __init__(self) -> None:
+        super().__init__(schema_name_resolver=schema_name)
+
+    def init_spec(self, spec: APISpec) -> None:
+        super().init_spec(spec)
+        assert self.converter is not None  # noqa: S101 - made by the line above
+        self.converter.add_attribute_function(_house_field)  # type: ignore[no-untyped-call]
+
+
+def schema_name(schema: Any) -> str:
+    """`ProtocolSchema` is `Protocol` in the documents."""
+    cls = resolve_schema_cls(schema)
+    name: str = cls.__name__ if isinstance(cls, type) else str(cls)
+    return name.removesuffix("Schema")
+
+
+def schemas_of(*classes: type[Schema]) -> dict[str, Json]:
+    """The JSON Schemas of these classes and of all that they nest, by name."""
+    spec = APISpec("", "", OPENAPI_VERSION, plugins=[HousePlugin()])
+    for cls in classes:
+        if schema_name(cls) not in spec.components.schemas:
+            spec.components.schema(schema_name(cls), schema=cls)
+    schemas: dict[str, Json] = spec.to_dict().get("components", {}).get("schemas", {})
+    return schemas

@@ -1,0 +1,70 @@
+"""The messages of the AsyncAPI document, each with its examples."""
+
+from app.apidocs import examples
+from app.apidocs.converter import Json
+from app.apidocs.events import EVENTS
+from app.apidocs.vocabulary import PROTOCOL
+
+JSON_TYPE = "application/json"
+_REFUSED_CONNECTIONS = ("UNAUTHORIZED", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE")
+_REFUSED_EVENTS = ("INVALID_PROTOCOL", "INVALID_MESSAGE", "UNKNOWN_EVENT", "RATE_LIMITED", "REALTIME_UNAVAILABLE")
+
+
+def _message(name: str, schema: str, summary: str, shown: dict[str, Json]) -> Json:
+    return {
+        "name": name,
+        "title": name,
+        "summary": summary,
+        "contentType": JSON_TYPE,
+        "payload": {"$ref": f"#/components/schemas/{schema}"},
+        "examples": [{"name": each, "summary": each, "payload": payload} for each, payload in shown.items()],
+    }
+
+
+def _refusals(codes: tuple[str, ...]) -> dict[str, Json]:
+    words = {
+        "UNAUTHORIZED": "The token has expired.",
+        "INVALID_PROTOCOL": "There is no such protocol.",
+        "INVALID_MESSAGE": "Send an object with `protocolId`.",
+        "UNKNOWN_EVENT": "There is no event 'protocol:enter'.",
+        "RATE_LIMITED": "More than 50 events in a second.",
+        "TOO_MANY_CONNECTIONS": "This token has as many connections as it may.",
+        "REALTIME_UNAVAILABLE": "Redis did not answer.",
+    }
+    return {code: {"code": code, "detail": words[code]} for code in codes}
+
+
+def messages() -> dict[str, Json]:
+    events = {
+        key_of(name): _message(name, schema.__name__, str(schema.__doc__), examples.EVENTS[name])
+        for name, schema in EVENTS.items()
+    }
+    joined = {"ok": True, "room": f"protocol:{PROTOCOL}", "protocolId": PROTOCOL, "seq": "42"}
+    joined["stateUrl"] = f"/api/v1/protocols/{PROTOCOL}/state"
+    refused = {code: {"ok": False, "error": each} for code, each in _refusals(_REFUSED_EVENTS).items()}
+    handshake = {"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln", "protocolId": PROTOCOL}
+    expired = {"session:expired": {"code": "TOKEN_EXPIRED"}}
+    return events | {
+        "handshake": _message("connect", "Handshake", "The handshake's `auth`.", {"viewer": handshake}),
+        "connectError": _message(
+            "connect_error", "Refusal", "`message` is the code, `data` is this.", _refusals(_REFUSED_CONNECTIONS)
+        ),
+        "sessionExpired": _message("session:expired", "SessionExpired", "The token ran out.", expired),
+        "protocolJoin": _message("protocol:join", "JoinMessage", "Enter a room.", {"join": {"protocolId": PROTOCOL}}),
+        "joined": _message(
+            "ack of protocol:join", "JoinedAck", "In the room, out of the previous one.", {"ok": joined}
+        ),
+        "protocolLeave": {
+            "name": "protocol:leave",
+            "title": "protocol:leave",
+            "summary": "Leave the room: no payload.",
+        },
+        "left": _message("ack of protocol:leave", "LeftAck", "In no room.", {"ok": {"ok": True}}),
+        "refused": _message("ack of a refused event", "RefusedAck", "Nothing has changed.", refused),
+    }
+
+
+def key_of(event_type: str) -> str:
+    """`agent:task_update` is `agentTaskUpdate` where the document needs a key."""
+    head, *rest = event_type.replace(":", "_").split("_")
+    return head + "".join(part.capitalize() for part in rest)

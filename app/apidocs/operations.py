@@ -1,0 +1,86 @@
+"""One operation of the document, completed by what its view function knows: rights, refusals, examples, headers."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from app.apidocs import examples, problems
+from app.apidocs.converter import Json
+from app.apidocs.notes import NOTES, Note
+from app.auth.permissions import ALLOWED, ANYONE, ONLY_FOR_ITSELF, Action, Role
+from app.schemas import camel_case
+
+BEARER = "bearer"
+JSON_TYPE = "application/json"
+_MISSING = {
+    "{protocolId}": "PROTOCOL_NOT_FOUND",
+    "{agentId}": "AGENT_NOT_FOUND",
+    "{vulnerabilityId}": "VULNERABILITY_NOT_FOUND",
+    "{paymentId}": "PAYMENT_NOT_FOUND",
+}
+_ORDER = ("tags", "summary", "description", "operationId", "x-roles", "security", "parameters", "requestBody")
+
+
+def complete(path: str, method: str, operation: Json, view: Callable[..., Any], *, schemas: dict[str, Json]) -> Json:
+    """The operation as a reader needs it; `path` and `operation` are apispec's."""
+    name = camel_case(view.__name__)
+    note = NOTES.get(name, Note(operation.get("summary", name) + "."))
+    action: Action | None = getattr(view, "required_action", None)
+    answers_once = getattr(view, "answers_once", False)
+    operation["operationId"] = name
+    operation["description"] = " ".join(filter(None, [note.about, _rights(action)]))
+    operation["security"] = [{BEARER: []}] if action else []
+    if action:
+        operation["x-roles"] = [role.value for role in Role if role in ALLOWED[action]]
+    _add_request_examples(operation, name, schemas)
+    successes = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+    _complete_answers(successes, name, schemas, answers_once=answers_once)
+    codes = dict(_codes(path, method, operation, note, action, answers_once=answers_once))
+    refusals = {str(status): problems.response(status, codes[status]) for status in sorted(codes)}
+    ordered = {key: operation[key] for key in _ORDER if key in operation}
+    return ordered | {"responses": successes | refusals}
+
+
+def _rights(action: Action | None) -> str:
+    if action is None:
+        return ""
+    allowed = ALLOWED[action]
+    who = "anyone with a token" if allowed == ANYONE else ", ".join(role for role in Role if role in allowed)
+    itself = " (an agent for itself only)" if action in ONLY_FOR_ITSELF else ""
+    return f"Who may: {who}{itself}."
+
+
+def _codes(
+    path: str, method: str, operation: Json, note: Note, action: Action | None, *, answers_once: bool
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Which refusals apply: by the rights, by what is sent, and by the note."""
+    if action:
+        yield from ((status, problems.ALWAYS[status]) for status in (401, 429, 503))
+        if ALLOWED[action] != ANYONE:
+            yield 403, problems.ALWAYS[403]
+    missing = tuple(code for name, code in _MISSING.items() if name in path) or note.missing
+    if missing:
+        yield 404, note.missing or missing
+    if method == "post":
+        yield from ((status, problems.ALWAYS[status]) for status in (400, 413, 415, 422))
+    elif any(each["in"] == "query" for each in operation.get("parameters", ())):
+        yield 422, problems.ALWAYS[422]
+    conflicts = note.conflicts + (problems.KEY_CODES if answers_once else ())
+    if conflicts:
+        yield 409, conflicts
+
+
+def _add_request_examples(operation: Json, name: str, schemas: dict[str, Json]) -> None:
+    for body in operation.get("requestBody", {}).get("content", {}).values():
+        given = examples.REQUESTS.get(name) or {"example": examples.example_of(body["schema"], schemas)}
+        body["examples"] = {title: {"summary": title, "value": value} for title, value in given.items()}
+
+
+def _complete_answers(successes: Json, name: str, schemas: dict[str, Json], *, answers_once: bool) -> None:
+    for answer in successes.values():
+        answer["headers"] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+        if answers_once:
+            answer["headers"]["Idempotent-Replayed"] = {"$ref": "#/components/headers/Idempotent-Replayed"}
+        for body in answer.get("content", {}).values():
+            value = examples.example_of(body["schema"], schemas)
+            value = value | examples.ANSWERS.get(name, {}) if isinstance(value, dict) else value
+            body["examples"] = {"example": {"summary": "example", "value": value}}

@@ -1,0 +1,45 @@
+"""`/openapi.json`, `/asyncapi.json`, and `/docs`, which shows both."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import cast
+
+from flask import Blueprint, Flask, Response, current_app, request
+
+from app.apidocs import asyncapi, openapi
+from app.apidocs.converter import Json
+
+blueprint = Blueprint("apidocs", __name__, static_folder="static", static_url_path="/docs/static")
+
+_CACHE = "apidocs"
+
+
+@blueprint.get("/openapi.json")
+def openapi_json() -> Response:
+    return _document("openapi", lambda: openapi.document(_app()))
+
+
+@blueprint.get("/asyncapi.json")
+def asyncapi_json() -> Response:
+    return _document("asyncapi", asyncapi.document)
+
+
+@blueprint.get("/docs")
+def docs_page() -> Response:
+    return blueprint.send_static_file("index.html")
+
+
+def _document(name: str, make: Callable[[], Json]) -> Response:
+    """Made at the first request, since only then all routes are known; the same ever after."""
+    texts: dict[str, bytes] = current_app.extensions.setdefault(_CACHE, {})
+    if name not in texts:
+        texts[name] = json.dumps(make(), indent=1, ensure_ascii=False).encode()
+    response = Response(texts[name], content_type="application/json")
+    response.headers["Cache-Control"] = "no-cache"
+    response.set_etag(hashlib.sha256(texts[name]).hexdigest()[:32])
+    return cast(Response, response.make_conditional(request))
+
+
+def _app() -> Flask:
+    return cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - Flask's own idiom
