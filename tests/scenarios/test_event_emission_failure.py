@@ -1,0 +1,54 @@
+"""Scenario: Event emission failure."""
+
+import pytest
+
+from tests.factories import deposit, make_agent, make_protocol, report
+from tests.support.js_client import JsClient
+from tests.support.stack import Stack, StackMaker
+
+POOL = "bounty_pool:updated"
+
+
+@pytest.fixture
+def broken(make_stack: StackMaker) -> Stack:
+    return make_stack()
+
+
+@pytest.mark.slow
+def test_an_event_that_redis_does_not_take_is_logged_whole_and_the_truth_is_kept(broken, js: JsClient) -> None:
+    protocol_id = make_protocol(broken.api)
+    viewer = broken.watch(js, protocol_id)
+    deposit(broken.api, protocol_id, "1")
+    viewer.wait_for_event(POOL, amount="1.00")
+
+    broken.freeze("redis")
+    stored = deposit(broken.api, protocol_id, "41.5", reference="while Redis is away")
+    line = broken.wait_for_log(f"event.emission_failed .*{protocol_id}")
+    broken.thaw("redis")
+
+    assert " ERROR " in line
+    for detail in (POOL, '"amount":"41.50"', '"reference":"while Redis is away"', '"version":"2"'):
+        assert detail in line
+    assert stored["pool"]["total"] == "42.50"
+    state = broken.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
+    assert state["pool"]["total"] == "42.50"
+    viewer.wait_for_event(POOL, 20, total="42.50")
+
+
+@pytest.mark.slow
+def test_while_redis_is_away_a_report_is_refused_with_503_and_the_process_lives(broken: Stack) -> None:
+    protocol_id, agent_id = make_protocol(broken.api), make_agent(broken.api)
+    agent, path = broken.api.agent(agent_id), f"/agents/{agent_id}/progress"
+
+    broken.freeze("redis")
+    answer = agent.post(path, report(protocol_id))
+    health = broken.api.with_token(None).get("//healthz")
+    ready = broken.api.with_token(None).get("//readyz")
+    broken.thaw("redis")
+
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.code.endswith("UNAVAILABLE")
+    assert health.status == 200
+    assert (ready.status, ready.json["parts"]["redis"]) == (503, "down")
+    agent.post(path, report(protocol_id)).expect(202)
