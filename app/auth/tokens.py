@@ -8,27 +8,32 @@ import jwt
 import uuid_utils.compat as uuid
 from cachetools import TTLCache
 
+from app.auth.keys import ALGORITHM, Key, key_id_of, key_source
 from app.auth.permissions import Role
 from app.config import Config
-from app.errors import DependencyDown, Unauthorized
+from app.errors import Unauthorized
+from app.schemas import is_identifier
 
-ALGORITHM = "HS256"
-PROVIDER_ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"]
 REQUIRED_CLAIMS = ["sub", "role", "protocols", "exp", "iat", "jti"]
 ALL_PROTOCOLS = "*"
 MAX_TOKEN_LENGTH = 8192
 MAX_GRANTS = 1000
+MAX_SUBJECT_LENGTH = 128  # room for an e-mail address
+MAX_TOKEN_ID_LENGTH = 255
+REMEMBERED_SECONDS = 60
+LATEST = 2**53
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls: the checked claims of a token. `expires_at` is Unix seconds."""
+    """Who calls: the checked claims of a token. `expires_at` and `issued_at` are Unix seconds."""
 
     subject: str
     role: Role
     protocols: frozenset[str]
     expires_at: float
     token_id: str
+    issued_at: float = 0.0
 
     @property
     def sees_all(self) -> bool:
@@ -43,10 +48,8 @@ class TokenVerifier:
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
-        self._known: TTLCache[str, Principal] = TTLCache(maxsize=20_000, ttl=60)
-        self._key_set = None
-        if settings.jwks_url:
-            self._key_set = jwt.PyJWKClient(settings.jwks_url, cache_keys=True, lifespan=300, timeout=3)
+        self._known: TTLCache[str, Principal] = TTLCache(maxsize=20_000, ttl=REMEMBERED_SECONDS)
+        self._source = key_source(settings)
 
     def verify(self, token: str) -> Principal:
         """Return whose token this is. Raises Unauthorized, or DependencyDown when the key set is out of reach."""
@@ -59,36 +62,30 @@ class TokenVerifier:
         return principal
 
     def _claims(self, token: str) -> dict[str, Any]:
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise Unauthorized("The token is too long.")
-        fault: Exception = Unauthorized("no key")
-        for key, algorithms in self._keys(token):
-            try:
-                return self._decode(token, key, algorithms)
-            except jwt.ExpiredSignatureError as error:
-                raise Unauthorized("The token has expired.", code="TOKEN_EXPIRED") from error
-            except jwt.InvalidTokenError as error:
-                fault = error
-        raise Unauthorized("The token is not valid.") from fault
-
-    def _keys(self, token: str) -> list[tuple[Any, list[str]]]:
-        if self._key_set is None:
-            secrets = (self._settings.signing_key, self._settings.previous_signing_key)
-            return [(secret, [ALGORITHM]) for secret in secrets if secret]
+        """Decode with whichever key fits. The parser's own failures are the token's fault, not ours."""
         try:
-            return [(self._key_set.get_signing_key_from_jwt(token).key, PROVIDER_ALGORITHMS)]
-        except jwt.PyJWKClientConnectionError as error:
-            raise DependencyDown("The identity provider's keys are out of reach.", code="KEYS_UNAVAILABLE") from error
-        except jwt.PyJWTError as error:
+            return self._decode_with(self._source.candidates(_key_id(token)), token)
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthorized("The token has expired.", code="TOKEN_EXPIRED") from error
+        except (jwt.PyJWTError, RecursionError, ValueError, TypeError, ArithmeticError) as error:
             raise Unauthorized("The token is not valid.") from error
 
-    def _decode(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
+    def _decode_with(self, keys: list[Key], token: str) -> dict[str, Any]:
+        fault: jwt.PyJWTError = jwt.InvalidKeyError("no key of that id")
+        for key in keys:
+            try:
+                return self._decode(token, key)
+            except (jwt.InvalidSignatureError, jwt.InvalidKeyError, jwt.InvalidAlgorithmError) as error:
+                fault = error
+        raise fault
+
+    def _decode(self, token: str, key: Key) -> dict[str, Any]:
         settings = self._settings
         required = REQUIRED_CLAIMS + (["iss"] if settings.token_issuer else [])
         claims: dict[str, Any] = jwt.decode(
             token,
-            key,
-            algorithms=algorithms,
+            key.material,
+            algorithms=key.algorithms,
             leeway=settings.token_leeway,
             issuer=settings.token_issuer or None,
             audience=settings.token_audience or None,
@@ -97,19 +94,42 @@ class TokenVerifier:
         return claims
 
 
+def _key_id(token: str) -> str | None:
+    """The `kid` of the token's header. Raises ValueError, jwt.PyJWTError: nobody's token looks like that."""
+    if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+        raise ValueError("too long, or not ASCII")
+    key_id = jwt.get_unverified_header(token).get("kid")
+    if key_id is not None and not isinstance(key_id, str):
+        raise ValueError("`kid` is not a string")
+    return key_id
+
+
 def _principal(claims: dict[str, Any]) -> Principal:
     """Check the types of the claims: a signature proves who wrote them, not that they make sense."""
     subject, protocols, token_id = claims["sub"], claims["protocols"], claims["jti"]
-    if not (isinstance(subject, str) and 0 < len(subject) <= 128):  # noqa: PLR2004 - room for an e-mail address
-        raise Unauthorized("The token's `sub` must be a non-empty string.")
+    _check_text("sub", subject, MAX_SUBJECT_LENGTH)
+    _check_text("jti", token_id, MAX_TOKEN_ID_LENGTH)
     if claims["role"] not in list(Role):
         raise Unauthorized("The token's `role` is not one of: " + ", ".join(Role) + ".")
     grants_fit = isinstance(protocols, list) and len(protocols) <= MAX_GRANTS
     if not grants_fit or not all(isinstance(each, str) for each in protocols):
         raise Unauthorized("The token's `protocols` must be a list of ids.")
-    if not isinstance(token_id, str):
-        raise Unauthorized("The token's `jti` must be a string.")
-    return Principal(subject, Role(claims["role"]), frozenset(protocols), float(claims["exp"]), token_id)
+    grants = frozenset(each for each in protocols if each == ALL_PROTOCOLS or is_identifier(each))
+    times = [_moment(claims, name) for name in ("exp", "iat")]
+    return Principal(subject, Role(claims["role"]), grants, times[0], token_id, issued_at=times[1])
+
+
+def _check_text(claim: str, value: object, longest: int) -> None:
+    """Such values end up in the database and in logs."""
+    if not (isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()):
+        raise Unauthorized(f"The token's `{claim}` must be a string of 1 to {longest} printable characters.")
+
+
+def _moment(claims: dict[str, Any], claim: str) -> float:
+    value = claims[claim]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LATEST:
+        raise Unauthorized(f"The token's `{claim}` must be a number of seconds.")
+    return float(value)
 
 
 def issue(settings: Config, *, subject: str, role: Role, protocols: list[str], ttl_seconds: int) -> str:
@@ -129,4 +149,5 @@ def issue(settings: Config, *, subject: str, role: Role, protocols: list[str], t
         claims["iss"] = settings.token_issuer
     if settings.token_audience:
         claims["aud"] = settings.token_audience
-    return jwt.encode(claims, settings.signing_key, algorithm=ALGORITHM)
+    headers = {"kid": key_id_of(settings.signing_key)}
+    return jwt.encode(claims, settings.signing_key, algorithm=ALGORITHM, headers=headers)

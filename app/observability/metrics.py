@@ -17,3 +17,8 @@ PAYMENTS = Counter("dashboard_payments_total", "What became of attempts to settl
 SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
 HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["method", "route", "status"])
 HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to answer", ["route"], buckets=SECONDS)
+LIMITED = Counter("dashboard_limited_total", "Requests and connections refused by a limit", ["limit"])
+LIMITS_UNSHARED = Counter("dashboard_limits_unshared_total", "Times the processes could not tell each other of use")
+SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections the server ended", ["reason"])
+REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Times revocations could not be read")
+KEY_SET_FAILURES = Counter("dashboard_key_set_failures_total", "Times the provider's keys could not be fetched")
