@@ -34,7 +34,3 @@ COMES_FROM: dict[Status, Status] = {
     Status.PAID: Status.CONFIRMED,
 }
 OPEN = (Status.PENDING, Status.CONFIRMED)
-
-
-def is_allowed(old: Status, new: Status) -> bool:
-    return COMES_FROM.get(new) is old

@@ -1,0 +1,222 @@
+import json
+import random
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from app.bounties.models import LedgerEntry
+from app.database import transaction
+from app.extensions import db
+from app.realtime.outbox import OutboxEvent
+from tests.factories import deposit, file_vulnerability, make_protocol
+from tests.support.money import at_once, books, funded_protocol, own_api, pool
+
+LARGEST = "999999999999.999999"
+
+
+def test_a_new_protocol_has_an_empty_pool_in_its_currency(api):
+    protocol_id = make_protocol(api, currency="DAI")
+    assert pool(api, protocol_id) == {
+        "protocolId": protocol_id, "currency": "DAI", "total": "0.00", "available": "0.00",
+        "reserved": "0.00", "paid": "0.00", "version": "0",
+    }  # fmt: skip
+
+
+def test_a_deposit_answers_with_its_entry_and_the_pool(api):
+    protocol_id = make_protocol(api)
+    answer = deposit(api, protocol_id, "1000.5", reference="invoice 7")
+    assert answer["pool"] == pool(api, protocol_id)
+    assert answer["pool"]["available"] == "1000.50"
+    entry = answer["entry"]
+    assert (entry["changeType"], entry["amount"], entry["reference"]) == ("DEPOSIT", "1000.50", "invoice 7")
+    assert (entry["actor"], entry["version"], entry["total"]) == ("owner-1", "1", "1000.50")
+
+
+@pytest.mark.parametrize(
+    "amount", [100, 1.5, True, None, "", "0", "0.00", "-1", "1.0000001", "1e3", "NaN", "1000000000000", ["1"], " 1"]
+)  # fmt: skip
+def test_an_amount_that_is_no_positive_decimal_string_is_422_and_moves_nothing(api, amount):
+    protocol_id = make_protocol(api)
+    refused = api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": amount})
+    assert (refused.status, refused.code) == (422, "VALIDATION_FAILED")
+    assert "amount" in refused.json["errors"]
+    assert pool(api, protocol_id)["version"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "amount"), ({"amount": "1", "reference": ""}, "reference"), ({"amount": "1", "x": "y"}, "x"),
+     ({"amount": "1", "reference": "a\x00b"}, "reference"), ({"amount": "1", "reference": "x" * 201}, "reference")],
+)  # fmt: skip
+def test_each_invalid_field_of_a_deposit_is_named(api, body, field):
+    refused = api.owner.post(f"/protocols/{make_protocol(api)}/deposits", body)
+    assert refused.status == 422
+    assert field in refused.json["errors"]
+
+
+@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("validator", 403), ("agent", 403), ("admin", 201)])
+def test_only_owners_and_admins_deposit(api, role, status):
+    protocol_id = make_protocol(api)
+    assert api.as_(role).post(f"/protocols/{protocol_id}/deposits", {"amount": "1"}).status == status
+
+
+@pytest.mark.parametrize("path", ["pool", "pool/entries", "payments", "vulnerabilities", "state"])
+def test_a_protocol_that_the_token_lacks_or_that_is_not_there_is_404_alike(api, path):
+    protocol_id = make_protocol(api)
+    stranger = api.as_("viewer", protocols=["other"]).get(f"/protocols/{protocol_id}/{path}")
+    missing = api.viewer.get(f"/protocols/not-there/{path}")
+    assert (stranger.status, stranger.code) == (missing.status, missing.code) == (404, "PROTOCOL_NOT_FOUND")
+
+
+def test_a_deposit_to_a_protocol_that_is_not_there_is_404(api):
+    assert api.owner.post("/protocols/not-there/deposits", {"amount": "1"}).status == 404
+    assert api.as_("owner", protocols=["x"]).post("/protocols/y/deposits", {"amount": "1"}).status == 404
+
+
+def test_the_largest_amount_fits_and_one_unit_more_is_409_and_moves_nothing(api):
+    protocol_id = make_protocol(api)
+    deposit(api, protocol_id, LARGEST)
+    refused = api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": "0.000001"})
+    assert (refused.status, refused.code) == (409, "AMOUNT_TOO_LARGE")
+    assert (pool(api, protocol_id)["total"], pool(api, protocol_id)["version"]) == (LARGEST, "1")
+
+
+def test_the_ledger_is_listed_newest_first_in_pages_without_gaps_or_repeats(api):
+    protocol_id = make_protocol(api)
+    for number in range(1, 8):
+        deposit(api, protocol_id, str(number))
+    amounts, path = [], f"/protocols/{protocol_id}/pool/entries?limit=3"
+    page = api.viewer.get(path).expect(200)
+    while True:
+        amounts += [entry["amount"] for entry in page["items"]]
+        if page["nextCursor"] is None:
+            break
+        page = api.viewer.get(f"{path}&cursor={page['nextCursor']}").expect(200)
+    assert amounts == [f"{number}.00" for number in range(7, 0, -1)]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["!", "WzFd=", "WyJhIl0", "e30", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMDAwXQ", "W3RydWVd", "W10"]
+)
+def test_a_cursor_that_is_not_of_this_list_is_422(api, cursor):
+    protocol_id = funded_protocol(api)
+    answer = api.viewer.get(f"/protocols/{protocol_id}/pool/entries?cursor={cursor}")
+    assert answer.status == (200 if cursor == "WzFd=" else 422)
+
+
+@pytest.mark.slow
+def test_a_thousand_deposits_of_the_smallest_amount_at_once_are_all_there(app, settings, api):
+    protocol_id = make_protocol(api)
+
+    def one():
+        return deposit(own_api(app, settings), protocol_id, "0.000001")["entry"]["version"]
+
+    versions = at_once(16, [one] * 1000)
+
+    assert sorted(map(int, versions)) == list(range(1, 1001))
+    assert pool(api, protocol_id)["total"] == "0.001"
+    assert books(app) == []
+
+
+def test_of_twenty_reservations_at_once_exactly_those_fit_that_the_pool_holds(app, settings, api):
+    protocol_id = funded_protocol(api, "10000.00")
+    body = {"title": "Race", "severity": "HIGH", "bounty": "1000.00"}
+
+    def one():
+        return own_api(app, settings).validator.post(f"/protocols/{protocol_id}/vulnerabilities", body).status
+
+    statuses = at_once(20, [one] * 20)
+
+    assert sorted(statuses) == [201] * 10 + [409] * 10
+    state = pool(api, protocol_id)
+    assert (state["available"], state["reserved"]) == ("0.00", "10000.00")
+    assert len(api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities").expect(200)["items"]) == 10
+
+
+@pytest.mark.slow
+def test_random_operations_by_many_threads_never_overdraw_and_always_add_up(app, settings, api):
+    protocols = [funded_protocol(api, "50.00") for _ in range(8)]
+    seen: list[dict] = []
+
+    def one(seed):
+        luck, mine = random.Random(seed), own_api(app, settings)
+        protocol_id = luck.choice(protocols)
+        amount = f"{luck.randint(1, 3000) / 100:.2f}"
+        match luck.randrange(4):
+            case 0:
+                deposit(mine, protocol_id, amount)
+            case 1:
+                body = {"title": "Any", "severity": "LOW", "bounty": amount}
+                mine.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body)
+            case _:
+                _decide_any(mine, protocol_id, luck)
+        seen.append(mine.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["pool"])
+
+    at_once(8, [lambda seed=seed: one(seed) for seed in range(400)])
+
+    with app.app_context():
+        events = [json.loads(row) for row in db.session.scalars(select(OutboxEvent.data_json))]
+    seen += [event for event in events if "changeType" in event]
+    assert all(min(float(each[name]) for name in ("available", "reserved", "paid")) >= 0 for each in seen)
+    assert all(
+        round(float(each["available"]) + float(each["reserved"]) + float(each["paid"]), 6) == float(each["total"])
+        for each in seen
+    )
+    assert books(app) == []
+
+
+def _decide_any(api, protocol_id, luck):
+    pending = api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities?status=PENDING").expect(200)["items"]
+    if pending:
+        path = f"/vulnerabilities/{luck.choice(pending)['id']}"
+        if luck.random() < 0.5:
+            api.validator.post(f"{path}/reject", {"reason": "luck"})
+        elif api.validator.post(f"{path}/confirm", {}).status == 200:
+            api.owner.post(f"{path}/payment", {"recipient": "r", "amount": "0.01"})
+
+
+def test_the_event_of_a_change_tells_the_totals_of_that_change(app, settings, api):
+    protocol_id = make_protocol(api)
+    at_once(8, [lambda: deposit(own_api(app, settings), protocol_id, "1.00")] * 40)
+    with app.app_context():
+        rows = db.session.scalars(
+            select(OutboxEvent.data_json).where(OutboxEvent.protocol_id == protocol_id).order_by(OutboxEvent.position)
+        )
+        told = [(event["version"], event["total"]) for event in map(json.loads, rows)]
+    assert told == [(str(number), f"{number}.00") for number in range(1, 41)]
+
+
+def test_the_database_itself_refuses_an_overdrawn_pool(in_context, api):
+    protocol_id = funded_protocol(api, "1.00")
+    overdraw = text("UPDATE bounty_pools SET reserved_minor = 1000001 WHERE protocol_id = :id")
+    with pytest.raises(IntegrityError), transaction() as session:
+        session.execute(overdraw, {"id": protocol_id})
+
+
+def test_a_ledger_entry_cannot_be_changed_or_removed(in_context, api):
+    funded_protocol(api)
+    with pytest.raises(RuntimeError, match="cannot be changed"), transaction() as session:
+        session.scalars(select(LedgerEntry)).first().amount_minor = 1
+    with pytest.raises(RuntimeError, match="cannot be changed"), transaction() as session:
+        session.delete(session.scalars(select(LedgerEntry)).first())
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        "UPDATE bounty_pools SET total_minor = total_minor + 1",
+        "UPDATE bounty_entries SET amount_minor = amount_minor + 1 WHERE version = 2",
+        "UPDATE bounty_entries SET total_minor = total_minor + 1 WHERE version = 1",
+        "DELETE FROM bounty_entries WHERE version = 2",
+        "UPDATE bounty_entries SET change_type = 'DEPOSIT' WHERE version = 3",
+    ],
+)
+def test_the_audit_finds_every_forgery(app, api, forgery):
+    protocol_id = funded_protocol(api)
+    deposit(api, protocol_id, "5.00")
+    file_vulnerability(api, protocol_id, bounty="3.00")
+    assert books(app) == []
+    with app.app_context(), transaction() as session:
+        session.execute(text(forgery))
+    assert [found for found, _ in books(app)] == [protocol_id]

@@ -1,0 +1,170 @@
+"""For tests of money: many callers at once, confirmed vulnerabilities, the books, and a payout service to play with."""
+
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from flask import Flask
+
+from app.bounties import audit
+from app.config import Config
+from app.payments import settlement
+from tests.factories import deposit, file_vulnerability, make_protocol
+from tests.support.api import Api, InProcess
+
+SECRET = "the payout service and we know this"
+
+
+def at_once(threads: int, tasks: list[Callable[[], Any]]) -> list[Any]:
+    """Run the tasks by so many threads that begin together; answers in the order of the tasks."""
+    gate = threading.Barrier(min(threads, len(tasks)))
+    begun = threading.local()
+
+    def run(task: Callable[[], Any]) -> Any:
+        if not getattr(begun, "yes", False):
+            begun.yes = True
+            gate.wait(10)
+        return task()
+
+    with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
+        return list(pool.map(run, tasks))
+
+
+def own_api(app: Flask, settings: Config) -> Api:
+    """Callers for one thread."""
+    return Api(InProcess(app), settings.signing_key)
+
+
+def funded_protocol(api: Api, amount: str = "1000.00") -> str:
+    protocol_id = make_protocol(api)
+    deposit(api, protocol_id, amount)
+    return protocol_id
+
+
+def confirmed(api: Api, protocol_id: str, bounty: str | None = "100.00") -> str:
+    """The path of a confirmed vulnerability."""
+    fields = {} if bounty is None else {"bounty": bounty}
+    path = f"/vulnerabilities/{file_vulnerability(api, protocol_id, **fields)['id']}"
+    api.validator.post(f"{path}/confirm", {}).expect(200)
+    return path
+
+
+def request_payment(api: Api, path: str, **fields: Any) -> dict[str, Any]:
+    return api.owner.post(f"{path}/payment", {"recipient": "0xabc"} | fields).expect(202)
+
+
+def pool(api: Api, protocol_id: str) -> dict[str, Any]:
+    return api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)
+
+
+def books(app: Flask) -> list[tuple[str, str]]:
+    """What is wrong with the ledgers."""
+    with app.app_context():
+        return audit.mismatches()
+
+
+def settle(app: Flask, payment_id: str) -> None:
+    """What the Celery task does."""
+    with app.app_context():
+        settlement.settle(payment_id)
+
+
+@dataclass
+class Request:
+    """What the payout service was sent."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def key(self) -> str:
+        return self.headers["idempotency-key"]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def is_signed_with(self, secret: str) -> bool:
+        parts = dict(part.split("=", 1) for part in self.headers["x-signature"].split(","))
+        signed = parts["t"].encode() + b"." + self.body
+        good = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(parts["v1"], good) and abs(time.time() - int(parts["t"])) < 60
+
+
+@dataclass
+class Reply:
+    """How the service answers. `before` runs when the request is there, `after` when the answer is out."""
+
+    status: int = 200
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    before: Callable[[], Any] | None = None
+    after: Callable[[], Any] | None = None
+    cut_after: int | None = None  # close the connection after so many bytes of the body
+
+
+@dataclass
+class PayoutService:
+    """Pays each idempotency key once and counts it; `replies` are used up one by one, then it just pays."""
+
+    url: str = ""
+    requests: list[Request] = field(default_factory=list)
+    paid: dict[str, str] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
+
+    def reply_to(self, request: Request) -> tuple[Reply, bytes]:
+        self.requests.append(request)
+        reply = self.replies.pop(0) if self.replies else Reply()
+        if reply.body is not None or reply.status != 200:
+            return reply, reply.body or b""
+        reference = self.paid.setdefault(request.key, f"tx-{len(self.paid) + 1}")
+        return reply, json.dumps({"reference": reference}).encode()
+
+
+@contextmanager
+def payout_service() -> Iterator[PayoutService]:
+    """A real HTTP server on loopback."""
+    service = PayoutService()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            request = Request({name.lower(): value for name, value in self.headers.items()}, body)
+            reply, answer = service.reply_to(request)
+            if reply.before:
+                reply.before()
+            try:
+                self._answer(reply, answer)
+            except OSError:
+                return  # the caller did not wait for the answer
+            if reply.after:
+                reply.after()
+
+        def _answer(self, reply: Reply, answer: bytes) -> None:
+            self.send_response(reply.status)
+            for name, value in ({"Content-Length": str(len(answer))} | reply.headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer[: reply.cut_after])
+            self.wfile.flush()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    service.url = f"http://127.0.0.1:{server.server_port}/payouts"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield service
+    finally:
+        server.shutdown()
+        server.server_close()
