@@ -24,6 +24,7 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
 
     from app import errors, extensions
     from app.config import load_config
+    from app.http import trust_proxies
 
     settings = settings or load_config()
     app = Flask(__name__, static_folder=None)
@@ -38,6 +39,7 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     _connect_features()
     if serve_sockets:
         _serve_sockets(app, settings)
+    trust_proxies(app, settings)
     return app
 
 
@@ -62,9 +64,11 @@ def _observe(app: Flask) -> None:
 
 
 def _protect(app: Flask, settings: Config) -> None:
+    from app import limits
     from app.auth import guard
     from app.http import init_app as init_http
 
+    limits.init_app(app, settings)
     guard.init_app(app, settings)
     init_http(app, settings)
 
@@ -96,10 +100,12 @@ def _blueprints() -> list[Blueprint]:
 
 
 def _serve_sockets(app: Flask, settings: Config) -> None:
+    from app import limits
     from app.protocols.service import check_exists
     from app.realtime import sockets
 
     sockets.init_app(app, settings, check_exists)
+    limits.start_sharing(app)
 
 
 def _connect_features() -> None:
