@@ -91,12 +91,14 @@ def _register_features(app: Flask) -> None:
 
 def _blueprints() -> list[Blueprint]:
     from app.agents.routes import blueprint as agents
+    from app.audit.routes import blueprint as audit
     from app.bounties.routes import blueprint as bounties
     from app.payments.routes import blueprint as payments
     from app.protocols.routes import blueprint as protocols
+    from app.tokens.routes import blueprint as tokens
     from app.vulnerabilities.routes import blueprint as vulnerabilities
 
-    return [protocols, agents, bounties, vulnerabilities, payments]
+    return [protocols, agents, bounties, vulnerabilities, payments, tokens, audit]
 
 
 def _serve_sockets(app: Flask, settings: Config) -> None:

@@ -5,6 +5,7 @@ Each setting is one field below: its environment variable, its default and what 
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -107,6 +108,9 @@ class Config:
     sockets_per_token: int = setting(
         "DASHBOARD_SOCKETS_PER_TOKEN", 5000, "open sockets per token", kind="int", check=_positive
     )
+    sockets_per_address: int = setting(
+        "DASHBOARD_SOCKETS_PER_ADDRESS", 10000, "open sockets per address", kind="int", check=_positive
+    )
     sockets_per_process: int = setting(
         "DASHBOARD_SOCKETS_PER_PROCESS", 10000, "open sockets per web process", kind="int", check=_positive
     )
@@ -115,6 +119,13 @@ class Config:
         50,
         "client events a second per socket",
         kind="int",
+        check=_positive,
+    )
+    handshake_seconds: float = setting(
+        "DASHBOARD_HANDSHAKE_SECONDS",
+        10.0,
+        "a connection that has not authenticated by then is ended",
+        kind="float",
         check=_positive,
     )
     allowed_origins: str = setting(
@@ -234,10 +245,17 @@ def _cross_check(values: dict[str, Any]) -> dict[str, list[str]]:
             faults[name] = [f"is too weak: use {MIN_KEY_BYTES} random bytes or more, e.g. `openssl rand -hex 32`"]
     if values["payout_url"] and not values["payout_secret"]:
         faults["PAYOUT_SECRET"] = ["is required when PAYOUT_URL is set: payouts are signed"]
+    bad_origins = [each for each in values["allowed_origins"].split(",") if not _is_origin(each.strip())]
+    if values["allowed_origins"] and bad_origins:
+        faults["DASHBOARD_ALLOWED_ORIGINS"] = [f"{each!r} is not like https://app.example" for each in bad_origins]
     for name, key in (("PAYOUT_URL", "payout_url"), ("DASHBOARD_JWKS_URL", "jwks_url")):
         if values[key] and not values[key].startswith(("http://", "https://")):
             faults[name] = ["must start with http:// or https://"]
     return faults
+
+
+def _is_origin(text: str) -> bool:
+    return re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|\*", text) is not None
 
 
 def _is_weak(key: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Flask, Request, Response, request
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -20,8 +21,16 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
 }
+
+STRICT_TRANSPORT = "max-age=31536000"
+CORS_METHODS = "GET, POST"
+CORS_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id"
+CORS_ANSWER_HEADERS = "ETag, Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+CORS_SECONDS = "600"
 
 
 def _refuse_constant(name: str) -> Any:
@@ -56,9 +65,41 @@ def _check_body() -> None:
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
     if request.path.startswith(API_PREFIX):
         response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+class _Cors:
+    """Lets pages of the configured origins call the API. Tokens are sent by hand, so credentials never are."""
+
+    def __init__(self, origins: list[str]) -> None:
+        self._origins = frozenset(origins)
+
+    def answer_preflight(self) -> Response | None:
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
+            return None
+        return Response(status=204)
+
+    def add_headers(self, response: Response) -> Response:
+        if not request.path.startswith(API_PREFIX):
+            return response
+        response.vary.add("Origin")
+        origin = request.headers.get("Origin", "")
+        if origin and (origin in self._origins or "*" in self._origins):
+            self._allow(response.headers, origin)
+        return response
+
+    def _allow(self, headers: Headers, origin: str) -> None:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = CORS_ANSWER_HEADERS
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if request.method == "OPTIONS":
+            headers["Access-Control-Allow-Methods"] = CORS_METHODS
+            headers["Access-Control-Allow-Headers"] = CORS_REQUEST_HEADERS
+            headers["Access-Control-Max-Age"] = CORS_SECONDS
 
 
 def init_app(app: Flask, settings: Config) -> None:
@@ -66,6 +107,14 @@ def init_app(app: Flask, settings: Config) -> None:
     app.json = StrictJson(app)
     app.before_request(_check_body)
     app.after_request(_add_headers)
+    if settings.origins:
+        cors = _Cors(settings.origins)
+        app.before_request(cors.answer_preflight)
+        app.after_request(cors.add_headers)
+
+
+def trust_proxies(app: Flask, settings: Config) -> None:
+    """Take address and scheme of callers from the trusted proxies' headers; comes last, so that sockets see them too."""
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

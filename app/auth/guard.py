@@ -7,9 +7,11 @@ from typing import Any, cast
 from flask import current_app, g, request
 
 from app.auth.permissions import Action, Role, allows
+from app.auth.revocation import Revocations, revocations
 from app.auth.tokens import Principal, TokenVerifier
 from app.config import Config
 from app.errors import Forbidden, NotFound, Unauthorized
+from app.limits import limit_token
 from app.schemas import is_identifier
 
 
@@ -19,13 +21,16 @@ def verifier() -> TokenVerifier:
 
 def init_app(app: Any, settings: Config) -> None:
     app.extensions["token_verifier"] = TokenVerifier(settings)
+    app.extensions["revocations"] = Revocations()
 
 
 def authenticate(token: object) -> Principal:
-    """Return whose token this is. Raises Unauthorized."""
+    """Return whose token this is. Raises Unauthorized, also for a revoked one, and DependencyDown."""
     if not isinstance(token, str) or not token:
         raise Unauthorized("A token is required.")
-    return verifier().verify(token)
+    principal = verifier().verify(token)
+    revocations().check(principal)
+    return principal
 
 
 def authenticate_request() -> Principal:
@@ -42,6 +47,7 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             g.principal = authenticate_request()
+            limit_token(f"{g.principal.subject}\n{g.principal.token_id}")
             check_role(g.principal, action)
             if "protocol_id" in kwargs:
                 check_grant(g.principal, kwargs["protocol_id"])

@@ -22,6 +22,8 @@ class Action(StrEnum):
     DECIDE_VULNERABILITY = "confirm or reject vulnerability"
     DEPOSIT = "deposit"
     RELEASE_PAYMENT = "release payment"
+    REVOKE_TOKEN = "revoke token"  # noqa: S105 - a right, not a secret
+    READ_AUDIT = "read audit log"
     OPERATE = "operate"
 
 
@@ -39,6 +41,8 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.DECIDE_VULNERABILITY: _ADMIN | {Role.VALIDATOR},
     Action.DEPOSIT: _ADMIN | {Role.OWNER},
     Action.RELEASE_PAYMENT: _ADMIN | {Role.OWNER},
+    Action.REVOKE_TOKEN: _ADMIN,
+    Action.READ_AUDIT: _ADMIN,
     Action.OPERATE: _ADMIN,
 }
 

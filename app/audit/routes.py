@@ -1,0 +1,20 @@
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from app.audit import service
+from app.audit.schemas import AuditPage, AuditQuery
+from app.auth.guard import requires
+from app.auth.permissions import Action
+from app.paging import Page
+
+blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Who did what")
+
+
+@blueprint.get("/audit")
+@requires(Action.READ_AUDIT)
+@blueprint.arguments(AuditQuery, location="query")
+@blueprint.response(200, AuditPage)
+def list_audit(query: dict[str, Any]) -> Page:
+    """List the audit log, newest first"""
+    return service.list_all(**query)

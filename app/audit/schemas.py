@@ -1,0 +1,31 @@
+from marshmallow import fields, validate
+
+from app.audit.service import Audited
+from app.paging import PageQuery, page_schema
+from app.schemas import CamelSchema, Identifier, NumberText, Text, Timestamp
+
+
+class AuditQuery(PageQuery):
+    protocol_id = Identifier(load_default=None)
+    subject = Text(load_default=None, validate=validate.Length(min=1, max=128))
+    action = fields.String(load_default=None, validate=validate.OneOf(list(Audited)))
+
+
+class AuditEntrySchema(CamelSchema):
+    """Who did what; `before` and `after` hold what changed, numbers as strings."""
+
+    id = NumberText()
+    at = Timestamp()
+    action = fields.String(validate=validate.OneOf(list(Audited)))
+    subject = fields.String()
+    role = fields.String()
+    token_id = fields.String(allow_none=True)
+    address = fields.String(allow_none=True)
+    request_id = fields.String()
+    protocol_id = fields.String(allow_none=True)
+    target_id = fields.String()
+    before = fields.Dict(keys=fields.String(), allow_none=True)
+    after = fields.Dict(keys=fields.String(), allow_none=True)
+
+
+AuditPage = page_schema(AuditEntrySchema)

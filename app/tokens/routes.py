@@ -1,0 +1,30 @@
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from app.auth.guard import principal, requires
+from app.auth.permissions import Action
+from app.auth.revocation import RevokedToken
+from app.paging import Page, PageQuery
+from app.tokens import service
+from app.tokens.schemas import Revocation, RevokedTokenPage, RevokedTokenSchema
+
+blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", description="Tokens that count no more")
+
+
+@blueprint.post("/revoke")
+@requires(Action.REVOKE_TOKEN)
+@blueprint.arguments(Revocation)
+@blueprint.response(201, RevokedTokenSchema)
+def revoke_token(fields: dict[str, Any]) -> RevokedToken:
+    """Revoke a token, or all tokens of a subject"""
+    return service.revoke(fields["jti"], fields["subject"], fields["reason"], principal())
+
+
+@blueprint.get("/revoked")
+@requires(Action.REVOKE_TOKEN)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, RevokedTokenPage)
+def list_revoked(query: dict[str, Any]) -> Page:
+    """List the revoked tokens, newest first"""
+    return service.list_revoked(**query)

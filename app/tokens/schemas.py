@@ -1,0 +1,33 @@
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from app.auth.revocation import MOST_REASON
+from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
+from app.paging import page_schema
+from app.schemas import CamelSchema, NumberText, Text, Timestamp
+
+
+class Revocation(CamelSchema):
+    """Either `jti`, for one token, or `subject`, for all that were issued to it until now."""
+
+    jti = Text(load_default=None, validate=validate.Length(min=1, max=MAX_TOKEN_ID_LENGTH))
+    subject = Text(load_default=None, validate=validate.Length(min=1, max=MAX_SUBJECT_LENGTH))
+    reason = Text(required=True, validate=validate.Length(min=1, max=MOST_REASON))
+
+    @validates_schema
+    def _names_one(self, data: dict[str, Any], **_: Any) -> None:
+        if (data["jti"] is None) == (data["subject"] is None):
+            raise ValidationError("Name either a jti or a subject.", "jti")
+
+
+class RevokedTokenSchema(CamelSchema):
+    id = NumberText()
+    jti = fields.String(attribute="token_id", allow_none=True)
+    subject = fields.String(allow_none=True)
+    reason = fields.String()
+    revoked_by = fields.String()
+    revoked_at = Timestamp()
+
+
+RevokedTokenPage = page_schema(RevokedTokenSchema)
