@@ -1,0 +1,74 @@
+"""`dashboard simulate` and `up --demo`: something to look at, made over the public API."""
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import unique
+from tests.support.processes import until
+from tests.support.stack import COMMAND, Stack
+
+
+def simulate(stack: Stack, *arguments: str) -> "subprocess.Popen[str]":
+    command = [*COMMAND, "simulate", "--url", stack.url, *arguments]
+    return subprocess.Popen(
+        command, env=stack.environment, cwd=stack.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def state_of(stack: Stack, protocol_id: str) -> dict[str, Any]:
+    answer = stack.api.admin.get(f"/protocols/{protocol_id}/state")
+    return answer.json if answer.status == 200 else {}
+
+
+def test_a_simulation_ends_after_its_seconds_with_every_agent_at_work(stack: Stack):
+    protocol_id = unique("sim")
+    process = simulate(stack, "--protocol", protocol_id, "--agents", "4", "--seconds", "5", "--rate", "2")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    state = state_of(stack, protocol_id)
+    assert len(state["agents"]) == 4
+    assert int(state["pool"]["version"]) >= 1, "the owner has deposited"
+
+
+def test_a_simulation_stops_when_asked(stack: Stack):
+    protocol_id = unique("sim")
+    process = simulate(stack, "--protocol", protocol_id, "--agents", "2")
+    until(lambda: len(state_of(stack, protocol_id).get("agents", [])) == 2, 20, "both agents are at work")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=8)
+    assert process.returncode == 0, output
+
+
+def test_a_simulation_can_be_run_again_with_the_same_protocol(stack: Stack):
+    protocol_id = unique("sim")
+    for _ in range(2):
+        process = simulate(stack, "--protocol", protocol_id, "--agents", "2", "--seconds", "1")
+        assert process.wait(30) == 0, process.stdout.read()
+        process.stdout.close()
+    assert len(state_of(stack, protocol_id)["agents"]) == 2
+
+
+class Demo(Stack):
+    def start(self) -> "Demo":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = self._run("up", "--demo", "--port", str(self.port))
+        self.wait_for_log("ready: ", 60)
+        return self
+
+
+@pytest.mark.slow
+def test_the_demo_shows_agents_and_money_and_survives_a_restart_of_web(tmp_path: Path):
+    with Demo(tmp_path) as stack:
+        until(lambda: len(state_of(stack, "demo").get("agents", [])) >= 3, 20, "agents are at work")
+        until(lambda: int(state_of(stack, "demo")["pool"]["version"]) >= 2, 30, "money moves")
+        simulating = stack.pid("demo")
+        stack.kill("web-1")
+        stack.wait_until_open()
+        seen = state_of(stack, "demo")
+        until(lambda: int(state_of(stack, "demo")["seq"]) > int(seen["seq"]), 20, "events go on")
+        assert stack.pid("demo") == simulating

@@ -1,0 +1,204 @@
+"""`dashboard up` from its start to its end: what it prints, what it leaves, what it survives."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.processes import free_port, is_alive, until
+from tests.support.stack import COMMAND, Stack, StackMaker
+
+PARTS = ("redis", "web-1", "worker", "worker-payments", "beat")
+
+
+def processes_of(stack: Stack) -> list[int]:
+    """Every living process that was started for this stack, whoever its parent is now."""
+    mark = f"DASHBOARD_HOME={stack.home}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # it ended while we looked
+    return [pid for pid in found if is_alive(pid)]
+
+
+def run_up(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [*COMMAND, "up", *arguments]
+    return subprocess.run(command, env=stack.environment, cwd=stack.folder, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Stack:
+    """A system that is set up but not started."""
+    return Stack(tmp_path)
+
+
+def test_up_says_once_where_it_is_ready_and_answers_there(stack: Stack):
+    assert re.findall(r"^ready: .*$", stack.log, re.MULTILINE) == [f"ready: {stack.url}"]
+    assert requests.get(f"{stack.url}/healthz", timeout=5).status_code == 200
+    assert requests.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+
+
+def test_every_part_has_its_pid_file(stack: Stack):
+    assert sorted(path.stem for path in (stack.home / "run").glob("*.pid")) == sorted(PARTS)
+    assert all(is_alive(stack.pid(part)) for part in PARTS)
+
+
+def test_every_line_of_the_output_names_its_part(stack: Stack):
+    lines = [line for line in stack.log.splitlines() if not line.startswith("ready: ")]
+    assert lines
+    assert [
+        line for line in lines if not re.match(r"(up|migrate|redis|web-\d|worker|worker-payments|beat) +\| ", line)
+    ] == []
+
+
+def test_secrets_are_in_files_of_the_owner_alone_and_in_no_argument(stopped: Stack):
+    stopped.environment.pop("DASHBOARD_SIGNING_KEY")
+    with stopped:
+        private = [
+            stopped.home / "signing.key",
+            stopped.home / "run" / "redis.url",
+            stopped.home / "run" / "redis.conf",
+        ]
+        assert [stat.S_IMODE(path.stat().st_mode) for path in private] == [0o600] * 3
+        key, password = private[0].read_text().strip(), re.search(r"requirepass (\S+)", private[2].read_text())[1]
+        arguments = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_of(stopped))
+        assert key.encode() not in arguments
+        assert password.encode() not in arguments
+
+
+@pytest.mark.slow
+def test_a_stop_ends_every_process_within_ten_seconds_and_the_next_start_finds_its_data(stopped: Stack):
+    stopped.start()
+    stopped.redis().set("kept", "yes")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        started = time.monotonic()
+        stopped.process.send_signal(number)
+        assert stopped.process.wait(10) == 0
+        assert time.monotonic() - started < 10
+        assert processes_of(stopped) == []
+        assert list((stopped.home / "run").glob("*.pid")) == []
+        restarted = time.monotonic()
+        stopped.log_path.unlink()
+        stopped.start()
+        assert time.monotonic() - restarted < 10
+        assert stopped.redis().get("kept") == b"yes"
+    stopped.stop()
+
+
+@pytest.mark.slow
+def test_no_process_outlives_up_that_is_killed_outright_and_the_next_start_is_clean(stopped: Stack):
+    stopped.start()
+    started = processes_of(stopped)
+    assert len(started) > len(PARTS), "the workers' pool processes count too"
+    stopped.process.kill()
+    until(lambda: not [pid for pid in started if is_alive(pid)], 5, "all processes end with `up`")
+    assert processes_of(stopped) == []
+    stopped.process.wait()
+    stopped.log_path.unlink()
+    with stopped:
+        assert requests.get(f"{stopped.url}/readyz", timeout=5).status_code == 200
+
+
+def test_a_port_that_is_taken_ends_up_with_a_clear_message(stopped: Stack):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = run_up(stopped, "--port", str(port))
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_a_port_shared_by_others_web_processes_is_taken_too(stopped: Stack):
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert run_up(stopped, "--web", "2", "--port", str(taken.getsockname()[1])).returncode == 1
+
+
+def test_a_second_up_in_the_same_folder_is_refused_and_harms_nothing(stack: Stack):
+    ended = run_up(stack, "--port", str(free_port()))
+    assert ended.returncode == 1
+    assert "is in use by another `dashboard up`" in ended.stderr
+    assert requests.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+    assert (stack.home / "run" / "redis.pid").exists()
+
+
+def test_a_bad_setting_ends_up_with_the_list_of_faults(stopped: Stack):
+    stopped.environment |= {"DASHBOARD_LOG_LEVEL": "LOUD", "DASHBOARD_REST_PER_TOKEN": "many"}
+    ended = run_up(stopped, "--port", "0")
+    assert ended.returncode == 2
+    assert "DASHBOARD_LOG_LEVEL" in ended.stderr
+    assert "DASHBOARD_REST_PER_TOKEN" in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_a_database_out_of_reach_ends_up_with_a_clear_message(stopped: Stack):
+    stopped.environment["DATABASE_URL"] = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    ended = run_up(stopped, "--port", "0")
+    assert ended.returncode == 1
+    assert "the database cannot be brought to the newest schema" in ended.stderr
+    assert processes_of(stopped) == []
+
+
+def test_up_goes_on_when_nobody_reads_its_output(stopped: Stack):
+    command = [*COMMAND, "up", "--port", str(stopped.port)]
+    with subprocess.Popen(command, env=stopped.environment, cwd=stopped.folder, stdout=subprocess.PIPE) as up:
+        while not (line := up.stdout.readline()).startswith(b"ready: "):
+            assert line, "up ended before it was ready"
+        up.stdout.close()
+        stopped.process = None
+        os.kill(stopped.pid("web-1"), signal.SIGKILL)
+        until(lambda: _answers(stopped), 10, "web-1 is back")
+        up.terminate()
+        assert up.wait(10) == 0
+
+
+def _answers(stack: Stack) -> bool:
+    try:
+        return requests.get(f"{stack.url}/readyz", timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.slow
+def test_each_part_that_is_killed_is_back_within_five_seconds_and_works(make_stack: StackMaker):
+    stack = make_stack(webs=2)
+    for part in (*PARTS, "web-2"):
+        killed, since = stack.pid(part), float(_seconds(stack))
+        os.kill(killed, signal.SIGKILL)
+        until(lambda part=part, killed=killed: _new_pid(stack, part, killed), 5, f"{part} runs again")
+        until(lambda since=since: _ticked_after(stack, since), 15, f"beat and worker tick after {part} was killed")
+        until(lambda: _answers(stack), 10, f"web answers after {part} was killed")
+
+
+def _new_pid(stack: Stack, part: str, old: int) -> bool:
+    try:
+        return stack.pid(part) != old and is_alive(stack.pid(part))
+    except FileNotFoundError:
+        return False
+
+
+def _seconds(stack: Stack) -> float:
+    return stack.redis().time()[0]
+
+
+def _ticked_after(stack: Stack, moment: float) -> bool:
+    import redis
+
+    try:
+        return float(stack.redis().get("beat:tick") or 0) > moment + 1.5
+    except redis.RedisError:
+        return False
