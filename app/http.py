@@ -114,7 +114,7 @@ def init_app(app: Flask, settings: Config) -> None:
 
 
 def trust_proxies(app: Flask, settings: Config) -> None:
-    """Take address and scheme of callers from the trusted proxies' headers; comes last, so that sockets see them too."""
+    """Take callers' address and scheme from the trusted proxies' headers; comes last, so that sockets see them too."""
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ import uuid_utils.compat as uuid
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.audit.service import Audited, record
 from app.auth.guard import unknown_protocol
 from app.auth.idempotency import claim, keep
 from app.bounties.ledger import EFFECTS, Change, ChangeType
@@ -60,10 +61,22 @@ def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: s
         claim(session)
         change = Change(ChangeType.DEPOSIT, amount_minor, actor, reference=reference)
         entry, pool = apply(session, protocol_id, change)
+        _audit(session, entry, pool)
         result = {"entry": entry, "pool": pool}
         keep(session, result)
     outbox.relay(protocol_id)
     return result
+
+
+def _audit(session: Session, entry: LedgerEntry, pool: Pool) -> None:
+    before = {"total": format_amount(pool.total_minor - entry.amount_minor), "version": pool.version - 1}
+    after = {
+        "total": format_amount(pool.total_minor),
+        "version": pool.version,
+        "amount": format_amount(entry.amount_minor),
+        "reference": entry.reference,
+    }
+    record(session, Audited.DEPOSIT, entry.id, protocol_id=pool.protocol_id, before=before, after=after)
 
 
 def apply(session: Session, protocol_id: str, change: Change) -> tuple[LedgerEntry, Pool]:

@@ -7,6 +7,7 @@ import uuid_utils.compat as uuid
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.audit.service import Audited, record
 from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
 from app.bounties.ledger import Change, ChangeType
@@ -14,6 +15,7 @@ from app.bounties.service import get_pool
 from app.database import transaction, update_one, utc_now
 from app.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from app.extensions import celery, db
+from app.money import format_amount
 from app.observability import metrics
 from app.paging import Page, cursor_keys, page_of
 from app.payments.models import Payment
@@ -47,6 +49,7 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
         payment = _new(vulnerability, payment_id, terms.amount, currency, recipient=recipient, by=principal.subject)
         session.add(payment)
         _adjust_reservation(session, vulnerability, terms, payment)
+        audit(session, Audited.PAYMENT_REQUESTED, payment, before=None)
         keep(session, payment)
     outbox.relay(payment.protocol_id)
     enqueue(payment.id)
@@ -68,9 +71,26 @@ def retry(payment_id: str, principal: Principal) -> Payment:
         payment = update_one(session, statement)
         if payment is None:
             raise _not_failed(session.get_one(Payment, payment_id, populate_existing=True))
+        audit(session, Audited.PAYMENT_RETRIED, payment, before=PaymentStatus.FAILED)
         keep(session, payment)
     enqueue(payment.id)
     return payment
+
+
+def audit(session: Session, action: Audited, payment: Payment, before: PaymentStatus | None) -> None:
+    """Note what became of a payment, in the caller's transaction."""
+    after = {
+        "status": payment.status,
+        "amount": format_amount(payment.amount_minor),
+        "currency": payment.currency,
+        "recipient": payment.recipient,
+        "vulnerabilityId": payment.vulnerability_id,
+        "attempts": payment.attempts,
+        "reference": payment.reference,
+        "failureReason": payment.failure_reason,
+    }
+    earlier = None if before is None else {"status": before.value}
+    record(session, action, payment.id, protocol_id=payment.protocol_id, before=earlier, after=after)
 
 
 def get(payment_id: str, principal: Principal) -> Payment:

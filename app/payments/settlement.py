@@ -13,6 +13,7 @@ from typing import cast
 from flask import current_app
 from sqlalchemy import select, update
 
+from app.audit.service import SYSTEM, Audited
 from app.bounties import service as bounties
 from app.bounties.ledger import Change, ChangeType
 from app.database import transaction, update_one, utc_now
@@ -23,14 +24,13 @@ from app.payments import gateway
 from app.payments.breaker import Breaker
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus, retry_delay
-from app.payments.service import enqueue
+from app.payments.service import audit, enqueue
 from app.realtime import outbox
 from app.vulnerabilities import service as vulnerabilities
 from app.vulnerabilities.states import Status
 
 logger = logging.getLogger(__name__)
 
-SYSTEM = "system"
 LEASE_SLACK_SECONDS = 5.0
 SWEEP_LIMIT = 100
 SWEEP_GRACE_SECONDS = 2.0
@@ -119,6 +119,7 @@ def _release(leased: Payment, reference: str | None) -> None:
         bounties.apply(session, payment.protocol_id, change)
         amount = format_amount(payment.amount_minor)
         vulnerabilities.tell(session, vulnerability, paymentAmount=amount, paymentId=payment.id)
+        audit(session, Audited.PAYMENT_RELEASED, payment, before=PaymentStatus(leased.status))
     _tell("released", payment.id, reference=reference)
     outbox.relay(payment.protocol_id)
 
@@ -153,7 +154,10 @@ def _give_up_lease(leased: Payment, status: PaymentStatus, delay: float, reason:
             .values(values)
             .returning(Payment)
         )
-        return update_one(session, statement) is not None
+        payment = update_one(session, statement)
+        if payment is not None and status is PaymentStatus.FAILED:
+            audit(session, Audited.PAYMENT_FAILED, payment, before=PaymentStatus.PROCESSING)
+        return payment is not None
 
 
 def _postpone(payment_id: str, seconds: float) -> None:

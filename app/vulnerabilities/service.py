@@ -6,6 +6,7 @@ import uuid_utils.compat as uuid
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from app.audit.service import Audited, record
 from app.auth.guard import check_speaks_for
 from app.auth.idempotency import claim, keep
 from app.auth.permissions import Role
@@ -15,6 +16,7 @@ from app.bounties.ledger import Change, ChangeType
 from app.database import transaction, update_one, utc_now
 from app.errors import Conflict, NotFound
 from app.extensions import db
+from app.money import format_amount
 from app.protocols.service import get as get_protocol
 from app.realtime import outbox
 from app.realtime.envelope import EventType
@@ -65,6 +67,7 @@ def confirm(vulnerability_id: str, bounty_minor: int | None, principal: Principa
             _check_unreserved(vulnerability)
             _reserve(session, vulnerability, bounty_minor, principal.subject)
         tell(session, vulnerability)
+        _audit(session, Audited.VULNERABILITY_CONFIRMED, vulnerability)
         keep(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
@@ -79,9 +82,22 @@ def reject(vulnerability_id: str, reason: str, principal: Principal) -> Vulnerab
         vulnerability = move(session, vulnerability_id, Status.REJECTED, **decision)
         give_back(session, vulnerability, vulnerability.reserved_minor, principal.subject)
         tell(session, vulnerability, rejectionReason=reason)
+        _audit(session, Audited.VULNERABILITY_REJECTED, vulnerability)
         keep(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
+
+
+def _audit(session: Session, action: Audited, vulnerability: Vulnerability) -> None:
+    after = {
+        "status": vulnerability.status,
+        "reserved": format_amount(vulnerability.reserved_minor),
+        "rejectionReason": vulnerability.rejection_reason,
+        "version": vulnerability.version,
+    }
+    before = {"status": COMES_FROM[Status(vulnerability.status)].value, "version": vulnerability.version - 1}
+    place = vulnerability.protocol_id
+    record(session, action, vulnerability.id, protocol_id=place, before=before, after=after)
 
 
 def move(session: Session, vulnerability_id: str, new: Status, **values: Any) -> Vulnerability:
