@@ -35,6 +35,7 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     _init_realtime(app)
     _protect(app, settings)
     _register_features(app)
+    _open_short_way(app)
     errors.init_app(app)  # last: flask-smorest brings a handler of its own
     _connect_features()
     if serve_sockets:
@@ -108,6 +109,12 @@ def _serve_sockets(app: Flask, settings: Config) -> None:
 
     sockets.init_app(app, settings, check_exists)
     limits.start_sharing(app)
+
+
+def _open_short_way(app: Flask) -> None:
+    from app.agents.ingest import ShortWay
+
+    app.wsgi_app = ShortWay(app, app.wsgi_app)  # type: ignore[method-assign]
 
 
 def _connect_features() -> None:

@@ -78,7 +78,7 @@ def _take_running(reports: list[tuple[str, dict[str, Any]]]) -> None:
     offers = [coalescer.offer_of(fields["protocol_id"], data) for (_, fields), data in zip(reports, datas, strict=True)]
     for (agent_id, fields), data, accepted in zip(reports, datas, coalescer.offer(offers), strict=True):
         if accepted.is_new_task:
-            _store_start(agent_id, fields["protocol_id"], data | {"version": accepted.version})
+            store_start(agent_id, fields["protocol_id"], data, accepted.version)
     metrics.PROGRESS_ACCEPTED.labels("RUNNING").inc(len(reports))
 
 
@@ -96,8 +96,9 @@ def _event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _store_start(agent_id: str, protocol_id: str, data: dict[str, Any]) -> None:
+def store_start(agent_id: str, protocol_id: str, event_data: dict[str, Any], version: int) -> None:
     """Keep in the database that the agent turned to this task. The report is accepted even when this fails."""
+    data = event_data | {"version": version}
     try:
         with transaction() as session:
             agent = _locked(session, agent_id)

@@ -47,7 +47,7 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             g.principal = authenticate_request()
-            limit_token(f"{g.principal.subject}\n{g.principal.token_id}")
+            limit_token(budget_key(g.principal))
             check_role(g.principal, action)
             if "protocol_id" in kwargs:
                 check_grant(g.principal, kwargs["protocol_id"])
@@ -57,6 +57,11 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
         return guarded
 
     return decorate
+
+
+def budget_key(caller: Principal) -> str:
+    """What a token's rate limit counts by."""
+    return f"{caller.subject}\n{caller.token_id}"
 
 
 def principal() -> Principal:

@@ -12,11 +12,15 @@ HEADER = "X-Request-Id"
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
+def request_id(given: str) -> str:
+    """The caller's own id of a request, or a new one."""
+    return given if _ACCEPTABLE.fullmatch(given) else uuid.uuid7().hex
+
+
 def init_app(app: Flask) -> None:
     @app.before_request
     def _begin() -> None:
-        given = request.headers.get(HEADER, "")
-        g.request_id = given if _ACCEPTABLE.fullmatch(given) else uuid.uuid7().hex
+        g.request_id = request_id(request.headers.get(HEADER, ""))
         g.started = time.perf_counter()
 
     @app.after_request

@@ -5,7 +5,8 @@ An agent's waiting RUNNING update *is* its entry in the room's `latest` hash; it
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from app.realtime import scripts
 from app.wire import to_json
@@ -14,18 +15,16 @@ MAX_WAITING_FINALS = 100
 FINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """One RUNNING report. `data_json`: the event's data without `version` and without the closing brace."""
 
     agent_id: str
     protocol_id: str
     task: str
-    data_json: str
+    data_json: str | bytes
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What became of an offer: the version of the agent's task, and whether the agent was not on this task before."""
 
     version: int
@@ -47,8 +46,7 @@ def offer_of(protocol_id: str, data: dict[str, Any]) -> Offer:
 
 def offer(offers: Sequence[Offer]) -> list[Accepted]:
     """Take RUNNING reports, in one Redis round trip however many. Raises redis.RedisError."""
-    flat = [part for each in offers for part in (each.agent_id, each.protocol_id, each.task, each.data_json)]
-    answer = scripts.run("offer", *flat)
+    answer = scripts.run("offer", *chain.from_iterable(offers))
     return [
         Accepted(int(version), changed == b"1") for version, changed in zip(answer[0::2], answer[1::2], strict=True)
     ]

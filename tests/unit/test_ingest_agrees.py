@@ -1,0 +1,105 @@
+"""The short way of progress reports takes only what `schemas.ProgressReport` takes, and makes the same event of it."""
+
+import json
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from app.agents import ingest
+from app.agents.progress import _event_data
+from app.agents.schemas import BatchUpdate, ProgressReport
+from app.wire import to_wire
+
+ids = st.one_of(
+    st.sampled_from(["P1", "A-b.c:d_e", "0", "x" * 64, "x" * 65, "", "-a", "a b", "a\n", "é", 5, None]),
+    st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z"),
+)
+names = st.one_of(
+    st.text(max_size=210), st.sampled_from(["scan", "", "a\u0000b", "a\nb", "x" * 200, "x" * 201, 7, None, []])
+)
+numbers = st.one_of(
+    st.integers(-5, 110),
+    st.floats(allow_nan=False, allow_infinity=False, min_value=-5, max_value=110),
+    st.sampled_from([True, False, None, "50", 10**30, [], {}, 99.999, 0.005, 1e-9]),
+)
+moments = st.one_of(
+    st.none(),
+    st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
+    st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()),
+    st.sampled_from(["2026-11-22T20:30:00Z", "2026-11-22 20:30:00Z", "2026-11-22", "x", "2026-11-22T20:30:00", 5, ""]),
+)
+reports = st.fixed_dictionaries(
+    {},
+    optional={
+        "protocolId": ids,
+        "task": names,
+        "progress": numbers,
+        "status": st.sampled_from(["RUNNING", "COMPLETED", "FAILED", "running", None, 1]),
+        "estimatedCompletion": moments,
+        "error": st.sampled_from([None, {"message": "m"}, "x", {}]),
+        "nextTask": names,
+        "unknown": st.just(1),
+    },
+)
+
+
+def _as_text(report):
+    return json.dumps(report).encode()
+
+
+def _compare(body, schema, decoded):
+    """Whatever the short way takes, marshmallow takes too, and both make one event of it."""
+    fields = schema.load(json.loads(body))
+    agent_id = fields.pop("agent_id", "A1")
+    long_way = to_wire(_event_data(agent_id, fields))
+    assert json.loads(msgspec.json.encode(ingest._data(agent_id, decoded))) == long_way
+
+
+def _is_left_to_flask(report):
+    return not (report.task.isprintable() and (report.next_task is None or report.next_task.isprintable()))
+
+
+@settings(max_examples=600, deadline=None)
+@given(reports)
+def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(report):
+    body = _as_text(report)
+    for _, decoded in ingest._single(body, "/api/v1/agents/A1/progress"):
+        if not _is_left_to_flask(decoded):
+            _compare(body, ProgressReport(), decoded)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(ids, reports), min_size=1, max_size=3))
+def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
+    body = _as_text({"updates": [{"agentId": agent_id, **report} for agent_id, report in updates]})
+    for number, (_, decoded) in enumerate(ingest._batch(body)):
+        if not _is_left_to_flask(decoded):
+            _compare(_as_text(json.loads(body)["updates"][number]), BatchUpdate(), decoded)
+
+
+def test_an_ordinary_report_takes_the_short_way():
+    body = b'{"protocolId":"P1","task":"scan","progress":65.5,"estimatedCompletion":"2026-11-22T20:30:00.123Z"}'
+    ((agent_id, report),) = ingest._single(body, "/api/v1/agents/A1/progress")
+    assert (agent_id, ingest._data(agent_id, report).progress) == ("A1", "65.5")
+
+
+def test_closing_reports_and_faults_are_left_to_flask():
+    path = "/api/v1/agents/A1/progress"
+    assert ingest._single(b'{"protocolId":"P1","task":"t","status":"COMPLETED"}', path) == []
+    assert ingest._single(b'{"protocolId":"P1","task":"t","progress":NaN}', path) == []
+    assert ingest._single(b"[" * 100_000, path) == []
+    assert ingest._single(b'{"protocolId":"P1","task":"t","progress":5}', "/api/v1/agents/A1/x/progress") == []
+
+
+def test_the_schema_refuses_what_it_must_so_that_agreeing_with_it_means_something():
+    for wrong in (
+        {"protocolId": "P1", "task": "t", "progress": 101},
+        {"protocolId": "P 1", "task": "t", "progress": 1},
+    ):
+        try:
+            ProgressReport().load(wrong)
+        except ValidationError:
+            continue
+        raise AssertionError(wrong)
