@@ -34,6 +34,12 @@ class AgentTaskData(CamelSchema):
     version = NumberText(required=True)
 
 
+class AgentTasksData(CamelSchema):
+    """The newest RUNNING update of every agent that changed since the last such event."""
+
+    updates = fields.List(fields.Nested(AgentTaskData), required=True, validate=validate.Length(min=1, max=1000))
+
+
 class BountyPoolData(CamelSchema):
     """One change of a pool, and its totals right after it."""
 
@@ -77,6 +83,13 @@ class AgentTaskUpdateEvent(_Envelope):
     data = fields.Nested(AgentTaskData, required=True)
 
 
+class AgentTaskUpdatesEvent(_Envelope):
+    """Only to connections that joined with `agentBatches`: many agents' progress as one event a second."""
+
+    event_type = _text(validate=validate.OneOf([EventType.AGENT_TASK_UPDATES]))
+    data = fields.Nested(AgentTasksData, required=True)
+
+
 class BountyPoolUpdatedEvent(_Envelope):
     """The balance of the protocol's bounty pool changed."""
 
@@ -96,12 +109,14 @@ class Handshake(CamelSchema):
 
     token = _text(metadata={"description": "The JWT, without `Bearer`."})
     protocol_id = Identifier(metadata={"description": "Join this protocol's room before `connect` fires."})
+    agent_batches = fields.Boolean()
 
 
 class JoinMessage(CamelSchema):
     """What a client sends to enter a room."""
 
     protocol_id = Identifier(required=True)
+    agent_batches = fields.Boolean()
 
 
 class Refusal(CamelSchema):
@@ -142,6 +157,7 @@ class SessionExpired(CamelSchema):
 
 EVENTS: dict[str, type[_Envelope]] = {
     EventType.AGENT_TASK_UPDATE: AgentTaskUpdateEvent,
+    EventType.AGENT_TASK_UPDATES: AgentTaskUpdatesEvent,
     EventType.BOUNTY_POOL_UPDATED: BountyPoolUpdatedEvent,
     EventType.VULN_STATUS_CHANGED: VulnStatusChangedEvent,
 }

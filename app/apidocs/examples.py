@@ -39,6 +39,12 @@ ANSWERS: dict[str, dict[str, Any]] = {
             "reserved": "0.00", "paid": "0.00", "version": "1",
         }
     },
+    "getAgent": {
+        "currentTask": {
+            "protocolId": PROTOCOL, "task": "Symbolic execution of Vault.sol", "progress": "65", "status": "RUNNING",
+            "estimatedCompletion": LATER, "error": None, "version": "1795375800123456",
+        }
+    },
     "reportBatch": {"accepted": "2", "rejected": []},
 }  # fmt: skip
 """operationId → members that differ from the usual example in its answer."""
@@ -65,6 +71,12 @@ EVENTS: dict[str, dict[str, Json]] = {
             "progress": "0", "status": "FAILED", "error": _FAILURE, "nextTask": None,
             "version": "1795375802123456"}),
     },
+    "agent:task_updates": {
+        "two agents": _event("agent:task_updates", "43", {"updates": [
+            _TASK | {"progress": "65", "status": "RUNNING", "nextTask": None, "version": "1795375800123456"},
+            _TASK | {"agentId": "scanner-8", "progress": "12.5", "status": "RUNNING", "nextTask": None,
+                     "version": "1795375800223456"}]}),
+    },
     "bounty_pool:updated": {
         "deposit": _event("bounty_pool:updated", "45", _POOL | {
             "changeType": "DEPOSIT", "amount": "25000.00", "available": "25000.00", "reserved": "0.00",
@@ -89,6 +101,9 @@ EVENTS: dict[str, dict[str, Json]] = {
 }  # fmt: skip
 
 
+_PLAIN: dict[str, Any] = {"object": {}, "number": 1, "integer": 1, "boolean": True, "null": None}
+
+
 def example_of(shape: Json, schemas: dict[str, Json]) -> Any:
     """An example of what `shape` describes; `schemas` are those that it may refer to."""
     match shape:
@@ -102,6 +117,8 @@ def example_of(shape: Json, schemas: dict[str, Json]) -> Any:
             example = [example_of(items, schemas)]
         case {"properties": properties}:
             example = {name: example_of(each, schemas) for name, each in properties.items()}
+        case {"type": [*kinds]}:
+            example = example_of({"type": kinds[0]}, schemas)
         case _:
-            example = {"object": {}, "number": 1, "integer": 1, "boolean": True}.get(shape.get("type", ""), "text")
+            example = _PLAIN.get(shape.get("type", ""), "text")
     return example

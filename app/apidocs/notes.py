@@ -8,11 +8,12 @@ _ONCE = "Send an `Idempotency-Key`, and a request that is sent twice has its eff
 
 @dataclass(frozen=True)
 class Note:
-    """`conflicts` are codes of 409, `missing` those of 404."""
+    """`conflicts` are codes of 409, `missing` those of 404; `conditional`: answers 304 to a fresh `If-None-Match`."""
 
     about: str
     conflicts: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    conditional: bool = False
 
 
 NOTES: dict[str, Note] = {
@@ -21,7 +22,8 @@ NOTES: dict[str, Note] = {
     "getProtocol": Note("A protocol that the token does not name is told of as one that does not exist."),
     "getState": Note(
         "Join the room first, then fetch this, then apply the events that are newer: a `seq` above this one's, and "
-        "of each thing a `version` above the one held. So nothing is missed and nothing applied twice."
+        "of each thing a `version` above the one held. So nothing is missed and nothing applied twice.",
+        conditional=True,
     ),
     "getPool": Note("`available` is `total - reserved - paid`, and never negative."),
     "listEntries": Note(f"Each entry has the pool's totals after it; entries are never changed. {_PAGED}"),

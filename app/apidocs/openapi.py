@@ -69,6 +69,7 @@ def document(app: Flask) -> Json:
         "components": {
             "securitySchemes": {operations.BEARER: _BEARER},
             "headers": _HEADERS,
+            "responses": problems.responses(),
             "schemas": dict(sorted(schemas.items())),
         },
     }

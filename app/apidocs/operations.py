@@ -34,8 +34,10 @@ def complete(path: str, method: str, operation: Json, view: Callable[..., Any], 
     _add_request_examples(operation, name, schemas)
     successes = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
     _complete_answers(successes, name, schemas, answers_once=answers_once)
-    codes = dict(_codes(path, method, operation, note, action, answers_once=answers_once))
-    refusals = {str(status): problems.response(status, codes[status]) for status in sorted(codes)}
+    if note.conditional:
+        successes["304"] = {"description": "Unchanged since the state with the `ETag` in `If-None-Match`."}
+    found = dict(_refusals(path, method, operation, note, action, answers_once=answers_once))
+    refusals = {str(status): found[status] for status in sorted(found)}
     ordered = {key: operation[key] for key in _ORDER if key in operation}
     return ordered | {"responses": successes | refusals}
 
@@ -49,24 +51,24 @@ def _rights(action: Action | None) -> str:
     return f"Who may: {who}{itself}."
 
 
-def _codes(
+def _refusals(
     path: str, method: str, operation: Json, note: Note, action: Action | None, *, answers_once: bool
-) -> Iterator[tuple[int, tuple[str, ...]]]:
+) -> Iterator[tuple[int, Json]]:
     """Which refusals apply: by the rights, by what is sent, and by the note."""
     if action:
-        yield from ((status, problems.ALWAYS[status]) for status in (401, 429, 503))
+        yield from ((status, problems.shared(status)) for status in (401, 429, 503))
         if ALLOWED[action] != ANYONE:
-            yield 403, problems.ALWAYS[403]
-    missing = tuple(code for name, code in _MISSING.items() if name in path) or note.missing
+            yield 403, problems.shared(403)
+    missing = note.missing or tuple(code for name, code in _MISSING.items() if name in path)
     if missing:
-        yield 404, note.missing or missing
+        yield 404, problems.response(404, missing)
     if method == "post":
-        yield from ((status, problems.ALWAYS[status]) for status in (400, 413, 415, 422))
+        yield from ((status, problems.shared(status)) for status in (400, 413, 415, 422))
     elif any(each["in"] == "query" for each in operation.get("parameters", ())):
-        yield 422, problems.ALWAYS[422]
+        yield 422, problems.shared(422)
     conflicts = note.conflicts + (problems.KEY_CODES if answers_once else ())
     if conflicts:
-        yield 409, conflicts
+        yield 409, problems.response(409, conflicts)
 
 
 def _add_request_examples(operation: Json, name: str, schemas: dict[str, Json]) -> None:

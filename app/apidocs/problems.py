@@ -67,7 +67,7 @@ MEANINGS: dict[int, str] = {
 }
 RETRYABLE = (429, 503)
 KEY_CODES = ("IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_KEY_IN_USE")
-ALWAYS: dict[int, tuple[str, ...]] = {
+SHARED: dict[int, tuple[str, ...]] = {
     400: ("BAD_REQUEST",),
     401: ("UNAUTHORIZED", "TOKEN_EXPIRED"),
     403: ("FORBIDDEN",),
@@ -77,6 +77,7 @@ ALWAYS: dict[int, tuple[str, ...]] = {
     429: ("RATE_LIMITED",),
     503: ("DATABASE_UNAVAILABLE", "REDIS_UNAVAILABLE", "DATABASE_BUSY", "KEYS_UNAVAILABLE"),
 }
+"""Refusals that are the same wherever they apply: status → codes."""
 
 SCHEMA: Json = {
     "type": "object",
@@ -111,6 +112,20 @@ def example(code: str) -> Json:
         "requestId": "0d3f0c7e9a4b4d0f",
         **dict(refusal.extra),
     }
+
+
+def responses() -> Json:
+    """The shared refusals, for the document's `components`."""
+    return {_name(status): response(status, codes) for status, codes in SHARED.items()}
+
+
+def shared(status: int) -> Json:
+    """A reference to the refusal that is the same everywhere."""
+    return {"$ref": f"#/components/responses/{_name(status)}"}
+
+
+def _name(status: int) -> str:
+    return HTTPStatus(status).name.title().replace("_", "")
 
 
 def response(status: int, codes: tuple[str, ...]) -> Json:

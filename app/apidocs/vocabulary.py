@@ -27,6 +27,11 @@ class Word:
 WORDS: dict[str, Word] = {
     "accepted": Word("How many reports were accepted.", "1"),
     "actor": Word("Who caused it: the token's `sub`, or `system`.", "owner-1"),
+    "agentBatches": Word(
+        "As connections that joined with `agentBatches` see it: RUNNING updates come as one `agent:task_updates` a "
+        "second, and `seq` counts those connections' events.",
+        False,
+    ),
     "agentId": Word("The agent.", AGENT),
     "agents": Word("The agents.", None),
     "amount": Word("An amount of money, as a decimal string.", "2500.00"),
@@ -44,6 +49,7 @@ WORDS: dict[str, Word] = {
     "code": Word("A stable code.", "INVALID_PROTOCOL"),
     "count": Word("How many.", "1"),
     "createdAt": Word("When it was made.", MOMENT),
+    "currentTask": Word("The task it is on, or failed at; null when idle or not for the reader's eyes.", None),
     "currency": Word("The pool's currency.", "USDC"),
     "cursor": Word("`nextCursor` of the page before; pass it back unread.", "WyJhYXZlLXYzIl0"),
     "description": Word("More about it.", "An external call precedes the update of the balance."),
@@ -55,6 +61,7 @@ WORDS: dict[str, Word] = {
     "failureReason": Word("Why the payout service refused; null otherwise.", None),
     "id": Word("Its id.", VULNERABILITY),
     "index": Word("Place in the batch, from 0.", "3"),
+    "items": Word("This page of the list.", None),
     "lastPayment": Word("The newest released payment.", None),
     "lastSeen": Word("When the agent was last heard; null if never.", MOMENT),
     "limit": Word("How many items at most.", 50),
@@ -67,9 +74,12 @@ WORDS: dict[str, Word] = {
     "ok": Word("Whether it was done.", None),
     "oldStatus": Word("The status before the change.", "PENDING"),
     "online": Word("Heard within the last 120 seconds.", "5"),
+    "open": Word("PENDING and CONFIRMED ones.", None),
     "paid": Word("Sum of released payments.", "0.00"),
+    "parts": Word("Each dependency by name.", None),
     "paymentAmount": Word("What was paid; with PAID.", "2500.00"),
     "paymentId": Word("The payment.", PAYMENT),
+    "payments": Word("The latest 20 payments, newest first.", None),
     "presence": Word("ONLINE when heard within the last 120 seconds.", "ONLINE"),
     "progress": Word("Per cent of the task done.", "65"),
     "protocolId": Word("The protocol.", PROTOCOL),
@@ -79,6 +89,7 @@ WORDS: dict[str, Word] = {
     ),
     "reference": Word("A reference of the sender's, or of the payout service.", "treasury-2026-11"),
     "rejectionReason": Word("Why it was rejected; with REJECTED.", "Duplicate of an earlier report."),
+    "rejected": Word("What is wrong with the others.", None),
     "releasedAt": Word("When it was paid; null until then.", None),
     "requestId": Word("The same as in `X-Request-Id`; name it in a question to us.", "0d3f0c7e9a4b4d0f"),
     "reserved": Word("Held for pending validations and payments.", "2500.00"),
@@ -97,6 +108,7 @@ WORDS: dict[str, Word] = {
     "type": Word("What kind of agent it is.", "RESEARCHER"),
     "updatedAt": Word("When it was last changed.", MOMENT),
     "version": Word("Rises with every change; a lower or equal one is old news.", "2"),
+    "updates": Word("The updates.", None),
     "vulnerabilityId": Word("The vulnerability.", VULNERABILITY),
 }
 
@@ -173,7 +185,14 @@ def _fits(example: Any, shape: dict[str, Any]) -> bool:
         return "null" in shape.get("type", ()) or any(each == {"type": "null"} for each in _choices(shape))
     if "enum" in shape:
         return example in shape["enum"]
-    kinds: dict[str, Any] = {"string": str, "object": dict, "number": (int, float), "integer": int, "array": list}
+    kinds: dict[str, Any] = {
+        "string": str,
+        "object": dict,
+        "boolean": bool,
+        "number": (int, float),
+        "integer": int,
+        "array": list,
+    }
     types = shape.get("type", ())
     return any(
         isinstance(example, kinds[kind]) for kind in ([types] if isinstance(types, str) else types) if kind in kinds
