@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format lock bench clean
+.PHONY: help setup run test test-containers lint types format lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -15,7 +15,8 @@ setup: $(STAMP) ## build .venv from the lock file and fetch the page's modules
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . 
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m app.dashboard.assets
 	@touch $@
 
 run: setup ## start everything on this machine, with demo data
@@ -23,6 +24,9 @@ run: setup ## start everything on this machine, with demo data
 
 test: setup ## run the whole test suite against real servers it starts itself
 	@$(BIN)/python -m pytest
+
+test-containers: setup ## the compose stack: build, start, kill, scale (needs root and apt)
+	@$(BIN)/python -m tests.containers
 
 lint: setup ## style, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
