@@ -63,13 +63,17 @@ def static_file(name: str) -> Response:
 @blueprint.get("/demo/session")
 def demo_session() -> Response:
     """Tokens of the demo's roles, where the demo is on: `dashboard up --demo`"""
-    if os.environ.get(DEMO_SWITCH) != "1":
+    if not _is_demo():
         raise NotFound("The demo is off: sign in with a token.", code="DEMO_OFF")
     response = jsonify(
         protocolId=DEMO_PROTOCOL, expiresIn=str(DEMO_SECONDS), roles={role: _demo_token(role) for role in DEMO_ROLES}
     )
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _is_demo() -> bool:
+    return os.environ.get(DEMO_SWITCH) == "1"
 
 
 def _demo_token(role: Role) -> str:
@@ -87,7 +91,7 @@ def _serve(name: str) -> Response:
     path = safe_join(str(STATIC), name)
     if path is None or not Path(path).is_file():
         raise NotFound(f"There is nothing at {request.path}.")
-    asset = _asset(path, Path(path).stat().st_mtime_ns)
+    asset = _asset(path, Path(path).stat().st_mtime_ns, demo=_is_demo())
     wants_zipped = asset.zipped is not None and request.accept_encodings.quality("gzip") > 0
     response = Response(asset.zipped if wants_zipped else asset.body, content_type=asset.content_type)
     response.headers["Vary"] = "Accept-Encoding"
@@ -101,10 +105,12 @@ def _serve(name: str) -> Response:
 
 
 @lru_cache(maxsize=128)
-def _asset(path: str, changed_ns: int) -> Asset:
+def _asset(path: str, changed_ns: int, *, demo: bool) -> Asset:
     del changed_ns  # part of the cache's key alone
     body = Path(path).read_bytes()
     content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    if demo and content_type == "text/html":
+        body = body.replace(b"<html ", b"<html data-demo ", 1)
     if content_type.startswith("text/") or content_type.endswith(("javascript", "json", "svg+xml")):
         zipped = gzip.compress(body, 9, mtime=0) if len(body) >= SMALLEST_WORTH_ZIPPING else None
         content_type += "; charset=utf-8"

@@ -124,7 +124,7 @@ export class Dashboard {
 
   #onLedger() {
     if (!this.feed.items.some((item) => item.kind === "money")) {
-      this.feed.seed(this.ledger.entries, this.state?.pool?.currency, this.#names);
+      this.feed.seed(this.ledger.entries, this.state?.pool?.currency);
     }
     this.redraw();
   }
@@ -132,11 +132,14 @@ export class Dashboard {
   #onEvent(event) {
     this.findings.apply(event);
     this.ledger.apply(event);
-    this.feed.apply(event, this.#names);
+    this.feed.apply(event);
   }
 
-  #names = {
-    agent: (id) => this.state?.agents.get(id)?.name ?? id,
-    finding: (id) => this.findings.byId.get(id)?.title ?? this.state?.open.get(id)?.title ?? id,
-  };
+  agentName(id) {
+    return this.state?.agents.get(id)?.name ?? id;
+  }
+
+  findingTitle(id) {
+    return this.findings.byId.get(id)?.title ?? this.state?.open.get(id)?.title ?? id;
+  }
 }

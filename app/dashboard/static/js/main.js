@@ -1,5 +1,6 @@
 import { Api } from "./api.js";
 import { Dashboard } from "./dashboard.js";
+import { withCurrency } from "./money.js";
 import { Session } from "./session.js";
 import { App } from "./ui/app.js";
 import { html, render } from "./ui/preact.js";
@@ -10,6 +11,7 @@ const root = document.getElementById("app");
 let dashboard = null;
 
 const session = await Session.open();
+root.replaceChildren();
 begin();
 
 function begin(fault = null) {
@@ -18,7 +20,10 @@ function begin(fault = null) {
   if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${() => begin()} />`, root);
   dashboard = new Dashboard(session, new Api(() => session.token()));
   const handlers = { onSwitch: switchTo, onRole: chooseRole, onSignOut: () => signOut() };
-  const draw = () => render(html`<${App} dashboard=${dashboard} ...${handlers} />`, root);
+  const draw = () => {
+    document.title = titleOf(dashboard);
+    render(html`<${App} dashboard=${dashboard} ...${handlers} />`, root);
+  };
   dashboard.onDraw(draw);
   draw();
   const wanted = new URLSearchParams(location.search).get(PROTOCOL) ?? session.demo?.protocolId;
@@ -41,4 +46,10 @@ function chooseRole(role) {
 function signOut(fault = null) {
   session.signOut();
   begin(fault);
+}
+
+/** Told in the browser's tab, too. */
+function titleOf({ state, isStale }) {
+  if (!state?.pool) return "Dashboard Realtime";
+  return `${isStale ? "(stale) " : ""}${withCurrency(state.pool.available, state.pool.currency)} · ${state.protocol.name}`;
 }

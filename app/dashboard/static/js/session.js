@@ -23,7 +23,7 @@ export class Session {
   /** Find out who is signed in already. */
   static async open() {
     const session = new Session();
-    await session.#renewDemo();
+    if (document.documentElement.hasAttribute("data-demo")) await session.#renewDemo();
     const stored = sessionStorage.getItem(STORED);
     if (stored) session.signIn(stored);
     else if (session.demo) session.chooseRole(sessionStorage.getItem(STORED_ROLE) ?? "viewer");

@@ -78,7 +78,7 @@ const AgentCard = memo(({ agent, kind, when, at, of }) => {
   return html`<li class="agent kind-${kind}" aria-posinset=${at} aria-setsize=${of} data-agent=${agent.agentId}>
     <div class="agent-top">
       <span class="agent-name" title=${name}>${name}</span>
-      <span class="agent-kind">${KIND_WORDS[kind]}</span>
+      <span class="agent-kind">${agent.type?.toLowerCase()} · ${KIND_WORDS[kind]}</span>
     </div>
     <div class="agent-task" title=${agent.task}>${agent.task}</div>
     <div class="agent-progress" role="progressbar" aria-label="${name}: ${agent.task}" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(progress)}>

@@ -24,14 +24,14 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
 }
 
 function Panels({ dashboard, state, actions }) {
-  const { session, findings, feed, ledger, now } = dashboard;
+  const { session, findings, ledger, now } = dashboard;
   const { agents, open, payments, pool } = state;
   return html`<div class="panels">
     <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session }} />
     <${Agents} agents=${[...agents.values()]} now=${now} />
     <${FindingsPanel} ...${{ findings, open, payments, actions, session, now, currency: pool?.currency }} />
-    <${Payments} ...${{ payments: [...payments.values()], findings, actions, session, now }} />
-    <${FeedPanel} items=${feed.items} now=${now} />
+    <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
+    <${FeedPanel} dashboard=${dashboard} />
   </div>`;
 }
 

@@ -32,7 +32,7 @@ function mount(place, plot, points) {
     make = (data) => {
       if (isGone) return;
       plot.current?.destroy();
-      plot.current = new UPlot({ ...options(place), ...size() }, data ?? stacked(points), place);
+      plot.current = new UPlot({ ...options(place, UPlot.paths.stepped({ align: 1 })), ...size() }, data ?? stacked(points), place);
     };
     make();
   });
@@ -59,7 +59,7 @@ function stacked(points) {
   return [times, ...edges];
 }
 
-function options(place) {
+function options(place, paths) {
   const style = getComputedStyle(place);
   const colour = (name) => style.getPropertyValue(name).trim();
   const axis = { stroke: resolved(place, "--soft"), grid: { stroke: resolved(place, "--line"), width: 1 }, ticks: { show: false } };
@@ -67,21 +67,20 @@ function options(place) {
   return {
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 4, 0, 0],
+    padding: [8, 22, 0, 0],
     scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.05, 1)] } },
     axes: [
-      { ...axis, grid: { show: false }, font, size: 26 },
+      { ...axis, grid: { show: false }, font, size: 24, space: 44, values: (_, times) => moments(times) },
       { ...axis, font, size: 52, values: (_, values) => values.map(short) },
     ],
-    series: [{}, ...PARTS.map((part) => ({ label: LABELS[part], ...paint(place, part) }))],
+    series: [{}, ...PARTS.map((part) => ({ label: LABELS[part], ...paint(place, part), paths }))],
     bands: PARTS.slice(1).map((_, index) => ({ series: [index + 2, index + 1] })),
   };
 }
 
 function paint(place, part) {
   const stroke = resolved(place, `--${part}`);
-  const stepped = (plot, ...rest) => plot.constructor.paths.stepped({ align: 1 })(plot, ...rest);
-  return { stroke, fill: resolved(place, `--${part}-area`), width: 1.5, points: { show: false }, paths: stepped };
+  return { stroke, fill: resolved(place, `--${part}-area`), width: 1.5, points: { show: false } };
 }
 
 /** A canvas knows no custom properties and no light-dark(): let the browser work the colour out. */
@@ -92,6 +91,13 @@ function resolved(place, name) {
   const { color } = getComputedStyle(probe);
   probe.remove();
   return color;
+}
+
+/** Times of day, or dates where the picture is longer than a day. */
+function moments(times) {
+  const isLong = times.at(-1) - times[0] > 86_400;
+  const format = new Intl.DateTimeFormat(undefined, isLong ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hour12: false });
+  return times.map((time) => format.format(time * 1000));
 }
 
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });

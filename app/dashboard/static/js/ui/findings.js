@@ -13,10 +13,10 @@ const COLUMNS = [
   ["status", "Status"],
   ["date", "Filed"],
 ];
-const NOTHING = { status: "ALL", severity: "ALL", text: "" };
+const EVERYTHING = { status: "ALL", severity: "ALL", text: "" };
 
 export function FindingsPanel({ findings, open, payments, actions, session, now, currency }) {
-  const [filter, setFilter] = useState({ ...NOTHING, status: "OPEN" });
+  const [filter, setFilter] = useState(EVERYTHING);
   const [sort, setSort] = useState({ by: "date", descending: true });
   const rows = findings.rows({ ...filter, sort });
   const total = findings.byId.size;
@@ -34,7 +34,7 @@ function Table({ rows, sort, setSort, payments, actions, session, now, currency 
   const { ref, first, last, before, after } = useWindowed({ count: rows.length, rowHeight: isNarrow ? ROW.narrow : ROW.wide });
   const byFinding = new Map([...payments.values()].map((payment) => [payment.vulnerabilityId, payment]));
   const place = { paddingTop: `${before}px`, paddingBottom: `${after}px` };
-  return html`<div class="findings" role="table" aria-label="Vulnerabilities" aria-rowcount=${rows.length + 1}>
+  return html`<div class="findings ${session.may("validator", "owner") ? "can-act" : ""}" role="table" aria-label="Vulnerabilities" aria-rowcount=${rows.length + 1}>
     <div role="rowgroup" class="finding-head"><div role="row" class="finding-row" aria-rowindex="1">
       ${COLUMNS.map(([by, label]) => html`<${Head} key=${label} ...${{ by, label, sort, setSort }} />`)}
       <span role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></span>
@@ -55,7 +55,7 @@ function Head({ by, label, sort, setSort }) {
   const direction = isSorted ? (sort.descending ? "descending" : "ascending") : "none";
   const turn = () => setSort({ by, descending: isSorted ? !sort.descending : true });
   return html`<span role="columnheader" class="cell-${by}" aria-sort=${direction}>
-    <button class="sort" onClick=${turn}>${label}<span aria-hidden="true">${isSorted ? (sort.descending ? " ↓" : " ↑") : ""}</span></button>
+    <button class="sort" onClick=${turn}>${label}</button>
   </span>`;
 }
 
@@ -67,7 +67,7 @@ const Row = memo(({ finding, payment, currency, actions, session, index, filed }
       <span class="finding-title">${title}</span>
       <span class="finding-by">${status === "REJECTED" ? rejectionReason : agentId && `by ${agentId}`}</span>
     </span>
-    <span role="cell" class="cell-bounty">${bounty ? withCurrency(bounty, currency) : "none"}</span>
+    <span role="cell" class="cell-bounty">${bounty ? withCurrency(bounty, currency) : "no bounty"}</span>
     <span role="cell" class="cell-status"><span class="state state-${status}">${stateWords(status, payment)}</span></span>
     <span role="cell" class="cell-date" title=${fullTime(createdAt)}>${filed}</span>
     <span role="cell" class="cell-actions"><${RowActions} ...${{ finding, payment, actions, session }} /></span>

@@ -51,8 +51,11 @@ function RoleSwitch({ roles, current, onRole }) {
 
 function ThemeButton() {
   const [theme, setTheme] = useState(currentTheme());
-  return html`<button class="quiet theme" onClick=${() => setTheme(nextTheme())} aria-label="Colours: ${theme}. Change">
-    <span aria-hidden="true">${{ auto: "◐", light: "☀", dark: "☾" }[theme]}</span>
+  return html`<button class="quiet theme" onClick=${() => setTheme(nextTheme())} aria-label="Colours: ${theme}. Change" title="Colours: ${theme}">
+    <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
+      <circle cx="10" cy="10" r="7" fill=${theme === "dark" ? "currentColor" : "none"} stroke="currentColor" stroke-width="1.6" />
+      ${theme === "auto" && html`<path d="M10 3a7 7 0 0 1 0 14z" fill="currentColor" />`}
+    </svg>
   </button>`;
 }
 

@@ -4,30 +4,34 @@ import { Empty, Panel, html } from "./preact.js";
 
 const WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed" };
 
-export function Payments({ payments, findings, actions, session, now }) {
+export function Payments({ payments, dashboard, actions }) {
   return html`<${Panel} id="payments" title="Payments" aside=${html`<span class="hint">latest 20</span>`}>
     ${payments.length === 0
       ? html`<${Empty} title="Nothing was paid yet">A confirmed vulnerability can be paid by the owner.<//>`
       : html`<ul class="payments" tabindex="0" aria-label="Latest payments">
-          ${payments.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, findings, actions, session, now }} />`)}
+          ${payments.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, dashboard, actions }} />`)}
         </ul>`}
   <//>`;
 }
 
-function Payment({ payment, findings, actions, session, now }) {
+function Payment({ payment, dashboard, actions }) {
+  const { session, now } = dashboard;
   const { id, amount, currency, recipient, status, failureReason, createdAt, releasedAt, vulnerabilityId } = payment;
   const at = releasedAt ?? createdAt;
-  const title = findings.byId.get(vulnerabilityId)?.title ?? vulnerabilityId;
+  const title = dashboard.findingTitle(vulnerabilityId);
   return html`<li class="payment payment-${status}" data-payment=${id}>
     <div class="payment-line">
       <strong>${withCurrency(amount, currency)}</strong>
       <span class="state state-${status}">${WORDS[status] ?? status}</span>
     </div>
     <div class="payment-line soft">
-      <span class="clip" title="${recipient}: ${title}">to ${recipient} · ${title}</span>
+      <span class="clip" title="${recipient}: ${title}">to ${shortened(recipient)} · ${title}</span>
       <time datetime=${at} title=${fullTime(at)}>${ago(at, now)}</time>
     </div>
     ${failureReason && html`<p class="fault">${failureReason}</p>`}
     ${status === "FAILED" && session.may("owner") && html`<button onClick=${() => actions.retry(payment)}>Try again</button>`}
   </li>`;
 }
+
+/** Both ends of an address: what people compare. */
+const shortened = (text) => (text.length > 18 ? `${text.slice(0, 8)}…${text.slice(-6)}` : text);

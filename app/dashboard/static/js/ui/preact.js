@@ -1,4 +1,4 @@
-export { Component, createRef, html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
+export { Component, html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
 import { Component, html } from "../../vendor/preact.js";
 
 /** A component that is drawn again only when one of its properties is another object. */

@@ -1,0 +1,87 @@
+"""A real browser on the real system: pages signed in as any role, with everything they complained of."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.chromium import ARGUMENTS, chromium
+from tests.support.stack import Stack
+
+LIVE_SECONDS = 10
+WIDE = {"width": 1440, "height": 1000}
+NARROW = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path, environment = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(path), args=ARGUMENTS, env={**os.environ, **environment}
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """One page of one browser context, and what went wrong in it."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def wait_until_live(self, seconds: float = LIVE_SECONDS) -> None:
+        self.page.wait_for_selector("[data-status=live]", timeout=seconds * 1000)
+
+    def text(self, selector: str) -> str:
+        return self.page.inner_text(selector)
+
+    def see(self, selector: str, text: str, seconds: float = LIVE_SECONDS) -> None:
+        """Wait until an element that matches shows this text."""
+        self.page.locator(selector, has_text=text).first.wait_for(timeout=seconds * 1000)
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """`visit(stack, role, protocol_id)`: the page, signed in; `protocol_id=None` leaves it signed out."""
+    contexts: list[BrowserContext] = []
+
+    def open_page(
+        system: Stack,
+        role: str = "viewer",
+        protocol_id: str | None = None,
+        *,
+        viewport: dict[str, int] = WIDE,
+        protocols: list[str] | None = None,
+        ttl: float = 3600,
+        **options: Any,
+    ) -> Visit:
+        contexts.append(browser.new_context(viewport=viewport, locale="en-GB", timezone_id="UTC", **options))
+        page = contexts[-1].new_page()
+        seen = Visit(page)
+        if protocol_id:
+            token = system.api.token(role, protocols=protocols or [protocol_id], ttl=ttl)
+            page.add_init_script(f"sessionStorage.setItem('dashboard.token', '{token}')")
+        page.goto(f"{system.url}/?inspect&protocol={protocol_id or ''}")
+        if protocol_id:
+            seen.wait_until_live()
+        return seen
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -1,0 +1,141 @@
+"""What happens shows on the page by itself, the same in every browser, and equals /state."""
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.browser.conftest import Open, Visit
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support.processes import until
+from tests.support.stack import Stack, StackMaker
+
+PROMISED_SECONDS = 2.0
+
+
+def held(visit: Visit) -> dict[str, Any]:
+    """What the page's client holds, in the form of /state, and what it shows."""
+    return visit.page.evaluate("dashboard.room.snapshot()")
+
+
+def truth(stack: Stack, protocol_id: str) -> dict[str, Any]:
+    return stack.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
+
+
+def comparable(state: dict[str, Any]) -> dict[str, Any]:
+    tasks = {
+        agent["agentId"]: (agent["task"], agent["progress"], agent["status"], agent["version"])
+        for agent in state["agents"]
+    }
+    found = {each["id"]: (each["status"], each["version"]) for each in state["vulnerabilities"]["open"]}
+    payments = {each["id"]: each["status"] for each in state["payments"]}
+    counts = state["vulnerabilities"]["counts"]
+    return {"pool": state["pool"], "tasks": tasks, "open": found, "counts": counts, "payments": payments}
+
+
+def assert_page_equals_state(visit: Visit, stack: Stack, protocol_id: str, seconds: float = 30) -> None:
+    until(
+        lambda: comparable(held(visit)) == comparable(truth(stack, protocol_id)),
+        seconds,
+        "the page holds what /state tells",
+        pause=0.2,
+    )
+    pool = truth(stack, protocol_id)["pool"]
+    shown = visit.text("[data-field=available]").replace(",", "")
+    assert shown == pool["available"]
+
+
+def test_all_three_families_of_events_show_in_two_browsers_within_two_seconds(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    agent_id = make_agent(stack.api, name="Argus")
+    found = file_vulnerability(stack.api, protocol_id, title="Oracle can be bent")
+    pages = [visit(stack, role, protocol_id) for role in ("viewer", "owner")]
+    began = time.monotonic()
+    stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=37)).expect(202)
+    deposit(stack.api, protocol_id, "1234567.50", reference="treasury")
+    stack.api.validator.post(f"/vulnerabilities/{found['id']}/confirm", {}).expect(200)
+    for each in pages:
+        each.see(f"[data-agent='{agent_id}']", "37 %")
+        each.see("[data-field=available]", "1,234,567.50")
+        each.see(f"[data-finding='{found['id']}']", "confirmed")
+        each.see("#feed", "treasury")
+    assert time.monotonic() - began < PROMISED_SECONDS
+    assert [each.complaints for each in pages] == [[], []]
+
+
+def test_a_failed_task_and_the_task_after_a_finished_one_are_told(stack: Stack, protocol_id: str, visit: Open) -> None:
+    good, bad = make_agent(stack.api, name="Good"), make_agent(stack.api, name="Bad")
+    page = visit(stack, "viewer", protocol_id)
+    done = report(protocol_id, "mapping", 100, status="COMPLETED", nextTask="fuzzing")
+    stack.api.agent(good).post(f"/agents/{good}/progress", done).expect(202)
+    failed = report(protocol_id, "tracing", 40, status="FAILED", error={"message": "out of gas"})
+    stack.api.agent(bad).post(f"/agents/{bad}/progress", failed).expect(202)
+    page.see(f"[data-agent='{good}']", "fuzzing")
+    page.see(f"[data-agent='{bad}']", "out of gas")
+    page.see("#feed", "finished mapping")
+
+
+def test_after_a_storm_of_changes_the_page_equals_the_state(stack: Stack, protocol_id: str, visit: Open) -> None:
+    page = visit(stack, "viewer", protocol_id)
+    storm(stack, protocol_id, rounds=25)
+    assert_page_equals_state(page, stack, protocol_id)
+
+
+def test_a_killed_web_process_ends_with_exact_numbers(make_stack: StackMaker, visit: Open) -> None:
+    own = make_stack()
+    protocol_id = make_protocol(own.api)
+    page = visit(own, "viewer", protocol_id)
+    deposit(own.api, protocol_id, "500.00")
+    page.see("[data-field=available]", "500.00")
+    own.signal("web-1", signal.SIGKILL)
+    page.page.wait_for_selector("[data-status=reconnecting]", timeout=10_000)
+    assert "may be old" in page.text("[role=alert]")
+    own.wait_until_open()
+    storm(own, protocol_id, rounds=5)
+    page.wait_until_live(20)
+    assert_page_equals_state(page, own, protocol_id)
+
+
+def test_a_switch_of_protocol_shows_the_other_one_and_nothing_of_the_first(stack: Stack, visit: Open) -> None:
+    first, second = make_protocol(stack.api, name="Aave"), make_protocol(stack.api, name="Bancor")
+    deposit(stack.api, first, "11.00")
+    deposit(stack.api, second, "22.00")
+    page = visit(stack, "viewer", first, protocols=[first, second])
+    page.see("[data-field=available]", "11.00")
+    page.page.select_option(".protocol-switch select", second)
+    page.see("[data-field=available]", "22.00")
+    deposit(stack.api, first, "100.00")
+    deposit(stack.api, second, "1.00")
+    page.see("[data-field=available]", "23.00")
+    assert "100.00" not in page.text("#feed")
+
+
+def storm(stack: Stack, protocol_id: str, rounds: int) -> None:
+    """Deposits, reports and decisions from several callers at once."""
+    agents = [make_agent(stack.api) for _ in range(3)]
+    deposit(stack.api, protocol_id, "100000.00")
+
+    def money() -> None:
+        api = stack.api
+        for _ in range(rounds):
+            deposit(api, protocol_id, "0.000001")
+
+    def progress() -> None:
+        api = stack.api
+        for step in range(rounds):
+            updates = [{"agentId": each} | report(protocol_id, progress=step) for each in agents]
+            api.admin.post("/progress", {"updates": updates}).expect(202)
+
+    def decisions() -> None:
+        api = stack.api
+        for step in range(rounds):
+            found = file_vulnerability(api, protocol_id, bounty="1.50")
+            verdict, body = ("confirm", {}) if step % 2 else ("reject", {"reason": "duplicate"})
+            api.validator.post(f"/vulnerabilities/{found['id']}/{verdict}", body).expect(200)
+            if step % 4 == 1:
+                api.owner.post(f"/vulnerabilities/{found['id']}/payment", {"recipient": "0xabc"}).expect(202)
+
+    with ThreadPoolExecutor(3) as callers:
+        for done in [callers.submit(each) for each in (money, progress, decisions)]:
+            done.result()
