@@ -6,19 +6,20 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /srv/dashboard
 RUN python -m venv --without-pip /opt/venv && python -m venv /opt/build
 COPY deploy/image/*.lock deploy/image/
-# Nothing is installed that is not named, with its hash, in a lock file; nothing is compiled here.
+# Nothing is installed that is not named, with its hash, in a lock file. Bytecode is not checked against file times:
+# the same source gives the same files, and the root may be read-only.
 RUN pip --python /opt/venv/bin/python install --no-compile --only-binary :all: --require-hashes -r deploy/image/requirements.lock \
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib \
     && pip --python /opt/build/bin/python install --only-binary :all: --require-hashes -r deploy/image/build.lock
 COPY app/dashboard/__init__.py app/dashboard/assets.py app/dashboard/
 RUN touch app/__init__.py && PATH="/opt/build/bin:$PATH" python -m app.dashboard.assets
 COPY pyproject.toml README.md wsgi.py celery_worker.py ./
 COPY app app
 COPY tasks tasks
-# Bytecode that is not checked against file times: the same source gives the same files, and the root may be read-only.
 RUN PYTHONPATH="$(echo /opt/build/lib/python3*/site-packages)" pip --python /opt/venv/bin/python install \
         --no-compile --no-deps --no-build-isolation --editable . \
     && rm -rf build ./*.egg-info deploy \
-    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /srv/dashboard
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /srv/dashboard
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Dashboard Realtime"

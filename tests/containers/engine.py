@@ -70,11 +70,13 @@ def _answers() -> bool:
 def _daemon(tools: Path, scratch: Path) -> Iterator[dict[str, str]]:
     environment = _environment(tools, scratch)
     log = cache() / "dockerd.log"
-    folders = [f"--data-root={cache() / 'engine'}", f"--exec-root={scratch / 'exec'}"]
-    command = ["dockerd", f"--host={environment['DOCKER_HOST']}", f"--pidfile={scratch / 'pid'}", *folders]
+    command = [str(tools / "usr/sbin/dockerd"), f"--host={environment['DOCKER_HOST']}"]
+    command += [f"--data-root={cache() / 'engine'}", f"--exec-root={scratch / 'exec'}", f"--pidfile={scratch / 'pid'}"]
     log.unlink(missing_ok=True)
-    path = shutil.which("dockerd", path=environment["PATH"])
-    process = start([path, *command[1:], "--storage-driver=overlay2", *QUIET_NETWORK], log=log, env=environment)
+    command += ["--storage-driver=overlay2", *QUIET_NETWORK]
+    libraries = next((tools / "usr/lib").glob("*/libxtables.so.*")).parent
+    own = {"LD_LIBRARY_PATH": str(libraries), "XTABLES_LIBDIR": str(libraries / "xtables")}
+    process = start(command, log=log, env=environment | own)
 
     def is_up() -> bool:
         if process.poll() is not None:

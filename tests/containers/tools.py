@@ -8,6 +8,17 @@ import subprocess
 from pathlib import Path
 
 ENGINE_PACKAGES = ("docker.io", "containerd", "runc", "debootstrap")
+# Each container's own name service needs a rule inside that container; on this machine nothing is changed.
+NAME_SERVICE_PACKAGES = (
+    "iptables",
+    "libip4tc2",
+    "libip6tc2",
+    "libmnl0",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
+    "libnftnl11",
+    "libxtables12",
+)
 PLUGIN_PACKAGES = ("docker-compose", "docker-buildx")  # not in Debian 12, but the next release's run there
 PLUGIN_RELEASE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
@@ -41,11 +52,13 @@ def fetch_tools() -> Path:
         packages.mkdir(parents=True, exist_ok=True)
         options = _other_release(packages / "apt")
         _run(["apt-get", "-qq", "update"], packages)
-        _run(["apt-get", "-qq", "download", *ENGINE_PACKAGES], packages)
+        _run(["apt-get", "-qq", "download", *ENGINE_PACKAGES, *NAME_SERVICE_PACKAGES], packages)
         _run(["apt-get", "-qq", *options, "update"], packages)
         _run(["apt-get", "-qq", *options, "download", *PLUGIN_PACKAGES], packages)
         for package in sorted(packages.glob("*.deb")):
             _run(["dpkg", "-x", str(package), str(target)], packages)
+        for name in ("iptables", "ip6tables"):
+            (target / "usr/sbin" / name).symlink_to("xtables-nft-multi")
         done.touch()
     return target
 

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Replace a service's containers without a gap: start as many new ones, wait until they are healthy, stop the old ones.
+# Usage, where docker-compose.yml is: deploy/compose/roll.sh web
+set -eu
+service=$1
+old=$(docker compose ps --quiet "$service")
+count=$(echo "$old" | wc -l)
+
+docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$((count * 2))" "$service"
+for container in $old; do
+    docker stop --time 60 "$container" > /dev/null
+    docker rm "$container" > /dev/null
+done
+docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$count" "$service"

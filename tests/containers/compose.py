@@ -1,0 +1,98 @@
+"""The compose stack under test."""
+
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+
+from tests.containers.engine import Engine
+from tests.support.api import Api, OverHttp
+from tests.support.processes import free_port, until
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "dashboard-test"
+UP_SECONDS = 150
+
+
+class Compose:
+    """`docker-compose.yml` as it is, under a project name and a port of the tests' own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        open_files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65536)
+        settings = {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "DASHBOARD_PUBLISH": f"127.0.0.1:{self.port}",
+            "DASHBOARD_OPEN_FILES": str(open_files),
+        }
+        self._engine = Engine(engine.environment | settings, engine.has_registry, engine.tools)
+        self._signing_key = ""
+
+    def __call__(self, *arguments: str, seconds: float = 60, check: bool = True) -> str:
+        """Run `docker compose …`."""
+        return self._engine.docker("compose", *arguments, seconds=seconds, check=check, cwd=ROOT)
+
+    def docker(self, *arguments: str, seconds: float = 60) -> str:
+        return self._engine.docker(*arguments, seconds=seconds)
+
+    def run_script(self, *command: str, seconds: float = 120) -> None:
+        """Run one of the operator's scripts."""
+        import subprocess
+
+        done = subprocess.run(
+            command,
+            env=self._engine.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+    def up(self, *options: str) -> None:
+        """Start, and return when everything is healthy."""
+        self("up", "--detach", "--no-build", "--wait", *options, seconds=UP_SECONDS)
+        self._signing_key = self("exec", "-T", "web", "cat", "/run/secrets/app/signing_key")
+
+    def down(self) -> None:
+        self("down", "--volumes", "--remove-orphans", "--timeout", "5", seconds=120, check=False)
+
+    @property
+    def api(self) -> Api:
+        """Callers through the proxy, over a connection of their own."""
+        return Api(OverHttp(self.url), self._signing_key)
+
+    def token(self, *arguments: str) -> str:
+        """What an operator gets from `dashboard token` in a container."""
+        return self("exec", "-T", "web", "dashboard", "token", *arguments)
+
+    def containers(self, service: str) -> list[str]:
+        """Ids of a service's running containers."""
+        return self("ps", "--quiet", service).split()
+
+    def services(self) -> dict[str, list[str]]:
+        """Health of each running container, by service."""
+        answer: dict[str, list[str]] = {}
+        for line in self("ps", "--format", "json").splitlines():
+            row = json.loads(line)
+            answer.setdefault(row["Service"], []).append(row["Health"])
+        return answer
+
+    def health(self, container: str) -> str:
+        return self.docker("inspect", "--format", "{{.State.Health.Status}}", container)
+
+    def kill(self, container: str) -> None:
+        """Kill the container's main process from outside, as the kernel would when memory runs out."""
+        os.kill(int(self.docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
+
+    def restarts(self, container: str) -> int:
+        return int(self.docker("inspect", "--format", "{{.RestartCount}}", container))
+
+    def logs(self, *services: str) -> str:
+        return self("logs", "--no-color", "--tail", "200", *services, check=False)
+
+    def until_healthy(self, container: str, seconds: float) -> None:
+        until(lambda: self.health(container) == "healthy", seconds, f"{container} is healthy", pause=0.2)

@@ -1,0 +1,39 @@
+"""Whatever is killed comes back within 15 seconds, and what was accepted is there."""
+
+import time
+
+import pytest
+
+from tests.containers import flows
+from tests.containers.compose import Compose
+from tests.factories import deposit, make_protocol
+from tests.support.js_client import JsClient
+
+BACK_SECONDS = 15
+PARTS = ("proxy", "web", "sockets", "worker", "worker-payments", "beat", "postgres", "valkey")
+
+
+@pytest.mark.parametrize("service", PARTS)
+def test_a_killed_container_is_back_within_fifteen_seconds(compose: Compose, js: JsClient, service: str) -> None:
+    protocol_id = make_protocol(compose.api)
+    deposit(compose.api, protocol_id, "12.50")
+    container = compose.containers(service)[0]
+    restarts, killed_at = compose.restarts(container), time.monotonic()
+
+    compose.kill(container)
+
+    js.wait(lambda: compose.restarts(container) > restarts, BACK_SECONDS, f"{service} is started again")
+    compose.until_healthy(container, BACK_SECONDS - (time.monotonic() - killed_at))
+    assert compose.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)["total"] == "12.50"
+    flows.one_round(compose, js)
+
+
+def test_a_payment_asked_for_while_no_worker_runs_is_made_when_one_does(compose: Compose) -> None:
+    api, protocol_id = compose.api, make_protocol(compose.api)
+    deposit(api, protocol_id, "10.00")
+    compose("stop", "worker-payments")
+    payment_id = flows.pay(api, protocol_id, "4.00")
+
+    compose("start", "worker-payments")
+
+    flows.until_released(api, payment_id, seconds=30)

@@ -1,0 +1,123 @@
+"""`docker compose up` on a fresh machine gives a system that does what the embedded one does."""
+
+import pytest
+
+from tests.containers import flows
+from tests.containers.compose import Compose
+from tests.factories import deposit, make_agent, make_protocol, report
+from tests.support.api import OverHttp
+from tests.support.js_client import JsClient
+
+PARTS = {"proxy", "web", "sockets", "worker", "worker-payments", "beat", "postgres", "valkey"}
+OURS = ("web", "sockets", "worker", "worker-payments", "beat")
+
+
+def test_up_ends_with_every_container_healthy(compose: Compose) -> None:
+    services = compose.services()
+
+    assert set(services) == PARTS
+    assert {health for healths in services.values() for health in healths} == {"healthy"}
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_a_report_reaches_a_browser_through_the_proxy(compose: Compose, js: JsClient, transport: str) -> None:
+    api = compose.api
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    browser = flows.watch(compose, js, protocol_id, transports=[transport])
+
+    api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=65)).expect(202)
+
+    event = browser.wait_for_event("agent:task_update", agentId=agent_id)
+    assert event.data["progress"] == "65"
+
+
+def test_ten_polling_clients_keep_their_sessions(compose: Compose, js: JsClient) -> None:
+    protocol_id = make_protocol(compose.api)
+    browsers = [flows.watch(compose, js, protocol_id, transports=["polling"]) for _ in range(10)]
+
+    deposit(compose.api, protocol_id, "5.00")
+
+    for browser in browsers:
+        browser.wait_for_event("bounty_pool:updated", changeType="DEPOSIT")
+
+
+def test_a_polling_client_upgrades_to_websocket(compose: Compose, js: JsClient) -> None:
+    protocol_id = make_protocol(compose.api)
+    browser = flows.watch(compose, js, protocol_id, transports=["polling", "websocket"])
+
+    js.wait(lambda: browser.state["transport"] == "websocket", 10, "the connection is upgraded")
+    deposit(compose.api, protocol_id, "5.00")
+
+    browser.wait_for_event("bounty_pool:updated", changeType="DEPOSIT")
+
+
+def test_a_deposit_a_reservation_and_a_payment_reach_the_room_in_order(compose: Compose, js: JsClient) -> None:
+    protocol_id = make_protocol(compose.api)
+    browser = flows.watch(compose, js, protocol_id)
+    deposit(compose.api, protocol_id, "1000.00")
+
+    flows.until_released(compose.api, flows.pay(compose.api, protocol_id, "400.00"))
+
+    browser.wait_for_event("vuln:status_changed", newStatus="PAID")
+    told = [event.data.get("changeType") or event.data["newStatus"] for event in browser.events()]
+    assert told == ["DEPOSIT", "RESERVATION", "CONFIRMED", "PAYMENT_RELEASED", "PAID"]
+    pool = compose.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)
+    assert (pool["total"], pool["available"], pool["reserved"], pool["paid"]) == (
+        "1000.00",
+        "600.00",
+        "0.00",
+        "400.00",
+    )
+
+
+def test_an_operator_gets_a_token_from_a_container(compose: Compose) -> None:
+    token = compose.token("--role", "admin", "--protocol", "*")
+
+    compose.api.with_token(token).get("/protocols").expect(200)
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_our_containers_run_as_nobody_on_a_root_they_cannot_write(compose: Compose, service: str) -> None:
+    answer = compose("exec", "-T", service, "sh", "-c", "id -u; touch /srv/dashboard/x || echo refused")
+
+    assert answer.split()[0] == "10001"
+    assert answer.split()[-1] == "refused"
+
+
+def test_the_proxy_cannot_reach_the_database_or_redis(compose: Compose) -> None:
+    networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+
+    def networks_of(service: str) -> set[str]:
+        return set(compose.docker("inspect", "--format", networks, compose.containers(service)[0]).split())
+
+    assert not networks_of("proxy") & (networks_of("postgres") | networks_of("valkey"))
+    assert networks_of("postgres") == networks_of("valkey") == {"dashboard-test_inside"}
+
+
+def test_no_secret_is_an_environment_variable_or_an_argument(compose: Compose) -> None:
+    secret = compose("exec", "-T", "web", "cat", "/run/secrets/app/redis_url").split(":")[2].split("@")[0]
+
+    for service in ("web", "worker", "valkey", "postgres"):
+        told = compose.docker("inspect", compose.containers(service)[0])
+        assert secret not in told
+
+
+def test_a_body_over_one_mebibyte_is_refused_in_our_own_words(compose: Compose) -> None:
+    answer = compose.api.admin.post("/protocols", b'"' + b"x" * (1024 * 1024) + b'"')
+
+    assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
+    assert answer.json["requestId"] == answer.headers["x-request-id"]
+
+
+def test_a_request_id_is_the_same_for_caller_and_log(compose: Compose) -> None:
+    answer = OverHttp(compose.url).send("GET", "/api/v1/protocols", None, {"X-Request-Id": "from-the-caller-1"})
+
+    assert answer.headers["x-request-id"] == "from-the-caller-1"
+
+
+def test_the_system_grows_to_three_web_two_workers_and_two_beats(compose: Compose, js: JsClient) -> None:
+    compose.up("--scale", "web=3", "--scale", "worker=2", "--scale", "beat=2")
+
+    services = compose.services()
+    assert (len(services["web"]), len(services["worker"]), len(services["beat"])) == (3, 2, 2)
+    flows.one_round(compose, js)
