@@ -38,11 +38,11 @@ class QueueMessage(msgspec.Struct):
 
 
 class _Numbered(msgspec.Struct):
-    seq: int | None = None
+    seq: str | int | None = None
 
 
 _decode_message = msgspec.json.Decoder(QueueMessage).decode
-_decode_seq = msgspec.json.Decoder(_Numbered, strict=False).decode
+_decode_seq = msgspec.json.Decoder(_Numbered).decode
 
 
 def decode(body: bytes) -> QueueMessage:
@@ -52,7 +52,8 @@ def decode(body: bytes) -> QueueMessage:
 
 def seq_of(message: QueueMessage) -> int | None:
     """The room's number of this event."""
-    return _decode_seq(message.data[0]).seq if message.data else None
+    seq = _decode_seq(message.data[0]).seq if message.data else None
+    return None if seq is None else int(seq)
 
 
 class Audience:

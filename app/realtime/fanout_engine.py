@@ -113,6 +113,13 @@ class EngineSocket(Socket):  # type: ignore[misc]
         self.wire.finish()
         self.server.sockets.pop(self.sid, None)
 
+    def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """As in python-engineio; a payload that cannot be read is a 400 and the end of its connection."""
+        try:
+            super().handle_post_request(environ)
+        except (ValueError, LookupError) as error:
+            raise exceptions.EngineIOError from error
+
     def schedule_ping(self) -> None:
         if self.last_ping:
             self.last_ping = None
@@ -180,7 +187,7 @@ class EngineSocket(Socket):  # type: ignore[misc]
             queue.put(packet.Packet(packet.NOOP))  # for a poll that has not noticed yet
         else:
             self.queue = None  # kilobytes that a wire has no use for
-        return [pkt for pkt in waiting if pkt is not None]
+        return [pkt for pkt in waiting if pkt is not None and pkt.packet_type != packet.NOOP]
 
     # What the wire tells.
 

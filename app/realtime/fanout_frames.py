@@ -5,6 +5,7 @@ from collections.abc import Iterator
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG = 1002, 1007, 1009
 CONTROL_BYTES = 125
+MAX_FRAGMENTS = 1024
 _FIN = 0x80
 _MASKED = 0x80
 _CLOSE_CODES = {*range(1000, 1004), *range(1007, 1012), *range(3000, 5000)}
@@ -119,6 +120,8 @@ class FrameReader:
             self._opcode, self._parts = opcode, []
         self._parts.append(payload)
         self._size += len(payload)
+        if len(self._parts) > MAX_FRAGMENTS:
+            raise FrameError(TOO_BIG, f"A message in more than {MAX_FRAGMENTS} frames.")
         if not final:
             return None
         whole, self._parts, self._size = b"".join(self._parts), None, 0

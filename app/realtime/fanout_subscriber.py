@@ -65,6 +65,7 @@ class Subscriber:
             entry = self._channels.get(channel)
             if entry is None:
                 entry = self._channels[channel] = _Channel()
+                ROOMS.set(len(self._channels) - 1)  # one channel is not a room's
                 self._subscribe([channel])
             entry.holders.add(holder)
             return entry
@@ -91,6 +92,7 @@ class Subscriber:
             if entry.holders:
                 return False
             del self._channels[channel]
+            ROOMS.set(len(self._channels) - 1)
             self._send("UNSUBSCRIBE", [channel])
             return True
 

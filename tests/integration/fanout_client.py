@@ -9,7 +9,7 @@ import time
 
 
 class RawClient:
-    def __init__(self, port, auth=None, *, receive_buffer=None, extensions=None, connect=True):
+    def __init__(self, port, auth=None, *, receive_buffer=None, extensions=None, connect=True, sid=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -19,17 +19,19 @@ class RawClient:
         self.acks = 0
         self.events = []
         self.closed = False
-        self._upgrade(port, extensions)
+        self._upgrade(port, extensions, f"&sid={sid}" if sid else "")
+        if sid:
+            return
         self.opened = json.loads(self.packet()[1:])
         if connect:
             self.send("40" + (json.dumps(auth) if auth else ""))
             self.connected = self.packet()
 
-    def _upgrade(self, port, extensions):
+    def _upgrade(self, port, extensions, query):
         key = base64.b64encode(os.urandom(16)).decode()
         more = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
         self.socket.sendall(
-            f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
             f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
             f"Sec-WebSocket-Version: 13\r\n{more}\r\n".encode()
         )
@@ -42,9 +44,7 @@ class RawClient:
         data = text.encode() if isinstance(text, str) else text
         mask = os.urandom(4)
         size = len(data)
-        head = bytes([0x80 | opcode]) + (
-            bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack(">H", size)
-        )
+        head = bytes([0x80 | opcode]) + (bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack(">H", size))
         self.socket.sendall(head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)))
 
     def frame(self, timeout=5.0):

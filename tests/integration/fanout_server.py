@@ -29,6 +29,7 @@ def build(redis_url, ping_interval=25, ping_timeout=20):
     def connect(auth=None):
         if auth and auth.get("room"):
             join(auth["room"])
+            runtime.sleep(auth.get("pause", 0))
 
     @socketio.on("join")
     def join(room):
@@ -53,12 +54,24 @@ def build(redis_url, ping_interval=25, ping_timeout=20):
         return {"ok": True}
 
     @socketio.on("echo")
-    def echo(*arguments):
-        return list(arguments)
+    def echo(text):
+        return text
 
     @socketio.on("tell")
     def tell(sid, text):
         socketio.emit("told", {"text": text}, to=sid)
+
+    @socketio.on("broadcast")
+    def broadcast(room, data, skip_sid):
+        socketio.emit("said", data, to=room, skip_sid=skip_sid)
+
+    @socketio.on("binary")
+    def binary(sid):
+        socketio.emit("bytes", b"\x00\xff", to=sid)
+
+    @socketio.on("question")
+    def question(sid):
+        socketio.emit("asked", {}, to=sid, callback=lambda answer: socketio.emit("answered", answer, to=sid))
 
     @socketio.on("sid")
     def sid():

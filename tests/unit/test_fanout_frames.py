@@ -1,0 +1,84 @@
+"""Frames are read alike however the network cuts them, and written as RFC 6455 shows them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.realtime.fanout_frames import BINARY, PING, TEXT, FrameError, FrameReader, frame, unmask
+
+MASK = b"\x37\xfa\x21\x3d"
+
+
+def masked(payload, opcode=TEXT, final=True):
+    size = len(payload)
+    if size < 126:
+        head = bytes((size | 0x80,))
+    elif size < 1 << 16:
+        head = b"\xfe" + size.to_bytes(2)
+    else:
+        head = b"\xff" + size.to_bytes(8)
+    first = opcode | (0x80 if final else 0)
+    return bytes((first,)) + head + MASK + unmask(payload, MASK)
+
+
+def read(data, cuts=(), limit=1 << 20):
+    reader, messages, start = FrameReader(limit), [], 0
+    for cut in [*sorted(cuts), len(data)]:
+        messages += reader.feed(data[start:cut])
+        start = cut
+    return messages
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 100_000])
+def test_the_length_of_a_frame_is_written_as_the_standard_demands(size):
+    written = frame(b"x" * size)
+    head = written[: len(written) - size]
+    if size <= 125:
+        assert head == bytes((0x81, size))
+    elif size < 1 << 16:
+        assert head == b"\x81\x7e" + size.to_bytes(2)
+    else:
+        assert head == b"\x81\x7f" + size.to_bytes(8)
+
+
+def test_the_masked_hello_of_the_standard_is_read():
+    assert read(bytes.fromhex("818537fa213d7f9f4d5158")) == [(TEXT, "Hello")]
+
+
+def test_the_fragmented_hello_of_the_standard_is_read():
+    data = masked(b"Hel", final=False) + masked(b"ping", PING) + masked(b"lo", 0)
+    assert read(data) == [(PING, b"ping"), (TEXT, "Hello")]
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=300), st.binary(max_size=300)), max_size=8),
+    st.lists(st.integers(0, 3000), max_size=12),
+)
+def test_messages_are_the_same_however_the_stream_is_cut(messages, cuts):
+    data = b"".join(masked(each.encode()) if isinstance(each, str) else masked(each, BINARY) for each in messages)
+    expected = [(TEXT if isinstance(each, str) else BINARY, each) for each in messages]
+    assert read(data, [cut for cut in cuts if cut < len(data)]) == expected
+
+
+@given(st.binary(max_size=200), st.binary(min_size=4, max_size=4))
+def test_unmasking_is_the_xor_of_every_byte_with_the_repeated_mask(payload, mask):
+    assert unmask(payload, mask) == bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
+
+
+def test_a_message_is_refused_by_its_length_before_it_has_arrived():
+    with pytest.raises(FrameError) as refusal:
+        read(masked(b"x" * 1001)[:10], limit=1000)
+    assert refusal.value.code == 1009
+
+
+def test_fragments_are_refused_when_together_they_are_too_long():
+    with pytest.raises(FrameError) as refusal:
+        read(masked(b"x" * 600, final=False) + masked(b"x" * 600, 0), limit=1000)
+    assert refusal.value.code == 1009
+
+
+def test_what_came_before_a_fault_is_not_lost():
+    messages = FrameReader(1000).feed(masked(b"first") + b"\x81\x02hi")
+    assert next(messages) == (TEXT, "first")
+    with pytest.raises(FrameError):
+        next(messages)
