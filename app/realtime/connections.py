@@ -1,11 +1,19 @@
 """The open connections of this process: whose they are, which room they are in, and the limits on them."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
+
+from flask import current_app
 
 from app.auth.tokens import Principal
 from app.config import Config
 from app.errors import TooManyRequests
+from app.limits import address_key
+from app.observability import metrics
+
+FLOOD_FACTOR = 20
 
 
 @dataclass
@@ -26,6 +34,11 @@ class Connection:
         """Who this is in logs: the token's subject and its id, never the token."""
         return f"{self.principal.subject}/{self.principal.token_id}"
 
+    @property
+    def floods(self) -> bool:
+        """Sends so far beyond its limit that even refusing is too much work."""
+        return self._events > FLOOD_FACTOR * self.events_per_second
+
     def count_event(self, now: float) -> None:
         """Raises TooManyRequests beyond the limit of client events in this second."""
         if int(now) != self._second:
@@ -42,21 +55,28 @@ class Connections:
         self._settings = settings
         self._open: dict[str, Connection] = {}
         self._per_token: Counter[str] = Counter()
+        self._per_address: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
         return len(self._open)
 
     def open(self, sid: str, principal: Principal, address: str) -> Connection:
-        """Raises TooManyRequests when the token or the process has as many connections as it may."""
-        if len(self._open) >= self._settings.sockets_per_process:
-            raise TooManyRequests("This server has as many connections as it takes.", code="TOO_MANY_CONNECTIONS")
-        if self._per_token[principal.token_id] >= self._settings.sockets_per_token:
-            raise TooManyRequests("This token has as many connections as it may.", code="TOO_MANY_CONNECTIONS")
-        connection = Connection(sid, principal, address, self._settings.client_events_per_second)
+        """Raises TooManyRequests when the token, the address or the process has as many connections as it may."""
+        settings, place = self._settings, address_key(address)
+        self._check("process", len(self._open), settings.sockets_per_process)
+        self._check("token", self._per_token[principal.token_id], settings.sockets_per_token)
+        self._check("address", self._per_address[place], settings.sockets_per_address)
+        connection = Connection(sid, principal, address, settings.client_events_per_second)
         self._open[sid] = connection
         self._per_token[principal.token_id] += 1
+        self._per_address[place] += 1
         return connection
+
+    def _check(self, what: str, present: int, most: int) -> None:
+        if present >= most:
+            metrics.LIMITED.labels(f"sockets per {what}").inc()
+            raise TooManyRequests(f"This {what} has as many connections as it may.", code="TOO_MANY_CONNECTIONS")
 
     def get(self, sid: str) -> Connection | None:
         return self._open.get(sid)
@@ -64,14 +84,29 @@ class Connections:
     def close(self, sid: str) -> Connection | None:
         connection = self._open.pop(sid, None)
         if connection:
-            token_id = connection.principal.token_id
-            self._per_token[token_id] -= 1
-            if not self._per_token[token_id]:
-                del self._per_token[token_id]
+            _count_down(self._per_token, connection.principal.token_id)
+            _count_down(self._per_address, address_key(connection.address))
         return connection
 
-    def expired(self, now: float) -> list[Connection]:
-        return [each for each in self._open.values() if each.principal.expires_at <= now]
+    def renew(self, connection: Connection, principal: Principal) -> None:
+        """Let the connection go on under another token."""
+        _count_down(self._per_token, connection.principal.token_id)
+        self._per_token[principal.token_id] += 1
+        connection.principal = principal
+
+    def where(self, condition: Callable[[Connection], bool]) -> list[Connection]:
+        return [each for each in self._open.values() if condition(each)]
 
     def all(self) -> list[Connection]:
         return list(self._open.values())
+
+
+def connections() -> Connections:
+    """The running web process's."""
+    return cast(Connections, current_app.extensions["connections"])
+
+
+def _count_down(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

@@ -7,9 +7,9 @@ from functools import wraps
 from typing import Any
 
 import redis
-from flask import Flask, current_app, request
+from flask import Flask, request
 from flask_socketio import ConnectionRefusedError as Refused
-from flask_socketio import SocketIO, disconnect
+from flask_socketio import SocketIO
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import runtime
@@ -17,11 +17,11 @@ from app.auth.guard import authenticate
 from app.auth.permissions import Action, allows
 from app.auth.tokens import Principal
 from app.config import Config
-from app.errors import DependencyDown, DomainError, InvalidInput, NotFound
+from app.errors import DependencyDown, DomainError, Forbidden, InvalidInput, NotFound
 from app.extensions import socketio
 from app.observability import metrics
-from app.realtime import absent, meter, presence
-from app.realtime.connections import Connection, Connections
+from app.realtime import absent, meter, packets, sessions
+from app.realtime.connections import Connection, Connections, connections
 from app.realtime.rooms import batched_view, room_of
 from app.schemas import is_identifier
 
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 PING_INTERVAL_SECONDS = 25
 PING_TIMEOUT_SECONDS = 20
 MAX_MESSAGE_BYTES = 64 * 1024
-HOUSEKEEPING_SECONDS = 5.0
 
 protocol_exists: Callable[[str], None]
 """Raises NotFound; the protocols' feature stands above this one and is handed in by create_app()."""
@@ -53,16 +52,13 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
         max_http_buffer_size=MAX_MESSAGE_BYTES,
         http_compression=False,
         manage_session=False,
+        json=packets.StrictJson,
     )
+    packets.install(socketio.server)
     _register_handlers()
-    runtime.on_drain(send_away)
-    runtime.spawn(_keep_house, app)
+    runtime.on_drain(sessions.send_away)
+    sessions.keep_watch(app, settings)
     return socketio
-
-
-def connections() -> Connections:
-    found: Connections = current_app.extensions["connections"]
-    return found
 
 
 def _register_handlers() -> None:
@@ -70,6 +66,7 @@ def _register_handlers() -> None:
     socketio.on_event("disconnect", on_disconnect)
     socketio.on_event("protocol:join", _answered(on_join))
     socketio.on_event("protocol:leave", _answered(on_leave))
+    socketio.on_event("session:renew", _answered(on_renew))
     socketio.on("*")(_answered(on_unknown))
     socketio.default_exception_handler = _on_crash
 
@@ -88,6 +85,10 @@ def on_connect(auth: Any = None) -> None:
         code = "UNAUTHORIZED" if error.status == 401 else error.code  # noqa: PLR2004 - any fault of the token
         logger.info("socket.refused", extra={"sid": sid, "code": code, "reason": error.detail})
         raise Refused(code, {"code": code, "detail": error.detail}) from error
+    except Exception as error:  # whatever fails, nobody gets in by it
+        connections().close(sid)
+        logger.exception("socket.connect_failed", extra={"sid": sid})
+        raise Refused("INTERNAL_ERROR", {"code": "INTERNAL_ERROR", "detail": "The server failed."}) from error
     metrics.SOCKETS.set(connections().count)
 
 
@@ -116,10 +117,20 @@ def on_join(connection: Connection, message: Any) -> dict[str, Any]:
 
 
 def on_leave(connection: Connection, *_: Any) -> dict[str, Any]:
-    if connection.room is not None:
-        _manager().leave_room(connection.sid, "/", connection.room)
-        connection.protocol_id = connection.room = None
+    _leave(connection)
     return {"ok": True}
+
+
+def on_renew(connection: Connection, message: Any) -> dict[str, Any]:
+    """Go on under a fresh token of the same subject; what it does not grant any more is left."""
+    token = message.get("token") if isinstance(message, dict) else None
+    principal = authenticate(token)
+    if principal.subject != connection.principal.subject:
+        raise Forbidden("The token is another subject's: connect anew.")
+    connections().renew(connection, principal)
+    if connection.protocol_id is not None and not principal.sees(connection.protocol_id):
+        _leave(connection)
+    return {"ok": True, "protocolId": connection.protocol_id}
 
 
 def on_unknown(connection: Connection, event: Any, *_: Any) -> dict[str, Any]:
@@ -152,6 +163,12 @@ def _enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
     return seq
 
 
+def _leave(connection: Connection) -> None:
+    if connection.room is not None:
+        _manager().leave_room(connection.sid, "/", connection.room)
+        connection.protocol_id = connection.room = None
+
+
 def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
     invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
     if (
@@ -180,6 +197,8 @@ def _answered(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str,
             connection.count_event(time.monotonic())
             return handler(connection, *(args or (None,)))
         except DomainError as error:
+            if connection.floods:
+                sessions.end(connection, "flood")
             return _refusal(error.code, error.detail)
 
     return answer
@@ -199,37 +218,6 @@ def _remember_absence(connection: Connection) -> None:
         absent.remember(str(connection.protocol_id), connection.name)
     except redis.RedisError as error:
         logger.warning("absence.not_noted", extra={"sid": connection.sid, "error": str(error)})
-
-
-def _keep_house(app: Flask) -> None:
-    """Every few seconds: end expired sessions, and say who is connected here."""
-    while True:
-        runtime.sleep(HOUSEKEEPING_SECONDS)
-        try:
-            with app.app_context():
-                end_expired()
-                presence.announce(connections().all())
-        except Exception:  # the next round tries again
-            logger.exception("housekeeping.failed")
-
-
-def send_away(seconds: float) -> None:
-    """Before this process leaves: have its connections reconnect elsewhere, spread over `seconds`."""
-    everyone = list(socketio.server.eio.sockets.values())
-    logger.info("sockets.sent_away", extra={"connections": len(everyone)})
-    for socket in everyone:
-        socket.close(wait=False, abort=True, reason="server leaves")
-        runtime.sleep(seconds / len(everyone))
-
-
-def end_expired() -> int:
-    """End the connections whose token has expired; returns how many."""
-    ended = connections().expired(time.time())
-    for connection in ended:
-        logger.info("session.expired", extra={"sid": connection.sid, "subject": connection.principal.subject})
-        socketio.emit("session:expired", {"code": "TOKEN_EXPIRED"}, to=connection.sid)
-        disconnect(connection.sid, namespace="/")
-    return len(ended)
 
 
 def _sid() -> str:

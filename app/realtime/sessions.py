@@ -1,0 +1,128 @@
+"""Connections that the server ends: expired and revoked tokens, floods, and those that never say who they are."""
+
+import logging
+import time
+from typing import Any
+
+import redis
+from flask import Flask
+from flask_socketio import disconnect
+
+from app import runtime
+from app.auth.revocation import LOOK_SECONDS, revocations
+from app.config import Config
+from app.extensions import socketio
+from app.observability import metrics
+from app.realtime import presence
+from app.realtime.connections import Connection, connections
+
+logger = logging.getLogger(__name__)
+
+PRESENCE_SECONDS = 5.0
+STRANGERS_SECONDS = 2.0
+NEWS = {
+    "expired": ("session:expired", "TOKEN_EXPIRED"),
+    "revoked": ("session:revoked", "TOKEN_REVOKED"),
+}
+
+
+def keep_watch(app: Flask, settings: Config) -> None:
+    """Watch this process's connections from now on."""
+    runtime.spawn(_every, app, LOOK_SECONDS, end_unwelcome)
+    strangers = Strangers(settings.handshake_seconds)
+    runtime.spawn(_every, app, STRANGERS_SECONDS, strangers.end)
+    runtime.spawn(_every, app, PRESENCE_SECONDS, _announce)
+
+
+def _every(app: Flask, seconds: float, act: Any) -> None:
+    while True:
+        runtime.sleep(seconds)
+        try:
+            with app.app_context():
+                act()
+        except Exception:  # the next round tries again
+            logger.exception("watch.failed", extra={"act": act.__name__})
+
+
+def end_unwelcome() -> int:
+    """End the connections whose token has expired or was revoked; returns how many."""
+    known, now = revocations(), time.time()
+    known.look()
+    late = connections().where(lambda each: each.principal.expires_at <= now)
+    revoked = connections().where(lambda each: known.covers(each.principal))
+    for reason, ended in (("expired", late), ("revoked", revoked)):
+        for connection in ended:
+            end(connection, reason)
+    return len(late) + len(revoked)
+
+
+def end(connection: Connection, reason: str) -> None:
+    """Tell the client why, where it can do something about it, and disconnect it."""
+    logger.info("session.ended", extra={"sid": connection.sid, "who": connection.name, "reason": reason})
+    metrics.SESSIONS_ENDED.labels(reason).inc()
+    if reason in NEWS:
+        event, code = NEWS[reason]
+        socketio.emit(event, {"code": code}, to=connection.sid)
+    disconnect(connection.sid, namespace="/")
+
+
+class Strangers:
+    """Engine.IO connections without a Socket.IO session: each has a few seconds to authenticate.
+
+    Also drops what is left of a connection that was lost in the middle of its own handshake.
+    """
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience = patience_seconds
+        self._since: dict[str, float] = {}
+
+    def end(self) -> int:
+        """End those whose time is up; returns how many."""
+        _forget_lost()
+        now, engine = time.monotonic(), socketio.server.eio
+        known = {_engine_sid(each) for each in connections().all()}
+        present = [sid for sid in engine.sockets if sid not in known]
+        self._since = {sid: self._since.get(sid, now) for sid in present}
+        late = [sid for sid, since in self._since.items() if now - since > self._patience]
+        for sid in late:
+            self._end(engine.sockets.get(sid))
+            engine.sockets.pop(sid, None)
+        if late:
+            logger.info("sockets.never_authenticated", extra={"connections": len(late)})
+        return len(late)
+
+    def _end(self, engine_socket: Any) -> None:
+        if engine_socket is not None and not engine_socket.closed:
+            metrics.SESSIONS_ENDED.labels("handshake").inc()
+            engine_socket.close(wait=False, abort=True, reason="handshake timeout")
+
+
+def _forget_lost() -> None:
+    """A connection that broke while its connect handler ran has no end that anybody told of."""
+    sockets, manager = socketio.server.eio.sockets, socketio.server.manager
+    for connection in connections().all():
+        engine_sid = _engine_sid(connection)
+        if engine_sid is None or engine_sid not in sockets:
+            connections().close(connection.sid)
+            if engine_sid is not None:
+                manager.disconnect(connection.sid, "/", ignore_queue=True)
+
+
+def _engine_sid(connection: Connection) -> Any:
+    return socketio.server.manager.eio_sid_from_sid(connection.sid, "/")
+
+
+def _announce() -> None:
+    try:
+        presence.announce(connections().all())
+    except redis.RedisError as error:
+        logger.warning("presence.not_announced", extra={"error": str(error)})
+
+
+def send_away(seconds: float) -> None:
+    """Before this process leaves: have its connections reconnect elsewhere, spread over `seconds`."""
+    everyone = list(socketio.server.eio.sockets.values())
+    logger.info("sockets.sent_away", extra={"connections": len(everyone)})
+    for engine_socket in everyone:
+        engine_socket.close(wait=False, abort=True, reason="server leaves")
+        runtime.sleep(seconds / len(everyone))
