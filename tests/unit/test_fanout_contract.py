@@ -1,25 +1,29 @@
 """The fan-out replaces or relies on inner parts of pinned libraries; each part was read in the version named here.
 
-When this fails after an upgrade: read what changed in the part, adapt `app/realtime/fanout*.py`, run the fan-out's tests
-and only then put the new digest here.
+When this fails after an upgrade: read what changed in the part, adapt `app/realtime/fanout*.py`, run the fan-out's
+tests, and only then put the new digest here.
 """
 
 import hashlib
 import inspect
+import warnings
 from importlib.metadata import version
 
-import eventlet.greenio.base
-import eventlet.hubs.epolls
-import eventlet.websocket
-import eventlet.wsgi
 import pytest
 import redis
 import socketio
 from engineio import base_socket
 from engineio import server as engine_server
 from engineio import socket as engine_socket
-from engineio.async_drivers import eventlet as engine_eventlet
 from socketio import base_manager, manager, pubsub_manager
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import eventlet.greenio.base
+    import eventlet.hubs.epolls
+    import eventlet.websocket
+    import eventlet.wsgi
+    from engineio.async_drivers import eventlet as engine_eventlet
 
 PINNED = {"python-socketio": "5.18.1", "python-engineio": "4.15.1", "eventlet": "0.41.3"}
 
