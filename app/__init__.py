@@ -58,8 +58,10 @@ def _init_realtime(app: Flask) -> None:
 
 
 def _observe(app: Flask) -> None:
-    from app.observability import health, requests
+    from app.observability import health, pools, requests, workers
 
+    pools.init()
+    workers.init_publishing()
     requests.init_app(app)
     app.register_blueprint(health.blueprint)
 
@@ -121,11 +123,16 @@ def _connect_features() -> None:
     """Hand what stands above to what stands below: imports run downwards only."""
     from app.agents import service as agents
     from app.bounties import service as bounties
+    from app.bounties.gauges import read_ledger
+    from app.observability.state import READERS
     from app.payments import service as payments
+    from app.payments.gauges import read_payments
     from app.protocols import service as protocols
     from app.protocols import snapshot
+    from app.realtime.gauges import read_outbox, read_rooms
     from app.vulnerabilities import lists as vulnerabilities
 
+    READERS.update(rooms=read_rooms, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
     protocols.ON_CREATE[:] = [bounties.open_pool]
     snapshot.SECTIONS.clear()
     snapshot.SECTIONS["pool"] = bounties.snapshot_section

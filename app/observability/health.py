@@ -4,11 +4,12 @@ import logging
 import os
 from collections.abc import Callable
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.extensions import celery, redis_client
+from app.observability.state import StateCollector
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("health", __name__)
@@ -31,11 +32,13 @@ def readyz() -> tuple[Response, int]:
 
 @blueprint.get("/metrics")
 def prometheus() -> Response:
-    registry = REGISTRY
+    """What this machine's processes counted, and what is read of the whole system."""
+    counted, state = REGISTRY, CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)
+    state.register(current_app.extensions.setdefault("state_collector", StateCollector()))
+    return Response(generate_latest(counted) + generate_latest(state), content_type=CONTENT_TYPE_LATEST)
 
 
 def _database() -> None:

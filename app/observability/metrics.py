@@ -23,6 +23,12 @@ PAYMENTS = Counter("dashboard_payments_total", "What became of attempts to settl
 SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
 HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["method", "route", "status"])
 HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to answer", ["route"], buckets=SECONDS)
+CELERY_TASKS = Counter("dashboard_celery_tasks_total", "Tasks that ended", ["task", "state"])
+CELERY_SECONDS = Histogram("dashboard_celery_task_seconds", "Time a task ran", ["task"], buckets=SECONDS)
+CELERY_WAIT = Histogram(
+    "dashboard_celery_wait_seconds", "From when a task was due to its start", ["task"], buckets=SECONDS
+)
+DATABASE_CONNECTIONS = Gauge("dashboard_database_connections", "Connections in use", multiprocess_mode="livesum")
 LIMITED = Counter("dashboard_limited_total", "Requests and connections refused by a limit", ["limit"])
 LIMITS_UNSHARED = Counter("dashboard_limits_unshared_total", "Times the processes could not tell each other of use")
 SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections the server ended", ["reason"])

@@ -1,6 +1,8 @@
 """What Celery processes show of themselves: metrics on a port, and a file that is touched while they live."""
 
 import os
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,13 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app.config import Config
+from app.observability import metrics
 from app.observability.probe import alive_file, waiting_file
+
+
+def init_publishing() -> None:
+    """Have every task that this process sends say when it is due."""
+    signals.before_task_publish.connect(_note_due)
 
 
 def init(settings: Config) -> None:
@@ -17,8 +25,28 @@ def init(settings: Config) -> None:
     signals.worker_ready.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
     signals.beat_init.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
     signals.heartbeat_sent.connect(_touch("worker"), weak=False)
+    signals.task_prerun.connect(_count_start)
+    signals.task_postrun.connect(_count_end)
     signals.worker_process_shutdown.connect(_forget_gauges)
     signals.beat_init.connect(lambda **_: _watch_beat(), weak=False)
+
+
+def _note_due(headers: dict[str, Any], **_: Any) -> None:
+    """Tell the worker when the task is due; `eta` is set where a task was sent with a delay."""
+    due = datetime.fromisoformat(headers["eta"]).timestamp() if headers.get("eta") else time.time()
+    headers["due_at"] = due
+
+
+def _count_start(task: Any, **_: Any) -> None:
+    task.request.started = time.perf_counter()
+    due = task.request.get("due_at")
+    if due is not None:
+        metrics.CELERY_WAIT.labels(task.name).observe(max(0.0, time.time() - due))
+
+
+def _count_end(task: Any, state: str, **_: Any) -> None:
+    metrics.CELERY_TASKS.labels(task.name, state).inc()
+    metrics.CELERY_SECONDS.labels(task.name).observe(time.perf_counter() - task.request.started)
 
 
 def _watch_beat() -> None:

@@ -14,7 +14,7 @@ import redis
 
 from app.errors import Conflict, DependencyDown
 from app.realtime.fanout_link import Link
-from app.realtime.fanout_metrics import FANOUT_FAILURES, SUBSCRIBER_LOSSES
+from app.realtime.fanout_metrics import FANOUT_FAILURES, ROOMS, SUBSCRIBER_LOSSES
 
 logger = logging.getLogger(__name__)
 

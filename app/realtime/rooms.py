@@ -26,6 +26,7 @@ CHANNEL_PREFIX = "dashboard:room:"
 CONTROL_CHANNEL = "dashboard:control"
 HEARD_KEY = "agents:heard"
 BUSY_KEY = "agents:busy"
+DUE_KEY = "rooms:due"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
 HEARTBEAT_KEY = "worker:heartbeat"
@@ -49,6 +50,10 @@ def batched_view(protocol_id: str) -> str:
 
 def latest_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:latest"
+
+
+def queue_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:queue"
 
 
 def agent_key(agent_id: str) -> str:

@@ -1,0 +1,53 @@
+"""How much waits for its room, for how long, and whether beat ticks: read when `/metrics` is asked for."""
+
+from sqlalchemy import func, select
+
+from app.database import utc_now
+from app.extensions import db, redis_client
+from app.observability.state import Reading
+from app.realtime.outbox import OutboxEvent
+from app.realtime.rooms import DUE_KEY, TICK_KEY, queue_key
+
+LOOKED_AT = 200
+
+
+def read_rooms() -> list[Reading]:
+    """The 200 rooms that are due first stand for all: what is late is among them. Raises redis.RedisError."""
+    client = redis_client()
+    with client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.get(TICK_KEY)
+        pipe.zcard(DUE_KEY)
+        pipe.zrange(DUE_KEY, 0, LOOKED_AT - 1, withscores=True)
+        (seconds, micros), tick, waiting, first = pipe.execute()
+    now = seconds + micros / 1e6
+    readings = [
+        Reading("dashboard_rooms_waiting", "Rooms in which something waits for its turn", {"": float(waiting)}),
+        Reading("dashboard_rooms_overdue_seconds", "How late the latest room's turn is", {"": _late(first, now)}),
+        Reading("dashboard_room_queue_longest", "Events in the longest room queue", {"": _longest(first)}),
+    ]
+    if tick is not None:
+        readings.append(Reading("dashboard_beat_tick_age_seconds", "Since beat's last tick", {"": now - float(tick)}))
+    return readings
+
+
+def _late(first: list[tuple[bytes, float]], now: float) -> float:
+    return max(0.0, now - first[0][1] / 1e6) if first else 0.0
+
+
+def _longest(first: list[tuple[bytes, float]]) -> float:
+    with redis_client().pipeline(transaction=False) as pipe:
+        for protocol_id, _ in first:
+            pipe.llen(queue_key(protocol_id.decode()))
+        return float(max(pipe.execute(), default=0))
+
+
+def read_outbox() -> list[Reading]:
+    """Raises SQLAlchemyError."""
+    unpublished = select(func.count(), func.min(OutboxEvent.created_at)).where(OutboxEvent.published_at.is_(None))
+    count, oldest = db.session.execute(unpublished).one()
+    age = (utc_now() - oldest).total_seconds() if oldest else 0.0
+    return [
+        Reading("dashboard_outbox_waiting", "Stored events that have not reached their room", {"": float(count)}),
+        Reading("dashboard_outbox_oldest_seconds", "Age of the oldest of them", {"": max(0.0, age)}),
+    ]
