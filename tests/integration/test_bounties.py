@@ -1,3 +1,4 @@
+import base64
 import json
 import random
 
@@ -33,40 +34,45 @@ def test_a_deposit_answers_with_its_entry_and_the_pool(api):
     assert (entry["actor"], entry["version"], entry["total"]) == ("owner-1", "1", "1000.50")
 
 
-@pytest.mark.parametrize(
-    "amount", [100, 1.5, True, None, "", "0", "0.00", "-1", "1.0000001", "1e3", "NaN", "1000000000000", ["1"], " 1"]
-)  # fmt: skip
-def test_an_amount_that_is_no_positive_decimal_string_is_422_and_moves_nothing(api, amount):
+NOT_AMOUNTS = [100, 1.5, True, None, "", "0", "0.00", "-1", "1.0000001", "1e3", "NaN", "1000000000000", ["1"], " 1"]
+
+
+def test_an_amount_that_is_no_positive_decimal_string_is_422_and_moves_nothing(api):
     protocol_id = make_protocol(api)
-    refused = api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": amount})
-    assert (refused.status, refused.code) == (422, "VALIDATION_FAILED")
-    assert "amount" in refused.json["errors"]
+    for amount in NOT_AMOUNTS:
+        refused = api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": amount})
+        assert (refused.status, refused.code) == (422, "VALIDATION_FAILED"), amount
+        assert "amount" in refused.json["errors"]
     assert pool(api, protocol_id)["version"] == "0"
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [({}, "amount"), ({"amount": "1", "reference": ""}, "reference"), ({"amount": "1", "x": "y"}, "x"),
-     ({"amount": "1", "reference": "a\x00b"}, "reference"), ({"amount": "1", "reference": "x" * 201}, "reference")],
-)  # fmt: skip
-def test_each_invalid_field_of_a_deposit_is_named(api, body, field):
-    refused = api.owner.post(f"/protocols/{make_protocol(api)}/deposits", body)
-    assert refused.status == 422
-    assert field in refused.json["errors"]
+def test_each_invalid_field_of_a_deposit_is_named(api):
+    path = f"/protocols/{make_protocol(api)}/deposits"
+    for fields, named in (
+        ({"amount": None}, "amount"),
+        ({"x": "y"}, "x"),
+        ({"reference": ""}, "reference"),
+        ({"reference": "a\x00b"}, "reference"),
+        ({"reference": "x" * 201}, "reference"),
+    ):
+        refused = api.owner.post(path, {"amount": "1"} | fields)
+        assert refused.status == 422
+        assert named in refused.json["errors"]
+    assert "amount" in api.owner.post(path, {}).json["errors"]
 
 
-@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("validator", 403), ("agent", 403), ("admin", 201)])
-def test_only_owners_and_admins_deposit(api, role, status):
+def test_only_owners_and_admins_deposit(api):
+    path = f"/protocols/{make_protocol(api)}/deposits"
+    for role, status in {"viewer": 403, "validator": 403, "agent": 403, "owner": 201, "admin": 201}.items():
+        assert api.as_(role).post(path, {"amount": "1"}).status == status, role
+
+
+def test_a_protocol_that_the_token_lacks_or_that_is_not_there_is_404_alike(api):
     protocol_id = make_protocol(api)
-    assert api.as_(role).post(f"/protocols/{protocol_id}/deposits", {"amount": "1"}).status == status
-
-
-@pytest.mark.parametrize("path", ["pool", "pool/entries", "payments", "vulnerabilities", "state"])
-def test_a_protocol_that_the_token_lacks_or_that_is_not_there_is_404_alike(api, path):
-    protocol_id = make_protocol(api)
-    stranger = api.as_("viewer", protocols=["other"]).get(f"/protocols/{protocol_id}/{path}")
-    missing = api.viewer.get(f"/protocols/not-there/{path}")
-    assert (stranger.status, stranger.code) == (missing.status, missing.code) == (404, "PROTOCOL_NOT_FOUND")
+    for path in ("pool", "pool/entries", "payments", "vulnerabilities", "state"):
+        stranger = api.as_("viewer", protocols=["other"]).get(f"/protocols/{protocol_id}/{path}")
+        missing = api.viewer.get(f"/protocols/not-there/{path}")
+        assert (stranger.status, stranger.code) == (missing.status, missing.code) == (404, "PROTOCOL_NOT_FOUND")
 
 
 def test_a_deposit_to_a_protocol_that_is_not_there_is_404(api):
@@ -96,26 +102,37 @@ def test_the_ledger_is_listed_newest_first_in_pages_without_gaps_or_repeats(api)
     assert amounts == [f"{number}.00" for number in range(7, 0, -1)]
 
 
-@pytest.mark.parametrize(
-    "cursor", ["!", "WzFd=", "WyJhIl0", "e30", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMDAwXQ", "W3RydWVd", "W10"]
-)
-def test_a_cursor_that_is_not_of_this_list_is_422(api, cursor):
-    protocol_id = funded_protocol(api)
-    answer = api.viewer.get(f"/protocols/{protocol_id}/pool/entries?cursor={cursor}")
-    assert answer.status == (200 if cursor == "WzFd=" else 422)
+def test_a_cursor_that_is_not_of_this_list_is_422(api):
+    path = f"/protocols/{funded_protocol(api)}/pool/entries"
+    strange = [
+        b"",
+        b"[]",
+        b"{}",
+        b"7",
+        b"[true]",
+        b"[1.5]",
+        b'["a"]',
+        b"[1,2]",
+        b"[%d]" % 10**30,
+        b"[-1]",
+        b'["\\u0000"]',
+    ]
+    for keys in strange:
+        cursor = base64.urlsafe_b64encode(keys).decode() or "!"
+        assert api.viewer.get(f"{path}?cursor={cursor}").status == 422, keys
 
 
 @pytest.mark.slow
-def test_a_thousand_deposits_of_the_smallest_amount_at_once_are_all_there(app, settings, api):
+def test_five_hundred_deposits_of_the_smallest_amount_at_once_are_all_there(app, settings, api):
     protocol_id = make_protocol(api)
 
     def one():
         return deposit(own_api(app, settings), protocol_id, "0.000001")["entry"]["version"]
 
-    versions = at_once(16, [one] * 1000)
+    versions = at_once(16, [one] * 500)
 
-    assert sorted(map(int, versions)) == list(range(1, 1001))
-    assert pool(api, protocol_id)["total"] == "0.001"
+    assert sorted(map(int, versions)) == list(range(1, 501))
+    assert pool(api, protocol_id)["total"] == "0.0005"
     assert books(app) == []
 
 
