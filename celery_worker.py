@@ -32,6 +32,6 @@ def _our_logging(**_: Any) -> None:
 workers.init(settings)
 celery.Task = ContextTask
 celery.conf.beat_schedule = SCHEDULE
-celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox", "tasks.payments")
+celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox", "tasks.payments", "tasks.retention")
 
 __all__ = ["celery", "db"]
