@@ -10,9 +10,9 @@ from app.queues import MAINTENANCE_QUEUE, PAYMENTS_QUEUE, REALTIME_QUEUE
 DASHBOARD = (sys.executable, "-P", "-m", "app.cli")
 # Together with beat and Redis this stays below the ten seconds that `up` grants itself. Celery's warm shutdown of an
 # idle prefork pool takes two to three of them.
-WEB_GRACE_SECONDS = 3.5
+WEB_GRACE_SECONDS = 3.0
 DEMO_PROTOCOL = "demo"
-WORKER_STOP_SECONDS = 3.6
+WORKER_STOP_SECONDS = 3.4
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _run(home: Home, console: Console, host: str, port: int, *, demo: bool, web_
     supervisor = Supervisor(home, console, environment)
     webs = parts.web_parts(host, port, web_count, settings.shutdown_grace)
     others = [parts.beat_part(), *parts.worker_parts()]
-    order = [["demo"], [web.name for web in webs], ["beat"], ["worker", "worker-payments"], ["redis"]]
+    order = [["demo", *(web.name for web in webs)], ["beat", "worker", "worker-payments"], ["redis"]]
     shown, asked = _url(host, port), _url(ANY_ADDRESS.get(host, host), port)
     try:
         supervisor.add(redis)
