@@ -18,7 +18,7 @@ from app.apidocs.events import (
     RefusedAck,
     SessionExpired,
 )
-from app.apidocs.vocabulary import PROTOCOL
+from app.apidocs.words import PROTOCOL
 from app.schemas import ID_PATTERN
 
 _ABOUT = """Socket.IO (protocol 5 on Engine.IO 4), namespace `/`, path `/socket.io`. The address of a channel is the

@@ -71,6 +71,7 @@ class VulnStatusData(CamelSchema):
 
 
 class _Envelope(CamelSchema):
+    event_type = _text()
     timestamp = Timestamp(required=True)
     protocol_id = _text()
     seq = NumberText(required=True)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from app.apidocs.converter import Json
-from app.apidocs.vocabulary import AGENT, LATER, PAYMENT, PROTOCOL, VULNERABILITY
+from app.apidocs.converter import NUMBER_SHOWN, Json
+from app.apidocs.words import AGENT, LATER, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 
 _REPORT = {"protocolId": PROTOCOL, "task": "Symbolic execution of Vault.sol"}
 _RUNNING = _REPORT | {"progress": 65, "estimatedCompletion": LATER}
@@ -101,6 +101,7 @@ EVENTS: dict[str, dict[str, Json]] = {
 }  # fmt: skip
 
 
+_BY_FORMAT = {"date-time": MOMENT, "decimal": "1.00"}
 _PLAIN: dict[str, Any] = {"object": {}, "number": 1, "integer": 1, "boolean": True, "null": None}
 
 
@@ -118,7 +119,11 @@ def example_of(shape: Json, schemas: dict[str, Json]) -> Any:
         case {"properties": properties}:
             example = {name: example_of(each, schemas) for name, each in properties.items()}
         case {"type": [*kinds]}:
-            example = example_of({"type": kinds[0]}, schemas)
+            example = example_of({**shape, "type": kinds[0]}, schemas)
+        case {"format": form} if form in _BY_FORMAT:
+            example = _BY_FORMAT[form]
+        case {"pattern": pattern} if pattern == NUMBER_SHOWN:
+            example = "1"
         case _:
             example = _PLAIN.get(shape.get("type", ""), "text")
     return example

@@ -3,7 +3,7 @@
 from app.apidocs import examples
 from app.apidocs.converter import Json
 from app.apidocs.events import EVENTS
-from app.apidocs.vocabulary import PROTOCOL
+from app.apidocs.words import PROTOCOL
 
 JSON_TYPE = "application/json"
 _REFUSED_CONNECTIONS = ("UNAUTHORIZED", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE")

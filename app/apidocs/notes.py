@@ -63,6 +63,9 @@ NOTES: dict[str, Note] = {
     ),
     "getPayment": Note("FAILED has a `failureReason`; its reservation stays until it is tried again."),
     "listPayments": Note(f"Newest first. {_PAGED}"),
+    "revokeToken": Note("Name one token by its `jti`, or a `subject`: then all tokens issued to it until now."),
+    "listRevoked": Note(f"One token by its `jti`, or all of a subject until then. {_PAGED}"),
+    "listAudit": Note(f"Who did what to the money and to vulnerabilities; entries are never changed. {_PAGED}"),
     "retryPayment": Note(f"A FAILED payment goes back to PENDING. {_ONCE}", ("INVALID_TRANSITION",)),
     "getStats": Note(
         "Without `protocolId`: over all protocols that the token names; amounts of different currencies are never "

@@ -21,6 +21,7 @@ CATALOGUE: dict[str, Refusal] = {
     "BAD_REQUEST": Refusal(400, "The body is not valid JSON."),
     "UNAUTHORIZED": Refusal(401, "Send `Authorization: Bearer <token>`."),
     "TOKEN_EXPIRED": Refusal(401, "The token has expired."),
+    "TOKEN_REVOKED": Refusal(401, "The token was revoked."),
     "FORBIDDEN": Refusal(403, "The role viewer may not: deposit."),
     "NOT_FOUND": Refusal(404, "There is nothing at /api/v1/nothing."),
     "PROTOCOL_NOT_FOUND": Refusal(404, "There is no protocol 'aave-v4'."),
@@ -69,7 +70,7 @@ RETRYABLE = (429, 503)
 KEY_CODES = ("IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_KEY_IN_USE")
 SHARED: dict[int, tuple[str, ...]] = {
     400: ("BAD_REQUEST",),
-    401: ("UNAUTHORIZED", "TOKEN_EXPIRED"),
+    401: ("UNAUTHORIZED", "TOKEN_EXPIRED", "TOKEN_REVOKED"),
     403: ("FORBIDDEN",),
     413: ("BODY_TOO_LARGE",),
     415: ("UNSUPPORTED_MEDIA_TYPE",),

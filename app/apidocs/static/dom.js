@@ -1,0 +1,53 @@
+/** Small tools to build elements. Text always goes in as text, never as HTML. */
+
+/** `h("a", {href: "#x", class: "y"}, "text", child, [more])`; null and false children are left out. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(3).filter((child) => child != null && child !== false));
+  return element;
+}
+
+/** The little Markdown that descriptions use: paragraphs, `code` and **bold**. */
+export function markdown(text = "") {
+  return text.split(/\n\s*\n/).map((paragraph) => h("p", {}, inline(paragraph.replace(/\s+/g, " "))));
+}
+
+export function inline(text = "") {
+  return text.split(/(`[^`]+`|\*\*[^*]+\*\*)/).map((part) => {
+    if (part.startsWith("`")) return h("code", {}, part.slice(1, -1));
+    if (part.startsWith("**")) return h("strong", {}, part.slice(2, -2));
+    return part;
+  });
+}
+
+const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?)/g;
+
+/** A value as coloured JSON with a button that copies it. */
+export function json(value, label = "example") {
+  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  const code = h("code");
+  let at = 0;
+  for (const match of text.matchAll(TOKEN)) {
+    const kind = match[2] ? "key" : match[1] ? "string" : "constant";
+    code.append(text.slice(at, match.index), h("span", { class: kind }, match[1] ?? match[0]), match[2] ?? "");
+    at = match.index + match[0].length;
+  }
+  code.append(text.slice(at));
+  return snippet(code, text, label);
+}
+
+/** Code with a button that copies it; `text` is what is copied. */
+export function snippet(code, text, label) {
+  const button = h("button", { type: "button", class: "copy", "aria-label": `Copy ${label}` }, "Copy");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  });
+  return h("figure", { class: "snippet" }, button, h("pre", { tabindex: "0", "aria-label": label }, code));
+}

@@ -1,0 +1,101 @@
+"""The tools that judge the documents: Spectral, AsyncAPI's JSON schema, TypeScript. Fetched once, pinned, by npm."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.node import CACHE, ROOT, _install, node_binary
+
+SOURCES = ROOT / "tests" / "js" / "tools"
+TYPES = ROOT / "docs" / "types"
+_SCRIPTS = {
+    "spectral": "@stoplight/spectral-cli/dist/index.js",
+    "openapi-typescript": "openapi-typescript/bin/cli.js",
+    "tsc": "typescript/bin/tsc",
+}
+_HEADER = "// Made from the server's documents by `python -m tests.support.document_tools`: do not edit.\n"
+
+
+def modules() -> Path:
+    """The `node_modules` with the tools."""
+    manifest, lock = SOURCES / "package.json", SOURCES / "lock.json"
+    digest = hashlib.sha256(manifest.read_bytes() + lock.read_bytes()).hexdigest()[:16]
+    folder = CACHE / f"tools-{digest}"
+    if not (folder / "package.json").exists():
+        _install(folder, manifest, lock)
+    return folder / "node_modules"
+
+
+def asyncapi_schema() -> dict[str, Any]:
+    """The JSON schema of AsyncAPI 3.0 documents."""
+    path = modules() / "@asyncapi" / "specs" / "schemas" / "3.0.0-without-$id.json"
+    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return schema
+
+
+def run(tool: str, *arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    argv = [node_binary(), str(modules() / _SCRIPTS[tool]), *map(str, arguments)]
+    environment = os.environ | {"NO_COLOR": "1", "FORCE_COLOR": "0"}
+    return subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def types_of(document: dict[str, Any], folder: Path) -> str:
+    """TypeScript types of an OpenAPI document."""
+    source, target = folder / "document.json", folder / "types.ts"
+    source.write_text(json.dumps(document), encoding="utf-8")
+    options = ("--alphabetize", "--root-types", "--root-types-no-schema-prefix")
+    done = run("openapi-typescript", source, "--output", target, *options, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return _HEADER + target.read_text(encoding="utf-8")
+
+
+def event_types_of(asyncapi: dict[str, Any], folder: Path) -> str:
+    """TypeScript types of what goes over Socket.IO: the messages, and which event carries which."""
+    components = {"schemas": asyncapi["components"]["schemas"]}
+    plain = {"openapi": "3.1.0", "info": asyncapi["info"], "paths": {}, "components": components}
+    return types_of(plain, folder) + _listeners(asyncapi)
+
+
+def _listeners(asyncapi: dict[str, Any]) -> str:
+    """Interfaces for socket.io-client's `Socket<ServerToClient, ClientToServer>`."""
+    messages = asyncapi["components"]["messages"]
+    told = [messages[key] for key in asyncapi["channels"]["room"]["messages"]] + [messages["sessionExpired"]]
+    events = [f'  "{each["name"]}": (event: {_schema(each)}) => void;' for each in told]
+    join = f"(message: {_schema(messages['protocolJoin'])}, ack: (answer: JoinedAck | RefusedAck) => void) => void"
+    leave = "(ack: (answer: LeftAck | RefusedAck) => void) => void"
+    return "\n".join(
+        [
+            "export interface ServerToClientEvents {",
+            *events,
+            "}",
+            "export interface ClientToServerEvents {",
+            f'  "protocol:join": {join};',
+            f'  "protocol:leave": {leave};',
+            "}\n",
+        ]
+    )
+
+
+def _schema(message: dict[str, Any]) -> str:
+    name: str = message["payload"]["$ref"].rpartition("/")[2]
+    return name
+
+
+def main() -> None:
+    """Write docs/types anew."""
+    import tempfile
+
+    from app.apidocs import asyncapi
+    from tests.support.documents import openapi_offline
+
+    with tempfile.TemporaryDirectory() as scratch:
+        TYPES.mkdir(parents=True, exist_ok=True)
+        (TYPES / "rest.d.ts").write_text(types_of(openapi_offline(), Path(scratch)), encoding="utf-8")
+        (TYPES / "events.d.ts").write_text(event_types_of(asyncapi.document(), Path(scratch)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
