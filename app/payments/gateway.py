@@ -15,7 +15,7 @@ import requests
 from app.config import Config
 from app.money import format_amount
 
-LARGEST_ANSWER = 64 * 1024
+LARGEST_ANSWER = 16 * 1024
 MAX_REFERENCE = 200
 _REASON_SHOWN = 200
 _TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -117,15 +117,18 @@ def _ask(payout: Payout, settings: Config) -> Outcome:
 
 
 def _read(response: requests.Response, deadline: float) -> bytes:
-    """The body, unless it is too long or trickles in for longer than the read timeout."""
-    answer = b""
-    for chunk in response.iter_content(4096):
-        answer += chunk
+    """The body, unless it is too long or trickles in for longer than the read timeout.
+
+    Byte by byte: a larger read waits until it is full, however slowly the bytes come.
+    """
+    answer = bytearray()
+    for byte in response.iter_content(1):
+        answer += byte
         if len(answer) > LARGEST_ANSWER:
             raise _BadAnswerError(f"the answer is longer than {LARGEST_ANSWER} bytes")
         if time.monotonic() > deadline:
             raise _BadAnswerError("the answer does not end")
-    return answer
+    return bytes(answer)
 
 
 def _outcome(status: int, answer: bytes) -> Outcome:

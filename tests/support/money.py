@@ -109,6 +109,7 @@ class Reply:
     before: Callable[[], Any] | None = None
     after: Callable[[], Any] | None = None
     cut_after: int | None = None  # close the connection after so many bytes of the body
+    pause: float = 0.0  # seconds after each byte of the body
 
 
 @dataclass
@@ -153,8 +154,12 @@ def payout_service() -> Iterator[PayoutService]:
             for name, value in ({"Content-Length": str(len(answer))} | reply.headers).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer[: reply.cut_after])
-            self.wfile.flush()
+            pieces = [answer[: reply.cut_after]]
+            if reply.pause:
+                pieces = [bytes([byte]) for byte in answer]
+            for piece in pieces:
+                self.wfile.write(piece)
+                time.sleep(reply.pause)
 
         def log_message(self, *_: Any) -> None:
             pass

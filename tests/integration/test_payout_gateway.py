@@ -1,0 +1,114 @@
+"""The payout service as the worker meets it: good answers, bad ones, none."""
+
+import json
+import secrets
+import time
+
+import pytest
+
+from app.config import load_config
+from app.payments.gateway import LARGEST_ANSWER, Paid, Payout, Refused, Unknown, longest_call, pay
+from tests.support.money import SECRET, Reply, payout_service
+from tests.support.processes import free_port
+
+PAYOUT = Payout("payment-1", "P1", 1_500_000, "USDC", "0xabc → you")
+
+
+@pytest.fixture
+def service():
+    with payout_service() as running:
+        yield running
+
+
+def settings_for(url, **more):
+    environment = {
+        "DATABASE_URL": "sqlite://", "REDIS_URL": "redis://127.0.0.1:1", "DASHBOARD_SIGNING_KEY": secrets.token_hex(32),
+        "PAYOUT_URL": url, "PAYOUT_SECRET": SECRET, "PAYOUT_CONNECT_TIMEOUT": "1", "PAYOUT_READ_TIMEOUT": "0.4",
+    }  # fmt: skip
+    return load_config(environment | more)
+
+
+@pytest.fixture
+def settings(service):
+    return settings_for(service.url)
+
+
+def test_without_a_service_the_ledger_alone_pays():
+    assert pay(PAYOUT, settings_for("")) == Paid(None)
+
+
+def test_a_payment_is_posted_with_its_id_as_idempotency_key_and_signed(service, settings):
+    assert pay(PAYOUT, settings) == Paid("tx-1")
+    (request,) = service.requests
+    assert request.json == {
+        "paymentId": "payment-1", "protocolId": "P1", "amount": "1.50", "currency": "USDC", "recipient": "0xabc → you",
+    }  # fmt: skip
+    assert request.key == "payment-1"
+    assert request.is_signed_with(SECRET)
+    assert not request.is_signed_with("another secret")
+    assert request.headers["content-type"] == "application/json"
+
+
+def test_the_same_payment_is_sent_with_the_same_key_and_body_each_time(service, settings):
+    pay(PAYOUT, settings)
+    pay(PAYOUT, settings)
+    first, second = service.requests
+    assert (first.key, first.body) == (second.key, second.body)
+    assert len(service.paid) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 451])
+def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
+    service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]
+    outcome = pay(PAYOUT, settings)
+    assert outcome == Refused(f'HTTP {status}: {{"error": "unknown recipient"}}')
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 301, 302, 307])
+def test_what_may_be_different_next_time_is_no_refusal(service, settings, status):
+    service.replies = [Reply(status, b"later", headers={"Location": service.url})]
+    assert pay(PAYOUT, settings) == Unknown(f"HTTP {status}: later")
+    assert len(service.requests) == 1, "redirects are not followed"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"OK", b"null", b"[]", b"{}", b'"tx"', b'{"reference": null}', b'{"reference": 5}', b'{"reference": ""}',
+        b'{"reference": "\\u0000"}', b'{"reference": "tx"', b"\xff\xfe", b"[" * 10_000,
+        json.dumps({"reference": "x" * 201}).encode(),
+    ],
+)  # fmt: skip
+def test_a_2xx_that_names_no_reference_proves_nothing(service, settings, body):
+    service.replies = [Reply(200, body)]
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+
+
+def test_an_answer_without_end_is_cut_off(service, settings):
+    service.replies = [Reply(200, b" " * (LARGEST_ANSWER + 1))]
+    assert "longer than" in pay(PAYOUT, settings).reason
+
+
+def test_a_service_that_hangs_is_left_in_time(service, settings):
+    service.replies = [Reply(before=lambda: time.sleep(2))]
+    started = time.monotonic()
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert time.monotonic() - started < 1.5
+
+
+def test_an_answer_that_trickles_in_is_left_within_the_longest_call(service, settings):
+    service.replies = [Reply(body=b" " * 60, pause=0.1)]
+    started = time.monotonic()
+    assert pay(PAYOUT, settings) == Unknown("the answer does not end")
+    assert time.monotonic() - started < longest_call(settings)
+
+
+def test_a_connection_that_breaks_inside_a_good_answer_proves_nothing(service, settings):
+    service.replies = [Reply(cut_after=5)]
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert len(service.paid) == 1, "the service has paid all the same"
+
+
+def test_nobody_at_the_address_is_no_refusal():
+    url = f"http://127.0.0.1:{free_port()}/payouts"
+    assert isinstance(pay(PAYOUT, settings_for(url)), Unknown)
