@@ -7,16 +7,14 @@ is one place for rules and errors: `schemas.ProgressReport`. A test proves that 
 
 import io
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import redis
 from flask import Flask
-from msgspec import Meta, Struct
 
-from app.agents import progress
-from app.agents.schemas import MAX_UPDATES
+from app.agents import compiled, progress
+from app.agents.compiled import AGENTS, BATCH, PROGRESS, Reports
 from app.auth.guard import budget_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
@@ -25,62 +23,17 @@ from app.limits import address_key
 from app.observability import metrics
 from app.observability.requests import HEADER, request_id
 from app.realtime import coalescer
-from app.schemas import ID_PATTERN
-from app.wire import iso_timestamp, number_text
 
-AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
 LONGEST_BODY = 512 * 1024
-
-Id = Annotated[str, Meta(pattern=rf"^{ID_PATTERN}\Z")]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Percentage = Annotated[int, Meta(ge=0, le=100)] | Annotated[float, Meta(ge=0, le=100)]
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
-
-class Report(Struct, rename="camel", forbid_unknown_fields=True):
-    """A RUNNING report: the part of `schemas.ProgressReport` that needs no second look."""
-
-    protocol_id: Id
-    task: Name
-    progress: Percentage
-    status: Literal["RUNNING"] = "RUNNING"
-    estimated_completion: Annotated[datetime, Meta(tz=True)] | None = None
-    error: None = None
-    next_task: Name | None = None
-
-
-class AgentReport(Report, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    agent_id: Id
-
-
-class Batch(Struct, forbid_unknown_fields=True):
-    updates: Annotated[list[AgentReport], Meta(min_length=1, max_length=MAX_UPDATES)]
-
-
-class EventData(Struct, rename="camel"):
-    """The data of an agent:task_update, without its version."""
-
-    agent_id: str
-    task: str
-    progress: str
-    status: str
-    estimated_completion: str | None
-    error: None
-    next_task: str | None
-
-
-_one = msgspec.json.Decoder(Report)
-_many = msgspec.json.Decoder(Batch)
-_encode = msgspec.json.Encoder().encode
 _accepted = metrics.PROGRESS_ACCEPTED.labels("RUNNING")
 _counted = {
     False: metrics.HTTP_REQUESTS.labels("POST", AGENTS + "<string:agent_id>" + PROGRESS, "202"),
     True: metrics.HTTP_REQUESTS.labels("POST", BATCH, "202"),
 }
-
-Reports = list[tuple[str, Report]]
 
 
 class ShortWay:
@@ -107,7 +60,7 @@ class ShortWay:
         if principal is None or body is None:
             return None
         path: str = environ["PATH_INFO"]
-        reports = _batch(body) if path == BATCH else _single(body, path)
+        reports = compiled.batch(body) if path == BATCH else compiled.single(body, path)
         if not reports or not self._may_report(principal, reports):
             return None
         left = self._spend(environ, principal)
@@ -139,7 +92,7 @@ class ShortWay:
                 return False
             if agent_id not in agents or report.protocol_id not in protocols or not principal.sees(report.protocol_id):
                 return False
-            if not (report.task.isprintable() and (report.next_task is None or report.next_task.isprintable())):
+            if not compiled.is_plain_text(report):
                 return False
         return True
 
@@ -152,9 +105,9 @@ class ShortWay:
 
     def _offer(self, reports: Reports) -> bool:
         """False when Redis failed: Flask's side tries again and tells."""
-        datas = [_data(agent_id, report) for agent_id, report in reports]
+        datas = [compiled.event_data(agent_id, report) for agent_id, report in reports]
         offers = [
-            coalescer.Offer(agent_id, report.protocol_id, report.task, _encode(data)[:-1])
+            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.encode(data)[:-1])
             for (agent_id, report), data in zip(reports, datas, strict=True)
         ]
         with self._app.app_context():
@@ -190,34 +143,3 @@ def _body(environ: Environ) -> bytes | None:
     body: bytes = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = io.BytesIO(body)
     return body
-
-
-def _single(body: bytes, path: str) -> Reports:
-    agent_id = path[len(AGENTS) : -len(PROGRESS)]
-    if not path.startswith(AGENTS) or "/" in agent_id:
-        return []
-    try:
-        return [(agent_id, _one.decode(body))]
-    except (msgspec.MsgspecError, RecursionError):
-        return []
-
-
-def _batch(body: bytes) -> Reports:
-    try:
-        return [(each.agent_id, each) for each in _many.decode(body).updates]
-    except (msgspec.MsgspecError, RecursionError):
-        return []
-
-
-def _data(agent_id: str, report: Report) -> EventData:
-    value = report.progress
-    when = report.estimated_completion
-    return EventData(
-        agent_id=agent_id,
-        task=report.task,
-        progress=str(value) if isinstance(value, int) else number_text(round(value, 2)),
-        status="RUNNING",
-        estimated_completion=None if when is None else iso_timestamp(when),
-        error=None,
-        next_task=report.next_task,
-    )

@@ -1,20 +1,19 @@
 """Progress reports: RUNNING ones go to the coalescer alone, COMPLETED and FAILED are stored before the answer."""
 
 import logging
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 from marshmallow import ValidationError
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.agents import service
-from app.agents.models import Agent, AgentTask, TaskStatus
+from app.agents import service, worklist
+from app.agents.models import Agent
 from app.agents.schemas import BatchUpdate
 from app.auth.guard import check_grant, check_speaks_for
 from app.auth.tokens import Principal
-from app.database import transaction, utc_now
+from app.database import transaction
 from app.errors import DomainError, TooManyRequests
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
@@ -104,16 +103,10 @@ def store_start(agent_id: str, protocol_id: str, event_data: dict[str, Any], ver
             agent = _locked(session, agent_id)
             if _knows_newer(agent, data):
                 return
-            _mark_started(session, agent_id, protocol_id, data["task"])
+            worklist.mark_started(session, agent_id, protocol_id, data["task"])
             _show(agent, protocol_id, data)
     except DomainError as error:
         logger.warning("task_start.not_stored", extra={"agentId": agent_id, "error": error.detail})
-
-
-@dataclass(frozen=True)
-class _Next:
-    protocol_id: str
-    name: str
 
 
 def _close(agent_id: str, fields: dict[str, Any]) -> None:
@@ -124,14 +117,14 @@ def _close(agent_id: str, fields: dict[str, Any]) -> None:
     protocol_id = fields["protocol_id"]
     with transaction() as session:
         agent = _locked(session, agent_id)
-        _mark_closed(session, agent_id, fields)
-        following = _next_task(session, agent_id, fields) if fields["status"] == "COMPLETED" else None
+        worklist.mark_closed(session, agent_id, fields)
+        following = worklist.next_task(session, agent_id, fields) if fields["status"] == "COMPLETED" else None
         data = _event_data(agent_id, fields) | {"version": reserved.closing}
         if following and following.protocol_id == protocol_id:
             data["nextTask"] = following.name
         events = [(protocol_id, data)]
         if following:
-            _mark_started(session, agent_id, following.protocol_id, following.name)
+            worklist.mark_started(session, agent_id, following.protocol_id, following.name)
             events.append((following.protocol_id, _starting(agent_id, following.name, reserved.starting)))
         _show(agent, *events[-1])
         for room, event in sorted(events, key=itemgetter(0)):  # one order of locks for everybody
@@ -157,47 +150,3 @@ def _knows_newer(agent: Agent, data: dict[str, Any]) -> bool:
 def _show(agent: Agent, protocol_id: str, data: dict[str, Any]) -> None:
     if not _knows_newer(agent, data):
         agent.task_protocol_id, agent.task_data = protocol_id, to_wire(data)
-
-
-def _mark_started(session: Session, agent_id: str, protocol_id: str, name: str) -> None:
-    """Make `name` the one running task: the queued one of that name, or a new one."""
-    mine = AgentTask.agent_id == agent_id
-    now = utc_now()
-    session.execute(
-        update(AgentTask)
-        .where(mine, AgentTask.status == TaskStatus.RUNNING)
-        .values(status=TaskStatus.SUPERSEDED, closed_at=now)
-    )
-    task = _open_task(session, agent_id, protocol_id, name) or _add_task(session, agent_id, protocol_id, name)
-    task.status, task.started_at = TaskStatus.RUNNING, now
-
-
-def _mark_closed(session: Session, agent_id: str, fields: dict[str, Any]) -> None:
-    place = (agent_id, fields["protocol_id"], fields["task"])
-    task = _open_task(session, *place) or _add_task(session, *place)
-    task.status, task.closed_at = fields["status"], utc_now()
-
-
-def _open_task(session: Session, agent_id: str, protocol_id: str, name: str) -> AgentTask | None:
-    same = (AgentTask.agent_id == agent_id, AgentTask.protocol_id == protocol_id, AgentTask.name == name)
-    is_open = AgentTask.status.in_([TaskStatus.RUNNING, TaskStatus.QUEUED])
-    running_first = (AgentTask.status == TaskStatus.RUNNING).desc()
-    return session.scalars(select(AgentTask).where(*same, is_open).order_by(running_first, AgentTask.id)).first()
-
-
-def _add_task(session: Session, agent_id: str, protocol_id: str, name: str) -> AgentTask:
-    now = utc_now()
-    task = AgentTask(
-        agent_id=agent_id, protocol_id=protocol_id, name=name, status=TaskStatus.RUNNING, created_at=now, started_at=now
-    )
-    session.add(task)
-    return task
-
-
-def _next_task(session: Session, agent_id: str, fields: dict[str, Any]) -> _Next | None:
-    """What the agent moves on to: the report's `nextTask`, else the head of its queue, else nothing."""
-    if fields["next_task"]:
-        return _Next(fields["protocol_id"], fields["next_task"])
-    queued = (AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.QUEUED)
-    head = session.scalars(select(AgentTask).where(*queued).order_by(AgentTask.id).limit(1)).first()
-    return _Next(head.protocol_id, head.name) if head else None

@@ -17,6 +17,7 @@ from app.errors import AlreadyExists, Conflict, NotFound
 from app.extensions import db, known_ids, redis_client
 from app.paging import Page, cursor_keys, page_of
 from app.realtime.rooms import BUSY_KEY, HEARD_KEY, agent_key, latest_key
+from app.schemas import is_identifier
 from app.wire import iso_timestamp
 
 ONLINE_SECONDS = 120
@@ -37,7 +38,7 @@ def create(fields: dict[str, Any]) -> dict[str, Any]:
 
 def find(agent_id: str) -> Agent:
     """Raises NotFound."""
-    agent = db.session.get(Agent, agent_id)
+    agent = db.session.get(Agent, agent_id) if is_identifier(agent_id) else None
     if agent is None:
         raise NotFound(f"There is no agent {agent_id!r}.", code="AGENT_NOT_FOUND")
     return agent

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from app.agents import ingest
+from app.agents import compiled
 from app.agents.progress import _event_data
 from app.agents.schemas import BatchUpdate, ProgressReport
 from app.wire import to_wire
@@ -54,19 +54,15 @@ def _compare(body, schema, decoded):
     fields = schema.load(json.loads(body))
     agent_id = fields.pop("agent_id", "A1")
     long_way = to_wire(_event_data(agent_id, fields))
-    assert json.loads(msgspec.json.encode(ingest._data(agent_id, decoded))) == long_way
-
-
-def _is_left_to_flask(report):
-    return not (report.task.isprintable() and (report.next_task is None or report.next_task.isprintable()))
+    assert json.loads(msgspec.json.encode(compiled.event_data(agent_id, decoded))) == long_way
 
 
 @settings(max_examples=600, deadline=None)
 @given(reports)
 def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(report):
     body = _as_text(report)
-    for _, decoded in ingest._single(body, "/api/v1/agents/A1/progress"):
-        if not _is_left_to_flask(decoded):
+    for _, decoded in compiled.single(body, "/api/v1/agents/A1/progress"):
+        if compiled.is_plain_text(decoded):
             _compare(body, ProgressReport(), decoded)
 
 
@@ -74,23 +70,23 @@ def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(
 @given(st.lists(st.tuples(ids, reports), min_size=1, max_size=3))
 def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
     body = _as_text({"updates": [{"agentId": agent_id, **report} for agent_id, report in updates]})
-    for number, (_, decoded) in enumerate(ingest._batch(body)):
-        if not _is_left_to_flask(decoded):
+    for number, (_, decoded) in enumerate(compiled.batch(body)):
+        if compiled.is_plain_text(decoded):
             _compare(_as_text(json.loads(body)["updates"][number]), BatchUpdate(), decoded)
 
 
 def test_an_ordinary_report_takes_the_short_way():
     body = b'{"protocolId":"P1","task":"scan","progress":65.5,"estimatedCompletion":"2026-11-22T20:30:00.123Z"}'
-    ((agent_id, report),) = ingest._single(body, "/api/v1/agents/A1/progress")
-    assert (agent_id, ingest._data(agent_id, report).progress) == ("A1", "65.5")
+    ((agent_id, report),) = compiled.single(body, "/api/v1/agents/A1/progress")
+    assert (agent_id, compiled.event_data(agent_id, report).progress) == ("A1", "65.5")
 
 
 def test_closing_reports_and_faults_are_left_to_flask():
     path = "/api/v1/agents/A1/progress"
-    assert ingest._single(b'{"protocolId":"P1","task":"t","status":"COMPLETED"}', path) == []
-    assert ingest._single(b'{"protocolId":"P1","task":"t","progress":NaN}', path) == []
-    assert ingest._single(b"[" * 100_000, path) == []
-    assert ingest._single(b'{"protocolId":"P1","task":"t","progress":5}', "/api/v1/agents/A1/x/progress") == []
+    assert compiled.single(b'{"protocolId":"P1","task":"t","status":"COMPLETED"}', path) == []
+    assert compiled.single(b'{"protocolId":"P1","task":"t","progress":NaN}', path) == []
+    assert compiled.single(b"[" * 100_000, path) == []
+    assert compiled.single(b'{"protocolId":"P1","task":"t","progress":5}', "/api/v1/agents/A1/x/progress") == []
 
 
 def test_the_schema_refuses_what_it_must_so_that_agreeing_with_it_means_something():

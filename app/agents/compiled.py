@@ -1,0 +1,94 @@
+"""`schemas.ProgressReport` for RUNNING reports, compiled: what these structs take, the schema takes too."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.agents.schemas import MAX_UPDATES
+from app.schemas import ID_PATTERN
+from app.wire import iso_timestamp, number_text
+
+AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
+
+Id = Annotated[str, Meta(pattern=rf"^{ID_PATTERN}\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Percentage = Annotated[int, Meta(ge=0, le=100)] | Annotated[float, Meta(ge=0, le=100)]
+
+
+class Report(Struct, rename="camel", forbid_unknown_fields=True):
+    """A RUNNING report: the part of `schemas.ProgressReport` that needs no second look."""
+
+    protocol_id: Id
+    task: Name
+    progress: Percentage
+    status: Literal["RUNNING"] = "RUNNING"
+    estimated_completion: Annotated[datetime, Meta(tz=True)] | None = None
+    error: None = None
+    next_task: Name | None = None
+
+
+class AgentReport(Report, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    agent_id: Id
+
+
+class Batch(Struct, forbid_unknown_fields=True):
+    updates: Annotated[list[AgentReport], Meta(min_length=1, max_length=MAX_UPDATES)]
+
+
+class EventData(Struct, rename="camel"):
+    """The data of an agent:task_update, without its version."""
+
+    agent_id: str
+    task: str
+    progress: str
+    status: str
+    estimated_completion: str | None
+    error: None
+    next_task: str | None
+
+
+_one = msgspec.json.Decoder(Report)
+_many = msgspec.json.Decoder(Batch)
+encode = msgspec.json.Encoder().encode
+
+Reports = list[tuple[str, Report]]
+
+
+def single(body: bytes, path: str) -> Reports:
+    """The report in `body` with the agent of `path`; empty when it is not plain."""
+    agent_id = path[len(AGENTS) : -len(PROGRESS)]
+    if not path.startswith(AGENTS) or "/" in agent_id:
+        return []
+    try:
+        return [(agent_id, _one.decode(body))]
+    except (msgspec.MsgspecError, RecursionError):
+        return []
+
+
+def batch(body: bytes) -> Reports:
+    """The reports of a batch; empty when one of them is not plain."""
+    try:
+        return [(each.agent_id, each) for each in _many.decode(body).updates]
+    except (msgspec.MsgspecError, RecursionError):
+        return []
+
+
+def is_plain_text(report: Report) -> bool:
+    """Whether its texts hold nothing that the schema would have to look at."""
+    return report.task.isprintable() and (report.next_task is None or report.next_task.isprintable())
+
+
+def event_data(agent_id: str, report: Report) -> EventData:
+    value = report.progress
+    when = report.estimated_completion
+    return EventData(
+        agent_id=agent_id,
+        task=report.task,
+        progress=str(value) if isinstance(value, int) else number_text(round(value, 2)),
+        status="RUNNING",
+        estimated_completion=None if when is None else iso_timestamp(when),
+        error=None,
+        next_task=report.next_task,
+    )
