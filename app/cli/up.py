@@ -11,7 +11,7 @@ from app.cli.home import Home
 from app.cli.readiness import Readiness
 from app.cli.supervisor import POLL_SECONDS, Supervisor
 
-START_SECONDS = 90.0
+START_SECONDS = 120.0
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not chosen
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from functools import partial
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ def worker(queues: str, concurrency: int, name: str) -> None:
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")  # a container's root is no superuser
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     signals.worker_ready.connect(_tell_ready)
-    signals.worker_process_init.connect(_end_with_worker)
+    signals.worker_process_init.connect(partial(_end_with_worker, os.getpid()), weak=False)
     worker = celery_worker.celery.Worker(
         queues=queues,
         concurrency=concurrency,
@@ -69,8 +70,8 @@ def _tell_ready(**_: Any) -> None:
     tell_ready()
 
 
-def _end_with_worker(**_: Any) -> None:
+def _end_with_worker(worker_pid: int, **_: Any) -> None:
     """A pool process whose worker was killed would go on alone, with nobody to take its task's result."""
     from app.cli.leash import end_with_parent
 
-    end_with_parent(os.getppid())
+    end_with_parent(worker_pid)

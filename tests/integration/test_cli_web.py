@@ -28,7 +28,7 @@ class Web:
         self.process = start(
             command, log=self.log, env={**os.environ, **settings, "DASHBOARD_SHUTDOWN_GRACE": str(grace_seconds)}
         )
-        until(lambda: is_open(self.port), 40, f"web listens; its log is {self.log}")
+        until(lambda: is_open(self.port), 90, f"web listens; its log is {self.log}")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
