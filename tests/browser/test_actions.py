@@ -1,0 +1,121 @@
+"""Owners and validators act on the page: they are asked, and hear in words what the server says."""
+
+from playwright.sync_api import Request
+
+from tests.browser.conftest import Open, Visit
+from tests.factories import deposit, file_vulnerability
+from tests.support.stack import Stack
+
+
+def fill(visit: Visit, **fields: str) -> None:
+    for name, value in fields.items():
+        visit.page.fill(f"#field-{name}", value)
+
+
+def submit(visit: Visit) -> None:
+    visit.page.click("dialog [type=submit]")
+
+
+def test_an_owner_deposits_and_it_is_sent_once_however_often_it_is_clicked(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    owner = visit(stack, "owner", protocol_id)
+    sent: list[Request] = []
+    owner.page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    owner.page.click("text=Deposit >> nth=0")
+    fill(owner, amount="0.100001", reference="grant")
+    owner.page.evaluate("for (let i = 0; i < 3; i += 1) document.querySelector('dialog form').requestSubmit()")
+    owner.see("[data-field=available]", "0.100001")
+    owner.see(".notice", "Deposited 0.100001 USDC")
+    owner.page.wait_for_selector("dialog", state="detached")
+    assert stack.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)["total"] == "0.100001"
+    assert len({request.headers["idempotency-key"] for request in sent}) == 1
+    assert sent[0].post_data_json == {"amount": "0.100001", "reference": "grant"}
+
+
+def test_an_amount_that_is_none_is_refused_before_it_is_sent(stack: Stack, protocol_id: str, visit: Open) -> None:
+    owner = visit(stack, "owner", protocol_id)
+    owner.page.click("text=Deposit >> nth=0")
+    for amount, fault in (("1,000", "plain number"), ("0", "more than zero"), ("0.0000001", "6 after")):
+        fill(owner, amount=amount)
+        submit(owner)
+        owner.see("#amount-fault", fault)
+        assert owner.page.get_attribute("#field-amount", "aria-invalid") == "true"
+
+
+def test_a_validator_confirms_with_a_bounty_and_rejects_with_a_reason(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    deposit(stack.api, protocol_id, "100.00")
+    good = file_vulnerability(stack.api, protocol_id, title="Good finding")
+    poor = file_vulnerability(stack.api, protocol_id, title="Poor finding")
+    validator = visit(stack, "validator", protocol_id)
+    validator.page.click(f"[data-finding='{good['id']}'] >> text=Confirm")
+    fill(validator, bounty="40")
+    submit(validator)
+    validator.see(f"[data-finding='{good['id']}']", "confirmed")
+    validator.see(f"[data-finding='{good['id']}']", "40.00 USDC")
+    validator.page.click(f"[data-finding='{poor['id']}'] >> text=Reject")
+    submit(validator)
+    validator.see("#reason-fault", "Say why")
+    fill(validator, reason="Known since March")
+    submit(validator)
+    validator.see(f"[data-finding='{poor['id']}']", "Known since March")
+    seen = stack.api.viewer.get(f"/vulnerabilities/{poor['id']}").expect(200)
+    assert (seen["status"], seen["rejectionReason"]) == ("REJECTED", "Known since March")
+
+
+def test_an_owner_pays_and_sees_the_payment_arrive(stack: Stack, protocol_id: str, visit: Open) -> None:
+    deposit(stack.api, protocol_id, "1000.00")
+    found = file_vulnerability(stack.api, protocol_id, title="Worth it", bounty="250.00")
+    stack.api.validator.post(f"/vulnerabilities/{found['id']}/confirm", {}).expect(200)
+    owner = visit(stack, "owner", protocol_id)
+    owner.page.click(f"[data-finding='{found['id']}'] >> text=Pay")
+    assert owner.page.input_value("#field-amount") == "250.00"
+    fill(owner, recipient="0xfeed", amount="200")
+    submit(owner)
+    owner.see("#payments", "paid")
+    owner.see("#payments", "200.00 USDC")
+    owner.see(f"[data-finding='{found['id']}']", "paid")
+    owner.see("[data-field=available]", "800.00")
+    assert owner.complaints == []
+
+
+def test_what_the_server_refuses_is_told_in_its_words(stack: Stack, protocol_id: str, visit: Open) -> None:
+    found = file_vulnerability(stack.api, protocol_id, title="Raced")
+    validator = visit(stack, "validator", protocol_id)
+    validator.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
+    fill(validator, reason="too late")
+    answer = stack.api.validator.post(f"/vulnerabilities/{found['id']}/confirm", {})
+    answer.expect(200)
+    submit(validator)
+    validator.see("dialog .fault", "CONFIRMED")
+
+
+def test_nobody_is_offered_what_their_role_may_not(stack: Stack, protocol_id: str, visit: Open) -> None:
+    file_vulnerability(stack.api, protocol_id, title="Pending one")
+    viewer, owner = (visit(stack, role, protocol_id) for role in ("viewer", "owner"))
+    viewer.see("#findings", "Pending one")
+    owner.see("#findings", "Pending one")
+    assert viewer.page.locator("#findings .cell-actions button, #pool button").count() == 0
+    assert owner.page.locator("#findings .cell-actions button").count() == 0
+    assert owner.page.locator("#pool button").count() == 1
+
+
+def test_a_deposit_can_be_made_with_the_keyboard_alone(stack: Stack, protocol_id: str, visit: Open) -> None:
+    owner = visit(stack, "owner", protocol_id)
+    keyboard = owner.page.keyboard
+    for _ in range(12):
+        keyboard.press("Tab")
+        if owner.page.evaluate("document.activeElement.textContent") == "Deposit":
+            break
+    keyboard.press("Enter")
+    owner.page.wait_for_selector("dialog[open]")
+    keyboard.press("Escape")
+    owner.page.wait_for_selector("dialog", state="detached")
+    assert owner.page.evaluate("document.activeElement.textContent") == "Deposit"
+    keyboard.press("Enter")
+    owner.page.wait_for_selector("#field-amount:focus")
+    keyboard.type("12.5")
+    keyboard.press("Enter")
+    owner.see("[data-field=available]", "12.50")

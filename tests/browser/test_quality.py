@@ -1,0 +1,153 @@
+"""What makes the page bearable: no barrier, no weight, no stranger, no noise."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Response
+
+from tests.browser.chromium import axe_source
+from tests.browser.conftest import NARROW, WIDE, Open, Visit
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support.node import ROOT
+from tests.support.stack import Stack
+
+MOST_BYTES = 200_000
+PICTURE = ROOT / "docs" / "img" / "dashboard.png"
+UPDATE = "UPDATE_PICTURES"
+NAMES = ["Argus", "Basilisk", "Cerberus", "Dryad", "Echidna", "Fenrir", "Griffin", "Hydra"]
+TASKS = ["Map contracts", "Fuzz token transfers", "Prove invariants", "Trace reentrancy"]
+
+
+@pytest.fixture(scope="module")
+def furnished(stack: Stack) -> str:
+    """A protocol in which something of everything is to be seen."""
+    api = stack.api
+    protocol_id = make_protocol(api, name="Meridian Lending")
+    for amount in ("60000.00", "25000.00", "40000.00"):
+        deposit(api, protocol_id, amount, reference="treasury")
+        furnish_findings(stack, protocol_id)
+    for number, name in enumerate(NAMES):
+        make_agent(api, id=name.lower(), name=name, type=["PROTOCOL", "RESEARCHER", "VALIDATOR"][number % 3])
+    agents_report(stack, protocol_id)
+    return protocol_id
+
+
+def agents_report(stack: Stack, protocol_id: str) -> None:
+    soon = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
+    updates = [
+        {"agentId": name.lower(), "estimatedCompletion": soon} | report(protocol_id, TASKS[at % 4], 9 + at * 12)
+        for at, name in enumerate(NAMES)
+    ]
+    updates[3] |= {"status": "FAILED", "error": {"message": "the trace ran out of gas"}}
+    updates[6] |= {"status": "COMPLETED"}
+    assert stack.api.admin.post("/progress", {"updates": updates}).expect(202)["rejected"] == []
+
+
+def furnish_findings(stack: Stack, protocol_id: str) -> None:
+    api = stack.api
+    found = [
+        file_vulnerability(api, protocol_id, title=title, severity=severity, bounty=bounty)["id"]
+        for title, severity, bounty in (
+            ("Reentrancy in withdraw()", "CRITICAL", "12000.00"),
+            ("Oracle price can be stale", "HIGH", "4500.00"),
+            ("Rounding favours the borrower", "MEDIUM", "900.00"),
+            ("Missing event on pause", "INFO", None),
+            ("Unchecked return value", "LOW", "150.00"),
+        )
+    ]
+    for each in found[:3]:
+        api.validator.post(f"/vulnerabilities/{each}/confirm", {}).expect(200)
+    api.validator.post(f"/vulnerabilities/{found[3]}/reject", {"reason": "Works as designed"}).expect(200)
+    for each in found[:2]:
+        body = {"recipient": "0x5afe3c1b9d2e4f60718293a4b5c6d7e8f9012345"}
+        api.owner.post(f"/vulnerabilities/{each}/payment", body).expect(202)
+
+
+def serious_faults(visit: Visit) -> list[Any]:
+    # Evaluated by the debugger, not as a script of the page: its Content-Security-Policy stays in force.
+    visit.page.evaluate(axe_source())
+    found = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        (each["id"], each["impact"], [node["html"][:200] for node in each["nodes"][:3]])
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical", "moderate")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_axe_finds_no_fault(stack: Stack, furnished: str, visit: Open, scheme: str, viewport: dict[str, int]) -> None:
+    page = visit(stack, "admin", furnished, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    page.see("#findings", "Reentrancy")
+    assert serious_faults(page) == []
+    page.page.click(".cell-actions >> text=Reject >> nth=0")
+    page.page.click("dialog [type=submit]")
+    assert serious_faults(page) == []
+
+
+def test_axe_finds_no_fault_where_one_signs_in(stack: Stack, visit: Open) -> None:
+    page = visit(stack)
+    page.page.wait_for_selector("#token")
+    assert serious_faults(page) == []
+
+
+def test_under_200_kb_come_over_the_wire_from_this_host_alone_and_nothing_complains(
+    stack: Stack, furnished: str, visit: Open
+) -> None:
+    page = visit(stack, "owner", furnished)
+    page.see("#findings", "Reentrancy")
+    answers: list[Response] = []
+    page.page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - a bare append is no handler
+    page.page.reload()
+    page.wait_until_live()
+    page.page.wait_for_selector(".chart canvas")
+    page.page.wait_for_load_state("networkidle")
+    urls = {answer.url for answer in answers}
+    assert all(url.startswith((stack.url, stack.url.replace("http", "ws"))) for url in urls)
+    assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MOST_BYTES
+    assert weight_of_all_modules(stack) < MOST_BYTES
+    assert page.complaints == []
+
+
+def weight_of_all_modules(stack: Stack) -> int:
+    """Everything the page can load, as it goes over the wire."""
+    static = ROOT / "app" / "dashboard" / "static"
+    files = [path for path in static.rglob("*") if path.suffix in (".js", ".css", ".svg")]
+    total = 0
+    for path in files:
+        name = path.relative_to(static).as_posix()
+        answer = stack.api.with_token(None).get(f"///static/{name}"[1:], Accept_Encoding="gzip")
+        total += int(answer.headers["content-length"])
+    return total
+
+
+def test_who_wants_no_motion_sees_none(stack: Stack, furnished: str, visit: Open) -> None:
+    page = visit(stack, "viewer", furnished, reduced_motion="reduce")
+    moving = "document.getAnimations().filter((each) => each.playState === 'running').length"
+    deposit(stack.api, furnished, "5.00")
+    page.see("#feed", "5.00 USDC")
+    assert page.page.evaluate(moving) == 0
+
+
+@pytest.mark.parametrize("width", [360, 768, 1100, 1440, 2560])
+def test_nothing_runs_out_of_the_page_at_any_width(stack: Stack, furnished: str, visit: Open, width: int) -> None:
+    page = visit(stack, "admin", furnished, viewport={"width": width, "height": 900})
+    page.see("#findings", "Reentrancy")
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_readme_shows_the_page_as_it_is(stack: Stack, furnished: str, visit: Open, tmp_path: Path) -> None:
+    target = PICTURE if os.environ.get(UPDATE) else tmp_path / PICTURE.name
+    agents_report(stack, furnished)
+    page = visit(stack, "owner", furnished, viewport={"width": 1440, "height": 960}, device_scale_factor=1.5)
+    page.see("#payments", "paid")
+    page.page.wait_for_selector(".chart canvas")
+    page.page.wait_for_function("document.getAnimations().length === 0")
+    page.page.screenshot(path=str(target))
+    assert target.read_bytes().startswith(b"\x89PNG")
+    assert PICTURE.exists(), f"make it with {UPDATE}=1"
+    assert json.dumps(page.complaints) == "[]"
