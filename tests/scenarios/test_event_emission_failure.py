@@ -4,6 +4,7 @@ import pytest
 
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.js_client import JsClient
+from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
 POOL = "bounty_pool:updated"
@@ -51,4 +52,4 @@ def test_while_redis_is_away_a_report_is_refused_with_503_and_the_process_lives(
     assert answer.code.endswith("UNAVAILABLE")
     assert health.status == 200
     assert (ready.status, ready.json["parts"]["redis"]) == (503, "down")
-    agent.post(path, report(protocol_id)).expect(202)
+    until(lambda: agent.post(path, report(protocol_id)).status == 202, 15, "reports are accepted again")

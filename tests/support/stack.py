@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
 import redis
 
 from tests.support.api import Api, OverHttp
+from tests.support.emissions import Emissions, watch_emissions
 from tests.support.js_client import JsClient, JsSocket
 from tests.support.processes import free_port, is_alive, is_open, kill_group, start, stop, until
 
 START_SECONDS = 60
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "app.cli"]
 FORGOTTEN = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|PROMETHEUS_)")
 
@@ -50,6 +53,13 @@ class Stack:
     def run_part(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start one more part, such as `run_part("beat")`; it is stopped with the stack."""
         self._extra.append(self._run(*arguments))
+        return self._extra[-1]
+
+    def run_load(self, *arguments: object) -> "subprocess.Popen[bytes]":
+        """Start `tests.support.load` beside the parts: its log and its metrics are the system's."""
+        argv = [sys.executable, "-m", "tests.support.load", *(str(each) for each in arguments)]
+        more = {"PROMETHEUS_MULTIPROC_DIR": str(self.home / "run" / "metrics"), "PYTHONPATH": str(ROOT)}
+        self._extra.append(start(argv, log=self.log_path, env=self.environment | more, cwd=self.folder))
         return self._extra[-1]
 
     def stop(self) -> None:
@@ -94,9 +104,7 @@ class Stack:
         def line() -> str | None:
             found = re.search(f".*{pattern}.*", self.log)
             if found is None and self.process is not None and self.process.poll() is not None:
-                raise AssertionError(
-                    f"`dashboard up` ended with {self.process.returncode}:\n{self.log[-5000:]}"
-                )
+                raise AssertionError(f"`dashboard up` ended with {self.process.returncode}:\n{self.log[-5000:]}")
             return found and found.group()
 
         return until(line, seconds, f"{pattern!r} in {self.log_path}")
@@ -116,6 +124,10 @@ class Stack:
 
     def redis(self) -> "redis.Redis[bytes]":
         return redis.Redis.from_url(self.redis_url, protocol=2)
+
+    def emissions(self) -> AbstractContextManager[Emissions]:
+        """`with stack.emissions() as emissions:` records what leaves for the rooms, on Redis's clock."""
+        return watch_emissions(redis.Redis.from_url(self.redis_url, protocol=2, socket_timeout=None))
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels."""

@@ -1,0 +1,95 @@
+"""Scenario: High-frequency task updates."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+
+from tests.factories import make_agent, report
+from tests.support.js_client import Event, JsSocket
+from tests.support.stack import Stack
+from tests.support.wire import moment
+
+EVENT = "agent:task_update"
+GAP_MS = 1000
+ROOM_LIMIT = 10
+SECONDS = 5
+
+
+def gaps_ms(events: list[Event]) -> list[float]:
+    """Time between events on Redis's clock, which stamps a RUNNING update when it leaves."""
+    times = [moment(event.payload["timestamp"]).timestamp() * 1000 for event in events]
+    return [round(after - before) for before, after in pairwise(times)]
+
+
+def report_for_seconds(stack: Stack, agent_id: str, protocol_id: str, seconds: float) -> int:
+    """Report as fast as the server answers (at most 50 a second); returns the last progress, counted in hundredths."""
+    agent, number, end = stack.api.agent(agent_id), 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        number += 1
+        body = report(protocol_id, "scan", round(number / 100, 2))
+        agent.post(f"/agents/{agent_id}/progress", body).expect(202)
+        time.sleep(0.02)
+    return number
+
+
+def test_an_agent_that_reports_all_the_time_is_told_of_once_a_second_and_the_newest_wins(
+    stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
+) -> None:
+    sent = report_for_seconds(stack, agent_id, protocol_id, SECONDS)
+    viewer.wait_for_event(EVENT, 3, progress=f"{sent / 100:.2f}".rstrip("0").rstrip("."))
+
+    events = viewer.events(EVENT)
+    assert sent > 10 * len(events)
+    assert SECONDS - 1 <= len(events) <= SECONDS + 2
+    assert min(gaps_ms(events)) >= GAP_MS
+    assert max(gaps_ms(events)) <= 2 * GAP_MS
+    versions = [int(event.data["version"]) for event in events]
+    assert versions == sorted(set(versions))
+
+
+def test_reports_of_one_agent_over_many_connections_are_told_of_once_a_second_too(
+    stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: report_for_seconds(stack, agent_id, protocol_id, 3), range(4)))
+    time.sleep(GAP_MS / 1000 * 1.5)
+
+    events = viewer.events(EVENT)
+    assert 3 <= len(events) <= 6
+    assert min(gaps_ms(events)) >= GAP_MS
+
+
+def test_closings_keep_the_pace_of_one_a_second_and_none_is_merged_away(
+    stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
+) -> None:
+    agent, path = stack.api.agent(agent_id), f"/agents/{agent_id}/progress"
+    with stack.emissions() as emissions:
+        for number in range(4):
+            agent.post(path, report(protocol_id, f"t{number}", 50)).expect(202)
+            agent.post(path, report(protocol_id, f"t{number}", status="COMPLETED")).expect(202)
+        viewer.wait_for_event(EVENT, 15, task="t3", status="COMPLETED")
+
+    events = viewer.events(EVENT)
+    assert [event.data["task"] for event in events if event.data["status"] == "COMPLETED"] == ["t0", "t1", "t2", "t3"]
+    assert emissions.most_a_second(protocol_id) == 1
+
+
+@pytest.mark.slow
+def test_many_busy_agents_share_their_rooms_ten_events_a_second_and_none_is_forgotten(
+    stack: Stack, viewer: JsSocket, protocol_id: str
+) -> None:
+    agents = [make_agent(stack.api) for _ in range(40)]
+    with stack.emissions() as emissions:
+        for progress in range(1, 7):
+            updates = [report(protocol_id, "scan", progress) | {"agentId": each} for each in agents]
+            answer = stack.api.admin.post("/progress", {"updates": updates}).expect(202)
+            assert answer["accepted"] == str(len(agents))
+            time.sleep(0.8)
+        for each in agents:
+            viewer.wait_for_event(EVENT, 20, agentId=each, progress="6")
+
+    assert emissions.most_a_second(protocol_id) == ROOM_LIMIT
+    seqs = [int(event.payload["seq"]) for event in viewer.events()]
+    assert seqs == list(range(1, len(seqs) + 1))

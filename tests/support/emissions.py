@@ -1,0 +1,71 @@
+"""What leaves for the rooms, on Redis's own clock: every PUBLISH of the meter, seen by MONITOR."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import redis
+
+from app.realtime.rooms import CHANNEL_PREFIX
+from tests.support.processes import until
+from tests.support.wire import most_in_a_window
+
+PUBLISHED = re.compile(rf"PUBLISH {CHANNEL_PREFIX}(\S+) (.*)", re.IGNORECASE | re.DOTALL)
+MEMBER = re.compile(r'"(eventType|seq|agentId|task|progress|status|version)": ?"([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Emission:
+    """`at`: seconds on Redis's clock; `members`: what the event says of itself, as far as these claims need it."""
+
+    at: float
+    protocol_id: str
+    members: dict[str, str]
+
+    @property
+    def seq(self) -> int:
+        return int(self.members["seq"])
+
+
+@dataclass
+class Emissions:
+    seen: list[Emission] = field(default_factory=list)
+
+    def of(self, protocol_id: str) -> list[Emission]:
+        return [each for each in list(self.seen) if each.protocol_id == protocol_id]
+
+    def wait_for(self, protocol_id: str, count: int, seconds: float) -> list[Emission]:
+        until(lambda: len(self.of(protocol_id)) >= count, seconds, f"{count} events leave for {protocol_id}")
+        return self.of(protocol_id)
+
+    def most_a_second(self, protocol_id: str) -> int:
+        """The largest number of a room's events that left in any window of one second."""
+        return most_in_a_window([each.at for each in self.of(protocol_id)])
+
+
+@contextmanager
+def watch_emissions(client: "redis.Redis[bytes]") -> Iterator[Emissions]:
+    """Record what leaves while the `with` lasts."""
+    found = Emissions()
+    monitor = client.monitor()
+    with monitor:
+        reader = threading.Thread(target=_read, args=(monitor, found.seen), daemon=True)
+        reader.start()
+        try:
+            yield found
+        finally:
+            monitor.connection.disconnect()
+    reader.join(5)
+
+
+def _read(monitor: "redis.client.Monitor", seen: list[Emission]) -> None:
+    try:
+        for command in monitor.listen():
+            published = PUBLISHED.match(command["command"])
+            if published:
+                members = dict(reversed(MEMBER.findall(published.group(2))))
+                seen.append(Emission(command["time"], published.group(1), members))
+    except (redis.RedisError, OSError, ValueError, AttributeError):
+        return  # the watcher has hung up
