@@ -10,6 +10,7 @@ from app.config import load_config
 from app.extensions import celery, db
 from app.observability import workers
 from app.observability.logging import init_logging
+from app.observability.requests import on_behalf_of
 from tasks.schedule import SCHEDULE
 
 settings = load_config()
@@ -20,7 +21,7 @@ class ContextTask(Task):  # type: ignore[misc]
     """Each task runs in an app context of its own, so that its database session ends with it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with flask_app.app_context():
+        with flask_app.app_context(), on_behalf_of(self.request.get("request_id") or ""):
             return self.run(*args, **kwargs)
 
 

@@ -4,10 +4,10 @@ import logging
 import sys
 from typing import Any
 
-from flask import g, has_request_context
 from pythonjsonlogger.json import JsonFormatter
 
 from app.config import Config
+from app.observability.requests import current_request_id
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -52,7 +52,7 @@ class TextFormatter(logging.Formatter):
 class _RequestId(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not hasattr(record, "requestId"):
-            record.requestId = g.get("request_id", "") if has_request_context() else ""
+            record.requestId = current_request_id()
         return True
 
 

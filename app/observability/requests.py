@@ -1,10 +1,12 @@
-"""A request id on every response, and the time each route takes."""
+"""A request's id, from its response through the outbox and tasks to the event's emission; the time each route takes."""
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uuid_utils.compat as uuid
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, has_app_context, request
 
 from app.observability import metrics
 
@@ -15,6 +17,22 @@ _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 def request_id(given: str) -> str:
     """The caller's own id of a request, or a new one."""
     return given if _ACCEPTABLE.fullmatch(given) else uuid.uuid7().hex
+
+
+def current_request_id() -> str:
+    """The id of the request on whose behalf this runs; empty when there is none, as in a tick."""
+    return str(g.get("request_id", "")) if has_app_context() else ""
+
+
+@contextmanager
+def on_behalf_of(request_id: str) -> Iterator[None]:
+    """What is logged and enqueued inside carries this id: needs an app context."""
+    before = g.get("request_id", "")
+    g.request_id = request_id
+    try:
+        yield
+    finally:
+        g.request_id = before
 
 
 def init_app(app: Flask) -> None:

@@ -13,11 +13,12 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from app.config import Config
 from app.observability import metrics
 from app.observability.probe import alive_file, waiting_file
+from app.observability.requests import current_request_id
 
 
 def init_publishing() -> None:
-    """Have every task that this process sends say when it is due."""
-    signals.before_task_publish.connect(_note_due)
+    """Have every task that this process sends say where it comes from and when it is due."""
+    signals.before_task_publish.connect(_note_origin)
 
 
 def init(settings: Config) -> None:
@@ -31,8 +32,9 @@ def init(settings: Config) -> None:
     signals.beat_init.connect(lambda **_: _watch_beat(), weak=False)
 
 
-def _note_due(headers: dict[str, Any], **_: Any) -> None:
-    """Tell the worker when the task is due; `eta` is set where a task was sent with a delay."""
+def _note_origin(headers: dict[str, Any], **_: Any) -> None:
+    """Tell the worker whose request this is and when it is due; `eta` is set where a task was sent with a delay."""
+    headers["request_id"] = current_request_id()
     due = datetime.fromisoformat(headers["eta"]).timestamp() if headers.get("eta") else time.time()
     headers["due_at"] = due
 

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import redis
-from flask import g, has_request_context
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -19,6 +18,7 @@ from app.database import UtcDateTime, transaction, utc_now
 from app.errors import DependencyDown
 from app.extensions import Base, db
 from app.observability import metrics
+from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import coalescer, pipeline
 from app.realtime.envelope import EventType
 from app.wire import to_json
@@ -76,7 +76,7 @@ def append(session: Session, protocol_id: str, event_type: EventType, data: dict
             position=session.execute(raised).scalar_one(),
             event_type=event_type,
             data_json=to_json(data),
-            request_id=g.get("request_id", "") if has_request_context() else "",
+            request_id=current_request_id(),
             created_at=utc_now(),
         )
     )
@@ -92,8 +92,10 @@ def relay(protocol_id: str) -> int:
         rows = _unpublished(protocol_id)
         done: list[int] = []
         for row in rows:
-            if not _let_in(row):
-                break
+            with on_behalf_of(row.request_id):
+                if not _let_in(row):
+                    break
+                logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
             done.append(row.id)
         _mark(done)
     except (SQLAlchemyError, DependencyDown) as error:

@@ -89,6 +89,15 @@ def _daemon(tools: Path, scratch: Path) -> Iterator[dict[str, str]]:
         yield environment
     finally:
         stop(process, seconds=60)
+        _unmount(scratch)
+
+
+def _unmount(folder: Path) -> None:
+    """Let go of what the engine leaves mounted in its folder."""
+    for line in reversed(Path("/proc/mounts").read_text(encoding="utf-8").splitlines()):
+        target = line.split(" ")[1]
+        if target.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", target], capture_output=True, check=False)
 
 
 def _environment(tools: Path, scratch: Path) -> dict[str, str]:

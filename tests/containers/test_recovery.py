@@ -8,6 +8,7 @@ from tests.containers import flows
 from tests.containers.compose import Compose
 from tests.factories import deposit, make_protocol
 from tests.support.js_client import JsClient
+from tests.support.processes import until
 
 BACK_SECONDS = 15
 PARTS = ("proxy", "web", "sockets", "worker", "worker-payments", "beat", "postgres", "valkey")
@@ -22,7 +23,7 @@ def test_a_killed_container_is_back_within_fifteen_seconds(compose: Compose, js:
 
     compose.kill(container)
 
-    js.wait(lambda: compose.restarts(container) > restarts, BACK_SECONDS, f"{service} is started again")
+    until(lambda: compose.restarts(container) > restarts, BACK_SECONDS, f"{service} is started again", pause=0.2)
     compose.until_healthy(container, BACK_SECONDS - (time.monotonic() - killed_at))
     assert compose.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)["total"] == "12.50"
     flows.one_round(compose, js)
