@@ -7,16 +7,26 @@ from kombu.entity import Queue
 
 from app import queues
 from app.config import Config
+from app.extensions import sentinel_parts
 
 TASK_TIME_LIMIT_SECONDS = 50
 
 
 def broker_url(redis_url: str) -> str:
-    """Celery knows Sentinel by its own URL form: `sentinel://host:port;sentinel://host:port`."""
+    """Celery knows Sentinel by its own URL form: `sentinel://host:port/db;sentinel://host:port/db`."""
     if redis_url.startswith("sentinel://"):
-        hosts = redis_url.removeprefix("sentinel://").partition("/")[0]
-        return ";".join(f"sentinel://{host}" for host in hosts.split(","))
+        hosts, _, number = sentinel_parts(redis_url)
+        return ";".join(f"sentinel://{host}:{port}/{number}" for host, port in hosts)
     return redis_url
+
+
+def beat_redis(redis_url: str) -> tuple[str, dict[str, Any]]:
+    """RedBeat's connection: a URL and options; Sentinel is told to it by options alone."""
+    options: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 5}
+    if redis_url.startswith("sentinel://"):
+        hosts, service, number = sentinel_parts(redis_url)
+        return "redis-sentinel://", {"sentinels": hosts, "service_name": service, "db": number, **options}
+    return redis_url, {**options, "health_check_interval": 15}
 
 
 def configure(celery: Celery, settings: Config) -> None:
@@ -31,7 +41,8 @@ def configure(celery: Celery, settings: Config) -> None:
         "retry_on_timeout": True,
     }
     if settings.redis_url.startswith("sentinel://"):
-        transport["master_name"] = settings.redis_url.split("/")[3]
+        transport["master_name"] = sentinel_parts(settings.redis_url)[1]
+    beat_url, beat_options = beat_redis(settings.redis_url)
     celery.conf.update(
         broker_url=broker_url(settings.redis_url),
         broker_transport_options=transport,
@@ -55,7 +66,8 @@ def configure(celery: Celery, settings: Config) -> None:
         worker_enable_remote_control=True,
         enable_utc=True,
         timezone="UTC",
-        redbeat_redis_url=settings.redis_url,
+        redbeat_redis_url=beat_url,
+        redbeat_redis_options=beat_options,
         # Extended each second; a killed beat's successor waits for it, and agents' updates with it.
         redbeat_lock_timeout=4,
         beat_max_loop_interval=1,

@@ -72,12 +72,13 @@ def connect_redis(url: str, *, blocking: bool = False) -> redis.Redis:
         "protocol": 2,
     }
     if url.startswith("sentinel://"):
-        hosts, service, number = _sentinel_parts(url)
+        hosts, service, number = sentinel_parts(url)
         return cast(redis.Redis, Sentinel(hosts, **options).master_for(service, db=number, **options))
     return redis.Redis.from_url(url, **options)
 
 
-def _sentinel_parts(url: str) -> tuple[list[tuple[str, int]], str, int]:
+def sentinel_parts(url: str) -> tuple[list[tuple[str, int]], str, int]:
+    """`sentinel://host:port,host:port/service/db` as its sentinels, its service's name and its database number."""
     hosts, _, path = url.removeprefix("sentinel://").partition("/")
     service, _, number = path.partition("/")
     pairs = [host.rpartition(":") for host in hosts.split(",")]
