@@ -1,0 +1,390 @@
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from app.database import transaction, utc_now
+from app.extensions import db
+from app.payments import settlement
+from app.payments.breaker import FAILURES_TO_OPEN, Breaker
+from app.payments.models import Payment
+from app.realtime.outbox import OutboxEvent
+from tests.factories import deposit, file_vulnerability, make_protocol
+from tests.support.money import (
+    SECRET,
+    Reply,
+    at_once,
+    books,
+    confirmed,
+    funded_protocol,
+    own_api,
+    payout_service,
+    pool,
+    request_payment,
+    settle,
+)
+
+
+@pytest.fixture
+def service():
+    with payout_service() as running:
+        yield running
+
+
+@pytest.fixture
+def paying(app_with, service):
+    """An API whose app pays through the service, without pauses between the tries."""
+    return app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_READ_TIMEOUT="0.5", PAYOUT_RETRY_BASE="0")
+
+
+def app_of(api):
+    return api.transport.client.application
+
+
+def payment(api, payment_id):
+    return api.viewer.get(f"/payments/{payment_id}").expect(200)
+
+
+def events_of(app, protocol_id):
+    """(event type, change type or new status) in the order in which the room gets them."""
+    with app.app_context():
+        rows = db.session.scalars(
+            select(OutboxEvent).where(OutboxEvent.protocol_id == protocol_id).order_by(OutboxEvent.position)
+        ).all()
+    datas = [json.loads(row.data_json) for row in rows]
+    return [data.get("changeType") or data.get("newStatus") for data in datas]
+
+
+def make_due(app, payment_id):
+    """Let the payment's lease or pause run out."""
+    with app.app_context(), transaction() as session:
+        past = utc_now() - timedelta(seconds=60)
+        session.execute(update(Payment).where(Payment.id == payment_id).values(due_at=past))
+
+
+# asking for a payment
+
+
+def test_a_payment_is_pending_and_defaults_to_the_whole_bounty(api):
+    protocol_id = funded_protocol(api)
+    path = confirmed(api, protocol_id, "40.00")
+    asked = request_payment(api, path)
+    assert asked | {"id": "", "createdAt": ""} == {
+        "id": "", "vulnerabilityId": path.split("/")[-1], "protocolId": protocol_id, "amount": "40.00",
+        "currency": "USDC", "recipient": "0xabc", "status": "PENDING", "failureReason": None, "reference": None,
+        "attempts": "0", "createdAt": "", "releasedAt": None,
+    }  # fmt: skip
+    assert payment(api, asked["id"]) == asked
+    assert api.viewer.get(path).expect(200)["paymentId"] == asked["id"]
+    assert pool(api, protocol_id)["reserved"] == "40.00"
+
+
+def test_a_larger_amount_than_the_reserved_bounty_is_422_and_changes_nothing(api):
+    protocol_id = funded_protocol(api)
+    path = confirmed(api, protocol_id, "40.00")
+    refused = api.owner.post(f"{path}/payment", {"recipient": "r", "amount": "40.000001"})
+    assert (refused.status, list(refused.json["errors"])) == (422, ["amount"])
+    assert api.viewer.get(path).expect(200)["paymentId"] is None
+    request_payment(api, path)
+
+
+def test_where_nothing_is_reserved_the_amount_is_required_and_reserved_now(api):
+    protocol_id = funded_protocol(api, "10.00")
+    path = confirmed(api, protocol_id, None)
+    missing = api.owner.post(f"{path}/payment", {"recipient": "r"})
+    assert (missing.status, list(missing.json["errors"])) == (422, ["amount"])
+    too_much = api.owner.post(f"{path}/payment", {"recipient": "r", "amount": "10.01"})
+    assert (too_much.status, too_much.code) == (409, "INSUFFICIENT_FUNDS")
+    assert request_payment(api, path, amount="7.00")["amount"] == "7.00"
+    assert (pool(api, protocol_id)["reserved"], pool(api, protocol_id)["available"]) == ("7.00", "3.00")
+
+
+def test_a_smaller_amount_gives_the_rest_back_at_once(app, api):
+    protocol_id = funded_protocol(api, "10.00")
+    request_payment(api, confirmed(api, protocol_id, "8.00"), amount="3.00")
+    assert (pool(api, protocol_id)["reserved"], pool(api, protocol_id)["available"]) == ("3.00", "7.00")
+    assert events_of(app, protocol_id)[-1] == "RESERVATION_RELEASED"
+
+
+def test_a_vulnerability_is_paid_once(app, settings, api):
+    path = confirmed(api, funded_protocol(api))
+    ask = {"recipient": "r"}
+    tasks = [lambda: own_api(app, settings).owner.post(f"{path}/payment", ask)] * 8
+    answers = at_once(8, tasks)
+    assert sorted(answer.status for answer in answers) == [202] + [409] * 7
+    assert {answer.code for answer in answers if answer.status == 409} == {"ALREADY_EXISTS"}
+    settle(app, api.viewer.get(path).expect(200)["paymentId"])
+    assert api.owner.post(f"{path}/payment", ask).code == "ALREADY_EXISTS"
+
+
+def test_only_confirmed_vulnerabilities_are_paid(api):
+    protocol_id = funded_protocol(api)
+    path = f"/vulnerabilities/{file_vulnerability(api, protocol_id)['id']}"
+    body = {"recipient": "r", "amount": "1"}
+    pending = api.owner.post(f"{path}/payment", body)
+    assert (pending.status, pending.code) == (409, "INVALID_TRANSITION")
+    assert "PENDING" in pending.json["detail"]
+    api.validator.post(f"{path}/reject", {"reason": "no"}).expect(200)
+    assert "REJECTED" in api.owner.post(f"{path}/payment", body).json["detail"]
+
+
+def test_each_invalid_field_of_a_payment_is_named_and_only_owners_pay(api):
+    path = f"{confirmed(api, funded_protocol(api))}/payment"
+    bodies = [{}, {"recipient": ""}, {"recipient": "x" * 129}, {"recipient": "a\nb"}, {"recipient": 5}]
+    for body in bodies:
+        assert list(api.owner.post(path, body).json["errors"]) == ["recipient"], body
+    assert list(api.owner.post(path, {"recipient": "r", "amount": 5}).json["errors"]) == ["amount"]
+    for role in ("viewer", "validator", "agent"):
+        assert api.as_(role).post(path, {"recipient": "r"}).status == 403
+    api.owner.post(path, {"recipient": "0xabc → ü" + "x" * 119}).expect(202)
+
+
+def test_payments_are_listed_newest_first_and_shown_to_holders_of_the_protocol_alone(api):
+    protocol_id = funded_protocol(api)
+    asked = [request_payment(api, confirmed(api, protocol_id, "1.00"))["id"] for _ in range(3)]
+    first = api.viewer.get(f"/protocols/{protocol_id}/payments?limit=2").expect(200)
+    rest = api.viewer.get(f"/protocols/{protocol_id}/payments?limit=2&cursor={first['nextCursor']}").expect(200)
+    assert [each["id"] for each in first["items"] + rest["items"]] == asked[::-1]
+    state = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
+    assert [each["id"] for each in state["payments"]] == asked[::-1]
+    for path in (f"/payments/{asked[0]}", "/payments/not-there", "/payments/%00"):
+        answer = api.as_("viewer", protocols=["other"]).get(path)
+        assert (answer.status, answer.code) == (404, "PAYMENT_NOT_FOUND")
+
+
+# settling it
+
+
+def test_a_settled_payment_charges_pool_ledger_and_vulnerability_and_tells_both_in_order(app, api):
+    protocol_id = funded_protocol(api)
+    path = confirmed(api, protocol_id, "40.00")
+    asked = request_payment(api, path)
+    settle(app, asked["id"])
+    released = payment(api, asked["id"])
+    assert (released["status"], released["attempts"]) == ("RELEASED", "1")
+    assert released["releasedAt"] >= released["createdAt"]
+    assert (pool(api, protocol_id)["paid"], pool(api, protocol_id)["reserved"]) == ("40.00", "0.00")
+    entry = api.viewer.get(f"/protocols/{protocol_id}/pool/entries").expect(200)["items"][0]
+    assert (entry["changeType"], entry["paymentId"], entry["amount"]) == ("PAYMENT_RELEASED", asked["id"], "40.00")
+    assert api.viewer.get(path).expect(200)["status"] == "PAID"
+    assert events_of(app, protocol_id) == ["DEPOSIT", "RESERVATION", "CONFIRMED", "PAYMENT_RELEASED", "PAID"]
+    assert books(app) == []
+
+
+def test_the_job_run_many_times_at_once_charges_once(paying, service):
+    app, protocol_id = app_of(paying), funded_protocol(paying)
+    asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
+    at_once(8, [lambda: settle(app, asked["id"])] * 16)
+    assert pool(paying, protocol_id)["paid"] == "40.00"
+    assert len(service.paid) == len(service.requests) == 1
+    assert events_of(app, protocol_id).count("PAID") == 1
+    assert books(app) == []
+
+
+def test_a_job_for_a_payment_that_is_not_there_does_nothing(app):
+    settle(app, "not-there")
+
+
+def test_errors_of_the_service_are_tried_again_until_it_pays(paying, service):
+    protocol_id = funded_protocol(paying)
+    asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
+    service.replies = [Reply(500), Reply(500)]
+    seen = []
+    for _ in range(3):
+        settle(app_of(paying), asked["id"])
+        seen.append((payment(paying, asked["id"])["status"], pool(paying, protocol_id)["paid"]))
+    assert seen == [("PENDING", "0.00"), ("PENDING", "0.00"), ("RELEASED", "40.00")]
+    assert payment(paying, asked["id"])["attempts"] == "3"
+    assert payment(paying, asked["id"])["reference"] == "tx-1"
+    assert len({request.key for request in service.requests}) == 1
+
+
+def test_a_payment_that_is_put_back_waits_for_its_pause(app_with, service):
+    api = app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE="60")
+    asked = request_payment(api, confirmed(api, funded_protocol(api)))
+    service.replies = [Reply(503)]
+    settle(app_of(api), asked["id"])
+    settle(app_of(api), asked["id"])
+    assert len(service.requests) == 1
+    make_due(app_of(api), asked["id"])
+    settle(app_of(api), asked["id"])
+    assert payment(api, asked["id"])["status"] == "RELEASED"
+
+
+def test_an_answer_lost_after_the_money_moved_is_asked_for_again_and_charged_once(paying, service):
+    protocol_id = funded_protocol(paying)
+    asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
+    service.replies = [Reply(cut_after=3), Reply()]
+    settle(app_of(paying), asked["id"])
+    assert payment(paying, asked["id"])["status"] == "PENDING"
+    settle(app_of(paying), asked["id"])
+    assert (payment(paying, asked["id"])["status"], pool(paying, protocol_id)["paid"]) == ("RELEASED", "40.00")
+    assert len(service.paid) == 1
+    assert books(app_of(paying)) == []
+
+
+def test_a_refusal_fails_the_payment_keeps_the_reservation_and_may_be_retried(paying, service):
+    app, protocol_id = app_of(paying), funded_protocol(paying)
+    path = confirmed(paying, protocol_id, "40.00")
+    asked = request_payment(paying, path)
+    service.replies = [Reply(400, b"unknown recipient")]
+    settle(app, asked["id"])
+    failed = payment(paying, asked["id"])
+    assert (failed["status"], failed["failureReason"]) == ("FAILED", "HTTP 400: unknown recipient")
+    assert pool(paying, protocol_id)["reserved"] == "40.00"
+    assert paying.viewer.get(path).expect(200)["status"] == "CONFIRMED"
+    settle(app, asked["id"])
+    assert len(service.requests) == 1, "a FAILED payment is not tried by itself"
+
+    retried = paying.owner.post(f"/payments/{asked['id']}/retry", Idempotency_Key="k").expect(202)
+    again = paying.owner.post(f"/payments/{asked['id']}/retry", Idempotency_Key="k")
+    assert (retried["status"], retried["failureReason"]) == ("PENDING", None)
+    assert (again.json, again.headers["idempotent-replayed"]) == (retried, "true")
+    settle(app, asked["id"])
+    assert (payment(paying, asked["id"])["status"], pool(paying, protocol_id)["paid"]) == ("RELEASED", "40.00")
+    assert books(app) == []
+
+
+def test_only_a_failed_payment_is_retried_and_only_by_owners(app, api):
+    asked = request_payment(api, confirmed(api, funded_protocol(api)))
+    path = f"/payments/{asked['id']}/retry"
+    refused = api.owner.post(path)
+    assert (refused.status, refused.code) == (409, "INVALID_TRANSITION")
+    assert "PENDING" in refused.json["detail"]
+    settle(app, asked["id"])
+    assert "RELEASED" in api.owner.post(path).json["detail"]
+    assert api.validator.post(path).status == 403
+    assert api.as_("owner", protocols=["other"]).post(path).status == 404
+
+
+def test_a_worker_that_died_in_its_call_is_followed_by_another_when_its_lease_has_run_out(paying, service):
+    app, protocol_id = app_of(paying), funded_protocol(paying)
+    asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
+    with app.app_context():
+        assert settlement._lease(asked["id"]) is not None  # and then the worker is gone
+    settle(app, asked["id"])
+    assert (payment(paying, asked["id"])["status"], len(service.requests)) == ("PROCESSING", 0)
+    make_due(app, asked["id"])
+    settle(app, asked["id"])
+    assert (payment(paying, asked["id"])["status"], payment(paying, asked["id"])["attempts"]) == ("RELEASED", "2")
+    assert pool(paying, protocol_id)["paid"] == "40.00"
+
+
+def test_a_late_refusal_does_not_undo_what_a_later_attempt_has_begun(paying, service):
+    """The first worker was only slow: its answer comes when another one holds the payment."""
+    app, protocol_id = app_of(paying), funded_protocol(paying)
+    asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
+
+    def taken_over():
+        make_due(app, asked["id"])
+        with app.app_context():
+            assert settlement._lease(asked["id"]) is not None
+
+    service.replies = [Reply(400, b"no", before=taken_over)]
+    settle(app, asked["id"])
+    assert (payment(paying, asked["id"])["status"], payment(paying, asked["id"])["attempts"]) == ("PROCESSING", "2")
+
+
+def test_two_workers_that_both_learn_of_the_payout_charge_it_once(paying, service):
+    app, protocol_id = app_of(paying), funded_protocol(paying)
+    asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
+
+    def another_worker_is_faster():
+        make_due(app, asked["id"])
+        settle(app, asked["id"])
+
+    service.replies = [Reply(before=another_worker_is_faster)]
+    settle(app, asked["id"])
+    assert len(service.requests) == 2
+    assert len(service.paid) == 1
+    assert pool(paying, protocol_id)["paid"] == "40.00"
+    assert events_of(app, protocol_id).count("PAYMENT_RELEASED") == 1
+    assert books(app) == []
+
+
+def test_while_the_service_is_down_it_is_left_alone_and_payments_wait(paying, service):
+    app, protocol_id = app_of(paying), funded_protocol(paying)
+    asked = [request_payment(paying, confirmed(paying, protocol_id, "1.00"))["id"] for _ in range(FAILURES_TO_OPEN + 1)]
+    service.replies = [Reply(503)] * FAILURES_TO_OPEN
+    for payment_id in asked:
+        settle(app, payment_id)
+    assert len(service.requests) == FAILURES_TO_OPEN
+    last = payment(paying, asked[-1])
+    assert (last["status"], last["attempts"]) == ("PENDING", "0")
+
+    app.extensions["payout_breaker"].open_until = 0.0  # the pause is over
+    for payment_id in asked:
+        make_due(app, payment_id)
+        settle(app, payment_id)
+    assert pool(paying, protocol_id)["paid"] == f"{len(asked)}.00"
+    assert isinstance(app.extensions["payout_breaker"], Breaker)
+
+
+def test_the_sweep_takes_up_what_is_due_and_nothing_else(app, api):
+    protocol_id = funded_protocol(api)
+    due, fresh, done = (request_payment(api, confirmed(api, protocol_id, "1.00"))["id"] for _ in range(3))
+    settle(app, done)
+    make_due(app, due)
+    make_due(app, done)
+    api.viewer.get(f"/payments/{fresh}").expect(200)
+    with app.app_context():
+        assert settlement.sweep() == 1
+
+
+def test_a_broker_that_is_down_costs_nothing_but_time(app_with, api, valkey):
+    """The payment is stored and accepted; the sweep settles it."""
+    protocol_id = funded_protocol(api)
+    path = confirmed(api, protocol_id, "1.00")
+    from app.extensions import celery
+
+    url = celery.conf.broker_url
+    celery.conf.broker_url = "redis://127.0.0.1:1/0"
+    try:
+        asked = request_payment(api, path)
+    finally:
+        celery.conf.broker_url = url
+    settle(app_of(api), asked["id"])
+    assert payment(api, asked["id"])["status"] == "RELEASED"
+
+
+# totals
+
+
+def test_the_statistics_of_one_protocol_add_up(app, api):
+    protocol_id = funded_protocol(api, "100.00")
+    paths = [confirmed(api, protocol_id, "10.00") for _ in range(2)]
+    asked = [request_payment(api, path)["id"] for path in paths]
+    settle(app, asked[0])
+    stats = api.viewer.get(f"/stats?protocolId={protocol_id}").expect(200)
+    assert {name: stats["bountyPool"][name] for name in pool(api, protocol_id)} == pool(api, protocol_id)
+    assert stats["vulnerabilities"]["total"] == "2"
+    assert stats["vulnerabilities"]["byStatus"]["PAID"] == "1"
+    assert stats["vulnerabilities"]["bySeverity"]["HIGH"] == "2"
+    assert stats["payments"] == {"total": "10.00", "count": "1", "lastPayment": payment(api, asked[0])}
+    assert stats["agents"] == {"online": "0", "busy": "0", "offline": "0"}
+
+
+def test_statistics_without_a_protocol_add_up_what_the_token_sees_and_never_two_currencies(api):
+    mine = [make_protocol(api), make_protocol(api), make_protocol(api, currency="ETH")]
+    foreign = make_protocol(api)
+    for protocol_id in [*mine, foreign]:
+        deposit(api, protocol_id, "5.00")
+        file_vulnerability(api, protocol_id)
+    stats = api.as_("viewer", protocols=mine).get("/stats").expect(200)
+    assert (stats["bountyPool"]["currency"], stats["bountyPool"]["total"]) == ("USDC", "10.00")
+    assert [(each["currency"], each["total"]) for each in stats["bountyPool"]["byCurrency"]] == [
+        ("ETH", "5.00"), ("USDC", "10.00"),
+    ]  # fmt: skip
+    assert stats["vulnerabilities"]["total"] == "3"
+    assert stats["payments"] == {"total": "0.00", "count": "0", "lastPayment": None}
+    assert api.viewer.get("/stats").expect(200)["bountyPool"]["total"] == "15.00"
+    nobody = api.as_("viewer", protocols=[]).get("/stats").expect(200)
+    assert (nobody["bountyPool"]["total"], nobody["vulnerabilities"]["total"]) == ("0.00", "0")
+
+
+def test_statistics_of_a_protocol_that_the_token_lacks_are_404(api):
+    protocol_id = make_protocol(api)
+    assert api.as_("viewer", protocols=["other"]).get(f"/stats?protocolId={protocol_id}").status == 404
+    assert api.viewer.get("/stats?protocolId=not-there").status == 404
+    assert api.viewer.get("/stats?protocolId=%00").status == 422
