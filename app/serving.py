@@ -155,7 +155,9 @@ class _Server:
         self._listener.close()
         self._http.keepalive = False
         hooks = [runtime.spawn(hook, grace_seconds * HOOK_SHARE) for hook in runtime.drain_hooks()]
-        while self._connections and time.monotonic() - started < grace_seconds and not in_a_hurry():
+        while time.monotonic() - started < grace_seconds and not in_a_hurry():
+            if not self._connections and all(hook.dead for hook in hooks):  # WebSockets are the hooks' care alone
+                break
             if time.monotonic() - started > min(LINGER_SECONDS, grace_seconds / 2):
                 self._end_idle(sockets_too=all(hook.dead for hook in hooks))
             runtime.sleep(TICK_SECONDS)
