@@ -5,7 +5,6 @@ python-engineio keeps three greenlets, a queue and the whole WSGI environment pe
 """
 
 import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 INBOX_PACKETS = 100
 PONG = "3"
 _NO_BODY = BytesIO()
-_LEFT_OUT = frozenset({"headers_raw", "wsgi.input", "wsgi.errors"})
+_LEFT_OUT = ("eventlet.input", "eventlet.posthooks", "eventlet.set_idle", "headers_raw")
 
 
 class Engine(engineio.Server):  # type: ignore[misc]
@@ -247,18 +246,17 @@ class EngineSocket(Socket):  # type: ignore[misc]
 class _Handshake(WebSocketWSGI):  # type: ignore[misc]
     """eventlet's answer to the upgrade, without compression: deflating costs ten times the sending."""
 
-    def _negotiate_permessage_deflate(self, _extensions: Any) -> None:
+    def _parse_extension_header(self, _header: str | None) -> None:
         return None
 
 
 def lean(environ: dict[str, Any]) -> dict[str, Any]:
     """What later handlers may ask of the request, without what keeps the WSGI server's objects alive."""
-    kept = {
-        sys.intern(name): sys.intern(value) if type(value) is str else value
-        for name, value in environ.items()
-        if name not in _LEFT_OUT and not name.startswith("eventlet.")
-    }
-    return {**kept, "wsgi.input": _NO_BODY, "wsgi.errors": sys.stderr}
+    kept = environ.copy()
+    for name in _LEFT_OUT:
+        kept.pop(name, None)
+    kept["wsgi.input"] = _NO_BODY
+    return kept
 
 
 def install(engine: engineio.Server) -> None:

@@ -1,5 +1,6 @@
 """The direct way to the sockets: order, clients that do not read, polling, and what the protocols demand."""
 
+import itertools
 import json
 import socket
 import struct
@@ -16,16 +17,25 @@ from tests.integration.fanout_stack import join, message, publish, running_serve
 KILOBYTE = "x" * 1000
 
 
-@pytest.fixture
-def valkey(tmp_path):
-    with running_valkey(tmp_path) as server:
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory):
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 
-@pytest.fixture
-def server(valkey, tmp_path):
-    with running_server(valkey.url, tmp_path / "server.log") as process:
+@pytest.fixture(scope="module")
+def server(valkey, tmp_path_factory):
+    with running_server(valkey.url, tmp_path_factory.mktemp("server") / "server.log") as process:
         yield process
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def protocol():
+    """An id of this test alone: the server serves all tests of this file."""
+    return f"P{next(_numbers)}"
 
 
 def publish_many(valkey, protocol_id, seqs, **data):
@@ -43,36 +53,36 @@ def numbers(start, end):
     return [str(number) for number in range(start, end)]
 
 
-def test_a_burst_reaches_every_member_complete_and_in_order(valkey, server):
-    clients = [join(server, "P1") for _ in range(20)]
-    publish_many(valkey, "P1", range(1, 501))
+def test_a_burst_reaches_every_member_complete_and_in_order(valkey, server, protocol):
+    clients = [join(server, protocol) for _ in range(20)]
+    publish_many(valkey, protocol, range(1, 501))
     for client in clients:
         assert seqs_of(client, 500) == numbers(1, 501)
 
 
-def test_rooms_of_one_burst_are_kept_apart(valkey, server):
-    first, second = join(server, "P1"), join(server, "P2")
+def test_rooms_of_one_burst_are_kept_apart(valkey, server, protocol):
+    first, second = join(server, protocol), join(server, f"{protocol}-2")
     with valkey.client.pipeline(transaction=False) as pipe:
         for seq in range(1, 101):
-            for room in ("P1", "P2"):
+            for room in (protocol, f"{protocol}-2"):
                 pipe.publish(channel_of(room), message(room, seq))
         pipe.execute()
     assert seqs_of(first, 100) == seqs_of(second, 100) == numbers(1, 101)
 
 
-def test_a_slow_reader_gets_what_was_held_back_in_order_and_whole(valkey, server):
-    slow = join(server, "P1", receive_buffer=4096)
-    publish_many(valkey, "P1", range(1, 501), text=KILOBYTE)
+def test_a_slow_reader_gets_what_was_held_back_in_order_and_whole(valkey, server, protocol):
+    slow = join(server, protocol, receive_buffer=4096)
+    publish_many(valkey, protocol, range(1, 501), text=KILOBYTE)
     slow.send('421["echo","after the events"]')
     time.sleep(0.3)
     assert seqs_of(slow, 500) == numbers(1, 501)
     assert slow.packet() == '431["after the events"]'
 
 
-def test_a_client_that_does_not_read_is_cut_off_and_nobody_else_notices(valkey, server):
-    deaf, fine = join(server, "P1", receive_buffer=4096), join(server, "P1")
+def test_a_client_that_does_not_read_is_cut_off_and_nobody_else_notices(valkey, server, protocol):
+    deaf, fine = join(server, protocol, receive_buffer=4096), join(server, protocol)
     for start in range(1, 10_001, 1000):
-        publish_many(valkey, "P1", range(start, start + 1000), text=KILOBYTE)
+        publish_many(valkey, protocol, range(start, start + 1000), text=KILOBYTE)
         assert seqs_of(fine, 1000) == numbers(start, start + 1000)
     wait_until(lambda: "socket.too_slow" in server.log.read_text())
     assert fine.ask("echo", "still here") == "still here"
@@ -81,10 +91,10 @@ def test_a_client_that_does_not_read_is_cut_off_and_nobody_else_notices(valkey, 
     assert deaf.closed
 
 
-def test_a_connection_that_is_reset_in_a_burst_leaves_the_others_whole(valkey, server):
-    clients = [join(server, "P1") for _ in range(12)]
+def test_a_connection_that_is_reset_in_a_burst_leaves_the_others_whole(valkey, server, protocol):
+    clients = [join(server, protocol) for _ in range(12)]
     for seq in range(1, 11):
-        publish(valkey, "P1", seq)
+        publish(valkey, protocol, seq)
         gone = clients.pop()
         gone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         gone.close()
@@ -92,46 +102,46 @@ def test_a_connection_that_is_reset_in_a_burst_leaves_the_others_whole(valkey, s
         assert seqs_of(client, 10) == numbers(1, 11)
 
 
-def test_events_that_come_while_a_client_connects_follow_its_connect_packet(valkey, server):
+def test_events_that_come_while_a_client_connects_follow_its_connect_packet(valkey, server, protocol):
     client = RawClient(server.port, connect=False)
-    client.send("40" + json.dumps({"room": "protocol:P1", "pause": 0.5}))
-    wait_until(lambda: channel_of("P1") in valkey.channels())
+    client.send("40" + json.dumps({"room": f"protocol:{protocol}", "pause": 0.5}))
+    wait_until(lambda: channel_of(protocol) in valkey.channels())
     time.sleep(0.1)
-    publish_many(valkey, "P1", range(1, 4))
+    publish_many(valkey, protocol, range(1, 4))
     assert client.packet().startswith("40{")
-    publish(valkey, "P1", 4)
+    publish(valkey, protocol, 4)
     assert seqs_of(client, 4) == numbers(1, 5)
 
 
-def test_a_polling_client_gets_the_events_of_its_room(valkey, server):
-    client = PollingClient(server.port, {"room": "protocol:P1"})
-    publish_many(valkey, "P1", range(1, 4))
+def test_a_polling_client_gets_the_events_of_its_room(valkey, server, protocol):
+    client = PollingClient(server.port, {"room": f"protocol:{protocol}"})
+    publish_many(valkey, protocol, range(1, 4))
     assert [json.loads(client.packet()[2:])[1]["seq"] for _ in range(3)] == numbers(1, 4)
 
 
-def test_an_upgrade_loses_nothing_and_repeats_nothing(valkey, server):
-    client = PollingClient(server.port, {"room": "protocol:P1"})
-    publish(valkey, "P1", 1)
+def test_an_upgrade_loses_nothing_and_repeats_nothing(valkey, server, protocol):
+    client = PollingClient(server.port, {"room": f"protocol:{protocol}"})
+    publish(valkey, protocol, 1)
     assert json.loads(client.packet()[2:])[1]["seq"] == "1"
     waiting = client.poll_in_background()
     probe = RawClient(server.port, sid=client.sid)
     probe.send("2probe")
     assert probe.packet() == "3probe"
     waiting.join(5)
-    publish_many(valkey, "P1", range(2, 5))
+    publish_many(valkey, protocol, range(2, 5))
     time.sleep(0.2)
     probe.send("5")
-    publish_many(valkey, "P1", range(5, 8))
+    publish_many(valkey, protocol, range(5, 8))
     assert seqs_of(probe, 6) == numbers(2, 8)
     assert probe.ask("echo", "upgraded") == "upgraded"
 
 
-def test_a_failed_probe_leaves_the_client_polling(valkey, server):
-    client = PollingClient(server.port, {"room": "protocol:P1"})
+def test_a_failed_probe_leaves_the_client_polling(valkey, server, protocol):
+    client = PollingClient(server.port, {"room": f"protocol:{protocol}"})
     probe = RawClient(server.port, sid=client.sid)
     probe.send("2wrong")
     assert not probe.packet()
-    publish(valkey, "P1", 1)
+    publish(valkey, protocol, 1)
     assert json.loads(client.packet()[2:])[1]["seq"] == "1"
 
 
@@ -206,12 +216,12 @@ def test_a_websocket_ping_is_answered_and_fragments_are_put_together(server):
     assert client.packet() == "437[1]"
 
 
-def test_a_connection_costs_less_than_thirty_kilobytes(server):
+def test_a_connection_costs_less_than_thirty_kilobytes(server, protocol):
     def resident():
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
-    kept = [join(server, "P1") for _ in range(100)]
+    kept = [join(server, protocol) for _ in range(100)]
     before = resident()
-    kept += [join(server, "P1") for _ in range(300)]
+    kept += [join(server, protocol) for _ in range(300)]
     assert (resident() - before) / 300 < 30

@@ -1,0 +1,23 @@
+"""`python -m bench NAME` runs `bench/NAME.py`."""
+
+import importlib
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if hasattr_main(path))
+    if len(sys.argv) < 2 or sys.argv[1] not in known:
+        sys.exit(f"usage: python -m bench NAME [OPTION…], NAME one of: {', '.join(known)}")
+    name = sys.argv.pop(1)
+    importlib.import_module(f"bench.{name}").main()
+
+
+def hasattr_main(path: Path) -> bool:
+    """A benchmark is a module with a `main` that is not run on import."""
+    text = path.read_text(encoding="utf-8")
+    return "\ndef main(" in text and "\nmain()\n" not in text and path.stem != "__main__"
+
+
+if __name__ == "__main__":
+    main()

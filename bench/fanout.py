@@ -1,0 +1,231 @@
+"""What it costs to bring an event to the clients of a room, beside the peers: `python -m bench fanout`."""
+
+import argparse
+import json
+import statistics
+import threading
+import time
+
+import msgspec
+
+from app.realtime import meter
+from app.realtime.rooms import channel_of
+from bench.fanout_servers import SERVER_CORE, Load, Process, Valkey, command_of, install_peers
+
+PEERS = ["ours", "node", "uws", "stock", "floor"]
+EVENT = "agent:task_update"
+EVENT_BYTES = 350
+CLIENTS = 1000
+MANY_CLIENTS = 5000
+BURST = 200
+SECONDS = 3.0
+SATURATED = {"stock": 10}
+"""The highest rate that a peer can follow at 1,000 clients."""
+
+
+def payload(number):
+    """An event of EVENT_BYTES on the wire, whatever its number and time."""
+    event = {
+        "eventType": EVENT,
+        "timestamp": "2026-11-22T20:30:00.123Z",
+        "protocolId": "bench",
+        "seq": f"{number:08d}",
+        "data": {"at": f"{time.monotonic_ns():020d}", "agentId": "agent-0001", "task": ""},
+    }
+    size = len(json.dumps([EVENT, event], separators=(",", ":"))) + 2
+    event["data"]["task"] = "x" * (EVENT_BYTES - size)
+    return event
+
+
+def message_for(peer, number):
+    """The channel and the body that make this peer send the event to its room."""
+    event = payload(number)
+    if peer in ("node", "uws"):
+        packet = {"type": 2, "data": [EVENT, event], "nsp": "/"}
+        options = {"rooms": ["bench"], "except": [], "flags": {}}
+        return "socket.io#/#bench#", msgspec.msgpack.encode(["bench", packet, options])
+    text = json.dumps(event, separators=(",", ":"))
+    if peer == "floor":
+        return "floor", f'["{EVENT}",{text}]'.encode()
+    room, channel = ("protocol:bench", channel_of("bench")) if peer == "ours" else ("bench", "flask-socketio")
+    body = json.loads(meter.message_template(EVENT).replace("@data@", "null")) | {"data": [event], "room": room}
+    return channel, json.dumps(body, separators=(",", ":")).encode()
+
+
+class Run:
+    """One peer with its clients."""
+
+    def __init__(self, peer, valkey, clients):
+        self.peer, self.valkey, self.clients = peer, valkey, clients
+        self.server = Process(command_of(peer, valkey), SERVER_CORE)
+        self.load = Load()
+        self.numbers = 0
+        self.port = int(self.server.first_line())
+
+    def connect(self):
+        """CPU and memory per connection; a hundred come first, so that what is loaded once does not count."""
+        warm = 100
+        self.load.ask("connect", port=self.port, count=warm)
+        time.sleep(0.3)
+        cpu, memory = self.server.cpu_seconds(), self.server.memory_bytes()
+        self.load.ask("connect", port=self.port, count=self.clients - warm)
+        time.sleep(0.7)
+        opened = self.clients - warm
+        return {
+            "connect_us": (self.server.cpu_seconds() - cpu) / opened * 1e6,
+            "memory_kb": (self.server.memory_bytes() - memory) / opened / 1024,
+        }
+
+    def steady(self, rate, seconds=SECONDS):
+        """CPU per delivery and the ages of events, at `rate` events a second."""
+        events = int(rate * seconds)
+        cpu = self.server.cpu_seconds()
+        self.load.tell("receive", events=events, seconds=seconds + 10)
+        publisher = threading.Thread(target=self._publish_paced, args=(events, rate))
+        publisher.start()
+        got = self.load.answer()
+        publisher.join()
+        used = self.server.cpu_seconds() - cpu
+        return {
+            "us": used / max(got["received"], 1) * 1e6,
+            "p50": got["ages"].get("p50"),
+            "p99": got["ages"].get("p99"),
+            "lost": got["expected"] - got["received"],
+            "load_busy": got["busy"],
+        }
+
+    def burst(self, events):
+        """Deliveries a second when all events come at once."""
+        bodies = [message_for(self.peer, self._next()) for _ in range(events)]
+        self.load.tell("receive", events=events, seconds=30)
+        cpu, began = self.server.cpu_seconds(), time.monotonic_ns()
+        with self.valkey.client.pipeline(transaction=False) as pipe:
+            for channel, body in bodies:
+                pipe.publish(channel, body)
+            pipe.execute()
+        got = self.load.answer()
+        used = self.server.cpu_seconds() - cpu
+        return {
+            "per_second": got["received"] / ((got["last"] - began) / 1e9),
+            "us": used / max(got["received"], 1) * 1e6,
+            "lost": got["expected"] - got["received"],
+            "load_busy": got["busy"],
+        }
+
+    def _publish_paced(self, events, rate):
+        began = time.monotonic()
+        for number in range(events):
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+            self.valkey.client.publish(*message_for(self.peer, self._next()))
+
+    def _next(self):
+        self.numbers += 1
+        return self.numbers
+
+    def stop(self):
+        self.load.stop()
+        self.server.stop()
+
+
+def measure(peer, valkey):
+    run = Run(peer, valkey, CLIENTS)
+    try:
+        figures = run.connect()
+        run.steady(10, 1)
+        most = SATURATED.get(peer, 40)
+        for rate in (10, 40):
+            if rate <= most:
+                figures |= {f"{key}@{rate}": value for key, value in run.steady(rate).items()}
+        size = BURST if most == 40 else BURST // 10
+        figures |= {f"{key}@burst": value for key, value in run.burst(size).items()}
+    finally:
+        run.stop()
+    return figures
+
+
+def measure_many(peer, valkey):
+    run = Run(peer, valkey, MANY_CLIENTS)
+    try:
+        figures = run.connect()
+        run.steady(5, 1)
+        figures |= {f"{key}@5": value for key, value in run.steady(5).items()}
+    finally:
+        run.stop()
+    return figures
+
+
+def medians(rounds):
+    keys = rounds[0].keys()
+    return {key: statistics.median([each[key] for each in rounds if each[key] is not None]) for key in keys}
+
+
+def table(results, columns):
+    peers = list(results)
+    lines = ["| | " + " | ".join(peers) + " |", "|---" * (len(peers) + 1) + "|"]
+    for key, title, digits in columns:
+        cells = [f"{results[peer][key]:,.{digits}f}" if key in results[peer] else "–" for peer in peers]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+COLUMNS = [
+    ("us@10", "CPU per delivery at 10/s, µs", 1),
+    ("us@40", "CPU per delivery at 40/s, µs", 1),
+    ("p50@10", "latency p50 at 10/s, ms", 1),
+    ("p99@10", "latency p99 at 10/s, ms", 1),
+    ("p50@40", "latency p50 at 40/s, ms", 1),
+    ("p99@40", "latency p99 at 40/s, ms", 1),
+    ("per_second@burst", "burst, deliveries a second", 0),
+    ("us@burst", "burst, CPU per delivery, µs", 2),
+    ("connect_us", "CPU per connection made, µs", 0),
+    ("memory_kb", "memory per connection, KB", 1),
+    ("load_busy@10", "load client busy at 10/s", 2),
+    ("load_busy@40", "load client busy at 40/s", 2),
+    ("load_busy@burst", "load client busy in the burst", 2),
+    ("lost@10", "lost at 10/s", 0),
+    ("lost@40", "lost at 40/s", 0),
+    ("lost@burst", "lost in the burst", 0),
+]
+MANY_COLUMNS = [
+    ("us@5", "CPU per delivery at 5/s, µs", 1),
+    ("p50@5", "latency p50, ms", 1),
+    ("p99@5", "latency p99, ms", 1),
+    ("connect_us", "CPU per connection made, µs", 0),
+    ("memory_kb", "memory per connection, KB", 1),
+    ("load_busy@5", "load client busy", 2),
+    ("lost@5", "lost", 0),
+]
+
+
+def ratios(results):
+    """Ours against Node's and against the floor."""
+    ours, lines = results["ours"], []
+    for other in ("node", "uws", "floor"):
+        if other not in results:
+            continue
+        found = results[other]
+        same = [key for key in ("us@10", "us@40", "p99@10", "p99@40", "connect_us", "per_second@burst") if key in found]
+        lines.append(f"ours / {other}: " + ", ".join(f"{key} {ours[key] / found[key]:.2f}" for key in same))
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench fanout")
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--many", action="store_true", help="also 5,000 clients, with ours, node and the floor")
+    options = parser.parse_args()
+    peers = options.peers.split(",")
+    install_peers()
+    valkey = Valkey()
+    try:
+        rounds = [{peer: measure(peer, valkey) for peer in peers} for _ in range(options.rounds)]
+        results = {peer: medians([each[peer] for each in rounds]) for peer in peers}
+        print(f"### {CLIENTS:,} clients in a room, {EVENT_BYTES} bytes, median of {options.rounds}\n")
+        print(table(results, COLUMNS))
+        print("\n" + ratios(results) if "ours" in results else "")
+        if options.many:
+            many = {peer: measure_many(peer, valkey) for peer in peers if peer != "stock"}
+            print(f"\n### {MANY_CLIENTS:,} clients in a room, one round\n\n{table(many, MANY_COLUMNS)}")
+    finally:
+        valkey.stop()

@@ -1,0 +1,118 @@
+"""The load: thousands of raw WebSocket clients in one epoll loop. Commands come as lines of JSON, answers go the same way.
+
+It does not parse frames: all events of a run have the same length, so bytes tell how many arrived; the newest event
+of each read tells its age by the monotonic clock, which all processes of a machine share.
+"""
+
+import base64
+import json
+import os
+import select
+import socket
+import sys
+import time
+
+REQUEST = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n"
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36\r\n"
+    b"Origin: http://127.0.0.1:%d\r\nAccept-Language: en-GB,en;q=0.9\r\nAccept-Encoding: gzip, deflate, br\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+)
+CONNECT = b"\x81\x82\x00\x00\x00\x0040"
+TOGETHER = 50
+AT = b'"at":"'
+AT_DIGITS = 20
+
+
+class Clients:
+    def __init__(self):
+        self.poll = select.epoll()
+        self.sockets = {}
+        self.port = 0
+
+    def connect(self, port, count):
+        """Open connections, some at a time, each up to the answer to its CONNECT packet."""
+        self.port = port
+        opened = 0
+        while opened < count:
+            some = [self._start(port) for _ in range(min(TOGETHER, count - opened))]
+            for client in some:
+                self._await(client, b'0{"sid"')
+                client.sendall(CONNECT)
+            for client in some:
+                self._await(client, b'40{"sid"')
+                self._keep(client)
+            opened += len(some)
+        return {"connected": len(self.sockets)}
+
+    def _start(self, port):
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        client.sendall(REQUEST % (port, base64.b64encode(os.urandom(16)), port))
+        return client
+
+    def _await(self, client, mark):
+        seen = b""
+        while mark not in seen:
+            data = client.recv(4096)
+            if not data:
+                raise ConnectionError(f"the server closed the connection after {seen!r}")
+            seen += data
+
+    def _keep(self, client):
+        client.setblocking(False)
+        self.sockets[client.fileno()] = client
+        self.poll.register(client, select.EPOLLIN)
+
+    def receive(self, events, seconds, quiet=None):
+        """Read until every client has `events` events, or `seconds` have passed; ages in milliseconds."""
+        expected, received, length = events * len(self.sockets), 0, 0
+        ages, deadline, last = [], time.monotonic() + seconds, 0.0
+        cpu, began = time.process_time(), time.monotonic()
+        sockets, buffer = self.sockets, bytearray(1 << 20)
+        view = memoryview(buffer)
+        total = 0
+        while (not length or received < expected) and time.monotonic() < deadline:
+            for fileno, _ in self.poll.poll(0.2):
+                size = sockets[fileno].recv_into(view)
+                if not size:
+                    raise ConnectionError("the server closed a connection")
+                now = time.monotonic_ns()
+                at = buffer.rfind(AT, 0, size)
+                if at >= 0 and at + 6 + AT_DIGITS <= size:
+                    ages.append((now - int(buffer[at + 6 : at + 6 + AT_DIGITS])) / 1e6)
+                    length = length or frame_length(buffer)
+                total += size
+                last = now
+            received = total // length if length else 0
+        busy = (time.process_time() - cpu) / max(time.monotonic() - began, 1e-9)
+        return {"received": received, "expected": expected, "ages": sample(ages), "last": last, "busy": busy}
+
+    def close(self):
+        for client in self.sockets.values():
+            client.close()
+        self.sockets.clear()
+        return {}
+
+
+def frame_length(buffer):
+    size = buffer[1]
+    return 2 + size if size < 126 else 4 + int.from_bytes(buffer[2:4])
+
+
+def sample(ages):
+    ages.sort()
+    if not ages:
+        return {}
+    return {"p50": ages[len(ages) // 2], "p99": ages[int(len(ages) * 0.99)], "max": ages[-1]}
+
+
+def main():
+    clients = Clients()
+    for line in sys.stdin:
+        command = json.loads(line)
+        name = command.pop("do")
+        print(json.dumps(getattr(clients, name)(**command)), flush=True)
+
+
+main()
