@@ -1,0 +1,109 @@
+"""500 agents and 1,000 vulnerabilities at ten events a second: the browser's main thread never stalls."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from playwright.sync_api import CDPSession
+
+from tests.browser.conftest import Open
+from tests.factories import file_vulnerability, make_agent, make_protocol, report
+from tests.support.processes import until
+from tests.support.stack import Stack
+
+AGENTS = 500
+FINDINGS = 1000
+WATCHED_SECONDS = 8.0
+LONGEST_MS = 200
+MOST_ROWS = 60
+
+
+@pytest.fixture(scope="module")
+def crowd(stack: Stack) -> tuple[str, list[str]]:
+    api = stack.api
+    protocol_id = make_protocol(api, name="Crowded")
+    agents = [make_agent(api, name=f"Agent {number}") for number in range(AGENTS)]
+    severities = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
+    for number in range(FINDINGS):
+        file_vulnerability(api, protocol_id, title=f"Finding {number}", severity=severities[number % 5])
+    return protocol_id, agents
+
+
+def everybody_reports(stack: Stack, protocol_id: str, agents: list[str], progress: int) -> None:
+    updates = [{"agentId": each} | report(protocol_id, progress=progress) for each in agents]
+    assert stack.api.admin.post("/progress", {"updates": updates}).expect(202)["rejected"] == []
+
+
+class Trace:
+    """What the main thread of a page's renderer did, by its own CPU clock (a busy machine stretches wall time)."""
+
+    def __init__(self, session: CDPSession) -> None:
+        self.session = session
+        self.events: list[dict[str, Any]] = []
+        self.is_complete = False
+        session.on("Tracing.dataCollected", lambda data: self.events.extend(data["value"]))
+        session.on("Tracing.tracingComplete", lambda _: setattr(self, "is_complete", True))
+        categories = {"includedCategories": ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"]}
+        session.send("Tracing.start", {"traceConfig": categories, "transferMode": "ReportEvents"})
+
+    def tasks_ms(self) -> list[float]:
+        """CPU time of each task of the renderers' main threads, longest first."""
+        main = {
+            (event["pid"], event["tid"])
+            for event in self.events
+            if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+        }
+        tasks = [
+            event.get("tdur", event.get("dur", 0)) / 1000
+            for event in self.events
+            if event["name"] in ("RunTask", "ThreadControllerImpl::RunTask")
+            and (event["pid"], event["tid"]) in main
+            and event["ph"] == "X"
+        ]
+        return sorted(tasks, reverse=True)
+
+
+@pytest.mark.slow
+def test_no_task_of_the_page_takes_longer_than_200_ms(stack: Stack, crowd: tuple[str, list[str]], visit: Open) -> None:
+    protocol_id, agents = crowd
+    everybody_reports(stack, protocol_id, agents, 1)
+    page = visit(stack, "validator", protocol_id)
+    page.see("#findings", f"All {FINDINGS}")
+    page.see("#agents", f"All {AGENTS}")
+    trace = Trace(page.page.context.browser.new_browser_cdp_session())
+    seq = int(page.page.evaluate("dashboard.room.state.seq"))
+    scroll = "(part) => document.querySelector(part).scrollBy(0, 700)"
+    end = time.monotonic() + WATCHED_SECONDS
+    step = 2
+    while time.monotonic() < end:
+        everybody_reports(stack, protocol_id, agents, step)
+        step += 1
+        for part in (".finding-scroll", ".agents-scroll"):
+            page.page.evaluate(scroll, part)
+        page.page.wait_for_timeout(250)
+    trace.session.send("Tracing.end")
+    until(lambda: page.page.wait_for_timeout(50) or trace.is_complete, 30, "the trace is complete")
+    tasks = trace.tasks_ms()
+    told = page.page.evaluate("dashboard.feed.items.length")
+    print(json.dumps({"tasks": len(tasks), "longestMs": tasks[:5], "told": told, "from": seq}))
+    assert len(tasks) > 100, "the trace holds the page's tasks"
+    assert tasks[0] < LONGEST_MS
+    assert told > WATCHED_SECONDS * 5
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+def test_only_what_is_in_sight_is_drawn(stack: Stack, crowd: tuple[str, list[str]], visit: Open) -> None:
+    protocol_id, agents = crowd
+    everybody_reports(stack, protocol_id, agents, 50)
+    page = visit(stack, "viewer", protocol_id)
+    page.see("#findings", f"All {FINDINGS}")
+    page.page.evaluate("document.querySelector('.finding-scroll').scrollTo(0, 1e9)")
+    page.see(".finding-title", "Finding 0")
+    assert page.page.locator("[data-finding]").count() < MOST_ROWS
+    assert page.page.locator("[data-agent]").count() < MOST_ROWS
+    page.page.fill("[type=search]", "Finding 77")
+    page.see(".finding-title", "Finding 779")
+    page.page.select_option("[aria-label=Severity]", "CRITICAL")
+    page.see("#findings [role=table][aria-rowcount='3']", "Finding 770")
