@@ -1,0 +1,156 @@
+"""The meter, with several publishers and tickers at once: its limits hold in every window of Redis's clock."""
+
+import re
+
+import pytest
+
+from app.realtime import meter, pipeline
+from app.realtime.envelope import EventType
+from app.realtime.rooms import channel_of
+from tests.factories import make_protocol, unique
+
+LIMIT = 10
+CAPACITY = 100
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """The meter is all in Redis: one kind of database is enough here."""
+    return sqlite_url
+
+
+def publish(protocol_id: str, count: int = 1) -> list[dict[str, str]]:
+    """Publish at once; returns what was dropped."""
+    dropped = []
+    for number in range(count):
+        outcome = meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        dropped += outcome.dropped
+    return dropped
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_no_window_of_a_second_holds_more_than_10_events_with_3_publishers_and_2_beats(api, loads, emissions) -> None:
+    protocol_id = make_protocol(api)
+    publishers = [loads.run("publish", protocol_id, 25, 20, f"publisher-{n}") for n in range(3)]
+    tickers = [loads.run("tick", 40, interval) for interval in (200, 1000)]
+
+    loads.finish(*publishers)
+    left = emissions.wait_for(protocol_id, 75, 60)
+
+    assert emissions.most_a_second(protocol_id) == LIMIT
+    assert [each.seq for each in left] == list(range(1, 76))
+    assert len(tickers) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_each_publishers_own_order_is_kept(api, loads, emissions) -> None:
+    protocol_id = make_protocol(api)
+    publishers = [loads.run("publish", protocol_id, 12, 50, f"publisher-{n}") for n in range(3)]
+    loads.run("tick", 30, 100)
+
+    loads.finish(*publishers)
+    left = emissions.wait_for(protocol_id, 36, 60)
+
+    for source in range(3):
+        own = [each.members["version"] for each in left if each.members["paymentId"].startswith(f"publisher-{source}:")]
+        assert own == [str(number) for number in range(12)]
+
+
+def test_ten_events_leave_at_once_and_the_eleventh_waits(api, in_context, emissions) -> None:
+    protocol_id = make_protocol(api)
+    publish(protocol_id, 11)
+
+    left = emissions.wait_for(protocol_id, LIMIT, 5)
+
+    assert [each.seq for each in left] == list(range(1, 11))
+    assert meter.drain().emitted == {}
+
+
+def test_a_full_room_that_rests_a_second_never_lets_20_through_in_one(api, in_context, emissions, sleeping) -> None:
+    protocol_id = make_protocol(api)
+    publish(protocol_id, 5)
+    sleeping(0.7)
+    publish(protocol_id, 10)
+    for _ in range(30):
+        sleeping(0.05)
+        meter.drain()
+
+    assert emissions.most_a_second(protocol_id) == LIMIT
+    assert len(emissions.of(protocol_id)) == 15
+
+
+def test_the_101st_waiting_event_pushes_out_the_oldest_with_a_warning_and_a_count(
+    api, in_context, emissions, caplog, counted
+) -> None:
+    protocol_id = make_protocol(api)
+    before = counted("dashboard_events_dropped_total")
+    for number in range(LIMIT + CAPACITY):
+        pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+    assert not [each for each in caplog.records if each.message == "event.dropped"]
+
+    pipeline.publish(protocol_id, EventType.VULN_STATUS_CHANGED, '{"version":"111"}')
+
+    lost = [each for each in caplog.records if each.message == "event.dropped"]
+    assert [(each.levelname, each.room, each.seq, each.eventType) for each in lost] == [
+        ("WARNING", f"protocol:{protocol_id}", "11", "bounty_pool:updated")
+    ]
+    assert counted("dashboard_events_dropped_total") == before + 1
+
+
+def test_a_new_event_waits_behind_those_that_wait(api, in_context, emissions, sleeping) -> None:
+    protocol_id = make_protocol(api)
+    publish(protocol_id, 15)
+    sleeping(1.1)
+    publish(protocol_id)
+
+    seqs = [each.seq for each in emissions.of(protocol_id)]
+
+    assert seqs == sorted(seqs)
+    assert 16 not in seqs
+
+
+def test_rooms_do_not_share_their_budgets(api, in_context, emissions) -> None:
+    rooms = [make_protocol(api) for _ in range(5)]
+    for room in rooms:
+        publish(room, 12)
+    assert [len(emissions.wait_for(room, LIMIT, 5)) for room in rooms] == [LIMIT] * 5
+
+
+def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_context, emissions) -> None:
+    protocol_id = make_protocol(api)
+    for position in (1, 2, 2, 1, 3, 3):
+        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{position}"}}', position)
+
+    left = emissions.wait_for(protocol_id, 3, 5)
+
+    assert [each.members["version"] for each in left] == ["1", "2", "3"]
+
+
+def test_a_room_whose_number_was_forgotten_goes_on_far_above_the_old_one(api, in_context, valkey, settings) -> None:
+    protocol_id = make_protocol(api)
+    publish(protocol_id, 3)
+    assert meter.current_seq(protocol_id) == "3"
+
+    with valkey.client(int(settings.redis_url.rpartition("/")[2])) as client:
+        client.flushdb()
+    publish(protocol_id)
+
+    assert int(meter.current_seq(protocol_id)) > 1_000_000_000
+
+
+def test_text_in_the_data_that_looks_like_a_mark_of_the_template_is_left_alone(api, in_context, valkey) -> None:
+    protocol_id = make_protocol(api)
+    with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(channel_of(protocol_id))
+        listener.get_message(timeout=1)
+        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"reference":"@seq@ @data@ %1 %%"}')
+        message = listener.get_message(timeout=2)
+
+    assert re.search(rb'"reference": ?"@seq@ @data@ %1 %%"', message["data"])
+
+
+def test_an_unknown_room_can_be_drained_and_read_without_harm(in_context) -> None:
+    assert meter.drain().next_due is None
+    assert int(meter.current_seq(unique("P"))) > 0
