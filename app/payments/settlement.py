@@ -119,7 +119,7 @@ def _release(leased: Payment, reference: str | None) -> None:
         bounties.apply(session, payment.protocol_id, change)
         amount = format_amount(payment.amount_minor)
         vulnerabilities.tell(session, vulnerability, paymentAmount=amount, paymentId=payment.id)
-        audit(session, Audited.PAYMENT_RELEASED, payment, before=PaymentStatus(leased.status))
+        audit(session, Audited.PAYMENT_RELEASED, payment, before=PaymentStatus.PROCESSING)
     _tell("released", payment.id, reference=reference)
     outbox.relay(payment.protocol_id)
 

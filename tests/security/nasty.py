@@ -25,7 +25,20 @@ FIELDS = [
     "recipient", "jti", "subject", "__proto__", "unknown",
 ]  # fmt: skip
 QUERY_NAMES = ["limit", "cursor", "status", "severity", "sort", "protocolId", "agentBatches", "action", "subject", "x"]
-CURSORS = ["", "e30", "W10", "WzFd", "W251bGxd", "WyJhIl0", "WzFlOTld", "W3RydWVd", "Wy0xXQ", "****", "é", "WyJcdTAwMDAiXQ"]
+CURSORS = [
+    "",
+    "e30",
+    "W10",
+    "WzFd",
+    "W251bGxd",
+    "WyJhIl0",
+    "WzFlOTld",
+    "W3RydWVd",
+    "Wy0xXQ",
+    "****",
+    "é",
+    "WyJcdTAwMDAiXQ",
+]
 TYPES = [
     "application/json", "application/json; charset=utf-16", "text/plain", "", "application/x-www-form-urlencoded",
     "multipart/form-data; boundary=x", "application/vnd.api+json", "application/json; charset=nonsense", "*/*",

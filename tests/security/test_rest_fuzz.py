@@ -80,7 +80,9 @@ def make_request(source: Source, app: Flask, templates, tokens) -> tuple[str, st
     if source.random() < 0.05:
         path += source.choice(["/", "//", "/%ff", "/..", "/%2e%2e/", "?", "%", "/\\", ";x", "%zz"])
     elif source.random() < 0.3:
-        path += "?" + urlencode({name: value.encode("utf-8", "surrogatepass") for name, value in source.query().items()})
+        path += "?" + urlencode(
+            {name: value.encode("utf-8", "surrogatepass") for name, value in source.query().items()}
+        )
     method = source.choice(sorted(rule.methods - {"OPTIONS", "HEAD"}) if source.random() < 0.9 else METHODS)
     body = source.body(fitting or [{}]) if method != "GET" else b""
     return path, method, make_headers(source, tokens), body

@@ -1,0 +1,100 @@
+"""Revoked tokens: refused at once here, within seconds everywhere, and their open sockets end."""
+
+import time
+
+import pytest
+
+from tests.factories import make_protocol
+from tests.support.api import Api
+from tests.support.js_client import JsClient, RefusedError
+from tests.support.stack import Stack
+
+
+def test_a_revoked_token_is_refused_and_others_of_its_subject_are_not(api: Api) -> None:
+    lost, other = api.as_("viewer", jti="lost"), api.as_("viewer", jti="kept")
+    assert lost.get("/protocols").status == 200
+
+    api.admin.post("/tokens/revoke", {"jti": "lost", "reason": "laptop stolen"}).expect(201)
+
+    assert lost.get("/protocols").status == 401
+    assert lost.get("/protocols").code == "TOKEN_REVOKED"
+    assert other.get("/protocols").status == 200
+
+
+def test_revoking_a_subject_ends_all_its_tokens_but_not_those_issued_later(api: Api) -> None:
+    before = [api.as_("viewer", sub="carol") for _ in range(2)]
+    api.admin.post("/tokens/revoke", {"subject": "carol", "reason": "left"}).expect(201)
+    later = api.as_("viewer", sub="carol", iat=int(time.time()) + 2)
+
+    assert [caller.get("/protocols").status for caller in before] == [401, 401]
+    assert later.get("/protocols").status == 200
+    assert api.as_("viewer", sub="dave").get("/protocols").status == 200
+
+
+def test_another_process_learns_of_a_revocation(app_with) -> None:
+    here, there = app_with(), app_with()
+    token = here.token("viewer", jti="shared")
+    assert there.with_token(token).get("/protocols").status == 200
+
+    here.admin.post("/tokens/revoke", {"jti": "shared", "reason": "leaked"}).expect(201)
+    there.transport.client.application.extensions["revocations"]._looked_at = float("-inf")  # a second passes
+
+    assert there.with_token(token).get("/protocols").status == 401
+
+
+def test_a_revocation_is_known_after_a_restart_without_redis_remembering(app_with, redis_url: str, valkey) -> None:
+    first = app_with()
+    token = first.token("viewer", jti="old")
+    first.admin.post("/tokens/revoke", {"jti": "old", "reason": "leaked"}).expect(201)
+    first.transport.client.application.extensions["redis"].flushdb()
+
+    assert app_with().with_token(token).get("/protocols").status == 401
+
+
+@pytest.mark.parametrize("body", [{}, {"jti": "a"}, {"reason": "r"}, {"jti": "a", "subject": "b", "reason": "r"}])
+def test_a_revocation_names_one_thing_and_its_reason(body: dict, api: Api) -> None:
+    assert api.admin.post("/tokens/revoke", body).status == 422
+
+
+def test_only_admins_revoke_and_each_revocation_is_listed_and_audited(api: Api) -> None:
+    refused = {api.as_(role).post("/tokens/revoke", {"jti": "x", "reason": "r"}).status for role in ("owner", "agent")}
+    api.admin.post("/tokens/revoke", {"jti": "x", "reason": "r"}).expect(201)
+
+    listed = api.admin.get("/tokens/revoked").expect(200)["items"]
+    audited = api.admin.get("/audit?action=TOKEN_REVOKED").expect(200)["items"]
+
+    assert refused == {403}
+    assert [(each["jti"], each["reason"]) for each in listed] == [("x", "r")]
+    assert [each["targetId"] for each in audited] == ["x"]
+
+
+def test_a_revoked_tokens_open_socket_is_gone_within_five_seconds(stack: Stack, js: JsClient) -> None:
+    protocol_id = make_protocol(stack.api)
+    auth = {"token": stack.api.token("viewer", jti=f"gone-{protocol_id}"), "protocolId": protocol_id}
+    socket, neighbour = js.connect(stack.url, auth), stack.watch(js, protocol_id)
+
+    revoked_at = time.time()
+    stack.api.admin.post("/tokens/revoke", {"jti": f"gone-{protocol_id}", "reason": "test"}).expect(201)
+
+    end = socket.wait_for(lambda event: event.name == "$disconnect", 5, "the socket ends")
+    assert socket.events("session:revoked")[0].payload == {"code": "TOKEN_REVOKED"}
+    assert end.at - revoked_at < 5
+    with pytest.raises(RefusedError) as refused:
+        js.connect(stack.url, auth)
+    assert refused.value.message == "UNAUTHORIZED"
+    neighbour.leave()
+
+
+def test_a_renewed_token_keeps_the_socket_and_what_it_no_longer_grants_is_left(stack: Stack, js: JsClient) -> None:
+    protocol_id = make_protocol(stack.api)
+    socket = stack.watch(js, protocol_id)
+
+    same = socket.emit("session:renew", {"token": stack.api.token("viewer", protocols=[protocol_id])})
+    less = socket.emit("session:renew", {"token": stack.api.token("viewer", protocols=["other"])})
+    again = socket.emit("protocol:join", {"protocolId": protocol_id})
+    foreign = socket.emit("session:renew", {"token": stack.api.token("viewer", sub="somebody else")})
+
+    assert same == {"ok": True, "protocolId": protocol_id}
+    assert less == {"ok": True, "protocolId": None}
+    assert again["error"]["code"] == "INVALID_PROTOCOL"
+    assert foreign["error"]["code"] == "FORBIDDEN"
