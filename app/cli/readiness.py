@@ -1,5 +1,6 @@
 """Whether the whole answers: web serves, a worker works, beat ticks."""
 
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +24,7 @@ class Readiness:
         self._redis, self._tick_key = connect_redis(redis_url), TICK_KEY
         self._started = 0.0
         self._missing = ""
-        self._next_look = time.monotonic() + STALE_SECONDS
+        self._stuck_seconds = 0.0
 
     def redis_answers(self) -> bool:
         """True from the first answer on; ticks from before are of an earlier run."""
@@ -72,13 +73,23 @@ class Readiness:
         except OSError as error:
             return f"web does not answer: {error}"
 
+    def watch(self) -> None:
+        """Look at the ticks from now on; in a thread, since a Redis that hangs must not hold up the supervisor."""
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        """Two looks must agree: after a sleep of the whole machine the first one finds an old tick."""
+        stale_looks = 0
+        while True:
+            time.sleep(LOOK_SECONDS)
+            age = self._tick_age() or 0.0
+            stale_looks = stale_looks + 1 if age > STALE_SECONDS else 0
+            if stale_looks > 1:
+                self._stuck_seconds, stale_looks = age, 0
+                time.sleep(STALE_SECONDS)
+
     def restart_what_is_stuck(self) -> None:
         """A worker can stop working silently after its connection was reset: the tick tells."""
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        age = self._tick_age()
-        stuck = age is not None and age > STALE_SECONDS
-        self._next_look = now + (STALE_SECONDS if stuck else LOOK_SECONDS)
-        if stuck:
+        if self._stuck_seconds:
+            age, self._stuck_seconds = self._stuck_seconds, 0.0
             self._supervisor.restart(TICKING_PARTS, f"has not ticked for {age:.0f} s")

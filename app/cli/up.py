@@ -70,6 +70,7 @@ def _run(home: Home, console: Console, host: str, port: int, *, demo: bool, web_
         if not supervisor.stop_asked.is_set():
             console.plain(f"ready: {shown}")
             supervisor.add([parts.demo_part(asked)] if demo else [])
+        readiness.watch()
         while not supervisor.stop_asked.wait(POLL_SECONDS):
             supervisor.tend()
             readiness.restart_what_is_stuck()
