@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import requests
+import urllib3
 
 from app.config import Config
 from app.money import format_amount
 
-LARGEST_ANSWER = 16 * 1024
+LARGEST_ANSWER = 64 * 1024
 MAX_REFERENCE = 200
 _REASON_SHOWN = 200
 _TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -75,7 +76,7 @@ def pay(payout: Payout, settings: Config) -> Outcome:
         return _ask(payout, settings)
     except _BadAnswerError as error:
         return Unknown(str(error))
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         return Unknown(f"{type(error).__name__}: {error}")
 
 
@@ -88,6 +89,13 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
     """`t=…,v1=…`: HMAC-SHA256 over `{timestamp}.{body}`, so that an old request cannot be sent again as new."""
     digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
+
+
+class _OneRequest(requests.Session):
+    """Follows no redirect: a signed order to pay goes to the configured address or nowhere."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Also keeps `requests` from reading the redirect's body, without limit, for itself."""
 
 
 class _BadAnswerError(Exception):
@@ -103,15 +111,11 @@ def _ask(payout: Payout, settings: Config) -> Outcome:
         "Idempotency-Key": payout.payment_id,
         "X-Signature": signature(settings.payout_secret, int(time.time()), body),
     }
-    response = requests.post(
-        settings.payout_url,
-        data=body,
-        headers=headers,
-        timeout=(settings.payout_connect_timeout, settings.payout_read_timeout),
-        allow_redirects=False,
-        stream=True,
-    )
-    with response:
+    timeout = (settings.payout_connect_timeout, settings.payout_read_timeout)
+    with (
+        _OneRequest() as session,
+        session.post(settings.payout_url, data=body, headers=headers, timeout=timeout, stream=True) as response,
+    ):
         answer = _read(response, time.monotonic() + settings.payout_read_timeout)
     return _outcome(response.status_code, answer)
 
@@ -119,16 +123,16 @@ def _ask(payout: Payout, settings: Config) -> Outcome:
 def _read(response: requests.Response, deadline: float) -> bytes:
     """The body, unless it is too long or trickles in for longer than the read timeout.
 
-    Byte by byte: a larger read waits until it is full, however slowly the bytes come.
+    By `read1`, which hands over what has come: other reads wait until they are full, however slowly it comes.
     """
-    answer = bytearray()
-    for byte in response.iter_content(1):
-        answer += byte
+    answer = b""
+    while piece := response.raw.read1(4096, decode_content=True):
+        answer += piece
         if len(answer) > LARGEST_ANSWER:
             raise _BadAnswerError(f"the answer is longer than {LARGEST_ANSWER} bytes")
         if time.monotonic() > deadline:
             raise _BadAnswerError("the answer does not end")
-    return bytes(answer)
+    return answer
 
 
 def _outcome(status: int, answer: bytes) -> Outcome:

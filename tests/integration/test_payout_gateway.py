@@ -57,6 +57,19 @@ def test_the_same_payment_is_sent_with_the_same_key_and_body_each_time(service, 
     assert len(service.paid) == 1
 
 
+def test_an_answer_in_chunks_is_read_to_its_end(service, settings):
+    service.replies = [
+        Reply(body=b'6\r\n{"refe\r\nd\r\nrence": "tx"}\r\n0\r\n\r\n', headers={"Transfer-Encoding": "chunked"})
+    ]
+    assert pay(PAYOUT, settings) == Paid("tx")
+
+
+def test_an_answer_in_chunks_that_breaks_off_proves_nothing(service, settings):
+    broken = b'e\r\n{"reference": "\r\n'
+    service.replies = [Reply(body=broken, headers={"Transfer-Encoding": "chunked"})]
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 451])
 def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
     service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]

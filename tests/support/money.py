@@ -151,7 +151,10 @@ def payout_service() -> Iterator[PayoutService]:
 
         def _answer(self, reply: Reply, answer: bytes) -> None:
             self.send_response(reply.status)
-            for name, value in ({"Content-Length": str(len(answer))} | reply.headers).items():
+            headers = {"Content-Length": str(len(answer))} | reply.headers
+            if "Transfer-Encoding" in headers:
+                del headers["Content-Length"]
+            for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             pieces = [answer[: reply.cut_after]]
