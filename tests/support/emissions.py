@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -39,6 +39,9 @@ class Emissions:
     def wait_for(self, protocol_id: str, count: int, seconds: float) -> list[Emission]:
         until(lambda: len(self.of(protocol_id)) >= count, seconds, f"{count} events leave for {protocol_id}")
         return self.of(protocol_id)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        until(condition, seconds, f"what left fits; it was {self.seen[-30:]}")
 
     def most_a_second(self, protocol_id: str) -> int:
         """The largest number of a room's events that left in any window of one second."""
