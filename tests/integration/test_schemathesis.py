@@ -1,0 +1,134 @@
+"""Thousands of made-up requests, good and bad, against every operation: never a 5xx, always an answer as documented."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    positive_data_acceptance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from app.config import load_config
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol
+from tests.support import databases, servers
+from tests.support.api import Api, InProcess
+from tests.support.apps import make_app
+
+PROTOCOL, AGENT = "P-fuzz", "A-fuzz"
+ALWAYS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+# A bad update of a batch is told under its index, the others are taken: the answer is still 202.
+BATCH = "/api/v1/progress"
+# Rules between members, which the document tells in words: they make well-formed bodies a 422.
+RULES_IN_WORDS = {"/api/v1/agents/{agentId}/progress", "/api/v1/tokens/revoke"}
+MODERATELY = settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def fuzzed(valkey: servers.Valkey, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    home = tmp_path_factory.mktemp("fuzzed")
+    environment = databases.environment(
+        home=home,
+        database_url=databases.copy_sqlite(sqlite_template, home),
+        redis_url=valkey.url(0),
+        signing_key=secrets.token_hex(32),
+        DASHBOARD_REST_PER_TOKEN="1000000",
+        DASHBOARD_REST_PER_ADDRESS="1000000",
+    )
+    with make_app(load_config(environment)) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def places(fuzzed: Flask) -> dict[str, str]:
+    """Things that exist, so that not every call ends with 404; and a token that may do everything."""
+    api = Api(InProcess(fuzzed), fuzzed.extensions["dashboard_config"].signing_key)
+    make_protocol(api, id=PROTOCOL)
+    make_agent(api, id=AGENT)
+    deposit(api, PROTOCOL, "1000000")
+    vulnerability_id = file_vulnerability(api, PROTOCOL, bounty="10")["id"]
+    api.validator.post(f"/vulnerabilities/{vulnerability_id}/confirm", {}).expect(200)
+    payment = api.owner.post(f"/vulnerabilities/{vulnerability_id}/payment", {"recipient": "0xabc"}).expect(202)
+    return {
+        "protocolId": PROTOCOL,
+        "agentId": AGENT,
+        "vulnerabilityId": vulnerability_id,
+        "paymentId": payment["id"],
+        "token": api.token("admin"),
+    }
+
+
+@pytest.fixture(scope="module")
+def document(fuzzed: Flask, places: dict[str, str]) -> Any:
+    return schemathesis.openapi.from_wsgi("/openapi.json", fuzzed)
+
+
+def checked(case: Any, places: dict[str, str], answered: set[int]) -> None:
+    """Send one made-up request, to things that exist, with a token that may do everything."""
+    body = case.meta.components.get(ParameterLocation.BODY)
+    for name in case.path_parameters or {}:
+        case.path_parameters[name] = places[name]
+    case.headers = {**(case.headers or {}), "Authorization": f"Bearer {places['token']}"}
+    if case.query:
+        case.query.pop("cursor", None)  # only the server can make one
+    path = case.operation.path
+
+    response = case.call()
+
+    answered.add(response.status_code)
+    judged = []
+    if case.meta.generation.mode is GenerationMode.POSITIVE and path not in RULES_IN_WORDS:
+        judged = [positive_data_acceptance]
+    elif body is not None and body.mode is GenerationMode.NEGATIVE and path != BATCH:
+        judged = [negative_data_rejection]
+    case.validate_response(response, checks=[*ALWAYS, *judged])
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_every_operation_answers_as_documented_whatever_is_sent(
+    document: Any, places: dict[str, str], mode: GenerationMode
+) -> None:
+    faults: list[str] = []
+    answered: set[int] = set()
+    operations = [result.ok() for result in document.get_all_operations()]
+    for operation in operations:
+        run = MODERATELY(given(case=operation.as_strategy(generation_mode=mode))(checked))
+        try:
+            run(places=places, answered=answered)
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE  # nothing about this operation can be wrong
+        except (Exception, FailureGroup) as fault:
+            faults.append(f"{operation.label}: {fault}")
+
+    assert faults == [], "\n\n".join(faults)
+    assert len(operations) > 20
+    assert answered > ({200, 201, 202} if mode is GenerationMode.POSITIVE else {400, 422}), answered
