@@ -1,0 +1,37 @@
+"""Writes docs/configuration.md from the settings themselves: `python -m app.config_reference > docs/configuration.md`."""
+
+import sys
+from dataclasses import fields
+
+from app.config import Config
+
+INTRODUCTION = """\
+# Configuration
+
+Everything is set by environment variables, read and checked once at the start: a process with a wrong setting does
+not start, and names every fault at once. This page is generated from `app/config.py` (`make docs`).
+
+Any variable may come as a file instead: `NAME_FILE=/run/secrets/name` is read where `NAME` is not set. Use that for
+secrets (marked with a key below): variables show up in `docker inspect` and in crash reports, files do not.
+
+Times are in seconds. Beside these, `PROMETHEUS_MULTIPROC_DIR` is where a machine's or container's processes gather
+their metrics; `dashboard up` and the image set it.
+
+| variable | default | what it is |
+|---|---|---|
+"""
+
+
+def reference() -> str:
+    """The page as Markdown."""
+    return INTRODUCTION + "".join(_row(dict(each.metadata)) for each in fields(Config))
+
+
+def _row(meta: dict[str, object]) -> str:
+    default = "" if meta["default"] == "" else f"`{meta['default']}`"
+    mark = " 🔑" if meta["secret"] else ""
+    return f"| `{meta['env']}`{mark} | {default} | {meta['about']} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
