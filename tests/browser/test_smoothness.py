@@ -17,6 +17,7 @@ FINDINGS = 1000
 WATCHED_SECONDS = 8.0
 LONGEST_MS = 200
 MOST_ROWS = 60
+MOST_TOLD_OF_PROGRESS = 40
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_no_task_of_the_page_takes_longer_than_200_ms(stack: Stack, crowd: tuple
     print(json.dumps({"tasks": len(tasks), "longestMs": tasks[:5], "told": told, "from": seq}))
     assert len(tasks) > 100, "the trace holds the page's tasks"
     assert tasks[0] < LONGEST_MS
-    assert told > WATCHED_SECONDS * 5
+    assert told >= MOST_TOLD_OF_PROGRESS
     assert page.complaints == []
 
 

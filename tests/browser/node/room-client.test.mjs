@@ -178,6 +178,29 @@ test("after a switch of protocol nothing of the old room is shown", async () => 
   assert.equal(client.state.pool.total, total, "an event of P1 is not for a reader of P2");
 });
 
+test("with agentBatches one event tells of many agents", async () => {
+  room.report("A1", 1);
+  room.report("A2", 1);
+  await start({ agentBatches: true });
+  assert.equal(room.handshakes[0].agentBatches, true);
+  assert.deepEqual(room.urls, ["/api/v1/protocols/P1/state?agentBatches=true"]);
+  const updates = [room.report("A1", 20).data, room.report("A2", 30).data];
+  room.seq -= 2;
+  room.send(room.event("agent:task_updates", { updates }));
+  assert.deepEqual([...client.state.agents.values()].map((agent) => agent.progress), ["20", "30"]);
+  assert.equal(client.counters.losses, 0);
+  assertExact();
+});
+
+test("a fresh token is handed to the server without a new connection", async () => {
+  let token = "first";
+  await start({ token: () => token });
+  token = "second";
+  await client.renew();
+  assert.deepEqual(room.renewed, ["second"]);
+  assert.deepEqual(room.handshakes.map((handshake) => handshake.token), ["first"]);
+});
+
 test("whatever is dropped, doubled or cut, the client equals the server at the end", async () => {
   for (let round = 0; round < 12; round += 1) {
     room = new Room();

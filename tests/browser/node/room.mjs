@@ -6,6 +6,9 @@ export class Room {
   agents = new Map();
   vulnerabilities = new Map();
   requests = 0;
+  urls = [];
+  handshakes = [];
+  renewed = [];
   isDown = false;
   refusal = null;
 
@@ -15,8 +18,9 @@ export class Room {
     return socket;
   };
 
-  fetch = async (_, { signal }) => {
+  fetch = async (url, { signal }) => {
     this.requests += 1;
+    this.urls.push(url);
     if (this.isDown) throw new TypeError("fetch failed");
     const body = structuredClone(this.state());
     await pause(Math.random() * 4);
@@ -90,7 +94,6 @@ class FakeSocket {
   connected = false;
   active = true;
   io = { on: () => {} };
-  joined = [];
   #room;
   #options;
   #handlers = {};
@@ -111,7 +114,7 @@ class FakeSocket {
 
   connect() {
     this.#options.auth((handshake) => {
-      this.joined.push(handshake.protocolId);
+      this.#room.handshakes.push(handshake);
       if (this.#room.refusal) return this.#refuse(this.#room.refusal);
       this.connected = true;
       this.#room.connections.add(this);
@@ -139,8 +142,11 @@ class FakeSocket {
     this.#any(event.eventType, event);
   }
 
+  emit(_, { token }) {
+    this.#room.renewed.push(token);
+  }
+
   async emitWithAck(_, { protocolId }) {
-    this.joined.push(protocolId);
     return { ok: true, protocolId, seq: String(this.#room.seq) };
   }
 }

@@ -21,12 +21,12 @@ export class Dashboard {
   #frame = 0;
   #ticker;
   #snapshots = 0;
-  #clockOffset = 0;
+  #clockOffset = -Infinity;
 
   constructor(session, api) {
     this.session = session;
     this.#api = api;
-    this.#ticker = setInterval(() => this.redraw(), TICK_MS);
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
   get api() {
@@ -43,7 +43,7 @@ export class Dashboard {
 
   /** The server's time, as far as the last snapshot told it. */
   get now() {
-    return Date.now() + this.#clockOffset;
+    return Date.now() + (Number.isFinite(this.#clockOffset) ? this.#clockOffset : 0);
   }
 
   onDraw(draw) {
@@ -90,9 +90,15 @@ export class Dashboard {
     this.redraw();
   }
 
+  /** Times in words grow old by themselves, and so does the token. */
+  async #tick() {
+    this.redraw();
+    if (await this.session.renewIfDue()) this.room?.renew();
+  }
+
   #enter(protocolId) {
     this.#begin(protocolId);
-    this.room = new RoomClient({ io, protocolId, token: () => this.session.token() });
+    this.room = new RoomClient({ io, protocolId, token: () => this.session.token(), agentBatches: true });
     this.room.onChange = () => this.#onChange();
     this.room.onEvent = (event) => this.#onEvent(event);
     this.room.start();
@@ -116,7 +122,8 @@ export class Dashboard {
   #onSnapshot(count) {
     const isFirst = this.#snapshots === 0;
     this.#snapshots = count;
-    this.#clockOffset = Date.parse(this.state.asOf) - Date.now();
+    // `asOf` may be older than the answer (one that was not changed is not sent again), but never younger.
+    this.#clockOffset = Math.max(this.#clockOffset, Date.parse(this.state.asOf) - Date.now());
     if (isFirst) this.findings.load();
     this.findings.reconcile(this.state);
     this.ledger.reconcile(this.state);

@@ -1,40 +1,46 @@
 import { withCurrency } from "./money.js";
 
-const MOST = 200;
+const MOST = { told: 200, progress: 40 };
 
 /**
- * What happened, newest first, in words. Progress of one task is one line that is written anew.
+ * What happened, newest first, in words. Progress of one task is one line that is written anew, and has a place of its
+ * own, so that hundreds of busy agents push nothing else out.
  * Events carry ids alone; names (`agentId`, `findingId`) are looked up when they are shown.
  */
 export class Feed {
-  items = [];
-  #seen = new Set();
+  #told = new Map();
+  #progress = new Map();
+  #items = null;
+
+  get items() {
+    this.#items ??= [...this.#told.values(), ...this.#progress.values()].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
+    return this.#items;
+  }
 
   apply(event) {
     const describe = DESCRIBE[event.eventType];
-    if (describe) this.#add({ at: event.timestamp, ...describe(event.data) });
+    const datas = event.data.updates ?? [event.data];
+    if (describe) datas.forEach((data) => this.#add({ at: event.timestamp, ...describe(data) }));
   }
 
   /** The ledger's newest entries, so that the feed does not begin empty. */
   seed(entries, currency) {
-    for (const entry of entries.slice(0, 12).reverse()) {
-      const data = { currency, ...entry };
-      this.#add({ at: entry.createdAt, ...describePool(data) });
-    }
-    this.items.sort((a, b) => (a.at < b.at ? 1 : -1));
+    entries.slice(0, 12).forEach((entry) => this.#add({ at: entry.createdAt, ...describePool({ currency, ...entry }) }));
   }
 
   #add(item) {
-    if (this.#seen.has(item.key) && !item.folds) return;
-    this.#seen.add(item.key);
-    const others = item.folds ? this.items.filter((each) => each.key !== item.key) : this.items;
-    this.items = [item, ...others].slice(0, MOST);
-    if (this.#seen.size > 4 * MOST) this.#seen = new Set(this.items.map((each) => each.key));
+    const [kept, most] = item.isProgress ? [this.#progress, MOST.progress] : [this.#told, MOST.told];
+    if (kept.has(item.key) && !item.isProgress) return;
+    kept.delete(item.key);
+    kept.set(item.key, item);
+    if (kept.size > most) kept.delete(kept.keys().next().value);
+    this.#items = null;
   }
 }
 
 const DESCRIBE = {
   "agent:task_update": describeTask,
+  "agent:task_updates": describeTask,
   "bounty_pool:updated": describePool,
   "vuln:status_changed": describeStatus,
 };
@@ -42,7 +48,7 @@ const DESCRIBE = {
 function describeTask(data) {
   const key = `task ${data.agentId} ${data.task}`;
   if (data.status === "RUNNING") {
-    return { key, folds: true, kind: "agents", tone: "quiet", agentId: data.agentId, text: `${data.task}: ${data.progress} %` };
+    return { key, isProgress: true, kind: "agents", tone: "quiet", agentId: data.agentId, text: `${data.task}: ${data.progress} %` };
   }
   const isDone = data.status === "COMPLETED";
   const text = isDone ? `finished ${data.task}` : `failed at ${data.task}: ${data.error?.message ?? "no reason given"}`;

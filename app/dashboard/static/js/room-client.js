@@ -31,6 +31,7 @@ export const Status = Object.freeze({
 });
 
 const DEFAULTS = {
+  agentBatches: false, // RUNNING updates of all agents as one event a second: for pages that show hundreds of them
   baseUrl: "", // where the server is; empty: where the page came from
   refreshMs: 20_000, // pause between two fetches while nothing is amiss
   restMs: 1_000, // shortest pause between two fetches
@@ -83,7 +84,8 @@ export class RoomClient {
       },
       this.#schedule,
     );
-    const path = () => `/api/v1/protocols/${encodeURIComponent(this.protocolId)}/state`;
+    const query = all.agentBatches ? "?agentBatches=true" : "";
+    const path = () => `/api/v1/protocols/${encodeURIComponent(this.protocolId)}/state${query}`;
     const handlers = { path, onBody: (body) => this.#adopt(body), onFailed: (error) => this.#onFetchFailed(error) };
     this.#snapshots = new Snapshots({ ...all, ...handlers }, this.#schedule);
   }
@@ -122,6 +124,11 @@ export class RoomClient {
   /** Fetch `/state` now, e.g. after an own request whose effect no event tells of. */
   refresh() {
     if (this.status === Status.LIVE) this.#snapshots.now();
+  }
+
+  /** Tell the server the token that `token` returns now; to be called when that is a new one. */
+  renew() {
+    return this.#connection.renew();
   }
 
   #onJoined() {

@@ -73,16 +73,22 @@ export class Session {
 
   /** The token for the next request or connection; the demo's is renewed before it expires. Never throws. */
   async token() {
-    if (this.isDemo && this.#claims && this.#claims.exp * 1000 - Date.now() < RENEW_BEFORE_MS) {
-      await this.#renewDemo();
-      this.chooseRole(this.role);
-    }
+    await this.renewIfDue();
     return this.#token;
+  }
+
+  /** Returns whether there is a new token. */
+  async renewIfDue() {
+    const isDue = this.isDemo && this.#claims && this.#claims.exp * 1000 - Date.now() < RENEW_BEFORE_MS;
+    if (!isDue || !(await this.#renewDemo())) return false;
+    this.chooseRole(this.role);
+    return true;
   }
 
   async #renewDemo() {
     const answer = await fetch("/demo/session").catch(() => null);
     if (answer?.ok) this.demo = await answer.json();
+    return Boolean(answer?.ok);
   }
 
   #use(token, claims) {

@@ -13,8 +13,8 @@ export class Connection {
   #joins = 0;
 
   /**
-   * @param {object} options `io`, `baseUrl`, `socketOptions`, `protocolId`, `token` (an async function), and the
-   *   callbacks `onJoined()`, `onMessage(event)`, `onLost()`, `onRefused({code, detail})`
+   * @param {object} options `io`, `baseUrl`, `socketOptions`, `protocolId`, `agentBatches`, `token` (an async
+   *   function), and the callbacks `onJoined()`, `onMessage(event)`, `onLost()`, `onRefused({code, detail})`
    * @param {import("./schedule.js").Schedule} schedule
    */
   constructor(options, schedule) {
@@ -33,7 +33,7 @@ export class Connection {
 
   open() {
     const { io, baseUrl, socketOptions, token } = this.#options;
-    const auth = async (give) => give({ token: await token(), protocolId: this.#protocolId });
+    const auth = async (give) => give({ token: await token(), ...this.#room() });
     this.#socket = io(baseUrl || undefined, { transports: ["websocket"], forceNew: true, ...socketOptions, auth });
     this.#socket.on("connect", () => this.#options.onJoined());
     this.#socket.on("connect_error", (error) => this.#onError(error));
@@ -53,12 +53,21 @@ export class Connection {
     const join = ++this.#joins;
     this.#protocolId = protocolId;
     if (!this.isOpen) return void this.#socket?.connect();
-    const answer = await this.#socket.emitWithAck("protocol:join", { protocolId }).catch(() => null);
+    const answer = await this.#socket.emitWithAck("protocol:join", this.#room()).catch(() => null);
     if (!answer || join !== this.#joins) return;
     if (answer.ok) return void this.#options.onJoined();
     this.#options.onRefused(answer.error);
     if (FINAL.has(answer.error.code)) return;
     this.#schedule.later("join", this.#schedule.backoff(), () => this.join(protocolId));
+  }
+
+  /** Go on under the present token before the old one expires: without it the server ends the connection then. */
+  async renew() {
+    if (this.isOpen) this.#socket.emit("session:renew", { token: await this.#options.token() });
+  }
+
+  #room() {
+    return { protocolId: this.#protocolId, ...(this.#options.agentBatches && { agentBatches: true }) };
   }
 
   #onMessage(message) {
