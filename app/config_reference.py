@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings themselves: `python -m app.config_reference > docs/configuration.md`."""
+"""Writes docs/configuration.md from the settings: `python -m app.config_reference > docs/configuration.md`."""
 
 import sys
 from dataclasses import fields
