@@ -55,9 +55,12 @@ class Supervisor:
     def say(self, level: str, message: str) -> None:
         self._console.say("up", f"{level} {message}")
 
-    def run_once(self, part: Part) -> int:
-        """Run a part that ends by itself; returns its exit code, or that of a kill when a stop was asked for."""
-        child = Child(part, self._environment, self._console)
+    def begin(self, part: Part) -> Child:
+        """Start a part that ends by itself; `finish` waits for it."""
+        return Child(part, self._environment, self._console)
+
+    def finish(self, child: Child) -> int:
+        """The exit code of what `begin` started, or that of a kill when a stop was asked for."""
         while not child.wait(POLL_SECONDS):
             if self.stop_asked.is_set():
                 child.kill()

@@ -6,6 +6,7 @@ import socket
 import click
 
 from app.cli import embedded, parts
+from app.cli.child import Child
 from app.cli.console import Console
 from app.cli.home import Home
 from app.cli.readiness import Readiness
@@ -62,9 +63,10 @@ def _run(home: Home, console: Console, host: str, port: int, *, demo: bool, web_
     shown, asked = _url(host, port), _url(ANY_ADDRESS.get(host, host), port)
     try:
         supervisor.add(redis)
+        migration = supervisor.begin(parts.migrate_part())
         readiness = Readiness(supervisor, settings.redis_url, asked)
         supervisor.wait_until(readiness.redis_answers, lambda: "Redis does not answer", START_SECONDS)
-        _migrate(supervisor)
+        _finish_migration(supervisor, migration)
         supervisor.add([*webs, *others])
         supervisor.wait_until(readiness.all_answer, readiness.missing, START_SECONDS)
         if not supervisor.stop_asked.is_set():
@@ -95,8 +97,8 @@ def _environment(home: Home) -> dict[str, str]:
     return environment
 
 
-def _migrate(supervisor: Supervisor) -> None:
-    code = supervisor.run_once(parts.migrate_part())
+def _finish_migration(supervisor: Supervisor, migration: Child) -> None:
+    code = supervisor.finish(migration)
     if code and not supervisor.stop_asked.is_set():
         raise click.ClickException("the database cannot be brought to the newest schema: see `migrate` above")
 

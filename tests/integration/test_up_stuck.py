@@ -1,0 +1,40 @@
+"""`dashboard up` when a part runs but does nothing."""
+
+import signal
+import time
+
+import pytest
+import requests
+
+from tests.support.load import crowding
+from tests.support.processes import until
+from tests.support.stack import StackMaker
+
+
+@pytest.mark.slow
+def test_a_beat_and_worker_that_run_without_ticking_are_replaced(make_stack: StackMaker):
+    stack = make_stack()
+    stuck = stack.pid("worker")
+    stack.freeze("worker")
+    stack.wait_for_log("worker has not ticked for", 90)
+    until(lambda: _pid(stack) not in (None, stuck), 20, "a new worker runs")
+    since = stack.redis().time()[0]
+    until(lambda: float(stack.redis().get("beat:tick")) > since, 60, "it ticks")
+
+
+@pytest.mark.slow
+def test_a_redis_that_hangs_does_not_hold_up_a_stop(make_stack: StackMaker):
+    stack = make_stack()
+    stack.freeze("redis")
+    until(lambda: requests.get(f"{stack.url}/readyz", timeout=30).status_code == 503, 60, "web misses Redis")
+    started = time.monotonic()
+    stack.process.send_signal(signal.SIGTERM)
+    assert stack.process.wait(60) == 0
+    assert time.monotonic() - started < 10 * crowding()
+
+
+def _pid(stack) -> int | None:
+    try:
+        return stack.pid("worker")
+    except FileNotFoundError:
+        return None
