@@ -79,6 +79,10 @@ class _TimedHandler:
         self.conn_state.deadline = time.monotonic() + HEADER_SECONDS
         return line
 
+    def log_message(self, template: str, *values: Any) -> None:
+        """Python's own server writes to standard error whatever a stranger sends."""
+        logger.debug("web.bad_request", extra={"detail": (template % values)[:200]})
+
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]
         self.conn_state.upgraded = environ.get("HTTP_UPGRADE", "").lower() == "websocket"

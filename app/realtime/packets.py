@@ -19,6 +19,8 @@ MAX_NAMESPACE_LENGTH = 64
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
+# An event of this name would be taken for the handler of all others, and its first argument for somebody's session.
+CATCH_ALL, UNKNOWN = "*", "(*)"
 _ARRAYS = frozenset({packet.EVENT, packet.BINARY_EVENT, packet.ACK, packet.BINARY_ACK})
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError)
 
@@ -72,6 +74,8 @@ def _check_event(data: Any) -> None:
         raise ValueError("an event without a name")
     if data[0] in RESERVED_EVENTS:
         raise ValueError(f"the event {data[0]!r} is the protocol's own")
+    if data[0] == CATCH_ALL:
+        data[0] = UNKNOWN
 
 
 class StrictServer(socketio.Server):  # type: ignore[misc]
@@ -98,9 +102,14 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
         self._binary_packet.pop(eio_sid, None)
 
 
+def _note_refusal(message: str, _kind: str) -> None:
+    logger.info("engine.refused", extra={"detail": message[:200]})
+
+
 def install(server: socketio.Server) -> None:
     """Turn Flask-SocketIO's server into the strict one."""
     server.__class__ = StrictServer
     server.packet_class = StrictPacket
+    server.eio._log_error_once = _note_refusal  # noqa: SLF001 - what strangers ask for is no error of ours
     server.eio.on("message", server._handle_eio_message)  # noqa: SLF001 - as its own constructor does
     server.eio.on("disconnect", server._handle_eio_disconnect)  # noqa: SLF001

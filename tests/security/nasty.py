@@ -16,7 +16,8 @@ RAW_BODIES = [
     b"", b"{", b"null", b"[]", b'"text"', b"NaN", b'{"amount": NaN}', b'{"amount": 1e400}', b"\xff\xfe\x00",
     b'{"name": "\xff"}', b"[" * 100_000, b'{"a":' * 50_000, b"[" * 900 + b"]" * 900, b'{"amount": "1", "amount": "2"}',
     b'{"name": "\\ud800"}', b'{"name": "\\u0000"}', b"9" * 5000, b'{"amount": ' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}",
-    "{}".encode("utf-16"), b"{}" + b" " * 200_000, b"\x00" * 100, b'{"updates": []}', b'{"updates": [1, null, "x", []]}',
+    "{}".encode("utf-16"), b"{}" + b" " * 200_000, b"\x00" * 100, b'{"updates": []}',
+    b'{"updates": [1, null, "x", []]}',
     b'{"updates": ' + json.dumps([{}] * 501).encode() + b"}",
 ]  # fmt: skip
 FIELDS = [

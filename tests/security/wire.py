@@ -1,0 +1,101 @@
+"""A WebSocket client that may break every rule, and what a server process holds."""
+
+import base64
+import json
+import os
+import re
+import socket
+import struct
+from pathlib import Path
+from typing import Self
+
+PATH = "/socket.io/?EIO=4&transport=websocket"
+TEXT, BINARY = 1, 2
+
+
+def connect(port: int, seconds: float = 5.0) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=seconds)
+
+
+def frame(payload: bytes, opcode: int = TEXT, *, first: int | None = None, masked: bool = True) -> bytes:
+    """A client's frame; `first` replaces the whole first byte."""
+    head = bytes([first if first is not None else 0x80 | opcode])
+    flag = 0x80 if masked else 0
+    if len(payload) < 126:
+        head += bytes([flag | len(payload)])
+    elif len(payload) < 1 << 16:
+        head += bytes([flag | 126]) + struct.pack("!H", len(payload))
+    else:
+        head += bytes([flag | 127]) + struct.pack("!Q", len(payload))
+    return head + (b"\x00\x00\x00\x00" if masked else b"") + payload
+
+
+class WebSocket:
+    """Opened, and with a token also connected to the namespace `/`."""
+
+    def __init__(self, port: int, token: str | None = None) -> None:
+        self.sock = connect(port)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.sock.sendall(
+            f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self._receive()
+        assert answer.startswith(b"HTTP/1.1 101"), answer
+        if token is not None:
+            self.text("40" + json.dumps({"token": token}))
+            self.wait_for(b"40{")
+
+    def text(self, payload: str) -> None:
+        self.raw(frame(payload.encode("utf-8", "surrogatepass")))
+
+    def raw(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def wait_for(self, part: bytes) -> bytes:
+        """What arrived, up to and with `part`. Raises OSError when the server ends the connection before."""
+        received = b""
+        while part not in received:
+            received += self._receive()
+        return received
+
+    def _receive(self) -> bytes:
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionResetError("the server ended the connection")
+        return data
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has kept it; reads away what it has sent."""
+        self.sock.setblocking(False)
+        try:
+            while self.sock.recv(65536):
+                pass
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self.sock.settimeout(5)
+        return False
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def memory_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
