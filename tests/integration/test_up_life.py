@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.load import crowding
+from tests.support.crowding import crowding
 from tests.support.processes import free_port, is_alive, until
 from tests.support.stack import COMMAND, Stack, StackMaker
 

@@ -6,7 +6,7 @@ import time
 import pytest
 import requests
 
-from tests.support.load import crowding
+from tests.support.crowding import crowding
 from tests.support.processes import until
 from tests.support.stack import StackMaker
 

@@ -1,8 +1,61 @@
-"""How busy the machine is, for claims about time: what takes a processor takes longer when others want it too."""
+"""Load in processes of its own: `python -m tests.support.load publish|tick|report …`, settings from the environment.
 
-import os
+The tests' parallel processes run the app's own code, without web server or Celery in between.
+"""
+
+import sys
+import time
+
+from app import create_app
+from app.agents import progress
+from app.auth.permissions import Role
+from app.auth.tokens import Principal
+from app.config import load_config
+from app.observability.logging import init_logging
+from app.realtime import pipeline
+from app.realtime.envelope import EventType
+from app.wire import to_json
+
+READY = "load.ready"
+ADMIN = Principal("load", Role.ADMIN, frozenset("*"), time.time() + 3600, "load")
 
 
-def crowding() -> float:
-    """How many processes want each processor, when that is more than one."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+def publish(protocol_id: str, count: str, pause_ms: str, source: str) -> None:
+    """Let `count` pool events into the room; `paymentId` says which process and which of its events it was."""
+    for number in range(int(count)):
+        data = {"changeType": "DEPOSIT", "paymentId": f"{source}:{number}", "version": number}
+        pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, to_json(data))
+        time.sleep(int(pause_ms) / 1000)
+
+
+def tick(seconds: str, interval_ms: str) -> None:
+    """Tick as beat's task does, for so long and so often."""
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        pipeline.tick()
+        time.sleep(int(interval_ms) / 1000)
+
+
+def report(agent_id: str, protocol_id: str, count: str, pause_ms: str, closing_every: str) -> None:
+    """Report progress `count` times; each `closing_every`-th report closes its task (0: none does)."""
+    every = int(closing_every)
+    for number in range(1, int(count) + 1):
+        closes = every and number % every == 0
+        task = f"task {number // every if closes else number // every + 1}" if every else "scan"
+        fields = {"protocol_id": protocol_id, "task": task, "progress": number % 101, "next_task": None}
+        fields |= {"status": "COMPLETED" if closes else "RUNNING", "estimated_completion": None, "error": None}
+        progress.report(agent_id, fields, ADMIN)
+        time.sleep(int(pause_ms) / 1000)
+
+
+def main() -> None:
+    settings = load_config()
+    init_logging(settings)
+    operation, *arguments = sys.argv[1:]
+    with create_app(settings).app_context():
+        print(READY, flush=True)
+        {"publish": publish, "tick": tick, "report": report}[operation](*arguments)
+
+
+if __name__ == "__main__":
+    main()
