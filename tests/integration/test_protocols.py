@@ -1,0 +1,61 @@
+"""Protocols: created, listed and shown only to those whose token names them."""
+
+import pytest
+
+from tests.factories import make_protocol, unique
+from tests.support.api import Api
+from tests.support.wire import moment
+
+
+def test_a_new_protocol_is_answered_whole_and_can_be_read(api: Api) -> None:
+    created = api.admin.post("/protocols", {"id": "P1", "name": "Lending"}).expect(201)
+
+    assert moment(created["createdAt"])
+    assert {name: created[name] for name in ("id", "name", "currency")} == {
+        "id": "P1",
+        "name": "Lending",
+        "currency": "USDC",
+    }
+    assert api.as_("viewer", protocols=["P1"]).get("/protocols/P1").expect(200) == created
+
+
+def test_an_id_that_exists_is_a_conflict_and_changes_nothing(api: Api) -> None:
+    api.admin.post("/protocols", {"id": "P1", "name": "first"}).expect(201)
+    answer = api.admin.post("/protocols", {"id": "P1", "name": "second"})
+    assert (answer.status, answer.code) == (409, "ALREADY_EXISTS")
+    assert api.admin.get("/protocols/P1").expect(200)["name"] == "first"
+
+
+@pytest.mark.parametrize("good", ["a", "0", "A.b_c:d-e", "x" * 64])
+def test_an_id_of_the_allowed_characters_is_kept(good: str, api: Api) -> None:
+    assert api.admin.post("/protocols", {"id": good, "name": "x"}).expect(201)["id"] == good
+
+
+@pytest.mark.parametrize("bad", ["", "-a", ".a", "a b", "a/b", "x" * 65, "ä", "a\n", 5, ["a"], "a\0"])
+def test_another_id_is_refused(bad: object, api: Api) -> None:
+    assert list(api.admin.post("/protocols", {"id": bad, "name": "x"}).expect(422)["errors"]) == ["id"]
+
+
+def test_a_token_lists_its_own_protocols_page_by_page(api: Api) -> None:
+    own = sorted(make_protocol(api) for _ in range(5))
+    make_protocol(api)
+    viewer = api.as_("viewer", protocols=[*own, "never-made"])
+
+    first = viewer.get("/protocols?limit=3").expect(200)
+    second = viewer.get(f"/protocols?limit=3&cursor={first['nextCursor']}").expect(200)
+
+    assert [each["id"] for each in first["items"] + second["items"]] == own
+    assert second["nextCursor"] is None
+
+
+def test_a_new_protocols_state_is_empty_and_its_seq_is_0(api: Api) -> None:
+    protocol_id = make_protocol(api, id=unique("P"), currency="DAI")
+
+    state = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
+
+    assert moment(state["asOf"])
+    assert (state["seq"], state["agents"], state["payments"]) == ("0", [], [])
+    assert state["protocol"]["id"] == protocol_id
+    assert state["vulnerabilities"]["open"] == []
+    pool = {name: state["pool"][name] for name in ("currency", "total", "available", "reserved", "paid")}
+    assert pool == {"currency": "DAI", "total": "0.00", "available": "0.00", "reserved": "0.00", "paid": "0.00"}

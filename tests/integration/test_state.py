@@ -1,0 +1,77 @@
+"""`/state`: the newest truth, with the versions that events carry and a seq that nothing newer is missing from."""
+
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support.api import Api
+from tests.support.wire import leaves, moment
+
+
+def state_of(api: Api, protocol_id: str) -> dict:
+    return api.as_("viewer", protocols=[protocol_id]).get(f"/protocols/{protocol_id}/state").expect(200)
+
+
+def test_progress_in_the_state_is_the_newest_reported_one_though_no_event_has_left(api: Api) -> None:
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    for progress in (1, 50, 99):
+        api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
+
+    state = state_of(api, protocol_id)
+
+    assert [(each["agentId"], each["progress"]) for each in state["agents"]] == [(agent_id, "99")]
+    assert state["seq"] == "0"
+
+
+def test_every_change_of_the_pool_raises_the_version_that_the_state_shows(api: Api) -> None:
+    protocol_id = make_protocol(api)
+    versions = [int(state_of(api, protocol_id)["pool"]["version"])]
+    for _ in range(3):
+        deposit(api, protocol_id, "5")
+        versions.append(int(state_of(api, protocol_id)["pool"]["version"]))
+    assert versions == sorted(set(versions))
+
+
+def test_seq_counts_the_events_that_the_room_was_told_of(api: Api) -> None:
+    protocol_id = make_protocol(api)
+    for _ in range(3):
+        deposit(api, protocol_id, "5")
+    assert state_of(api, protocol_id)["seq"] == "3"
+
+
+def test_the_state_holds_no_json_number_and_only_utc_dates(api: Api) -> None:
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    deposit(api, protocol_id, "100")
+    finding = file_vulnerability(api, protocol_id, bounty="7.5")
+    body = report(protocol_id, progress=12.5, estimatedCompletion="2031-01-01T00:00:00Z")
+    api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
+
+    state = state_of(api, protocol_id)
+
+    assert all(each is None or isinstance(each, str) for each in leaves(state)), state
+    assert state["agents"][0]["estimatedCompletion"] == "2031-01-01T00:00:00.000Z"
+    for date in (state["asOf"], state["protocol"]["createdAt"], state["agents"][0]["lastSeen"]):
+        moment(date)
+    assert state["vulnerabilities"]["open"][0]["id"] == finding["id"]
+
+
+def test_another_protocols_things_are_not_in_the_state(api: Api) -> None:
+    mine, other, agent_id = make_protocol(api), make_protocol(api), make_agent(api)
+    deposit(api, other, "100")
+    file_vulnerability(api, other)
+    api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(other)).expect(202)
+
+    state = state_of(api, mine)
+
+    assert (state["agents"], state["vulnerabilities"]["open"], state["pool"]["total"]) == ([], [], "0.00")
+
+
+def test_when_redis_has_forgotten_agents_are_shown_as_last_stored(api: Api, valkey, settings) -> None:
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    agent, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
+    agent.post(path, report(protocol_id, "scan", 40)).expect(202)
+    agent.post(path, report(protocol_id, "scan", status="COMPLETED", nextTask="fuzz")).expect(202)
+    before = state_of(api, protocol_id)["agents"][0]
+
+    with valkey.client(int(settings.redis_url.rpartition("/")[2])) as client:
+        client.flushdb()
+    after = state_of(api, protocol_id)["agents"][0]
+
+    assert (after["task"], after["progress"], after["version"]) == ("fuzz", "0", before["version"])
