@@ -1,0 +1,91 @@
+"""What browsers are told: no foreign scripts or frames, no origins that are not configured, no untrusted proxies."""
+
+import pytest
+from flask import Flask
+
+from app.config import ConfigError, load_config
+from tests.factories import deposit, make_protocol
+from tests.support.api import Api
+
+FRIEND, STRANGER = "https://app.example", "https://evil.example"
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.mark.parametrize("path", ["//healthz", "//docs", "/protocols", "//nowhere", "//openapi.json"])
+def test_every_answer_carries_the_headers_that_keep_browsers_safe(path: str, api: Api) -> None:
+    headers = api.viewer.get(path).headers
+
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_answers_of_the_api_are_not_stored_by_caches(api: Api) -> None:
+    assert api.viewer.get("/protocols").headers["cache-control"] == "no-store"
+    assert api.with_token(None).get("/protocols").headers["cache-control"] == "no-store"
+
+
+def test_no_other_origin_may_call_unless_it_is_configured(api: Api) -> None:
+    answer = api.viewer.get("/protocols", Origin=STRANGER)
+
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_configured_origin_may_call_and_read_what_it_needs(app_with) -> None:
+    api = app_with(DASHBOARD_ALLOWED_ORIGINS=FRIEND)
+
+    asked = api.with_token(None).call("OPTIONS", "/protocols", Origin=FRIEND, Access_Control_Request_Method="POST")
+    called = api.viewer.get("/protocols", Origin=FRIEND)
+    refused = api.viewer.get("/protocols", Origin=STRANGER)
+
+    assert asked.status == 204
+    assert asked.headers["access-control-allow-origin"] == FRIEND
+    assert "Authorization" in asked.headers["access-control-allow-headers"]
+    assert called.headers["access-control-allow-origin"] == FRIEND
+    assert "X-Request-Id" in called.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in called.headers
+    assert "access-control-allow-origin" not in refused.headers
+    assert refused.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origins", ["app.example", "https://app.example/", "https://a.example, null", "javascript:x"])
+def test_an_origin_that_is_none_stops_the_start(origins: str, environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="DASHBOARD_ALLOWED_ORIGINS"):
+        load_config(environment | {"DASHBOARD_ALLOWED_ORIGINS": origins})
+
+
+def address_of_deposit(api: Api, **headers: str) -> str:
+    protocol_id = make_protocol(api)
+    api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": "1"}, **headers).expect(201)
+    return api.admin.get(f"/audit?protocolId={protocol_id}").expect(200)["items"][0]["address"]
+
+
+def test_forwarded_addresses_count_from_trusted_proxies_alone(app_with) -> None:
+    forged = {"X_Forwarded_For": "203.0.113.9, 198.51.100.7"}
+
+    assert address_of_deposit(app_with(), **forged) == "127.0.0.1"
+    assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), **forged) == "198.51.100.7"
+
+
+def test_behind_tls_browsers_are_told_to_stay_there(app_with) -> None:
+    api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
+
+    assert "max-age" in api.viewer.get("/protocols", X_Forwarded_Proto="https").headers["strict-transport-security"]
+    assert "strict-transport-security" not in api.viewer.get("/protocols").headers
+
+
+def test_secrets_do_not_show_when_the_configuration_is_printed(app: Flask, api: Api, environment) -> None:
+    deposit(api, make_protocol(api), "1")
+    printed = repr(load_config(environment | {"PAYOUT_URL": "https://pay.example", "PAYOUT_SECRET": "s3cr3t" * 8}))
+
+    for secret in (environment["DASHBOARD_SIGNING_KEY"], "s3cr3t", environment["DATABASE_URL"]):
+        assert secret not in printed
