@@ -3,21 +3,10 @@ over the same converter that makes the OpenAPI document's schemas."""
 
 import copy
 
-from marshmallow import Schema
-
 from app.apidocs import messages, vocabulary
+from app.apidocs.connection import OTHERS
 from app.apidocs.converter import Json, schemas_of
-from app.apidocs.events import (
-    CONDITIONS,
-    EVENTS,
-    Handshake,
-    JoinedAck,
-    JoinMessage,
-    LeftAck,
-    Refusal,
-    RefusedAck,
-    SessionExpired,
-)
+from app.apidocs.events import CONDITIONS, EVENTS
 from app.apidocs.words import PROTOCOL
 from app.schemas import ID_PATTERN
 
@@ -31,16 +20,12 @@ fetches `GET /api/v1/protocols/{id}/state`. At most 10 events a second reach a r
 same agent; what must wait is sent in order, at most 100 wait, and the oldest is dropped when there are more.
 
 **Several web processes behind one port** (`--web N`): use the WebSocket transport."""
-_SCHEMAS: tuple[type[Schema], ...] = (
-    *EVENTS.values(),
-    Handshake,
-    JoinMessage,
-    Refusal,
-    RefusedAck,
-    JoinedAck,
-    LeftAck,
-    SessionExpired,
-)
+
+
+_CONNECTION_MESSAGES = (
+    "handshake", "connectError", "protocolJoin", "joined", "protocolLeave", "left", "sessionRenew", "renewed",
+    "refused", "sessionExpired", "sessionRevoked",
+)  # fmt: skip
 
 
 def document() -> Json:
@@ -96,7 +81,7 @@ def _server() -> Json:
 
 
 def _schemas() -> dict[str, Json]:
-    schemas = copy.deepcopy(schemas_of(*_SCHEMAS))
+    schemas = copy.deepcopy(schemas_of(*EVENTS.values(), *OTHERS))
     vocabulary.put_into_words(schemas)
     for schema in schemas.values():
         schema.pop("additionalProperties", None)  # members may be added: clients pass over what they do not know
@@ -123,16 +108,7 @@ def _channels() -> Json:
             "address": "/",
             "title": "The connection itself",
             "description": "The namespace `/`: the handshake, entering and leaving rooms, and the end of a session.",
-            "messages": _refer(
-                "handshake",
-                "connectError",
-                "sessionExpired",
-                "protocolJoin",
-                "joined",
-                "protocolLeave",
-                "left",
-                "refused",
-            ),
+            "messages": _refer(*_CONNECTION_MESSAGES),
             "tags": [{"name": "rooms"}],
         },
     }
@@ -172,6 +148,12 @@ def _operations() -> Json:
         ),
         "receiveProtocolLeave": _operation(
             "receive", "connection", "Take the connection out of its room", "protocolLeave", reply=("left", "refused")
+        ),
+        "receiveSessionRenew": _operation(
+            "receive", "connection", "Go on under a fresh token", "sessionRenew", reply=("renewed", "refused")
+        ),
+        "sendSessionRevoked": _operation(
+            "send", "connection", "End a connection whose token was revoked", "sessionRevoked"
         ),
         "sendSessionExpired": _operation(
             "send", "connection", "End a connection whose token has expired", "sessionExpired"

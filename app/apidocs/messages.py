@@ -7,7 +7,14 @@ from app.apidocs.words import PROTOCOL
 
 JSON_TYPE = "application/json"
 _REFUSED_CONNECTIONS = ("UNAUTHORIZED", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE")
-_REFUSED_EVENTS = ("INVALID_PROTOCOL", "INVALID_MESSAGE", "UNKNOWN_EVENT", "RATE_LIMITED", "REALTIME_UNAVAILABLE")
+_REFUSED_EVENTS = (
+    "INVALID_PROTOCOL",
+    "INVALID_MESSAGE",
+    "UNKNOWN_EVENT",
+    "FORBIDDEN",
+    "RATE_LIMITED",
+    "REALTIME_UNAVAILABLE",
+)
 
 
 def _message(name: str, schema: str, summary: str, shown: dict[str, Json]) -> Json:
@@ -27,6 +34,7 @@ def _refusals(codes: tuple[str, ...]) -> dict[str, Json]:
         "INVALID_PROTOCOL": "There is no such protocol.",
         "INVALID_MESSAGE": "Send an object with `protocolId`.",
         "UNKNOWN_EVENT": "There is no event 'protocol:enter'.",
+        "FORBIDDEN": "The token is another subject's: connect anew.",
         "RATE_LIMITED": "More than 50 events in a second.",
         "TOO_MANY_CONNECTIONS": "This token has as many connections as it may.",
         "REALTIME_UNAVAILABLE": "Redis did not answer.",
@@ -43,13 +51,19 @@ def messages() -> dict[str, Json]:
     joined["stateUrl"] = f"/api/v1/protocols/{PROTOCOL}/state"
     refused = {code: {"ok": False, "error": each} for code, each in _refusals(_REFUSED_EVENTS).items()}
     handshake = {"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln", "protocolId": PROTOCOL}
-    expired = {"session:expired": {"code": "TOKEN_EXPIRED"}}
+    expired, revoked = {"code": "TOKEN_EXPIRED"}, {"code": "TOKEN_REVOKED"}
+    renewed = {"ok": True, "protocolId": PROTOCOL}
     return events | {
         "handshake": _message("connect", "Handshake", "The handshake's `auth`.", {"viewer": handshake}),
         "connectError": _message(
             "connect_error", "Refusal", "`message` is the code, `data` is this.", _refusals(_REFUSED_CONNECTIONS)
         ),
-        "sessionExpired": _message("session:expired", "SessionExpired", "The token ran out.", expired),
+        "sessionExpired": _message("session:expired", "SessionExpired", "The token ran out.", {"end": expired}),
+        "sessionRevoked": _message("session:revoked", "SessionRevoked", "The token was revoked.", {"end": revoked}),
+        "sessionRenew": _message(
+            "session:renew", "RenewMessage", "Before the token runs out.", {"renew": {"token": handshake["token"]}}
+        ),
+        "renewed": _message("ack of session:renew", "RenewedAck", "The connection goes on.", {"ok": renewed}),
         "protocolJoin": _message("protocol:join", "JoinMessage", "Enter a room.", {"join": {"protocolId": PROTOCOL}}),
         "joined": _message(
             "ack of protocol:join", "JoinedAck", "In the room, out of the previous one.", {"ok": joined}

@@ -274,6 +274,25 @@ export interface components {
              */
             ok: false;
         };
+        RenewedAck: {
+            /**
+             * @description Whether it was done.
+             * @enum {boolean}
+             */
+            ok: true;
+            /**
+             * @description The room it is still in; null for none.
+             * @example aave-v3
+             */
+            protocolId: string | null;
+        };
+        RenewMessage: {
+            /**
+             * @description A signed token (JWT).
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln
+             */
+            token: string;
+        };
         SessionExpired: {
             /**
              * @description A stable code.
@@ -281,6 +300,14 @@ export interface components {
              * @enum {string}
              */
             code: "TOKEN_EXPIRED";
+        };
+        SessionRevoked: {
+            /**
+             * @description A stable code.
+             * @example TOKEN_REVOKED
+             * @enum {string}
+             */
+            code: "TOKEN_REVOKED";
         };
         TaskError: {
             /**
@@ -390,7 +417,10 @@ export type JoinMessage = components['schemas']['JoinMessage'];
 export type LeftAck = components['schemas']['LeftAck'];
 export type Refusal = components['schemas']['Refusal'];
 export type RefusedAck = components['schemas']['RefusedAck'];
+export type RenewedAck = components['schemas']['RenewedAck'];
+export type RenewMessage = components['schemas']['RenewMessage'];
 export type SessionExpired = components['schemas']['SessionExpired'];
+export type SessionRevoked = components['schemas']['SessionRevoked'];
 export type TaskError = components['schemas']['TaskError'];
 export type VulnStatusChangedEvent = components['schemas']['VulnStatusChangedEvent'];
 export type VulnStatusData = components['schemas']['VulnStatusData'];
@@ -402,8 +432,10 @@ export interface ServerToClientEvents {
   "bounty_pool:updated": (event: BountyPoolUpdatedEvent) => void;
   "vuln:status_changed": (event: VulnStatusChangedEvent) => void;
   "session:expired": (event: SessionExpired) => void;
+  "session:revoked": (event: SessionRevoked) => void;
 }
 export interface ClientToServerEvents {
   "protocol:join": (message: JoinMessage, ack: (answer: JoinedAck | RefusedAck) => void) => void;
   "protocol:leave": (ack: (answer: LeftAck | RefusedAck) => void) => void;
+  "session:renew": (message: RenewMessage, ack: (answer: RenewedAck | RefusedAck) => void) => void;
 }

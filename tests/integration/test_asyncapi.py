@@ -1,5 +1,6 @@
 """The AsyncAPI document: valid, and what the three event families really look like."""
 
+import re
 from typing import Any
 
 import pytest
@@ -78,6 +79,14 @@ def test_a_paid_vulnerability_without_its_amount_is_not_as_documented() -> None:
         documents.validate_event(event | {"data": less})
 
 
+def test_every_event_that_clients_may_send_or_hear_is_a_message(document: dict[str, Any]) -> None:
+    sources = [document_tools.ROOT / "app" / "realtime" / f"{name}.py" for name in ("sockets", "sessions")]
+    names = {name for source in sources for name in re.findall(r'"((?:protocol|session):\w+)"', source.read_text())}
+
+    assert {"protocol:join", "session:expired"} <= names
+    assert names <= {message["name"] for message in document["components"]["messages"].values()}
+
+
 @pytest.mark.slow
 def test_all_that_a_client_hears_of_a_bounty_s_life_is_as_documented(
     stack: Stack, js: JsClient, protocol_id: str
@@ -125,6 +134,8 @@ def test_acks_and_refusals_are_as_documented(stack: Stack, js: JsClient, protoco
         ("protocol:join", "P1"),
         ("protocol:leave", None),
         ("protocol:enter", {}),
+        ("session:renew", {"token": stack.api.token("viewer", protocols=[protocol_id])}),
+        ("session:renew", {"token": stack.api.token("owner", sub="somebody-else")}),
     ):
         documents.validate_ack(event, socket.emit(event, message) if message is not None else socket.emit(event))
     for auth in ({"token": "x"}, {"token": stack.api.token("viewer"), "protocolId": "no-such"}):

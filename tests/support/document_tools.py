@@ -62,10 +62,14 @@ def event_types_of(asyncapi: dict[str, Any], folder: Path) -> str:
 def _listeners(asyncapi: dict[str, Any]) -> str:
     """Interfaces for socket.io-client's `Socket<ServerToClient, ClientToServer>`."""
     messages = asyncapi["components"]["messages"]
-    told = [messages[key] for key in asyncapi["channels"]["room"]["messages"]] + [messages["sessionExpired"]]
+    told = [messages[key] for key in asyncapi["channels"]["room"]["messages"]] + [
+        messages["sessionExpired"],
+        messages["sessionRevoked"],
+    ]
     events = [f'  "{each["name"]}": (event: {_schema(each)}) => void;' for each in told]
     join = f"(message: {_schema(messages['protocolJoin'])}, ack: (answer: JoinedAck | RefusedAck) => void) => void"
     leave = "(ack: (answer: LeftAck | RefusedAck) => void) => void"
+    renew = f"(message: {_schema(messages['sessionRenew'])}, ack: (answer: RenewedAck | RefusedAck) => void) => void"
     return "\n".join(
         [
             "export interface ServerToClientEvents {",
@@ -74,6 +78,7 @@ def _listeners(asyncapi: dict[str, Any]) -> str:
             "export interface ClientToServerEvents {",
             f'  "protocol:join": {join};',
             f'  "protocol:leave": {leave};',
+            f'  "session:renew": {renew};',
             "}\n",
         ]
     )
