@@ -52,3 +52,19 @@ ONLY_FOR_ITSELF: frozenset[Action] = frozenset({Action.QUEUE_TASK, Action.REPORT
 
 def allows(role: Role, action: Action) -> bool:
     return role in ALLOWED[action]
+
+
+def as_markdown() -> str:
+    """The table as the documents print it; `python -m app.auth.permissions` shows it."""
+    lines = ["| action | " + " | ".join(Role) + " |", "|---" * (len(Role) + 1) + "|"]
+    for action in Action:
+        note = " ¹" if action in ONLY_FOR_ITSELF else ""
+        cells = [("yes" + note if role is Role.AGENT else "yes") if allows(role, action) else "–" for role in Role]
+        lines.append(f"| {action} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(as_markdown() + "\n")
