@@ -12,8 +12,10 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.security import safe_join
 
-from app.auth.permissions import Role
+from app.auth.guard import requires
+from app.auth.permissions import Action, Role
 from app.auth.tokens import issue
+from app.dashboard import operations
 from app.dashboard.assets import STAMP, VENDOR
 from app.errors import DomainError, NotFound
 from app.extensions import config
@@ -52,6 +54,15 @@ def page() -> Response:
 def operators_page() -> Response:
     """The operators' page"""
     return _page("ops.html")
+
+
+@blueprint.get("/ops/status")
+@requires(Action.OPERATE)
+def operators_status() -> Response:
+    """How the system is, for the operators' page"""
+    response = jsonify(operations.status())
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @blueprint.get("/static/<path:name>")
