@@ -21,9 +21,7 @@ def mint(
     now = int(time.time())
     body = {"sub": sub or f"{role}-1", "role": role, "protocols": list(protocols), "jti": uuid.uuid4().hex}
     body |= {"iat": now, "exp": now + ttl} | claims
-    return jwt.encode(
-        {name: value for name, value in body.items() if value is not None}, key, algorithm="HS256"
-    )
+    return jwt.encode({name: value for name, value in body.items() if value is not None}, key, algorithm="HS256")
 
 
 @dataclass(frozen=True)

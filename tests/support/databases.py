@@ -14,9 +14,7 @@ from tests.support.servers import Postgres
 TEMPLATE = "dashboard_template"
 
 
-def environment(
-    *, home: Path, database_url: str, redis_url: str, signing_key: str, **more: str
-) -> dict[str, str]:
+def environment(*, home: Path, database_url: str, redis_url: str, signing_key: str, **more: str) -> dict[str, str]:
     """The settings of a system under test, as environment variables."""
     return {
         "DASHBOARD_HOME": str(home),

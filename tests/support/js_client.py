@@ -70,9 +70,7 @@ class JsClient:
             raise RefusedError(answer["error"])
         return socket
 
-    def call(
-        self, op: str, socket: str, *, seconds: float = DEFAULT_SECONDS, **fields: Any
-    ) -> dict[str, Any]:
+    def call(self, op: str, socket: str, *, seconds: float = DEFAULT_SECONDS, **fields: Any) -> dict[str, Any]:
         number = next(self._ids)
         self._process.stdin.write(json.dumps({"id": number, "op": op, "socket": socket} | fields) + "\n")
         self._process.stdin.flush()
@@ -179,9 +177,7 @@ class JsSocket:
 
         return self.wait_for(fits, timeout, f"{name} with {data}")
 
-    def wait_until_count(
-        self, count: int, timeout: float = DEFAULT_SECONDS, name: str | None = None
-    ) -> list[Event]:
+    def wait_until_count(self, count: int, timeout: float = DEFAULT_SECONDS, name: str | None = None) -> list[Event]:
         """All events of the server, as soon as there are `count` of them."""
         self.client.wait(lambda: len(self.events(name)) >= count, timeout, f"{count} events {name or ''}")
         return self.events(name)

@@ -15,9 +15,7 @@ def node_binary() -> str:
     """The path of `node`. Raises RuntimeError, never skips: without it half of the claims are unproved."""
     found = shutil.which("node")
     if found is None:
-        raise RuntimeError(
-            "`node` (18 or newer, with npm) is needed on PATH for the tests with the JavaScript client"
-        )
+        raise RuntimeError("`node` (18 or newer, with npm) is needed on PATH for the tests with the JavaScript client")
     return found
 
 

@@ -1,0 +1,47 @@
+"""Every task has one name, one queue and a place where it is registered."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app import queues
+from tasks.schedule import SCHEDULE
+from tests.support.stack import ROOT
+
+SHOW = (
+    "import json, celery_worker as w; w.celery.loader.import_default_modules(); print(json.dumps(list(w.celery.tasks)))"
+)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def registered(environment: dict[str, str]) -> set[str]:
+    """The names that a worker knows, in a process of its own: registering is for good."""
+    more = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], env=os.environ | environment | more, capture_output=True, text=True, check=True
+    )
+    return {name for name in json.loads(done.stdout.splitlines()[-1]) if not name.startswith("celery.")}
+
+
+def test_every_task_name_is_registered_and_every_registered_one_is_named(registered: set[str]) -> None:
+    assert registered == set(queues.TASK_QUEUES)
+
+
+def test_every_task_name_has_a_queue_that_workers_serve() -> None:
+    names = {value for name, value in vars(queues).items() if name.endswith("_TASK")}
+    assert names == set(queues.TASK_QUEUES)
+    assert set(queues.TASK_QUEUES.values()) <= set(queues.ALL_QUEUES)
+
+
+def test_beat_schedules_known_tasks_that_expire() -> None:
+    for entry in SCHEDULE.values():
+        assert entry["task"] in queues.TASK_QUEUES
+        assert entry["options"]["expires"] >= entry["schedule"]
