@@ -20,7 +20,7 @@ from app import runtime
 from app.realtime import fanout_frames as frames
 from app.realtime.fanout_metrics import TOO_SLOW_SOCKETS
 from app.realtime.fanout_pinger import Pinger
-from app.realtime.fanout_wire import TOO_SLOW, Wire, detach
+from app.realtime.fanout_wire import TOO_SLOW, Wire, detach, hold_back
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +146,8 @@ class EngineSocket(Socket):  # type: ignore[misc]
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         if self.upgraded:
             raise OSError("Socket has been upgraded already")
+        if not self.connected:  # else the client waits for the answer before it says more
+            hold_back(environ["eventlet.input"].get_socket(), hold=True)
         return _Handshake(self._websocket_handler, self.server)(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> list[bytes]:
@@ -154,12 +156,14 @@ class EngineSocket(Socket):  # type: ignore[misc]
         if has_polled and not self._probe(ws):
             return []
         self.connected = self.upgraded = True
-        wire = Wire(detach(ws.socket), self, self.server.max_http_buffer_size)
+        sock = detach(ws.socket)
+        wire = Wire(sock, self, self.server.max_http_buffer_size)
         ws.websocket_closed = True  # so that eventlet sends no closing frame
         waiting = self._emptied_queue(has_polled)
         self.wire = wire
         for pkt in waiting:
             wire.write(frames.packet_frame(pkt.encode()))
+        hold_back(sock, hold=False)
         self.server.on_wire(self)
         wire.read()
         return []

@@ -38,11 +38,16 @@ def _ignore(*_: Any) -> None:
 def detach(green: Any) -> socket.socket:
     """Take the connection out of the hands of the WSGI server, which closes its own when its handler returns."""
     old = green.fd
-    family, kind, protocol = old.family, old.type, old.proto
-    real: socket.socket = type(old)(family, kind, protocol, fileno=old.detach())
+    real: socket.socket = type(old)(fileno=old.detach())
     real.setblocking(False)
     real.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return real
+
+
+def hold_back(green: Any, hold: bool) -> None:
+    """Let the kernel gather what is written until it is told to send: one packet instead of several (Linux)."""
+    if hasattr(socket, "TCP_CORK"):
+        green.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(hold))
 
 
 class Wire:
