@@ -17,8 +17,8 @@ REQUEST = (
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n"
     b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36\r\n"
     b"Origin: http://127.0.0.1:%d\r\nAccept-Language: en-GB,en;q=0.9\r\nAccept-Encoding: gzip, deflate, br\r\n"
-    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
 )
+OFFER = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 CONNECT = b"\x81\x82\x00\x00\x00\x0040"
 TOGETHER = 50
 AT = b'"at":"'
@@ -29,11 +29,11 @@ class Clients:
     def __init__(self):
         self.poll = select.epoll()
         self.sockets = {}
-        self.port = 0
+        self.offer = OFFER
 
-    def connect(self, port, count):
+    def connect(self, port, count, offer=True):
         """Open connections, some at a time, each up to the answer to its CONNECT packet."""
-        self.port = port
+        self.offer = OFFER if offer else b""
         opened = 0
         while opened < count:
             some = [self._start(port) for _ in range(min(TOGETHER, count - opened))]
@@ -48,7 +48,7 @@ class Clients:
 
     def _start(self, port):
         client = socket.create_connection(("127.0.0.1", port), timeout=10)
-        client.sendall(REQUEST % (port, base64.b64encode(os.urandom(16)), port))
+        client.sendall(REQUEST % (port, base64.b64encode(os.urandom(16)), port) + self.offer + b"\r\n")
         return client
 
     def _await(self, client, mark):
