@@ -1,0 +1,42 @@
+"""A PostgreSQL server that goes and comes back is answered with 503 and then served again, with no restart."""
+
+import os
+
+import pytest
+
+from tests.factories import deposit, make_protocol
+from tests.support import servers
+from tests.support.processes import start, stop, until
+from tests.support.stack import StackMaker
+
+
+def restart(server: servers.Postgres) -> servers.Postgres:
+    folder, user = server.folder, servers.SERVER_USER if os.geteuid() == 0 else None
+    argv = [servers.postgres_binaries() / "postgres", "-D", folder / "data", "-p", server.port]
+    argv += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    process = start([str(part) for part in argv], log=folder / "again.log", user=user, cwd=folder)
+    again = servers.Postgres(process, server.port, folder)
+    until(lambda: servers._accepts(again), 30, "PostgreSQL answers again")
+    return again
+
+
+@pytest.mark.parametrize("signal", [2, 9], ids=["fast shutdown", "killed"])
+def test_the_system_serves_again_after_postgresql_was_restarted(make_stack: StackMaker, signal: int) -> None:
+    server = servers.start_postgres()
+    try:
+        stack = make_stack(DATABASE_URL=server.create("dashboard"))
+        protocol_id = make_protocol(stack.api)
+        deposit(stack.api, protocol_id, "5.00")
+
+        stop(server.process, sign=signal)
+        assert stack.api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": "1.00"}).status == 503
+        assert stack.api.with_token(None).get("//healthz").status == 200
+        server = restart(server)
+
+        def ready() -> bool:
+            return stack.api.with_token(None).get("//readyz").status == 200
+
+        until(ready, 15, "the system is ready again")
+        assert deposit(stack.api, protocol_id, "2.00")["pool"]["total"] == "7.00"
+    finally:
+        servers.stop_server(server)
