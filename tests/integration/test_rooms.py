@@ -1,0 +1,100 @@
+"""Rooms over several web processes: who is where, and what a dying process or Redis leaves behind."""
+
+import pytest
+import redis
+
+from app.realtime.rooms import channel_of
+from tests.factories import deposit, make_protocol
+from tests.support.js_client import JsClient, JsSocket
+from tests.support.processes import until
+from tests.support.stack import Stack, StackMaker
+
+POOL = "bounty_pool:updated"
+MANY = 12
+
+
+@pytest.fixture
+def pair(make_stack: StackMaker) -> Stack:
+    """A system with two web processes behind one port."""
+    return make_stack(webs=2)
+
+
+def watchers(stack: Stack, js: JsClient, protocol_id: str) -> list[JsSocket]:
+    more = {"reconnection": True, "reconnectionDelay": 100, "reconnectionDelayMax": 500}
+    return [stack.watch(js, protocol_id, **more) for _ in range(MANY)]
+
+
+def listeners(stack: Stack, protocol_id: str) -> int | None:
+    """How many web processes listen for the room; None while Redis is away."""
+    try:
+        with stack.redis() as client:
+            return client.pubsub_numsub(channel_of(protocol_id))[0][1]
+    except redis.RedisError:
+        return None
+
+
+def back(watcher: JsSocket, times: int) -> bool:
+    return sum(event.name == "$connect" for event in watcher.received) >= times
+
+
+@pytest.mark.slow
+def test_an_event_reaches_members_on_every_web_process_once(pair: Stack, js: JsClient) -> None:
+    protocol_id = make_protocol(pair.api)
+    members = watchers(pair, js, protocol_id)
+    assert listeners(pair, protocol_id) == 2, "the kernel gave all connections to one process"
+
+    deposit(pair.api, protocol_id, "1")
+    deposit(pair.api, protocol_id, "2")
+
+    for member in members:
+        assert [event.data["amount"] for event in member.wait_until_count(2)] == ["1.00", "2.00"]
+
+
+@pytest.mark.slow
+def test_when_a_web_process_is_killed_its_clients_come_back_and_the_others_notice_nothing(pair, js) -> None:
+    protocol_id = make_protocol(pair.api)
+    members = watchers(pair, js, protocol_id)
+    pair.kill("web-1")
+    hit = until(lambda: [each for each in members if each.state["connected"] is False], 5, "some clients notice")
+    spared = [each for each in members if each not in hit]
+
+    until(lambda: all(back(each, 2) for each in hit), 20, "they are back")
+    deposit(pair.api, protocol_id, "1")
+
+    for member in members:
+        member.wait_for_event(POOL, amount="1.00")
+    assert not any(back(each, 2) for each in spared)
+
+
+@pytest.mark.slow
+def test_after_redis_was_killed_events_flow_again_and_no_client_stays_stale(pair: Stack, js: JsClient) -> None:
+    protocol_id = make_protocol(pair.api)
+    members = watchers(pair, js, protocol_id)
+    deposit(pair.api, protocol_id, "1")
+    for member in members:
+        member.wait_for_event(POOL, amount="1.00")
+
+    pair.kill("redis")
+    until(lambda: listeners(pair, protocol_id) == 2, 30, "both web processes listen again")
+    deposit(pair.api, protocol_id, "2")
+
+    for member in members:
+        member.wait_for_event(POOL, 20, amount="2.00")
+    state = pair.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
+    assert state["pool"]["total"] == "3.00"
+    assert int(state["seq"]) >= 2
+
+
+@pytest.mark.slow
+def test_two_beats_and_a_killed_one_change_nothing_for_the_room(pair: Stack, js: JsClient) -> None:
+    protocol_id = make_protocol(pair.api)
+    member = pair.watch(js, protocol_id)
+    pair.run_part("beat")
+    with pair.emissions() as emissions:
+        for _ in range(25):
+            deposit(pair.api, protocol_id, "1")
+        pair.kill("beat")
+        events = member.wait_until_count(25, 30, POOL)
+
+    assert [event.payload["seq"] for event in events] == [str(n) for n in range(1, 26)]
+    assert emissions.most_a_second(protocol_id) <= 10
