@@ -1,0 +1,35 @@
+/**
+ * A dashboard in a terminal: the live state of one protocol, one line of JSON per change. Plain JavaScript.
+ *
+ *   npm install socket.io-client@4
+ *   DASHBOARD_URL=http://127.0.0.1:5000 DASHBOARD_TOKEN=$(dashboard token --role viewer --protocol P1) node watch.mjs P1
+ *
+ * It uses the reference client, which joins, fetches `/state`, merges by `version`, notices gaps in `seq` and comes back
+ * by itself. Copy `room-client.js` and the folder `room/` beside it into a project of your own: they need nothing else,
+ * and work the same in a browser.
+ */
+import { io } from "socket.io-client";
+import { RoomClient } from "../../../app/dashboard/static/js/room-client.js";
+
+const { DASHBOARD_URL: baseUrl, DASHBOARD_TOKEN: token } = process.env;
+const [protocolId] = process.argv.slice(2);
+const show = (line) => console.log(JSON.stringify(line));
+
+const room = new RoomClient({ io, baseUrl, protocolId, token });
+
+room.onEvent = (event) => show({ event: event.eventType, seq: event.seq, ...event.data });
+room.onChange = () => {
+  if (room.status === "signed out" || room.status === "error") {
+    show({ status: room.status, ...room.error });
+    process.exit(1);
+  }
+  const { pool, agents, counts } = room.snapshot() ?? { agents: [] };
+  const busy = agents.filter((agent) => agent.status === "RUNNING").length;
+  show({ status: room.status, pool, busy, vulnerabilities: counts ?? room.snapshot()?.vulnerabilities.counts });
+};
+
+room.start();
+process.on("SIGTERM", () => {
+  room.stop();
+  process.exit(0);
+});

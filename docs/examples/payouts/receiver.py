@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""A payout service: what PAYOUT_URL names. Python's standard library is all it needs.
+
+    PAYOUT_SECRET=… python receiver.py --port 8099 --database payouts.db
+
+Three rules make it safe, whatever is sent twice, late or by somebody else:
+ 1. Verify the signature over the bytes that came, before anything is parsed, and refuse old ones.
+ 2. One Idempotency-Key is one payout, for ever: the key is kept with the answer, and a repeated request gets that
+    answer.
+ 3. 4xx only for what can never be paid: it is final. For everything else 5xx: it will be sent again.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import os
+import sqlite3
+import time
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+OLDEST_SECONDS = 300
+LARGEST_BODY = 64 * 1024
+
+
+def is_genuine(secret, header, body, now):
+    """`X-Signature: t=<Unix seconds>,v1=<hex>`; HMAC-SHA256 of `<t>.<body>`."""
+    parts = dict(part.split("=", 1) for part in header.split(",") if "=" in part)
+    timestamp = parts.get("t", "")
+    if not timestamp.isdigit() or abs(now - int(timestamp)) > OLDEST_SECONDS:
+        return False
+    wanted = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(wanted, parts.get("v1", ""))
+
+
+class Payouts:
+    """The payouts that were made, by key."""
+
+    def __init__(self, path):
+        self.path = path
+        with self._open() as database:
+            database.execute("CREATE TABLE IF NOT EXISTS payouts (key TEXT PRIMARY KEY, body TEXT, reference TEXT)")
+
+    def pay(self, key, payout):
+        """The reference of this payout, made once per key. Raises ValueError when the key was used for another one."""
+        body = json.dumps(payout, sort_keys=True)
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            row = database.execute("SELECT body, reference FROM payouts WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                # Here the money moves: hand `key` on, so that the next in line pays once as well.
+                row = (body, f"tx-{uuid.uuid4().hex}")
+                database.execute("INSERT INTO payouts VALUES (?, ?, ?)", (key, *row))
+        if row[0] != body:
+            raise ValueError("this key was used for another payout")
+        return row[1]
+
+    def _open(self):
+        return sqlite3.connect(self.path, timeout=5, isolation_level=None)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        if not 0 < length <= LARGEST_BODY:
+            return self.answer(413, {"error": "the body is missing or too large"})
+        body = self.rfile.read(length)
+        if not is_genuine(self.server.secret, self.headers.get("X-Signature", ""), body, time.time()):
+            return self.answer(401, {"error": "the signature is not valid"})
+        try:
+            reference = self.server.payouts.pay(self.headers["Idempotency-Key"], json.loads(body))
+        except ValueError as fault:
+            return self.answer(422, {"error": str(fault)})
+        except sqlite3.Error as fault:
+            return self.answer(503, {"error": str(fault)})
+        return self.answer(200, {"reference": reference})
+
+    def answer(self, status, members):
+        body = json.dumps(members).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=8099)
+    parser.add_argument("--database", default="payouts.db")
+    options = parser.parse_args()
+    server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
+    server.secret = os.environ["PAYOUT_SECRET"]
+    server.payouts = Payouts(options.database)
+    print(f"ready: http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
