@@ -88,7 +88,8 @@ def _agents() -> dict[str, int]:
 
 def _processes() -> list[str]:
     """Web processes that lately said that they live."""
-    living = redis_client().zrangebyscore(presence.PROCESSES_KEY, time.time() - presence.LIFETIME_SECONDS, "+inf")
+    since = time.time() - presence.LIFETIME_SECONDS
+    living: list[Any] = redis_client().zrangebyscore(presence.PROCESSES_KEY, since, "+inf")
     return sorted(process.decode() for process in living)
 
 

@@ -24,7 +24,7 @@ def test_an_admin_sees_rooms_backlogs_and_processes_live(stack: Stack, protocol_
         "(before) => Number(document.querySelector('[data-reading=emitted] dd').textContent) > before", arg=before
     )
     assert float(admin.text("[data-reading=beat_tick_age_seconds] dd").split()[0]) < 5
-    assert admin.text("#system .processes") != ""
+    assert admin.text("#ops-system .processes") != ""
     assert admin.complaints == []
     assert serious_faults(admin) == []
 

@@ -130,9 +130,7 @@ export class Dashboard {
   }
 
   #onLedger() {
-    if (!this.feed.items.some((item) => item.kind === "money")) {
-      this.feed.seed(this.ledger.entries, this.state?.pool?.currency);
-    }
+    this.feed.seed(this.ledger.entries, this.state?.pool?.currency);
     this.redraw();
   }
 

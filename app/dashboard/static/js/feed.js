@@ -11,6 +11,7 @@ export class Feed {
   #told = new Map();
   #progress = new Map();
   #items = null;
+  #isSeeded = false;
 
   get items() {
     this.#items ??= [...this.#told.values(), ...this.#progress.values()].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
@@ -25,6 +26,8 @@ export class Feed {
 
   /** The ledger's newest entries, so that the feed does not begin empty. */
   seed(entries, currency) {
+    if (this.#isSeeded || entries.length === 0) return;
+    this.#isSeeded = true;
     entries.slice(0, 12).forEach((entry) => this.#add({ at: entry.createdAt, ...describePool({ currency, ...entry }) }));
   }
 

@@ -2,7 +2,7 @@ import { ago, remaining } from "../time.js";
 import { Empty, Panel, html, memo, useState } from "./preact.js";
 import { useWindowed } from "./windowed.js";
 
-const CARD = { rowHeight: 104, columnWidth: 232, gap: 10 };
+const CARD = { rowHeight: 6.95, columnWidth: 15.5, gap: 0.65 }; // in rem, as in the style sheet
 const STALE_MS = 120_000;
 
 const FILTERS = {

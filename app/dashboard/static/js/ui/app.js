@@ -26,10 +26,11 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
 function Panels({ dashboard, state, actions }) {
   const { session, findings, ledger, now } = dashboard;
   const { agents, open, payments, pool } = state;
+  const agentName = (id) => dashboard.agentName(id);
   return html`<div class="panels">
     <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session }} />
     <${Agents} agents=${[...agents.values()]} now=${now} />
-    <${FindingsPanel} ...${{ findings, open, payments, actions, session, now, currency: pool?.currency }} />
+    <${FindingsPanel} ...${{ findings, open, payments, actions, session, now, agentName, currency: pool?.currency }} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
     <${FeedPanel} dashboard=${dashboard} />
   </div>`;

@@ -3,7 +3,6 @@ import { html, memo, useEffect, useRef } from "./preact.js";
 
 const PARTS = ["paid", "reserved", "available"]; // from the bottom up
 const LABELS = { paid: "Paid out", reserved: "Reserved", available: "Available" };
-const HEIGHT = 190;
 
 /** The pool over time, as areas on top of each other. The numbers beside it say the same for who cannot see it. */
 export const PoolChart = memo(({ points, currency }) => {
@@ -24,7 +23,7 @@ function Plot({ points, currency }) {
 function mount(place, plot, points) {
   let isGone = false;
   let make = () => {};
-  const size = () => ({ width: place.clientWidth, height: HEIGHT });
+  const size = () => ({ width: place.clientWidth, height: place.clientHeight });
   const sizes = new ResizeObserver(() => plot.current?.setSize(size()));
   const colours = matchMedia("(prefers-color-scheme: dark)");
   const redraw = () => requestAnimationFrame(() => make(plot.current?.data));
@@ -70,7 +69,7 @@ function options(place, paths) {
     padding: [8, 22, 0, 0],
     scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.05, 1)] } },
     axes: [
-      { ...axis, grid: { show: false }, font, size: 24, space: 44, values: (_, times) => moments(times) },
+      { ...axis, grid: { show: false }, font, size: 24, space: 70, values: (_, times) => moments(times) },
       { ...axis, font, size: 52, values: (_, values) => values.map(short) },
     ],
     series: [{}, ...PARTS.map((part) => ({ label: LABELS[part], ...paint(place, part), paths }))],
@@ -95,8 +94,10 @@ function resolved(place, name) {
 
 /** Times of day, or dates where the picture is longer than a day. */
 function moments(times) {
-  const isLong = times.at(-1) - times[0] > 86_400;
-  const format = new Intl.DateTimeFormat(undefined, isLong ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hour12: false });
+  const seconds = times.at(-1) - times[0];
+  const time = { hour: "2-digit", minute: "2-digit", hour12: false };
+  const options = seconds > 86_400 ? { day: "numeric", month: "short" } : seconds > 900 ? time : { ...time, second: "2-digit" };
+  const format = new Intl.DateTimeFormat(undefined, options);
   return times.map((time) => format.format(time * 1000));
 }
 

@@ -5,7 +5,7 @@ import { FindingFilters } from "./findings-filters.js";
 import { useNarrow } from "./narrow.js";
 import { useWindowed } from "./windowed.js";
 
-const ROW = { wide: 48, narrow: 88 };
+const ROW = { wide: 3.2, narrow: 6.3 }; // in rem, as in the style sheet
 const COLUMNS = [
   ["severity", "Severity"],
   [null, "Finding"],
@@ -15,7 +15,7 @@ const COLUMNS = [
 ];
 const EVERYTHING = { status: "ALL", severity: "ALL", text: "" };
 
-export function FindingsPanel({ findings, open, payments, actions, session, now, currency }) {
+export function FindingsPanel({ findings, open, ...shared }) {
   const [filter, setFilter] = useState(EVERYTHING);
   const [sort, setSort] = useState({ by: "date", descending: true });
   const rows = findings.rows({ ...filter, sort });
@@ -25,11 +25,11 @@ export function FindingsPanel({ findings, open, payments, actions, session, now,
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
     ${total === 0 && open.size === 0
       ? html`<${Empty} title=${findings.isLoaded ? "Nothing was filed yet" : "Reading the list…"}>What agents and validators file appears here.<//>`
-      : html`<${Table} ...${{ rows, sort, setSort, payments, actions, session, now, currency }} />`}
+      : html`<${Table} ...${{ rows, sort, setSort, ...shared }} />`}
   <//>`;
 }
 
-function Table({ rows, sort, setSort, payments, actions, session, now, currency }) {
+function Table({ rows, sort, setSort, payments, actions, session, now, agentName, currency }) {
   const isNarrow = useNarrow();
   const { ref, first, last, before, after } = useWindowed({ count: rows.length, rowHeight: isNarrow ? ROW.narrow : ROW.wide });
   const byFinding = new Map([...payments.values()].map((payment) => [payment.vulnerabilityId, payment]));
@@ -42,7 +42,7 @@ function Table({ rows, sort, setSort, payments, actions, session, now, currency 
     <div class="finding-scroll" role="rowgroup" ref=${ref} tabindex="0" aria-label="Rows"><div role="presentation" style=${place}>
       ${rows.slice(first, last).map(
         (finding, index) =>
-          html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session }} payment=${byFinding.get(finding.id)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
+          html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session }} payment=${byFinding.get(finding.id)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
       )}
     </div></div>
     ${rows.length === 0 && html`<p class="none">Nothing matches.</p>`}
@@ -59,13 +59,13 @@ function Head({ by, label, sort, setSort }) {
   </span>`;
 }
 
-const Row = memo(({ finding, payment, currency, actions, session, index, filed }) => {
-  const { id, severity, title, agentId, bounty, status, createdAt, rejectionReason } = finding;
+const Row = memo(({ finding, payment, by, currency, actions, session, index, filed }) => {
+  const { id, severity, title, bounty, status, createdAt, rejectionReason } = finding;
   return html`<div role="row" class="finding-row" aria-rowindex=${index} data-finding=${id} data-status=${status}>
     <span role="cell" class="cell-severity"><span class="severity severity-${severity}">${severity.toLowerCase()}</span></span>
     <span role="cell" class="cell-title" title=${rejectionReason ? `${title}: ${rejectionReason}` : title}>
       <span class="finding-title">${title}</span>
-      <span class="finding-by">${status === "REJECTED" ? rejectionReason : agentId && `by ${agentId}`}</span>
+      <span class="finding-by">${status === "REJECTED" ? rejectionReason : by && `by ${by}`}</span>
     </span>
     <span role="cell" class="cell-bounty">${bounty ? withCurrency(bounty, currency) : "no bounty"}</span>
     <span role="cell" class="cell-status"><span class="state state-${status}">${stateWords(status, payment)}</span></span>

@@ -44,19 +44,19 @@ function Panels({ status }) {
   const { rooms, agents, events, readings, processes, versions } = status;
   const backlog = READINGS.filter(([key]) => key in readings).map(([key, label, unit, most]) => [key, label, readings[key], unit, most]);
   return html`<div class="panels ops">
-    <${Numbers} id="backlog" title="Backlogs" rows=${backlog} />
-    <${Numbers} id="events" title="Events since the start" rows=${EVENTS.map(([key, label, most]) => [key, label, events[key], "", most])} />
-    <${Numbers} id="agents" title="Agents" rows=${[
+    <${Numbers} id="ops-backlog" title="Backlogs" rows=${backlog} />
+    <${Numbers} id="ops-events" title="Events since the start" rows=${EVENTS.map(([key, label, most]) => [key, label, events[key], "", most])} />
+    <${Numbers} id="ops-agents" title="Agents" rows=${[
       ["known", "Known", agents.known, "", Infinity],
       ["online", "Heard within two minutes", agents.online, "", Infinity],
       ["busy", "Working", agents.busy, "", Infinity],
     ]} />
-    <${Panel} id="rooms" title="Rooms" aside=${html`<span class="hint">${rooms.length} with connections or waiting events</span>`}>
-      ${rooms.length ? html`<${Rooms} rooms=${rooms} />` : html`<${Empty} title="Nobody is connected">Rooms appear with their first connection.<//>`}
-    <//>
-    <${Panel} id="system" title="Processes and versions">
+    <${Panel} id="ops-system" title="Processes and versions">
       <ul class="processes">${processes.map((each) => html`<li key=${each}>${each}</li>`)}</ul>
       <dl class="numbers">${Object.entries(versions).map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
+    <//>
+    <${Panel} id="ops-rooms" title="Rooms" aside=${html`<span class="hint">${rooms.length} with connections or waiting events</span>`}>
+      ${rooms.length ? html`<${Rooms} rooms=${rooms} />` : html`<${Empty} title="Nobody is connected">Rooms appear with their first connection.<//>`}
     <//>
   </div>`;
 }

@@ -5,26 +5,29 @@ const OVERSCAN_ROWS = 4;
 /**
  * Draw only the rows of a long list that are in sight.
  *
- * @param {{count: number, rowHeight: number, columnWidth?: number, gap?: number}} options sizes in pixels
+ * @param {{count: number, rowHeight: number, columnWidth?: number, gap?: number}} options sizes in rem
  * @returns the `ref` of the scrolling element, the `first` and `last` (excluded) item to draw, and the room to leave
  *   `before` and `after` them in pixels
  */
 export function useWindowed({ count, rowHeight, columnWidth = Infinity, gap = 0 }) {
   const ref = useRef(null);
-  const [view, setView] = useState({ top: 0, height: 600, width: 0 });
+  const [view, setView] = useState({ top: 0, height: 600, width: 0, rem: 16 });
   useLayoutEffect(() => observe(ref.current, setView), []);
-  const columns = columnWidth === Infinity ? 1 : Math.max(1, Math.floor((view.width + gap) / (columnWidth + gap)));
+  const { rem } = view;
+  const height = rowHeight * rem;
+  const fitting = Math.floor((view.width + gap * rem) / ((columnWidth + gap) * rem));
+  const columns = columnWidth === Infinity ? 1 : Math.max(1, fitting);
   const rows = Math.ceil(count / columns);
   const clamp = (row) => Math.max(0, Math.min(rows, row));
-  const firstRow = clamp(Math.floor(view.top / rowHeight) - OVERSCAN_ROWS);
-  const lastRow = clamp(Math.ceil((view.top + view.height) / rowHeight) + OVERSCAN_ROWS);
+  const firstRow = clamp(Math.floor(view.top / height) - OVERSCAN_ROWS);
+  const lastRow = clamp(Math.ceil((view.top + view.height) / height) + OVERSCAN_ROWS);
   return {
     ref,
     columns,
     first: firstRow * columns,
     last: Math.min(count, lastRow * columns),
-    before: firstRow * rowHeight,
-    after: (rows - lastRow) * rowHeight,
+    before: firstRow * height,
+    after: (rows - lastRow) * height,
   };
 }
 
@@ -33,7 +36,8 @@ function observe(element, setView) {
   const read = () => {
     frame = 0;
     const { scrollTop, clientHeight, clientWidth } = element;
-    const next = { top: scrollTop, height: clientHeight, width: clientWidth };
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const next = { top: scrollTop, height: clientHeight, width: clientWidth, rem };
     setView((view) => (Object.keys(next).every((key) => next[key] === view[key]) ? view : next));
   };
   const request = () => (frame ||= requestAnimationFrame(read));
