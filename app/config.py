@@ -18,6 +18,7 @@ MIN_KEY_BYTES = 32
 KEY_FILE = "signing.key"
 REDIS_URL_FILE = "run/redis.url"
 DATABASE_FILE = "dashboard.db"
+SERVERS = (("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url"))
 
 
 class ConfigError(Exception):
@@ -82,11 +83,11 @@ class Config:
     )
     payout_secret: str = setting("PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True)
     payout_connect_timeout: float = setting(
-        "PAYOUT_CONNECT_TIMEOUT", 3.0, "time to reach the payout service", kind="float", check=_not_negative
+        "PAYOUT_CONNECT_TIMEOUT", 2.0, "time to reach the payout service", kind="float", check=_not_negative
     )
     payout_read_timeout: float = setting(
         "PAYOUT_READ_TIMEOUT",
-        10.0,
+        5.0,
         "time the payout service may take to answer",
         kind="float",
         check=_not_negative,
@@ -181,8 +182,11 @@ class Config:
         return [origin.strip() for origin in self.allowed_origins.split(",") if origin.strip()]
 
 
-def load_config(environ: Mapping[str, str] | None = None) -> Config:
-    """Read and check all settings. Raises ConfigError that lists every fault."""
+def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = False) -> Config:
+    """Read and check all settings. Raises ConfigError that lists every fault.
+
+    `offline`: for what only signs or prints, and needs neither database nor Redis.
+    """
     environ = dict(os.environ if environ is None else environ)
     faults: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
@@ -195,7 +199,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
             faults[each.metadata["env"]] = [str(fault)]
     if not faults:
         values = _with_embedded_defaults(values)
-        faults = _cross_check(values)
+        faults = _cross_check(values, required=() if offline else SERVERS)
     if faults:
         raise ConfigError(faults)
     return Config(**values)
@@ -229,10 +233,10 @@ def _text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
-def _cross_check(values: dict[str, Any]) -> dict[str, list[str]]:
+def _cross_check(values: dict[str, Any], required: tuple[tuple[str, str], ...]) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     missing = "is not set, and `dashboard up` has made none in DASHBOARD_HOME"
-    for name, key in (("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url")):
+    for name, key in required:
         if not values[key]:
             faults[name] = [missing]
     if not values["jwks_url"] and not values["signing_key"]:

@@ -19,7 +19,11 @@ def token(role: str, protocols: tuple[str, ...], subject: str, ttl: int) -> None
 
     try:
         signed = issue(
-            load_config(), subject=subject or role, role=Role(role), protocols=list(protocols), ttl_seconds=ttl
+            load_config(offline=True),
+            subject=subject or role,
+            role=Role(role),
+            protocols=list(protocols),
+            ttl_seconds=ttl,
         )
     except ValueError as error:
         raise click.ClickException(str(error)) from error
