@@ -1,0 +1,74 @@
+"""Messages lost by the broker, workers that hang, a clock that jumps, a database that is locked."""
+
+import sqlite3
+import time
+
+from app.realtime import coalescer, meter, pipeline
+from tests.factories import file_vulnerability
+from tests.support.processes import until
+
+
+def _pay(scene):
+    finding = file_vulnerability(scene.stack.api, scene.protocol_id, bounty="100")
+    scene.stack.api.validator.post(f"/vulnerabilities/{finding['id']}/confirm", {}).expect(200)
+    return scene.stack.api.owner.post(f"/vulnerabilities/{finding['id']}/payment", {"recipient": "0xabc"}).expect(202)
+
+
+def _is_released(scene, payment):
+    return scene.stack.api.owner.get(f"/payments/{payment['id']}").expect(200)["status"] == "RELEASED"
+
+
+def test_a_payment_whose_message_the_broker_lost_is_settled_by_the_sweep(scene):
+    scene.stack.freeze("worker-payments")
+    payment = _pay(scene)
+    assert scene.stack.redis().delete("payments") == 1
+    scene.stack.thaw("worker-payments")
+
+    until(lambda: _is_released(scene, payment), 40, "the payment is released")
+    assert scene.state()["pool"]["paid"] == "100.00"
+    scene.rooms.wait_until_right(30)
+
+
+def test_ticks_that_the_broker_lost_are_not_missed_the_next_one_does_their_work(scene):
+    for progress in range(1, 6):
+        scene.report(progress).expect(202)
+        scene.stack.redis().delete("realtime")
+    scene.rooms.wait_until_right(30)
+
+
+def test_a_worker_that_hangs_is_noticed_and_replaced(scene):
+    hung = scene.stack.pid("worker")
+    scene.stack.freeze("worker")
+    until(lambda: scene.stack.pid("worker") != hung, 90, "another worker runs")
+    scene.report(42).expect(202)
+    scene.rooms.wait_until_right(30)
+
+
+def test_a_locked_database_is_told_as_503_and_changes_nothing(scene):
+    other = sqlite3.connect(scene.stack.home / "dashboard.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        refused = scene.deposit("9")
+        health = scene.stack.api.with_token(None).get("//healthz")
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+    assert refused.status == 503
+    assert refused.code.startswith("DATABASE")
+    assert refused.headers["Retry-After"]
+    assert health.status == 200
+    assert scene.state()["pool"]["total"] == "1000.00"
+    assert scene.deposit("9").status == 201
+
+
+def test_the_limits_hold_when_a_workers_clock_jumps(in_context, monkeypatch):
+    meter.open_room("P1")
+    data = {"agentId": "A1", "task": "t", "progress": 1, "status": "RUNNING"}
+    coalescer.offer([coalescer.offer_of("P1", data)])
+    assert pipeline.release_due().emitted == {"agent:task_update": 1}
+    real = time.time
+    for jump in (3600, -3600):
+        monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
+        coalescer.offer([coalescer.offer_of("P1", data)])
+        assert pipeline.release_due().emitted == {}
