@@ -95,9 +95,3 @@ def on_drain(hook: Callable[[float], Any]) -> None:
 def drain_hooks() -> list[Callable[[float], Any]]:
     return list(_drain_hooks)
 
-
-def serve(app: Any, listener: Any, *, grace_seconds: float, max_size: int = 16_384) -> None:
-    """Serve until SIGTERM or SIGINT, then let what was accepted end, for at most `grace_seconds`."""
-    from app.serving import serve_until_signal
-
-    serve_until_signal(app, listener, grace_seconds, max_size)

@@ -24,7 +24,8 @@ TICK_SECONDS = 0.05
 FULL_SECONDS = 0.02
 
 
-def serve_until_signal(app: Any, listener: Any, grace_seconds: float, max_size: int) -> None:
+def serve(app: Any, listener: Any, *, grace_seconds: float, max_size: int = 16_384) -> None:
+    """Serve until SIGTERM or SIGINT, then let what was accepted end, for at most `grace_seconds`."""
     stops: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stops.append(received))

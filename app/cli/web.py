@@ -13,13 +13,14 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
     from app import runtime
     from app.cli.ready import tell_ready
+    from app.serving import serve
 
     try:
         listener = runtime.listen(host, port, reuse_port=reuse_port)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
     tell_ready()
-    runtime.serve(wsgi.app, listener, grace_seconds=wsgi.settings.shutdown_grace)
+    serve(wsgi.app, listener, grace_seconds=wsgi.settings.shutdown_grace)
 
 
 def _raise_open_files() -> None:
