@@ -5,8 +5,6 @@ A web process listens to a room's channel while it has members there. The meter 
 
 import json
 import logging
-import random
-from itertools import chain
 from typing import Any
 
 import redis
@@ -16,19 +14,17 @@ from app import runtime
 from app.errors import Conflict
 from app.extensions import connect_redis
 from app.realtime.fanout_delivery import Audiences, decode, seq_of
-from app.realtime.fanout_metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES, RESYNCS
+from app.realtime.fanout_metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
+from app.realtime.fanout_resync import Resync
 from app.realtime.fanout_subscriber import Batch, RealtimeUnavailable, Subscriber
 from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, channel_of, room_of
-from app.realtime.scripts import source
 
 __all__ = ["RealtimeUnavailable", "RoomManager"]
 
 logger = logging.getLogger(__name__)
 
 ROOM_PREFIX = room_of("")
-SETTLE_SECONDS = 0.25
-RESYNC_SPREAD_SECONDS = 2.0
-RESYNC_REASON = "transport error"
+CONTROL_METHODS = frozenset({"emit", "callback", "disconnect", "enter_room", "leave_room", "close_room"})
 
 
 class RoomManager(PubSubManager):  # type: ignore[misc]
@@ -41,8 +37,8 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
         self._audiences = Audiences(self)
         self._rooms_of: dict[str, set[Any]] = {}
         self._redis = connect_redis(redis_url)
-        self._seqs: dict[str, int] = {}
-        self._subscriber = Subscriber(redis_url, on_batch=self._deliver, on_restored=self._resync)
+        self._resync = Resync(self, self._redis)
+        self._subscriber = Subscriber(redis_url, on_batch=self._deliver, on_restored=self._resync.start)
         self._subscriber.keep(CONTROL_CHANNEL, self.host_id)
 
     def stop(self) -> None:
@@ -51,7 +47,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
 
     def note_seq(self, protocol_id: str, seq: str) -> None:
         """Tell the room's number as a joining client was told it; it counts until an event is delivered."""
-        self._seqs.setdefault(channel_of(protocol_id), int(seq))
+        self._resync.joined(channel_of(protocol_id), int(seq))
 
     # What python-socketio calls.
 
@@ -160,58 +156,17 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
         else:
             self._audiences.send(room, rooms.pop(room, []))
             self._handle_emit({**json.loads(body), "room": room})
-        seq = seq_of(message)
-        if seq is not None and channel in self._seqs:
-            self._seqs[channel] = seq
+        self._resync.heard(channel, seq_of(message))
 
     def _obey(self, message: dict[str, Any]) -> None:
         """Do what another process asks; beside the listener, since handlers may wait for Redis themselves."""
         method = message["method"]
-        if method == "callback" or message.get("host_id") != self.host_id:
+        if method in CONTROL_METHODS and (method == "callback" or message.get("host_id") != self.host_id):
             self.server.start_background_task(getattr(self, f"_handle_{method}"), message)
 
     def _handle_enter_room(self, message: dict[str, Any]) -> None:
         if self._is_here(message["sid"], message["namespace"]):
             self.enter_room(message["sid"], message["namespace"], message["room"])
-
-    # When the connection to Redis was lost.
-
-    def _resync(self, channels: set[str]) -> None:
-        self.server.start_background_task(self._reconnect_moved, channels)
-
-    def _reconnect_moved(self, channels: set[str]) -> None:
-        """End the transport of those whose room moved on unheard: they come back and fetch the state."""
-        rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
-        try:
-            current = self._current_seqs(rooms)
-        except redis.RedisError as error:
-            logger.warning("resync.unknown", extra={"rooms": len(rooms), "error": str(error)})
-            current = {}
-        self.server.sleep(SETTLE_SECONDS)
-        moved = [room for room in rooms if room not in current or self._seqs.get(room, -1) != current[room]]
-        members = [self._members(channel) for channel in moved]
-        self._end_transports(list(chain.from_iterable(members)))
-        logger.info("resync", extra={"rooms": len(moved), "connections": sum(map(len, members))})
-
-    def _current_seqs(self, channels: list[str]) -> dict[str, int]:
-        script = self._redis.register_script(source("seq"))
-        with self._redis.pipeline(transaction=False) as pipe:
-            for channel in channels:
-                script(args=[channel.removeprefix(CHANNEL_PREFIX)], client=pipe)
-            return {channel: int(seq) for channel, seq in zip(channels, pipe.execute(), strict=True)}
-
-    def _members(self, channel: str) -> list[str]:
-        room = room_of(channel.removeprefix(CHANNEL_PREFIX))
-        return [eio_sid for _, eio_sid in self.get_participants("/", room)]
-
-    def _end_transports(self, eio_sids: list[str]) -> None:
-        random.shuffle(eio_sids)
-        for eio_sid in eio_sids:
-            socket = self.server.eio.sockets.get(eio_sid)
-            if socket is not None:
-                RESYNCS.inc()
-                socket.close(wait=False, abort=True, reason=RESYNC_REASON)
-            self.server.sleep(RESYNC_SPREAD_SECONDS / len(eio_sids))
 
     def _socket(self, sid: str) -> Any:
         """The Engine.IO connection of a client that is here."""
@@ -223,7 +178,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
     def _let_go(self, sid: str, room: str | None) -> None:
         channel = _channel_of_room(room)
         if channel and self._subscriber.release(channel, sid):
-            self._seqs.pop(channel, None)
+            self._resync.left(channel)
 
 
 def _channel_of_room(room: Any) -> str | None:

@@ -35,21 +35,6 @@ def _ignore(*_: Any) -> None:
     """Stands in for a method that must no longer do anything."""
 
 
-def detach(green: Any) -> socket.socket:
-    """Take the connection out of the hands of the WSGI server, which closes its own when its handler returns."""
-    old = green.fd
-    real: socket.socket = type(old)(fileno=old.detach())
-    real.setblocking(False)
-    real.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return real
-
-
-def hold_back(green: Any, hold: bool) -> None:
-    """Let the kernel gather what is written until it is told to send: one packet instead of several (Linux)."""
-    if hasattr(socket, "TCP_CORK"):
-        green.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(hold))
-
-
 class Wire:
     """The writing and reading end of one WebSocket."""
 
@@ -159,7 +144,7 @@ class Wire:
             for opcode, payload in self._reader.feed(data):
                 self._take_frame(opcode, payload)
         except frames.FrameError as error:
-            self._part(error.code)
+            self._part(frames.close_frame(error.code), TRANSPORT_ERROR)
 
     def _take_frame(self, opcode: int, payload: Any) -> None:
         if self.closed or self._leaving:
@@ -167,17 +152,13 @@ class Wire:
         if opcode == frames.PING:
             self.write(frames.frame(payload, frames.PONG))
         elif opcode == frames.CLOSE:
-            self._answer_close(payload)
+            self._part(frames.close_answer(payload), TRANSPORT_CLOSE)
         elif opcode != frames.PONG:
             self._owner.wire_received(opcode, payload)
 
-    def _answer_close(self, payload: bytes) -> None:
-        self.write(frames.close_answer(payload))
-        self.end(TRANSPORT_CLOSE)
-
-    def _part(self, code: int) -> None:
-        self.write(frames.close_frame(code))
-        self.end(TRANSPORT_ERROR)
+    def _part(self, farewell: bytes, reason: str) -> None:
+        self.write(farewell)
+        self.end(reason)
 
     def _listen(self, kind: str, callback: Any) -> None:
         if kind not in self._listeners:
