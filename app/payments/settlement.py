@@ -31,7 +31,7 @@ from app.vulnerabilities.states import Status
 
 logger = logging.getLogger(__name__)
 
-LEASE_SLACK_SECONDS = 5.0
+LEASE_SLACK_SECONDS = 3.0
 SWEEP_LIMIT = 100
 SWEEP_GRACE_SECONDS = 2.0
 LONGEST_COUNTDOWN_SECONDS = 10.0
