@@ -1,0 +1,62 @@
+"""Events of money commit with it: what Redis could not take at the time arrives later, once and in order."""
+
+import json
+
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.realtime import meter, outbox
+from app.realtime.outbox import OutboxEvent
+from tests.factories import deposit, make_protocol
+from tests.support.money import confirmed, funded_protocol, pool, request_payment, settle
+
+NOBODY = "redis://127.0.0.1:1/0"
+STORY = ["DEPOSIT", "RESERVATION", "CONFIRMED", "PAYMENT_RELEASED", "PAID"]
+
+
+def unpublished(app):
+    with app.app_context():
+        count = select(func.count()).select_from(OutboxEvent).where(OutboxEvent.published_at.is_(None))
+        return db.session.scalar(count)
+
+
+def story_of(app, protocol_id):
+    with app.app_context():
+        rows = db.session.scalars(
+            select(OutboxEvent.data_json).where(OutboxEvent.protocol_id == protocol_id).order_by(OutboxEvent.position)
+        )
+        return [data.get("changeType") or data["newStatus"] for data in map(json.loads, rows)]
+
+
+def test_without_redis_money_still_moves_and_its_events_wait(app, app_with):
+    down = app_with(REDIS_URL=NOBODY)
+    protocol_id = funded_protocol(down)
+    payment = request_payment(down, confirmed(down, protocol_id))
+    settle(down.transport.client.application, payment["id"])
+
+    assert down.viewer.get(f"/payments/{payment['id']}").expect(200)["status"] == "RELEASED"
+    assert pool(down, protocol_id)["paid"] == "100.00"
+    assert story_of(app, protocol_id) == STORY
+    assert unpublished(app) == len(STORY)
+
+
+def test_the_sweep_lets_waiting_events_in_once_and_in_order(app, api, app_with):
+    down = app_with(REDIS_URL=NOBODY)
+    protocol_id = make_protocol(api)
+    deposit(down, protocol_id, "1000.00")
+    payment = request_payment(down, confirmed(down, protocol_id))
+    settle(down.transport.client.application, payment["id"])
+
+    with app.app_context():
+        assert outbox.sweep() == len(STORY)
+        assert meter.current_seq(protocol_id) == str(len(STORY))
+        assert outbox.sweep() == 0
+        assert meter.current_seq(protocol_id) == str(len(STORY))
+    assert unpublished(app) == 0
+
+
+def test_a_refused_request_leaves_no_event(app, api):
+    protocol_id = funded_protocol(api, "1.00")
+    body = {"title": "t", "severity": "LOW", "bounty": "2.00"}
+    assert api.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body).status == 409
+    assert story_of(app, protocol_id) == ["DEPOSIT"]
