@@ -1,0 +1,65 @@
+"""Settings: checked at start, every fault told at once, secrets never shown."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from app.config import ConfigError, load_config
+
+KEY = secrets.token_hex(32)
+GOOD = {"DATABASE_URL": "sqlite:////tmp/x.db", "REDIS_URL": "redis://127.0.0.1/0", "DASHBOARD_SIGNING_KEY": KEY}
+
+
+def faults(**changes: str) -> dict[str, list[str]]:
+    with pytest.raises(ConfigError) as error:
+        load_config(GOOD | changes)
+    for name in error.value.faults:
+        assert name in str(error.value)
+    return error.value.faults
+
+
+def test_every_fault_is_told_at_once() -> None:
+    told = faults(DASHBOARD_REST_PER_TOKEN="many", DASHBOARD_LOG_LEVEL="LOUD", DASHBOARD_SHUTDOWN_GRACE="x")
+    assert set(told) == {"DASHBOARD_REST_PER_TOKEN", "DASHBOARD_LOG_LEVEL", "DASHBOARD_SHUTDOWN_GRACE"}
+
+
+def test_without_anything_the_missing_parts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config({"DASHBOARD_HOME": str(tmp_path / "none")})
+    assert set(error.value.faults) == {"DATABASE_URL", "REDIS_URL", "DASHBOARD_SIGNING_KEY"}
+
+
+@pytest.mark.parametrize("key", ["short", "a" * 64, "changeme" * 2, "ab" * 32])
+def test_a_weak_signing_key_is_refused_and_not_shown(key: str) -> None:
+    told = faults(DASHBOARD_SIGNING_KEY=key)
+    assert list(told) == ["DASHBOARD_SIGNING_KEY"]
+    assert key not in str(told)
+
+
+def test_a_payout_service_needs_a_secret_and_an_address_of_the_web() -> None:
+    assert list(faults(PAYOUT_URL="http://pay.example")) == ["PAYOUT_SECRET"]
+    assert list(faults(PAYOUT_URL="ftp://pay.example", PAYOUT_SECRET=KEY)) == ["PAYOUT_URL"]
+
+
+def test_a_secret_may_come_as_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY + "\n", encoding="utf-8")
+    given = {name: value for name, value in GOOD.items() if name != "DASHBOARD_SIGNING_KEY"}
+
+    assert load_config(given | {"DASHBOARD_SIGNING_KEY_FILE": str(file)}).signing_key == KEY
+    with pytest.raises(ConfigError) as error:
+        load_config(given | {"DASHBOARD_SIGNING_KEY_FILE": str(tmp_path / "missing")})
+    assert "DASHBOARD_SIGNING_KEY" in error.value.faults
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_spelling_of_a_postgresql_url_means_psycopg_3(scheme: str) -> None:
+    settings = load_config(GOOD | {"DATABASE_URL": f"{scheme}://u:p@db/x"})
+    assert settings.database_url == "postgresql+psycopg://u:p@db/x"
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    settings = load_config(GOOD | {"DATABASE_URL": "postgresql://u:hunter2@db/x"})
+    assert KEY not in repr(settings)
+    assert "hunter2" not in repr(settings)
