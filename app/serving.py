@@ -74,6 +74,8 @@ class _TimedHandler:
 
     conn_state: _Connection
     connection: Any
+    rfile: Any
+    wfile: Any
 
     def _read_request_line(self) -> Any:
         line = super()._read_request_line()  # type: ignore[misc]
@@ -93,6 +95,15 @@ class _TimedHandler:
         else:
             self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
         return environ
+
+    def finish(self) -> None:
+        """Let go of the connection even when the client is gone: its file handle is free once both files are closed."""
+        try:
+            super().finish()  # type: ignore[misc]
+        finally:
+            for file in (self.wfile, self.rfile):
+                with contextlib.suppress(OSError, ValueError):
+                    file.close()
 
     def handle_one_request(self) -> None:
         super().handle_one_request()  # type: ignore[misc]
