@@ -7,8 +7,7 @@ old=$(docker compose ps --quiet "$service")
 count=$(echo "$old" | wc -l)
 
 docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$((count * 2))" "$service"
-for container in $old; do
-    docker stop --time 60 "$container" > /dev/null
-    docker rm "$container" > /dev/null
-done
+# Asked to stop, each ends what it began; the proxy and the queues give nothing new to it.
+echo "$old" | xargs docker stop --time 60 > /dev/null
+echo "$old" | xargs docker rm > /dev/null
 docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$count" "$service"

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 from pathlib import Path
 
 from tests.containers.engine import Engine
@@ -12,7 +13,7 @@ from tests.support.processes import free_port, until
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "dashboard-test"
-UP_SECONDS = 150
+UP_SECONDS = 240
 
 
 class Compose:
@@ -37,10 +38,8 @@ class Compose:
     def docker(self, *arguments: str, seconds: float = 60) -> str:
         return self._engine.docker(*arguments, seconds=seconds)
 
-    def run_script(self, *command: str, seconds: float = 120) -> None:
+    def run_script(self, *command: str, seconds: float = 240) -> None:
         """Run one of the operator's scripts."""
-        import subprocess
-
         done = subprocess.run(
             command,
             env=self._engine.environment,

@@ -77,6 +77,18 @@ def test_an_operator_gets_a_token_from_a_container(compose: Compose) -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
+def test_sigterm_ends_a_container_in_good_order(compose: Compose, service: str) -> None:
+    container = compose.containers(service)[0]
+
+    compose.docker("stop", "--time", "40", container)
+
+    code = compose.docker("inspect", "--format", "{{.State.ExitCode}}", container)
+    compose.docker("start", container)
+    compose.until_it_works(container, 60)
+    assert code == "0"
+
+
+@pytest.mark.parametrize("service", OURS)
 def test_our_containers_run_as_nobody_on_a_root_they_cannot_write(compose: Compose, service: str) -> None:
     answer = compose("exec", "-T", service, "sh", "-c", "id -u; touch /srv/dashboard/x || echo refused")
 

@@ -63,6 +63,19 @@ def fetch_tools() -> Path:
     return target
 
 
+def fetch_promtool() -> Path:
+    """Prometheus's own checker of rules, out of Debian's package. Raises NoEngineError."""
+    target = cache() / "prometheus"
+    tool = target / "usr/bin/promtool"
+    if not tool.exists():
+        packages = cache() / "prometheus-package"
+        packages.mkdir(parents=True, exist_ok=True)
+        _run(["apt-get", "-qq", "update"], packages)
+        _run(["apt-get", "-qq", "download", "prometheus"], packages)
+        _run(["dpkg", "-x", str(next(packages.glob("*.deb"))), str(target)], packages)
+    return tool
+
+
 def _other_release(folder: Path) -> list[str]:
     """Options that have apt look at another release, in a folder of its own."""
     for part in ("lists/partial", "cache/archives/partial"):
