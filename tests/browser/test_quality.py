@@ -146,7 +146,7 @@ def test_the_readme_shows_the_page_as_it_is(stack: Stack, furnished: str, visit:
     page = visit(stack, "owner", furnished, viewport={"width": 1440, "height": 960}, device_scale_factor=1.5)
     page.see("#payments", "paid")
     page.page.wait_for_selector(".chart canvas")
-    page.page.wait_for_function("document.getAnimations().length === 0")
+    page.page.wait_for_function("() => document.getAnimations().length === 0")
     page.page.screenshot(path=str(target))
     assert target.read_bytes().startswith(b"\x89PNG")
     assert PICTURE.exists(), f"make it with {UPDATE}=1"

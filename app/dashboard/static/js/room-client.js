@@ -17,30 +17,11 @@
 import { Connection } from "./room/connection.js";
 import { Schedule } from "./room/schedule.js";
 import { Sequence } from "./room/sequence.js";
+import { DEFAULTS, Status } from "./room/settings.js";
 import { Snapshots } from "./room/snapshots.js";
 import { Applied, applyEvent, fromSnapshot, toSnapshot } from "./room/state.js";
 
-/** What `status` can be. RECONNECTING and RESYNCING: `state` is shown, but since `staleSince` it may be old. */
-export const Status = Object.freeze({
-  CONNECTING: "connecting",
-  LIVE: "live",
-  RECONNECTING: "reconnecting",
-  RESYNCING: "resyncing",
-  SIGNED_OUT: "signed out",
-  ERROR: "error",
-});
-
-const DEFAULTS = {
-  agentBatches: false, // RUNNING updates of all agents as one event a second: for pages that show hundreds of them
-  baseUrl: "", // where the server is; empty: where the page came from
-  refreshMs: 20_000, // pause between two fetches while nothing is amiss
-  restMs: 1_000, // shortest pause between two fetches
-  jitterMs: 400, // longest random pause before a fetch or a new connection that many clients want at once
-  retryMs: 500, // first pause after a failure; doubles up to `retryCapMs`
-  retryCapMs: 15_000,
-  timeoutMs: 10_000, // how long a fetch may take
-  socketOptions: {}, // for Socket.IO
-};
+export { Status };
 
 export class RoomClient {
   status = Status.CONNECTING;
@@ -67,7 +48,7 @@ export class RoomClient {
 
   /**
    * @param {object} options `io`; `protocolId`; `token`: a string, or a function that returns one or a promise of one
-   *   (asked before each connection and request; it must not throw); `fetch` and the defaults above, where they don't fit.
+   *   (asked before each connection and request; it must not throw); `fetch`, and what of `DEFAULTS` does not fit.
    */
   constructor(options) {
     const token = async () => (typeof options.token === "function" ? options.token() : options.token);
