@@ -1,0 +1,141 @@
+"""Limits on sockets: connections per address and token, time to authenticate, floods; and addresses behind proxies."""
+
+import contextlib
+import json
+import time
+
+import pytest
+
+from tests.factories import make_protocol
+from tests.security.wire import WebSocket
+from tests.support.js_client import JsClient, RefusedError
+from tests.support.processes import until
+from tests.support.stack import Stack, StackMaker
+
+PATIENCE_SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory):
+    limits = {
+        "DASHBOARD_HANDSHAKE_SECONDS": str(PATIENCE_SECONDS),
+        "DASHBOARD_SOCKETS_PER_ADDRESS": "6",
+        "DASHBOARD_SOCKETS_PER_TOKEN": "3",
+        "DASHBOARD_TRUSTED_PROXIES": "1",
+    }
+    with Stack(tmp_path_factory.mktemp("limited"), **limits) as stack:
+        yield stack
+
+
+def fill(system: Stack, js: JsClient, token: str, **options) -> list:
+    """Connect until the server refuses; the refusal's code is the last item."""
+    opened: list = []
+    with contextlib.suppress(RefusedError):
+        while len(opened) < 10:
+            opened.append(js.connect(system.url, {"token": token}, **options))
+    return opened
+
+
+def test_a_token_has_so_many_connections_and_one_that_closes_makes_room(system: Stack, js: JsClient) -> None:
+    token = system.api.token("viewer")
+    opened = fill(system, js, token)
+    assert len(opened) == 3
+
+    with pytest.raises(RefusedError) as refused:
+        js.connect(system.url, {"token": token})
+    opened[0].disconnect()
+    again = until(lambda: fill(system, js, token), 5, "there is room again")
+
+    assert refused.value.message == "TOO_MANY_CONNECTIONS"
+    for each in [*opened, *again]:
+        each.disconnect()
+
+
+def test_an_address_has_so_many_connections_whatever_its_tokens_and_proxies_tell_addresses_apart(
+    system: Stack, js: JsClient
+) -> None:
+    here = {"extraHeaders": {"X-Forwarded-For": "198.51.100.1"}}
+    there = {"extraHeaders": {"X-Forwarded-For": "198.51.100.2"}}
+    opened = [each for _ in range(3) for each in fill(system, js, system.api.token("viewer"), **here)]
+
+    elsewhere = js.connect(system.url, {"token": system.api.token("viewer")}, **there)
+
+    assert len(opened) == 6
+    for each in [*opened, elsewhere]:
+        each.disconnect()
+
+
+def test_a_connection_that_never_authenticates_goes_and_one_that_did_stays(system: Stack, js: JsClient) -> None:
+    socket = js.connect(system.url, {"token": system.api.token("viewer")})
+    with WebSocket(system.port) as stranger, WebSocket(system.port) as refused:
+        refused.text('40{"token":"wrong"}')
+        refused.wait_for(b"UNAUTHORIZED")
+        until(lambda: not stranger.is_open, PATIENCE_SECONDS + 6, "the stranger is ended")
+        until(lambda: not refused.is_open, PATIENCE_SECONDS + 6, "the refused one is ended")
+
+    assert socket.emit("protocol:leave") == {"ok": True}
+    socket.disconnect()
+
+
+def test_beyond_fifty_events_a_second_the_client_is_told_and_a_flood_ends_it(system: Stack) -> None:
+    with WebSocket(system.port, system.api.token("viewer")) as eager:
+        for number in range(100):
+            eager.text(f'42{number}["protocol:leave"]')
+        assert b"RATE_LIMITED" in eager.wait_for(b"RATE_LIMITED")
+        with contextlib.suppress(OSError):
+            for _ in range(40):
+                for number in range(250):
+                    eager.text(f'42{number}["protocol:leave"]')
+        until(lambda: system.metric("dashboard_sessions_ended_total", reason="flood") >= 1, 10, "the flood is ended")
+
+
+def test_a_client_cannot_speak_for_another_session(system: Stack, js: JsClient) -> None:
+    protocol_id = make_protocol(system.api)
+    victim = system.watch(js, protocol_id)
+    victim_sid = victim.state["id"] if "id" in victim.state else "x"
+    with WebSocket(system.port, system.api.token("viewer")) as attacker:
+        for name in ("*", "unknown"):
+            attacker.text("427" + json.dumps([name, victim_sid, {}]))
+            assert b"UNKNOWN_EVENT" in attacker.wait_for(b"UNKNOWN_EVENT")
+        attacker.text('42["disconnect"]')
+        until(lambda: not attacker.is_open, 5, "the attacker is ended")
+
+    assert victim.emit("protocol:leave") == {"ok": True}
+
+
+def test_a_second_connect_on_the_same_connection_makes_no_second_session(system: Stack) -> None:
+    token = system.api.token("viewer")
+    before = system.metric("dashboard_sockets")
+    with WebSocket(system.port, token) as twice:
+        for _ in range(20):
+            twice.text("40" + json.dumps({"token": token}))
+        twice.text('421["protocol:leave"]')
+        twice.wait_for(b'431[{"ok":true}]')
+        time.sleep(0.2)
+        assert system.metric("dashboard_sockets") - before <= 1
+
+
+def test_other_origins_open_no_socket_unless_configured(system: Stack, make_stack: StackMaker, js: JsClient) -> None:
+    stranger = {"extraHeaders": {"Origin": "https://evil.example"}}
+    friend = {"extraHeaders": {"Origin": "https://app.example"}}
+    own = {"extraHeaders": {"Origin": system.url}}
+    open_system = make_stack(DASHBOARD_ALLOWED_ORIGINS="https://app.example")
+
+    with pytest.raises((RefusedError, TypeError)):
+        js.connect(system.url, {"token": system.api.token("viewer")}, **stranger)
+    js.connect(system.url, {"token": system.api.token("viewer")}, **own).disconnect()
+    js.connect(open_system.url, {"token": open_system.api.token("viewer")}, **friend).disconnect()
+
+
+def test_no_token_and_no_secret_reaches_the_log_even_at_debug(make_stack: StackMaker, js: JsClient) -> None:
+    stack = make_stack(DASHBOARD_LOG_LEVEL="DEBUG", PAYOUT_URL="http://127.0.0.1:9", PAYOUT_SECRET="s3cr3t-" * 6)
+    protocol_id, token = make_protocol(stack.api), stack.api.token("viewer")
+    js.connect(stack.url, {"token": token, "protocolId": protocol_id}).disconnect()
+    for bad in (token + "x", token[:-3]):
+        assert stack.api.with_token(bad).get("/protocols").status == 401
+        with pytest.raises(RefusedError):
+            js.connect(stack.url, {"token": bad})
+
+    assert stack.signing_key not in stack.log
+    assert "s3cr3t-" not in stack.log
+    assert token.rpartition(".")[0] not in stack.log
