@@ -1,6 +1,5 @@
-"""The compose stack, built and started once. Runs by `make test-containers`, apart from the other tests."""
+"""The compose stack, built and started once. Run by `make test-containers`, apart from the other tests."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +8,6 @@ from tests.containers.compose import Compose
 from tests.containers.engine import Engine, engine
 from tests.containers.images import make_images
 from tests.containers.tools import NoEngineError
-
-if "TEST_CONTAINERS" not in os.environ:
-    collect_ignore_glob = ["test_*.py"]
 
 SHOWN_CHARACTERS = 12_000
 
