@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+import sys
 import threading
 import time
 
@@ -10,6 +11,7 @@ import msgspec
 
 from app.realtime import meter
 from app.realtime.rooms import channel_of
+from bench.fanout_report import COLUMNS, MANY_COLUMNS, ratios, table
 from bench.fanout_servers import SERVER_CORE, Load, Process, Valkey, command_of, install_peers
 
 PEERS = ["ours", "node", "uws", "stock", "floor"]
@@ -157,78 +159,35 @@ def measure_many(peer, valkey):
     return figures
 
 
+def told(peer, figures):
+    """Print what one run gave, so that a run that is stopped was not for nothing."""
+    short = {key: round(value, 2) for key, value in figures.items() if value is not None}
+    print(peer, json.dumps(short), file=sys.stderr, flush=True)
+    return figures
+
+
 def medians(rounds):
     keys = rounds[0].keys()
     return {key: statistics.median([each[key] for each in rounds if each[key] is not None]) for key in keys}
 
 
-def table(results, columns):
-    peers = list(results)
-    lines = ["| | " + " | ".join(peers) + " |", "|---" * (len(peers) + 1) + "|"]
-    for key, title, digits in columns:
-        cells = [f"{results[peer][key]:,.{digits}f}" if key in results[peer] else "–" for peer in peers]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-COLUMNS = [
-    ("us@10", "CPU per delivery at 10/s, µs", 1),
-    ("us@40", "CPU per delivery at 40/s, µs", 1),
-    ("p50@10", "latency p50 at 10/s, ms", 1),
-    ("p99@10", "latency p99 at 10/s, ms", 1),
-    ("p50@40", "latency p50 at 40/s, ms", 1),
-    ("p99@40", "latency p99 at 40/s, ms", 1),
-    ("per_second@burst", "burst, deliveries a second", 0),
-    ("us@burst", "burst, CPU per delivery, µs", 2),
-    ("connect_us", "CPU per connection made, µs", 0),
-    ("memory_kb", "memory per connection, KB", 1),
-    ("load_busy@10", "load client busy at 10/s", 2),
-    ("load_busy@40", "load client busy at 40/s", 2),
-    ("load_busy@burst", "load client busy in the burst", 2),
-    ("lost@10", "lost at 10/s", 0),
-    ("lost@40", "lost at 40/s", 0),
-    ("lost@burst", "lost in the burst", 0),
-]
-MANY_COLUMNS = [
-    ("us@5", "CPU per delivery at 5/s, µs", 1),
-    ("p50@5", "latency p50, ms", 1),
-    ("p99@5", "latency p99, ms", 1),
-    ("connect_us", "CPU per connection made, µs", 0),
-    ("memory_kb", "memory per connection, KB", 1),
-    ("load_busy@5", "load client busy", 2),
-    ("lost@5", "lost", 0),
-]
-
-
-def ratios(results):
-    """Ours against Node's and against the floor."""
-    ours, lines = results["ours"], []
-    for other in ("node", "uws", "floor"):
-        if other not in results:
-            continue
-        found = results[other]
-        same = [key for key in ("us@10", "us@40", "p99@10", "p99@40", "connect_us", "per_second@burst") if key in found]
-        lines.append(f"ours / {other}: " + ", ".join(f"{key} {ours[key] / found[key]:.2f}" for key in same))
-    return "\n".join(lines)
-
-
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench fanout")
     parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--many", action="store_true", help="also 5,000 clients, with ours, node and the floor")
     options = parser.parse_args()
     peers = options.peers.split(",")
     install_peers()
     valkey = Valkey()
     try:
-        rounds = [{peer: measure(peer, valkey) for peer in peers} for _ in range(options.rounds)]
+        rounds = [{peer: told(peer, measure(peer, valkey)) for peer in peers} for _ in range(options.rounds)]
         results = {peer: medians([each[peer] for each in rounds]) for peer in peers}
         print(f"### {CLIENTS:,} clients in a room, {EVENT_BYTES} bytes, median of {options.rounds}\n")
         print(table(results, COLUMNS))
         print("\n" + ratios(results) if "ours" in results else "")
         if options.many:
-            many = {peer: measure_many(peer, valkey) for peer in peers if peer != "stock"}
+            many = {peer: told(peer, measure_many(peer, valkey)) for peer in peers if peer != "stock"}
             print(f"\n### {MANY_CLIENTS:,} clients in a room, one round\n\n{table(many, MANY_COLUMNS)}")
     finally:
         valkey.stop()

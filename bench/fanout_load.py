@@ -1,4 +1,4 @@
-"""The load: thousands of raw WebSocket clients in one epoll loop. Commands come as lines of JSON, answers go the same way.
+"""The load: thousands of raw WebSocket clients in one epoll loop. Commands and answers are lines of JSON.
 
 It does not parse frames: all events of a run have the same length, so bytes tell how many arrived; the newest event
 of each read tells its age by the monotonic clock, which all processes of a machine share.

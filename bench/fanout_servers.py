@@ -46,7 +46,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=None if "--show-errors" in sys.argv else subprocess.DEVNULL,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509 - no thread runs yet
         )
 
     def first_line(self):

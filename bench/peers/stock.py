@@ -16,9 +16,7 @@ from flask_socketio import SocketIO, join_room  # noqa: E402
 
 def main():
     app = Flask(__name__)
-    socketio = SocketIO(
-        app, message_queue=sys.argv[1], async_mode="eventlet", ping_interval=300, ping_timeout=200
-    )
+    socketio = SocketIO(app, message_queue=sys.argv[1], async_mode="eventlet", ping_interval=300, ping_timeout=200)
     socketio.on_event("connect", lambda: join_room("bench"))
     listener = eventlet.listen(("127.0.0.1", 0), backlog=2048)
     print(listener.getsockname()[1], flush=True)
