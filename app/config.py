@@ -15,6 +15,7 @@ from marshmallow import ValidationError, validate
 from marshmallow import fields as schema_fields
 
 MIN_KEY_BYTES = 32
+LONGEST_PAYOUT_SECONDS = 35
 KEY_FILE = "signing.key"
 REDIS_URL_FILE = "run/redis.url"
 DATABASE_FILE = "dashboard.db"
@@ -247,6 +248,10 @@ def _cross_check(values: dict[str, Any], required: tuple[tuple[str, str], ...]) 
     ):
         if values[key] and _is_weak(values[key]):
             faults[name] = [f"is too weak: use {MIN_KEY_BYTES} random bytes or more, e.g. `openssl rand -hex 32`"]
+    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > LONGEST_PAYOUT_SECONDS:
+        faults["PAYOUT_READ_TIMEOUT"] = [
+            f"connect timeout + 2 × read timeout must not exceed {LONGEST_PAYOUT_SECONDS} s: a job ends before 40 s"
+        ]
     if values["payout_url"] and not values["payout_secret"]:
         faults["PAYOUT_SECRET"] = ["is required when PAYOUT_URL is set: payouts are signed"]
     bad_origins = [each for each in values["allowed_origins"].split(",") if not _is_origin(each.strip())]

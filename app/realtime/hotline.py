@@ -116,6 +116,8 @@ class _Line:
             raise EOFError("connection closed")
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
+            if not self._waiting:
+                raise EOFError("given up meanwhile")  # somebody waited too long and broke the line
             call = self._waiting.popleft()
             call.reply, call.done = reply, True
             if call is not mine:
