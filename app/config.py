@@ -248,12 +248,7 @@ def _cross_check(values: dict[str, Any], required: tuple[tuple[str, str], ...]) 
     ):
         if values[key] and _is_weak(values[key]):
             faults[name] = [f"is too weak: use {MIN_KEY_BYTES} random bytes or more, e.g. `openssl rand -hex 32`"]
-    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > LONGEST_PAYOUT_SECONDS:
-        faults["PAYOUT_READ_TIMEOUT"] = [
-            f"connect timeout + 2 × read timeout must not exceed {LONGEST_PAYOUT_SECONDS} s: a job ends before 40 s"
-        ]
-    if values["payout_url"] and not values["payout_secret"]:
-        faults["PAYOUT_SECRET"] = ["is required when PAYOUT_URL is set: payouts are signed"]
+    faults |= _payout_faults(values)
     bad_origins = [each for each in values["allowed_origins"].split(",") if not _is_origin(each.strip())]
     if values["allowed_origins"] and bad_origins:
         faults["DASHBOARD_ALLOWED_ORIGINS"] = [f"{each!r} is not like https://app.example" for each in bad_origins]
@@ -265,6 +260,17 @@ def _cross_check(values: dict[str, Any], required: tuple[tuple[str, str], ...]) 
 
 def _is_origin(text: str) -> bool:
     return re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|\*", text) is not None
+
+
+def _payout_faults(values: dict[str, Any]) -> dict[str, list[str]]:
+    faults: dict[str, list[str]] = {}
+    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > LONGEST_PAYOUT_SECONDS:
+        faults["PAYOUT_READ_TIMEOUT"] = [
+            f"connect timeout + 2 × read timeout must not exceed {LONGEST_PAYOUT_SECONDS} s: a job ends before 40 s"
+        ]
+    if values["payout_url"] and not values["payout_secret"]:
+        faults["PAYOUT_SECRET"] = ["is required when PAYOUT_URL is set: payouts are signed"]
+    return faults
 
 
 def _is_weak(key: str) -> bool:
