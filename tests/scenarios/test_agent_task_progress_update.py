@@ -15,7 +15,7 @@ def test_a_progress_report_reaches_the_room_with_agent_task_progress_and_estimat
     body = report(protocol_id, "symbolic execution", 65, estimatedCompletion="2030-01-02T03:04:05.678Z")
     stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
 
-    data = viewer.wait_for_event(EVENT, agentId=agent_id).data
+    data = dict(viewer.wait_for_event(EVENT, agentId=agent_id).data)
 
     assert data.pop("version").isdecimal()
     assert data == {
