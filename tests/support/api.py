@@ -1,15 +1,19 @@
 """Calls of the REST API as somebody: the same for an app in this process and for a running system."""
 
+import contextlib
 import json
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import jwt
 import requests
 from flask import Flask
+
+from tests.support import documents
 
 BASE = "/api/v1"
 
@@ -92,7 +96,20 @@ class Caller:
             names.setdefault("Content-Type", "application/json")
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         full = path[1:] if path.startswith("//") else BASE + path
-        return self.transport.send(method, full, data, names)
+        answer = self.transport.send(method, full, data, names)
+        self._hold_to_document(method, full, answer)
+        return answer
+
+    def _hold_to_document(self, method: str, path: str, answer: Answer) -> None:
+        """Every answer that a test sees must be one that OpenAPI describes; the server is asked for it once."""
+        if not documents.is_known():
+            with contextlib.suppress(requests.RequestException):  # a test may have broken the server by now
+                document = self.transport.send("GET", "/openapi.json", None, {})
+                if document.status == HTTPStatus.OK:
+                    documents.use(document.json)
+        if documents.is_known():
+            content_type = answer.headers.get("content-type", "")
+            documents.validate_response(method, path, answer.status, content_type, answer.body)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.call("GET", path, **headers)

@@ -46,7 +46,7 @@ def validate_ack(event: str, ack: Any) -> None:
 
 
 def use(document: dict[str, Any]) -> None:
-    """Take this as the OpenAPI document; to be fetched from the running server once."""
+    """Take this as the OpenAPI document; fetched from the running server once."""
     _documents["openapi"] = document
     _openapi_validator.cache_clear()
     _paths.cache_clear()

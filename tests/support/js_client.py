@@ -85,6 +85,10 @@ class JsClient:
                     raise TimedOutError(f"not within {seconds} s: {claim}")
         return answer
 
+    def all_events(self) -> list[Event]:
+        """What all sockets of this process were sent."""
+        return [event for socket in self._sockets.values() for event in socket.events()]
+
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait(10)

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.apidocs.events import EVENTS
 from tests.factories import make_protocol
+from tests.support import documents
 from tests.support.js_client import JsClient
 from tests.support.stack import Stack, StackMaker
 
 _running: list[Stack] = []
 SHOWN_CHARACTERS = 8_000
+HELD_TO_DOCUMENT = 500
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -59,7 +62,10 @@ def protocol_id(stack: Stack) -> str:
 
 @pytest.fixture
 def js() -> Iterator[JsClient]:
-    """A node process for any number of Socket.IO clients."""
+    """A node process for any number of Socket.IO clients; every event they got must be one that AsyncAPI describes."""
     client = JsClient()
     yield client
     client.close()
+    for event in client.all_events()[:HELD_TO_DOCUMENT]:
+        if event.name in EVENTS:
+            documents.validate_event(event.payload)
