@@ -1,6 +1,6 @@
 """The async mode and everything that knows its name.
 
-Only this file and `app/realtime/fanout.py` import eventlet: its makers call it a project to move
+Only this file and `app/realtime/fanout/wire.py` import eventlet: its makers call it a project to move
 away from, so leaving it must stay a change of two files.
 """
 

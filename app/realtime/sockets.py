@@ -37,7 +37,7 @@ protocol_exists: Callable[[str], None]
 
 def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> SocketIO:
     """Serve Socket.IO in this process: register the handlers and listen for events of rooms with members here."""
-    from app.realtime.fanout import RoomManager
+    from app.realtime.fanout.manager import RoomManager
 
     global protocol_exists  # noqa: PLW0603 - wired once at start
     protocol_exists = exists

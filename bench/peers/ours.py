@@ -10,7 +10,7 @@ import eventlet.wsgi  # noqa: E402
 from flask import Flask, request  # noqa: E402
 from flask_socketio import SocketIO  # noqa: E402
 
-from app.realtime.fanout import RoomManager  # noqa: E402
+from app.realtime.fanout.manager import RoomManager  # noqa: E402
 
 
 def main():

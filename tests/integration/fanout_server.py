@@ -16,7 +16,7 @@ from flask import Flask, request  # noqa: E402
 from flask_socketio import SocketIO  # noqa: E402
 
 from app.errors import DomainError  # noqa: E402
-from app.realtime.fanout import RoomManager  # noqa: E402
+from app.realtime.fanout.manager import RoomManager  # noqa: E402
 
 
 def build(redis_url, ping_interval=25, ping_timeout=20):

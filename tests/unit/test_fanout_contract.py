@@ -1,6 +1,6 @@
 """The fan-out replaces or relies on inner parts of pinned libraries; each part was read in the version named here.
 
-When this fails after an upgrade: read what changed in the part, adapt `app/realtime/fanout*.py`, run the fan-out's
+When this fails after an upgrade: read what changed in the part, adapt `app/realtime/fanout/`, run the fan-out's
 tests, and only then put the new digest here.
 """
 

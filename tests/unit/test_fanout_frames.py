@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.realtime.fanout_frames import BINARY, PING, TEXT, FrameError, FrameReader, frame, unmask
+from app.realtime.fanout.frames import BINARY, PING, TEXT, FrameError, FrameReader, frame, unmask
 
 MASK = b"\x37\xfa\x21\x3d"
 

@@ -13,10 +13,10 @@ from socketio import PubSubManager
 from app import runtime
 from app.errors import Conflict
 from app.extensions import connect_redis
-from app.realtime.fanout_delivery import Audiences, decode, seq_of
-from app.realtime.fanout_metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
-from app.realtime.fanout_resync import Resync
-from app.realtime.fanout_subscriber import Batch, RealtimeUnavailable, Subscriber
+from app.realtime.fanout.delivery import Audiences, decode, seq_of
+from app.realtime.fanout.metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
+from app.realtime.fanout.resync import Resync
+from app.realtime.fanout.subscriber import Batch, RealtimeUnavailable, Subscriber
 from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, channel_of, room_of
 
 __all__ = ["RealtimeUnavailable", "RoomManager"]
@@ -54,9 +54,9 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
     def set_server(self, server: Any) -> None:
         super().set_server(server)
         if server.eio.async_mode == runtime.ASYNC_MODE:
-            from app.realtime import fanout_engine
+            from app.realtime.fanout import engine
 
-            fanout_engine.install(server.eio)
+            engine.install(server.eio)
             server.eio.on_wire = lambda _socket: self._audiences.drop_all()
 
     def _thread(self) -> None:

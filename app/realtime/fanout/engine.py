@@ -11,8 +11,8 @@ from typing import Any
 import engineio
 from engineio import exceptions, packet
 
-from app.realtime.fanout_pinger import Pinger
-from app.realtime.fanout_socket import EngineSocket
+from app.realtime.fanout.pinger import Pinger
+from app.realtime.fanout.socket import EngineSocket
 
 _NO_BODY = BytesIO()
 _LEFT_OUT = ("eventlet.input", "eventlet.posthooks", "eventlet.set_idle", "headers_raw")

@@ -8,9 +8,9 @@ import msgspec
 from engineio import packet as engine_packet
 
 from app import runtime
-from app.realtime.fanout_frames import frame
-from app.realtime.fanout_metrics import FANOUT_DELIVERIES
-from app.realtime.fanout_wire import Wire
+from app.realtime.fanout.frames import frame
+from app.realtime.fanout.metrics import FANOUT_DELIVERIES
+from app.realtime.fanout.wire import Wire
 
 CLIENTS_PER_YIELD = 250
 

@@ -13,8 +13,8 @@ import hiredis
 import redis
 
 from app.errors import Conflict, DependencyDown
-from app.realtime.fanout_link import Link
-from app.realtime.fanout_metrics import FANOUT_FAILURES, ROOMS, SUBSCRIBER_LOSSES
+from app.realtime.fanout.link import Link
+from app.realtime.fanout.metrics import FANOUT_FAILURES, ROOMS, SUBSCRIBER_LOSSES
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from app.realtime.fanout_metrics import RESYNCS
+from app.realtime.fanout.metrics import RESYNCS
 from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, room_of
 from app.realtime.scripts import source
 
