@@ -9,7 +9,7 @@ from engineio import exceptions, packet
 from engineio.socket import Socket
 
 from app import runtime
-from app.realtime.fanout import frames as frames
+from app.realtime.fanout import frames
 from app.realtime.fanout.handshake import Handshake, detach, hold_back
 from app.realtime.fanout.metrics import TOO_SLOW_SOCKETS
 from app.realtime.fanout.wire import TOO_SLOW, Wire

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from eventlet import hubs
 from eventlet.hubs.hub import BaseHub
 
-from app.realtime.fanout import frames as frames
+from app.realtime.fanout import frames
 
 READ, WRITE = BaseHub.READ, BaseHub.WRITE
 TRANSPORT_CLOSE, TRANSPORT_ERROR, TOO_SLOW = "transport close", "transport error", "too slow"
