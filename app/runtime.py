@@ -94,4 +94,3 @@ def on_drain(hook: Callable[[float], Any]) -> None:
 
 def drain_hooks() -> list[Callable[[float], Any]]:
     return list(_drain_hooks)
-

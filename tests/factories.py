@@ -30,8 +30,6 @@ def file_vulnerability(api: Api, protocol_id: str, **fields: Any) -> dict[str, A
     return api.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body).expect(201)
 
 
-def report(
-    protocol_id: str, task: str = "static analysis", progress: Any = 10, **fields: Any
-) -> dict[str, Any]:
+def report(protocol_id: str, task: str = "static analysis", progress: Any = 10, **fields: Any) -> dict[str, Any]:
     """The body of a progress report."""
     return {"protocolId": protocol_id, "task": task, "progress": progress} | fields
