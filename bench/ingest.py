@@ -7,7 +7,7 @@ import sys
 
 from bench.fanout_servers import LOAD_CORE, Valkey
 from bench.ingest_load import Connections, post
-from bench.ingest_servers import Web, install_peers, peer, pin
+from bench.ingest_servers import Web, install_peers, own_cpu, peer, pin
 from tests.factories import make_agent, make_protocol
 
 PEERS = ["ours", "fastapi", "express", "fastify"]
@@ -82,11 +82,6 @@ def measured(server, valkey, connections, requests):
         "p99": ages[int(count * 0.99)],
         "load_busy": busy,
     }
-
-
-def own_cpu():
-    with open("/proc/self/schedstat", encoding="ascii") as file:
-        return int(file.read().split()[0]) / 1e9
 
 
 def one_round(server, valkey, token, name):

@@ -8,6 +8,7 @@ import socket
 import sys
 from datetime import datetime
 from hashlib import sha1
+from pathlib import Path
 from typing import Annotated, Literal
 
 import jwt
@@ -17,7 +18,7 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 REDIS = redis.asyncio.Redis(port=int(sys.argv[1]), protocol=2)
-SCRIPT = open(sys.argv[2], encoding="utf-8").read()
+SCRIPT = Path(sys.argv[2]).read_text(encoding="utf-8")
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 KEY = sys.argv[3]
 app = FastAPI(openapi_url=None)
@@ -27,12 +28,12 @@ Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 
 class Report(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    protocolId: Id
+    protocolId: Id  # noqa: N815 - the name on the wire
     task: Annotated[str, Field(min_length=1, max_length=200)]
     progress: Annotated[float, Field(ge=0, le=100)]
     status: Literal["RUNNING"] = "RUNNING"
-    estimatedCompletion: datetime | None = None
-    nextTask: str | None = None
+    estimatedCompletion: datetime | None = None  # noqa: N815 - the name on the wire
+    nextTask: str | None = None  # noqa: N815 - the name on the wire
 
 
 async def caller(authorization: Annotated[str, Header()] = "") -> dict:

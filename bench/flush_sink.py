@@ -1,0 +1,27 @@
+"""Stands for the web processes: subscribes to the rooms' channels and throws away what comes.
+
+`python flush_sink.py REDIS_PORT ROOMS` prints one line when it listens.
+"""
+
+import socket
+import sys
+
+from app.realtime.rooms import channel_of
+
+
+def main():
+    port, rooms = int(sys.argv[1]), int(sys.argv[2])
+    connection = socket.create_connection(("127.0.0.1", port))
+    for first in range(0, rooms, 500):
+        names = " ".join(channel_of(f"room-{number}") for number in range(first, min(first + 500, rooms)))
+        connection.sendall(f"SUBSCRIBE {names}\r\n".encode())
+    told = 0
+    while told < rooms:
+        told += connection.recv(1 << 16).count(b"$9\r\nsubscribe\r\n")
+    print("listens", flush=True)
+    buffer = bytearray(1 << 20)
+    while connection.recv_into(buffer):
+        pass
+
+
+main()
