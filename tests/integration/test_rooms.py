@@ -33,8 +33,8 @@ def listeners(stack: Stack, protocol_id: str) -> int | None:
         return None
 
 
-def back(watcher: JsSocket, times: int) -> bool:
-    return sum(event.name == "$connect" for event in watcher.received) >= times
+def connects(watcher: JsSocket) -> int:
+    return sum(event.name == "$connect" for event in watcher.received)
 
 
 @pytest.mark.slow
@@ -54,16 +54,16 @@ def test_an_event_reaches_members_on_every_web_process_once(pair: Stack, js: JsC
 def test_when_a_web_process_is_killed_its_clients_come_back_and_the_others_notice_nothing(pair, js) -> None:
     protocol_id = make_protocol(pair.api)
     members = watchers(pair, js, protocol_id)
-    pair.kill("web-1")
-    hit = until(lambda: [each for each in members if each.state["connected"] is False], 5, "some clients notice")
-    spared = [each for each in members if each not in hit]
+    assert listeners(pair, protocol_id) == 2, "the kernel gave all connections to one process"
 
-    until(lambda: all(back(each, 2) for each in hit), 20, "they are back")
+    pair.kill("web-1")
+    until(lambda: any(connects(each) == 2 for each in members), 20, "somebody had to come back")
+    until(lambda: all(each.state["connected"] for each in members), 20, "everybody is back")
     deposit(pair.api, protocol_id, "1")
 
     for member in members:
         member.wait_for_event(POOL, amount="1.00")
-    assert not any(back(each, 2) for each in spared)
+    assert {connects(each) for each in members} == {1, 2}
 
 
 @pytest.mark.slow
