@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import MinorUnits, UtcDateTime
 from app.extensions import Base
 
-_UNSETTLED = text("status IN ('PENDING','PROCESSING')")
+IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index for its very words only
 
 
 class Payment(Base):
@@ -19,7 +19,7 @@ class Payment(Base):
         UniqueConstraint("vulnerability_id", name="uq_payments_vulnerability"),
         Index("ix_payments_protocol", "protocol_id", "id"),
         Index("ix_payments_released", "protocol_id", "released_at"),
-        Index("ix_payments_due", "due_at", sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED),
+        Index("ix_payments_due", "due_at", sqlite_where=IS_UNSETTLED, postgresql_where=IS_UNSETTLED),
         CheckConstraint("amount_minor > 0", name="ck_payments_amount"),
         CheckConstraint("status IN ('PENDING','PROCESSING','RELEASED','FAILED')", name="ck_payments_status"),
     )

@@ -22,7 +22,7 @@ from app.money import format_amount
 from app.observability import metrics
 from app.payments import gateway
 from app.payments.breaker import Breaker
-from app.payments.models import Payment
+from app.payments.models import IS_UNSETTLED, Payment
 from app.payments.rules import PaymentStatus, retry_delay
 from app.payments.service import audit, enqueue
 from app.realtime import outbox
@@ -64,7 +64,7 @@ def sweep() -> int:
     """Enqueue what a lost message or a dead worker left behind; returns how many."""
     query = (
         select(Payment.id)
-        .where(Payment.status.in_(_UNSETTLED), Payment.due_at <= utc_now() - timedelta(seconds=SWEEP_GRACE_SECONDS))
+        .where(IS_UNSETTLED, Payment.due_at <= utc_now() - timedelta(seconds=SWEEP_GRACE_SECONDS))
         .order_by(Payment.due_at)
         .limit(SWEEP_LIMIT)
     )

@@ -1,0 +1,85 @@
+"""With many rows the statements of the hot requests find theirs by an index, on both kinds of database."""
+
+import re
+
+import pytest
+from sqlalchemy import event, text
+
+from app.extensions import db
+from app.payments import settlement
+from app.realtime import outbox
+from bench import database_rows
+from tests.factories import deposit, file_vulnerability, make_protocol
+
+PROTOCOLS = 25
+EACH = 400
+AGENTS = 2_000
+BIG = ["agents", "agent_tasks", "vulnerabilities", "bounty_entries", "payments", "outbox_events"]
+
+
+@pytest.fixture
+def protocol_ids(in_context, api):
+    ids = [make_protocol(api) for _ in range(PROTOCOLS)]
+    database_rows.fill(db.session, ids, each=EACH, agents=AGENTS)
+    db.session.execute(text("ANALYZE"))
+    db.session.commit()
+    return ids
+
+
+def hot_requests(api, protocol_id):
+    """What a busy system does all day."""
+    deposit(api, protocol_id, "1000.00")
+    found = file_vulnerability(api, protocol_id, bounty="10.00")["id"]
+    api.validator.post(f"/vulnerabilities/{found}/confirm", {}).expect(200)
+    payment = api.owner.post(f"/vulnerabilities/{found}/payment", {"recipient": "0xabc"}).expect(202)
+    settlement.settle(payment["id"])
+    for path in ("state", "vulnerabilities", "vulnerabilities?status=PENDING", "pool/entries", "payments"):
+        api.viewer.get(f"/protocols/{protocol_id}/{path}").expect(200)
+    api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities?sort=severity").expect(200)
+    body = {"protocolId": protocol_id, "task": "Scan Vault.sol", "status": "COMPLETED"}
+    api.admin.post("/agents/agent-0/progress", body).expect(202)
+    api.viewer.get("/agents/agent-0/tasks").expect(200)
+    outbox.sweep()
+    settlement.sweep()
+
+
+def recorded(run):
+    """The statements, with their values, that `run()` sent."""
+    statements = {}
+
+    def record(_connection, _cursor, statement, parameters, *_):
+        if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
+            statements[statement] = parameters
+
+    event.listen(db.engine, "before_cursor_execute", record)
+    try:
+        run()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", record)
+    return statements
+
+
+def plan_of(statement, parameters):
+    word = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
+    with db.engine.connect() as connection:
+        rows = connection.exec_driver_sql(word + statement, parameters).all()
+    return [str(row[-1]) for row in rows]
+
+
+def scanned_tables(plan):
+    """The big tables that the plan reads from end to end."""
+    pattern = r"Seq Scan on (\w+)" if db.engine.dialect.name == "postgresql" else r"^SCAN (\w+)(?! USING)"
+    return [name for line in plan for name in re.findall(pattern, line) if name in BIG]
+
+
+def test_no_hot_statement_reads_a_big_table_from_end_to_end(api, protocol_ids):
+    statements = recorded(lambda: hot_requests(api, protocol_ids[3]))
+    assert len(statements) > 15
+    plans = {statement: plan_of(statement, values) for statement, values in statements.items()}
+    scans = {statement: plan for statement, plan in plans.items() if scanned_tables(plan)}
+    assert not scans
+
+
+def test_a_statement_without_an_index_would_be_found_out(in_context, protocol_ids):
+    plan = plan_of("SELECT * FROM vulnerabilities WHERE title = 'x'", ())
+    assert scanned_tables(plan) == ["vulnerabilities"]
