@@ -15,9 +15,9 @@ def main():
     for first in range(0, rooms, 500):
         names = " ".join(channel_of(f"room-{number}") for number in range(first, min(first + 500, rooms)))
         connection.sendall(f"SUBSCRIBE {names}\r\n".encode())
-    told = 0
-    while told < rooms:
-        told += connection.recv(1 << 16).count(b"$9\r\nsubscribe\r\n")
+    answers = bytearray()
+    while answers.count(b"subscribe\r\n") < rooms or not answers.endswith(b"\r\n"):
+        answers += connection.recv(1 << 20)
     print("listens", flush=True)
     buffer = bytearray(1 << 20)
     while connection.recv_into(buffer):
