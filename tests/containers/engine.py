@@ -88,8 +88,15 @@ def _daemon(tools: Path, scratch: Path) -> Iterator[dict[str, str]]:
         until(is_up, START_SECONDS, f"dockerd answers; its log is {log}")
         yield environment
     finally:
+        _kill_containers(environment)
         stop(process, seconds=60)
         _unmount(scratch)
+
+
+def _kill_containers(environment: dict[str, str]) -> None:
+    """A container that is still there outlives its engine."""
+    command = "docker ps --quiet | xargs --no-run-if-empty docker kill"
+    subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=60, check=False)
 
 
 def _unmount(folder: Path) -> None:
