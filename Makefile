@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-containers lint types format lock bench clean
+.PHONY: help setup run test test-containers lint types format lock docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -26,7 +27,7 @@ test: setup ## run the whole test suite against real servers it starts itself
 	@$(BIN)/python -m pytest
 
 test-containers: setup ## the compose stack: build, start, kill, scale (needs root and apt)
-	@$(BIN)/python -m tests.containers
+	@tests/containers/run
 
 lint: setup ## style, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
@@ -38,7 +39,13 @@ format: setup ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 lock: ## resolve pyproject.toml into requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate --no-header -o requirements.lock
+	uv pip compile pyproject.toml --extra dev $(LOCK) -o requirements.lock
+	uv pip compile pyproject.toml -c requirements.lock $(LOCK) -o deploy/image/requirements.lock
+	uv pip compile deploy/image/build.in $(LOCK) -o deploy/image/build.lock
+
+docs: setup ## write the pages that are generated: configuration, rights, types
+	@$(BIN)/python -m app.config_reference > docs/configuration.md
+	@$(BIN)/python -m tests.support.document_tools
 
 bench: setup ## measure against peers; writes the tables of bench/README.md
 	@$(BIN)/python -m bench

@@ -59,7 +59,7 @@ def known_ids(kind: str) -> LRUCache[str, bool]:
     return cast("LRUCache[str, bool]", current_app.extensions["known_ids"][kind])
 
 
-def connect_redis(url: str, *, blocking: bool = False) -> redis.Redis:
+def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redis.Redis:
     """A client for `url`. `blocking=True` for pub/sub, whose reads wait for as long as nothing happens.
 
     redis-py's own defaults hang for a minute on a blocking read and take 3 s to report a dead server.
@@ -68,7 +68,7 @@ def connect_redis(url: str, *, blocking: bool = False) -> redis.Redis:
         "socket_connect_timeout": COMMAND_TIMEOUT_SECONDS,
         "socket_timeout": None if blocking else COMMAND_TIMEOUT_SECONDS,
         "health_check_interval": 15,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 2),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries),
         "protocol": 2,
     }
     if url.startswith("sentinel://"):

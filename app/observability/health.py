@@ -4,14 +4,16 @@ import logging
 import os
 from collections.abc import Callable
 
+import redis
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.extensions import celery, redis_client
+from app.extensions import config, connect_redis
 from app.observability.state import StateCollector
 
 logger = logging.getLogger(__name__)
+READY_CHANNEL = "dashboard:ready"
 blueprint = Blueprint("health", __name__)
 
 
@@ -48,12 +50,21 @@ def _database() -> None:
 
 
 def _redis() -> None:
-    redis_client().ping()
+    _impatient_client().ping()
 
 
 def _message_queue() -> None:
-    with celery.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=2)
+    """The channel through which workers emit takes a message."""
+    _impatient_client().publish(READY_CHANNEL, b"")
+
+
+def _impatient_client() -> redis.Redis:
+    """One try of a second: who asks whether we are ready does not want to wait for an outage to pass."""
+    made = current_app.extensions
+    if "impatient_redis" not in made:
+        made["impatient_redis"] = connect_redis(config().redis_url, retries=0)
+    client: redis.Redis = made["impatient_redis"]
+    return client
 
 
 CHECKS: dict[str, Callable[[], None]] = {"database": _database, "redis": _redis, "messageQueue": _message_queue}

@@ -11,7 +11,7 @@ from flask_socketio import disconnect
 from app import runtime
 from app.auth.revocation import LOOK_SECONDS, revocations
 from app.config import Config
-from app.extensions import socketio
+from app.extensions import config, socketio
 from app.observability import metrics
 from app.realtime import presence
 from app.realtime.connections import Connection, connections
@@ -40,15 +40,17 @@ def _every(app: Flask, seconds: float, act: Any) -> None:
         try:
             with app.app_context():
                 act()
+        except redis.RedisError as error:
+            logger.warning("watch.failed", extra={"act": act.__name__, "error": str(error)})
         except Exception:  # the next round tries again
             logger.exception("watch.failed", extra={"act": act.__name__})
 
 
 def end_unwelcome() -> int:
     """End the connections whose token has expired or was revoked; returns how many."""
-    known, now = revocations(), time.time()
+    known, expired_at = revocations(), time.time() - config().token_leeway
     known.look()
-    late = connections().where(lambda each: each.principal.expires_at <= now)
+    late = connections().where(lambda each: each.principal.expires_at <= expired_at)
     revoked = connections().where(lambda each: known.covers(each.principal))
     for reason, ended in (("expired", late), ("revoked", revoked)):
         for connection in ended:

@@ -39,7 +39,9 @@ class Visit:
         self.page.on("console", self._hear)
 
     def _hear(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
+        # Somebody else's containers come and go on this machine; Chromium then drops what it is loading.
+        is_ours = "ERR_NETWORK_CHANGED" not in message.text
+        if message.type in ("error", "warning") and is_ours:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def wait_until_live(self, seconds: float = LIVE_SECONDS) -> None:

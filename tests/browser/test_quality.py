@@ -125,6 +125,14 @@ def weight_of_all_modules(stack: Stack) -> int:
     return total
 
 
+def test_a_module_that_did_not_arrive_is_asked_for_again(stack: Stack, furnished: str, visit: Open) -> None:
+    page = visit(stack, "viewer", furnished)
+    page.page.route("**/ledger.js", lambda route: route.abort(), times=1)
+    page.page.reload()
+    page.see("#app", "could not be loaded")
+    page.wait_until_live()
+
+
 def test_who_wants_no_motion_sees_none(stack: Stack, furnished: str, visit: Open) -> None:
     page = visit(stack, "viewer", furnished, reduced_motion="reduce")
     moving = "document.getAnimations().filter((each) => each.playState === 'running').length"

@@ -11,6 +11,7 @@ const root = document.getElementById("app");
 let dashboard = null;
 
 const session = await Session.open();
+sessionStorage.removeItem("dashboard.loadTries");
 root.replaceChildren();
 begin();
 

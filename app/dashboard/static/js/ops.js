@@ -9,6 +9,7 @@ const root = document.getElementById("app");
 const session = await Session.open();
 let view = { status: null, fault: null, readAt: null };
 
+sessionStorage.removeItem("dashboard.loadTries");
 root.replaceChildren();
 draw();
 for (;;) {
