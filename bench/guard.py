@@ -1,0 +1,90 @@
+"""Ratios that a change may not spoil unnoticed: CPU time of one thing against another in the same process and moment.
+
+Times differ from machine to machine and from minute to minute, ratios hardly; both sides take turns and the best of
+several rounds counts, so that what else the machine does cancels out. `tests/integration/test_bench_guard.py` runs it.
+"""
+
+import io
+import itertools
+import json
+import time
+
+from app.realtime import coalescer, meter
+
+ROUNDS = 7
+
+
+def spent(work):
+    """Seconds of this process's CPU."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def ratio(work, other, rounds=ROUNDS):
+    """CPU of `work` against `other`, alternating, best of each."""
+    pairs = [(spent(work), spent(other)) for _ in range(rounds)]
+    return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
+
+
+def cpu_of_redis(client, work):
+    """Seconds of Redis's main thread."""
+    began = _redis_seconds(client)
+    work()
+    return _redis_seconds(client) - began
+
+
+def _redis_seconds(client):
+    told = client.info("cpu")
+    return told["used_cpu_user_main_thread"] + told["used_cpu_sys_main_thread"]
+
+
+def redis_ratio(client, prepare, work, other, rounds=3):
+    """As `ratio`, of Redis's CPU; `prepare()` is not counted."""
+    pairs = []
+    for _ in range(rounds):
+        prepare()
+        pairs.append((cpu_of_redis(client, work), cpu_of_redis(client, other)))
+    return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
+
+
+def post(wsgi_app, path, token, body, **more):
+    """One POST through the WSGI app, without a server; returns the status line."""
+    data, told = json.dumps(body).encode(), []
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "bench",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_AUTHORIZATION": f"Bearer {token}",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(data)),
+        "wsgi.input": io.BytesIO(data),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.url_scheme": "http",
+    } | more
+    for _ in wsgi_app(environ, lambda status, _headers, *_: told.append(status)):
+        pass
+    return told[0]
+
+
+def fill(agents, rooms, per_call=500):
+    """Have that many agents wait, spread over the rooms."""
+    offers = (
+        coalescer.Offer(f"agent-{n}", f"room-{n % rooms}", "Scan", f'{{"agentId":"agent-{n}","progress":"5"')
+        for n in range(agents)
+    )
+    while batch := list(itertools.islice(offers, per_call)):
+        coalescer.offer(batch)
+
+
+def bare_publishes(client, count, per_call=1000):
+    """What Redis must do at the least to send as many messages of the same size."""
+    message = meter.message_template("agent:task_update")
+    script = "for i = 1, tonumber(ARGV[1]) do redis.call('PUBLISH', 'bench:' .. i, ARGV[2] .. i) end"
+    for _ in range(count // per_call):
+        client.eval(script, 0, per_call, message)

@@ -1,0 +1,99 @@
+"""The costs that the program was built around stay in proportion: ratios of CPU time, with a generous margin."""
+
+import secrets
+
+import pytest
+import redis
+
+from app.realtime import meter
+from bench import guard
+from tests.factories import make_agent, make_protocol
+from tests.support import databases
+
+AGENTS, ROOMS = 5_000, 500
+REPORTS = 60
+OTHER_ORIGIN = {"HTTP_ORIGIN": "https://elsewhere.example"}  # sends a report the long way round
+
+
+@pytest.fixture
+def environment(tmp_path, sqlite_url, redis_url):
+    """One kind of database, none of these costs depends on it; no limit on requests."""
+    limits = {"DASHBOARD_REST_PER_TOKEN": "1000000", "DASHBOARD_REST_PER_ADDRESS": "1000000"}
+    key = secrets.token_hex(32)
+    return databases.environment(home=tmp_path, database_url=sqlite_url, redis_url=redis_url, signing_key=key, **limits)
+
+
+@pytest.fixture
+def client(redis_url):
+    with redis.Redis.from_url(redis_url, protocol=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def send(app, api):
+    """`send(count, **environ)`: so many progress reports of one agent."""
+    token, agent = api.token("admin"), make_agent(api)
+    body = {"protocolId": make_protocol(api), "task": "Scan", "progress": 5}
+    path = f"/api/v1/agents/{agent}/progress"
+
+    def repeat(count, **more):
+        for _ in range(count):
+            assert guard.post(app.wsgi_app, path, token, body, **more) == "202 ACCEPTED"
+
+    repeat(20)
+    repeat(20, **OTHER_ORIGIN)
+    return repeat
+
+
+def batch_of(api, size):
+    agents, protocol_id = [make_agent(api) for _ in range(size)], make_protocol(api)
+    return {"updates": [{"agentId": a, "protocolId": protocol_id, "task": "Scan", "progress": 5} for a in agents]}
+
+
+def test_a_report_costs_at_most_two_fifths_of_what_flask_takes_for_it(send):
+    assert guard.ratio(lambda: send(REPORTS), lambda: send(REPORTS, **OTHER_ORIGIN)) < 0.4
+
+
+def test_an_update_in_a_batch_costs_at_most_a_quarter_of_one_alone(app, api, send):
+    body, token = batch_of(api, 50), api.token("admin")
+
+    def send_batches():
+        for _ in range(4):
+            assert guard.post(app.wsgi_app, "/api/v1/progress", token, body) == "202 ACCEPTED"
+
+    send_batches()
+    assert guard.ratio(send_batches, lambda: send(200)) < 0.25
+
+
+def test_a_flush_costs_redis_at_most_sixteen_times_the_bare_publishes(in_context, client):
+    def prepare():
+        client.flushdb()
+        guard.fill(AGENTS, ROOMS)
+
+    def flush():
+        assert sum(meter.drain().emitted.values()) == AGENTS
+
+    assert guard.redis_ratio(client, prepare, flush, lambda: guard.bare_publishes(client, AGENTS)) < 16
+
+
+def test_the_worker_spends_less_on_a_flush_than_redis_does(in_context, client):
+    client.flushdb()
+    guard.fill(AGENTS, ROOMS)
+    worker = guard.spent(lambda: guard.cpu_of_redis(client, meter.drain))
+    client.flushdb()
+    guard.fill(AGENTS, ROOMS)
+    assert worker < guard.cpu_of_redis(client, meter.drain)
+
+
+def test_quiet_rooms_cost_a_flush_nothing(in_context, client):
+    def flushes():
+        for _ in range(100):
+            meter.drain()
+
+    client.flushdb()
+    few = min(guard.cpu_of_redis(client, flushes) for _ in range(5))
+    guard.fill(AGENTS, ROOMS)
+    meter.drain()
+    assert client.zcard("rooms:due") == 0
+    many = min(guard.cpu_of_redis(client, flushes) for _ in range(5))
+    assert many < 2 * few
