@@ -32,8 +32,9 @@ local function emit_queue(id, K, now)
   local absent = has_absent(id)
   for _, queued in ipairs(events) do
     local seq, batch_seq, agent, event, message = queued:match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
-    sent(id, seq, event, publish('', id, seq, message), absent)
-    if batch_seq ~= '-' then publish('~', id, batch_seq, message) end
+    local reached = publish('', id, seq, message)
+    if batch_seq ~= '-' then reached = reached + publish('~', id, batch_seq, message) end
+    sent(id, seq, event, reached, absent)
     if agent ~= '-' then release(agent, now + GAP) end
   end
 end
@@ -59,12 +60,14 @@ local function emit_running(id, K, now)
   redis.call('ZREM', K .. ':running', unpack(agents))
   local news, seq, absent = redis.call('HMGET', K .. ':latest', unpack(agents)), take_seqs(K, now, #agents), has_absent(id)
   local head, middle, tail = message_of(id, now, TEMPLATE, '\3'):gsub('\2', ''):match('^(.*)\1(.*)\3(.*)$')
+  local channel, due = CHANNEL .. id, text(now + GAP)
+  local in_batches = batched(id) and 1 or 0  -- those listeners hear of it with the next batch
   for i, agent in ipairs(agents) do
     local number = text(seq + i - 1)
-    local reached = redis.call('PUBLISH', CHANNEL .. id, table.concat({head, number, middle, news[i], tail}))
+    local reached = in_batches + redis.call('PUBLISH', channel, head .. number .. middle .. news[i] .. tail)
     sent(id, number, 'agent:task_update', reached, absent)
-    redis.call('HSET', 'agent:' .. agent, 'due', text(now + GAP))
-    table.insert(out.waits, text(now - tonumber(news[i]:match('"version":"(%d+)"}$'))))
+    redis.call('HSET', 'agent:' .. agent, 'due', due)
+    out.waits[#out.waits + 1] = text(now - tonumber(news[i]:match('"version":"(%d+)"}$', -40)))
   end
 end
 
