@@ -110,13 +110,13 @@ class ShortWay:
             coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.encode(data)[:-1])
             for (agent_id, report), data in zip(reports, datas, strict=True)
         ]
-        with self._app.app_context():
-            try:
-                accepted = coalescer.offer(offers)
-            except redis.RedisError:
-                return False
-            for offer, data, each in zip(offers, datas, accepted, strict=True):
-                if each.is_new_task:
+        try:
+            accepted = coalescer.offer(offers, self._app.extensions["hotline"])
+        except redis.RedisError:
+            return False
+        for offer, data, each in zip(offers, datas, accepted, strict=True):
+            if each.is_new_task:
+                with self._app.app_context():
                     progress.store_start(offer.agent_id, offer.protocol_id, msgspec.to_builtins(data), each.version)
         _accepted.inc(len(reports))
         return True

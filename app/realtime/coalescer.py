@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from app.realtime import scripts
+from app.realtime.hotline import Hotline
 from app.wire import to_json
 
 MAX_WAITING_FINALS = 100
@@ -44,9 +45,13 @@ def offer_of(protocol_id: str, data: dict[str, Any]) -> Offer:
     return Offer(data["agentId"], protocol_id, data["task"], to_json(data)[:-1])
 
 
-def offer(offers: Sequence[Offer]) -> list[Accepted]:
-    """Take RUNNING reports, in one Redis round trip however many. Raises redis.RedisError."""
-    answer = scripts.run("offer", *chain.from_iterable(offers))
+def offer(offers: Sequence[Offer], hotline: Hotline | None = None) -> list[Accepted]:
+    """Take RUNNING reports, in one Redis round trip however many. Raises redis.RedisError.
+
+    With a `hotline` no app context is needed.
+    """
+    values = chain.from_iterable(offers)
+    answer = scripts.run("offer", *values) if hotline is None else scripts.run_on(hotline, "offer", *values)
     return [
         Accepted(int(version), changed == b"1") for version, changed in zip(answer[0::2], answer[1::2], strict=True)
     ]

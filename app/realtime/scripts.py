@@ -4,12 +4,11 @@ import hashlib
 import logging
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import redis
 from flask import Flask, current_app
 
-from app.extensions import redis_client
 from app.realtime.hotline import Hotline
 
 logger = logging.getLogger(__name__)
@@ -25,7 +24,7 @@ _NEEDS = {
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["hotline"] = Hotline(redis_client)
+    app.extensions["hotline"] = Hotline(lambda: cast(redis.Redis, app.extensions["redis"]))
 
 
 @cache
@@ -47,7 +46,11 @@ def run(operation: str, *args: Any) -> Any:
     A connection that broke is tried once more: each operation may be repeated without harm (a repeated event is old
     news by its version).
     """
-    hotline: Hotline = current_app.extensions["hotline"]
+    return run_on(current_app.extensions["hotline"], operation, *args)
+
+
+def run_on(hotline: Hotline, operation: str, *args: Any) -> Any:
+    """As `run`, for who has the connection at hand and no app context: the short way of progress reports."""
     try:
         return hotline.call("EVALSHA", _sha(operation), 0, *args)
     except redis.exceptions.NoScriptError:
