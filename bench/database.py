@@ -21,10 +21,10 @@ from tests.support import databases, servers
 from tests.support.apps import make_app
 
 CONNECTIONS = 8
-REQUESTS = 160
+REQUESTS = 120
 POOLS = 40
 STATE_AGENTS, STATE_VULNERABILITIES = 1_000, 10_000
-STATE_READS = 15
+STATE_READS = 9
 
 
 def cpu_of_family(pid):

@@ -5,6 +5,7 @@ Client and caller are processes of this machine, so one clock tells the age; it 
 
 import argparse
 import os
+import random
 import tempfile
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ def deposits(api, socket, protocol_id, count):
 def progress(api, socket, protocol_id, count):
     """Ages of reports at moments that are spread over the second of the tick."""
     agents = [make_agent(api) for _ in range(AGENTS)]
-    ages, began = [], {}
+    ages, began, moments = [], {}, random.Random(1)
     for number in range(count):
         agent = agents[number % AGENTS]
         began[number] = time.time()
@@ -39,7 +40,7 @@ def progress(api, socket, protocol_id, count):
         api.admin.post(f"/agents/{agent}/progress", body).expect(202)
         event = socket.wait_for_event("agent:task_update", task=f"n{number}")
         ages.append((event.at - began[number]) * 1000)
-        time.sleep(0.137)
+        time.sleep(moments.random())
     return ages
 
 
