@@ -125,9 +125,9 @@ class Bench:
         alone.send_all([line.encode()], b"200")
         cpu = self.web.cpu_seconds()
         ages, _ = alone.send_all([line.encode()] * STATE_READS, b"200")
+        spent = (self.web.cpu_seconds() - cpu) / STATE_READS * 1e3
         size = len(self.web.api.admin.get(f"/protocols/{big}/state").body)
         alone.close()
-        spent = (self.web.cpu_seconds() - cpu) / STATE_READS * 1e3
         return {"p50": ages[STATE_READS // 2], "web_ms": spent, "kilobytes": size / 1024}
 
     def stop(self):
