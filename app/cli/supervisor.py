@@ -86,7 +86,7 @@ class Supervisor:
                 self._note_death(keeper, keeper.child, code)
 
     def _note_death(self, keeper: _Keeper, child: Child, code: int) -> None:
-        self._home.forget_pid(keeper.part.name)
+        """The pid file stays until the next start replaces it: whoever watches it sees one pid, then the other."""
         self._home.forget_gauges(child.pid)
         keeper.child = None
         pause = keeper.note_death(child.age_seconds)

@@ -70,8 +70,14 @@ class Stack:
                 kill_group(process.pid)
 
     def pid(self, part: str) -> int:
-        """The process of `redis`, `web-1`, `worker`, `beat`…"""
-        return int((self.home / "run" / f"{part}.pid").read_text(encoding="utf-8"))
+        """The living process of `redis`, `web-1`, `worker`, `beat`…"""
+        file = self.home / "run" / f"{part}.pid"
+
+        def living() -> int | None:
+            pid = int(file.read_text(encoding="utf-8"))
+            return pid if is_alive(pid) else None
+
+        return int(until(living, 20, f"{part} runs"))
 
     def signal(self, part: str, number: int) -> int:
         """Send a signal to a part; returns its pid."""
