@@ -125,6 +125,8 @@ class Supervisor:
             started = time.monotonic()
             for child in children:
                 self._see_off(child, started)
+            for name in names:
+                self._home.forget_pid(name)
 
     def _see_off(self, child: Child, started: float) -> None:
         while not child.wait(POLL_SECONDS):
