@@ -186,7 +186,7 @@ def test_of_many_agents_the_longest_waiting_is_told_of_first_and_none_is_left_ou
         updates = [report(protocol_id, progress=progress) | {"agentId": each} for each in agents]
         api.admin.post("/progress", {"updates": updates}).expect(202)
         meter.drain()
-    for _ in range(60):
+    for _ in range(75):
         meter.drain()
         sleeping(0.05)
 
