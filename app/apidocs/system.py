@@ -52,6 +52,7 @@ _readiness: Json = {"$ref": "#/components/schemas/Readiness"}
 _unready = _answer("A part does not answer; it is named.", _JSON, _readiness, _ready("unavailable", redis="down"))
 _unready["headers"] = _NO_STORE | {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 _any_object: Json = {"type": "object"}
+_unchanged: Json = {"description": "Unchanged since the document with the `ETag` in `If-None-Match`."}
 
 PATHS: Json = {
     "/healthz": _get(
@@ -76,12 +77,12 @@ PATHS: Json = {
         "openapi",
         "This document",
         "OpenAPI 3.1, made from the schemas that the server itself validates with.",
-        {"200": _answer("The document.", _JSON, _any_object, {"openapi": "3.1.0"})},
+        {"200": _answer("The document.", _JSON, _any_object, {"openapi": "3.1.0"}), "304": _unchanged},
     ),
     "/asyncapi.json": _get(
         "asyncapi",
         "The Socket.IO side",
         "AsyncAPI 3.0: events, joins, acks and refusals.",
-        {"200": _answer("The document.", _JSON, _any_object, {"asyncapi": "3.0.0"})},
+        {"200": _answer("The document.", _JSON, _any_object, {"asyncapi": "3.0.0"}), "304": _unchanged},
     ),
 }

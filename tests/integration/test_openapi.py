@@ -18,7 +18,7 @@ from app.schemas import camel_case
 from tests.support import document_tools, documents
 from tests.support.api import Api
 
-UNDOCUMENTED = {"/", "/ops", "/docs", "/docs/static/{filename}", "/static/{name}", "/demo/session"}
+UNDOCUMENTED = {"/", "/ops", "/ops/status", "/docs", "/docs/static/{filename}", "/static/{name}", "/demo/session"}
 SOCKET_CODES = {"INVALID_MESSAGE", "UNKNOWN_EVENT", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE"}
 PAGE_CODES = {"PAGE_NOT_SET_UP", "DEMO_OFF"}
 INTERNAL_CODES = {"LEFT_MEANWHILE", "HTTP_ERROR"}
