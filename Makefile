@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-containers lint types format lock docs bench clean
+.PHONY: help setup run test test-containers lint types format lock docs soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 docs: setup ## write the pages that are generated: configuration, rights, types
 	@$(BIN)/python -m app.config_reference > docs/configuration.md
 	@$(BIN)/python -m tests.support.document_tools
+
+soak: setup ## five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
+	@$(BIN)/python -m pytest -m soak -s tests/faults/test_soak.py
 
 bench: setup ## measure against peers; writes the tables of bench/README.md
 	@$(BIN)/python -m bench

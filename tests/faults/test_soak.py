@@ -88,7 +88,7 @@ def _prepare(stack: Stack) -> list[str]:
     return protocols
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 400)
 def test_under_random_kills_no_limit_breaks_no_order_breaks_and_no_client_stays_wrong(make_stack):
     stack = make_stack(webs=WEBS)
