@@ -103,6 +103,51 @@ def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp
     watch(stack, protocol_id, [node_binary(), str(place / "watch.mjs")], tmp_path / "watch.log", seen)
 
 
+@pytest.fixture
+def react_dashboard(tmp_path: Path) -> list[str]:
+    """The command that runs a copy of the React dashboard, with its pinned modules beside it."""
+    place = tmp_path / "docs" / "examples" / "dashboard-react"
+    shutil.copytree(EXAMPLES / "dashboard-react", place)
+    shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(document_tools.modules())
+    return [node_binary(), str(place / "main.mjs")]
+
+
+def test_the_react_dashboard_draws_a_deposit_to_the_exact_amount(
+    stack: Stack, protocol_id: str, tmp_path: Path, react_dashboard: list[str]
+) -> None:
+    drawn = [
+        'data-status="live">live<',
+        '<dd data-amount="total">1234.50 USDC</dd>',
+        '<dd data-amount="available">1234.50 USDC</dd>',
+        '<dd data-amount="reserved">0.00 USDC</dd>',
+        ", 42 %, RUNNING</li>",
+    ]
+    log = tmp_path / "react.log"
+
+    watch(stack, protocol_id, react_dashboard, log, lambda line: all(part in str(line["html"]) for part in drawn))
+
+    before = next(line for line in lines_of(log) if "data-amount" in str(line["html"]))
+    assert '<dd data-amount="available">0.00 USDC</dd>' in str(before["html"])
+
+
+def test_the_react_dashboard_says_why_it_was_refused(
+    stack: Stack, protocol_id: str, tmp_path: Path, react_dashboard: list[str]
+) -> None:
+    log = tmp_path / "react.log"
+    process = start([*react_dashboard, protocol_id], log=log, env=environment(stack, "no token at all"))
+
+    def refused() -> bool:
+        htmls = [str(line["html"]) for line in lines_of(log)]
+        return any('data-status="signed out"' in html and "UNAUTHORIZED: " in html for html in htmls)
+
+    try:
+        until(refused, 15, f"the dashboard says why: {log}")
+    finally:
+        stop(process)
+
+
 def test_the_typescript_dashboard_compiles_and_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "dashboard-ts", tmp_path / "docs" / "examples" / "dashboard-ts")
     shutil.copytree(document_tools.TYPES, tmp_path / "docs" / "types")
@@ -186,4 +231,5 @@ def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> N
     named = set(re.findall(r"\]\(((?:agent|dashboard|payouts)[^)]*)\)", table))
 
     assert all((EXAMPLES / name).exists() for name in named)
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {name.partition("/")[0] for name in named}
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    assert folders == {name.partition("/")[0] for name in named}

@@ -1,0 +1,32 @@
+/**
+ * The React dashboard without a browser: happy-dom stands in for the page, and each drawing is one line of JSON.
+ *
+ *   npm install react@19 react-dom@19 socket.io-client@4 happy-dom
+ *   DASHBOARD_URL=http://127.0.0.1:5000 DASHBOARD_TOKEN=$(dashboard token --role viewer --protocol P1) node main.mjs P1
+ *
+ * In a page of your own only the last lines differ: `createRoot(document.getElementById("app")).render(…)`.
+ */
+import { Window } from "happy-dom";
+import { StrictMode, createElement as h } from "react";
+import { io } from "socket.io-client";
+import { Dashboard } from "./dashboard.mjs";
+
+const { DASHBOARD_URL: baseUrl, DASHBOARD_TOKEN: token } = process.env;
+const [protocolId] = process.argv.slice(2);
+
+const page = new Window();
+Object.assign(globalThis, { window: page, document: page.document });
+globalThis.navigator ??= page.navigator; // Node has one of its own from 21 on
+const { createRoot } = await import("react-dom/client"); // looks for the page when it is loaded
+
+const place = page.document.createElement("main");
+page.document.body.append(place);
+const show = () => console.log(JSON.stringify({ html: place.innerHTML }));
+new page.MutationObserver(show).observe(place, { childList: true, characterData: true, attributes: true, subtree: true });
+
+const root = createRoot(place);
+root.render(h(StrictMode, null, h(Dashboard, { io, baseUrl, protocolId, token })));
+process.on("SIGTERM", () => {
+  root.unmount();
+  process.exit(0);
+});
