@@ -1,0 +1,101 @@
+"""The page at /docs: both documents in a real browser, searchable, from this host alone."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from playwright.sync_api import Browser
+
+from tests.browser.conftest import WIDE, Visit
+from tests.support.stack import Stack
+
+CARDS = "#content .card"
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+class DocsVisit(Visit):
+    """The page, and the hosts it asked."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.hosts: set[str] = set()
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.on("websocket", lambda socket: self.hosts.add(urlsplit(socket.url).netloc))
+
+    def shown(self) -> list[str]:
+        """The ids of the operations and events on the page that are not hidden."""
+        ids: list[str] = self.page.eval_on_selector_all(
+            CARDS, "cards => cards.filter((card) => card.checkVisibility()).map((card) => card.id)"
+        )
+        return ids
+
+
+@pytest.fixture
+def docs(browser: Browser, stack: Stack) -> Iterator[DocsVisit]:
+    context = browser.new_context(viewport=WIDE, locale="en-GB", timezone_id="UTC")
+    seen = DocsVisit(context.new_page())
+    seen.page.goto(f"{stack.url}/docs")
+    seen.page.wait_for_selector("#content:not([aria-busy]) .card")
+    yield seen
+    context.close()
+
+
+def document(stack: Stack, name: str) -> Any:
+    response = requests.get(f"{stack.url}/{name}.json", timeout=10)
+    response.raise_for_status()
+    return response.json()
+
+
+def rest_ids(openapi: dict[str, Any]) -> set[str]:
+    items = [*openapi["paths"].values(), *openapi.get("webhooks", {}).values()]
+    return {item[method]["operationId"] for item in items for method in METHODS if method in item}
+
+
+def test_every_operation_and_every_event_is_listed_and_linked(stack: Stack, docs: DocsVisit) -> None:
+    expected = rest_ids(document(stack, "openapi")) | set(document(stack, "asyncapi")["operations"])
+
+    links = docs.page.eval_on_selector_all("#links li a", "all => all.map((link) => link.hash.slice(1))")
+
+    assert len(docs.shown()) == len(expected)
+    assert set(docs.shown()) == expected
+    assert set(links) == expected
+    for heading in ("bounty_pool:updated", "agent:task_update", "vuln:status_changed", "protocol:join"):
+        assert docs.page.get_by_role("heading", name=heading, exact=True).first.is_visible()
+
+
+def test_the_search_narrows_the_page_and_the_contents_and_escape_gives_all_back(docs: DocsVisit) -> None:
+    everything = docs.shown()
+
+    docs.page.keyboard.press("/")
+    docs.page.keyboard.type("idempotency-key deposit")
+    fewer = docs.shown()
+
+    assert 0 < len(fewer) < len(everything) / 2
+    assert docs.text("#found") == f"{len(fewer)} of {len(everything)}"
+    assert docs.page.locator("#links li:visible").count() == len(fewer)
+    texts = docs.page.locator(f"{CARDS}:visible").all_text_contents()
+    assert any("/deposits" in text for text in texts)
+
+    docs.page.keyboard.press("Escape")
+    assert docs.shown() == everything
+    assert docs.text("#found") == ""
+
+
+def test_a_search_for_what_is_nowhere_shows_nothing(docs: DocsVisit) -> None:
+    docs.page.fill("#search", "no such word anywhere")
+
+    assert docs.shown() == []
+    assert docs.text("#found").startswith("0 of ")
+    assert docs.page.locator(".group:visible, .link-group:visible").count() == 0
+
+
+def test_nothing_complains_and_no_other_host_is_asked(stack: Stack, docs: DocsVisit) -> None:
+    docs.page.fill("#search", "pool")
+    docs.page.click("#theme")
+    docs.page.locator("#links a:visible").nth(1).click()
+    docs.page.wait_for_load_state("networkidle")
+
+    assert docs.complaints == []
+    assert docs.hosts - {""} == {urlsplit(stack.url).netloc}
