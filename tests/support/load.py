@@ -19,11 +19,13 @@ from app.wire import to_json
 READY = "load.ready"
 ADMIN = Principal("load", Role.ADMIN, frozenset("*"), time.time() + 3600, "load")
 
+POOL = {"total": "1.00", "available": "1.00", "reserved": "0.00", "paid": "0.00", "currency": "USDC"}
+
 
 def publish(protocol_id: str, count: str, pause_ms: str, source: str) -> None:
     """Let `count` pool events into the room; `paymentId` says which process and which of its events it was."""
     for number in range(int(count)):
-        data = {"changeType": "DEPOSIT", "paymentId": f"{source}:{number}", "version": number}
+        data = {"changeType": "DEPOSIT", "amount": "1.00", **POOL, "paymentId": f"{source}:{number}", "version": number}
         pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, to_json(data))
         time.sleep(int(pause_ms) / 1000)
 
