@@ -18,7 +18,6 @@ from sqlalchemy.types import TypeDecorator
 from app.errors import DependencyDown
 from app.extensions import db
 
-MINOR_UNITS = 6
 WRITE_WAIT_SECONDS = 10.0
 _sqlite_write_lock = threading.Lock()
 Row = TypeVar("Row")

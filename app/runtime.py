@@ -6,7 +6,6 @@ away from, so leaving it must stay a change of two files.
 
 import os
 import socket
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -26,12 +25,6 @@ def patch() -> None:
 
     if not eventlet.patcher.is_monkey_patched("socket"):
         eventlet.monkey_patch()
-
-
-def is_patched() -> bool:
-    """Tell whether this process runs on greenlets, without importing eventlet where it does not."""
-    patcher = sys.modules.get("eventlet.patcher")
-    return bool(patcher and patcher.is_monkey_patched("socket"))
 
 
 def spawn(function: Callable[..., Any], *args: Any) -> Any:

@@ -11,7 +11,7 @@ from app.database import utc_now
 from app.extensions import db, redis_client
 from app.observability import health
 from app.realtime import presence
-from app.realtime.rooms import BUSY_KEY, DUE_KEY, HEARD_KEY, queue_key
+from app.realtime.rooms import BUSY_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
 from app.wire import to_wire
 
 MOST_ROOMS = 200
@@ -54,7 +54,7 @@ def _rooms() -> list[dict[str, Any]]:
         pipe.time()
         for each in ids:
             pipe.llen(queue_key(each))
-            pipe.lrange(f"room:{each}:sent", 0, BUDGET - 1)
+            pipe.lrange(sent_key(each), 0, BUDGET - 1)
             pipe.zcard(f"room:{each}:running")
             pipe.get(f"room:{each}:seq")
         (seconds, micros), *answers = pipe.execute()

@@ -56,6 +56,10 @@ def queue_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:queue"
 
 
+def sent_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:sent"
+
+
 def agent_key(agent_id: str) -> str:
     return f"agent:{agent_id}"
 
