@@ -63,7 +63,10 @@ def _answers(server: Valkey) -> bool:
 
 @dataclass
 class Postgres:
-    """A server that never syncs; each test gets a database copied from a migrated template."""
+    """A server that never syncs the disk, yet writes each commit to the kernel: it survives its own `kill -9`.
+
+    Each test gets a database copied from a migrated template.
+    """
 
     process: "subprocess.Popen[bytes]"
     port: int
@@ -115,7 +118,7 @@ def start_postgres() -> Postgres:
     process = start([str(part) for part in init], log=folder / "initdb.log", user=user, cwd=folder)
     if process.wait(60):
         raise RuntimeError((folder / "initdb.log").read_text(encoding="utf-8"))
-    settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200"]
+    settings = ["fsync=off", "full_page_writes=off", "max_connections=200"]
     settings += ["listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=64MB"]
     argv = [binaries / "postgres", "-D", data, "-p", port, *(part for each in settings for part in ("-c", each))]
     process = start([str(part) for part in argv], log=folder / "postgres.log", user=user, cwd=folder)
