@@ -5,28 +5,35 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Queue
 
-from app import queues
+from app import queues, sentinel
 from app.config import Config
-from app.extensions import sentinel_parts
 
 TASK_TIME_LIMIT_SECONDS = 50
+WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
 
-def broker_url(redis_url: str) -> str:
-    """Celery knows Sentinel by its own URL form: `sentinel://host:port/db;sentinel://host:port/db`."""
-    if redis_url.startswith("sentinel://"):
-        hosts, _, number = sentinel_parts(redis_url)
-        return ";".join(f"sentinel://{host}:{port}/{number}" for host, port in hosts)
-    return redis_url
+def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
+    """Celery's URL of the broker, and what Sentinel needs beside it."""
+    if not redis_url.startswith(sentinel.SCHEME):
+        return redis_url, {}
+    address = sentinel.parse(redis_url)
+    options = {"master_name": address.service, "sentinel_kwargs": {**WAITS, **address.sentinel_login}}
+    return sentinel.broker_url(address), options
 
 
 def beat_redis(redis_url: str) -> tuple[str, dict[str, Any]]:
     """RedBeat's connection: a URL and options; Sentinel is told to it by options alone."""
-    options: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 5}
-    if redis_url.startswith("sentinel://"):
-        hosts, service, number = sentinel_parts(redis_url)
-        return "redis-sentinel://", {"sentinels": hosts, "service_name": service, "db": number, **options}
-    return redis_url, {**options, "health_check_interval": 15}
+    if not redis_url.startswith(sentinel.SCHEME):
+        return redis_url, {**WAITS, "health_check_interval": 15}
+    address = sentinel.parse(redis_url)
+    return "redis-sentinel://", {
+        "sentinels": address.sentinels,
+        "service_name": address.service,
+        "db": address.database,
+        "sentinel_kwargs": {**WAITS, **address.sentinel_login},
+        **address.login,
+        **WAITS,
+    }
 
 
 def configure(celery: Celery, settings: Config) -> None:
@@ -35,8 +42,7 @@ def configure(celery: Celery, settings: Config) -> None:
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 5,
-        "socket_connect_timeout": 2,
-        "socket_timeout": 5,
+        **WAITS,
         "health_check_interval": 15,
         "retry_on_timeout": True,
         # A publisher tries to connect twice at once, not for 6 s with pauses: the sweeps make good what it could not.
@@ -45,11 +51,11 @@ def configure(celery: Celery, settings: Config) -> None:
         "interval_step": 0.1,
         "interval_max": 0.1,
     }
-    if settings.redis_url.startswith("sentinel://"):
-        transport["master_name"] = sentinel_parts(settings.redis_url)[1]
+    url, sentinel_options = broker(settings.redis_url)
+    transport.update(sentinel_options)
     beat_url, beat_options = beat_redis(settings.redis_url)
     celery.conf.update(
-        broker_url=broker_url(settings.redis_url),
+        broker_url=url,
         broker_transport_options=transport,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

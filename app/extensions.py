@@ -17,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
 
+from app import sentinel
 from app.config import Config
 
 COMMAND_TIMEOUT_SECONDS = 1.0
@@ -71,18 +72,15 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries),
         "protocol": 2,
     }
-    if url.startswith("sentinel://"):
-        hosts, service, number = sentinel_parts(url)
-        return cast(redis.Redis, Sentinel(hosts, **options).master_for(service, db=number, **options))
+    if url.startswith(sentinel.SCHEME):
+        return _behind_sentinel(sentinel.parse(url), options)
     return redis.Redis.from_url(url, **options)
 
 
-def sentinel_parts(url: str) -> tuple[list[tuple[str, int]], str, int]:
-    """`sentinel://host:port,host:port/service/db` as its sentinels, its service's name and its database number."""
-    hosts, _, path = url.removeprefix("sentinel://").partition("/")
-    service, _, number = path.partition("/")
-    pairs = [host.rpartition(":") for host in hosts.split(",")]
-    return [(name, int(port)) for name, _, port in pairs], service, int(number or 0)
+def _behind_sentinel(address: sentinel.SentinelAddress, options: dict[str, Any]) -> redis.Redis:
+    waits = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
+    asked = Sentinel(address.sentinels, sentinel_kwargs={**waits, **address.sentinel_login})
+    return cast(redis.Redis, asked.master_for(address.service, db=address.database, **address.login, **options))
 
 
 def init_app(app: Flask, settings: Config) -> None:

@@ -1,18 +1,25 @@
 """Redis behind Sentinel: the system finds the primary, and the next one when the first is gone."""
 
+import os
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 import redis
 
+from app.config import load_config
+from app.extensions import connect_redis
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.js_client import JsClient
 from tests.support.processes import free_port, start, stop, until
-from tests.support.stack import Stack, StackMaker
+from tests.support.stack import COMMAND, Stack, StackMaker
 
 SERVICE = "dashboard"
 SENTINELS = 3
@@ -27,23 +34,56 @@ sentinel failover-timeout {service} 3000
 
 @dataclass
 class Group:
-    """A primary, its replica and three sentinels."""
+    """A primary, its replica and three sentinels; servers and sentinels may each want a password."""
 
     primary: servers.Valkey
     replica: servers.Valkey
     ports: list[int]
+    password: str = ""
+    sentinel_password: str = ""
 
     @property
     def url(self) -> str:
-        return f"sentinel://{','.join(f'127.0.0.1:{port}' for port in self.ports)}/{SERVICE}/1"
+        return self.url_with(self.password)
+
+    def url_with(self, password: str) -> str:
+        login = f":{quote(password, safe='')}@" if password else ""
+        return f"sentinel://{login}{','.join(f'127.0.0.1:{port}' for port in self.ports)}/{SERVICE}/1"
+
+    def ask(self, port: int, *command: str) -> Any:
+        with redis.Redis(port=port, password=self.sentinel_password or None) as sentinel:
+            return sentinel.execute_command("SENTINEL", *command, SERVICE)
 
     def primary_port(self) -> int:
-        with redis.Redis(port=self.ports[0]) as sentinel:
-            return int(sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+        return int(self.ask(self.ports[0], "GET-MASTER-ADDR-BY-NAME")[1])
+
+    def protect(self) -> None:
+        """From here on servers let in only who knows the password; `masterauth` is for who follows."""
+        for server in (self.primary, self.replica):
+            with server.client() as client:
+                client.config_set("masterauth", self.password)
+                client.config_set("requirepass", self.password)
+
+    def configuration(self, port: int) -> str:
+        lines = [CONFIGURATION.format(port=port, service=SERVICE, primary=self.primary.port)]
+        if self.password:
+            lines.append(f'sentinel auth-pass {SERVICE} "{self.password}"\n')
+        if self.sentinel_password:
+            lines.append(f'requirepass "{self.sentinel_password}"\n')
+        return "".join(lines)
+
+    def knows_all(self, port: int) -> bool:
+        try:
+            state = self.ask(port, "MASTER")
+        except redis.RedisError:
+            return False
+        flat = state if isinstance(state, dict) else dict(zip(state[::2], state[1::2], strict=True))
+        fields = {bytes(key).decode() if isinstance(key, bytes) else key: value for key, value in flat.items()}
+        return int(fields["num-other-sentinels"]) == SENTINELS - 1 and int(fields["num-slaves"]) == 1
 
 
-@pytest.fixture
-def group(tmp_path: Path) -> Iterator[Group]:
+@contextmanager
+def a_group(tmp_path: Path, password: str = "", sentinel_password: str = "") -> Iterator[Group]:
     folders = [tmp_path / name for name in ("primary", "replica")]
     for folder in folders:
         folder.mkdir()
@@ -51,15 +91,18 @@ def group(tmp_path: Path) -> Iterator[Group]:
     with replica.client() as client:
         client.replicaof("127.0.0.1", primary.port)
         until(lambda: client.info("replication")["master_link_status"] == "up", 10, "the replica follows")
-    sentinels, ports = [], [free_port() for _ in range(SENTINELS)]
-    for number, port in enumerate(ports):
+    group = Group(primary, replica, [free_port() for _ in range(SENTINELS)], password, sentinel_password)
+    if password:
+        group.protect()
+    sentinels = []
+    for number, port in enumerate(group.ports):
         file = tmp_path / f"sentinel-{number}.conf"
-        file.write_text(CONFIGURATION.format(port=port, service=SERVICE, primary=primary.port), encoding="utf-8")
+        file.write_text(group.configuration(port), encoding="utf-8")
         argv = [str(servers.get_binary_path()), str(file), "--sentinel"]
         sentinels.append(start(argv, log=tmp_path / f"sentinel-{number}.log"))
     try:
-        until(lambda: all(_knows_the_others(port) for port in ports), 20, "the sentinels know each other")
-        yield Group(primary, replica, ports)
+        until(lambda: all(group.knows_all(port) for port in group.ports), 20, "the sentinels know each other")
+        yield group
     finally:
         for process in sentinels:
             stop(process)
@@ -67,15 +110,16 @@ def group(tmp_path: Path) -> Iterator[Group]:
             servers.stop_server(server)
 
 
-def _knows_the_others(port: int) -> bool:
-    try:
-        with redis.Redis(port=port) as sentinel:
-            state = sentinel.execute_command("SENTINEL", "MASTER", SERVICE)
-    except redis.RedisError:
-        return False
-    flat = state if isinstance(state, dict) else dict(zip(state[::2], state[1::2], strict=True))
-    fields = {bytes(key).decode() if isinstance(key, bytes) else key: value for key, value in flat.items()}
-    return int(fields["num-other-sentinels"]) == SENTINELS - 1 and int(fields["num-slaves"]) == 1
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[Group]:
+    with a_group(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def guarded_group(tmp_path: Path) -> Iterator[Group]:
+    with a_group(tmp_path, password="d@ta:n/des%1", sentinel_password="s€ntinels own") as made:
+        yield made
 
 
 def a_report_and_a_payment_reach_the_room(stack: Stack, js: JsClient) -> None:
@@ -99,8 +143,12 @@ def test_the_whole_system_works_through_sentinel(group: Group, make_stack: Stack
         assert client.keys("room:*")
 
 
-def test_the_system_follows_to_the_next_primary(group: Group, make_stack: StackMaker, js: JsClient) -> None:
-    stack = make_stack(REDIS_URL=group.url)
+def test_the_system_follows_to_the_next_primary_with_passwords_all_the_way(
+    guarded_group: Group, make_stack: StackMaker, js: JsClient, tmp_path: Path
+) -> None:
+    group, file = guarded_group, tmp_path / "sentinel-password"
+    file.write_text(group.sentinel_password + "\n", encoding="utf-8")
+    stack = make_stack(REDIS_URL=group.url, REDIS_SENTINEL_PASSWORD_FILE=str(file), DASHBOARD_LOG_LEVEL="DEBUG")
     a_report_and_a_payment_reach_the_room(stack, js)
 
     stop(group.primary.process, sign=9)
@@ -113,6 +161,36 @@ def test_the_system_follows_to_the_next_primary(group: Group, make_stack: StackM
     until(ready, 20, "the system is ready on the new primary", pause=0.2)
     until(lambda: works(stack, js), 40, "reports and payments reach the room again", pause=0.5)
     assert time.monotonic() - lost_at < 60
+    assert shows_none_of_the_passwords(group, stack.log)
+
+
+def test_wrong_passwords_are_told_by_doctor_and_not_shown(
+    guarded_group: Group, sqlite_url: str, tmp_path: Path
+) -> None:
+    group = guarded_group
+    settings = {"DATABASE_URL": sqlite_url, "DASHBOARD_SIGNING_KEY": "0123456789abcdef" * 4}
+    settings |= {"DASHBOARD_HOME": str(tmp_path / "home"), "REDIS_SENTINEL_PASSWORD": group.sentinel_password}
+
+    for wrong in ({"REDIS_URL": group.url_with("wr0ng/word")}, {"REDIS_SENTINEL_PASSWORD": "wr0ng/word"}):
+        told = doctor({"REDIS_URL": group.url, **settings, **wrong})
+        assert "FAIL redis" in told
+        assert "wr0ng" not in told
+        assert shows_none_of_the_passwords(group, told)
+    with pytest.raises(redis.RedisError) as error:
+        connect_redis(load_config(settings | {"REDIS_URL": group.url_with("wr0ng/word")}).redis_url).ping()
+    assert "wr0ng" not in repr(error.value)
+
+
+def doctor(environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [*COMMAND, "doctor"], env=os.environ | environment, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout + done.stderr
+
+
+def shows_none_of_the_passwords(group: Group, text: str) -> bool:
+    words = [word for plain in (group.password, group.sentinel_password) for word in (plain, quote(plain, safe=""))]
+    return not any(word in text for word in words)
 
 
 def works(stack: Stack, js: JsClient) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app import sentinel
 from app.config import ConfigError, load_config
 
 KEY = secrets.token_hex(32)
@@ -63,3 +64,33 @@ def test_settings_do_not_show_their_secrets() -> None:
     settings = load_config(GOOD | {"DATABASE_URL": "postgresql://u:hunter2@db/x"})
     assert KEY not in repr(settings)
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize("url", ["sentinel://:hunter2@host/svc", "sentinel://:hunter2@host:1", "sentinel://:hunter2@"])
+def test_a_sentinel_url_of_another_form_is_refused_and_its_password_not_shown(url: str) -> None:
+    told = faults(REDIS_URL=url)
+    assert list(told) == ["REDIS_URL"]
+    assert "hunter2" not in str(told)
+
+
+def test_passwords_of_servers_and_of_sentinels_are_told_apart() -> None:
+    settings = load_config(
+        GOOD | {"REDIS_URL": "sentinel://me:d%40ta@s1:1,s2:2/svc/3", "REDIS_SENTINEL_PASSWORD": "s@nt&nel"}
+    )
+
+    address = sentinel.parse(settings.redis_url)
+
+    assert (address.sentinels, address.service, address.database) == ([("s1", 1), ("s2", 2)], "svc", 3)
+    assert address.login == {"username": "me", "password": "d@ta"}
+    assert address.sentinel_login == {"password": "s@nt&nel"}
+    assert "d@ta" not in repr(address)
+    assert sentinel.broker_url(address) == "sentinel://me:d%40ta@s1:1/3;sentinel://me:d%40ta@s2:2/3"
+
+
+def test_an_address_for_reports_must_be_one() -> None:
+    told = faults(
+        OTEL_EXPORTER_OTLP_ENDPOINT="collector:4317", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", SENTRY_DSN="hunter2"
+    )
+    assert set(told) == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
+    assert "hunter2" not in str(told)
+    assert set(faults(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")) == {"OTEL_EXPORTER_OTLP_PROTOCOL"}

@@ -1,0 +1,184 @@
+"""The table of settings: each its environment variable, its default and what it is for.
+
+The reference in `docs/configuration.md` is generated from these lines; `app/config.py` reads and checks them.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from marshmallow import validate
+
+MIN_KEY_BYTES = 32
+
+
+def setting(env: str, default: Any, about: str, *, kind: str = "str", check: Any = None, secret: bool = False) -> Any:
+    meta = {"env": env, "about": about, "kind": kind, "check": check, "secret": secret, "default": default}
+    return field(default=default, metadata=meta, repr=not secret)
+
+
+_positive = validate.Range(min=1)
+_not_negative = validate.Range(min=0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration; times in seconds unless the name says otherwise."""
+
+    home: str = setting("DASHBOARD_HOME", ".dashboard", "folder of the embedded parts: data, key, pid files")
+    database_url: str = setting(
+        "DATABASE_URL", "", "SQLAlchemy URL; `postgresql+psycopg://…` or `sqlite:///…`", secret=True
+    )
+    redis_url: str = setting(
+        "REDIS_URL",
+        "",
+        "`redis://`, `rediss://` (TLS) or `sentinel://[:password@]host:port,host:port/service/db`",
+        secret=True,
+    )
+    redis_sentinel_password: str = setting(
+        "REDIS_SENTINEL_PASSWORD",
+        "",
+        "password of the sentinels themselves, where they have one; the URL's is that of the servers they name",
+        secret=True,
+    )
+
+    signing_key: str = setting(
+        "DASHBOARD_SIGNING_KEY",
+        "",
+        f"secret that signs tokens (HS256), at least {MIN_KEY_BYTES} bytes",
+        secret=True,
+    )
+    previous_signing_key: str = setting(
+        "DASHBOARD_PREVIOUS_SIGNING_KEY",
+        "",
+        "the key before a rotation: still accepted, never used to sign",
+        secret=True,
+    )
+    jwks_url: str = setting("DASHBOARD_JWKS_URL", "", "identity provider's key set; replaces the shared secret")
+    token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
+    token_audience: str = setting("DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens, when set")
+    token_leeway: int = setting(
+        "DASHBOARD_TOKEN_LEEWAY",
+        5,
+        "clock difference granted to token times",
+        kind="int",
+        check=_not_negative,
+    )
+
+    payout_url: str = setting(
+        "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone"
+    )
+    payout_secret: str = setting("PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True)
+    payout_connect_timeout: float = setting(
+        "PAYOUT_CONNECT_TIMEOUT", 2.0, "time to reach the payout service", kind="float", check=_not_negative
+    )
+    payout_read_timeout: float = setting(
+        "PAYOUT_READ_TIMEOUT",
+        5.0,
+        "time the payout service may take to answer",
+        kind="float",
+        check=_not_negative,
+    )
+    payout_retry_base: float = setting(
+        "PAYOUT_RETRY_BASE",
+        1.0,
+        "first pause before a payout is tried again; doubles, with jitter",
+        kind="float",
+    )
+    payout_retry_cap: float = setting("PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float")
+
+    rest_per_token: int = setting(
+        "DASHBOARD_REST_PER_TOKEN", 1000, "REST requests a second per token", kind="int", check=_positive
+    )
+    rest_per_address: int = setting(
+        "DASHBOARD_REST_PER_ADDRESS", 3000, "REST requests a second per address", kind="int", check=_positive
+    )
+    sockets_per_token: int = setting(
+        "DASHBOARD_SOCKETS_PER_TOKEN", 5000, "open sockets per token", kind="int", check=_positive
+    )
+    sockets_per_address: int = setting(
+        "DASHBOARD_SOCKETS_PER_ADDRESS", 10000, "open sockets per address", kind="int", check=_positive
+    )
+    sockets_per_process: int = setting(
+        "DASHBOARD_SOCKETS_PER_PROCESS", 10000, "open sockets per web process", kind="int", check=_positive
+    )
+    client_events_per_second: int = setting(
+        "DASHBOARD_CLIENT_EVENTS_PER_SECOND",
+        50,
+        "client events a second per socket",
+        kind="int",
+        check=_positive,
+    )
+    handshake_seconds: float = setting(
+        "DASHBOARD_HANDSHAKE_SECONDS",
+        10.0,
+        "a connection that has not authenticated by then is ended",
+        kind="float",
+        check=_positive,
+    )
+    allowed_origins: str = setting(
+        "DASHBOARD_ALLOWED_ORIGINS",
+        "",
+        "other origins whose pages may call, comma-separated; own origin always may",
+    )
+    trusted_proxies: int = setting(
+        "DASHBOARD_TRUSTED_PROXIES",
+        0,
+        "proxies in front whose X-Forwarded-For counts",
+        kind="int",
+        check=_not_negative,
+    )
+    shutdown_grace: float = setting(
+        "DASHBOARD_SHUTDOWN_GRACE", 15.0, "how long a web process lets requests and sockets end", kind="float"
+    )
+    visibility_timeout: int = setting(
+        "DASHBOARD_VISIBILITY_TIMEOUT",
+        60,
+        "after this a dead worker's tasks run again",
+        kind="int",
+        check=_positive,
+    )
+
+    metrics_port: int = setting(
+        "DASHBOARD_METRICS_PORT",
+        0,
+        "port on which workers and beat serve their own metrics; 0: none, as under `dashboard up`",
+        kind="int",
+        check=_not_negative,
+    )
+
+    log_level: str = setting(
+        "DASHBOARD_LOG_LEVEL",
+        "INFO",
+        "DEBUG, INFO, WARNING or ERROR",
+        check=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    )
+    log_format: str = setting(
+        "DASHBOARD_LOG_FORMAT",
+        "text",
+        "`text` for people, `json` for machines",
+        check=validate.OneOf(["text", "json"]),
+    )
+
+    otlp_endpoint: str = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector, as `http://collector:4318`; empty: no traces"
+    )
+    otlp_headers: str = setting(
+        "OTEL_EXPORTER_OTLP_HEADERS", "", "headers for the collector, as `name=value,name=value`", secret=True
+    )
+    otlp_protocol: str = setting(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        "the one protocol that is built in",
+        check=validate.OneOf(["http/protobuf"]),
+    )
+    service_name: str = setting("OTEL_SERVICE_NAME", "dashboard-realtime", "the name traces carry")
+    sentry_dsn: str = setting("SENTRY_DSN", "", "where crash reports go; empty: nowhere", secret=True)
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home).resolve()
+
+    @property
+    def origins(self) -> list[str]:
+        return [origin.strip() for origin in self.allowed_origins.split(",") if origin.strip()]
