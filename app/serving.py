@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app import runtime
+from app.request_head import QuickHead
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class _Connection(list[Any]):
             self[1].shutdown(socket.SHUT_RDWR)
 
 
-class _TimedHandler:
+class _TimedHandler(QuickHead):
     """Sets the deadline of each step, so that a client that dribbles bytes does not stay."""
 
     conn_state: _Connection
