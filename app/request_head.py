@@ -48,7 +48,8 @@ def read_fields(stream: _Buffered) -> Fields | None:
     last = waiting.find(b"\r\n\r\n")
     if last < 0:
         return None
-    pairs, at, end = [], 0, last + len(b"\r\n")
+    pairs: list[tuple[str, str]] = []
+    at, end = 0, last + len(b"\r\n")
     while at < end:
         field = _FIELD.match(waiting, at, end)
         if field is None or len(pairs) == MOST_FIELDS:

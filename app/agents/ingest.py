@@ -105,21 +105,24 @@ class ShortWay:
 
     def _offer(self, reports: Reports) -> bool:
         """False when Redis failed: Flask's side tries again and tells."""
-        datas = [compiled.event_data(agent_id, report) for agent_id, report in reports]
         offers = [
-            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.encode(data)[:-1])
-            for (agent_id, report), data in zip(reports, datas, strict=True)
+            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.event_json(agent_id, report))
+            for agent_id, report in reports
         ]
         try:
             accepted = coalescer.offer(offers, self._app.extensions["hotline"])
         except redis.RedisError:
             return False
-        for offer, data, each in zip(offers, datas, accepted, strict=True):
+        for (agent_id, report), each in zip(reports, accepted, strict=True):
             if each.is_new_task:
-                with self._app.app_context():
-                    progress.store_start(offer.agent_id, offer.protocol_id, msgspec.to_builtins(data), each.version)
+                self._store_start(agent_id, report, each.version)
         _accepted.inc(len(reports))
         return True
+
+    def _store_start(self, agent_id: str, report: compiled.Report, version: int) -> None:
+        data = msgspec.json.decode(compiled.event_json(agent_id, report) + b"}")
+        with self._app.app_context():
+            progress.store_start(agent_id, report.protocol_id, data, version)
 
     def _headers(self, environ: Environ, length: int, left: int) -> list[tuple[str, str]]:
         return [

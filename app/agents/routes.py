@@ -1,7 +1,5 @@
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from app.agents import progress, service
 from app.agents.models import AgentTask
 from app.agents.schemas import (
@@ -20,6 +18,7 @@ from app.auth.guard import check_grant, check_speaks_for, principal, requires
 from app.auth.permissions import Action
 from app.paging import Page, PageQuery
 from app.protocols.service import check_exists as check_protocol
+from app.rest import Blueprint
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Agents, their tasks and their progress")
 

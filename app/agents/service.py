@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import redis
 import uuid_utils.compat as uuid
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +17,7 @@ from app.database import transaction, utc_now
 from app.errors import AlreadyExists, Conflict, NotFound
 from app.extensions import db, known_ids, redis_client
 from app.paging import Page, cursor_keys, page_of
-from app.realtime.rooms import BUSY_KEY, HEARD_KEY, agent_key, latest_key
+from app.realtime.rooms import BUSY_KEY, HEARD_KEY, ON_KEY, VERSION_KEY, latest_key
 from app.schemas import is_identifier
 from app.wire import iso_timestamp
 
@@ -69,11 +70,10 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
     if not agents:
         return []
     client = redis_client()
-    heard = client.zmscore(HEARD_KEY, [agent.id for agent in agents])
-    with client.pipeline(transaction=False) as pipe:
-        for agent in agents:
-            pipe.hget(agent_key(agent.id), "on")
-        on = [(value or b"").decode().partition(" ")[0] for value in pipe.execute()]
+    ids = [agent.id for agent in agents]
+    heard = _last_heard(client, ids)
+    tasks: list[Any] = client.hmget(ON_KEY, ids)
+    on = [(value or b"").decode().partition(" ")[0] for value in tasks]
     with client.pipeline(transaction=False) as pipe:
         for agent, protocol_id in zip(agents, on, strict=True):
             pipe.hget(latest_key(protocol_id or agent.task_protocol_id or "-"), agent.id)
@@ -161,9 +161,15 @@ def snapshot_section(protocol_id: str) -> list[dict[str, Any]]:
     if not latest:
         return []
     ids = sorted(latest)
-    heard = dict(zip(ids, client.zmscore(HEARD_KEY, ids), strict=True))
+    heard = dict(zip(ids, _last_heard(client, ids), strict=True))
     names = {row.id: row for row in db.session.scalars(select(Agent).where(Agent.id.in_(ids)))}
     return [latest[each] | _badge(names.get(each), heard[each]) for each in ids]
+
+
+def _last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | None]:
+    """When each agent was last heard, in microseconds: a version is the moment of its report."""
+    versions: list[Any] = client.hmget(VERSION_KEY, agent_ids)
+    return [float(each) if each else None for each in versions]
 
 
 def _badge(agent: Agent | None, heard_us: float | None) -> dict[str, Any]:

@@ -52,9 +52,10 @@ def offer(offers: Sequence[Offer], hotline: Hotline | None = None) -> list[Accep
     """
     values = chain.from_iterable(offers)
     answer = scripts.run("offer", *values) if hotline is None else scripts.run_on(hotline, "offer", *values)
-    return [
-        Accepted(int(version), changed == b"1") for version, changed in zip(answer[0::2], answer[1::2], strict=True)
-    ]
+    accepted = [Accepted(int(answer[0]), is_new_task=False)] * len(offers)
+    for place, version, is_new in zip(answer[1::3], answer[2::3], answer[3::3], strict=True):
+        accepted[place] = Accepted(int(version), is_new == b"1")
+    return accepted
 
 
 def reserve(agent_id: str) -> Reservation:

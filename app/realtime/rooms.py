@@ -13,10 +13,14 @@
 | `room:{p}:batch` | when the last batch of agent updates left, and up to which version | for good |
 | `room:~{p}:seq` | number of the last event of the room's batched view | for good |
 | `room:{p}:absent` | who lost the connection lately | 5 min |
-| `agent:{a}` | version, task it is on, when it may be told of again | for good |
+| `agents:version` | newest version of each agent's task: the microsecond in which it was last heard | for good |
+| `agents:on` | protocol and task each agent is on | for good |
+| `agents:due` | when each agent may be told of again | for good |
+| `agents:stored` | version of the last stored event of each agent let in | for good |
+| `agents:closing` | how many closing events of an agent have yet to leave | until sent |
 | `agent:{a}:finals` | closing events waiting, at most 100 | until sent |
-| `agents:heard` | when each agent was last heard | for good |
-| `agents:busy` | when each agent last had a running task | for good |
+| `agents:heard` | when each agent was last heard, to count them; up to 5 s old | for good |
+| `agents:busy` | when each agent last had a running task, to count them; up to 5 s old | for good |
 | `rooms:due` | when each waiting room is due next | until nothing waits |
 | `drain:at` | when the one pending drain will run | seconds |
 | `beat:tick`, `worker:heartbeat` | when beat's last tick was handled | for good |
@@ -24,6 +28,8 @@
 
 CHANNEL_PREFIX = "dashboard:room:"
 CONTROL_CHANNEL = "dashboard:control"
+VERSION_KEY = "agents:version"
+ON_KEY = "agents:on"
 HEARD_KEY = "agents:heard"
 BUSY_KEY = "agents:busy"
 DUE_KEY = "rooms:due"
@@ -58,10 +64,6 @@ def queue_key(protocol_id: str) -> str:
 
 def sent_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:sent"
-
-
-def agent_key(agent_id: str) -> str:
-    return f"agent:{agent_id}"
 
 
 def absent_key(protocol_id: str) -> str:

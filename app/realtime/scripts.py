@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _NEEDS = {
     "publish": ("clock", "room", "batch", "turn"),
     "drain": ("clock", "room", "batch", "turn"),
-    "offer": ("clock",),
+    "offer": ("clock", "agents"),
     "reserve": ("clock",),
     "enter": ("clock",),
     "seq": ("clock",),

@@ -8,8 +8,7 @@ local function changed_since(K, since)
   for i = 1, #latest, 2 do
     local version = tonumber(latest[i + 1]:match('"version":"(%d+)"}$'))
     if version > since and latest[i + 1]:find('"status":"RUNNING"', 1, true) then
-      local A = 'agent:' .. latest[i]
-      if not redis.call('HGET', A, 'closing') then
+      if not redis.call('HGET', 'agents:closing', latest[i]) then
         table.insert(found, {version, latest[i + 1]})
       end
     end

@@ -1,27 +1,48 @@
 -- Take RUNNING reports: each replaces what its agent has waiting in that room; it leaves with a later turn.
 -- ARGV: for each report: agent, protocol, task, data (JSON object without its closing brace)
--- Answer: for each report its version, then '1' when the agent was not on this task before, '0' when it was.
--- The version is the clock's microsecond, and always more than the one before.
-local now, result, heard, rooms = clock(), {}, {}, {}
-for i = 1, #ARGV, 4 do
-  local agent, id = ARGV[i], ARGV[i + 1]
-  local A, on = 'agent:' .. agent, id .. ' ' .. ARGV[i + 2]
-  local was = redis.call('HMGET', A, 'version', 'on', 'due')
-  local version = text(math.max(now, tonumber(was[1] or 0) + 1))
-  redis.call('HSET', A, 'version', version, 'on', on)
+-- Answer: a version, then for each report that has another one, or whose agent was not on this task before: its place
+-- (from 0), its version, '1' when the agent was not on this task before, else '0'. All others have the first version.
+-- A version is the clock's microsecond, and always more than the one before.
+-- Calls are what a batch costs: one for each key, not for each report. `agents:heard` and `agents:busy` only count
+-- agents, and lag by LAG; when an agent was last heard is its version.
+local LAG = 5000000
+local now, agents, count = clock(), {}, #ARGV / 4
+for i = 1, count do agents[i] = ARGV[4 * i - 3] end
+local versions = redis.call('HMGET', 'agents:version', unpack(agents))
+local tasks = redis.call('HMGET', 'agents:on', unpack(agents))
+local dues = redis.call('HMGET', 'agents:due', unpack(agents))
+local stamp, tick, version_of, task_of = text(now), now - now % LAG, {}, {}
+local numbered, moved, heard, rooms, result = {}, {}, {}, {}, {stamp}
+for i = 1, count do
+  local agent, id, on = agents[i], ARGV[4 * i - 2], ARGV[4 * i - 2] .. ' ' .. ARGV[4 * i - 1]
+  local before = tonumber(version_of[agent] or versions[i] or 0)
+  local version = before < now and stamp or text(before + 1)
+  local is_new = (task_of[agent] or tasks[i]) ~= on
+  version_of[agent], task_of[agent] = version, on
+  numbered[2 * i - 1], numbered[2 * i] = agent, version
+  if is_new or before < tick then
+    moved[#moved + 1], heard[#heard + 1] = agent, stamp
+    moved[#moved + 1], heard[#heard + 1] = on, agent
+  end
+  if is_new or version ~= stamp then
+    result[#result + 1] = i - 1
+    result[#result + 1] = version
+    result[#result + 1] = is_new and '1' or '0'
+  end
   local room = rooms[id] or {latest = {}, running = {}, due = math.huge}
   rooms[id] = room
-  local due, n = math.max(now, tonumber(was[3] or 0)), #room.latest
-  room.latest[n + 1], room.latest[n + 2] = agent, ARGV[i + 3] .. ',"version":"' .. version .. '"}'
-  room.running[n + 1], room.running[n + 2] = text(due), agent
+  local due, n = math.max(now, tonumber(dues[i] or 0)), #room.latest
+  room.latest[n + 1], room.latest[n + 2] = agent, ARGV[4 * i] .. ',"version":"' .. version .. '"}'
+  room.running[n + 1], room.running[n + 2] = due == now and stamp or dues[i], agent
   room.due = math.min(room.due, due)
-  heard[#heard + 1] = text(now)
-  heard[#heard + 1] = agent
-  result[#result + 1] = version
-  result[#result + 1] = was[2] == on and '0' or '1'
 end
-redis.call('ZADD', 'agents:heard', unpack(heard))
-redis.call('ZADD', 'agents:busy', unpack(heard))
+if not versions[1] then as_tables('agents:version', 'agents:on', 'agents:due') end
+redis.call('HSET', 'agents:version', unpack(numbered))
+if #moved > 0 then
+  redis.call('HSET', 'agents:on', unpack(moved))
+  redis.call('ZADD', 'agents:heard', unpack(heard))
+  redis.call('ZADD', 'agents:busy', unpack(heard))
+end
 for id, room in pairs(rooms) do
   redis.call('HSET', 'room:' .. id .. ':latest', unpack(room.latest))
   redis.call('ZADD', 'room:' .. id .. ':running', 'NX', unpack(room.running))

@@ -4,10 +4,9 @@
 
 -- The agent's final has left (or was dropped): it may speak again at `due`, in whichever room its next final is for.
 local function release(agent, due)
-  local A = 'agent:' .. agent
-  redis.call('HSET', A, 'due', text(due))
-  if redis.call('HINCRBY', A, 'closing', -1) <= 0 then redis.call('HDEL', A, 'closing') end
-  local final = redis.call('LINDEX', A .. ':finals', 0)
+  redis.call('HSET', 'agents:due', agent, text(due))
+  if redis.call('HINCRBY', 'agents:closing', agent, -1) <= 0 then redis.call('HDEL', 'agents:closing', agent) end
+  local final = redis.call('LINDEX', 'agent:' .. agent .. ':finals', 0)
   if final then
     local id = final:match('^%S+')
     redis.call('ZADD', 'room:' .. id .. ':finals', text(due), agent)
@@ -41,10 +40,12 @@ end
 
 -- Those of the longest waiting agents that may speak now; the others are put off until they may.
 local function speakers(K, now, most)
-  local ready = {}
-  for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K .. ':running', '-inf', text(now), 'LIMIT', 0, most)) do
-    local state = redis.call('HMGET', 'agent:' .. agent, 'due', 'closing')
-    local due, closing = tonumber(state[1] or 0), tonumber(state[2] or 0)
+  local ready, waiting = {}, redis.call('ZRANGEBYSCORE', K .. ':running', '-inf', text(now), 'LIMIT', 0, most)
+  if #waiting == 0 then return ready end
+  local dues = redis.call('HMGET', 'agents:due', unpack(waiting))
+  local closings = redis.call('HMGET', 'agents:closing', unpack(waiting))
+  for i, agent in ipairs(waiting) do
+    local due, closing = tonumber(dues[i] or 0), tonumber(closings[i] or 0)
     if closing > 0 then due = math.max(due, now) + closing * GAP end  -- never before its finals
     if due > now then redis.call('ZADD', K .. ':running', text(due), agent) else table.insert(ready, agent) end
   end
@@ -60,15 +61,16 @@ local function emit_running(id, K, now)
   redis.call('ZREM', K .. ':running', unpack(agents))
   local news, seq, absent = redis.call('HMGET', K .. ':latest', unpack(agents)), take_seqs(K, now, #agents), has_absent(id)
   local head, middle, tail = message_of(id, now, TEMPLATE, '\3'):gsub('\2', ''):match('^(.*)\1(.*)\3(.*)$')
-  local channel, due = CHANNEL .. id, text(now + GAP)
+  local channel, due, dues = CHANNEL .. id, text(now + GAP), {}
   local in_batches = batched(id) and 1 or 0  -- those listeners hear of it with the next batch
   for i, agent in ipairs(agents) do
     local number = text(seq + i - 1)
     local reached = in_batches + redis.call('PUBLISH', channel, head .. number .. middle .. news[i] .. tail)
     sent(id, number, 'agent:task_update', reached, absent)
-    redis.call('HSET', 'agent:' .. agent, 'due', due)
+    dues[2 * i - 1], dues[2 * i] = agent, due
     out.waits[#out.waits + 1] = text(now - tonumber(news[i]:match('"version":"(%d+)"}$', -40)))
   end
+  redis.call('HSET', 'agents:due', unpack(dues))
 end
 
 local function trim(id, K, now)
