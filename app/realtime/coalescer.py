@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
+import msgspec
+
 from app.realtime import scripts
 from app.realtime.hotline import Hotline
 from app.wire import to_json
 
 MAX_WAITING_FINALS = 100
 FINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Offer(NamedTuple):
@@ -50,8 +54,8 @@ def offer(offers: Sequence[Offer], hotline: Hotline | None = None) -> list[Accep
 
     With a `hotline` no app context is needed.
     """
-    values = chain.from_iterable(offers)
-    answer = scripts.run("offer", *values) if hotline is None else scripts.run_on(hotline, "offer", *values)
+    values = _pack(list(chain.from_iterable(offers)))
+    answer = scripts.run("offer", values) if hotline is None else scripts.run_on(hotline, "offer", values)
     accepted = [Accepted(int(answer[0]), is_new_task=False)] * len(offers)
     for place, version, is_new in zip(answer[1::3], answer[2::3], answer[3::3], strict=True):
         accepted[place] = Accepted(int(version), is_new == b"1")
