@@ -40,7 +40,7 @@ format: setup ## rewrite the code in the house style
 
 lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev $(LOCK) -o requirements.lock
-	uv pip compile pyproject.toml -c requirements.lock $(LOCK) -o deploy/image/requirements.lock
+	uv pip compile pyproject.toml --extra telemetry --extra sentry -c requirements.lock $(LOCK) -o deploy/image/requirements.lock
 	uv pip compile deploy/image/build.in $(LOCK) -o deploy/image/build.lock
 
 docs: setup ## write the pages that are generated: configuration, rights, types

@@ -31,7 +31,7 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     extensions.init_app(app, settings)
     _init_celery(settings)
-    _observe(app)
+    _observe(app, settings)
     _init_realtime(app)
     _protect(app, settings)
     _register_features(app)
@@ -57,12 +57,13 @@ def _init_realtime(app: Flask) -> None:
     scripts.init_app(app)
 
 
-def _observe(app: Flask) -> None:
-    from app.observability import health, pools, requests, workers
+def _observe(app: Flask, settings: Config) -> None:
+    from app.observability import abroad, health, pools, requests, workers
 
     pools.init()
     workers.init_publishing()
     requests.init_app(app)
+    abroad.instrument(app, settings)  # after the request has its id
     app.register_blueprint(health.blueprint)
 
 

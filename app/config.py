@@ -36,12 +36,7 @@ EXTRAS = (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "otlp_endpoint",
         "telemetry",
-        (
-            "opentelemetry.sdk",
-            "opentelemetry.exporter.otlp.proto.http",
-            "opentelemetry.instrumentation.flask",
-            "opentelemetry.instrumentation.sqlalchemy",
-        ),
+        ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
     ),
     ("SENTRY_DSN", "sentry_dsn", "sentry", ("sentry_sdk",)),
 )

@@ -13,6 +13,7 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
     from app import runtime
     from app.cli.ready import tell_ready
+    from app.observability import abroad
     from app.serving import serve
 
     try:
@@ -20,7 +21,10 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
     tell_ready()
-    serve(wsgi.app, listener, grace_seconds=wsgi.settings.shutdown_grace)
+    try:
+        serve(wsgi.app, listener, grace_seconds=wsgi.settings.shutdown_grace)
+    finally:
+        abroad.finish()
 
 
 def _raise_open_files() -> None:

@@ -50,12 +50,15 @@ def beat() -> None:
     import redis
 
     import celery_worker
+    from app.observability import abroad
 
     logging.getLogger("celery.beat").addFilter(_without_traceback)
     try:
         celery_worker.celery.Beat(quiet=True, loglevel=celery_worker.settings.log_level).run()
     except redis.RedisError as error:
         raise click.ClickException(f"beat ends: Redis does not answer: {error}") from error
+    finally:
+        abroad.finish()
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

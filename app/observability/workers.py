@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app.config import Config
-from app.observability import metrics
+from app.observability import abroad, metrics
 from app.observability.probe import alive_file, waiting_file
 from app.observability.requests import current_request_id
 
@@ -30,6 +30,16 @@ def init(settings: Config) -> None:
     signals.task_postrun.connect(_count_end)
     signals.worker_process_shutdown.connect(_forget_gauges)
     signals.beat_init.connect(lambda **_: _watch_beat(), weak=False)
+    _tell_abroad(settings)
+
+
+def _tell_abroad(settings: Config) -> None:
+    """Crashes from every process; traces from those that run jobs, after their fork: beat begins nothing but ticks."""
+    for begun in (signals.worker_init, signals.beat_init):
+        begun.connect(lambda **_: abroad.report_crashes(settings), weak=False)
+    signals.worker_process_init.connect(lambda **_: abroad.trace(settings), weak=False)
+    for ended in (signals.worker_process_shutdown, signals.worker_shutdown):
+        ended.connect(lambda **_: abroad.finish(), weak=False)
 
 
 def _note_origin(headers: dict[str, Any], **_: Any) -> None:
