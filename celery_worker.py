@@ -14,7 +14,7 @@ from app.observability.requests import on_behalf_of
 from tasks.schedule import SCHEDULE
 
 settings = load_config()
-flask_app = create_app(settings)
+flask_app = create_app(settings, serve_rest=False)
 
 
 class ContextTask(Task):  # type: ignore[misc]

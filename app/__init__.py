@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from app.config import Config
 
 
-def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -> Flask:
-    """Make the app from `settings`, or from the environment. Opens no connection.
+def create_app(settings: Config | None = None, *, serve_rest: bool = True, serve_sockets: bool = False) -> Flask:
+    """Make the app from `settings`, or from the environment. Opens no connection. Raises ConfigError.
 
-    `serve_sockets` is for web processes: only they keep browsers' connections. Raises ConfigError.
+    `serve_rest=False` is for workers, beat and commands, which answer no request: routes, their schemas and documents
+    are half of what a start costs. `serve_sockets` is for web processes: only they keep browsers' connections.
     """
     from flask import Flask
 
-    from app import errors, extensions
+    from app import extensions
     from app.config import load_config
-    from app.http import trust_proxies
 
     settings = settings or load_config()
     app = Flask(__name__, static_folder=None)
@@ -33,14 +33,13 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     _init_celery(settings)
     _observe(app, settings)
     _init_realtime(app)
-    _protect(app, settings)
-    _register_features(app)
-    _open_short_way(app)
-    errors.init_app(app)  # last: flask-smorest brings a handler of its own
     _connect_features()
+    if serve_rest:
+        _serve_rest(app, settings)
     if serve_sockets:
         _serve_sockets(app, settings)
-    trust_proxies(app, settings)
+    if serve_rest:
+        _trust_proxies(app, settings)
     return app
 
 
@@ -58,13 +57,23 @@ def _init_realtime(app: Flask) -> None:
 
 
 def _observe(app: Flask, settings: Config) -> None:
-    from app.observability import abroad, health, pools, requests, workers
+    from app.observability import abroad, pools, requests, workers
 
     pools.init()
     workers.init_publishing()
     requests.init_app(app)
     abroad.instrument(app, settings)  # after the request has its id
+
+
+def _serve_rest(app: Flask, settings: Config) -> None:
+    from app import errors
+    from app.observability import health
+
     app.register_blueprint(health.blueprint)
+    _protect(app, settings)
+    _register_features(app)
+    _open_short_way(app)
+    errors.init_app(app)  # last: flask-smorest brings a handler of its own
 
 
 def _protect(app: Flask, settings: Config) -> None:
@@ -78,17 +87,17 @@ def _protect(app: Flask, settings: Config) -> None:
 
 
 def _register_features(app: Flask) -> None:
-    from app import extensions
     from app.apidocs import openapi
     from app.apidocs.routes import blueprint as documents
     from app.dashboard.routes import blueprint as pages
+    from app.rest import api
 
     app.config.update(
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
-    extensions.api.init_app(app, spec_kwargs=openapi.spec_options())
+    api.init_app(app, spec_kwargs=openapi.spec_options())
     for blueprint in _blueprints():
-        extensions.api.register_blueprint(blueprint)
+        api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)
 
@@ -112,6 +121,12 @@ def _serve_sockets(app: Flask, settings: Config) -> None:
 
     sockets.init_app(app, settings, check_exists)
     limits.start_sharing(app)
+
+
+def _trust_proxies(app: Flask, settings: Config) -> None:
+    from app.http import trust_proxies
+
+    trust_proxies(app, settings)
 
 
 def _open_short_way(app: Flask) -> None:

@@ -6,16 +6,12 @@ import redis
 from cachetools import LRUCache
 from celery import Celery
 from flask import Flask, current_app
-from flask_migrate import Migrate
-from flask_smorest import Api, Blueprint
 from flask_socketio import SocketIO
 from flask_sqlalchemy import SQLAlchemy
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 from sqlalchemy.orm import DeclarativeBase
-from webargs.core import missing
-from webargs.flaskparser import FlaskParser
 
 from app import sentinel
 from app.config import Config
@@ -27,20 +23,7 @@ class Base(DeclarativeBase):
     """Root of all models."""
 
 
-class StrictParser(FlaskParser):
-    """Reads bodies with the app's own JSON (`app.http.StrictJson`): webargs' takes NaN and crashes on deep nesting."""
-
-    def load_json(self, req: Any, schema: Any) -> Any:
-        del schema
-        return req.get_json() if req.is_json and req.get_data() else missing
-
-
-# On the class: a parser is bound when a route is decorated, and every feature decorates with this Blueprint.
-Blueprint.ARGUMENTS_PARSER = StrictParser()
-
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-migrate = Migrate()
-api = Api()
 socketio = SocketIO()
 celery = Celery("dashboard")
 
@@ -99,6 +82,5 @@ def init_app(app: Flask, settings: Config) -> None:
             "connect_args": {"connect_timeout": 3, "options": "-c statement_timeout=10000 -c lock_timeout=5000"},
         }
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(app.root_path) + "/migrations")
     app.extensions["known_ids"] = {kind: LRUCache(maxsize=100_000) for kind in ("protocol", "agent")}
     app.extensions["redis"] = connect_redis(settings.redis_url)

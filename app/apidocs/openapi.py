@@ -11,7 +11,7 @@ from app.apidocs.converter import MONEY_SHOWN, MONEY_TAKEN, TIMESTAMP_SHOWN, Hou
 from app.apidocs.state import REPLACED
 from app.apidocs.webhooks import WEBHOOKS
 from app.auth.idempotency import HEADER
-from app.extensions import api
+from app.rest import api
 from app.schemas import ID_PATTERN, camel_case
 
 _ABOUT = """Realtime backend for security dashboards: agents report progress, pools take deposits and pay bounties,

@@ -1,12 +1,11 @@
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from app.audit import service
 from app.audit.schemas import AuditPage, AuditQuery
 from app.auth.guard import requires
 from app.auth.permissions import Action
 from app.paging import Page
+from app.rest import Blueprint
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Who did what")
 

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, has_request_context, jsonify, request
-from flask_smorest import Blueprint
 from sqlalchemy import Index, PrimaryKeyConstraint, String, Text, delete
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -24,6 +23,9 @@ from app.database import UtcDateTime, transaction, utc_now
 from app.errors import Conflict, InvalidInput
 from app.extensions import Base
 from app.schemas import CamelSchema
+
+if TYPE_CHECKING:  # workers forget old keys without it
+    from app.rest import Blueprint
 
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -75,7 +77,7 @@ class _FirstAnswer(Exception):
         self.status, self.body = status, body
 
 
-def answers_once(blueprint: Blueprint, status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
+def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
     """As `blueprint.response`, for a view whose effect happens at most once per Idempotency-Key."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,5 @@
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from app.auth.guard import principal, requires
 from app.auth.idempotency import answers_once
 from app.auth.permissions import Action
@@ -9,6 +7,7 @@ from app.bounties import service
 from app.bounties.models import Pool
 from app.bounties.schemas import DepositCreate, DepositSchema, LedgerEntryPage, PoolSchema
 from app.paging import Page, PageQuery
+from app.rest import Blueprint
 
 blueprint = Blueprint(
     "bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools"

@@ -39,7 +39,7 @@ def _quiet_app() -> Any:
     from app import create_app
 
     logging.disable(logging.CRITICAL)  # what fails is told below, once
-    return create_app()
+    return create_app(serve_rest=False)
 
 
 def _examine_all() -> bool:
@@ -81,17 +81,17 @@ def _database() -> str:
 
 def _migrations() -> str:
     from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-    from flask import current_app
 
     from app.extensions import db
+    from app.migration import newest
 
-    newest = set(ScriptDirectory(current_app.extensions["migrate"].directory).get_heads())
     with db.engine.connect() as connection:
         present = set(MigrationContext.configure(connection).get_current_heads())
-    if present != newest:
-        raise Unwell(f"at {', '.join(present) or 'nothing'}, newest is {', '.join(newest)}", "run `dashboard migrate`")
-    return f"at {', '.join(newest)}"
+    if present != newest():
+        raise Unwell(
+            f"at {', '.join(present) or 'nothing'}, newest is {', '.join(newest())}", "run `dashboard migrate`"
+        )
+    return f"at {', '.join(present)}"
 
 
 def _redis() -> str:

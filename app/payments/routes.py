@@ -1,7 +1,5 @@
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from app.auth.guard import principal, requires
 from app.auth.idempotency import answers_once
 from app.auth.permissions import Action
@@ -10,6 +8,7 @@ from app.payments import service, stats
 from app.payments.models import Payment
 from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
 from app.payments.stats import StatsQuery, StatsSchema
+from app.rest import Blueprint
 
 blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments and totals")
 

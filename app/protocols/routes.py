@@ -1,7 +1,6 @@
 from typing import Any
 
 from flask import Response, request
-from flask_smorest import Blueprint
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.guard import principal, requires
@@ -10,6 +9,7 @@ from app.paging import Page, PageQuery
 from app.protocols import service, snapshot
 from app.protocols.models import Protocol
 from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema, StateQuery, StateSchema
+from app.rest import Blueprint
 
 blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols and their state")
 

@@ -1,11 +1,10 @@
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from app.auth.guard import principal, requires
 from app.auth.permissions import Action
 from app.auth.revocation import RevokedToken
 from app.paging import Page, PageQuery
+from app.rest import Blueprint
 from app.tokens import service
 from app.tokens.schemas import Revocation, RevokedTokenPage, RevokedTokenSchema
 

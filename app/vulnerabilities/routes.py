@@ -1,11 +1,10 @@
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from app.auth.guard import principal, requires
 from app.auth.idempotency import answers_once
 from app.auth.permissions import Action
 from app.paging import Page
+from app.rest import Blueprint
 from app.vulnerabilities import lists, service
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import (

@@ -10,11 +10,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, text
 
 from app.config import load_config
 from app.extensions import db
+from app.migration import downgrade, upgrade
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
@@ -76,10 +76,10 @@ def test_the_newest_schema_is_what_the_models_say(migrated: tuple[Flask, Api]) -
 
 def test_each_step_goes_up_down_and_up_again(migrated: tuple[Flask, Api]) -> None:
     for revision in REVISIONS:
-        upgrade(revision=revision)
+        upgrade(revision)
         before = tables()
-        downgrade(revision="-1")
-        upgrade(revision=revision)
+        downgrade("-1")
+        upgrade(revision)
         assert tables() == before, revision
 
 
@@ -88,7 +88,7 @@ def test_all_the_way_down_with_data_leaves_no_table(migrated: tuple[Flask, Api])
     use(migrated[1])
     db.session.remove()
 
-    downgrade(revision="base")
+    downgrade("base")
 
     assert tables() == set()
 
@@ -100,7 +100,7 @@ def test_the_newest_step_keeps_the_data_of_the_release_before(migrated: tuple[Fl
     pool = api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)
     db.session.remove()
 
-    downgrade(revision="-1")
+    downgrade("-1")
     upgrade()
 
     assert api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200) == pool

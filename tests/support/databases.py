@@ -9,6 +9,7 @@ from pathlib import Path
 from app import create_app
 from app.config import load_config
 from app.extensions import db
+from app.migration import upgrade
 from tests.support.servers import Postgres
 
 TEMPLATE = "dashboard_template"
@@ -33,14 +34,9 @@ def migrate(database_url: str, home: Path) -> None:
         redis_url="redis://127.0.0.1:1/0",
         signing_key=secrets.token_hex(32),
     )
-    app = create_app(load_config(settings))
+    app = create_app(load_config(settings), serve_rest=False)
     with app.app_context():
-        if (Path(app.root_path) / "migrations" / "versions").is_dir():
-            from flask_migrate import upgrade
-
-            upgrade()
-        else:
-            db.create_all()
+        upgrade()
         db.engine.dispose()
 
 

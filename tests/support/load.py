@@ -54,7 +54,7 @@ def main() -> None:
     settings = load_config()
     init_logging(settings)
     operation, *arguments = sys.argv[1:]
-    with create_app(settings).app_context():
+    with create_app(settings, serve_rest=False).app_context():
         print(READY, flush=True)
         {"publish": publish, "tick": tick, "report": report}[operation](*arguments)
 
