@@ -2,17 +2,20 @@
 
 import click
 
+from app.cli.loading import loading
+
 
 @click.command()
 def migrate() -> None:
     """Create or upgrade the database's tables."""
-    from app import create_app
-    from app.config import load_config
-    from app.migration import upgrade
-    from app.observability.logging import init_logging
+    with loading():
+        from app import create_app
+        from app.config import load_config
+        from app.migration import upgrade
+        from app.observability.logging import init_logging
 
-    settings = load_config()
-    app = create_app(settings, serve_rest=False)
+        settings = load_config()
+        app = create_app(settings, serve_rest=False)
     init_logging(settings)
     with app.app_context():
         upgrade()

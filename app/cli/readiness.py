@@ -18,8 +18,8 @@ class Readiness:
 
     def __init__(self, supervisor: Supervisor, redis_url: str, web_url: str) -> None:
         self._supervisor, self._web_url = supervisor, web_url
-        from app.extensions import connect_redis
         from app.realtime.rooms import TICK_KEY
+        from app.redis_connection import connect_redis
 
         self._redis, self._tick_key = connect_redis(redis_url), TICK_KEY
         self._started = 0.0

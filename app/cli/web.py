@@ -2,6 +2,8 @@
 
 import click
 
+from app.cli.loading import loading
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", help="address to listen on")
@@ -10,7 +12,8 @@ import click
 def web(host: str, port: int, *, reuse_port: bool) -> None:
     """Serve REST, Socket.IO and the page."""
     _raise_open_files()
-    import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
+    with loading():
+        import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
     from app import runtime
     from app.cli.ready import tell_ready
     from app.observability import abroad

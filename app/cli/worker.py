@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from app.cli.loading import loading
 from app.queues import ALL_QUEUES
 
 
@@ -20,11 +21,12 @@ def worker(queues: str, concurrency: int, name: str) -> None:
     unknown = sorted(set(queues.split(",")) - set(ALL_QUEUES))
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(ALL_QUEUES)}", param_hint="--queues")
-    from celery import signals
-    from celery.exceptions import CPendingDeprecationWarning
-    from celery.utils.nodenames import default_nodename
+    with loading():
+        from celery import signals
+        from celery.exceptions import CPendingDeprecationWarning
+        from celery.utils.nodenames import default_nodename
 
-    import celery_worker
+        import celery_worker
 
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")  # a container's root is no superuser
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
@@ -47,10 +49,11 @@ def worker(queues: str, concurrency: int, name: str) -> None:
 @click.command()
 def beat() -> None:
     """Tick: start periodic tasks when they are due."""
-    import redis
+    with loading():
+        import redis
 
-    import celery_worker
-    from app.observability import abroad
+        import celery_worker
+        from app.observability import abroad
 
     logging.getLogger("celery.beat").addFilter(_without_traceback)
     try:

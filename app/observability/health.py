@@ -9,8 +9,9 @@ from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.extensions import config, connect_redis
+from app.extensions import config
 from app.observability.state import StateCollector
+from app.redis_connection import connect_redis
 
 logger = logging.getLogger(__name__)
 READY_CHANNEL = "dashboard:ready"

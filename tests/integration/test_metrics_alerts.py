@@ -16,13 +16,14 @@ from sqlalchemy import update
 from app.bounties.models import Pool
 from app.config import Config
 from app.database import transaction, utc_now
-from app.extensions import celery, connect_redis, redis_client
+from app.extensions import celery, redis_client
 from app.payments.models import Payment
 from app.queues import PAYMENTS_QUEUE
 from app.realtime import pipeline
 from app.realtime.envelope import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.rooms import CONTROL_CHANNEL, TICK_KEY, channel_of
+from app.redis_connection import connect_redis
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.api import Api

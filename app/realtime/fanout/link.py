@@ -5,7 +5,7 @@ from typing import Any
 import hiredis
 import redis
 
-from app.extensions import connect_redis
+from app.redis_connection import connect_redis
 
 READ_BYTES = 256 * 1024
 QUIET_SECONDS = 2.0

@@ -12,12 +12,12 @@ from socketio import PubSubManager
 
 from app import runtime
 from app.errors import Conflict
-from app.extensions import connect_redis
 from app.realtime.fanout.delivery import Audiences, decode, seq_of
 from app.realtime.fanout.metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.subscriber import Batch, RealtimeUnavailable, Subscriber
 from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, channel_of, room_of
+from app.redis_connection import connect_redis
 
 __all__ = ["RealtimeUnavailable", "RoomManager"]
 
