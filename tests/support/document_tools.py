@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.node import CACHE, ROOT, _install, node_binary
+from tests.support.node import CACHE, ROOT, _install, node_binary, one_at_a_time
 
 SOURCES = ROOT / "tests" / "js" / "tools"
 TYPES = ROOT / "docs" / "types"
@@ -24,8 +24,9 @@ def modules() -> Path:
     manifest, lock = SOURCES / "package.json", SOURCES / "lock.json"
     digest = hashlib.sha256(manifest.read_bytes() + lock.read_bytes()).hexdigest()[:16]
     folder = CACHE / f"tools-{digest}"
-    if not (folder / "package.json").exists():
-        _install(folder, manifest, lock)
+    with one_at_a_time(folder):
+        if not (folder / "package.json").exists():
+            _install(folder, manifest, lock)
     return folder / "node_modules"
 
 

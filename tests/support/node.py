@@ -1,9 +1,11 @@
 """The official JavaScript client, fetched once: pinned versions, checked by npm against the lock."""
 
+import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,16 +26,27 @@ def client_modules() -> Path:
     manifest, lock = SOURCES / "package.json", SOURCES / "lock.json"
     digest = hashlib.sha256(manifest.read_bytes() + lock.read_bytes()).hexdigest()[:16]
     folder = CACHE / f"client-{digest}"
-    if not (folder / "package.json").exists():
-        _install(folder, manifest, lock)
+    with one_at_a_time(folder):
+        if not (folder / "package.json").exists():
+            _install(folder, manifest, lock)
     return folder
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process at a time fill `folder`: the others find it filled."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _install(folder: Path, manifest: Path, lock: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise RuntimeError("`npm` is needed on PATH to fetch the JavaScript client of the tests")
-    staging = folder.with_name(f"{folder.name}.{os.getpid()}")
+    staging = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     shutil.copyfile(manifest, staging / "package.json")
     shutil.copyfile(lock, staging / "package-lock.json")
@@ -42,7 +55,4 @@ def _install(folder: Path, manifest: Path, lock: Path) -> None:
     if done.returncode:
         shutil.rmtree(staging)
         raise RuntimeError(f"npm could not install the JavaScript client:\n{done.stdout}{done.stderr}")
-    try:
-        staging.rename(folder)
-    except OSError:
-        shutil.rmtree(staging)  # another test run was first
+    staging.rename(folder)

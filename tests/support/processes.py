@@ -1,17 +1,23 @@
 """Child processes of the tests: in a session of their own, logged to a file, dead when the test run is."""
 
 import ctypes
+import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PR_SET_PDEATHSIG = 1
+PORTS = range(10_000, 30_000)
+RESERVED = Path(tempfile.gettempdir()) / "dashboard-test-ports"
+_reservations: list[IO[str]] = []
 # Looked up here, so that the forked child only calls it (the test run has threads).
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
@@ -33,9 +39,23 @@ def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: fl
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free and stays ours until this process ends, whatever other test runs on this machine do.
+
+    Below the ports that the kernel gives to outgoing connections: one of those could be taken at any moment.
+    """
+    RESERVED.mkdir(mode=0o777, exist_ok=True)
+    while True:
+        port = random.choice(PORTS)
+        reservation = (RESERVED / str(port)).open("w")
+        with socket.socket() as probe:
+            try:
+                fcntl.flock(reservation, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                reservation.close()
+                continue
+        _reservations.append(reservation)
+        return port
 
 
 def is_open(port: int) -> bool:
