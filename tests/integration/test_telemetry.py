@@ -11,7 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.factories import deposit, file_vulnerability, make_protocol
-from tests.support.collector import Collector, Span, collecting
+from tests.integration.test_crash_reports import spoil
+from tests.support.api import Api, OverHttp
+from tests.support.collector import PROJECT, Collector, Span, collecting
 from tests.support.processes import free_port, is_open, stop, until
 from tests.support.stack import ROOT, Stack, StackMaker
 
@@ -142,7 +144,14 @@ def test_a_collector_that_never_answers_delays_neither_requests_nor_the_end(make
         port = free_port()
         web = stack.run_part("web", "--port", str(port))
         until(lambda: is_open(port), 60, "another web listens")
-        until(lambda: pay(stack, "never-taken") and hanging.received, 20, "the collector is asked")
+        pay(stack, "never-taken")
+        broken = make_protocol(stack.api)
+        spoil(stack, "protocols", broken)
+        here = Api(OverHttp(f"http://127.0.0.1:{port}"), stack.signing_key)
+        for caller in (stack.api.viewer, here.viewer):  # both have traces and a report that nobody takes
+            assert caller.get(f"/protocols/{broken}").status == 500
+        asked = ("/v1/traces", f"/api/{PROJECT}/envelope/")
+        until(lambda: {path for path, *_ in hanging.received} == set(asked), 20, "both are asked")
 
         times = []
         for _ in range(30):
