@@ -135,7 +135,7 @@ def ping() -> None:
     db.session.rollback()
 
 
-def update_one(session: Session, statement: ReturningUpdate[Row]) -> Row | None:
+def update_one(session: Session, statement: ReturningUpdate[Row], values: dict[str, Any] | None = None) -> Row | None:
     """The row that a conditional UPDATE … RETURNING has changed, as it is now; None when the condition failed."""
     options = {"populate_existing": True, "synchronize_session": False}
-    return session.scalars(statement, execution_options=options).one_or_none()
+    return session.scalars(statement, values, execution_options=options).one_or_none()

@@ -3,8 +3,9 @@
 from typing import Any
 
 import uuid_utils.compat as uuid
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.audit.service import Audited, record
 from app.auth.guard import unknown_protocol
@@ -12,7 +13,7 @@ from app.auth.idempotency import claim, keep
 from app.bounties.ledger import EFFECTS, Change, ChangeType
 from app.bounties.models import LedgerEntry, Pool
 from app.bounties.schemas import PoolSchema
-from app.database import transaction, update_one, utc_now
+from app.database import MinorUnits, transaction, update_one, utc_now
 from app.errors import Conflict
 from app.extensions import db
 from app.money import LARGEST, format_amount
@@ -79,6 +80,22 @@ def _audit(session: Session, entry: LedgerEntry, pool: Pool) -> None:
     record(session, Audited.DEPOSIT, entry.id, protocol_id=pool.protocol_id, before=before, after=after)
 
 
+def _conditional_update() -> ReturningUpdate[Pool]:
+    total = Pool.total_minor + bindparam("total", type_=MinorUnits)
+    reserved = Pool.reserved_minor + bindparam("reserved", type_=MinorUnits)
+    paid = Pool.paid_minor + bindparam("paid", type_=MinorUnits)
+    return (
+        update(Pool)
+        .where(Pool.protocol_id == bindparam("protocol"))
+        .where(total <= LARGEST, reserved >= 0, total - reserved - paid >= 0)
+        .values(total_minor=total, reserved_minor=reserved, paid_minor=paid, version=Pool.version + 1)
+        .returning(Pool)
+    )
+
+
+_CHANGE = _conditional_update()  # built once: building it costs more than running it
+
+
 def apply(session: Session, protocol_id: str, change: Change) -> tuple[LedgerEntry, Pool]:
     """Change the pool in the caller's transaction, with its ledger entry and its event.
 
@@ -86,16 +103,8 @@ def apply(session: Session, protocol_id: str, change: Change) -> tuple[LedgerEnt
     Raises Conflict (INSUFFICIENT_FUNDS, AMOUNT_TOO_LARGE), NotFound.
     """
     effect, amount = EFFECTS[change.change_type], change.amount_minor
-    total = Pool.total_minor + effect.total * amount
-    reserved = Pool.reserved_minor + effect.reserved * amount
-    paid = Pool.paid_minor + effect.paid * amount
-    statement = (
-        update(Pool)
-        .where(Pool.protocol_id == protocol_id, total <= LARGEST, reserved >= 0, total - reserved - paid >= 0)
-        .values(total_minor=total, reserved_minor=reserved, paid_minor=paid, version=Pool.version + 1)
-        .returning(Pool)
-    )
-    pool = update_one(session, statement)
+    deltas = {"total": effect.total * amount, "reserved": effect.reserved * amount, "paid": effect.paid * amount}
+    pool = update_one(session, _CHANGE, {"protocol": protocol_id, **deltas})
     if pool is None:
         raise _refusal(session, protocol_id, change)
     entry = _entry(pool, change)
