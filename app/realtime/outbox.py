@@ -145,6 +145,7 @@ def sweep() -> int:
 
 def _unpublished(protocol_id: str) -> list[Any]:
     rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
+    db.session.expunge_all()  # what the caller answers with stays as its own change left it
     db.session.rollback()
     return rows
 

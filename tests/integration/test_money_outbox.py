@@ -4,6 +4,7 @@ import json
 
 from sqlalchemy import func, select
 
+from app.bounties import service as bounties
 from app.extensions import db
 from app.realtime import meter, outbox
 from app.realtime.outbox import OutboxEvent
@@ -60,3 +61,12 @@ def test_a_refused_request_leaves_no_event(app, api):
     body = {"title": "t", "severity": "LOW", "bounty": "2.00"}
     assert api.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body).status == 409
     assert story_of(app, protocol_id) == ["DEPOSIT"]
+
+
+def test_an_answer_shows_the_pool_as_its_own_change_left_it(in_context, api):
+    protocol_id = make_protocol(api)
+    with in_context.test_request_context():
+        first = bounties.deposit(protocol_id, 1_000_000, None, "owner")
+        bounties.deposit(protocol_id, 1_000_000, None, "owner")
+
+    assert (first["pool"].total_minor, first["pool"].version, first["entry"].version) == (1_000_000, 1, 1)
