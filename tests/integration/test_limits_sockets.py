@@ -28,6 +28,17 @@ def system(tmp_path_factory: pytest.TempPathFactory):
         yield stack
 
 
+@pytest.fixture(scope="module")
+def talkative(make_shared_stack: StackMaker) -> Stack:
+    """A system that logs all it can, lets one other origin in and has a secret of its own."""
+    return make_shared_stack(
+        DASHBOARD_LOG_LEVEL="DEBUG",
+        DASHBOARD_ALLOWED_ORIGINS="https://app.example",
+        PAYOUT_URL="http://127.0.0.1:9",
+        PAYOUT_SECRET="s3cr3t-" * 6,
+    )
+
+
 def fill(system: Stack, js: JsClient, token: str, **options) -> list:
     """Connect until the server refuses; the refusal's code is the last item."""
     opened: list = []
@@ -115,20 +126,19 @@ def test_a_second_connect_on_the_same_connection_makes_no_second_session(system:
         assert system.metric("dashboard_sockets") - before <= 1
 
 
-def test_other_origins_open_no_socket_unless_configured(system: Stack, make_stack: StackMaker, js: JsClient) -> None:
+def test_other_origins_open_no_socket_unless_configured(system: Stack, talkative: Stack, js: JsClient) -> None:
     stranger = {"extraHeaders": {"Origin": "https://evil.example"}}
     friend = {"extraHeaders": {"Origin": "https://app.example"}}
     own = {"extraHeaders": {"Origin": system.url}}
-    open_system = make_stack(DASHBOARD_ALLOWED_ORIGINS="https://app.example")
 
     with pytest.raises((RefusedError, TypeError)):
         js.connect(system.url, {"token": system.api.token("viewer")}, **stranger)
     js.connect(system.url, {"token": system.api.token("viewer")}, **own).disconnect()
-    js.connect(open_system.url, {"token": open_system.api.token("viewer")}, **friend).disconnect()
+    js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **friend).disconnect()
 
 
-def test_no_token_and_no_secret_reaches_the_log_even_at_debug(make_stack: StackMaker, js: JsClient) -> None:
-    stack = make_stack(DASHBOARD_LOG_LEVEL="DEBUG", PAYOUT_URL="http://127.0.0.1:9", PAYOUT_SECRET="s3cr3t-" * 6)
+def test_no_token_and_no_secret_reaches_the_log_even_at_debug(talkative: Stack, js: JsClient) -> None:
+    stack = talkative
     protocol_id, token = make_protocol(stack.api), stack.api.token("viewer")
     js.connect(stack.url, {"token": token, "protocolId": protocol_id}).disconnect()
     for bad in (token + "x", token[:-3]):

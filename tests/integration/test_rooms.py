@@ -6,17 +6,23 @@ import redis
 from app.realtime.rooms import channel_of
 from tests.factories import deposit, make_protocol
 from tests.support.js_client import JsClient, JsSocket
-from tests.support.processes import until
+from tests.support.processes import stop, until
 from tests.support.stack import Stack, StackMaker
 
 POOL = "bounty_pool:updated"
 MANY = 12
 
 
+@pytest.fixture(scope="module")
+def shared_pair(make_shared_stack: StackMaker) -> Stack:
+    return make_shared_stack(webs=2)
+
+
 @pytest.fixture
-def pair(make_stack: StackMaker) -> Stack:
+def pair(shared_pair: Stack) -> Stack:
     """A system with two web processes behind one port."""
-    return make_stack(webs=2)
+    shared_pair.wait_until_whole()
+    return shared_pair
 
 
 def watchers(stack: Stack, js: JsClient, protocol_id: str) -> list[JsSocket]:
@@ -51,19 +57,19 @@ def test_an_event_reaches_members_on_every_web_process_once(pair: Stack, js: JsC
 
 
 @pytest.mark.slow
-def test_when_a_web_process_is_killed_its_clients_come_back_and_the_others_notice_nothing(pair, js) -> None:
+def test_two_beats_and_a_killed_one_change_nothing_for_the_room(pair: Stack, js: JsClient) -> None:
     protocol_id = make_protocol(pair.api)
-    members = watchers(pair, js, protocol_id)
-    assert listeners(pair, protocol_id) == 2, "the kernel gave all connections to one process"
+    member = pair.watch(js, protocol_id)
+    second = pair.run_part("beat")
+    with pair.emissions() as emissions:
+        for _ in range(25):
+            deposit(pair.api, protocol_id, "1")
+        pair.kill("beat")
+        events = member.wait_until_count(25, 30, POOL)
 
-    pair.kill("web-1")
-    until(lambda: any(connects(each) == 2 for each in members), 20, "somebody had to come back")
-    until(lambda: all(each.state["connected"] for each in members), 20, "everybody is back")
-    deposit(pair.api, protocol_id, "1")
-
-    for member in members:
-        member.wait_for_event(POOL, amount="1.00")
-    assert {connects(each) for each in members} == {1, 2}
+    stop(second)
+    assert [event.payload["seq"] for event in events] == [str(n) for n in range(1, 26)]
+    assert emissions.most_a_second(protocol_id) <= 10
 
 
 @pytest.mark.slow
@@ -86,15 +92,16 @@ def test_after_redis_was_killed_events_flow_again_and_no_client_stays_stale(pair
 
 
 @pytest.mark.slow
-def test_two_beats_and_a_killed_one_change_nothing_for_the_room(pair: Stack, js: JsClient) -> None:
+def test_when_a_web_process_is_killed_its_clients_come_back_and_the_others_notice_nothing(pair, js) -> None:
     protocol_id = make_protocol(pair.api)
-    member = pair.watch(js, protocol_id)
-    pair.run_part("beat")
-    with pair.emissions() as emissions:
-        for _ in range(25):
-            deposit(pair.api, protocol_id, "1")
-        pair.kill("beat")
-        events = member.wait_until_count(25, 30, POOL)
+    members = watchers(pair, js, protocol_id)
+    assert listeners(pair, protocol_id) == 2, "the kernel gave all connections to one process"
 
-    assert [event.payload["seq"] for event in events] == [str(n) for n in range(1, 26)]
-    assert emissions.most_a_second(protocol_id) <= 10
+    pair.kill("web-1")
+    until(lambda: any(connects(each) == 2 for each in members), 20, "somebody had to come back")
+    until(lambda: all(each.state["connected"] for each in members), 20, "everybody is back")
+    deposit(pair.api, protocol_id, "1")
+
+    for member in members:
+        member.wait_for_event(POOL, amount="1.00")
+    assert {connects(each) for each in members} == {1, 2}

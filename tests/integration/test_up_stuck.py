@@ -8,12 +8,17 @@ import requests
 
 from tests.support.crowding import crowding
 from tests.support.processes import until
-from tests.support.stack import StackMaker
+from tests.support.stack import Stack, StackMaker
+
+
+@pytest.fixture(scope="module")
+def stack(make_shared_stack: StackMaker) -> Stack:
+    """One system for both tests; the second one ends it."""
+    return make_shared_stack()
 
 
 @pytest.mark.slow
-def test_a_beat_and_worker_that_run_without_ticking_are_replaced(make_stack: StackMaker):
-    stack = make_stack()
+def test_a_beat_and_worker_that_run_without_ticking_are_replaced(stack: Stack):
     stuck = stack.pid("worker")
     stack.freeze("worker")
     stack.wait_for_log("worker has not ticked for", 90)
@@ -23,8 +28,7 @@ def test_a_beat_and_worker_that_run_without_ticking_are_replaced(make_stack: Sta
 
 
 @pytest.mark.slow
-def test_a_redis_that_hangs_does_not_hold_up_a_stop(make_stack: StackMaker):
-    stack = make_stack()
+def test_a_redis_that_hangs_does_not_hold_up_a_stop(stack: Stack):
     stack.freeze("redis")
     until(lambda: requests.get(f"{stack.url}/readyz", timeout=30).status_code == 503, 60, "web misses Redis")
     started = time.monotonic()

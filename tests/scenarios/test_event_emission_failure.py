@@ -10,9 +10,16 @@ from tests.support.stack import Stack, StackMaker
 POOL = "bounty_pool:updated"
 
 
+@pytest.fixture(scope="module")
+def own_stack(make_shared_stack: StackMaker) -> Stack:
+    return make_shared_stack()
+
+
 @pytest.fixture
-def broken(make_stack: StackMaker) -> Stack:
-    return make_stack()
+def broken(own_stack: Stack) -> Stack:
+    """A system that the tests of this file break, and that works when each begins."""
+    own_stack.wait_until_whole()
+    return own_stack
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 import redis
 
+from app.realtime.rooms import TICK_KEY
 from tests.support.api import Api, OverHttp
 from tests.support.emissions import Emissions, watch_emissions
 from tests.support.js_client import JsClient, JsSocket
@@ -114,6 +116,19 @@ class Stack:
             return found and found.group()
 
         return until(line, seconds, f"{pattern!r} in {self.log_path}")
+
+    def wait_until_whole(self, seconds: float = 40) -> None:
+        """Wait until it ticks and serves again, as after a test that killed or froze some part."""
+        asked = time.time()
+        until(lambda: self._last_tick() > asked, seconds, "beat and worker tick")
+        until(lambda: self.api.with_token(None).get("//readyz").status == 200, seconds, "web serves")
+
+    def _last_tick(self) -> float:
+        try:
+            with self.redis() as client:
+                return float(client.get(TICK_KEY) or 0)
+        except redis.RedisError:
+            return 0.0
 
     def wait_until_open(self, seconds: float = 15) -> None:
         until(lambda: is_open(self.port), seconds, f"{self.url} accepts connections")

@@ -39,6 +39,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMaker]:
     """`make_stack(webs=2, PAYOUT_URL=…)`: a system of the test's own, to break."""
+    yield from _make_stacks(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def make_shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMaker]:
+    """As `make_stack`, for a system that the tests of one file share: each leaves it able to work."""
+    yield from _make_stacks(tmp_path_factory)
+
+
+def _make_stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMaker]:
     made: list[Stack] = []
     numbers = itertools.count(1)
 
