@@ -6,11 +6,11 @@ from app import runtime
 
 runtime.patch()
 
-import eventlet.wsgi  # noqa: E402
 from flask import Flask, request  # noqa: E402
 from flask_socketio import SocketIO  # noqa: E402
 
 from app.realtime.fanout.manager import RoomManager  # noqa: E402
+from app.serving import serve  # noqa: E402
 
 
 def main():
@@ -27,7 +27,7 @@ def main():
     socketio.on_event("connect", lambda: manager.enter_room(request.sid, "/", "protocol:bench"))
     listener = runtime.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
-    eventlet.wsgi.server(listener, app, log_output=False, max_size=20_000)
+    serve(app, listener, grace_seconds=1)
 
 
 main()
