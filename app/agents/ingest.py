@@ -106,7 +106,7 @@ class ShortWay:
     def _offer(self, reports: Reports) -> bool:
         """False when Redis failed: Flask's side tries again and tells."""
         offers = [
-            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.event_json(agent_id, report))
+            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.event_json(agent_id, report).decode())
             for agent_id, report in reports
         ]
         try:

@@ -21,12 +21,15 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Offer(NamedTuple):
-    """One RUNNING report. `data_json`: the event's data without `version` and without the closing brace."""
+    """One RUNNING report. `data_json`: the event's data without `version` and without the closing brace.
+
+    Text, never bytes: Redis's MessagePack knows no other kind of string.
+    """
 
     agent_id: str
     protocol_id: str
     task: str
-    data_json: str | bytes
+    data_json: str
 
 
 class Accepted(NamedTuple):
