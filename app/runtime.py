@@ -5,6 +5,7 @@ away from, so leaving it must stay a change of two files.
 """
 
 import os
+import signal
 import socket
 import warnings
 from collections.abc import Callable
@@ -52,6 +53,23 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> Any:
     listener = eventlet.listen((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
     return listener
+
+
+class Signals:
+    """Signals that have come, waited for without looking again and again. To be made in the main thread."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.received: list[int] = []
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, lambda received, _frame: self.received.append(received))
+
+    def wait(self) -> None:
+        """Let others run until the first of them has come."""
+        while not self.received:
+            self._reader.recv(1)
 
 
 def take_waiting(listener: Any) -> tuple[Any, Any] | None:

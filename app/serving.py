@@ -29,17 +29,14 @@ COLLECT_AFTER = (10_000, 20, 20)  # connections are many objects that stay: look
 
 def serve(app: Any, listener: Any, *, grace_seconds: float, max_size: int = 16_384) -> None:
     """Serve until SIGTERM or SIGINT, then let what was accepted end, for at most `grace_seconds`."""
-    stops: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: stops.append(received))
+    stops = runtime.Signals(signal.SIGTERM, signal.SIGINT)
     gc.set_threshold(*COLLECT_AFTER)
     server = _Server(app, listener, max_size)
     loops = [runtime.spawn(server.accept_forever), runtime.spawn(server.sweep_forever)]
-    while not stops:
-        runtime.sleep(TICK_SECONDS)
+    stops.wait()
     for loop in loops:
         loop.kill()
-    server.drain(grace_seconds, in_a_hurry=lambda: len(stops) > 1)
+    server.drain(grace_seconds, in_a_hurry=lambda: len(stops.received) > 1)
 
 
 class _Connection(list[Any]):
