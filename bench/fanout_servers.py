@@ -1,8 +1,10 @@
 """The servers of the fan-out benchmark as processes pinned to one core, and what they cost."""
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +25,8 @@ NPM_PACKAGES = [
     "@trufflesuite/uws-js-unofficial@20.30.0-unofficial.0",
 ]
 SERVER_CORE, LOAD_CORE = 0, 1
+PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl
 
 
 def install_peers():
@@ -32,6 +36,12 @@ def install_peers():
     MODULES.mkdir(parents=True, exist_ok=True)
     flags = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
     subprocess.run(["npm", "install", *flags, *NPM_PACKAGES], cwd=MODULES, check=True, timeout=180)
+
+
+def _prepare_child(core):
+    """Pin it to a core, and have it end with the benchmark, also when that is killed."""
+    os.sched_setaffinity(0, {core})
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Process:
@@ -46,7 +56,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=None if "--show-errors" in sys.argv else subprocess.DEVNULL,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509 - no thread runs yet
+            preexec_fn=lambda: _prepare_child(core),  # noqa: PLW1509 - no thread runs yet
         )
 
     def first_line(self):
