@@ -1,10 +1,21 @@
 """Imports run downwards only, and nobody but the runtime knows the async mode."""
 
+import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from app import create_app
+from app.config import Config
 from tests.support.stack import ROOT
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 def test_every_import_contract_holds() -> None:
@@ -13,7 +24,28 @@ def test_every_import_contract_holds() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def loaded(code: str, *names: str, **environment: str) -> list[str]:
+    """Which of these modules `code` loads."""
+    show = f"import sys; {code}; print([m for m in {names!r} if m in sys.modules])"
+    command = [sys.executable, "-c", show]
+    more = os.environ | environment
+    done = subprocess.run(command, cwd=ROOT, env=more, capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout.splitlines()[-1])
+
+
 def test_the_command_line_starts_without_eventlet_celery_and_flask_sqlalchemy() -> None:
-    show = "import sys, app.cli; print([m for m in ('eventlet', 'celery', 'flask_sqlalchemy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert loaded("import app.cli", "eventlet", "celery", "flask_sqlalchemy") == []
+
+
+def test_up_watches_its_parts_without_any_framework() -> None:
+    watch = "from app.cli.readiness import Readiness; Readiness(None, 'redis://127.0.0.1:1/0', '')"
+    assert loaded(watch, "flask", "sqlalchemy", "celery", "socketio", "eventlet") == []
+
+
+def test_workers_and_beat_load_nothing_of_rest_and_no_migrations(environment: dict[str, str]) -> None:
+    rest = ("flask_smorest", "apispec", "app.rest", "app.agents.routes", "app.dashboard.routes", "app.apidocs.openapi")
+    assert loaded("import celery_worker", *rest, "alembic", "flask_migrate", **environment) == []
+
+
+def test_an_app_without_rest_has_no_route(settings: Config) -> None:
+    assert list(create_app(settings, serve_rest=False).url_map.iter_rules()) == []
