@@ -6,6 +6,9 @@ so their order is the order of commits and the meter can pass over what it has l
 
 import json
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
 
@@ -40,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200
 SWEEP_PROTOCOLS = 200
+TURN_SECONDS = 1.0
 
 
 def _only_where(condition: str) -> dict[str, Any]:
@@ -94,6 +98,24 @@ _UNPUBLISHED = (
 _MARK = update(_outbox).where(_events.id.in_(bindparam("ids", expanding=True))).values(published_at=bindparam("at"))
 
 
+_turns = tuple(threading.Lock() for _ in range(64))
+
+
+@contextmanager
+def _turn(protocol_id: str) -> Iterator[None]:
+    """Callers of one protocol relay one after the other: the first takes the events of all, and none is sent again.
+
+    Whoever has waited too long goes ahead: a repetition does no harm.
+    """
+    lock = _turns[hash(protocol_id) % len(_turns)]
+    is_mine = lock.acquire(timeout=TURN_SECONDS)
+    try:
+        yield
+    finally:
+        if is_mine:
+            lock.release()
+
+
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
     """Add an event to the caller's transaction; call it late, it holds the protocol's counter until commit."""
     event = {
@@ -114,18 +136,22 @@ def relay(protocol_id: str) -> int:
     what the caller did is committed.
     """
     try:
-        rows = _unpublished(protocol_id)
-        done: list[int] = []
-        for row in rows:
-            with on_behalf_of(row.request_id):
-                if not _let_in(protocol_id, row):
-                    break
-                logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
-            done.append(row.id)
-        _mark(done)
+        with _turn(protocol_id):
+            return _relay(protocol_id)
     except (SQLAlchemyError, DependencyDown) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
         return 0
+
+
+def _relay(protocol_id: str) -> int:
+    done: list[int] = []
+    for row in _unpublished(protocol_id):
+        with on_behalf_of(row.request_id):
+            if not _let_in(protocol_id, row):
+                break
+            logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
+        done.append(row.id)
+    _mark(done)
     return len(done)
 
 

@@ -1,6 +1,8 @@
 """Events of money commit with it: what Redis could not take at the time arrives later, once and in order."""
 
 import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import func, select
 
@@ -61,6 +63,17 @@ def test_a_refused_request_leaves_no_event(app, api):
     body = {"title": "t", "severity": "LOW", "bounty": "2.00"}
     assert api.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body).status == 409
     assert story_of(app, protocol_id) == ["DEPOSIT"]
+
+
+def test_events_of_changes_at_the_same_moment_are_relayed_once_each(api, caplog):
+    caplog.set_level(logging.INFO, "app.realtime.outbox")
+    protocol_id = make_protocol(api)
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(lambda _: deposit(api, protocol_id, "1.00"), range(40)))
+
+    assert len(answers) == 40
+    relayed = [record for record in caplog.records if record.message == "event.relayed"]
+    assert len(relayed) == 40
 
 
 def test_an_answer_shows_the_pool_as_its_own_change_left_it(in_context, api):
