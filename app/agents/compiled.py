@@ -43,7 +43,7 @@ _many = msgspec.json.Decoder(Batch)
 _encode = msgspec.json.Encoder().encode
 
 _EVENT = (
-    b'{"agentId":"%b","task":%b,"progress":"%b","status":"RUNNING","estimatedCompletion":%b,"error":null,"nextTask":%b'
+    '{"agentId":"%s","task":%s,"progress":"%s","status":"RUNNING","estimatedCompletion":%s,"error":null,"nextTask":%s'
 )
 
 Reports = list[tuple[str, Report]]
@@ -73,14 +73,14 @@ def is_plain_text(report: Report) -> bool:
     return report.task.isprintable() and (report.next_task is None or report.next_task.isprintable())
 
 
-def event_json(agent_id: str, report: Report) -> bytes:
+def event_json(agent_id: str, report: Report) -> str:
     """The data of an agent:task_update without its version and closing brace; `agent_id` is a valid one."""
     value = report.progress
     when = report.estimated_completion
     return _EVENT % (
-        agent_id.encode("ascii"),
-        _encode(report.task),
-        (str(value) if isinstance(value, int) else number_text(round(value, 2))).encode("ascii"),
-        b"null" if when is None else b'"%b"' % iso_timestamp(when).encode("ascii"),
-        b"null" if report.next_task is None else _encode(report.next_task),
+        agent_id,
+        _encode(report.task).decode(),
+        value if isinstance(value, int) else number_text(round(value, 2)),
+        "null" if when is None else f'"{iso_timestamp(when)}"',
+        "null" if report.next_task is None else _encode(report.next_task).decode(),
     )

@@ -6,6 +6,7 @@ is one place for rules and errors: `schemas.ProgressReport`. A test proves that 
 """
 
 import io
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,6 +24,8 @@ from app.limits import address_key
 from app.observability import metrics
 from app.observability.requests import HEADER, request_id
 from app.realtime import coalescer
+
+logger = logging.getLogger(__name__)
 
 LONGEST_BODY = 512 * 1024
 
@@ -106,12 +109,13 @@ class ShortWay:
     def _offer(self, reports: Reports) -> bool:
         """False when Redis failed: Flask's side tries again and tells."""
         offers = [
-            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.event_json(agent_id, report).decode())
+            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.event_json(agent_id, report))
             for agent_id, report in reports
         ]
         try:
             accepted = coalescer.offer(offers, self._app.extensions["hotline"])
-        except redis.RedisError:
+        except redis.RedisError as error:
+            logger.warning("ingest.short_way_failed", extra={"reports": len(reports), "error": str(error)})
             return False
         for (agent_id, report), each in zip(reports, accepted, strict=True):
             if each.is_new_task:
@@ -120,7 +124,7 @@ class ShortWay:
         return True
 
     def _store_start(self, agent_id: str, report: compiled.Report, version: int) -> None:
-        data = msgspec.json.decode(compiled.event_json(agent_id, report) + b"}")
+        data = msgspec.json.decode(compiled.event_json(agent_id, report) + "}")
         with self._app.app_context():
             progress.store_start(agent_id, report.protocol_id, data, version)
 

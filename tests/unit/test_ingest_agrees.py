@@ -54,7 +54,7 @@ def _compare(body, schema, decoded):
     fields = schema.load(json.loads(body))
     agent_id = fields.pop("agent_id", "A1")
     long_way = to_wire(_event_data(agent_id, fields))
-    assert json.loads(compiled.event_json(agent_id, decoded) + b"}") == long_way
+    assert json.loads(compiled.event_json(agent_id, decoded) + "}") == long_way
 
 
 def _is_known(*ids):
@@ -83,7 +83,7 @@ def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
 def test_an_ordinary_report_takes_the_short_way():
     body = b'{"protocolId":"P1","task":"scan","progress":65.5,"estimatedCompletion":"2026-11-22T20:30:00.123Z"}'
     ((agent_id, report),) = compiled.single(body, "/api/v1/agents/A1/progress")
-    event = json.loads(compiled.event_json(agent_id, report) + b"}")
+    event = json.loads(compiled.event_json(agent_id, report) + "}")
     assert (event["agentId"], event["progress"]) == ("A1", "65.5")
 
 
