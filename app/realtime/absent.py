@@ -33,15 +33,20 @@ def forget(protocol_id: str, client: str) -> None:
 
 def tell_undelivered(events: list[dict[str, str]]) -> None:
     """Log each event that a known client was not there to receive, or that nobody was."""
+    absent = _absent(sorted({event["protocolId"] for event in events}))
     for event in events:
         metrics.EVENTS_UNDELIVERED.labels(event["eventType"]).inc()
-        whom = _absent(event["protocolId"]) or ["nobody connected"]
+        whom = absent.get(event["protocolId"]) or ["nobody connected"]
         logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": whom})
 
 
-def _absent(protocol_id: str) -> list[str]:
+def _absent(protocol_ids: list[str]) -> dict[str, list[str]]:
+    """Who is missing from each room, in one round trip: a turn of all rooms may tell of thousands of events."""
     try:
-        names = redis_client().zrange(absent_key(protocol_id), 0, NAMED_CLIENTS - 1, desc=True)
+        with redis_client().pipeline(transaction=False) as pipe:
+            for protocol_id in protocol_ids:
+                pipe.zrange(absent_key(protocol_id), 0, NAMED_CLIENTS - 1, desc=True)
+            found = pipe.execute()
     except redis.RedisError:
-        return []
-    return [bytes(name).decode() for name in names]  # type: ignore[arg-type]
+        return {}
+    return {room: [name.decode() for name in names] for room, names in zip(protocol_ids, found, strict=True)}
