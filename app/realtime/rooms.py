@@ -10,7 +10,8 @@
 | `room:{p}:running` | agents whose RUNNING update waits, by since when | until sent |
 | `room:{p}:finals` | agents whose closing event is next, by when it may leave | until sent |
 | `room:{p}:latest` | newest reported state of each agent | for good |
-| `room:{p}:batch` | when the last batch of agent updates left, and up to which version | for good |
+| `room:{p}:batch` | when the last batch of agent updates left | for good |
+| `room:{p}:changed` | agents the next batch tells of, once a batched view was joined | until sent |
 | `room:~{p}:seq` | number of the last event of the room's batched view | for good |
 | `room:{p}:absent` | who lost the connection lately | 5 min |
 | `agents:version` | newest version of each agent's task: the microsecond in which it was last heard | for good |

@@ -2,19 +2,21 @@
 -- ARGV[3] is the message template of agent:task_updates.
 local BATCH_TEMPLATE, MOST_UPDATES = ARGV[3], 1000
 
--- Updates newer than `since`, the oldest first; none of an agent whose closing event has yet to leave.
-local function changed_since(K, since)
-  local found, latest = {}, redis.call('HGETALL', K .. ':latest')
-  for i = 1, #latest, 2 do
-    local version = tonumber(latest[i + 1]:match('"version":"(%d+)"}$'))
-    if version > since and latest[i + 1]:find('"status":"RUNNING"', 1, true) then
-      if not redis.call('HGET', 'agents:closing', latest[i]) then
-        table.insert(found, {version, latest[i + 1]})
-      end
+-- Updates of the agents that changed, the longest waiting first. One whose closing event has yet to leave stays for a
+-- later batch; one that has closed since needs none.
+local function take_changed(K)
+  local agents, updates, done = redis.call('ZRANGE', K .. ':changed', 0, MOST_UPDATES - 1), {}, {}
+  if #agents == 0 then return updates end
+  local latest = redis.call('HMGET', K .. ':latest', unpack(agents))
+  local closings = redis.call('HMGET', 'agents:closing', unpack(agents))
+  for i, agent in ipairs(agents) do
+    if not closings[i] then
+      if latest[i] and latest[i]:find('"status":"RUNNING"', 1, true) then table.insert(updates, latest[i]) end
+      table.insert(done, agent)
     end
   end
-  table.sort(found, function(a, b) return a[1] < b[1] end)
-  return found
+  if #done > 0 then redis.call('ZREM', K .. ':changed', unpack(done)) end
+  return updates
 end
 
 -- Answers when the next batch may leave, nil when nothing is left to tell.
@@ -23,11 +25,9 @@ local function emit_batch(id, K, now)
   local last = tonumber(redis.call('HGET', K .. ':batch', 'at') or 0)
   if now < last + GAP then return last + GAP end
   if redis.call('EXISTS', K .. ':queue') == 1 or ready_at(K) > now then return now end
-  local changed = changed_since(K, tonumber(redis.call('HGET', K .. ':batch', 'upto') or 0))
-  if #changed == 0 then return nil end
-  local updates = {}
-  for i = 1, math.min(#changed, MOST_UPDATES) do updates[i] = changed[i][2] end
-  redis.call('HSET', K .. ':batch', 'at', text(now), 'upto', text(changed[#updates][1]))
+  local updates = take_changed(K)
+  if #updates == 0 then return nil end
+  redis.call('HSET', K .. ':batch', 'at', text(now))
   spend(K, now, 1)
   out.emitted['agent:task_updates'] = (out.emitted['agent:task_updates'] or 0) + 1
   publish('~', id, text(take_seqs('room:~' .. id, now, 1)),

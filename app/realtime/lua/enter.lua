@@ -26,6 +26,7 @@ if ARGV[6] == 'final' then
 elseif newest then
   redis.call('ZADD', 'agents:busy', text(now), agent)
   redis.call('ZADD', K .. ':running', text(due), agent)
+  if redis.call('EXISTS', 'room:~' .. id .. ':seq') == 1 then redis.call('ZADD', K .. ':changed', text(due), agent) end
 end
 redis.call('ZADD', 'rooms:due', 'LT', text(due), id)
 return 1

@@ -48,6 +48,9 @@ end
 for id, room in pairs(rooms) do
   redis.call('HSET', 'room:' .. id .. ':latest', unpack(room.latest))
   redis.call('ZADD', 'room:' .. id .. ':running', 'NX', unpack(room.running))
+  if redis.call('EXISTS', 'room:~' .. id .. ':seq') == 1 then  -- there is a batched view
+    redis.call('ZADD', 'room:' .. id .. ':changed', 'NX', unpack(room.running))
+  end
   redis.call('ZADD', 'rooms:due', 'LT', text(room.due), id)
 end
 return result

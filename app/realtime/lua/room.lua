@@ -63,8 +63,10 @@ end
 local function fill(template, values) return (template:gsub('@(%l+)@', values)) end
 
 -- A second view of a room, '~{id}', is for connections that want agents in batches. It has numbers of its own, since
--- it carries other events, and exists while somebody listens.
+-- it carries other events. Once somebody joined it events are numbered also while nobody listens: a web process that is
+-- cut off for a moment finds a gap.
 local function batched(id) return redis.call('PUBSUB', 'NUMSUB', CHANNEL .. '~' .. id)[2] > 0 end
+local function has_batched_view(id) return redis.call('EXISTS', 'room:~' .. id .. ':seq') == 1 end
 
 -- A message keeps two places open until it is sent: \1 the sequence number, \2 the mark of the view.
 local function publish(view, id, seq, message)
@@ -86,7 +88,7 @@ end
 -- A queued event is 'seq batchseq agent event message'; '-' stands for no agent, and for no batched view.
 local function enqueue(id, now, agent, event, template, data)
   local seq = text(take_seqs('room:' .. id, now, 1))
-  local batch_seq = batched(id) and text(take_seqs('room:~' .. id, now, 1)) or '-'
+  local batch_seq = has_batched_view(id) and text(take_seqs('room:~' .. id, now, 1)) or '-'
   local message = message_of(id, now, template, data)
   redis.call('RPUSH', 'room:' .. id .. ':queue', table.concat({seq, batch_seq, agent, event, message}, ' '))
 end
