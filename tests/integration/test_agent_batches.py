@@ -1,0 +1,213 @@
+"""`agentBatches`: all agents of a room in one event a second, beside connections that see each update by itself."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from app.realtime import meter
+from app.realtime.envelope import EventType
+from app.realtime.rooms import batched_view, channel_of
+from app.realtime.scripts import source
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support.crowd import Crowd
+from tests.support.crowding import crowding
+from tests.support.emissions import Emission
+from tests.support.js_client import Event, JsClient, JsSocket
+from tests.support.processes import until
+from tests.support.stack import Stack
+from tests.support.wire import moment, most_in_a_window
+
+SINGLE, BATCH = EventType.AGENT_TASK_UPDATE, EventType.AGENT_TASK_UPDATES
+MANY, FEW = 400, 12
+SHOWN_WITHIN = 3.0
+GAP = 0.999  # a second, less what a script may take from its clock to its PUBLISH
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def many(stack: Stack) -> Crowd:
+    return Crowd(stack, MANY)
+
+
+@pytest.fixture(scope="module")
+def few(stack: Stack) -> Crowd:
+    return Crowd(stack, FEW)
+
+
+@pytest.fixture
+def watch(stack: Stack, js: JsClient) -> Callable[..., JsSocket]:
+    def connect(protocol_id: str, **fields: Any) -> JsSocket:
+        token = stack.api.token("viewer")
+        return js.connect(stack.url, {"token": token, "protocolId": protocol_id, **fields})
+
+    return connect
+
+
+def updates(member: JsSocket) -> list[tuple[Event, dict[str, str]]]:
+    """All that a batched connection was told of agents' progress: the event and one agent's data."""
+    return [(event, data) for event in member.events(BATCH) for data in event.data["updates"]]
+
+
+def seqs(member: JsSocket) -> list[int]:
+    return [int(event.payload["seq"]) for event in member.events()]
+
+
+def without_hole(numbers: list[int]) -> bool:
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def seq_of_state(stack: Stack, protocol_id: str, query: str = "") -> int:
+    return int(stack.api.viewer.get(f"/protocols/{protocol_id}/state{query}").expect(200)["seq"])
+
+
+def close(stack: Stack, agent_id: str, protocol_id: str, task: str, **fields: Any) -> None:
+    body = report(protocol_id, task, status="COMPLETED", **fields)
+    stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
+
+
+@pytest.mark.slow
+def test_400_agents_are_shown_within_seconds_by_one_event_a_second_of_the_rooms_ten(stack, watch, many, protocol_id):
+    batched, single = watch(protocol_id, agentBatches=True), watch(protocol_id)
+    with stack.emissions() as emissions:
+        for progress in (10, 20, 30):
+            many.report(protocol_id, progress)
+            last = str(progress)
+            batched.wait_for(lambda _, last=last: len(told(batched, last)) == MANY, 30, f"all are told of at {last} %")
+        single.wait_until_count(20, 30)
+    left = [*emissions.of(protocol_id), *batches(emissions.of(batched_view(protocol_id)))]
+
+    waits = [moment(e.payload["timestamp"]).timestamp() - int(data["version"]) / 1e6 for e, data in updates(batched)]
+    assert max(waits) < SHOWN_WITHIN * crowding()
+    assert {event.name for event in batched.events()} == {BATCH}
+    assert {event.name for event in single.events()} == {SINGLE}
+    assert min(after.at - before.at for before, after in pairwise(batches(left))) >= GAP
+    assert most_in_a_window([each.at for each in left]) <= 10
+    assert without_hole(seqs(batched))
+    assert without_hole(seqs(single))
+    assert seqs(single)[0] == 1
+
+
+def told(member: JsSocket, progress: str) -> set[str]:
+    return {data["agentId"] for _, data in updates(member) if data["progress"] == progress}
+
+
+def batches(emissions: list[Emission]) -> list[Emission]:
+    return [each for each in emissions if each.members["eventType"] == BATCH]
+
+
+@pytest.mark.slow
+def test_closings_pool_and_findings_come_to_both_and_neither_view_has_a_hole(stack, watch, few, protocol_id):
+    batched, single = watch(protocol_id, agentBatches=True), watch(protocol_id)
+    few.report(protocol_id, 5)
+    for number, agent_id in enumerate(few.agents):
+        deposit(stack.api, protocol_id, "1")
+        finding = file_vulnerability(stack.api, protocol_id, bounty="0.5")
+        stack.api.validator.post(f"/vulnerabilities/{finding['id']}/confirm", {}).expect(200)
+        few.report(protocol_id, 10 + number)
+        close(stack, agent_id, protocol_id, "scan")
+    for member in (batched, single):
+        member.wait_for(lambda _, member=member: len(others(member)) == 4 * FEW, 40, "all but progress is there")
+
+    assert others(batched) == others(single)
+    assert BATCH not in {event.name for event in single.events()}
+    assert without_hole(seqs(batched))
+    assert seqs(single) == list(range(1, len(seqs(single)) + 1))
+    until(lambda: seq_of_state(stack, protocol_id) == seqs(single)[-1], 15, "/state gives the number of the last event")
+    asked = "?agentBatches=true"
+    until(lambda: seq_of_state(stack, protocol_id, asked) == seqs(batched)[-1], 15, "… and that of the other view")
+
+
+def others(member: JsSocket) -> list[tuple[str, dict[str, str]]]:
+    """The events that are no progress report."""
+    events = [each for each in member.events() if each.name != BATCH]
+    return [(each.name, each.data) for each in events if each.data.get("status") != "RUNNING"]
+
+
+@pytest.mark.slow
+def test_progress_never_goes_back_behind_a_closing(stack, watch, few, protocol_id):
+    batched = watch(protocol_id, agentBatches=True)
+    for number in range(6):
+        few.report(protocol_id, 50, task=f"task {number}")
+        for agent_id in few.agents[number % 2 :: 2]:
+            close(stack, agent_id, protocol_id, f"task {number}")
+        few.report(protocol_id, 1, task=f"task {number + 1}")
+    batched.wait_for(lambda _: len(others(batched)) == 3 * FEW, 60, "all closings are there")
+    batched.wait_for(lambda _: len(final(batched)) == FEW, 10, "all are told of in their last task")
+
+    seen: dict[str, int] = {}
+    for data in in_order(batched):
+        assert int(data["version"]) > seen.get(data["agentId"], 0), data
+        seen[data["agentId"]] = int(data["version"])
+
+
+def in_order(member: JsSocket) -> list[dict[str, str]]:
+    """Each agent's data as it came, from both kinds of event."""
+    return [data for event in member.events() for data in event.data.get("updates", [event.data])]
+
+
+def final(member: JsSocket) -> set[str]:
+    return {data["agentId"] for _, data in updates(member) if data["task"] == "task 6"}
+
+
+@pytest.mark.slow
+def test_the_next_task_of_an_agent_is_told_of_though_others_reported_meanwhile(stack, watch, few, protocol_id):
+    """A batch may leave while a closing waits for its second: what the agent does since must come with a later one."""
+    batched, single = watch(protocol_id, agentBatches=True), watch(protocol_id)
+    for number in range(5):
+        agent_id, batches_before = make_agent(stack.api), len(batched.events(BATCH))
+        few.report(protocol_id, 10 + number)
+        batched.wait_until_count(batches_before + 1, 15, BATCH)
+        stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, "one")).expect(202)
+        single.wait_for_event(SINGLE, 15, agentId=agent_id)
+        close(stack, agent_id, protocol_id, "one", nextTask="two")
+        few.report(protocol_id, 20 + number)
+        batched.wait_for_event(SINGLE, 15, agentId=agent_id, status="COMPLETED")
+        batched.wait_for(lambda _, agent=agent_id: is_told(batched, agent, "two"), 10, "the next task is told of")
+
+
+def is_told(member: JsSocket, agent_id: str, task: str) -> bool:
+    return any(data["agentId"] == agent_id and data["task"] == task for _, data in updates(member))
+
+
+@pytest.mark.slow
+def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, few, protocol_id):
+    """The web process is cut off from Redis and an event leaves, in one step: nobody listens at that moment."""
+    batched = watch(protocol_id, agentBatches=True)
+    few.report(protocol_id, 10)
+    batched.wait_until_count(1, 15, BATCH)
+    with stack.redis() as client:
+        listening = [each["id"] for each in client.client_list(_type="pubsub") if int(each["sub"]) > 1]
+        publish, pool = client.register_script(source("publish")), EventType.BOUNTY_POOL_UPDATED
+        with client.pipeline(transaction=True) as pipe:
+            for number in listening:
+                pipe.client_kill_filter(_id=number)
+            publish(args=[*meter._prelude(), protocol_id, "", pool, meter.message_template(pool), "{}"], client=pipe)
+            pipe.execute()
+        until(lambda: client.pubsub_numsub(channel_of(batched_view(protocol_id)))[0][1], 15, "it listens again")
+
+    batched.wait_for(
+        lambda event: event.name == "$disconnect", 15, "the connection is ended, so that it fetches /state"
+    )
+
+
+def test_a_connection_can_change_its_view_and_is_told_the_number_of_the_new_one(stack, watch, few, protocol_id):
+    other = make_protocol(stack.api)
+    member = watch(protocol_id)
+    for _ in range(3):
+        deposit(stack.api, protocol_id, "1")
+    member.wait_until_count(3)
+
+    ack = member.emit("protocol:join", {"protocolId": protocol_id, "agentBatches": True})
+    assert int(ack["seq"]) == seq_of_state(stack, protocol_id, "?agentBatches=true")
+    few.report(protocol_id, 42)
+    event = member.wait_for_event(BATCH, 15)
+    assert int(event.payload["seq"]) == int(ack["seq"]) + 1
+    assert not member.events(SINGLE)
+
+    assert member.join(protocol_id)["seq"] == str(seq_of_state(stack, protocol_id))
+    few.report(protocol_id, 43)
+    member.wait_for_event(SINGLE, 15, progress="43")
+    assert member.join(other)["seq"] == "0"
