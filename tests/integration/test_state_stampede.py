@@ -1,0 +1,160 @@
+"""A thousand clients ask for `/state` at once, as after an overflow or a restart: few snapshots, and none is stale."""
+
+import asyncio
+import json
+import random
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+import pytest
+
+from tests.factories import deposit, file_vulnerability, make_protocol
+from tests.support import databases
+from tests.support.api import BASE
+from tests.support.servers import Postgres
+from tests.support.stack import Stack
+
+CLIENTS = 1000
+FEW = CLIENTS // 20
+SPREAD_SECONDS = 2.0
+SECTION = b"agents.task_protocol_id = "  # asked once for each snapshot, and by nothing else in these tests
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+class Reply(NamedTuple):
+    """`known`: the pool's version that had been committed before the question was sent."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    known: int
+
+    @property
+    def pool_version(self) -> int:
+        return int(json.loads(self.body)["pool"]["version"])
+
+
+class Depositor(threading.Thread):
+    """Deposits one after the other while the `with` lasts; `version` is the newest that the server has answered."""
+
+    def __init__(self, stack: Stack, protocol_id: str) -> None:
+        super().__init__(daemon=True)
+        self._api, self._protocol_id, self.version, self._ends = stack.api, protocol_id, 0, threading.Event()
+
+    def run(self) -> None:
+        while not self._ends.is_set():
+            self.version = int(deposit(self._api, self._protocol_id, "1")["pool"]["version"])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self.join(60)
+
+
+@pytest.fixture(scope="module")
+def system(postgres: Postgres, postgres_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """On PostgreSQL that writes every statement of this database to its log."""
+    with databases.copy_postgres(postgres, postgres_template) as url:
+        postgres.run(f"ALTER DATABASE \"{url.rpartition('/')[2]}\" SET log_statement = 'all'")
+        with Stack(tmp_path_factory.mktemp("stampede"), DATABASE_URL=url) as stack:
+            yield stack
+
+
+@pytest.fixture
+def protocol_id(system: Stack) -> str:
+    made = make_protocol(system.api)
+    deposit(system.api, made, "100")
+    for _ in range(20):
+        file_vulnerability(system.api, made)
+    return made
+
+
+def snapshots(postgres: Postgres) -> int:
+    """How many snapshots were made from the database since its server runs."""
+    return (postgres.folder / "postgres.log").read_bytes().count(SECTION)
+
+
+def stampede(system: Stack, protocol_id: str, depositor: Depositor | None = None, **headers: str) -> list[Reply]:
+    """A thousand clients with tokens of their own connect, then ask at once; within two seconds beside a depositor."""
+
+    async def all_at_once() -> list[Reply]:
+        gate, connected = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def ask(token: str) -> Reply:
+            reader, writer = await asyncio.open_connection("127.0.0.1", system.port)
+            connected.release()
+            await gate.wait()
+            await asyncio.sleep(random.uniform(0, SPREAD_SECONDS) if depositor else 0)
+            known = depositor.version if depositor else 0
+            lines = {"Host": "test", "Authorization": f"Bearer {token}", "Connection": "close", **headers}
+            head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
+            writer.write(f"GET {BASE}/protocols/{protocol_id}/state HTTP/1.1\r\n{head}\r\n".encode())
+            reply = _parsed(await reader.read(), known)
+            writer.close()
+            return reply
+
+        tokens = [system.api.token("viewer", sub=f"v{number}") for number in range(CLIENTS)]
+        asking = [asyncio.create_task(ask(token)) for token in tokens]
+        for _ in range(CLIENTS):
+            await connected.acquire()
+        gate.set()
+        return await asyncio.gather(*asking)
+
+    return asyncio.run(all_at_once())
+
+
+def _parsed(answer: bytes, known: int) -> Reply:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Reply(int(first.split(" ")[1]), headers, body, known)
+
+
+def test_a_thousand_questions_at_once_cost_few_snapshots(system, postgres, protocol_id) -> None:
+    before = snapshots(postgres)
+    replies = stampede(system, protocol_id)
+
+    made = snapshots(postgres) - before
+    print("snapshots", made)
+    assert {reply.status for reply in replies} == {200}
+    assert {reply.pool_version for reply in replies} == {replies[0].pool_version}
+    assert 1 <= made <= FEW
+
+
+def test_who_holds_the_newest_state_is_told_so_in_few_bytes(system, postgres, protocol_id) -> None:
+    tag = system.api.viewer.get(f"/protocols/{protocol_id}/state").headers["etag"]
+    before = snapshots(postgres)
+    replies = stampede(system, protocol_id, If_None_Match=tag)
+
+    assert {(reply.status, reply.body) for reply in replies} == {(304, b"")}
+    assert {reply.headers["etag"] for reply in replies} == {tag}
+    assert 1 <= snapshots(postgres) - before <= FEW
+
+
+def test_no_answer_is_older_than_its_question_while_the_state_changes(system, postgres, protocol_id) -> None:
+    before = snapshots(postgres)
+    with Depositor(system, protocol_id) as depositor:
+        replies = stampede(system, protocol_id, depositor)
+
+    print("known", sorted({reply.known for reply in replies}), "snapshots", snapshots(postgres) - before)
+    assert {reply.status for reply in replies} == {200}
+    assert all(reply.pool_version >= reply.known for reply in replies)
+    assert max(reply.pool_version for reply in replies) > min(reply.pool_version for reply in replies)
+    assert snapshots(postgres) - before <= FEW
+
+
+def test_a_process_that_has_just_been_started_again_answers_all_of_them(system, postgres, protocol_id) -> None:
+    newest = int(deposit(system.api, protocol_id, "1")["pool"]["version"])
+    system.kill("web-1")
+    system.pid("web-1")
+    system.wait_until_open(60)
+    before = snapshots(postgres)
+    replies = stampede(system, protocol_id)
+
+    assert {(reply.status, reply.pool_version) for reply in replies} == {(200, newest)}
+    assert 1 <= snapshots(postgres) - before <= FEW
