@@ -13,7 +13,7 @@ from tests.support.processes import until
 from tests.support.wire import most_in_a_window
 
 PUBLISHED = re.compile(rf"PUBLISH {CHANNEL_PREFIX}(\S+) (.*)", re.IGNORECASE | re.DOTALL)
-MEMBER = re.compile(r'"(eventType|seq|agentId|paymentId|task|progress|status|version)": ?"([^"]*)"')
+MEMBER = re.compile(r'"(eventType|timestamp|seq|agentId|paymentId|task|progress|status|version)": ?"([^"]*)"')
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""500 agents report without a pause in one room: money never waits for them, and none waits longer than it must."""
+
+import threading
+from collections.abc import Callable
+from typing import Self
+
+import pytest
+
+from app.realtime.envelope import EventType
+from tests.factories import deposit, file_vulnerability
+from tests.support.crowd import Crowd
+from tests.support.crowding import crowding
+from tests.support.emissions import Emission
+from tests.support.stack import Stack
+from tests.support.wire import moment, most_in_a_window
+
+MANY, FEW, LIMIT = 500, 40, 10
+CHANGES = 12
+WINDOW_SECONDS = 1.1
+MILLISECOND = 0.001  # to which an event's own timestamp is cut off
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+class Reporting(threading.Thread):
+    """Every agent of the crowd reports, again and again, while the `with` lasts."""
+
+    def __init__(self, crowd: Crowd, protocol_id: str) -> None:
+        super().__init__(daemon=True)
+        self._crowd, self._protocol_id, self._ends = crowd, protocol_id, threading.Event()
+        self.rounds = 0
+
+    def run(self) -> None:
+        while not self._ends.wait(0.1):
+            self._crowd.report(self._protocol_id, self.rounds % 100)
+            self.rounds += 1
+
+    def __enter__(self) -> Self:
+        self._crowd.report(self._protocol_id, 0)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self.join(30)
+
+
+@pytest.fixture
+def crowd(stack: Stack) -> Callable[[int], Crowd]:
+    return lambda count: Crowd(stack, count)
+
+
+def is_progress(event: Emission) -> bool:
+    return event.members["eventType"] == EventType.AGENT_TASK_UPDATE
+
+
+def entered(event: Emission) -> float:
+    """When a queued event was let into its room, on Redis's clock."""
+    return moment(event.members["timestamp"]).timestamp()
+
+
+def losses(stack: Stack, protocol_id: str) -> tuple[float, list[str]]:
+    return stack.metric("dashboard_events_dropped_total"), stack.log_lines("event.dropped", protocol_id)
+
+
+def test_money_and_decisions_wait_for_each_other_alone_while_500_agents_report(stack, protocol_id, crowd) -> None:
+    many, before = crowd(MANY), losses(stack, protocol_id)
+    findings = [file_vulnerability(stack.api, protocol_id)["id"] for _ in range(CHANGES)]
+    with stack.emissions() as emissions, Reporting(many, protocol_id) as reporting:
+        emissions.wait_for(protocol_id, 2 * LIMIT, 30)
+        for number, finding in enumerate(findings):
+            deposit(stack.api, protocol_id, "1")
+            stack.api.validator.post(f"/vulnerabilities/{finding}/confirm", {}).expect(200)
+            emissions.wait_until(lambda count=2 * number + 2: len(money(emissions.of(protocol_id))) == count, 30)
+    events = emissions.of(protocol_id)
+
+    assert reporting.rounds >= CHANGES / 2, "the agents did not report all the time"
+    for each in money(events):
+        meanwhile = [other for other in events if entered(each) + MILLISECOND < other.at < each.at]
+        assert not [other for other in meanwhile if is_progress(other)], each
+        assert each.at - entered(each) < WINDOW_SECONDS * (1 + len(meanwhile) / LIMIT) * crowding()
+    assert most_in_a_window([event.at for event in events]) <= LIMIT
+    told = [event.members["agentId"] for event in events if is_progress(event)]
+    assert told == many.agents[: len(told)], "of those that wait equally long the first by name is first, none twice"
+    assert losses(stack, protocol_id) == before
+
+
+def money(events: list[Emission]) -> list[Emission]:
+    return [event for event in events if not is_progress(event)]
+
+
+def test_every_agent_is_told_of_in_its_turn(stack, protocol_id, crowd) -> None:
+    """Nobody is told of a third time before another is for the second: the wait is bounded by the number of agents.
+
+    Not strictly in turn: those whose next report came in one request have waited equally long since.
+    """
+    few, before = crowd(FEW), losses(stack, protocol_id)
+    with stack.emissions() as emissions, Reporting(few, protocol_id):
+        emissions.wait_for(protocol_id, 4 * FEW, 60)
+    told = [event.members["agentId"] for event in emissions.of(protocol_id)]
+
+    for first in range(len(told) - 2 * FEW + 1):
+        assert set(told[first : first + 2 * FEW]) == set(few.agents)
+    assert losses(stack, protocol_id) == before
