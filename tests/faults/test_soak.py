@@ -113,7 +113,7 @@ def test_under_random_kills_no_limit_breaks_no_order_breaks_and_no_client_stays_
 
         last = rooms.wait_until_right(120)
 
-        assert max(emissions.most_a_second(protocol) for protocol in protocols[:HOT]) <= 10
+        assert max(emissions.most_a_second(protocol) for protocol in protocols) <= 10
         assert _out_of_order(emissions) == []
         assert last["outOfOrder"] == 0
         assert stack.pid("web-1") == witness
