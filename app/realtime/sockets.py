@@ -10,20 +10,16 @@ import redis
 from flask import Flask, request
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO
-from sqlalchemy.exc import SQLAlchemyError
 
 from app import runtime
 from app.auth.guard import authenticate
-from app.auth.permissions import Action, allows
-from app.auth.tokens import Principal
 from app.config import Config
-from app.errors import DependencyDown, DomainError, Forbidden, InvalidInput, NotFound
+from app.errors import DomainError, Forbidden, InvalidInput
 from app.extensions import socketio
 from app.observability import metrics
-from app.realtime import absent, meter, packets, sessions
+from app.realtime import absent, membership, packets, sessions
 from app.realtime.connections import Connection, Connections, connections
-from app.realtime.rooms import batched_view, room_of
-from app.schemas import is_identifier
+from app.realtime.rooms import room_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +27,12 @@ PING_INTERVAL_SECONDS = 25
 PING_TIMEOUT_SECONDS = 20
 MAX_MESSAGE_BYTES = 64 * 1024
 
-protocol_exists: Callable[[str], None]
-"""Raises NotFound; the protocols' feature stands above this one and is handed in by create_app()."""
-
 
 def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> SocketIO:
     """Serve Socket.IO in this process: register the handlers and listen for events of rooms with members here."""
     from app.realtime.fanout.manager import RoomManager
 
-    global protocol_exists  # noqa: PLW0603 - wired once at start
-    protocol_exists = exists
+    membership.init(exists)
     app.extensions["connections"] = Connections(settings)
     socketio.init_app(
         app,
@@ -79,7 +71,7 @@ def on_connect(auth: Any = None) -> None:
         principal = authenticate(fields.get("token"))
         connection = connections().open(sid, principal, request.remote_addr or "")
         if fields.get("protocolId") is not None:
-            _enter(connection, fields["protocolId"], batches=fields.get("agentBatches") is True)
+            membership.enter(connection, fields["protocolId"], batches=fields.get("agentBatches") is True)
     except DomainError as error:
         connections().close(sid)
         code = "UNAUTHORIZED" if error.status == 401 else error.code  # noqa: PLR2004 - any fault of the token
@@ -105,7 +97,7 @@ def on_join(connection: Connection, message: Any) -> dict[str, Any]:
     """Move the connection to another protocol's room; on any fault nothing changes."""
     if not isinstance(message, dict):
         raise InvalidInput("Send an object with `protocolId`.", code="INVALID_MESSAGE")
-    seq = _enter(connection, message.get("protocolId"), batches=message.get("agentBatches") is True)
+    seq = membership.enter(connection, message.get("protocolId"), batches=message.get("agentBatches") is True)
     protocol_id = str(connection.protocol_id)
     return {
         "ok": True,
@@ -117,7 +109,7 @@ def on_join(connection: Connection, message: Any) -> dict[str, Any]:
 
 
 def on_leave(connection: Connection, *_: Any) -> dict[str, Any]:
-    _leave(connection)
+    membership.leave(connection)
     return {"ok": True}
 
 
@@ -129,7 +121,7 @@ def on_renew(connection: Connection, message: Any) -> dict[str, Any]:
         raise Forbidden("The token is another subject's: connect anew.")
     connections().renew(connection, principal)
     if connection.protocol_id is not None and not principal.sees(connection.protocol_id):
-        _leave(connection)
+        membership.leave(connection)
     return {"ok": True, "protocolId": connection.protocol_id}
 
 
@@ -137,52 +129,6 @@ def on_unknown(connection: Connection, event: Any, *_: Any) -> dict[str, Any]:
     del connection
     name = event if isinstance(event, str) else type(event).__name__
     raise InvalidInput(f"There is no event {name[:64]!r}.", code="UNKNOWN_EVENT")
-
-
-def _enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
-    """Put the connection in the room and out of its previous one; returns the room's seq.
-
-    Subscribed first, seq read after: whatever comes later reaches this connection.
-    """
-    _check_may_enter(connection.principal, protocol_id)
-    view = batched_view(protocol_id) if batches else protocol_id
-    room, before = room_of(view), connection.room
-    if before != room:
-        _manager().enter_room(connection.sid, "/", room)
-    try:
-        seq = meter.current_seq(view)
-        absent.forget(protocol_id, connection.name)
-    except redis.RedisError as error:
-        if before != room:
-            _manager().leave_room(connection.sid, "/", room)
-        raise DependencyDown("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
-    if before not in (None, room):
-        _manager().leave_room(connection.sid, "/", before)
-    connection.protocol_id, connection.room = protocol_id, room
-    _manager().note_seq(view, seq)
-    return seq
-
-
-def _leave(connection: Connection) -> None:
-    if connection.room is not None:
-        _manager().leave_room(connection.sid, "/", connection.room)
-        connection.protocol_id = connection.room = None
-
-
-def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
-    invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
-    if (
-        not is_identifier(protocol_id)
-        or not principal.sees(protocol_id)
-        or not allows(principal.role, Action.SUBSCRIBE)
-    ):
-        raise invalid
-    try:
-        protocol_exists(protocol_id)
-    except NotFound as error:
-        raise invalid from error
-    except SQLAlchemyError as error:
-        raise DependencyDown("The database did not answer.", code="DATABASE_UNAVAILABLE") from error
 
 
 def _answered(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -222,7 +168,3 @@ def _remember_absence(connection: Connection) -> None:
 
 def _sid() -> str:
     return str(request.sid)  # type: ignore[attr-defined]
-
-
-def _manager() -> Any:
-    return socketio.server.manager
