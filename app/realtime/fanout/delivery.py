@@ -1,7 +1,6 @@
 """From one read of Redis to the sockets of each room: framed once, written straight to every wire."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -59,12 +58,36 @@ def seq_of(message: QueueMessage) -> int | None:
 class Audience:
     """Who is in a room here, by the way to reach them; made anew whenever somebody comes or goes."""
 
-    __slots__ = ("early", "others", "wires")
+    __slots__ = ("early", "others", "sends", "wires")
 
-    def __init__(self) -> None:
-        self.wires: list[Wire] = []
+    def __init__(self, wires: Iterable[Wire] = ()) -> None:
+        self.wires = list(wires)
+        self.sends: list[Callable[[bytes], int]] = [wire.send for wire in self.wires]
         self.others: list[Any] = []
         self.early: list[str] = []
+
+    def add(self, wire: Wire) -> None:
+        self.wires.append(wire)
+        self.sends.append(wire.send)
+
+    def write(self, data: bytes, first: int, end: int) -> None:
+        """Give it to the wires from `first` to before `end`; straight to their sockets while no wire is behind.
+
+        A wire is one object more to fetch into the processor for each client: a tenth of what a delivery costs.
+        """
+        if Wire.clogged:
+            for wire in self.wires[first:end]:
+                wire.write(data)
+            return
+        size = len(data)
+        for number, send in enumerate(self.sends[first:end]):
+            try:
+                sent = send(data)
+            except OSError:
+                self.wires[first + number].write(data)
+            else:
+                if sent != size:
+                    self.wires[first + number].keep(data[sent:])
 
 
 class Audiences:
@@ -103,22 +126,22 @@ class Audiences:
         self._early.pop(sid, None)
 
     def _write(self, room: str, audience: Audience, data: bytes) -> None:
-        remaining = iter(audience.wires)
-        while chunk := list(islice(remaining, CLIENTS_PER_YIELD - self._written)):
-            for wire in chunk:
-                wire.write(data)
-            self._written += len(chunk)
+        first = 0
+        while first < len(audience.wires):
+            end = min(first + CLIENTS_PER_YIELD - self._written, len(audience.wires))
+            audience.write(data, first, end)
+            self._written += end - first
+            first = end
             if self._written >= CLIENTS_PER_YIELD:
                 self._written = 0
                 runtime.sleep(0)
-                remaining = self._still_in(room, audience, remaining)
+                if self._cached.get(room) is not audience:
+                    audience, first = self._still_in(room, audience.wires[first:]), 0
 
-    def _still_in(self, room: str, audience: Audience, remaining: Iterator[Wire]) -> Iterator[Wire]:
+    def _still_in(self, room: str, wires: list[Wire]) -> Audience:
         """Leave out who left while others had their turn; who came since was told a later seq."""
-        if self._cached.get(room) is audience:
-            return remaining
         members = set(self._audience(room).wires)
-        return iter([wire for wire in remaining if wire in members])
+        return Audience(wire for wire in wires if wire in members)
 
     def _audience(self, room: str) -> Audience:
         audience = self._cached.get(room)
@@ -136,7 +159,7 @@ class Audiences:
             if manager.is_pre_connected(sid, "/"):
                 audience.early.append(sid)
             elif (wire := getattr(socket, "wire", None)) is not None:
-                audience.wires.append(wire)
+                audience.add(wire)
             else:
                 audience.others.append(socket)
         return audience

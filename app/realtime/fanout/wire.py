@@ -36,15 +36,17 @@ def _ignore(*_: Any) -> None:
 
 
 class Wire:
-    """The writing and reading end of one WebSocket."""
+    """The writing and reading end of one WebSocket. `send` is its socket's own; `clogged` counts who is behind."""
 
     __slots__ = (
-        "_backlog_bytes", "_leaving", "_listeners", "_owner", "_reader", "_send", "_socket", "backlog", "closed",
+        "_backlog_bytes", "_leaving", "_listeners", "_owner", "_reader", "_socket", "backlog", "closed", "send",
     )  # fmt: skip
+
+    clogged = 0
 
     def __init__(self, sock: socket.socket, owner: Owner, max_length: int) -> None:
         self._socket = sock
-        self._send = sock.send
+        self.send = sock.send
         self._owner = owner
         self._reader = frames.FrameReader(max_length)
         self._listeners: dict[str, Any] = {}
@@ -56,17 +58,17 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Send whole frames, now or as soon as the client takes them. Never raises and never blocks."""
         if self.backlog is not None:
-            self._keep(data)
+            self.keep(data)
             return
         try:
-            sent = self._send(data)
+            sent = self.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
             self.end(TRANSPORT_ERROR)
             return
         if sent != len(data):
-            self._keep(data[sent:])
+            self.keep(data[sent:])
 
     def read(self) -> None:
         """Have the hub call when something has come."""
@@ -98,11 +100,13 @@ class Wire:
         self._close()
         self._owner.wire_ended(reason)
 
-    def _keep(self, data: bytes) -> None:
+    def keep(self, data: bytes) -> None:
+        """Send it when the client takes more, after what waits already; a client too far behind is cut off."""
         if self.closed or self._leaving:
             return
         if self.backlog is None:
             self.backlog = deque()
+            Wire.clogged += 1
             self._listen(WRITE, self._writable)
         self.backlog.append(data)
         self._backlog_bytes += len(data)
@@ -115,7 +119,7 @@ class Wire:
             return
         data = _take(backlog)
         try:
-            sent = self._send(data)
+            sent = self.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -126,6 +130,7 @@ class Wire:
             backlog.appendleft(data[sent:])
         elif not backlog:
             self.backlog = None
+            Wire.clogged -= 1
             self._unlisten(WRITE)
             if self._leaving:
                 self._close()
@@ -174,6 +179,8 @@ class Wire:
         if self.closed:
             return
         self.closed = True
+        if self.backlog is not None:
+            Wire.clogged -= 1
         self.backlog = deque()  # whoever still writes is not served and does not touch the closed socket
         for kind in list(self._listeners):
             self._unlisten(kind)
