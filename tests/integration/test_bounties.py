@@ -4,13 +4,14 @@ import random
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.bounties.models import LedgerEntry
 from app.database import transaction
 from app.extensions import db
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
+from tests.support.databases import unguard_ledger
 from tests.support.money import at_once, books, funded_protocol, own_api, pool
 
 LARGEST = "999999999999.999999"
@@ -219,6 +220,14 @@ def test_a_ledger_entry_cannot_be_changed_or_removed(in_context, api):
         session.delete(session.scalars(select(LedgerEntry)).first())
 
 
+@pytest.mark.parametrize("forgery", ["UPDATE bounty_entries SET amount_minor = 1", "DELETE FROM bounty_entries"])
+def test_the_database_itself_refuses_to_change_a_ledger_entry(in_context, api, forgery):
+    funded_protocol(api)
+    with pytest.raises(DBAPIError, match="append-only"):
+        db.session.execute(text(forgery))
+    db.session.rollback()
+
+
 @pytest.mark.parametrize(
     "forgery",
     [
@@ -235,5 +244,6 @@ def test_the_audit_finds_every_forgery(app, api, forgery):
     file_vulnerability(api, protocol_id, bounty="3.00")
     assert books(app) == []
     with app.app_context(), transaction() as session:
+        unguard_ledger(session)
         session.execute(text(forgery))
     assert [found for found, _ in books(app)] == [protocol_id]

@@ -16,6 +16,7 @@ from app.realtime.outbox import OutboxEvent
 from tasks.retention import forget
 from tests.factories import deposit, make_protocol
 from tests.support.api import Api
+from tests.support.databases import unguard_ledger
 
 
 def count(model: Any) -> int:
@@ -69,6 +70,7 @@ def test_an_event_that_reached_no_room_is_kept_for_good(two_deposits: str) -> No
 def test_the_ledger_is_kept_for_good(two_deposits: str) -> None:
     age_of_ledger = utc_now() - timedelta(days=4000)
     with transaction() as session:
+        unguard_ledger(session)
         session.execute(update(LedgerEntry).values(created_at=age_of_ledger))
 
     forget()

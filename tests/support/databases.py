@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from app import create_app
 from app.config import load_config
 from app.extensions import db
@@ -67,3 +70,12 @@ def copy_postgres(server: Postgres, template: str) -> Iterator[str]:
         yield url
     finally:
         server.drop(name)
+
+
+def unguard_ledger(session: Session) -> None:
+    """Take away what keeps ledger entries as they are, as somebody with every right over the database could."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("ALTER TABLE bounty_entries DISABLE TRIGGER bounty_entries_append_only"))
+        return
+    for verb in ("update", "delete"):
+        session.execute(text(f"DROP TRIGGER bounty_entries_no_{verb}"))
