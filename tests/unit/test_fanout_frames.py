@@ -82,3 +82,9 @@ def test_what_came_before_a_fault_is_not_lost():
     assert next(messages) == (TEXT, "first")
     with pytest.raises(FrameError):
         next(messages)
+
+
+def test_a_reader_keeps_nothing_of_a_message_that_is_whole():
+    reader = FrameReader(1 << 20)
+    assert list(reader.feed(masked(b"x" * 60_000))) == [(TEXT, "x" * 60_000)]
+    assert reader._buffer == b""

@@ -1,14 +1,18 @@
 """A wire that is behind is counted, since all are written to directly while none is."""
 
+import gc
 import socket
 import warnings
 from collections.abc import Iterator
+from types import SimpleNamespace
+from weakref import ref
 
 import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout.delivery import Audience
+    from app.realtime.fanout.pinger import Pinger
     from app.realtime.fanout.wire import Wire
 
 FRAME = b"x" * 1000
@@ -81,3 +85,34 @@ def test_a_client_that_went_away_is_found_out_by_the_next_event(client):
 
     assert owner.reasons == ["transport error"]
     assert Wire.clogged == 0
+
+
+def test_an_ended_wire_and_its_owner_are_freed_at_once_without_the_collector():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    owner = Owner()
+    owner.wire = Wire(ours, owner, 1000)
+    freed = ref(owner)
+    gc.disable()
+    try:
+        owner.wire.end("over")
+        del owner
+        assert freed() is None
+    finally:
+        gc.enable()
+        theirs.close()
+
+
+def test_the_pinger_keeps_no_connection_that_has_ended():
+    connection, pinger = Owner(), Pinger(SimpleNamespace(ping_interval=25))
+    pinger._running = True  # its greenlet would need a hub
+    pinger.ping_later(connection)
+    freed = ref(connection)
+
+    del connection
+
+    assert freed() is None
+    pinger._to_ping[0] = (0.0, freed)
+    pinger._ping_due()
+    assert not pinger._to_ping
+    assert not pinger._to_check

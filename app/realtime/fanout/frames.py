@@ -71,12 +71,12 @@ class FrameReader:
 
     def feed(self, data: bytes) -> Iterator[tuple[int, str | bytes]]:
         """Raises FrameError where the client breaks the protocol; what came before is yielded first."""
-        self._buffer = self._buffer[self._at :] + data
-        self._at = 0
+        self._buffer += data
         while (found := self._next_frame()) is not None:
             message = self._message(*found)
             if message is not None:
                 yield message
+        self._buffer, self._at = self._buffer[self._at :], 0  # a silent connection keeps no message of long ago
 
     def _next_frame(self) -> tuple[int, bool, bytes] | None:
         buffer, at = self._buffer, self._at

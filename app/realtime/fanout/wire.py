@@ -35,6 +35,14 @@ def _ignore(*_: Any) -> None:
     """Stands in for a method that must no longer do anything."""
 
 
+class _Nobody:
+    """The owner of a closed wire: a circle of two would wait for the collector, with all that was received."""
+
+    def wire_received(self, opcode: int, payload: str | bytes) -> None: ...
+
+    def wire_ended(self, reason: str) -> None: ...
+
+
 class Wire:
     """The writing and reading end of one WebSocket. `send` is its socket's own; `clogged` counts who is behind."""
 
@@ -97,8 +105,9 @@ class Wire:
             return
         if reset:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        owner = self._owner
         self._close()
-        self._owner.wire_ended(reason)
+        owner.wire_ended(reason)
 
     def keep(self, data: bytes) -> None:
         """Send it when the client takes more, after what waits already; a client too far behind is cut off."""
@@ -179,12 +188,16 @@ class Wire:
         if self.closed:
             return
         self.closed = True
+        self._owner, self._reader = _NOBODY, _DEAF
         if self.backlog is not None:
             Wire.clogged -= 1
         self.backlog = deque()  # whoever still writes is not served and does not touch the closed socket
         for kind in list(self._listeners):
             self._unlisten(kind)
         self._socket.close()
+
+
+_NOBODY, _DEAF = _Nobody(), frames.FrameReader(0)
 
 
 def _take(backlog: deque[bytes]) -> bytes:
