@@ -77,10 +77,11 @@ def _serve_rest(app: Flask, settings: Config) -> None:
 
 
 def _protect(app: Flask, settings: Config) -> None:
-    from app import limits
+    from app import compression, limits
     from app.auth import guard
     from app.http import init_app as init_http
 
+    compression.init_app(app)
     limits.init_app(app, settings)
     guard.init_app(app, settings)
     init_http(app, settings)

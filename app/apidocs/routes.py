@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 
 from app.apidocs import asyncapi, openapi
 from app.apidocs.converter import Json
+from app.compression import BEST, Content
 
 blueprint = Blueprint("apidocs", __name__, static_folder="static", static_url_path="/docs/static")
 
@@ -32,12 +33,14 @@ def docs_page() -> Response:
 
 def _document(name: str, make: Callable[[], Json]) -> Response:
     """Made at the first request, since only then all routes are known; the same ever after."""
-    texts: dict[str, bytes] = current_app.extensions.setdefault(_CACHE, {})
-    if name not in texts:
-        texts[name] = json.dumps(make(), indent=1, ensure_ascii=False).encode()
-    response = Response(texts[name], content_type="application/json")
+    contents: dict[str, tuple[Content, str]] = current_app.extensions.setdefault(_CACHE, {})
+    if name not in contents:
+        text = json.dumps(make(), indent=1, ensure_ascii=False).encode()
+        contents[name] = Content(text, BEST), hashlib.sha256(text).hexdigest()[:32]
+    content, tag = contents[name]
+    response = content.response("application/json")
     response.headers["Cache-Control"] = "no-cache"
-    response.set_etag(hashlib.sha256(texts[name]).hexdigest()[:32])
+    response.set_etag(tag)
     return cast(Response, response.make_conditional(request))
 
 

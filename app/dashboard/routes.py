@@ -1,6 +1,5 @@
 """The page at `/`, its modules under `/static`, and the demo's sign-in."""
 
-import gzip
 import hashlib
 import mimetypes
 import os
@@ -15,6 +14,7 @@ from werkzeug.security import safe_join
 from app.auth.guard import requires
 from app.auth.permissions import Action, Role
 from app.auth.tokens import issue
+from app.compression import BEST, Content
 from app.dashboard import operations
 from app.dashboard.assets import STAMP, VENDOR
 from app.errors import DomainError, NotFound
@@ -25,7 +25,6 @@ DEMO_SWITCH = "DASHBOARD_DEMO"
 DEMO_PROTOCOL = "demo"
 DEMO_ROLES = (Role.VIEWER, Role.VALIDATOR, Role.OWNER)
 DEMO_SECONDS = 3600
-SMALLEST_WORTH_ZIPPING = 1024
 
 blueprint = Blueprint("dashboard", __name__)
 
@@ -38,8 +37,7 @@ class NotSetUp(DomainError):
 class Asset:
     """A file as it goes over the wire."""
 
-    body: bytes
-    zipped: bytes | None
+    content: Content
     etag: str
     content_type: str
 
@@ -103,14 +101,10 @@ def _serve(name: str) -> Response:
     if path is None or not Path(path).is_file():
         raise NotFound(f"There is nothing at {request.path}.")
     asset = _asset(path, Path(path).stat().st_mtime_ns, demo=_is_demo())
-    wants_zipped = asset.zipped is not None and request.accept_encodings.quality("gzip") > 0
-    response = Response(asset.zipped if wants_zipped else asset.body, content_type=asset.content_type)
-    response.headers["Vary"] = "Accept-Encoding"
+    response = asset.content.response(asset.content_type)
     # Asked again each time, answered with 304: nobody is left with half of an older release.
     response.headers["Cache-Control"] = "no-cache"
-    if wants_zipped:
-        response.headers["Content-Encoding"] = "gzip"
-    response.set_etag(asset.etag + ("-gzip" if wants_zipped else ""))
+    response.set_etag(asset.etag)
     response.make_conditional(request)
     return response
 
@@ -123,8 +117,5 @@ def _asset(path: str, changed_ns: int, *, demo: bool) -> Asset:
     if demo and content_type == "text/html":
         body = body.replace(b"<html ", b"<html data-demo ", 1)
     if content_type.startswith("text/") or content_type.endswith(("javascript", "json", "svg+xml")):
-        zipped = gzip.compress(body, 9, mtime=0) if len(body) >= SMALLEST_WORTH_ZIPPING else None
         content_type += "; charset=utf-8"
-    else:
-        zipped = None
-    return Asset(body, zipped, hashlib.sha256(body).hexdigest()[:32], content_type)
+    return Asset(Content(body, BEST), hashlib.sha256(body).hexdigest()[:32], content_type)

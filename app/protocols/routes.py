@@ -1,6 +1,6 @@
 from typing import Any
 
-from flask import Response, request
+from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.guard import principal, requires
@@ -46,8 +46,8 @@ def get_protocol(protocol_id: str) -> Protocol:
 @blueprint.response(200, StateSchema)
 def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
     """Read the protocol's present state, to start from or to come back to"""
-    body, tag = snapshot.rendered(protocol_id, batches=query["agent_batches"])
-    response = Response(body, content_type="application/json")
+    content, tag = snapshot.rendered(protocol_id, batches=query["agent_batches"])
+    response = content.response("application/json")
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag, weak=True)
     return response.make_conditional(request)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from app.compression import Content
 from app.database import utc_now
 from app.protocols import service
 from app.protocols.flight import Flight
@@ -17,18 +18,19 @@ SECTIONS: dict[str, Callable[[str], Any]] = {}
 
 
 _schema = StateSchema()
-_flight: Flight[tuple[bytes, str]] = Flight()
+_flight: Flight[tuple[Content, str]] = Flight()
 
 
-def rendered(protocol_id: str, *, batches: bool) -> tuple[bytes, str]:
+def rendered(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
     """The snapshot as JSON, and a tag that changes when it does; callers at the same time share one."""
     return _flight.share(f"{batches} {protocol_id}", lambda: _render(protocol_id, batches=batches))
 
 
-def _render(protocol_id: str, *, batches: bool) -> tuple[bytes, str]:
+def _render(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
     state = _schema.dump(snapshot(protocol_id, batches=batches))
     untimed = json.dumps({key: value for key, value in state.items() if key != "asOf"}, separators=(",", ":"))
-    return json.dumps(state, separators=(",", ":")).encode(), hashlib.sha256(untimed.encode()).hexdigest()[:32]
+    content = Content(json.dumps(state, separators=(",", ":")).encode())
+    return content, hashlib.sha256(untimed.encode()).hexdigest()[:32]
 
 
 def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Calls of the REST API as somebody: the same for an app in this process and for a running system."""
 
 import contextlib
+import gzip
 import json
 import time
 import uuid
@@ -30,7 +31,7 @@ def mint(
 
 @dataclass(frozen=True)
 class Answer:
-    """One response; header names are lower case."""
+    """One response, unzipped; header names are lower case."""
 
     status: int
     body: bytes
@@ -63,7 +64,8 @@ class InProcess:
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         response = self.client.open(path, method=method, data=body, headers=headers)
         names = {name.lower(): value for name, value in response.headers}
-        return Answer(response.status_code, response.get_data(), names)
+        sent = response.get_data()
+        return Answer(response.status_code, gzip.decompress(sent) if "content-encoding" in names else sent, names)
 
 
 class OverHttp:
