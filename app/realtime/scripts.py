@@ -52,9 +52,16 @@ def run(operation: str, *args: Any) -> Any:
 def run_on(hotline: Hotline, operation: str, *args: Any) -> Any:
     """As `run`, for who has the connection at hand and no app context: the short way of progress reports."""
     try:
+        return _evaluate(hotline, operation, *args)
+    except redis.ConnectionError:
+        logger.info("redis.reconnecting", extra={"operation": operation})
+        return _evaluate(hotline, operation, *args)
+
+
+def _evaluate(hotline: Hotline, operation: str, *args: Any) -> Any:
+    """A Redis that was started anew knows no script: it is told."""
+    try:
         return hotline.call("EVALSHA", _sha(operation), 0, *args)
     except redis.exceptions.NoScriptError:
         hotline.call("SCRIPT", "LOAD", source(operation))
-    except redis.ConnectionError:
-        logger.info("redis.reconnecting", extra={"operation": operation})
-    return hotline.call("EVALSHA", _sha(operation), 0, *args)
+        return hotline.call("EVALSHA", _sha(operation), 0, *args)
