@@ -14,8 +14,11 @@ local function release(agent, due)
   end
 end
 
+-- Finals join the queue while it has room: what waits here pushes nothing out, and is not pushed out.
 local function admit_finals(id, K, now)
-  for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K .. ':finals', '-inf', text(now), 'LIMIT', 0, CAPACITY)) do
+  local free = CAPACITY - redis.call('LLEN', K .. ':queue')
+  if free <= 0 then return end
+  for _, agent in ipairs(redis.call('ZRANGEBYSCORE', K .. ':finals', '-inf', text(now), 'LIMIT', 0, free)) do
     redis.call('ZREM', K .. ':finals', agent)
     local final = redis.call('LPOP', 'agent:' .. agent .. ':finals')
     if final then enqueue(id, now, agent, 'agent:task_update', TEMPLATE, final:match('^%S+ (.*)$')) end
@@ -95,7 +98,7 @@ local function reschedule(id, K, now, next_batch)
     redis.call('DEL', K .. ':pace')
     if running then due = math.max(tonumber(running), ready) end
   end
-  if finals then due = math.min(due or math.huge, tonumber(finals)) end
+  if finals then due = math.min(due or math.huge, backlog and math.max(tonumber(finals), ready) or tonumber(finals)) end
   if next_batch then due = math.min(due or math.huge, math.max(next_batch, ready)) end
   if due then redis.call('ZADD', 'rooms:due', text(due), id) else redis.call('ZREM', 'rooms:due', id) end
 end
