@@ -18,21 +18,24 @@ class NextTask:
 
 def mark_started(session: Session, agent_id: str, protocol_id: str, name: str) -> None:
     """Make `name` the one running task: the queued one of that name, or a new one."""
-    mine = AgentTask.agent_id == agent_id
-    now = utc_now()
-    session.execute(
-        update(AgentTask)
-        .where(mine, AgentTask.status == TaskStatus.RUNNING)
-        .values(status=TaskStatus.SUPERSEDED, closed_at=now)
-    )
+    _supersede(session, agent_id)
     task = _open_task(session, agent_id, protocol_id, name) or _add_task(session, agent_id, protocol_id, name)
-    task.status, task.started_at = TaskStatus.RUNNING, now
+    task.status, task.started_at = TaskStatus.RUNNING, utc_now()
 
 
 def mark_closed(session: Session, agent_id: str, fields: dict[str, Any]) -> None:
+    """Close the task; an agent that ends what it was not on has left what it was on."""
     place = (agent_id, fields["protocol_id"], fields["task"])
     task = _open_task(session, *place) or _add_task(session, *place)
     task.status, task.closed_at = fields["status"], utc_now()
+    session.flush()
+    _supersede(session, agent_id)
+
+
+def _supersede(session: Session, agent_id: str) -> None:
+    """Whatever the agent is on now it has left."""
+    running = (AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.RUNNING)
+    session.execute(update(AgentTask).where(*running).values(status=TaskStatus.SUPERSEDED, closed_at=utc_now()))
 
 
 def _open_task(session: Session, agent_id: str, protocol_id: str, name: str) -> AgentTask | None:
