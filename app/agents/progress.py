@@ -4,14 +4,13 @@ import logging
 from operator import itemgetter
 from typing import Any
 
-from marshmallow import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.agents import service, worklist
 from app.agents.models import Agent
-from app.agents.schemas import BatchUpdate
 from app.auth.guard import check_grant, check_speaks_for
+from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
 from app.database import transaction
 from app.errors import DomainError, TooManyRequests
@@ -22,57 +21,33 @@ from app.realtime.envelope import EventType
 from app.wire import to_wire
 
 logger = logging.getLogger(__name__)
-_batch_update = BatchUpdate()
+
+CLOSING_TRIES = 10
+
+
+class _Overtaken(Exception):
+    """Between the reservation of a version and the lock on the agent another one's change was stored."""
 
 
 def report(agent_id: str, fields: dict[str, Any], principal: Principal) -> None:
     """Accept one report. Raises NotFound, Forbidden, TooManyRequests, redis.RedisError."""
-    _check(agent_id, fields["protocol_id"], principal)
-    _take([(agent_id, fields)])
+    check(agent_id, fields["protocol_id"], principal)
+    if fields["status"] in coalescer.FINAL_STATUSES:
+        close(agent_id, fields, None)
+    else:
+        take_running([(agent_id, fields)])
 
 
-def report_batch(updates: list[Any], principal: Principal) -> dict[str, Any]:
-    """Accept what is valid of a batch and say what is wrong with the rest, by index."""
-    valid, rejected = [], []
-    for index, update_fields in enumerate(updates):
-        try:
-            fields = _batch_update.load(update_fields)
-            agent_id = fields.pop("agent_id")
-            _check(agent_id, fields["protocol_id"], principal)
-        except ValidationError as error:
-            rejected.append({"index": index, "errors": error.messages_dict})
-        except DomainError as error:
-            field = "protocolId" if error.code == "PROTOCOL_NOT_FOUND" else "agentId"
-            rejected.append({"index": index, "errors": {field: [error.detail]}})
-        else:
-            valid.append((agent_id, fields))
-    _take(valid)
-    return {"accepted": len(valid), "rejected": rejected}
-
-
-def _check(agent_id: str, protocol_id: str, principal: Principal) -> None:
+def check(agent_id: str, protocol_id: str, principal: Principal) -> None:
+    """Raises Forbidden, NotFound."""
     check_speaks_for(principal, agent_id)
     service.check_exists(agent_id)
     check_grant(principal, protocol_id)
     check_protocol(protocol_id)
 
 
-def _take(reports: list[tuple[str, dict[str, Any]]]) -> None:
-    """Take reports in order: runs of RUNNING ones in one round trip, each closing one in a transaction of its own."""
-    running: list[tuple[str, dict[str, Any]]] = []
-    for agent_id, fields in reports:
-        if fields["status"] in coalescer.FINAL_STATUSES:
-            _take_running(running)
-            running = []
-            _close(agent_id, fields)
-        else:
-            running.append((agent_id, fields))
-    _take_running(running)
-
-
-def _take_running(reports: list[tuple[str, dict[str, Any]]]) -> None:
-    if not reports:
-        return
+def take_running(reports: list[tuple[str, dict[str, Any]]]) -> None:
+    """Take reports of tasks that run, in one round trip. Raises redis.RedisError."""
     datas = [_event_data(agent_id, fields) for agent_id, fields in reports]
     offers = [coalescer.offer_of(fields["protocol_id"], data) for (_, fields), data in zip(reports, datas, strict=True)]
     for (agent_id, fields), data, accepted in zip(reports, datas, coalescer.offer(offers), strict=True):
@@ -109,29 +84,58 @@ def store_start(agent_id: str, protocol_id: str, event_data: dict[str, Any], ver
         logger.warning("task_start.not_stored", extra={"agentId": agent_id, "error": error.detail})
 
 
-def _close(agent_id: str, fields: dict[str, Any]) -> None:
-    """Store the end of a task, the start of the next one and the events that tell of both; then let them out."""
-    reserved = coalescer.reserve(agent_id)
-    if reserved.waiting >= coalescer.MAX_WAITING_FINALS:
-        raise TooManyRequests("This agent has 100 closing updates waiting; they leave one a second.")
-    protocol_id = fields["protocol_id"]
+def close(agent_id: str, fields: dict[str, Any], part: int | None) -> None:
+    """Store the end of a task, the start of the next one and the events that tell of both; then let them out.
+
+    Versions are reserved before the agent's row is locked, since no transaction waits for Redis. Who finds that
+    another one came between begins anew, so that versions have the order of the commits.
+    Raises FirstAnswer: it was closed before, by this Idempotency-Key.
+    """
+    for last in (*[False] * CLOSING_TRIES, True):
+        reserved = coalescer.reserve(agent_id)
+        if reserved.waiting >= coalescer.MAX_WAITING_FINALS:
+            raise TooManyRequests("This agent has 100 closing updates waiting; they leave one a second.")
+        try:
+            rooms = _store_closing(agent_id, fields, reserved, part, in_any_order=last)
+        except _Overtaken:
+            continue
+        break
+    metrics.PROGRESS_ACCEPTED.labels(fields["status"]).inc()
+    for room in rooms:
+        outbox.relay(room)
+
+
+def _store_closing(
+    agent_id: str, fields: dict[str, Any], reserved: coalescer.Reservation, part: int | None, *, in_any_order: bool
+) -> list[str]:
+    """Answers the protocols whose rooms are to be told."""
     with transaction() as session:
+        claim(session, part)
         agent = _locked(session, agent_id)
+        if _knows_newer(agent, {"version": reserved.closing}) and not in_any_order:
+            raise _Overtaken
         worklist.mark_closed(session, agent_id, fields)
-        following = worklist.next_task(session, agent_id, fields) if fields["status"] == "COMPLETED" else None
-        data = _event_data(agent_id, fields) | {"version": reserved.closing}
-        if following and following.protocol_id == protocol_id:
-            data["nextTask"] = following.name
-        events = [(protocol_id, data)]
-        if following:
-            worklist.mark_started(session, agent_id, following.protocol_id, following.name)
-            events.append((following.protocol_id, _starting(agent_id, following.name, reserved.starting)))
+        events = _closing_events(session, agent_id, fields, reserved)
         _show(agent, *events[-1])
         for room, event in sorted(events, key=itemgetter(0)):  # one order of locks for everybody
             outbox.append(session, room, EventType.AGENT_TASK_UPDATE, event)
-    metrics.PROGRESS_ACCEPTED.labels(fields["status"]).inc()
-    for room in dict.fromkeys(room for room, _ in events):
-        outbox.relay(room)
+        keep(session, {"accepted": 1}, part)
+    return list(dict.fromkeys(room for room, _ in events))
+
+
+def _closing_events(
+    session: Session, agent_id: str, fields: dict[str, Any], reserved: coalescer.Reservation
+) -> list[tuple[str, dict[str, Any]]]:
+    """The end of the task and, where the agent moves on, the start of the next one, each with its protocol."""
+    protocol_id = fields["protocol_id"]
+    following = worklist.next_task(session, agent_id, fields) if fields["status"] == "COMPLETED" else None
+    data = _event_data(agent_id, fields) | {"version": reserved.closing}
+    if following is None:
+        return [(protocol_id, data)]
+    if following.protocol_id == protocol_id:
+        data["nextTask"] = following.name
+    worklist.mark_started(session, agent_id, following.protocol_id, following.name)
+    return [(protocol_id, data), (following.protocol_id, _starting(agent_id, following.name, reserved.starting))]
 
 
 def _starting(agent_id: str, task: str, version: int) -> dict[str, Any]:

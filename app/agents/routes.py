@@ -1,6 +1,6 @@
 from typing import Any
 
-from app.agents import progress, service
+from app.agents import batch, progress, service
 from app.agents.models import AgentTask
 from app.agents.schemas import (
     AcceptedSchema,
@@ -15,6 +15,7 @@ from app.agents.schemas import (
     TaskSchema,
 )
 from app.auth.guard import check_grant, check_speaks_for, principal, requires
+from app.auth.idempotency import answers_once
 from app.auth.permissions import Action
 from app.paging import Page, PageQuery
 from app.protocols.service import check_exists as check_protocol
@@ -52,7 +53,7 @@ def get_agent(agent_id: str) -> dict[str, Any]:
 @blueprint.post("/agents/<string:agent_id>/tasks")
 @requires(Action.QUEUE_TASK)
 @blueprint.arguments(TaskCreate)
-@blueprint.response(201, TaskSchema)
+@answers_once(blueprint, 201, TaskSchema)
 def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
     """Append a task to the agent's queue"""
     check_speaks_for(principal(), agent_id)
@@ -73,7 +74,7 @@ def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
 @blueprint.post("/agents/<string:agent_id>/progress")
 @requires(Action.REPORT_PROGRESS)
 @blueprint.arguments(ProgressReport)
-@blueprint.response(202, AcceptedSchema)
+@answers_once(blueprint, 202, AcceptedSchema)
 def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
     """Report the progress of an agent's task"""
     progress.report(agent_id, fields, principal())
@@ -83,7 +84,7 @@ def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
 @blueprint.post("/progress")
 @requires(Action.REPORT_PROGRESS)
 @blueprint.arguments(Batch)
-@blueprint.response(202, BatchAnswer)
+@answers_once(blueprint, 202, BatchAnswer)
 def report_batch(fields: dict[str, Any]) -> dict[str, Any]:
     """Report the progress of many agents at once"""
-    return progress.report_batch(fields["updates"], principal())
+    return batch.report(fields["updates"], principal())

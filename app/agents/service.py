@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.agents.models import Agent, AgentTask, TaskStatus
+from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
 from app.database import transaction, utc_now
 from app.errors import AlreadyExists, Conflict, NotFound
@@ -131,9 +132,12 @@ def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
     )
     queued = select(func.count()).where(AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.QUEUED)
     with transaction() as session:
+        claim(session)
         if session.scalar(queued) >= MAX_QUEUED_TASKS:  # type: ignore[operator]
             raise Conflict(f"The agent has {MAX_QUEUED_TASKS} tasks waiting.", code="QUEUE_FULL")
         session.add(task)
+        session.flush()
+        keep(session, task)
     return task
 
 
@@ -150,10 +154,15 @@ def list_tasks(agent_id: str, principal: Principal, limit: int, cursor: list[Any
 
 
 def snapshot_section(protocol_id: str) -> list[dict[str, Any]]:
-    """Each agent heard of in this protocol, as its newest event would tell it. Raises redis.RedisError."""
+    """Each agent heard of in this protocol, as its newest event would tell it. Raises redis.RedisError.
+
+    One that has gone on to another protocol without closing its task here is at work there, so not here.
+    """
     client = redis_client()
     reported: dict[Any, Any] = client.hgetall(latest_key(protocol_id))
     latest = {key.decode(): json.loads(text) for key, text in reported.items()}
+    for agent_id in _gone_elsewhere(client, protocol_id, latest):
+        del latest[agent_id]
     for agent in db.session.scalars(select(Agent).where(Agent.task_protocol_id == protocol_id).limit(MAX_LISTED)):
         stored = agent.task_data
         if stored and int(stored["version"]) > int(latest.get(agent.id, stored | {"version": 0})["version"]):
@@ -164,6 +173,16 @@ def snapshot_section(protocol_id: str) -> list[dict[str, Any]]:
     heard = dict(zip(ids, _last_heard(client, ids), strict=True))
     names = {row.id: row for row in db.session.scalars(select(Agent).where(Agent.id.in_(ids)))}
     return [latest[each] | _badge(names.get(each), heard[each]) for each in ids]
+
+
+def _gone_elsewhere(client: redis.Redis, protocol_id: str, latest: dict[str, Any]) -> list[str]:
+    running = [agent_id for agent_id, data in latest.items() if data["status"] == TaskStatus.RUNNING]
+    places: list[Any] = client.hmget(ON_KEY, running) if running else []
+    return [
+        agent_id
+        for agent_id, place in zip(running, places, strict=True)
+        if place is not None and place.decode().partition(" ")[0] != protocol_id
+    ]
 
 
 def _last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | None]:

@@ -8,7 +8,7 @@ and `keep(session, result)` last in its transaction. Without the header both do 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -70,8 +70,16 @@ class _Claim:
     status: int
     schema: CamelSchema
 
+    def part(self, number: int | None) -> "_Claim":
+        """The key of one of several effects of a request, each of which commits by itself."""
+        if number is None:
+            return self
+        return replace(self, key=f"{number}:{hashlib.sha256(self.key.encode()).hexdigest()}")
 
-class _FirstAnswer(Exception):
+
+class FirstAnswer(Exception):
+    """The effect was had before; this was answered then."""
+
     def __init__(self, status: int, body: str) -> None:
         super().__init__(status)
         self.status, self.body = status, body
@@ -86,7 +94,7 @@ def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema])
             g.idempotency_claim = _claim_of_request(status, schema())
             try:
                 return view(*args, **kwargs)
-            except _FirstAnswer as first:
+            except FirstAnswer as first:
                 response: Response = jsonify(json.loads(first.body))
                 response.status_code = first.status
                 response.headers[REPLAYED_HEADER] = "true"
@@ -100,14 +108,14 @@ def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema])
     return decorate
 
 
-def claim(session: Session) -> None:
+def claim(session: Session, part: int | None = None) -> None:
     """Take the request's key, as the first step of the transaction with the effect.
 
     A second caller waits here until the first has committed or rolled back (PostgreSQL: at most `lock_timeout`).
     Raises Conflict: the key belongs to another request, or is still in use. Ends the view when the key has its
-    answer already.
+    answer already, by FirstAnswer. A request with several transactions has a `part` for each.
     """
-    wanted = _present_claim()
+    wanted = _present_claim(part)
     if wanted is None:
         return
     row = IdempotencyKey(
@@ -125,9 +133,9 @@ def claim(session: Session) -> None:
         raise
 
 
-def keep(session: Session, result: Any) -> None:
+def keep(session: Session, result: Any, part: int | None = None) -> None:
     """Store the answer with the key, as the last step of the transaction."""
-    wanted = _present_claim()
+    wanted = _present_claim(part)
     if wanted is not None:
         row = session.get_one(IdempotencyKey, (wanted.subject, wanted.key))
         row.body = json.dumps(wanted.schema.dump(result))
@@ -140,8 +148,9 @@ def delete_old() -> int:
         return int(deleted.rowcount)  # type: ignore[attr-defined]
 
 
-def _present_claim() -> _Claim | None:
-    return g.get("idempotency_claim") if has_request_context() else None
+def _present_claim(part: int | None) -> _Claim | None:
+    whole: _Claim | None = g.get("idempotency_claim") if has_request_context() else None
+    return None if whole is None else whole.part(part)
 
 
 def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
@@ -155,8 +164,11 @@ def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
 
 
 def _fingerprint() -> str:
-    """What makes two requests the same: method, path and body, whatever the order of the body's members."""
-    body = json.dumps(request.get_json(silent=True), sort_keys=True, separators=(",", ":"))
+    """What makes two requests the same: method, path and body, whatever the order of the body's members.
+
+    No body says the same as an empty object.
+    """
+    body = json.dumps(request.get_json(silent=True) or {}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
 
 
@@ -166,7 +178,7 @@ def _answer_again(session: Session, wanted: _Claim) -> None:
         raise _in_use(wanted.key)
     if first.fingerprint != wanted.fingerprint:
         raise Conflict(f"The {HEADER} {wanted.key!r} was used for another request.", code="IDEMPOTENCY_KEY_REUSED")
-    raise _FirstAnswer(first.status, first.body)
+    raise FirstAnswer(first.status, first.body)
 
 
 def _in_use(key: str) -> Conflict:

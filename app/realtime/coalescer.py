@@ -71,8 +71,7 @@ def reserve(agent_id: str) -> Reservation:
     return Reservation(int(version), int(version) + 1, waiting)
 
 
-def enter(protocol_id: str, data: dict[str, Any], data_json: str) -> bool:
-    """Take a stored agent event from the outbox; True unless it was taken before. Raises redis.RedisError."""
-    kind = "final" if data["status"] in FINAL_STATUSES else "running"
-    task = data["task"] if data["status"] != "COMPLETED" else ""
-    return bool(scripts.run("enter", data["agentId"], protocol_id, task, data_json, data["version"], kind))
+def enter(protocol_id: str, position: int, data: dict[str, Any], data_json: str) -> bool:
+    """Take the agent event of this outbox position; True unless it was taken before. Raises redis.RedisError."""
+    kind, task = ("final", "") if data["status"] in FINAL_STATUSES else ("running", data["task"])
+    return bool(scripts.run("enter", data["agentId"], protocol_id, position, task, data_json, data["version"], kind))

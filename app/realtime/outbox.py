@@ -180,7 +180,7 @@ def _let_in(protocol_id: str, row: Any) -> bool:
     if row.event_type != EventType.AGENT_TASK_UPDATE:
         return pipeline.publish(protocol_id, row.event_type, row.data_json, row.position)
     try:
-        coalescer.enter(protocol_id, json.loads(row.data_json), row.data_json)
+        coalescer.enter(protocol_id, row.position, json.loads(row.data_json), row.data_json)
     except redis.RedisError as error:
         metrics.EMISSION_FAILURES.labels(row.event_type).inc()
         whole = {"protocolId": protocol_id, "eventType": row.event_type, "data": row.data_json}

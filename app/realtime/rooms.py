@@ -15,9 +15,9 @@
 | `room:~{p}:seq` | number of the last event of the room's batched view | for good |
 | `room:{p}:absent` | who lost the connection lately | 5 min |
 | `agents:version` | newest version of each agent's task: the microsecond in which it was last heard | for good |
-| `agents:on` | protocol and task each agent is on | for good |
+| `agents:on` | protocol and task each agent is on; no task after a closing one | for good |
+| `agents:turned` | version of the event by which it came to be on that | for good |
 | `agents:due` | when each agent may be told of again | for good |
-| `agents:stored` | version of the last stored event of each agent let in | for good |
 | `agents:closing` | how many closing events of an agent have yet to leave | until sent |
 | `agent:{a}:finals` | closing events waiting, at most 100 | until sent |
 | `agents:heard` | when each agent was last heard, to count them; up to 5 s old | for good |

@@ -14,7 +14,7 @@ local versions = redis.call('HMGET', 'agents:version', unpack(agents))
 local tasks = redis.call('HMGET', 'agents:on', unpack(agents))
 local dues = redis.call('HMGET', 'agents:due', unpack(agents))
 local stamp, tick, version_of, task_of = text(now), now - now % LAG, {}, {}
-local numbered, moved, heard, rooms, result = {}, {}, {}, {}, {stamp}
+local numbered, moved, turned, heard, rooms, result = {}, {}, {}, {}, {}, {stamp}
 for i = 1, count do
   local agent, id, on = agents[i], given[4 * i - 2], given[4 * i - 2] .. ' ' .. given[4 * i - 1]
   local before = tonumber(version_of[agent] or versions[i] or 0)
@@ -26,6 +26,7 @@ for i = 1, count do
     moved[#moved + 1], heard[#heard + 1] = agent, stamp
     moved[#moved + 1], heard[#heard + 1] = on, agent
   end
+  if is_new then turned[#turned + 1], turned[#turned + 2] = agent, version end
   if is_new or version ~= stamp then
     result[#result + 1] = i - 1
     result[#result + 1] = version
@@ -40,6 +41,7 @@ for i = 1, count do
 end
 if not versions[1] then as_tables('agents:version', 'agents:on', 'agents:due') end
 redis.call('HSET', 'agents:version', unpack(numbered))
+if #turned > 0 then redis.call('HSET', 'agents:turned', unpack(turned)) end
 if #moved > 0 then
   redis.call('HSET', 'agents:on', unpack(moved))
   redis.call('ZADD', 'agents:heard', unpack(heard))
