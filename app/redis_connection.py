@@ -1,21 +1,25 @@
 """Connections to Redis, made the same way everywhere; imports no framework, so that `dashboard up` starts at once."""
 
+from threading import BoundedSemaphore
 from typing import Any, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from app import sentinel
 
 COMMAND_TIMEOUT_SECONDS = 1.0
+MOST_CONNECTIONS = 64  # of one process; whoever finds all of them in use waits for its turn
+TURN_SECONDS = 5.0
 
 
 def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redis.Redis:
     """A client for `url`. `blocking=True` for pub/sub, whose reads wait for as long as nothing happens.
 
-    redis-py's own defaults hang for a minute on a blocking read and take 3 s to report a dead server.
+    redis-py's own defaults hang for a minute on a blocking read, take 3 s to report a dead server, and refuse the
+    101st command at the same time: a crowd that comes back at once would be told that Redis is down.
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": COMMAND_TIMEOUT_SECONDS,
@@ -26,10 +30,35 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
     }
     if url.startswith(sentinel.SCHEME):
         return _behind_sentinel(sentinel.parse(url), options)
-    return redis.Redis.from_url(url, **options)
+    if blocking:
+        return redis.Redis.from_url(url, **options)
+    pool = redis.BlockingConnectionPool.from_url(url, max_connections=MOST_CONNECTIONS, timeout=TURN_SECONDS, **options)
+    return redis.Redis(connection_pool=pool)
 
 
 def _behind_sentinel(address: sentinel.SentinelAddress, options: dict[str, Any]) -> redis.Redis:
     waits = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
     asked = Sentinel(address.sentinels, sentinel_kwargs={**waits, **address.sentinel_login})
-    return cast(redis.Redis, asked.master_for(address.service, db=address.database, **address.login, **options))
+    found = asked.master_for(address.service, _PatientSentinelPool, db=address.database, **address.login, **options)
+    return cast(redis.Redis, found)
+
+
+class _PatientSentinelPool(SentinelConnectionPool):
+    """redis-py has none that waits for a connection behind Sentinel."""
+
+    def __init__(self, *names: Any, **options: Any) -> None:
+        self._turns = BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(*names, **options)  # type: ignore[no-untyped-call]
+
+    def get_connection(self, *names: Any, **options: Any) -> Any:
+        if not self._turns.acquire(timeout=TURN_SECONDS):
+            raise redis.ConnectionError("All connections to Redis are in use.")
+        try:
+            return super().get_connection(*names, **options)
+        except BaseException:
+            self._turns.release()
+            raise
+
+    def release(self, connection: Any) -> None:
+        super().release(connection)
+        self._turns.release()

@@ -4,6 +4,7 @@ import logging
 import time
 
 import redis
+from flask import current_app
 
 from app.extensions import redis_client
 from app.observability import metrics
@@ -27,8 +28,11 @@ def remember(protocol_id: str, client: str) -> None:
 
 
 def forget(protocol_id: str, client: str) -> None:
-    """Note that `client` is back in the room. Raises redis.RedisError."""
-    redis_client().zrem(absent_key(protocol_id), client)
+    """Note that `client` is back in the room. Raises redis.RedisError.
+
+    On the connection that all scripts share: a crowd that comes back at once would wait for connections of its own.
+    """
+    current_app.extensions["hotline"].call("ZREM", absent_key(protocol_id), client)
 
 
 def tell_undelivered(events: list[dict[str, str]]) -> None:

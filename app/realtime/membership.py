@@ -1,5 +1,6 @@
 """Which protocol's room a connection is in: one at a time, entered only by who may."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from app.realtime.connections import Connection
 from app.realtime.rooms import batched_view, room_of
 from app.schemas import is_identifier
 
+logger = logging.getLogger(__name__)
+
 _protocol_exists: Callable[[str], None]
 
 
@@ -27,6 +30,7 @@ def init(exists: Callable[[str], None]) -> None:
 def enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
     """Put the connection in the room and out of its previous one; returns the room's seq.
 
+    One at a time for each connection: it waits for Redis between looking where the connection is and moving it.
     Subscribed first, seq read after: whatever comes later reaches this connection.
     Raises NotFound (INVALID_PROTOCOL), DependencyDown, Conflict; the connection then stays where it was.
     """
@@ -39,6 +43,7 @@ def enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
         seq = meter.current_seq(view)
         absent.forget(protocol_id, connection.name)
     except redis.RedisError as error:
+        logger.warning("room.not_entered", extra={"sid": connection.sid, "room": room, "error": str(error)})
         if before != room:
             _manager().leave_room(connection.sid, "/", room)
         raise DependencyDown("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error

@@ -62,18 +62,37 @@ class JsClient:
 
     def connect(self, url: str, auth: Any = None, **options: Any) -> "JsSocket":
         """Open a socket; WebSocket only, no reconnection unless told otherwise. Raises RefusedError."""
-        socket = JsSocket(self, f"s{next(self._ids)}")
-        self._sockets[socket.name] = socket
+        return self.connect_all(url, 1, auth, **options)[0]
+
+    def connect_all(self, url: str, count: int, auth: Any = None, **options: Any) -> "list[JsSocket]":
+        """As `connect`, so many at the same time."""
+        made = [JsSocket(self, f"s{next(self._ids)}") for _ in range(count)]
+        self._sockets |= {socket.name: socket for socket in made}
         options = {"transports": ["websocket"], "auth": auth or {}} | options
-        answer = self.call("connect", socket.name, url=url, options=options)
-        if not answer["ok"]:
-            raise RefusedError(answer["error"])
-        return socket
+        for answer in self.call_all("connect", made, url=url, options=options):
+            if not answer["ok"]:
+                raise RefusedError(answer["error"])
+        return made
+
+    def emit_all(self, sockets: "list[JsSocket]", event: str, *args: Any, timeout: float = 20.0) -> list[Any]:
+        """Emit on all at the same time; returns the acks, in their order."""
+        answers = self.call_all("emit", sockets, event=event, args=args, timeout=timeout * 1000)
+        return [answer["ack"] for answer in answers]
+
+    def call_all(self, op: str, sockets: "list[JsSocket]", **fields: Any) -> list[dict[str, Any]]:
+        numbers = [self._ask(op, socket.name, fields) for socket in sockets]
+        return [self._answer(op, number, 3 * DEFAULT_SECONDS) for number in numbers]
 
     def call(self, op: str, socket: str, *, seconds: float = DEFAULT_SECONDS, **fields: Any) -> dict[str, Any]:
+        return self._answer(op, self._ask(op, socket, fields), seconds)
+
+    def _ask(self, op: str, socket: str, fields: dict[str, Any]) -> int:
         number = next(self._ids)
         self._process.stdin.write(json.dumps({"id": number, "op": op, "socket": socket} | fields) + "\n")
         self._process.stdin.flush()
+        return number
+
+    def _answer(self, op: str, number: int, seconds: float) -> dict[str, Any]:
         return self.wait(lambda: self._answers.pop(number, None), seconds, f"the client answers to {op}")
 
     def wait(self, condition: Callable[[], Any], seconds: float, claim: str) -> Any:
