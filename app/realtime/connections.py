@@ -12,8 +12,10 @@ from app.config import Config
 from app.errors import TooManyRequests
 from app.limits import address_key
 from app.observability import metrics
+from app.realtime.persecond import PerSecond
 
 FLOOD_FACTOR = 20
+TOLD_FROM = 0.01  # of its limit
 
 
 @dataclass
@@ -26,8 +28,8 @@ class Connection:
     events_per_second: int
     protocol_id: str | None = None
     room: str | None = None
-    _second: int = field(default=0, repr=False)
-    _events: int = field(default=0, repr=False)
+    is_busy: bool = False
+    _events: PerSecond = field(default_factory=PerSecond, repr=False)
 
     @property
     def name(self) -> str:
@@ -37,25 +39,23 @@ class Connection:
     @property
     def floods(self) -> bool:
         """Sends so far beyond its limit that even refusing is too much work."""
-        return self._events > FLOOD_FACTOR * self.events_per_second
+        return self._events.count > FLOOD_FACTOR * self.events_per_second
 
     def count_event(self, now: float) -> None:
         """Raises TooManyRequests beyond the limit of client events in this second."""
-        if int(now) != self._second:
-            self._second, self._events = int(now), 0
-        self._events += 1
-        if self._events > self.events_per_second:
+        if self._events.add(now) > self.events_per_second:
             raise TooManyRequests(f"More than {self.events_per_second} events in a second.")
 
 
 class Connections:
-    """Sid → connection."""
+    """Sid → connection. `elsewhere`: what the other web processes told of tokens and addresses with many of them."""
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
         self._open: dict[str, Connection] = {}
         self._per_token: Counter[str] = Counter()
         self._per_address: Counter[str] = Counter()
+        self.elsewhere: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
@@ -65,13 +65,31 @@ class Connections:
         """Raises TooManyRequests when the token, the address or the process has as many connections as it may."""
         settings, place = self._settings, address_key(address)
         self._check("process", len(self._open), settings.sockets_per_process)
-        self._check("token", self._per_token[principal.token_id], settings.sockets_per_token)
-        self._check("address", self._per_address[place], settings.sockets_per_address)
+        self._check_token(principal.token_id)
+        present = self._per_address[place] + self.elsewhere[f"address {place}"]
+        self._check("address", present, settings.sockets_per_address)
         connection = Connection(sid, principal, address, settings.client_events_per_second)
         self._open[sid] = connection
         self._per_token[principal.token_id] += 1
         self._per_address[place] += 1
         return connection
+
+    def _check_token(self, token_id: str) -> None:
+        present = self._per_token[token_id] + self.elsewhere[f"token {token_id}"]
+        self._check("token", present, self._settings.sockets_per_token)
+
+    def busy(self) -> dict[str, int]:
+        """Tokens and addresses with so many connections here that other processes should count them too."""
+        kinds = (
+            ("token", self._per_token, self._settings.sockets_per_token),
+            ("address", self._per_address, self._settings.sockets_per_address),
+        )
+        return {
+            f"{kind} {key}": present
+            for kind, counter, most in kinds
+            for key, present in counter.items()
+            if present >= most * TOLD_FROM
+        }
 
     def _check(self, what: str, present: int, most: int) -> None:
         if present >= most:
@@ -89,7 +107,9 @@ class Connections:
         return connection
 
     def renew(self, connection: Connection, principal: Principal) -> None:
-        """Let the connection go on under another token."""
+        """Let the connection go on under another token. Raises TooManyRequests when that has as many as it may."""
+        if principal.token_id != connection.principal.token_id:
+            self._check_token(principal.token_id)
         _count_down(self._per_token, connection.principal.token_id)
         self._per_token[principal.token_id] += 1
         connection.principal = principal

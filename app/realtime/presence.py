@@ -4,41 +4,56 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import uuid_utils.compat as uuid
 
 from app.extensions import redis_client
-from app.realtime.connections import Connection
+from app.realtime.connections import Connections
 
 PROCESSES_KEY = "presence:processes"
 LIFETIME_SECONDS = 15
 PROCESS_ID = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def announce(connections: Iterable[Connection]) -> None:
-    """Say how many connections each protocol has in this process. Raises redis.RedisError."""
-    counts: Counter[Any] = Counter(each.protocol_id for each in connections if each.protocol_id)
-    key = f"presence:{PROCESS_ID}"
+def announce(here: Connections) -> None:
+    """Say how many connections each protocol has in this process, and whose are many; learn the latter of the others.
+
+    Raises redis.RedisError.
+    """
+    counts = Counter(each.protocol_id for each in here.all() if each.protocol_id)
     with redis_client().pipeline() as pipe:
-        pipe.delete(key)
-        if counts:
-            pipe.hset(key, mapping=dict(counts))
-            pipe.expire(key, LIFETIME_SECONDS)
+        _put(pipe, f"presence:{PROCESS_ID}", counts)
+        _put(pipe, f"crowded:{PROCESS_ID}", here.busy())
         pipe.zadd(PROCESSES_KEY, {PROCESS_ID: time.time()})
         pipe.zremrangebyscore(PROCESSES_KEY, "-inf", time.time() - LIFETIME_SECONDS)
         pipe.execute()
 
+    here.elsewhere = _sum("crowded:", without=PROCESS_ID)
+
+
+def _put(pipe: Any, key: str, counts: Mapping[Any, int]) -> None:
+    pipe.delete(key)
+    if counts:
+        pipe.hset(key, mapping=dict(counts))
+        pipe.expire(key, LIFETIME_SECONDS)
+
 
 def connections_by_protocol() -> dict[str, int]:
     """Protocol → open connections in its room, over all living web processes. Raises redis.RedisError."""
+    return dict(_sum("presence:"))
+
+
+def _sum(prefix: str, without: str = "") -> Counter[str]:
+    """What the living web processes have put under this name, added up."""
     client = redis_client()
     living: list[Any] = client.zrangebyscore(PROCESSES_KEY, time.time() - LIFETIME_SECONDS, "+inf")
     total: Counter[str] = Counter()
     with client.pipeline(transaction=False) as pipe:
         for process in living:
-            pipe.hgetall("presence:" + process.decode())
+            if process.decode() != without:
+                pipe.hgetall(prefix + process.decode())
         for counts in pipe.execute():
-            total.update({room.decode(): int(count) for room, count in counts.items()})
-    return dict(total)
+            total.update({name.decode(): int(count) for name, count in counts.items()})
+    return total

@@ -26,6 +26,9 @@ NEWS = {
 }
 
 
+_told_to_go: list[Any] = []
+
+
 def keep_watch(app: Flask, settings: Config) -> None:
     """Watch this process's connections from now on."""
     runtime.spawn(_every, app, LOOK_SECONDS, end_unwelcome)
@@ -48,6 +51,7 @@ def _every(app: Flask, seconds: float, act: Any) -> None:
 
 def end_unwelcome() -> int:
     """End the connections whose token has expired or was revoked; returns how many."""
+    _hang_up()
     known, expired_at = revocations(), time.time() - config().token_leeway
     known.look()
     late = connections().where(lambda each: each.principal.expires_at <= expired_at)
@@ -59,13 +63,27 @@ def end_unwelcome() -> int:
 
 
 def end(connection: Connection, reason: str) -> None:
-    """Tell the client why, where it can do something about it, and disconnect it."""
+    """Tell the client why, where it can do something about it, and disconnect it.
+
+    A client that is told to go hangs up; where it does not, the next round does.
+    """
     logger.info("session.ended", extra={"sid": connection.sid, "who": connection.name, "reason": reason})
     metrics.SESSIONS_ENDED.labels(reason).inc()
     if reason in NEWS:
         event, code = NEWS[reason]
         socketio.emit(event, {"code": code}, to=connection.sid)
+    engine_socket = socketio.server.eio.sockets.get(_engine_sid(connection))
     disconnect(connection.sid, namespace="/")
+    if engine_socket is not None:
+        _told_to_go.append(engine_socket)
+        if reason not in NEWS:
+            _hang_up()
+
+
+def _hang_up() -> None:
+    leaving, _told_to_go[:] = list(_told_to_go), []
+    for engine_socket in leaving:
+        engine_socket.close(wait=False, abort=True, reason="told to go")
 
 
 class Strangers:
@@ -116,7 +134,7 @@ def _engine_sid(connection: Connection) -> Any:
 
 def _announce() -> None:
     try:
-        presence.announce(connections().all())
+        presence.announce(connections())
     except redis.RedisError as error:
         logger.warning("presence.not_announced", extra={"error": str(error)})
 

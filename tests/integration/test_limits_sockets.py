@@ -77,6 +77,26 @@ def test_an_address_has_so_many_connections_whatever_its_tokens_and_proxies_tell
         each.disconnect()
 
 
+@pytest.mark.slow
+def test_a_tokens_connections_are_counted_over_all_processes_and_renewals(make_stack, js: JsClient) -> None:
+    pair = make_stack(webs=2, DASHBOARD_SOCKETS_PER_TOKEN="6")
+    first, second = pair.api.token("viewer", sub="one"), pair.api.token("viewer", sub="one")
+    js.connect_all(pair.url, 6, {"token": first})
+
+    def is_full() -> bool:
+        """Nobody gets in, whichever process is reached."""
+        for _ in range(8):
+            with contextlib.suppress(RefusedError):
+                js.connect(pair.url, {"token": first}).disconnect()
+                return False
+        return True
+
+    until(is_full, 30, "each process knows of the other's connections")
+    another = js.connect(pair.url, {"token": second})
+    assert another.emit("session:renew", {"token": first})["error"]["code"] == "TOO_MANY_CONNECTIONS"
+    assert another.emit("session:renew", {"token": second})["ok"] is True
+
+
 def test_a_connection_that_never_authenticates_goes_and_one_that_did_stays(system: Stack, js: JsClient) -> None:
     socket = js.connect(system.url, {"token": system.api.token("viewer")})
     with WebSocket(system.port) as stranger, WebSocket(system.port) as refused:
