@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 ASYNC_MODE = "eventlet"
@@ -40,6 +41,15 @@ def sleep(seconds: float) -> None:
     import eventlet
 
     eventlet.sleep(seconds)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in whatever the body waits for, when it has taken so long in all."""
+    import eventlet
+
+    with eventlet.Timeout(seconds, TimeoutError):
+        yield
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> Any:

@@ -12,9 +12,12 @@ from typing import Any
 import socketio
 from socketio import packet
 
+from app.realtime.fanout.metrics import ENGINE_REFUSALS
+
 logger = logging.getLogger(__name__)
 
 MAX_ATTACHMENTS = 8
+MAX_CONNECTS = 10
 MAX_NAMESPACE_LENGTH = 64
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
@@ -70,6 +73,8 @@ class StrictPacket(packet.Packet):  # type: ignore[misc]
 
 
 def _check_event(data: Any) -> None:
+    if data and isinstance(data[0], (int, float)) and not isinstance(data[0], bool):
+        data[0] = UNKNOWN  # the reference client may name an event so; nobody here knows it
     if not data or not isinstance(data[0], str):
         raise ValueError("an event without a name")
     if data[0] in RESERVED_EVENTS:
@@ -93,9 +98,20 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
                 engine_socket.close(wait=False, abort=True, reason="parse error")
 
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        """Let a connection connect once: python-socketio would make, and lose, a session for each CONNECT."""
+        """Let a connection connect once: python-socketio would make, and lose, a session for each CONNECT.
+
+        Raises ValueError for who goes on trying after several refusals: each costs as much as a request.
+        """
         if self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is None:
+            self._count_connect(self.eio.sockets.get(eio_sid))
             super()._handle_connect(eio_sid, namespace, data)
+
+    def _count_connect(self, engine_socket: Any) -> None:
+        if engine_socket is None:
+            return
+        engine_socket.connects += 1
+        if engine_socket.connects > MAX_CONNECTS:
+            raise ValueError("too many attempts to connect")
 
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         super()._handle_eio_disconnect(eio_sid, reason)
@@ -103,7 +119,8 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
 
 
 def _note_refusal(message: str, _kind: str) -> None:
-    logger.info("engine.refused", extra={"detail": message[:200]})
+    ENGINE_REFUSALS.inc()
+    logger.debug("engine.refused", extra={"detail": message[:200]})
 
 
 def install(server: socketio.Server) -> None:

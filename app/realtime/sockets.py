@@ -18,7 +18,7 @@ from app.errors import DomainError, Forbidden, InvalidInput
 from app.extensions import socketio
 from app.observability import metrics
 from app.realtime import absent, membership, packets, sessions
-from app.realtime.connections import Connection, Connections, connections
+from app.realtime.connections import FLOOD_FACTOR, Connection, Connections, connections
 from app.realtime.rooms import room_of
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,11 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
         max_http_buffer_size=MAX_MESSAGE_BYTES,
         http_compression=False,
         manage_session=False,
+        async_handlers=False,  # a client's events are handled one after the other, as they came
         json=packets.StrictJson,
     )
     packets.install(socketio.server)
+    socketio.server.eio.packets_per_second = 2 * FLOOD_FACTOR * settings.client_events_per_second
     _register_handlers()
     runtime.on_drain(sessions.send_away)
     sessions.keep_watch(app, settings)
@@ -93,9 +95,9 @@ def on_disconnect(reason: str = "") -> None:
         _remember_absence(connection)
 
 
-def on_join(connection: Connection, message: Any) -> dict[str, Any]:
+def on_join(connection: Connection, message: Any, *more: Any) -> dict[str, Any]:
     """Move the connection to another protocol's room; on any fault nothing changes."""
-    if not isinstance(message, dict):
+    if more or not isinstance(message, dict):
         raise InvalidInput("Send an object with `protocolId`.", code="INVALID_MESSAGE")
     seq = membership.enter(connection, message.get("protocolId"), batches=message.get("agentBatches") is True)
     protocol_id = str(connection.protocol_id)
@@ -113,7 +115,7 @@ def on_leave(connection: Connection, *_: Any) -> dict[str, Any]:
     return {"ok": True}
 
 
-def on_renew(connection: Connection, message: Any) -> dict[str, Any]:
+def on_renew(connection: Connection, message: Any, *_: Any) -> dict[str, Any]:
     """Go on under a fresh token of the same subject; what it does not grant any more is left."""
     token = message.get("token") if isinstance(message, dict) else None
     principal = authenticate(token)
@@ -139,6 +141,9 @@ def _answered(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str,
         connection = connections().get(_sid())
         if connection is None:
             return _refusal("UNAUTHORIZED", "This connection has ended.")
+        if connection.is_busy:  # only who polls twice at the same time, against the protocol, gets here
+            return _refusal("BUSY", "Another event of this connection is being handled.")
+        connection.is_busy = True
         try:
             connection.count_event(time.monotonic())
             return handler(connection, *(args or (None,)))
@@ -146,6 +151,8 @@ def _answered(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str,
             if connection.floods:
                 sessions.end(connection, "flood")
             return _refusal(error.code, error.detail)
+        finally:
+            connection.is_busy = False
 
     return answer
 

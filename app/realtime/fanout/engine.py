@@ -22,6 +22,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
     """python-engineio's server, made of one that exists already by `install`."""
 
     pinger: Pinger
+    packets_per_second: int = 1000
     on_wire: Callable[[EngineSocket], None]
 
     def _handle_connect(

@@ -1,9 +1,15 @@
 """From the WSGI server's connection to one of ours."""
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
+from engineio import packet
 from engineio.async_drivers.eventlet import WebSocketWSGI
+
+from app import runtime
+
+PROBE_SECONDS = 10.0
 
 
 class Handshake(WebSocketWSGI):  # type: ignore[misc]
@@ -26,3 +32,29 @@ def hold_back(green: Any, hold: bool) -> None:
     """Let the kernel gather what is written until it is told to send: one packet instead of several (Linux)."""
     if hasattr(socket, "TCP_CORK"):
         green.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(hold))
+
+
+def probe(ws: Any, end_poll: Callable[[], None]) -> bool:
+    """The client's test of the WebSocket before it gives up polling (Engine.IO protocol, Upgrade).
+
+    `end_poll` answers the poll that the client has still open. The time is limited in all: a WebSocket's own pings
+    would make each wait begin anew.
+    """
+    try:
+        with runtime.time_limit(PROBE_SECONDS):
+            if ws.wait() != "2probe":
+                return False
+            ws.send("3probe")
+            end_poll()
+            return bool(ws.wait() == "5")
+    except TimeoutError:
+        return False
+
+
+def emptied(queue: Any) -> list[packet.Packet]:
+    """What waits for a poll, now to be written to the wire."""
+    waiting = []
+    while not queue.empty():
+        waiting.append(queue.get(block=False))
+        queue.task_done()
+    return [pkt for pkt in waiting if pkt is not None and pkt.packet_type != packet.NOOP]

@@ -10,3 +10,5 @@ CONTROL_FAILURES = Counter("dashboard_control_failures_total", "Messages to othe
 FANOUT_DELIVERIES = Counter("dashboard_fanout_deliveries_total", "Events handed to a connection")
 TOO_SLOW_SOCKETS = Counter("dashboard_sockets_too_slow_total", "Connections cut off since they did not read")
 ROOMS = Gauge("dashboard_rooms", "Rooms with members in this process", multiprocess_mode="livesum")
+ENGINE_REFUSALS = Counter("dashboard_engine_refusals_total", "Requests to /socket.io that make no sense")
+FLOODS = Counter("dashboard_sockets_flooding_total", "Connections ended since they sent packets without end")

@@ -10,13 +10,15 @@ from engineio.socket import Socket
 
 from app import runtime
 from app.realtime.fanout import frames
-from app.realtime.fanout.handshake import Handshake, detach, hold_back
-from app.realtime.fanout.metrics import TOO_SLOW_SOCKETS
+from app.realtime.fanout.handshake import Handshake, detach, emptied, hold_back, probe
+from app.realtime.fanout.metrics import FLOODS, TOO_SLOW_SOCKETS
 from app.realtime.fanout.wire import TOO_SLOW, Wire
+from app.realtime.persecond import PerSecond
 
 logger = logging.getLogger(__name__)
 
 INBOX_PACKETS = 100
+PACKETS_PER_YIELD = 50
 PONG = "3"
 
 
@@ -37,8 +39,10 @@ class EngineSocket(Socket):  # type: ignore[misc]
     def __init__(self, server: Any, sid: str) -> None:
         super().__init__(server, sid)
         self.wire: Wire | None = None
+        self.connects = 0
         self._inbox: deque[tuple[int, Any]] = deque()
         self._handling = False
+        self._packets = PerSecond()
 
     def send(self, pkt: packet.Packet) -> None:
         if self.closed:
@@ -49,8 +53,9 @@ class EngineSocket(Socket):  # type: ignore[misc]
             self.wire.write(frames.packet_frame(pkt.encode()))
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
+        del wait
         if self.wire is None:
-            super().close(wait=wait, abort=abort, reason=reason)
+            super().close(wait=False, abort=abort, reason=reason)  # waiting is for a client that may never poll again
             return
         if self.closed or self.closing:
             return
@@ -110,7 +115,11 @@ class EngineSocket(Socket):  # type: ignore[misc]
         sock = detach(ws.socket)
         wire = Wire(sock, self, self.server.max_http_buffer_size)
         ws.websocket_closed = True  # so that eventlet sends no closing frame
-        waiting = self._emptied_queue(has_polled)
+        waiting = emptied(self.queue)
+        if has_polled:
+            self.queue.put(packet.Packet(packet.NOOP))  # for a poll that has not noticed yet
+        else:
+            self.queue = None  # kilobytes that a wire has no use for
         self.wire = wire
         for pkt in waiting:
             wire.write(frames.packet_frame(pkt.encode()))
@@ -121,27 +130,11 @@ class EngineSocket(Socket):  # type: ignore[misc]
 
     def _probe(self, ws: Any) -> bool:
         """The client's test of the WebSocket before it gives up polling (Engine.IO protocol, Upgrade)."""
-        ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout)
         self.upgrading = True
         try:
-            if ws.wait() != "2probe":
-                return False
-            ws.send("3probe")
-            self.queue.put(packet.Packet(packet.NOOP))  # ends the client's pending poll
-            return bool(ws.wait() == "5")
+            return probe(ws, lambda: self.queue.put(packet.Packet(packet.NOOP))) and not self.closed
         finally:
             self.upgrading = False
-
-    def _emptied_queue(self, has_polled: bool) -> list[packet.Packet]:
-        queue, waiting = self.queue, []
-        while not queue.empty():
-            waiting.append(queue.get(block=False))
-            queue.task_done()
-        if has_polled:
-            queue.put(packet.Packet(packet.NOOP))  # for a poll that has not noticed yet
-        else:
-            self.queue = None  # kilobytes that a wire has no use for
-        return [pkt for pkt in waiting if pkt is not None and pkt.packet_type != packet.NOOP]
 
     # What the wire tells.
 
@@ -169,12 +162,24 @@ class EngineSocket(Socket):  # type: ignore[misc]
                 opcode, payload = self._inbox.popleft()
                 if opcode == frames.CLOSE:
                     self._end(payload)
-                elif not self.closed:
+                elif not self.closed and self._may_send_on():
                     self._handle_packet(payload)
         finally:
             self._handling = False
         if self.wire is not None:
             self.wire.read()
+
+    def _may_send_on(self) -> bool:
+        """Count a packet, whatever is in it; who sends far too many is ended, and others have their turn between."""
+        packets = self._packets.add(time.monotonic())
+        if packets > self.server.packets_per_second:
+            FLOODS.inc()
+            logger.warning("socket.flooding", extra={"engineSid": self.sid, "packets": packets})
+            self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+            return False
+        if packets % PACKETS_PER_YIELD == 0:
+            runtime.sleep(0)
+        return True
 
     def _end(self, reason: str) -> None:
         if reason == TOO_SLOW:

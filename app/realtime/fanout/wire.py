@@ -6,12 +6,13 @@ Writing never blocks. What the kernel does not take now waits here, at most 1 Mi
 import socket
 import struct
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
 from eventlet import hubs
 from eventlet.hubs.hub import BaseHub
 
 from app.realtime.fanout import frames
+from app.realtime.fanout.owner import NOBODY, Owner
 
 READ, WRITE = BaseHub.READ, BaseHub.WRITE
 TRANSPORT_CLOSE, TRANSPORT_ERROR, TOO_SLOW = "transport close", "transport error", "too slow"
@@ -23,24 +24,8 @@ GOODBYE_SECONDS = 2.0
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Owner(Protocol):
-    """Whose wire it is. Both are called by the hub: they must not block."""
-
-    def wire_received(self, opcode: int, payload: str | bytes) -> None: ...
-
-    def wire_ended(self, reason: str) -> None: ...
-
-
 def _ignore(*_: Any) -> None:
     """Stands in for a method that must no longer do anything."""
-
-
-class _Nobody:
-    """The owner of a closed wire: a circle of two would wait for the collector, with all that was received."""
-
-    def wire_received(self, opcode: int, payload: str | bytes) -> None: ...
-
-    def wire_ended(self, reason: str) -> None: ...
 
 
 class Wire:
@@ -188,7 +173,7 @@ class Wire:
         if self.closed:
             return
         self.closed = True
-        self._owner, self._reader = _NOBODY, _DEAF
+        self._owner, self._reader = NOBODY, _DEAF
         if self.backlog is not None:
             Wire.clogged -= 1
         self.backlog = deque()  # whoever still writes is not served and does not touch the closed socket
@@ -197,7 +182,7 @@ class Wire:
         self._socket.close()
 
 
-_NOBODY, _DEAF = _Nobody(), frames.FrameReader(0)
+_DEAF = frames.FrameReader(0)
 
 
 def _take(backlog: deque[bytes]) -> bytes:
