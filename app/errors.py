@@ -10,8 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-PROBLEM_TYPE = "application/problem+json"
-TYPE_BASE = "urn:dashboard:problem:"
+from app.problems import CODES_BY_STATUS, PROBLEM_TYPE, members
 
 
 class DomainError(Exception):
@@ -80,33 +79,9 @@ class DependencyDown(DomainError):
     code, status, retry_after = "DEPENDENCY_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, 1
 
 
-CODES_BY_STATUS = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    409: "CONFLICT",
-    413: "BODY_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "VALIDATION_FAILED",
-    429: "RATE_LIMITED",
-    500: "INTERNAL_ERROR",
-    503: "DEPENDENCY_UNAVAILABLE",
-}
-
-
 def problem(error: DomainError) -> Response:
     """Write one error as `application/problem+json`."""
-    body: dict[str, Any] = {
-        "type": TYPE_BASE + error.code.lower().replace("_", "-"),
-        "title": HTTPStatus(error.status).phrase,
-        "status": int(error.status),
-        "detail": error.detail,
-        "code": error.code,
-        "requestId": g.get("request_id", ""),
-        **error.extra,
-    }
+    body = members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
     if error.fields is not None:
         body["errors"] = error.fields
     response = Response(flask_json.dumps(body), status=int(error.status), content_type=PROBLEM_TYPE)

@@ -22,7 +22,7 @@ from app.auth.tokens import Principal
 from app.errors import DomainError
 from app.limits import address_key
 from app.observability import metrics
-from app.observability.requests import HEADER, request_id
+from app.problems import REQUEST_ID_HEADER, request_id
 from app.realtime import coalescer
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class ShortWay:
             ("X-Content-Type-Options", "nosniff"),
             ("RateLimit-Policy", self._app.extensions["limits"].policy),
             ("RateLimit", f'"token";r={left};t=1'),
-            (HEADER, request_id(environ.get("HTTP_X_REQUEST_ID", ""))),
+            (REQUEST_ID_HEADER, request_id(environ.get("HTTP_X_REQUEST_ID", ""))),
         ]
 
 
