@@ -24,15 +24,17 @@ BLANK_LINES = (b"\r\n", b"\n")
 
 
 class Connection(list[Any]):
-    """`[address, socket, state]`, as eventlet.wsgi wants it, and its `deadline` in monotonic seconds."""
+    """`[address, socket, state]`, as eventlet.wsgi wants it, and its `deadline` in monotonic seconds.
 
-    __slots__ = ("deadline", "upgraded")
+    One that becomes a WebSocket is taken over by the fan-out at once, and ends here: no deadline is ever lifted.
+    """
+
+    __slots__ = ("deadline",)
     __hash__ = object.__hash__  # type: ignore[assignment] # a connection is itself, whatever it holds
 
     def __init__(self, address: Any, sock: Any) -> None:
         super().__init__((address, sock, "idle"))
         self.deadline = time.monotonic() + FIRST_REQUEST_SECONDS
-        self.upgraded = False
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -40,7 +42,7 @@ class Connection(list[Any]):
     @property
     def is_idle(self) -> bool:
         """Waits for a request of which nothing has arrived."""
-        if self.upgraded or self[2] != "idle":
+        if self[2] != "idle":
             return False
         try:
             return not self[1].fd.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -70,7 +72,6 @@ class Handler(StrictHead):
                 self._answer()
         except Refusal as refusal:
             self._refuse(refusal)
-        self.conn_state.upgraded = False
         self.conn_state.deadline = time.monotonic() + KEEPALIVE_SECONDS
 
     def _read_head(self) -> bool:
@@ -91,12 +92,7 @@ class Handler(StrictHead):
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]
-        self.conn_state.upgraded = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        if self.conn_state.upgraded:
-            self.conn_state.deadline = float("inf")
-            self.connection.settimeout(None)  # Engine.IO's pings find out who is gone
-        else:
-            self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
+        self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
         return environ
 
     def _answer(self) -> None:

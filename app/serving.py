@@ -97,12 +97,12 @@ class _Server:
             if not self._connections and all(hook.dead for hook in hooks):  # WebSockets are the hooks' care alone
                 break
             if time.monotonic() - started > min(LINGER_SECONDS, grace_seconds / 2):
-                self._end_idle(sockets_too=all(hook.dead for hook in hooks))
+                self._end_idle()
             runtime.sleep(TICK_SECONDS)
         if self._connections:
             logger.warning("web.cut_off", extra={"connections": len(self._connections)})
 
-    def _end_idle(self, *, sockets_too: bool) -> None:
+    def _end_idle(self) -> None:
         for connection in list(self._connections):
-            if connection.is_idle or (sockets_too and connection.upgraded):
+            if connection.is_idle:
                 connection.end()
