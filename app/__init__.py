@@ -117,10 +117,12 @@ def _blueprints() -> list[Blueprint]:
 
 def _serve_sockets(app: Flask, settings: Config) -> None:
     from app import limits
+    from app.http import demand_length
     from app.protocols.service import check_exists
     from app.realtime import sockets
 
     sockets.init_app(app, settings, check_exists)
+    demand_length(app)
     limits.start_sharing(app)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from app import problems
 from app.problems import Refusal
+from app.request_body import decode_chunks
 from app.request_head import LONGEST_LINE, StrictHead
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,12 @@ class Handler(StrictHead):
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]
         self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
+        if environ["wsgi.input"].chunked_input:
+            decode_chunks(environ, self._close_afterwards)
         return environ
+
+    def _close_afterwards(self) -> None:
+        self.close_connection = True
 
     def _answer(self) -> None:
         self.environ = self.get_environ()

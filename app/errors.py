@@ -8,7 +8,7 @@ from flask import json as flask_json
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.problems import CODES_BY_STATUS, PROBLEM_TYPE, members
 
@@ -112,6 +112,8 @@ def _detail(error: HTTPException, messages: Any) -> str:
         return "The request has invalid fields."
     if error.code == HTTPStatus.BAD_REQUEST and messages:
         return "The body is not valid JSON."
+    if isinstance(error, ClientDisconnected):
+        return "The body was cut off, or its chunks are broken."
     return error.description or HTTPStatus(error.code or 500).phrase
 
 

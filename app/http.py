@@ -6,13 +6,15 @@ from typing import Any
 from flask import Flask, Request, Response, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.config import Config
+from app.problems import answer, request_id
 
 API_PREFIX = "/api/"
+SOCKET_PREFIX = "/socket.io"
 CORS_METHODS = "GET, POST"
 CORS_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id"
 CORS_ANSWER_HEADERS = "ETag, Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
@@ -24,7 +26,21 @@ def _refuse_constant(name: str) -> Any:
 
 
 class StrictRequest(Request):
-    """Says in words what is wrong with a body that is not JSON."""
+    """Says in words what is wrong with a body that is not JSON, and takes none for whole that is not."""
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Werkzeug, which cuts a body in chunks at the limit without a word."""
+        data = super().get_data(*args, **kwargs)
+        is_chunked = "wsgi.input_terminated" in self.environ
+        if is_chunked and len(data) == self.max_content_length and self._goes_on():
+            raise RequestEntityTooLarge
+        return data
+
+    def _goes_on(self) -> bool:
+        try:
+            return bool(self.environ["wsgi.input"].read(1))
+        except OSError as error:
+            raise ClientDisconnected from error
 
     def on_json_loading_failed(self, e: ValueError | None) -> Any:
         raise BadRequest("The body is not valid JSON.") from e
@@ -97,6 +113,21 @@ def init_app(app: Flask, settings: Config) -> None:
         cors = _Cors(settings.origins)
         app.before_request(cors.answer_preflight)
         app.after_request(cors.add_headers)
+
+
+def demand_length(app: Flask) -> None:
+    """Refuse Socket.IO's polling POSTs in chunks: Engine.IO looks at Content-Length alone, and took them for empty."""
+    onward = app.wsgi_app
+
+    def ask_for_length(environ: dict[str, Any], start_response: Any) -> Any:
+        if "HTTP_TRANSFER_ENCODING" in environ and environ["PATH_INFO"].startswith(SOCKET_PREFIX):
+            given = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+            status, headers, body = answer(411, "Send Content-Length: polling takes no chunks.", given)
+            start_response(status, headers)
+            return [body]
+        return onward(environ, start_response)
+
+    app.wsgi_app = ask_for_length  # type: ignore[method-assign]
 
 
 def trust_proxies(app: Flask, settings: Config) -> None:
