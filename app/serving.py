@@ -46,6 +46,7 @@ class _Server:
             log_output=False,
             debug=False,
         )
+        self._http.capitalize_response_headers = False  # they are: doing it again is a microsecond for each
 
     def accept_forever(self) -> None:
         while True:
