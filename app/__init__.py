@@ -69,8 +69,8 @@ def _serve_rest(app: Flask, settings: Config) -> None:
     from app import errors
     from app.observability import health
 
-    app.register_blueprint(health.blueprint)
     _protect(app, settings)
+    app.register_blueprint(health.blueprint)
     _register_features(app)
     _open_short_way(app)
     errors.init_app(app)  # last: flask-smorest brings a handler of its own
@@ -117,10 +117,12 @@ def _blueprints() -> list[Blueprint]:
 
 def _serve_sockets(app: Flask, settings: Config) -> None:
     from app import limits
+    from app.http import demand_length
     from app.protocols.service import check_exists
     from app.realtime import sockets
 
     sockets.init_app(app, settings, check_exists)
+    demand_length(app)
     limits.start_sharing(app)
 
 

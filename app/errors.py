@@ -5,13 +5,13 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from flask import json as flask_json
+from marshmallow.exceptions import SCHEMA
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-PROBLEM_TYPE = "application/problem+json"
-TYPE_BASE = "urn:dashboard:problem:"
+from app.problems import CODES_BY_STATUS, PROBLEM_TYPE, members
 
 
 class DomainError(Exception):
@@ -80,33 +80,9 @@ class DependencyDown(DomainError):
     code, status, retry_after = "DEPENDENCY_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, 1
 
 
-CODES_BY_STATUS = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    409: "CONFLICT",
-    413: "BODY_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "VALIDATION_FAILED",
-    429: "RATE_LIMITED",
-    500: "INTERNAL_ERROR",
-    503: "DEPENDENCY_UNAVAILABLE",
-}
-
-
 def problem(error: DomainError) -> Response:
     """Write one error as `application/problem+json`."""
-    body: dict[str, Any] = {
-        "type": TYPE_BASE + error.code.lower().replace("_", "-"),
-        "title": HTTPStatus(error.status).phrase,
-        "status": int(error.status),
-        "detail": error.detail,
-        "code": error.code,
-        "requestId": g.get("request_id", ""),
-        **error.extra,
-    }
+    body = members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
     if error.fields is not None:
         body["errors"] = error.fields
     response = Response(flask_json.dumps(body), status=int(error.status), content_type=PROBLEM_TYPE)
@@ -137,20 +113,32 @@ def _detail(error: HTTPException, messages: Any) -> str:
         return "The request has invalid fields."
     if error.code == HTTPStatus.BAD_REQUEST and messages:
         return "The body is not valid JSON."
+    if isinstance(error, ClientDisconnected):
+        return "The body was cut off, or its chunks are broken."
     return error.description or HTTPStatus(error.code or 500).phrase
 
 
-def _flatten(messages: Any) -> dict[str, Any] | None:
+def _flatten(messages: Any) -> dict[str, list[str]] | None:
     """Drop webargs' location level: `{"json": {"name": […]}}` becomes `{"name": […]}`."""
     if not isinstance(messages, dict):
         return None
     fields: dict[str, Any] = {}
     for location, found in messages.items():
-        if location in ("json", "query", "headers", "path") and isinstance(found, dict):
-            fields.update(found)
+        is_location = location in ("json", "query", "headers", "path") and isinstance(found, dict)
+        fields |= found if is_location else {location: found}
+    return flatten_messages(fields)
+
+
+def flatten_messages(messages: dict[Any, Any]) -> dict[str, list[str]]:
+    """Marshmallow's messages as field → list: `{"error": {"message": […]}}` becomes `{"error.message": […]}`."""
+    flat: dict[str, list[str]] = {}
+    for field, found in messages.items():
+        if isinstance(found, dict):
+            for inner, told in flatten_messages(found).items():
+                flat[str(field) if inner == SCHEMA else f"{field}.{inner}"] = told  # of the field as a whole
         else:
-            fields[location] = found if isinstance(found, (list, dict)) else [str(found)]
-    return fields
+            flat[str(field)] = [str(each) for each in (found if isinstance(found, list) else [found])]
+    return flat
 
 
 def init_app(app: Flask) -> None:

@@ -120,8 +120,13 @@ def _tell(response: Response) -> Response:
     if told:
         name, left = min(told, key=lambda each: each[1])
         response.headers["RateLimit-Policy"] = limits().policy
-        response.headers["RateLimit"] = f'"{name}";r={left};t=1'
+        response.headers["RateLimit"] = rate_limit(name, left)
     return response
+
+
+def rate_limit(name: str, left: int) -> str:
+    """The `RateLimit` field: how many requests a budget has left in this second."""
+    return f'"{name}";r={left};t=1'
 
 
 @lru_cache(maxsize=10_000)

@@ -1,13 +1,13 @@
 """What all schemas share: camelCase names and the contract's conventions for ids, money, dates and numbers."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.money import format_amount, parse_amount
-from app.wire import iso_timestamp, number_text
+from app.wire import iso_timestamp, moment_of, number_text
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _ID = re.compile(ID_PATTERN, re.ASCII)
@@ -76,9 +76,7 @@ class Timestamp(fields.Field[datetime]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         try:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                raise ValidationError("Must name its time zone, e.g. end with Z.")
-            return moment.astimezone(UTC)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValidationError('Must be an ISO 8601 date and time such as "2026-11-22T20:30:00.000Z".') from error
+            return moment_of(value)
+        except (ValueError, AttributeError, OverflowError) as error:
+            message = 'Must be an ISO 8601 date and time with its zone, such as "2026-11-22T20:30:00.000Z".'
+            raise ValidationError(message) from error

@@ -21,8 +21,20 @@ def iso_timestamp(moment: datetime) -> str:
     return text[_SECONDS] + fraction + "Z"
 
 
+def moment_of(text: str) -> datetime:
+    """The moment, in UTC, of an ISO 8601 date and time; `t` and `z` may be small, as RFC 3339 says.
+
+    Raises ValueError, also when no time zone is named, and OverflowError at the ends of the calendar.
+    """
+    moment = datetime.fromisoformat(text.upper())
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.astimezone(UTC)
+
+
 def number_text(number: float | Decimal) -> str:
     """A number without exponent and without needless zeros: `65`, `65.5`, `0.000001`. Raises ValueError for NaN, ∞."""
+    number = number or 0  # minus zero is zero
     exact = number if isinstance(number, (int, Decimal)) else Decimal(repr(number))
     if isinstance(exact, Decimal):
         if not exact.is_finite():

@@ -3,14 +3,13 @@
 Ids are not looked at: the caller takes only those that are known here, and these are valid.
 """
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from app.agents.schemas import MAX_UPDATES
-from app.wire import iso_timestamp, number_text
+from app.wire import iso_timestamp, moment_of, number_text
 
 AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
 
@@ -25,7 +24,7 @@ class Report(Struct, rename="camel", forbid_unknown_fields=True):
     task: Name
     progress: Percentage
     status: Literal["RUNNING"] = "RUNNING"
-    estimated_completion: Annotated[datetime, Meta(tz=True)] | None = None
+    estimated_completion: str | None = None
     error: None = None
     next_task: Name | None = None
 
@@ -46,6 +45,9 @@ _EVENT = (
     '{"agentId":"%s","task":%s,"progress":"%s","status":"RUNNING","estimatedCompletion":%s,"error":null,"nextTask":%s'
 )
 
+# ValueError: msgspec leaves bytes that are not UTF-8 to Python.
+NOT_PLAIN = (msgspec.MsgspecError, ValueError, RecursionError)
+
 Reports = list[tuple[str, Report]]
 
 
@@ -56,7 +58,7 @@ def single(body: bytes, path: str) -> Reports:
         return []
     try:
         return [(agent_id, _one.decode(body))]
-    except (msgspec.MsgspecError, RecursionError):
+    except NOT_PLAIN:
         return []
 
 
@@ -64,23 +66,28 @@ def batch(body: bytes) -> Reports:
     """The reports of a batch; empty when one of them is not plain."""
     try:
         return [(each.agent_id, each) for each in _many.decode(body).updates]
-    except (msgspec.MsgspecError, RecursionError):
+    except NOT_PLAIN:
         return []
 
 
-def is_plain_text(report: Report) -> bool:
-    """Whether its texts hold nothing that the schema would have to look at."""
+def is_plain(report: Report) -> bool:
+    """Whether the schema would take it as it is: no strange characters, and a date that is one."""
+    if report.estimated_completion is not None:
+        try:
+            moment_of(report.estimated_completion)
+        except (ValueError, OverflowError):
+            return False
     return report.task.isprintable() and (report.next_task is None or report.next_task.isprintable())
 
 
 def event_json(agent_id: str, report: Report) -> str:
-    """The data of an agent:task_update without its version and closing brace; `agent_id` is a valid one."""
+    """The data of an agent:task_update without its version and closing brace; id and report are plain ones."""
     value = report.progress
     when = report.estimated_completion
     return _EVENT % (
         agent_id,
         _encode(report.task).decode(),
         value if isinstance(value, int) else number_text(round(value, 2)),
-        "null" if when is None else f'"{iso_timestamp(when)}"',
+        "null" if when is None else f'"{iso_timestamp(moment_of(when))}"',
         "null" if report.next_task is None else _encode(report.next_task).decode(),
     )

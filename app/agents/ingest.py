@@ -19,10 +19,11 @@ from app.agents.compiled import AGENTS, BATCH, PROGRESS, Reports
 from app.auth.guard import budget_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
+from app.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.errors import DomainError
-from app.limits import address_key
+from app.limits import address_key, rate_limit
 from app.observability import metrics
-from app.observability.requests import HEADER, request_id
+from app.problems import REQUEST_ID_HEADER, request_id
 from app.realtime import coalescer
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ LONGEST_BODY = 512 * 1024
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+Headers = list[tuple[str, str]]
+Answer = tuple[bytes, Headers]
+
+_FIXED: Headers = [("Content-Type", "application/json"), NO_STORE, *HEADERS.items()]
 
 _accepted = metrics.PROGRESS_ACCEPTED.labels("RUNNING")
 _counted = {
@@ -48,7 +53,7 @@ class ShortWay:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].endswith(PROGRESS):
-            answer = self._take(environ)
+            answer = self._take_if_plain(environ)
             if answer is not None:
                 body, headers = answer
                 start_response("202 ACCEPTED", headers)
@@ -56,8 +61,17 @@ class ShortWay:
         onward: Iterable[bytes] = self._onward(environ, start_response)
         return onward
 
-    def _take(self, environ: Environ) -> tuple[bytes, list[tuple[str, str]]] | None:
-        """Accept the request, or leave it to Flask (None) with its body as it came."""
+    def _take_if_plain(self, environ: Environ) -> Answer | None:
+        """None leaves the request to Flask, with its body as it came: also when this way fails, which is logged."""
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        try:
+            return self._take(environ, given)
+        except Exception:
+            environ["HTTP_X_REQUEST_ID"] = request_id(given)  # Flask's side tells and logs the same
+            logger.exception("ingest.short_way_failed", extra={"requestId": environ["HTTP_X_REQUEST_ID"]})
+            return None
+
+    def _take(self, environ: Environ, given_id: str) -> Answer | None:
         principal = self._caller(environ)
         body = _body(environ) if principal else None
         if principal is None or body is None:
@@ -67,12 +81,12 @@ class ShortWay:
         if not reports or not self._may_report(principal, reports):
             return None
         left = self._spend(environ, principal)
-        if left is None or not self._offer(reports):
+        if left is None or not self._offer(reports, given_id):
             return None
         _counted[path == BATCH].inc()
         rejected = b',"rejected":[]' if path == BATCH else b""
         answer = b'{"accepted":"%d"%s}\n' % (len(reports), rejected)
-        return answer, self._headers(environ, len(answer), left)
+        return answer, self._headers(environ, len(answer), left, given_id)
 
     def _caller(self, environ: Environ) -> Principal | None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -95,18 +109,20 @@ class ShortWay:
                 return False
             if agent_id not in agents or report.protocol_id not in protocols or not principal.sees(report.protocol_id):
                 return False
-            if not compiled.is_plain_text(report):
+            if not compiled.is_plain(report):
                 return False
         return True
 
-    def _spend(self, environ: Environ, principal: Principal) -> int | None:
-        """One request of the caller's budgets; how many are left, None when there was none."""
+    def _spend(self, environ: Environ, principal: Principal) -> str | None:
+        """One request of the caller's budgets; the one nearest to its end as `RateLimit` tells it, None if one was."""
         limits = self._app.extensions["limits"]
         token = limits.token.take(budget_key(principal))
         address = limits.address.take(address_key(environ.get("REMOTE_ADDR", "")))
-        return None if token is None or address is None else min(token, address)
+        if token is None or address is None:
+            return None
+        return rate_limit("token", token) if token < address else rate_limit("address", address)
 
-    def _offer(self, reports: Reports) -> bool:
+    def _offer(self, reports: Reports, given_id: str) -> bool:
         """False when Redis failed: Flask's side tries again and tells."""
         offers = [
             coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.event_json(agent_id, report))
@@ -119,34 +135,41 @@ class ShortWay:
             return False
         for (agent_id, report), each in zip(reports, accepted, strict=True):
             if each.is_new_task:
-                self._store_start(agent_id, report, each.version)
+                self._store_start(agent_id, report, each.version, given_id)
         _accepted.inc(len(reports))
         return True
 
-    def _store_start(self, agent_id: str, report: compiled.Report, version: int) -> None:
+    def _store_start(self, agent_id: str, report: compiled.Report, version: int, given_id: str) -> None:
+        """Keep that the agent turned to this task. The report is accepted by now: whatever fails here is logged."""
         data = msgspec.json.decode(compiled.event_json(agent_id, report) + "}")
-        with self._app.app_context():
-            progress.store_start(agent_id, report.protocol_id, data, version)
+        try:
+            with self._app.app_context():
+                progress.store_start(agent_id, report.protocol_id, data, version)
+        except Exception:
+            logger.exception("task_start.not_stored", extra={"agentId": agent_id, "requestId": request_id(given_id)})
 
-    def _headers(self, environ: Environ, length: int, left: int) -> list[tuple[str, str]]:
-        return [
-            ("Content-Type", "application/json"),
+    def _headers(self, environ: Environ, length: int, left: str, given_id: str) -> Headers:
+        headers = [
+            *_FIXED,
             ("Content-Length", str(length)),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
             ("RateLimit-Policy", self._app.extensions["limits"].policy),
-            ("RateLimit", f'"token";r={left};t=1'),
-            (HEADER, request_id(environ.get("HTTP_X_REQUEST_ID", ""))),
+            ("RateLimit", left),
+            (REQUEST_ID_HEADER, request_id(given_id)),
         ]
+        if environ.get("wsgi.url_scheme") == "https":
+            headers.append(STRICT_TRANSPORT)
+        return headers
 
 
 def _body(environ: Environ) -> bytes | None:
     """The body, which is also put back for Flask; None when it is not plain JSON of a known, modest length."""
     length: str = environ.get("CONTENT_LENGTH") or ""
+    if "HTTP_CONTENT_ENCODING" in environ:
+        return None
     if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
         return None
     if not length.isdecimal() or not 0 < int(length) <= LONGEST_BODY:
         return None
     body: bytes = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = io.BytesIO(body)
-    return body
+    return body if len(body) == int(length) else None

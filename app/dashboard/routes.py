@@ -98,7 +98,7 @@ def _page(name: str) -> Response:
 
 def _serve(name: str) -> Response:
     path = safe_join(str(STATIC), name)
-    if path is None or not Path(path).is_file():
+    if path is None or not _is_file(path):
         raise NotFound(f"There is nothing at {request.path}.")
     asset = _asset(path, Path(path).stat().st_mtime_ns, demo=_is_demo())
     response = asset.content.response(asset.content_type)
@@ -107,6 +107,13 @@ def _serve(name: str) -> Response:
     response.set_etag(asset.etag)
     response.make_conditional(request)
     return response
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # a name longer than a file's can be
+        return False
 
 
 @lru_cache(maxsize=128)

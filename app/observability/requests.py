@@ -1,22 +1,13 @@
 """A request's id, from its response through the outbox and tasks to the event's emission; the time each route takes."""
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uuid_utils.compat as uuid
 from flask import Flask, Response, g, has_app_context, request
 
 from app.observability import metrics
-
-HEADER = "X-Request-Id"
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-
-
-def request_id(given: str) -> str:
-    """The caller's own id of a request, or a new one."""
-    return given if _ACCEPTABLE.fullmatch(given) else uuid.uuid7().hex
+from app.problems import REQUEST_ID_HEADER, request_id
 
 
 def current_request_id() -> str:
@@ -38,12 +29,12 @@ def on_behalf_of(request_id: str) -> Iterator[None]:
 def init_app(app: Flask) -> None:
     @app.before_request
     def _begin() -> None:
-        g.request_id = request_id(request.headers.get(HEADER, ""))
+        g.request_id = request_id(request.headers.get(REQUEST_ID_HEADER, ""))
         g.started = time.perf_counter()
 
     @app.after_request
     def _end(response: Response) -> Response:
-        response.headers[HEADER] = g.get("request_id", "")
+        response.headers[REQUEST_ID_HEADER] = g.get("request_id", "")
         route = request.url_rule.rule if request.url_rule else "unmatched"
         metrics.HTTP_REQUESTS.labels(request.method, route, str(response.status_code)).inc()
         metrics.HTTP_SECONDS.labels(route).observe(time.perf_counter() - g.get("started", time.perf_counter()))

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
@@ -11,6 +12,8 @@ from app.agents.progress import _event_data
 from app.agents.schemas import BatchUpdate, ProgressReport
 from app.schemas import is_identifier
 from app.wire import to_wire
+
+PATH = "/api/v1/agents/A1/progress"
 
 ids = st.one_of(
     st.sampled_from(["P1", "A-b.c:d_e", "0", "x" * 64, "x" * 65, "", "-a", "a b", "a\n", "é", 5, None]),
@@ -22,9 +25,15 @@ names = st.one_of(
 numbers = st.one_of(
     st.integers(-5, 110),
     st.floats(allow_nan=False, allow_infinity=False, min_value=-5, max_value=110),
-    st.sampled_from([True, False, None, "50", 10**30, [], {}, 99.999, 0.005, 1e-9]),
+    st.sampled_from([True, False, None, "50", 10**30, [], {}, 99.999, 0.005, 1e-9, -0.0]),
+)
+# Whatever looks like RFC 3339, at the ends of the calendar too, in small letters, with any fraction and offset.
+dates = st.from_regex(
+    r"\A(0001-01-01|9999-12-31|2026-11-(0[1-9]|[123][0-9]))[Tt ](00|[012][0-9]):[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?"
+    r"([Zz]|[+-](0[0-9]|1[0-9]|2[0-5]):(00|30|59|60))\Z"
 )
 moments = st.one_of(
+    dates,
     st.none(),
     st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
     st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()),
@@ -67,7 +76,7 @@ def _is_known(*ids):
 def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(report):
     body = _as_text(report)
     for _, decoded in compiled.single(body, "/api/v1/agents/A1/progress"):
-        if _is_known(decoded.protocol_id) and compiled.is_plain_text(decoded):
+        if _is_known(decoded.protocol_id) and compiled.is_plain(decoded):
             _compare(body, ProgressReport(), decoded)
 
 
@@ -76,8 +85,53 @@ def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(
 def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
     body = _as_text({"updates": [{"agentId": agent_id, **report} for agent_id, report in updates]})
     for number, (_, decoded) in enumerate(compiled.batch(body)):
-        if _is_known(decoded.agent_id, decoded.protocol_id) and compiled.is_plain_text(decoded):
+        if _is_known(decoded.agent_id, decoded.protocol_id) and compiled.is_plain(decoded):
             _compare(_as_text(json.loads(body)["updates"][number]), BatchUpdate(), decoded)
+
+
+@settings(max_examples=300, deadline=None)
+@given(dates)
+def test_any_date_that_the_short_way_takes_is_the_same_moment_on_both(moment):
+    body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
+    for _, decoded in compiled.single(body, PATH):
+        if compiled.is_plain(decoded):
+            _compare(body, ProgressReport(), decoded)
+
+
+@pytest.mark.parametrize(
+    "moment", ["2026-11-22T20:30:00Z", "2026-11-22t20:30:00z", "2026-11-22T20:30:00.9999999+05:30"]
+)
+def test_a_date_as_rfc_3339_has_it_is_taken_on_both_ways(moment):
+    body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
+    ((_, decoded),) = compiled.single(body, PATH)
+    assert compiled.is_plain(decoded)
+    _compare(body, ProgressReport(), decoded)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_date_beyond_the_calendar_is_left_to_flask(moment):
+    body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
+    assert not any(compiled.is_plain(decoded) for _, decoded in compiled.single(body, PATH))
+    with pytest.raises(ValidationError):
+        ProgressReport().load(json.loads(body))
+
+
+@given(reports, st.integers(0, 300), st.binary(min_size=1, max_size=4))
+def test_bytes_that_are_not_utf8_are_left_to_flask(report, at, noise):
+    text = _as_text(report)
+    body = text[:at] + noise + text[at:]
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        assert compiled.single(body, PATH) == []
+        assert compiled.batch(b'{"updates":[' + body + b"]}") == []
+
+
+def test_minus_zero_is_zero_on_both_ways():
+    body = b'{"protocolId":"P1","task":"scan","progress":-0.0}'
+    ((_, decoded),) = compiled.single(body, PATH)
+    _compare(body, ProgressReport(), decoded)
+    assert '"progress":"0"' in compiled.event_json("A1", decoded)
 
 
 def test_an_ordinary_report_takes_the_short_way():

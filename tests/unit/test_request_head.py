@@ -1,4 +1,4 @@
-"""The quick reader of a request's head makes of it what Python's own reader makes."""
+"""What our reader of a request's head takes, it takes as Python's own does; what is beyond the grammar it refuses."""
 
 import io
 import warnings
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.request_head import QuickHead, read_fields
+from app.problems import Refusal
+from app.request_head import StrictHead, read_fields
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -30,6 +31,10 @@ class _Server:
         return {}
 
 
+class Strict(StrictHead, wsgi.HttpProtocol):
+    pass
+
+
 def understood(handler_class: type, request: bytes) -> dict[str, Any]:
     """What a handler makes of the request: its WSGI environ and whether the connection stays, or the refusal."""
     handler = object.__new__(handler_class)
@@ -39,9 +44,11 @@ def understood(handler_class: type, request: bytes) -> dict[str, Any]:
     stream = io.BufferedReader(io.BytesIO(request), 8192)
     handler.raw_requestline = stream.readline(8192)
     handler.log_message = lambda *_: None
-    handler.rfile = wsgi.FileObjectForHeaders(stream)
+    handler.rfile = stream if handler_class is Strict else wsgi.FileObjectForHeaders(stream)
     try:
         accepted = handler.parse_request()
+    except Refusal as refusal:
+        return {"refused": int(refusal.status)}
     except (wsgi.HeaderLineTooLong, wsgi.HeadersTooLarge) as error:
         return {"error": type(error)}
     if not accepted:
@@ -55,10 +62,6 @@ def understood(handler_class: type, request: bytes) -> dict[str, Any]:
     for name in ("eventlet.input", "eventlet.posthooks", "eventlet.set_idle"):
         environ.pop(name)
     return {"environ": environ, "close": bool(handler.close_connection), "body": body}
-
-
-def handlers() -> tuple[type, type]:
-    return type("Quick", (QuickHead, wsgi.HttpProtocol), {}), wsgi.HttpProtocol
 
 
 names = st.one_of(
@@ -90,12 +93,15 @@ ends = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n "])
 
 
 @given(lines, st.lists(st.tuples(names, values, ends), max_size=6), st.binary(max_size=20))
-def test_both_readers_agree_on_any_head(line: str, fields: list[tuple[str, str, str]], body: bytes) -> None:
+def test_what_is_taken_is_taken_as_pythons_reader_does(
+    line: str, fields: list[tuple[str, str, str]], body: bytes
+) -> None:
     text = line + "\r\n" + "".join(f"{name}: {value}{end}" for name, value, end in fields) + "\r\n"
-    quick, plain = handlers()
     request = text.encode("latin-1") + body
 
-    assert understood(quick, request) == understood(plain, request)
+    ours = understood(Strict, request)
+
+    assert "refused" in ours or ours == understood(wsgi.HttpProtocol, request)
 
 
 REGULAR = (
@@ -112,24 +118,90 @@ def test_a_regular_head_is_read_in_one_go_and_no_further() -> None:
     assert list(fields) == ["Host", "Connection", "x-b", "X-B", "Empty"]
     assert fields.get("X-b") == "1"
     assert stream.read() == b"rest"
-    assert understood(handlers()[0], REGULAR)["environ"]["HTTP_X_B"] == "1,2"
+    assert understood(Strict, REGULAR)["environ"]["HTTP_X_B"] == "1,2"
 
 
 @pytest.mark.parametrize(
-    "head",
-    [
-        b"Host: a\r\n",
-        b"\r\nGET",
-        b"Host : a\r\n\r\n",
-        b"A: b\r\n c\r\n\r\n",
-        b"A: b\nC: d\r\n\r\n",
-        b"A: \x00\r\n\r\n",
-        b"A: b\r\n" * 101 + b"\r\n",
-    ],
-    ids=["not whole", "no field", "blank in the name", "folded", "bare newline", "control", "too many"],
+    "request_line", [b"GET /x HTTP/1.0", b"PUT /\xe9 HTTP/1.1", b"get / HTTP/1.1", b"OPTIONS * HTTP/1.1"]
 )
-def test_what_is_irregular_is_left_untouched(head: bytes) -> None:
-    stream = io.BufferedReader(io.BytesIO(head))
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_rarer_heads_are_taken_too(request_line: bytes, end: bytes) -> None:
+    request = end.join([request_line, b"Host: a", b"Content-Length: 3", b"", b"abc"])
 
-    assert read_fields(stream) is None
-    assert stream.read() == head
+    ours = understood(Strict, request)
+
+    assert ours["body"] == b"abc"
+    assert ours == understood(wsgi.HttpProtocol, request)
+
+
+def test_a_head_that_comes_in_pieces_is_read_as_one_that_comes_whole() -> None:
+    class Dribbling(io.RawIOBase):
+        left = REGULAR.partition(b"\r\n")[2]
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, into: Any) -> int:
+            into[:1], self.left = self.left[:1], self.left[1:]
+            return 1
+
+    fields = read_fields(io.BufferedReader(Dribbling()))
+
+    assert fields is not None
+    assert list(fields) == ["Host", "Connection", "x-b", "X-B", "Empty"]
+
+
+CHUNKED, LENGTH = b"Transfer-Encoding: chunked\r\n", b"Content-Length: 0\r\n"
+REFUSED = {
+    "blank before the colon": (400, b"Host : a\r\n"),
+    "folded": (400, b"A: b\r\n c\r\n"),
+    "control": (400, b"A: \x00\r\n"),
+    "bare return": (400, b"A: b\rContent-Length: 5\r\n"),
+    "no field before others": (400, b"junk\r\n" + CHUNKED),
+    "too many": (431, b"A: b\r\n" * 101),
+    "a line too long": (431, b"A: " + b"b" * 8192 + b"\r\n"),
+    "too long together": (431, (b"A: " + b"b" * 8000 + b"\r\n") * 9),
+    "two hosts": (400, b"Host: a\r\nHost: b\r\n"),
+    "chunked twice": (400, CHUNKED + CHUNKED),
+    "another coding": (501, b"Transfer-Encoding: gzip, chunked\r\n"),
+    "almost chunked": (501, b"Transfer-Encoding: xchunked\r\n"),
+    "identity": (501, b"Transfer-Encoding: identity\r\n"),
+    "quoted": (501, b'Transfer-Encoding: "chunked"\r\n'),
+    "nothing": (501, b"Transfer-Encoding:\r\n"),
+    "coding with blank": (400, b"Transfer-Encoding : chunked\r\n"),
+    "length twice": (400, LENGTH + b"content-length: 5\r\n"),
+    "both": (400, LENGTH + CHUNKED),
+    "plus": (400, b"Content-Length: +2\r\n"),
+    "minus": (400, b"Content-Length: -2\r\n"),
+    "underscore": (400, b"Content-Length: 0_2\r\n"),
+    "empty length": (400, b"Content-Length:\r\n"),
+    "two lengths in one": (400, b"Content-Length: 5, 5\r\n"),
+    "no ASCII digit": (400, b"Content-Length: \xb2\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_head_that_could_be_read_in_two_ways_is_refused(what: str) -> None:
+    status, fields = REFUSED[what]
+
+    assert understood(Strict, b"POST / HTTP/1.1\r\n" + fields + b"\r\n") == {"refused": status}
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /", 400),
+        (b"GET / x HTTP/1.1", 400),
+        (b"GET  / HTTP/1.1", 400),
+        (b"GET / HTTP/x", 400),
+        (b"GET / HTTP/1.10", 400),
+        (b"GET / HTTP/2.0", 505),
+        (b"GET / HTTP/3.0", 505),
+    ],
+)
+def test_a_line_that_is_no_request_of_http_1_is_refused(line: bytes, status: int) -> None:
+    assert understood(Strict, line + b"\r\n\r\n") == {"refused": status}
+
+
+def test_http_1_0_knows_no_chunks() -> None:
+    assert understood(Strict, b"POST / HTTP/1.0\r\n" + CHUNKED + b"\r\n") == {"refused": 400}

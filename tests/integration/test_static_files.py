@@ -1,0 +1,16 @@
+"""The page's files: a name that none can have is not found."""
+
+import pytest
+
+from tests.support.api import Api
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "a" * 5000, "x/" * 300])
+def test_a_name_longer_than_a_files_can_be_is_not_found(name: str, api: Api) -> None:
+    assert api.with_token(None).get(f"//static/{name}").code == "NOT_FOUND"
+    assert api.with_token(None).get(f"//docs/static/{name}").code == "NOT_FOUND"

@@ -1,0 +1,78 @@
+"""Chunks are put together whatever their sizes and however they arrive; what is no such body is told, and bounded."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.request_body import LONGEST_LINE, MOST_ON_THE_WIRE, MOST_TRAILERS, BrokenBody, Chunks
+from tests.security.raw import chunked
+
+NEXT = b"GET /next HTTP/1.1\r\n\r\n"
+
+
+def body_of(sent: bytes) -> tuple[Chunks, io.BytesIO, list[bool]]:
+    """The reader, the stream below it, and a list that is told when the body is broken."""
+    stream, broken = io.BytesIO(sent), []
+    return Chunks(stream, lambda: broken.append(True)), stream, broken
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=10), st.integers(1, 60))
+def test_a_body_is_what_its_chunks_hold_and_what_follows_is_untouched(parts: list[bytes], size: int) -> None:
+    body, stream, broken = body_of(chunked(*parts) + NEXT)
+
+    assert b"".join(iter(lambda: body.read(size), b"")) == b"".join(parts)
+    assert (body.read(), stream.read(), broken) == (b"", NEXT, [])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"5;name=value\r\nhello\r\n0\r\n\r\n",
+        b'5 ;a="b c"\r\nhello\r\n0\r\nX-Trailer: y\r\n\r\n',
+        b"05\r\nhello\r\n000\r\n\r\n",
+    ],
+)
+def test_extensions_and_trailers_are_read_away(sent: bytes) -> None:
+    assert body_of(sent)[0].read() == b"hello"
+
+
+def test_lines_are_found_across_chunks() -> None:
+    body = body_of(chunked(b"a\nb", b"c\nd"))[0]
+
+    assert body.readline(1) == b"a"
+    assert body.readlines() == [b"\n", b"bc\n", b"d"]
+
+
+BROKEN = {
+    "no size": b"zz\r\n",
+    "a sign": b"+5\r\nhello\r\n0\r\n\r\n",
+    "a prefix": b"0x5\r\nhello\r\n0\r\n\r\n",
+    "an underscore": b"0_5\r\nhello\r\n0\r\n\r\n",
+    "bare newline": b"5\nhello\r\n0\r\n\r\n",
+    "an empty line": b"\r\n",
+    "cut off in a size": b"5",
+    "cut off in a chunk": b"5\r\nhel",
+    "cut off before the end": b"5\r\nhello\r\n",
+    "cut off in the trailers": b"5\r\nhello\r\n0\r\n",
+    "longer than its size": b"3\r\nhello\r\n0\r\n\r\n",
+    "a trailer that is none": b"5\r\nhello\r\n0\r\njunk\r\n\r\n",
+    "an endless size": b"5;" + b"a" * 2 * LONGEST_LINE,
+    "an endless trailer": b"0\r\nX: " + b"a" * 2 * LONGEST_LINE,
+    "endless trailers": b"0\r\n" + b"X: y\r\n" * (MOST_TRAILERS + 1) + b"\r\n",
+    "a size beyond all": b"fffffffff\r\nhello",
+    "more than anybody needs": chunked(*[b"x" * 65536] * (MOST_ON_THE_WIRE // 65536 + 1)),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_body_is_told_again_and_again_and_never_taken_for_its_end(what: str) -> None:
+    body, stream, broken = body_of(BROKEN[what])
+
+    for _ in range(3):
+        with pytest.raises(BrokenBody):
+            list(iter(lambda: body.read(65536), b""))
+
+    assert broken
+    assert stream.tell() <= MOST_ON_THE_WIRE + LONGEST_LINE
