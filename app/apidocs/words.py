@@ -67,6 +67,7 @@ WORDS: dict[str, Word] = {
     "index": Word("Place in the batch, from 0.", "3"),
     "items": Word("This page of the list.", None),
     "jti": Word("Id of one token; or null, for all of the subject's.", "0f8c2d4e6a"),
+    "lastError": Word("Why the last attempt did not pay, also while it is tried again; null where none failed.", None),
     "lastPayment": Word("The newest released payment.", None),
     "lastSeen": Word("When the agent was last heard; null if never.", MOMENT),
     "limit": Word("How many items at most.", 50),

@@ -1135,6 +1135,11 @@ export interface components {
              */
             id: string;
             /**
+             * @description Why the last attempt did not pay, also while it is tried again; null where none failed.
+             * @example null
+             */
+            lastError: string | null;
+            /**
              * @description The protocol.
              * @example aave-v3
              */
