@@ -91,7 +91,9 @@ WORDS: dict[str, Word] = {
     "protocolId": Word("The protocol.", PROTOCOL),
     "reason": Word("Why it is rejected.", "Duplicate of an earlier report."),
     "recipient": Word(
-        "Where the money goes, as the payout service understands it.", "0x52908400098527886E0F7030069857D2"
+        "Where the money goes, as the payout service understands it: printable characters alone, no blank at either "
+        "end.",
+        "0x52908400098527886E0F7030069857D2",
     ),
     "reference": Word("A reference of the sender's, or of the payout service.", "treasury-2026-11"),
     "rejectionReason": Word("Why it was rejected; with REJECTED.", "Duplicate of an earlier report."),

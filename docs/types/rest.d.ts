@@ -1145,7 +1145,7 @@ export interface components {
              */
             protocolId: string;
             /**
-             * @description Where the money goes, as the payout service understands it.
+             * @description Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.
              * @example 0x52908400098527886E0F7030069857D2
              */
             recipient: string;
@@ -1181,7 +1181,7 @@ export interface components {
              */
             amount: string | null;
             /**
-             * @description Where the money goes, as the payout service understands it.
+             * @description Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.
              * @example 0x52908400098527886E0F7030069857D2
              */
             recipient: string;

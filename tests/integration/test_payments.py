@@ -136,6 +136,7 @@ def test_only_confirmed_vulnerabilities_are_paid(api):
 def test_each_invalid_field_of_a_payment_is_named_and_only_owners_pay(api):
     path = f"{confirmed(api, funded_protocol(api))}/payment"
     bodies = [{}, {"recipient": ""}, {"recipient": "x" * 129}, {"recipient": "a\nb"}, {"recipient": 5}]
+    bodies += [{"recipient": hidden} for hidden in (" ", "\u200b", "0x\u202ecba", "\ue000", " r", "r ")]
     for body in bodies:
         assert list(api.owner.post(path, body).json["errors"]) == ["recipient"], body
     assert list(api.owner.post(path, {"recipient": "r", "amount": 5}).json["errors"]) == ["amount"]
