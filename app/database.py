@@ -139,3 +139,20 @@ def update_one(session: Session, statement: ReturningUpdate[Row], values: dict[s
     """The row that a conditional UPDATE … RETURNING has changed, as it is now; None when the condition failed."""
     options = {"populate_existing": True, "synchronize_session": False}
     return session.scalars(statement, values, execution_options=options).one_or_none()
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """One moment for all that is read: no statement sees what another transaction commits after the first has begun.
+
+    What was read stays as it was when the block has ended. Writes are refused on PostgreSQL, and lost on SQLite.
+    """
+    session: Session = db.session()
+    session.rollback()
+    try:
+        if not _is_sqlite(session):  # whose deferred transaction sees one moment as it is
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        yield session
+        session.expunge_all()
+    finally:
+        session.rollback()

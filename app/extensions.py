@@ -46,6 +46,7 @@ def init_app(app: Flask, settings: Config) -> None:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 0}}
     else:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+            "isolation_level": "READ COMMITTED",  # by the server's default writers at once may be refused
             "pool_size": 10,
             "max_overflow": 10,
             "pool_timeout": 5,

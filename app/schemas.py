@@ -12,6 +12,7 @@ from app.wire import iso_timestamp, moment_of, number_text
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _ID = re.compile(ID_PATTERN, re.ASCII)
 NAME_LENGTH = validate.Length(min=1, max=200)
+NOT_BLANK = validate.Regexp(r"\A(?=[\s\S]*\S)[^\x00-\x08\x0b-\x1f\x7f]*\Z", error="Must not be blank.")
 
 
 def camel_case(name: str) -> str:

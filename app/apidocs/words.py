@@ -67,6 +67,7 @@ WORDS: dict[str, Word] = {
     "index": Word("Place in the batch, from 0.", "3"),
     "items": Word("This page of the list.", None),
     "jti": Word("Id of one token; or null, for all of the subject's.", "0f8c2d4e6a"),
+    "lastError": Word("Why the last attempt did not pay, also while it is tried again; null where none failed.", None),
     "lastPayment": Word("The newest released payment.", None),
     "lastSeen": Word("When the agent was last heard; null if never.", MOMENT),
     "limit": Word("How many items at most.", 50),
@@ -79,7 +80,8 @@ WORDS: dict[str, Word] = {
     "ok": Word("Whether it was done.", None),
     "oldStatus": Word("The status before the change.", "PENDING"),
     "online": Word("Heard within the last 120 seconds.", "5"),
-    "open": Word("PENDING and CONFIRMED ones.", None),
+    "open": Word("PENDING and CONFIRMED ones, the newest 1,000, fewer where their descriptions are very long.", None),
+    "openTruncated": Word("Whether there are more: list them by `status`, PENDING and CONFIRMED, page by page.", False),
     "paid": Word("Sum of released payments.", "0.00"),
     "parts": Word("Each dependency by name.", None),
     "paymentAmount": Word("What was paid; with PAID.", "2500.00"),
@@ -90,7 +92,9 @@ WORDS: dict[str, Word] = {
     "protocolId": Word("The protocol.", PROTOCOL),
     "reason": Word("Why it is rejected.", "Duplicate of an earlier report."),
     "recipient": Word(
-        "Where the money goes, as the payout service understands it.", "0x52908400098527886E0F7030069857D2"
+        "Where the money goes, as the payout service understands it: printable characters alone, no blank at either "
+        "end.",
+        "0x52908400098527886E0F7030069857D2",
     ),
     "reference": Word("A reference of the sender's, or of the payout service.", "treasury-2026-11"),
     "rejectionReason": Word("Why it was rejected; with REJECTED.", "Duplicate of an earlier report."),

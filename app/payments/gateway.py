@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import requests
-import urllib3
 
 from app.config import Config
 from app.money import format_amount
+from app.payments.bounded import HeldAdapter, Line, within
 
 LARGEST_ANSWER = 64 * 1024
 MAX_REFERENCE = 200
@@ -60,28 +60,35 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Nobody knows whether the money has moved: ask again with the same key."""
+    """Nobody knows whether the money has moved: ask again with the same key. `detail` is for the log alone."""
 
     reason: str
+    detail: str = ""
 
 
 Outcome = Paid | Refused | Unknown
 
 
 def pay(payout: Payout, settings: Config) -> Outcome:
-    """Ask for one payout; without a PAYOUT_URL the ledger is all there is. Never raises."""
+    """Ask for one payout; without a PAYOUT_URL the ledger is all there is. Never raises.
+
+    Whatever ends the call, be it Celery's time limit, it may have been heard. The texts of errors tell addresses.
+    """
     if not settings.payout_url:
         return Paid()
+    seconds = longest_call(settings)
     try:
-        return _ask(payout, settings)
+        return within(seconds, lambda line: _ask(payout, settings, line))
     except _BadAnswerError as error:
         return Unknown(str(error))
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        return Unknown(f"{type(error).__name__}: {error}")
+    except TimeoutError:
+        return Unknown(f"the answer does not come within {seconds:g} s")
+    except Exception as error:  # noqa: BLE001 - see above
+        return Unknown(f"no answer ({type(error).__name__})", detail=str(error))
 
 
 def longest_call(settings: Config) -> float:
-    """Seconds after which a call has ended, whatever the service does."""
+    """Seconds after which a call has ended, whatever the service does: reaching it, its headers, its body."""
     return settings.payout_connect_timeout + 2 * settings.payout_read_timeout
 
 
@@ -102,7 +109,7 @@ class _BadAnswerError(Exception):
     """An answer that is too long, too slow, or not what was agreed."""
 
 
-def _ask(payout: Payout, settings: Config) -> Outcome:
+def _ask(payout: Payout, settings: Config, line: Line) -> Outcome:
     body = payout.body()
     headers = {
         "Content-Type": "application/json",
@@ -113,11 +120,18 @@ def _ask(payout: Payout, settings: Config) -> Outcome:
     }
     timeout = (settings.payout_connect_timeout, settings.payout_read_timeout)
     with (
-        _OneRequest() as session,
+        _one_request(line) as session,
         session.post(settings.payout_url, data=body, headers=headers, timeout=timeout, stream=True) as response,
     ):
         answer = _read(response, time.monotonic() + settings.payout_read_timeout)
     return _outcome(response.status_code, answer)
+
+
+def _one_request(line: Line) -> requests.Session:
+    session = _OneRequest()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HeldAdapter(line))
+    return session
 
 
 def _read(response: requests.Response, deadline: float) -> bytes:

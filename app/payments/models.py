@@ -7,12 +7,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import MinorUnits, UtcDateTime
 from app.extensions import Base
+from app.payments.rules import PaymentStatus
 
 IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index for its very words only
 
 
 class Payment(Base):
-    """One per vulnerability. `due_at`: when it may next be tried, or when its present worker counts as dead."""
+    """One per vulnerability. `due_at`: when it may next be tried, or when its present worker counts as dead.
+
+    `failure_reason` is that of the last attempt, also of one that is followed by others.
+    """
 
     __tablename__ = "payments"
     __table_args__ = (
@@ -38,3 +42,8 @@ class Payment(Base):
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nobody tries any more."""
+        return self.failure_reason if self.status == PaymentStatus.FAILED else None

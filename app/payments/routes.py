@@ -3,6 +3,7 @@ from typing import Any
 from app.auth.guard import principal, requires
 from app.auth.idempotency import answers_once
 from app.auth.permissions import Action
+from app.database import reading
 from app.paging import Page, PageQuery
 from app.payments import service, stats
 from app.payments.models import Payment
@@ -53,4 +54,5 @@ def retry_payment(payment_id: str) -> Payment:
 @blueprint.response(200, StatsSchema)
 def get_stats(query: dict[str, Any]) -> dict[str, Any]:
     """Read totals of one protocol, or of all that the token names"""
-    return stats.totals(query["protocol_id"], principal())
+    with reading():
+        return stats.totals(query["protocol_id"], principal())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+LONGEST_RECIPIENT = 128
 _MOST_DOUBLINGS = 30
 
 
@@ -45,3 +46,10 @@ def retry_delay(attempt: int, base: float, cap: float, spread: float) -> float:
     """Seconds to wait after the n-th attempt: doubles from `base` to `cap`; `spread` (0 to 1) is the jitter."""
     whole = min(cap, base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
     return whole * (0.5 + spread / 2)
+
+
+def is_recipient(text: str) -> bool:
+    """Whether all of it can be seen: nothing that hides or turns the line around, so that who releases a payment
+    reads whom it goes to. `isprintable` refuses what Unicode calls format, private, unassigned and other blanks.
+    """
+    return 0 < len(text) <= LONGEST_RECIPIENT and text.isprintable() and text == text.strip()

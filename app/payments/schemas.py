@@ -1,18 +1,30 @@
-import re
-
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from app.paging import page_schema
-from app.payments.rules import PaymentStatus
+from app.payments.rules import LONGEST_RECIPIENT, PaymentStatus, is_recipient
 from app.schemas import CamelSchema, Money, NumberText, Text, Timestamp
 
-_PRINTABLE = validate.Regexp(
-    re.compile(r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}\Z"), error="Must be 1 to 128 printable characters."
+_HIDDEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff"
+_RECIPIENT = rf"\A[^ {_HIDDEN}]([^{_HIDDEN}]{{0,{LONGEST_RECIPIENT - 2}}}[^ {_HIDDEN}])?\Z"
+
+
+class _Recipient(validate.Regexp):
+    """The pattern is for the documents: as much of `is_recipient` as a pattern can say."""
+
+    def __call__(self, value: str) -> str:  # type: ignore[override]
+        if not is_recipient(value):
+            raise ValidationError(self.error)
+        return value
+
+
+_CAN_BE_SEEN = _Recipient(
+    _RECIPIENT,
+    error=f"Must be 1 to {LONGEST_RECIPIENT} printable characters, none of them invisible, without blanks at the ends.",
 )
 
 
 class PaymentCreate(CamelSchema):
-    recipient = Text(required=True, validate=_PRINTABLE)
+    recipient = Text(required=True, validate=_CAN_BE_SEEN)
     amount = Money(load_default=None, allow_none=True)
 
 
@@ -24,7 +36,8 @@ class PaymentSchema(CamelSchema):
     currency = fields.String()
     recipient = fields.String()
     status = fields.String(validate=validate.OneOf(list(PaymentStatus)))
-    failure_reason = fields.String(allow_none=True)
+    failure_reason = fields.String(attribute="refusal", allow_none=True)
+    last_error = fields.String(attribute="failure_reason", allow_none=True)
     reference = fields.String(allow_none=True, metadata={"description": "the payout service's own"})
     attempts = NumberText()
     created_at = Timestamp()

@@ -59,7 +59,7 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
 def retry(payment_id: str, principal: Principal) -> Payment:
     """A FAILED payment goes back to PENDING. Raises NotFound, Conflict (INVALID_TRANSITION)."""
     get(payment_id, principal)
-    pending = {"status": PaymentStatus.PENDING.value, "failure_reason": None, "due_at": utc_now()}
+    pending = {"status": PaymentStatus.PENDING.value, "due_at": utc_now()}
     with transaction() as session:
         claim(session)
         statement = (
@@ -87,7 +87,7 @@ def audit(session: Session, action: Audited, payment: Payment, before: PaymentSt
         "vulnerabilityId": payment.vulnerability_id,
         "attempts": payment.attempts,
         "reference": payment.reference,
-        "failureReason": payment.failure_reason,
+        "failureReason": payment.refusal,
     }
     earlier = None if before is None else {"status": before.value}
     record(session, action, payment.id, protocol_id=payment.protocol_id, before=earlier, after=after)

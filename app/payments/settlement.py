@@ -55,9 +55,9 @@ def settle(payment_id: str) -> None:
         case gateway.Refused(reason):
             breaker.succeeded()
             _fail(payment, reason)
-        case gateway.Unknown(reason):
+        case gateway.Unknown(reason, detail):
             breaker.failed()
-            _try_again(payment, reason)
+            _try_again(payment, reason, detail)
 
 
 def sweep() -> int:
@@ -127,20 +127,20 @@ def _release(leased: Payment, reference: str | None) -> None:
 def _fail(leased: Payment, reason: str) -> None:
     """The service refused for good: the reservation stays, the owner may retry."""
     if _give_up_lease(leased, PaymentStatus.FAILED, 0, reason):
-        _tell("failed", leased.id, reason=reason)
+        _warn("failed", leased, reason=reason)
 
 
-def _try_again(leased: Payment, reason: str) -> None:
+def _try_again(leased: Payment, reason: str, detail: str) -> None:
     """Put the payment back for later, later each time."""
     settings = config()
     spread = random.random()  # noqa: S311 - spreads the attempts, guards nothing
     delay = retry_delay(leased.attempts, settings.payout_retry_base, settings.payout_retry_cap, spread)
-    if _give_up_lease(leased, PaymentStatus.PENDING, delay, None):
-        _tell("put_back", leased.id, reason=reason, delaySeconds=round(delay, 3))
+    if _give_up_lease(leased, PaymentStatus.PENDING, delay, reason):
+        _warn("put_back", leased, reason=reason, detail=detail, delaySeconds=round(delay, 3))
         _enqueue_later(leased.id, delay)
 
 
-def _give_up_lease(leased: Payment, status: PaymentStatus, delay: float, reason: str | None) -> bool:
+def _give_up_lease(leased: Payment, status: PaymentStatus, delay: float, reason: str) -> bool:
     """Only while the lease is ours: another worker's attempt has another number."""
     values = {"status": status.value, "failure_reason": reason, "due_at": utc_now() + timedelta(seconds=delay)}
     with transaction() as session:
@@ -178,6 +178,10 @@ def _enqueue_later(payment_id: str, delay: float) -> None:
         enqueue(payment_id, delay)
 
 
-def _tell(outcome: str, payment_id: str, **details: object) -> None:
+def _warn(outcome: str, leased: Payment, **details: object) -> None:
+    _tell(outcome, leased.id, logging.WARNING, attempt=leased.attempts, **details)
+
+
+def _tell(outcome: str, payment_id: str, level: int = logging.INFO, **details: object) -> None:
     metrics.PAYMENTS.labels(outcome).inc()
-    logger.info("payment.%s", outcome, extra={"paymentId": payment_id, **details})
+    logger.log(level, "payment.%s", outcome, extra={"paymentId": payment_id, **details})

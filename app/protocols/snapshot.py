@@ -1,12 +1,13 @@
 """The state of a protocol at a moment: what a client fetches after joining and after a gap (spec: reconnects)."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from app.compression import Content
-from app.database import utc_now
+from app.database import reading, utc_now
 from app.protocols import service
 from app.protocols.flight import Flight
 from app.protocols.schemas import StateSchema
@@ -18,6 +19,7 @@ SECTIONS: dict[str, Callable[[str], Any]] = {}
 
 
 _schema = StateSchema()
+_encode = msgspec.json.Encoder().encode
 _flight: Flight[tuple[Content, str]] = Flight()
 
 
@@ -27,21 +29,24 @@ def rendered(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
 
 
 def _render(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
-    state = _schema.dump(snapshot(protocol_id, batches=batches))
-    untimed = json.dumps({key: value for key, value in state.items() if key != "asOf"}, separators=(",", ":"))
-    content = Content(json.dumps(state, separators=(",", ":")).encode())
-    return content, hashlib.sha256(untimed.encode()).hexdigest()[:32]
+    state = snapshot(protocol_id, batches=batches)
+    text = _encode(state)
+    untimed = text.replace(_encode(state["asOf"]), b"", 1)
+    return Content(text), hashlib.sha256(untimed).hexdigest()[:32]
 
 
 def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
-    """`seq` first, then the rest: an event with a higher `seq` may be in it already, none with a lower one is missing.
+    """`seq` first, then all the rest as of one moment: an event with a higher `seq` may be in it already, none with a
+    lower one is missing, and no part of it is ahead of another.
 
     `batches`: for connections that joined with `agentBatches`, whose events are numbered apart.
     Raises NotFound, redis.RedisError.
     """
-    protocol = service.get(protocol_id)
+    service.check_exists(protocol_id)
     seq = meter.current_seq(batched_view(protocol_id) if batches else protocol_id)
-    state: dict[str, Any] = {"protocol": protocol, "seq": seq, "as_of": utc_now()}
-    for name, section in SECTIONS.items():
-        state[name] = section(protocol_id)
-    return state
+    state: dict[str, Any] = {"seq": seq, "as_of": utc_now()}
+    with reading():
+        state["protocol"] = service.get(protocol_id)
+        for name, section in SECTIONS.items():
+            state[name] = section(protocol_id)
+    return dict(_schema.dump(state))

@@ -1,7 +1,7 @@
 from marshmallow import fields, validate
 
 from app.paging import PageQuery, page_schema
-from app.schemas import NAME_LENGTH, CamelSchema, Identifier, Money, NumberText, Text, Timestamp
+from app.schemas import NAME_LENGTH, NOT_BLANK, CamelSchema, Identifier, Money, NumberText, Text, Timestamp
 from app.vulnerabilities.states import Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))
@@ -11,7 +11,7 @@ _REASON = validate.Length(min=1, max=2_000)
 
 
 class VulnerabilityCreate(CamelSchema):
-    title = Text(required=True, validate=NAME_LENGTH)
+    title = Text(required=True, validate=[NAME_LENGTH, NOT_BLANK])
     severity = fields.String(required=True, validate=_SEVERITY)
     bounty = Money(load_default=None, allow_none=True)
     agent_id = Identifier(load_default=None, allow_none=True)
@@ -23,7 +23,7 @@ class Confirmation(CamelSchema):
 
 
 class Rejection(CamelSchema):
-    reason = Text(required=True, validate=_REASON)
+    reason = Text(required=True, validate=[_REASON, NOT_BLANK])
 
 
 class VulnerabilityQuery(PageQuery):

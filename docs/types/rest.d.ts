@@ -1135,12 +1135,17 @@ export interface components {
              */
             id: string;
             /**
+             * @description Why the last attempt did not pay, also while it is tried again; null where none failed.
+             * @example null
+             */
+            lastError: string | null;
+            /**
              * @description The protocol.
              * @example aave-v3
              */
             protocolId: string;
             /**
-             * @description Where the money goes, as the payout service understands it.
+             * @description Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.
              * @example 0x52908400098527886E0F7030069857D2
              */
             recipient: string;
@@ -1176,7 +1181,7 @@ export interface components {
              */
             amount: string | null;
             /**
-             * @description Where the money goes, as the payout service understands it.
+             * @description Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.
              * @example 0x52908400098527886E0F7030069857D2
              */
             recipient: string;
@@ -1788,8 +1793,13 @@ export interface components {
         };
         VulnerabilityState: {
             counts: components["schemas"]["VulnerabilityCounts"];
-            /** @description PENDING and CONFIRMED ones. */
+            /** @description PENDING and CONFIRMED ones, the newest 1,000, fewer where their descriptions are very long. */
             open: components["schemas"]["Vulnerability"][];
+            /**
+             * @description Whether there are more: list them by `status`, PENDING and CONFIRMED, page by page.
+             * @example false
+             */
+            openTruncated: boolean;
         };
     };
     responses: {

@@ -53,6 +53,7 @@ def test_each_invalid_field_of_a_deposit_is_named(api):
         ({"amount": None}, "amount"),
         ({"x": "y"}, "x"),
         ({"reference": ""}, "reference"),
+        ({"reference": " \t\u3000"}, "reference"),
         ({"reference": "a\x00b"}, "reference"),
         ({"reference": "x" * 201}, "reference"),
     ):

@@ -1,7 +1,11 @@
 import json
+import os
+import signal
+import time
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import select, update
 
 from app.database import transaction, utc_now
@@ -72,8 +76,8 @@ def test_a_payment_is_pending_and_defaults_to_the_whole_bounty(api):
     asked = request_payment(api, path)
     assert asked | {"id": "", "createdAt": ""} == {
         "id": "", "vulnerabilityId": path.split("/")[-1], "protocolId": protocol_id, "amount": "40.00",
-        "currency": "USDC", "recipient": "0xabc", "status": "PENDING", "failureReason": None, "reference": None,
-        "attempts": "0", "createdAt": "", "releasedAt": None,
+        "currency": "USDC", "recipient": "0xabc", "status": "PENDING", "failureReason": None, "lastError": None,
+        "reference": None, "attempts": "0", "createdAt": "", "releasedAt": None,
     }  # fmt: skip
     assert payment(api, asked["id"]) == asked
     assert api.viewer.get(path).expect(200)["paymentId"] == asked["id"]
@@ -132,6 +136,7 @@ def test_only_confirmed_vulnerabilities_are_paid(api):
 def test_each_invalid_field_of_a_payment_is_named_and_only_owners_pay(api):
     path = f"{confirmed(api, funded_protocol(api))}/payment"
     bodies = [{}, {"recipient": ""}, {"recipient": "x" * 129}, {"recipient": "a\nb"}, {"recipient": 5}]
+    bodies += [{"recipient": hidden} for hidden in (" ", "\u200b", "0x\u202ecba", "\ue000", " r", "r ")]
     for body in bodies:
         assert list(api.owner.post(path, body).json["errors"]) == ["recipient"], body
     assert list(api.owner.post(path, {"recipient": "r", "amount": 5}).json["errors"]) == ["amount"]
@@ -200,6 +205,41 @@ def test_errors_of_the_service_are_tried_again_until_it_pays(paying, service):
     assert len({request.key for request in service.requests}) == 1
 
 
+def test_while_a_payment_is_tried_again_its_last_error_is_shown_and_told_as_a_warning(paying, service, caplog):
+    asked = request_payment(paying, confirmed(paying, funded_protocol(paying)))
+    service.replies = [Reply(500, b"no disk"), Reply(cut_after=3)]
+    seen = []
+    for _ in range(3):
+        settle(app_of(paying), asked["id"])
+        seen.append(payment(paying, asked["id"]))
+    told = [(each["status"], each["failureReason"], each["lastError"], each["attempts"]) for each in seen]
+    assert told == [
+        ("PENDING", None, "HTTP 500: no disk", "1"),
+        ("PENDING", None, "no answer (ProtocolError)", "2"),
+        ("RELEASED", None, None, "3"),
+    ]
+    warned = [each for each in caplog.records if each.levelname == "WARNING" and each.paymentId == asked["id"]]
+    assert [(each.getMessage(), each.attempt) for each in warned] == [("payment.put_back", 1), ("payment.put_back", 2)]
+    assert warned[0].reason == "HTTP 500: no disk"
+
+
+def test_a_time_limit_that_strikes_in_the_call_puts_the_payment_back_and_counts_for_the_circuit(paying, service):
+    """As Celery does: a signal whose handler raises in the main thread."""
+
+    def strike(*_):
+        raise SoftTimeLimitExceeded
+
+    asked = request_payment(paying, confirmed(paying, funded_protocol(paying)))
+    service.replies = [Reply(before=lambda: (os.kill(os.getpid(), signal.SIGUSR1), time.sleep(0.4)))]
+    earlier = signal.signal(signal.SIGUSR1, strike)
+    try:
+        settle(app_of(paying), asked["id"])
+    finally:
+        signal.signal(signal.SIGUSR1, earlier)
+    assert payment(paying, asked["id"])["lastError"] == "no answer (SoftTimeLimitExceeded)"
+    assert app_of(paying).extensions["payout_breaker"].failures == 1
+
+
 def test_a_payment_that_is_put_back_waits_for_its_pause(app_with, service):
     api = app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE="60")
     asked = request_payment(api, confirmed(api, funded_protocol(api)))
@@ -232,6 +272,7 @@ def test_a_refusal_fails_the_payment_keeps_the_reservation_and_may_be_retried(pa
     settle(app, asked["id"])
     failed = payment(paying, asked["id"])
     assert (failed["status"], failed["failureReason"]) == ("FAILED", "HTTP 400: unknown recipient")
+    assert failed["lastError"] == failed["failureReason"]
     assert pool(paying, protocol_id)["reserved"] == "40.00"
     assert paying.viewer.get(path).expect(200)["status"] == "CONFIRMED"
     settle(app, asked["id"])

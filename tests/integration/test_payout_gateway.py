@@ -1,15 +1,20 @@
 """The payout service as the worker meets it: good answers, bad ones, none."""
 
 import json
+import os
 import secrets
+import signal
+import threading
 import time
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from app.config import load_config
 from app.payments.gateway import LARGEST_ANSWER, Paid, Payout, Refused, Unknown, longest_call, pay
+from tests.integration.test_tls import make_certificate
 from tests.support.money import SECRET, Reply, payout_service
-from tests.support.processes import free_port
+from tests.support.processes import free_port, until
 
 PAYOUT = Payout("payment-1", "P1", 1_500_000, "USDC", "0xabc → you")
 
@@ -18,6 +23,20 @@ PAYOUT = Payout("payment-1", "P1", 1_500_000, "USDC", "0xabc → you")
 def service():
     with payout_service() as running:
         yield running
+
+
+@pytest.fixture(params=["http", "https"])
+def anyhow(request, tmp_path, monkeypatch):
+    """The service, without TLS and with it."""
+    certificate = make_certificate(tmp_path) if request.param == "https" else None
+    if certificate:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with payout_service(certificate) as running:
+        yield running
+
+
+def calls_under_way():
+    return [each for each in threading.enumerate() if each.name == "bounded-call"]
 
 
 def settings_for(url, **more):
@@ -114,6 +133,44 @@ def test_an_answer_that_trickles_in_is_left_within_the_longest_call(service, set
     started = time.monotonic()
     assert pay(PAYOUT, settings) == Unknown("the answer does not end")
     assert time.monotonic() - started < longest_call(settings)
+
+
+SLOW_HEAD = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 60
+
+
+def test_a_head_that_trickles_in_is_left_within_the_longest_call_and_its_connection_ends(anyhow):
+    settings, ended = settings_for(anyhow.url), threading.Event()
+    anyhow.replies = [Reply(head=SLOW_HEAD, pause=0.1, after=ended.set)]
+    started = time.monotonic()
+    assert pay(PAYOUT, settings) == Unknown("the answer does not come within 1.8 s")
+    assert time.monotonic() - started < longest_call(settings) + 0.5
+    until(lambda: not calls_under_way(), 2, "the call's thread has ended")
+    assert not ended.is_set(), "the service could not finish its answer"
+
+
+def test_over_tls_the_service_is_asked_as_without(anyhow):
+    assert pay(PAYOUT, settings_for(anyhow.url)) == Paid("tx-1")
+
+
+def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings):
+    """As Celery does: a signal whose handler raises in the main thread."""
+
+    def strike(*_):
+        raise SoftTimeLimitExceeded
+
+    service.replies = [Reply(before=lambda: (os.kill(os.getpid(), signal.SIGUSR1), time.sleep(1)))]
+    earlier = signal.signal(signal.SIGUSR1, strike)
+    try:
+        assert pay(PAYOUT, settings) == Unknown("no answer (SoftTimeLimitExceeded)", "SoftTimeLimitExceeded()")
+    finally:
+        signal.signal(signal.SIGUSR1, earlier)
+
+
+def test_what_clients_are_shown_of_a_failed_call_names_no_address():
+    port = free_port()
+    outcome = pay(PAYOUT, settings_for(f"http://127.0.0.1:{port}/payouts?key=secret"))
+    assert outcome.reason == "no answer (ConnectionError)"
+    assert str(port) in outcome.detail
 
 
 def test_a_connection_that_breaks_inside_a_good_answer_proves_nothing(service, settings):

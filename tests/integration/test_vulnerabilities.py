@@ -31,6 +31,7 @@ def test_an_agent_files_as_itself(api):
 
 INVALID = [
     ({"title": ""}, "title"),
+    ({"title": " \n\u2003"}, "title"),
     ({"title": "x" * 201}, "title"),
     ({"title": None}, "title"),
     ({"severity": "high"}, "severity"),
@@ -101,7 +102,8 @@ def test_a_rejection_needs_a_reason_and_gives_the_reservation_back(api):
     protocol_id = funded_protocol(api, "10.00")
     path = f"/vulnerabilities/{file_vulnerability(api, protocol_id, bounty='4')['id']}"
     assert api.validator.post(f"{path}/reject", {}).status == 422
-    assert api.validator.post(f"{path}/reject", {"reason": ""}).status == 422
+    for nothing in ("", "  "):
+        assert api.validator.post(f"{path}/reject", {"reason": nothing}).status == 422
     rejected = api.validator.post(f"{path}/reject", {"reason": "duplicate"}).expect(200)
     assert (rejected["status"], rejected["rejectionReason"], rejected["version"]) == ("REJECTED", "duplicate", "2")
     assert (pool(api, protocol_id)["available"], pool(api, protocol_id)["reserved"]) == ("10.00", "0.00")

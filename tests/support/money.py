@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -110,6 +112,7 @@ class Reply:
     after: Callable[[], Any] | None = None
     cut_after: int | None = None  # close the connection after so many bytes of the body
     pause: float = 0.0  # seconds after each byte of the body
+    head: bytes = b""  # in place of a proper head; `pause` is after each byte of it
 
 
 @dataclass
@@ -131,8 +134,8 @@ class PayoutService:
 
 
 @contextmanager
-def payout_service() -> Iterator[PayoutService]:
-    """A real HTTP server on loopback."""
+def payout_service(certificate: tuple[Path, Path] | None = None) -> Iterator[PayoutService]:
+    """A real HTTP server on loopback; with TLS when a certificate and its key are given."""
     service = PayoutService()
 
     class Handler(BaseHTTPRequestHandler):
@@ -150,6 +153,9 @@ def payout_service() -> Iterator[PayoutService]:
                 reply.after()
 
         def _answer(self, reply: Reply, answer: bytes) -> None:
+            if reply.head:
+                self._write(reply.head, reply.pause)
+                return
             self.send_response(reply.status)
             headers = {"Content-Length": str(len(answer))} | reply.headers
             if "Transfer-Encoding" in headers:
@@ -157,19 +163,23 @@ def payout_service() -> Iterator[PayoutService]:
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            pieces = [answer[: reply.cut_after]]
-            if reply.pause:
-                pieces = [bytes([byte]) for byte in answer]
-            for piece in pieces:
+            self._write(answer[: reply.cut_after], reply.pause)
+
+        def _write(self, answer: bytes, pause: float) -> None:
+            for piece in [bytes([byte]) for byte in answer] if pause else [answer]:
                 self.wfile.write(piece)
-                time.sleep(reply.pause)
+                time.sleep(pause)
 
         def log_message(self, *_: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    service.url = f"http://127.0.0.1:{server.server_port}/payouts"
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    service.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}/payouts"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield service

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.payments.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker
-from app.payments.rules import Terms, TermsRefused, retry_delay, terms_of
+from app.payments.rules import Terms, TermsRefused, is_recipient, retry_delay, terms_of
 
 positive = st.integers(min_value=1, max_value=10**18)
 
@@ -98,3 +98,19 @@ def test_after_the_pause_a_good_probe_closes_the_circuit(clock):
     breaker.succeeded()
     breaker.failed()
     assert breaker.pause == 0
+
+
+@pytest.mark.parametrize("good", ["0xabc", "a", "x" * 128, "0xabc → ü", "Zoë O'Neil, IBAN DE89 3704", "支払い先", "🏦"])
+def test_a_recipient_is_any_text_that_can_be_seen(good):
+    assert is_recipient(good)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "", " ", "\u3000", " a", "a ", "x" * 129, "a\nb", "a\tb", "\x85", "\u200b", "a\u200bb", "\u202eevil", "\ue000",
+        "a\u00a0b", "\ufeffa", "a\u2028b", "\U000e0041", "\U000f0000", "a\u00adb", "\u0378",
+    ],
+)  # fmt: skip
+def test_a_recipient_with_what_cannot_be_seen_is_none(bad):
+    assert not is_recipient(bad)
