@@ -119,3 +119,4 @@ def test_a_deposit_can_be_made_with_the_keyboard_alone(stack: Stack, protocol_id
     keyboard.type("12.5")
     keyboard.press("Enter")
     owner.see("[data-field=available]", "12.50")
+    owner.see(".notice", "Deposited 12.50 USDC.")

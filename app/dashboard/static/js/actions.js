@@ -30,7 +30,7 @@ export class Actions {
       ],
       check: ({ amount }) => faults({ amount: amountFault(amount) }),
       path: `/protocols/${encodeURIComponent(this.#dashboard.room.protocolId)}/deposits`,
-      done: ({ amount }) => `Deposited ${withCurrency(amount, currency)}.`,
+      done: ({ entry }) => `Deposited ${withCurrency(entry.amount, currency)}.`,
     });
   }
 

@@ -18,8 +18,8 @@ export function ActionDialog({ action, onClose }) {
     if (Object.keys(faults).length) return void setState({ isBusy: false, faults, problem: null });
     setState({ isBusy: true, faults: {}, problem: null });
     try {
-      await send(action, typed, intention.current);
-      action.dashboard.say(action.done(typed));
+      const answer = await send(action, typed, intention.current);
+      action.dashboard.say(action.done(answer));
       action.dashboard.refresh();
       onClose();
     } catch (problem) {
