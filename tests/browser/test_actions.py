@@ -1,6 +1,6 @@
 """Owners and validators act on the page: they are asked, and hear in words what the server says."""
 
-from playwright.sync_api import Request
+from playwright.sync_api import Request, Route
 
 from tests.browser.conftest import Open, Visit
 from tests.factories import deposit, file_vulnerability
@@ -120,3 +120,25 @@ def test_a_deposit_can_be_made_with_the_keyboard_alone(stack: Stack, protocol_id
     keyboard.press("Enter")
     owner.see("[data-field=available]", "12.50")
     owner.see(".notice", "Deposited 12.50 USDC.")
+
+
+def test_a_deposit_whose_answer_was_lost_is_made_once_although_it_is_asked_for_twice(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    owner = visit(stack, "owner", protocol_id)
+
+    def lose_the_answer(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    owner.page.route("**/deposits", lose_the_answer, times=1)
+    for words in ("it is done once however often", None):
+        owner.page.click("text=Deposit >> nth=0")
+        fill(owner, amount="50")
+        submit(owner)
+        if words:
+            owner.see("dialog .fault", words)
+            owner.page.keyboard.press("Escape")
+            owner.page.wait_for_selector("dialog", state="detached")
+    owner.see(".notice", "nothing was done twice. Deposited 50.00 USDC.")
+    assert stack.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)["total"] == "50.00"

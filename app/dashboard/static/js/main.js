@@ -19,7 +19,7 @@ function begin(fault = null) {
   dashboard?.close();
   dashboard = null;
   if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${() => begin()} />`, root);
-  dashboard = new Dashboard(session, new Api(() => session.token()));
+  dashboard = new Dashboard(session, new Api(session));
   const handlers = { onSwitch: switchTo, onRole: chooseRole, onSignOut: () => signOut() };
   const draw = () => {
     document.title = titleOf(dashboard);

@@ -1,10 +1,8 @@
-import { newKey } from "../api.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 
-/** Asks, sends, and tells in words what the server says. One intention keeps one Idempotency-Key however often it is sent. */
+/** Asks, sends, and tells in words what the server says. */
 export function ActionDialog({ action, onClose }) {
   const dialog = useRef(null);
-  const intention = useRef({ text: null, key: null });
   const initial = Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, value]));
   const [values, setValues] = useState(initial);
   const [state, setState] = useState({ isBusy: false, faults: {}, problem: null });
@@ -18,8 +16,8 @@ export function ActionDialog({ action, onClose }) {
     if (Object.keys(faults).length) return void setState({ isBusy: false, faults, problem: null });
     setState({ isBusy: true, faults: {}, problem: null });
     try {
-      const answer = await send(action, typed, intention.current);
-      action.dashboard.say(action.done(answer));
+      const answer = await send(action, typed);
+      action.dashboard.say(`${answer.isReplay ? "An earlier try had arrived; nothing was done twice. " : ""}${action.done(answer.body)}`);
       action.dashboard.refresh();
       onClose();
     } catch (problem) {
@@ -48,11 +46,9 @@ export function ActionDialog({ action, onClose }) {
   </dialog>`;
 }
 
-function send(action, typed, intention) {
+function send(action, typed) {
   const body = action.body?.(typed) ?? Object.fromEntries(Object.entries(typed).filter(([, value]) => value));
-  const text = JSON.stringify(body);
-  if (text !== intention.text) Object.assign(intention, { text, key: newKey() });
-  return action.dashboard.api.post(action.path, body, intention.key);
+  return action.dashboard.api.post(action.path, body);
 }
 
 const About = ({ finding }) => html`<p class="dialog-about">
