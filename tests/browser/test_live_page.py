@@ -139,3 +139,15 @@ def storm(stack: Stack, protocol_id: str, rounds: int) -> None:
     with ThreadPoolExecutor(3) as callers:
         for done in [callers.submit(each) for each in (money, progress, decisions)]:
             done.result()
+
+
+def test_a_list_that_could_not_be_read_once_is_whole_soon_after(stack: Stack, protocol_id: str, visit: Open) -> None:
+    closed = file_vulnerability(stack.api, protocol_id, title="Closed one")
+    stack.api.validator.post(f"/vulnerabilities/{closed['id']}/reject", {"reason": "duplicate"}).expect(200)
+    page = visit(stack, "viewer", protocol_id)
+    fail = {"status": 503, "json": {"detail": "The database did not answer."}}
+    page.page.route("**/vulnerabilities?*", lambda route: route.fulfill(**fail), times=1)
+    page.page.reload()
+    page.see("#findings", "Trying again")
+    page.see("#findings", "Closed one", seconds=5)
+    assert "could not be read" not in page.text("#findings")

@@ -1,43 +1,53 @@
+import { Reading } from "./reading.js";
 import { isNewer } from "./room/state.js";
 
 const MOST = 5000;
 const PAUSE_MS = 4000;
+const GATHER_MS = 150;
+const MOST_SINGLE_READS = 8;
 const RANK = { CRITICAL: 0, HIGH: 1, MEDIUM: 2, LOW: 3, INFO: 4 };
 const STATUS_RANK = { PENDING: 0, CONFIRMED: 1, PAID: 2, REJECTED: 3 };
 
-/** All vulnerabilities of a protocol, kept up by events; its tallies must equal the counts in `/state`. */
+/** All vulnerabilities of a protocol, at most `MOST` of them, kept up by events. */
 export class Findings {
   byId = new Map();
   isLoaded = false;
-  error = null;
 
   #api;
-  #protocolId;
-  #onChange;
+  #path;
+  #list;
+  #details;
   #loadedAt = 0;
   #timer = null;
   #wanted = new Set();
 
-  constructor(api, protocolId, onChange) {
+  /** @param {object} [pauses] see Reading */
+  constructor(api, protocolId, onChange, pauses) {
     this.#api = api;
-    this.#protocolId = protocolId;
-    this.#onChange = onChange;
+    this.#path = `/protocols/${encodeURIComponent(protocolId)}/vulnerabilities?sort=date`;
+    this.#list = new Reading(() => this.#readList(), onChange, pauses);
+    this.#details = new Reading(() => this.#readWanted(), onChange, pauses);
   }
 
-  async load() {
-    this.#loadedAt = Date.now();
-    try {
-      const path = `/protocols/${encodeURIComponent(this.#protocolId)}/vulnerabilities?sort=date`;
-      for await (const items of this.#api.pages(path, MOST)) this.#take(items);
-      Object.assign(this, { isLoaded: true, error: null });
-    } catch (error) {
-      this.error = error;
-    }
-    this.#onChange();
+  /** Why the list is not up to date, for people; null while it is. */
+  get error() {
+    return this.#list.error;
+  }
+
+  load() {
+    return this.#list.now();
   }
 
   close() {
     clearTimeout(this.#timer);
+    this.#list.close();
+    this.#details.close();
+  }
+
+  async #readList() {
+    this.#loadedAt = Date.now();
+    for await (const items of this.#api.pages(this.#path, MOST)) this.#take(items);
+    this.isLoaded = true;
   }
 
   /** Keep what is newer than what is held. */
@@ -64,21 +74,33 @@ export class Findings {
   /** Events carry no title and no bounty: read those things, many at once by one list. */
   #lookUp(id) {
     this.#wanted.add(id);
-    this.#timer ??= setTimeout(() => this.#readWanted(), 150);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#details.now();
+    }, GATHER_MS);
   }
 
   async #readWanted() {
-    this.#timer = null;
     const ids = [...this.#wanted];
-    this.#wanted.clear();
-    if (ids.length > 8) return this.load();
-    const read = (id) => this.#api.get(`/vulnerabilities/${encodeURIComponent(id)}`).catch(() => null);
-    const found = (await Promise.all(ids.map(read))).filter(Boolean);
-    found.forEach((each) => this.byId.set(each.id, each));
-    this.#onChange();
+    if (ids.length > MOST_SINGLE_READS) {
+      this.#wanted.clear();
+      return void this.load();
+    }
+    await Promise.all(ids.map((id) => this.#readOne(id)));
   }
 
-  /** Merge the snapshot's open ones; where tallies differ from its counts something was missed: read all again. */
+  /** What cannot be read just now stays wanted. */
+  async #readOne(id) {
+    this.#wanted.delete(id);
+    try {
+      this.byId.set(id, await this.#api.get(`/vulnerabilities/${encodeURIComponent(id)}`));
+    } catch (problem) {
+      if (problem.isPassing) this.#wanted.add(id);
+      throw problem;
+    }
+  }
+
+  /** Merge the snapshot's open ones; where the held ones differ from its counts something was missed: read all again. */
   reconcile({ open, counts }) {
     this.#take(open.values());
     if (!this.isLoaded || Date.now() - this.#loadedAt < PAUSE_MS || this.byId.size >= MOST) return;

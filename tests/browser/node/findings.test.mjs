@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { Problem } from "../../../app/dashboard/static/js/api.js";
+import { Findings } from "../../../app/dashboard/static/js/findings.js";
+import { FakeApi, QUICK, until } from "./lists.mjs";
+import { pause } from "./room.mjs";
+
+const DOWN = new Problem(503, { detail: "The database did not answer." });
+let held;
+let api;
+let findings;
+
+beforeEach(() => {
+  held = new Map();
+  api = new FakeApi((path) => (path.startsWith("/vulnerabilities/") ? held.get(path.split("/")[2]) : [...held.values()]));
+  findings = new Findings(api, "P1", () => {}, QUICK);
+});
+afterEach(() => findings.close());
+
+const file = (id, more = {}) => held.set(id, { id, title: id, severity: "HIGH", status: "PENDING", bounty: null, version: "1", createdAt: id, ...more });
+const moved = (id, newStatus, version) => ({ eventType: "vuln:status_changed", data: { vulnerabilityId: id, newStatus, version, changedAt: "now" } });
+
+test("a first read that fails is repeated until it succeeds, and the fault goes with it", async () => {
+  file("V1");
+  api.failures = [DOWN, new Problem(0, { detail: "The server could not be reached." })];
+  await findings.load();
+  assert.equal(findings.error.message, "The database did not answer. Trying again.");
+  await until(() => findings.isLoaded);
+  assert.equal(findings.error, null);
+  assert.equal(findings.byId.size, 1);
+});
+
+test("a later read that fails is repeated, too", async () => {
+  await findings.load();
+  api.failures = [DOWN];
+  await findings.load();
+  assert.notEqual(findings.error, null);
+  await until(() => findings.error === null);
+});
+
+test("a refusal that asking again cannot change is not asked again", async () => {
+  api.failures = [new Problem(404, { detail: "There is no such protocol." })];
+  await findings.load();
+  await pause(30);
+  assert.equal(api.asked.length, 1);
+  assert.equal(findings.error.message, "There is no such protocol.");
+});
+
+test("nothing is read any longer after the end", async () => {
+  api.failures = Array(50).fill(DOWN);
+  await findings.load();
+  findings.close();
+  const before = api.asked.length;
+  await pause(30);
+  assert.equal(api.asked.length, before);
+});
+
+test("a thing that could not be looked up is looked up again", async () => {
+  file("V1");
+  api.failures = [DOWN];
+  findings.apply(moved("V1", "CONFIRMED", "2"));
+  await until(() => findings.byId.has("V1"));
+});
