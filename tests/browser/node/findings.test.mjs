@@ -55,6 +55,28 @@ test("nothing is read any longer after the end", async () => {
   assert.equal(api.asked.length, before);
 });
 
+test("a slow answer never puts an older version in the place of a newer one", async () => {
+  file("V1", { version: "2", status: "CONFIRMED", bounty: "5.00" });
+  await findings.load();
+  let answer;
+  api.answer = () => new Promise((done) => (answer = done));
+  findings.apply({ eventType: "bounty_pool:updated", data: { vulnerabilityId: "V1" } });
+  await until(() => answer);
+  findings.apply(moved("V1", "PAID", "3"));
+  answer({ ...held.get("V1") });
+  await pause(20);
+  assert.deepEqual([findings.byId.get("V1").status, findings.byId.get("V1").version], ["PAID", "3"]);
+});
+
+test("what an event does not carry is completed by an answer of the same version", async () => {
+  file("V1");
+  await findings.load();
+  file("V1", { version: "2", status: "CONFIRMED", bounty: "5.00" });
+  findings.apply(moved("V1", "CONFIRMED", "2"));
+  findings.apply({ eventType: "bounty_pool:updated", data: { vulnerabilityId: "V1" } });
+  await until(() => findings.byId.get("V1").bounty === "5.00");
+});
+
 test("a thing that could not be looked up is looked up again", async () => {
   file("V1");
   api.failures = [DOWN];

@@ -50,11 +50,20 @@ export class Findings {
     this.isLoaded = true;
   }
 
-  /** Keep what is newer than what is held. */
+  /** Answers may overtake each other and the events: keep what is newer than what is held. */
   #take(items) {
     for (const item of items) {
-      if (isNewer(item.version, this.byId.get(item.id)?.version)) this.byId.set(item.id, item);
+      const held = this.byId.get(item.id);
+      if (isNewer(item.version, held?.version)) this.byId.set(item.id, item);
+      else if (item.version === held.version) this.#complete(held, item);
     }
+  }
+
+  /** A version known from an event lacks what events do not carry; both are set once and then stay. */
+  #complete(held, item) {
+    const bounty = held.bounty ?? item.bounty;
+    const paymentId = held.paymentId ?? item.paymentId;
+    if (bounty !== held.bounty || paymentId !== held.paymentId) this.byId.set(held.id, { ...held, bounty, paymentId });
   }
 
   apply({ eventType, data }) {
@@ -93,7 +102,7 @@ export class Findings {
   async #readOne(id) {
     this.#wanted.delete(id);
     try {
-      this.byId.set(id, await this.#api.get(`/vulnerabilities/${encodeURIComponent(id)}`));
+      this.#take([await this.#api.get(`/vulnerabilities/${encodeURIComponent(id)}`)]);
     } catch (problem) {
       if (problem.isPassing) this.#wanted.add(id);
       throw problem;
