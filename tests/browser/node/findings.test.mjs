@@ -83,3 +83,13 @@ test("a thing that could not be looked up is looked up again", async () => {
   findings.apply(moved("V1", "CONFIRMED", "2"));
   await until(() => findings.byId.has("V1"));
 });
+
+test("bounties are ordered exactly, also where floats cannot tell them apart", async () => {
+  file("small", { bounty: "999999999998.999998" });
+  file("large", { bounty: "999999999998.999999" });
+  file("none");
+  await findings.load();
+  const rows = (descending) => findings.rows({ status: "ALL", severity: "ALL", text: "", sort: { by: "bounty", descending } });
+  assert.deepEqual(rows(true).map(({ id }) => id), ["large", "small", "none"]);
+  assert.deepEqual(rows(false).map(({ id }) => id), ["none", "small", "large"]);
+});

@@ -1,3 +1,4 @@
+import { minorUnits } from "./money.js";
 import { Reading } from "./reading.js";
 import { isNewer } from "./room/state.js";
 
@@ -140,7 +141,19 @@ export class Findings {
 }
 
 const newestFirst = (a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0);
-const byAmount = (a, b) => Number(a.bounty ?? 0) - Number(b.bounty ?? 0); // an order, not a sum: floats will do
+
+function byAmount(a, b) {
+  const [one, other] = [amountOf(a), amountOf(b)];
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+/** Each row is worked out once: thousands are compared whenever the table is drawn. */
+const amounts = new WeakMap();
+
+function amountOf(row) {
+  if (!amounts.has(row)) amounts.set(row, minorUnits(row.bounty) ?? 0n);
+  return amounts.get(row);
+}
 
 /** Ascending; severity ascends to the worst. */
 const SORTS = {
