@@ -84,6 +84,14 @@ test("a thing that could not be looked up is looked up again", async () => {
   await until(() => findings.byId.has("V1"));
 });
 
+test("the tally is that of the state, also where not all rows are held", async () => {
+  file("V1");
+  await findings.load();
+  findings.counts = { total: "6002", byStatus: { PENDING: "6000", CONFIRMED: "2", PAID: "0", REJECTED: "0" } };
+  assert.deepEqual(findings.tally(), { PENDING: 6000, CONFIRMED: 2, PAID: 0, REJECTED: 0 });
+  assert.equal(findings.total, 6002);
+});
+
 test("bounties are ordered exactly, also where floats cannot tell them apart", async () => {
   file("small", { bounty: "999999999998.999998" });
   file("large", { bounty: "999999999998.999999" });

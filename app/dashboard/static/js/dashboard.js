@@ -115,6 +115,7 @@ export class Dashboard {
 
   #onChange() {
     const { state, counters } = this.room;
+    if (this.findings) this.findings.counts = state?.counts ?? null;
     if (state && counters.snapshots !== this.#snapshots) this.#onSnapshot(counters.snapshots);
     this.redraw();
   }

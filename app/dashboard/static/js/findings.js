@@ -13,6 +13,8 @@ const STATUS_RANK = { PENDING: 0, CONFIRMED: 1, PAID: 2, REJECTED: 3 };
 export class Findings {
   byId = new Map();
   isLoaded = false;
+  /** How many there are, as `/state` and the events tell it: exact, also where there are more than `MOST`. */
+  counts = null;
 
   #api;
   #path;
@@ -114,12 +116,22 @@ export class Findings {
   reconcile({ open, counts }) {
     this.#take(open.values());
     if (!this.isLoaded || Date.now() - this.#loadedAt < PAUSE_MS || this.byId.size >= MOST) return;
-    const mine = this.tally();
+    const mine = this.#held();
     const isExact = Object.entries(counts.byStatus ?? {}).every(([status, count]) => Number(count) === (mine[status] ?? 0));
     if (!isExact) this.load();
   }
 
+  /** How many there are of each status. */
   tally() {
+    const told = Object.entries(this.counts?.byStatus ?? {}).map(([status, count]) => [status, Number(count)]);
+    return told.length ? Object.fromEntries(told) : this.#held();
+  }
+
+  get total() {
+    return Object.values(this.tally()).reduce((sum, count) => sum + count, 0);
+  }
+
+  #held() {
     const tally = {};
     for (const { status } of this.byId.values()) tally[status] = (tally[status] ?? 0) + 1;
     return tally;
