@@ -5,6 +5,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from playwright.sync_api import Route
+
 from tests.browser.conftest import Open, Visit
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.processes import until
@@ -151,3 +153,22 @@ def test_a_list_that_could_not_be_read_once_is_whole_soon_after(stack: Stack, pr
     page.see("#findings", "Trying again")
     page.see("#findings", "Closed one", seconds=5)
     assert "could not be read" not in page.text("#findings")
+
+
+def test_a_deposit_while_the_page_connects_leaves_the_pools_history_whole(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    for amount in range(1, 7):
+        deposit(stack.api, protocol_id, f"{amount}.00")
+    page = visit(stack, "viewer", protocol_id)
+
+    def deposit_first(route: Route) -> None:
+        deposit(stack.api, protocol_id, "7.00")
+        time.sleep(1)
+        route.continue_()
+
+    page.page.route("**/state?*", deposit_first, times=1)
+    page.page.reload()
+    page.wait_until_live()
+    page.page.wait_for_function("() => dashboard.ledger.points.length === 7", timeout=5000)
+    page.see("#feed", "1.00 USDC")

@@ -71,6 +71,7 @@ export class Dashboard {
     cancelAnimationFrame(this.#frame);
     this.room?.stop();
     this.findings?.close();
+    this.ledger?.close();
     this.#draw = () => {};
   }
 
@@ -106,6 +107,7 @@ export class Dashboard {
 
   #begin(protocolId) {
     this.findings?.close();
+    this.ledger?.close();
     const redraw = () => this.redraw();
     this.findings = new Findings(this.#api, protocolId, redraw);
     this.ledger = new Ledger(this.#api, protocolId, () => this.#onLedger());
