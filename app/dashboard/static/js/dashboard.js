@@ -20,6 +20,7 @@ export class Dashboard {
   #draw = () => {};
   #frame = 0;
   #ticker;
+  #token = null;
   #snapshots = 0;
   #clockOffset = -Infinity;
 
@@ -94,7 +95,14 @@ export class Dashboard {
   /** Times in words grow old by themselves, and so does the token. */
   async #tick() {
     this.redraw();
-    if (await this.session.renewIfDue()) this.room?.renew();
+    await this.#passTokenOn();
+  }
+
+  /** A new token goes to the room, whoever renewed it. */
+  async #passTokenOn() {
+    const token = await this.session.token();
+    if (this.#token && token && token !== this.#token) this.room?.renew();
+    this.#token = token;
   }
 
   #enter(protocolId) {
