@@ -2,13 +2,14 @@ import { io } from "../vendor/socket.io.js";
 import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
+import { Protocols } from "./protocols.js";
 import { RoomClient, Status } from "./room-client.js";
 
 const TICK_MS = 5000;
+let told = 0;
 
 /** Everything the page shows of one protocol, and one redraw per frame at most, however many events come. */
 export class Dashboard {
-  protocols = [];
   room = null;
   findings = null;
   ledger = null;
@@ -17,16 +18,22 @@ export class Dashboard {
   notice = null;
 
   #api;
+  #handlers;
   #draw = () => {};
   #frame = 0;
   #ticker;
   #token = null;
   #snapshots = 0;
   #clockOffset = -Infinity;
+  #isClosed = false;
+  #wanted = null;
 
-  constructor(session, api) {
+  /** @param {object} handlers `onRefused(message)`, for a token that the server does not take */
+  constructor(session, api, handlers) {
     this.session = session;
     this.#api = api;
+    this.#handlers = handlers;
+    this.listing = new Protocols(api, () => this.#onListing());
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -34,8 +41,19 @@ export class Dashboard {
     return this.#api;
   }
 
+  get protocols() {
+    return this.listing.items;
+  }
+
   get state() {
     return this.room?.state ?? null;
+  }
+
+  /** The room's; before there is one, whether there will be. */
+  get status() {
+    const { isRead, error, items } = this.listing;
+    const isHopeless = (isRead && items.length === 0) || error?.isPassing === false;
+    return this.room?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
   }
 
   get isStale() {
@@ -58,18 +76,17 @@ export class Dashboard {
     });
   }
 
-  async open(protocolId) {
-    for await (const items of this.#api.pages("/protocols", 1000)) this.protocols.push(...items);
-    this.protocols = [...new Map(this.protocols.map((each) => [each.id, each])).values()];
-    const known = this.protocols.some((each) => each.id === protocolId);
-    const first = known ? protocolId : this.protocols[0]?.id;
-    if (first) this.#enter(first);
-    this.redraw();
+  /** Show this protocol, or the first one where it is not among those that the token names. */
+  open(protocolId) {
+    this.#wanted = protocolId;
+    this.listing.load();
   }
 
   close() {
+    this.#isClosed = true;
     clearInterval(this.#ticker);
     cancelAnimationFrame(this.#frame);
+    this.listing.close();
     this.room?.stop();
     this.findings?.close();
     this.ledger?.close();
@@ -83,12 +100,12 @@ export class Dashboard {
 
   /** After an own action: its event comes by itself, but not everything has one. */
   refresh() {
-    this.room.refresh();
-    this.findings.load();
+    this.room?.refresh();
+    this.findings?.load();
   }
 
   say(text, tone = "good") {
-    this.notice = { text, tone, id: (this.notice?.id ?? 0) + 1 };
+    this.notice = { text, tone, id: (told += 1) };
     this.redraw();
   }
 
@@ -101,8 +118,17 @@ export class Dashboard {
   /** A new token goes to the room, whoever renewed it. */
   async #passTokenOn() {
     const token = await this.session.token();
+    if (this.#isClosed) return;
     if (this.#token && token && token !== this.#token) this.room?.renew();
     this.#token = token;
+  }
+
+  #onListing() {
+    const { error } = this.listing;
+    if (error?.status === 401) return this.#handlers.onRefused(error.message);
+    const protocol = this.listing.choose(this.#wanted);
+    if (protocol && !this.room) this.#enter(protocol.id);
+    this.redraw();
   }
 
   #enter(protocolId) {

@@ -19,7 +19,9 @@ function begin(fault = null) {
   dashboard?.close();
   dashboard = null;
   if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${() => begin()} />`, root);
-  dashboard = new Dashboard(session, new Api(session));
+  const query = new URLSearchParams(location.search);
+  const asked = query.get(PROTOCOL) || null;
+  dashboard = new Dashboard(session, new Api(session), { onRefused: signOut });
   const handlers = { onSwitch: switchTo, onRole: chooseRole, onSignOut: () => signOut() };
   const draw = () => {
     document.title = titleOf(dashboard);
@@ -27,9 +29,8 @@ function begin(fault = null) {
   };
   dashboard.onDraw(draw);
   draw();
-  const wanted = new URLSearchParams(location.search).get(PROTOCOL) ?? session.demo?.protocolId;
-  dashboard.open(wanted).catch((error) => (error.status === 401 ? signOut(error.message) : dashboard.say(error.message, "bad")));
-  if (new URLSearchParams(location.search).has("inspect")) window.dashboard = dashboard;
+  dashboard.open(asked ?? session.demo?.protocolId);
+  if (query.has("inspect")) window.dashboard = dashboard;
 }
 
 function switchTo(protocolId) {

@@ -46,6 +46,11 @@ export class Session {
     return this.#claims?.sub ?? "";
   }
 
+  /** The protocols that the token names; `["*"]` for all. */
+  get grants() {
+    return this.#claims?.protocols ?? [];
+  }
+
   may(...roles) {
     return this.role === "admin" || roles.includes(this.role);
   }

@@ -7,6 +7,7 @@ import { Header, StaleBanner } from "./header.js";
 import { Payments } from "./payments.js";
 import { PoolPanel } from "./pool.js";
 import { html, useEffect, useMemo, useState } from "./preact.js";
+import { Waiting } from "./waiting.js";
 
 export function App({ dashboard, onSwitch, onRole, onSignOut }) {
   const [action, setAction] = useState(null);
@@ -16,7 +17,7 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
     <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
     <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
     <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
-      ${state ? html`<${Panels} ...${{ dashboard, state, actions }} />` : html`<${Waiting} dashboard=${dashboard} />`}
+      ${state ? html`<${Panels} ...${{ dashboard, state, actions }} />` : html`<${Waiting} ...${{ dashboard, onSignOut }} />`}
     </main>
     ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => setAction(null)} />`}
     <${Notice} notice=${dashboard.notice} />
@@ -34,15 +35,6 @@ function Panels({ dashboard, state, actions }) {
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
     <${FeedPanel} dashboard=${dashboard} />
   </div>`;
-}
-
-function Waiting({ dashboard }) {
-  const { room, protocols, session } = dashboard;
-  if (room?.error) return html`<div class="waiting"><h1>Nothing to show</h1><p>${room.error.detail}</p></div>`;
-  if (!room && protocols.length === 0) {
-    return html`<div class="waiting"><h1>Loading…</h1><p>If this stays, ${session.subject} holds no protocol yet.</p></div>`;
-  }
-  return html`<div class="waiting" aria-busy="true"><h1>Connecting…</h1><p>Fetching the present state.</p></div>`;
 }
 
 /** Seen for a few seconds, and read out. */
