@@ -1,5 +1,7 @@
 """Signing in, out, and being signed out."""
 
+from urllib.parse import parse_qs, urlsplit
+
 from playwright.sync_api import Route, WebSocket
 
 from tests.browser.conftest import Open, Visit
@@ -119,3 +121,12 @@ def test_a_late_refusal_of_the_role_before_does_not_sign_out_the_present_one(
     page.page.wait_for_timeout(300)
     assert page.page.locator("#token").count() == 0
     assert page.text(".bar [aria-pressed=true]").lower() == "validator"
+
+
+def test_a_protocol_that_is_not_ones_own_is_said_to_be_and_the_address_corrected(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    page = visit(stack, "viewer", protocol_id)
+    page.page.goto(f"{stack.url}/?protocol=zzz")
+    page.see(".notice", "“zzz” is not among yours")
+    assert parse_qs(urlsplit(page.page.url).query)["protocol"] == [protocol_id]

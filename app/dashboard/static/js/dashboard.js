@@ -28,7 +28,7 @@ export class Dashboard {
   #isClosed = false;
   #wanted = null;
 
-  /** @param {object} handlers `onRefused(message)`, for a token that the server does not take */
+  /** @param {object} handlers `onEnter(protocol)` once there is one to show, `onRefused(message)` for a bad token */
   constructor(session, api, handlers) {
     this.session = session;
     this.#api = api;
@@ -127,7 +127,10 @@ export class Dashboard {
     const { error } = this.listing;
     if (error?.status === 401) return this.#handlers.onRefused(error.message);
     const protocol = this.listing.choose(this.#wanted);
-    if (protocol && !this.room) this.#enter(protocol.id);
+    if (protocol && !this.room) {
+      this.#enter(protocol.id);
+      this.#handlers.onEnter(protocol);
+    }
     this.redraw();
   }
 

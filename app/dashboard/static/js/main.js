@@ -21,7 +21,7 @@ function begin(fault = null) {
   if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${() => begin()} />`, root);
   const query = new URLSearchParams(location.search);
   const asked = query.get(PROTOCOL) || null;
-  dashboard = new Dashboard(session, new Api(session), { onRefused: signOut });
+  dashboard = new Dashboard(session, new Api(session), { onEnter: (protocol) => onEnter(protocol, asked), onRefused: signOut });
   const handlers = { onSwitch: switchTo, onRole: chooseRole, onSignOut: () => signOut() };
   const draw = () => {
     document.title = titleOf(dashboard);
@@ -33,11 +33,22 @@ function begin(fault = null) {
   if (query.has("inspect")) window.dashboard = dashboard;
 }
 
+/** The address names what is shown, not what was asked for in vain. */
+function onEnter({ id, name }, asked) {
+  if (!asked || asked === id) return;
+  setAddress(id);
+  dashboard.say(`The protocol “${asked}” is not among yours: this is ${name}.`, "bad");
+}
+
 function switchTo(protocolId) {
+  setAddress(protocolId);
+  dashboard.switchTo(protocolId);
+}
+
+function setAddress(protocolId) {
   const url = new URL(location.href);
   url.searchParams.set(PROTOCOL, protocolId);
   history.replaceState(null, "", url);
-  dashboard.switchTo(protocolId);
 }
 
 function chooseRole(role) {
