@@ -172,3 +172,13 @@ def test_a_deposit_while_the_page_connects_leaves_the_pools_history_whole(
     page.wait_until_live()
     page.page.wait_for_function("() => dashboard.ledger.points.length === 7", timeout=5000)
     page.see("#feed", "1.00 USDC")
+
+
+def test_a_vulnerability_of_which_no_event_tells_shows_within_seconds(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    page = visit(stack, "viewer", protocol_id)
+    page.page.wait_for_timeout(1000)
+    file_vulnerability(stack.api, protocol_id, title="Filed in silence")
+    page.see(".finding-title", "Filed in silence", seconds=8)
+    page.see("[aria-label=Status]", "Pending 1", seconds=2)

@@ -101,3 +101,15 @@ test("bounties are ordered exactly, also where floats cannot tell them apart", a
   assert.deepEqual(rows(true).map(({ id }) => id), ["large", "small", "none"]);
   assert.deepEqual(rows(false).map(({ id }) => id), ["none", "small", "large"]);
 });
+
+test("a filing that no event told of is news until it is held", async () => {
+  file("V1");
+  await findings.load();
+  api.answer = () => ({ items: [held.get("V2") ?? held.get("V1")] });
+  assert.equal(await findings.hasNews(), false);
+  file("V2");
+  assert.equal(await findings.hasNews(), true);
+  findings.reconcile({ open: held, counts: {} });
+  assert.equal(await findings.hasNews(), false);
+  assert.match(api.asked.at(-1), /limit=1$/);
+});

@@ -3,9 +3,9 @@ import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
 import { Protocols } from "./protocols.js";
+import { Pulse } from "./pulse.js";
 import { RoomClient, Status } from "./room-client.js";
 
-const TICK_MS = 5000;
 let told = 0;
 
 /** Everything the page shows of one protocol, and one redraw per frame at most, however many events come. */
@@ -21,7 +21,7 @@ export class Dashboard {
   #handlers;
   #draw = () => {};
   #frame = 0;
-  #ticker;
+  #pulse = new Pulse(() => this.#beat());
   #token = null;
   #snapshots = 0;
   #clockOffset = -Infinity;
@@ -34,7 +34,6 @@ export class Dashboard {
     this.#api = api;
     this.#handlers = handlers;
     this.listing = new Protocols(api, () => this.#onListing());
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
   get api() {
@@ -84,7 +83,7 @@ export class Dashboard {
 
   close() {
     this.#isClosed = true;
-    clearInterval(this.#ticker);
+    this.#pulse.stop();
     cancelAnimationFrame(this.#frame);
     this.listing.close();
     this.room?.stop();
@@ -101,7 +100,6 @@ export class Dashboard {
   /** After an own action: its event comes by itself, but not everything has one. */
   refresh() {
     this.room?.refresh();
-    this.findings?.load();
   }
 
   say(text, tone = "good") {
@@ -109,10 +107,11 @@ export class Dashboard {
     this.redraw();
   }
 
-  /** Times in words grow old by themselves, and so does the token. */
-  async #tick() {
+  /** Times in words grow old by themselves, and so does the token; and not everything is told by an event. */
+  async #beat() {
     this.redraw();
     await this.#passTokenOn();
+    if (!document.hidden && this.room?.status === Status.LIVE) await this.#lookForNews();
   }
 
   /** A new token goes to the room, whoever renewed it. */
@@ -121,6 +120,13 @@ export class Dashboard {
     if (this.#isClosed) return;
     if (this.#token && token && token !== this.#token) this.room?.renew();
     this.#token = token;
+  }
+
+  /** No event tells of a vulnerability that was filed without a bounty. */
+  async #lookForNews() {
+    const { findings } = this;
+    const hasNews = await findings.hasNews();
+    if (hasNews && !this.#isClosed && findings === this.findings) this.refresh();
   }
 
   #onListing() {

@@ -47,6 +47,13 @@ export class Findings {
     this.#details.close();
   }
 
+  /** Whether something was filed that is not held: its newest one alone says so, at the price of one row. */
+  async hasNews() {
+    const answer = await this.#api.get(`${this.#path}&limit=1`).catch(() => null);
+    const newest = answer?.items[0];
+    return Boolean(newest) && !this.byId.has(newest.id);
+  }
+
   async #readList() {
     this.#loadedAt = Date.now();
     for await (const items of this.#api.pages(this.#path, MOST)) this.#take(items);
