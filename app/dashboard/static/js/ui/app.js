@@ -9,9 +9,12 @@ import { PoolPanel } from "./pool.js";
 import { html, useEffect, useMemo, useState } from "./preact.js";
 import { Waiting } from "./waiting.js";
 
+const NOTICE_MS = { good: 6000, bad: 15_000 };
+
 export function App({ dashboard, onSwitch, onRole, onSignOut }) {
   const [action, setAction] = useState(null);
   const actions = useMemo(() => new Actions(dashboard, setAction), [dashboard]);
+  const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
   const { state } = dashboard;
   return html`
     <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
@@ -19,7 +22,7 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
     <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
       ${state ? html`<${Panels} ...${{ dashboard, state, actions }} />` : html`<${Waiting} ...${{ dashboard, onSignOut }} />`}
     </main>
-    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => setAction(null)} />`}
+    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
     <${Notice} notice=${dashboard.notice} />
   `;
 }
@@ -41,7 +44,7 @@ function Panels({ dashboard, state, actions }) {
 function Notice({ notice }) {
   const [gone, setGone] = useState(0);
   useEffect(() => {
-    const timer = setTimeout(() => setGone(notice?.id ?? 0), 6000);
+    const timer = setTimeout(() => setGone(notice?.id ?? 0), NOTICE_MS[notice?.tone] ?? 0);
     return () => clearTimeout(timer);
   }, [notice?.id]);
   const isSeen = notice && notice.id !== gone;
