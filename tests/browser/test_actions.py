@@ -1,5 +1,6 @@
 """Owners and validators act on the page: they are asked, and hear in words what the server says."""
 
+import pytest
 from playwright.sync_api import Request, Route
 
 from tests.browser.conftest import Open, Visit
@@ -177,3 +178,22 @@ def test_a_failure_after_the_dialog_was_closed_is_told_all_the_same(
     owner.page.click("dialog >> text=Cancel")
     held[0].fulfill(status=503, json={"detail": "The database did not answer."})
     owner.see(".notice", "Deposit: The database did not answer.")
+
+
+@pytest.mark.parametrize("role", ["validator", "admin"])
+def test_the_keyboard_keeps_its_place_in_the_table_after_a_decision(
+    stack: Stack, protocol_id: str, visit: Open, role: str
+) -> None:
+    found = file_vulnerability(stack.api, protocol_id, title="Decided")
+    page = visit(stack, role, protocol_id)
+    page.page.focus(f"[data-finding='{found['id']}'] >> text=Reject")
+    page.page.keyboard.press("Enter")
+    page.page.keyboard.press("Tab")
+    page.page.wait_for_selector("dialog[open]")
+    submit(page)
+    page.page.wait_for_selector("#field-reason:focus")
+    page.page.keyboard.type("known")
+    submit(page)
+    page.see(f"[data-finding='{found['id']}']", "rejected")
+    page.page.wait_for_selector("dialog", state="detached")
+    page.page.wait_for_selector(".finding-scroll:focus", timeout=3000)

@@ -17,6 +17,11 @@ def sign_in(page: Visit, stack: Stack, protocol_id: str, role: str = "viewer") -
     page.page.click("[type=submit]")
 
 
+def focused(page: Visit) -> str:
+    """What of the page has the focus: its id, or its tag."""
+    return str(page.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+
+
 def test_without_a_token_the_page_asks_for_one_and_takes_it(stack: Stack, visit: Open) -> None:
     protocol_id = make_protocol(stack.api, name="Mine")
     page = visit(stack)
@@ -130,3 +135,13 @@ def test_a_protocol_that_is_not_ones_own_is_said_to_be_and_the_address_corrected
     page.page.goto(f"{stack.url}/?protocol=zzz")
     page.see(".notice", "“zzz” is not among yours")
     assert parse_qs(urlsplit(page.page.url).query)["protocol"] == [protocol_id]
+
+
+def test_the_keyboard_has_a_place_after_signing_in_and_out(stack: Stack, protocol_id: str, visit: Open) -> None:
+    page = visit(stack)
+    page.page.wait_for_selector("#token:focus")
+    sign_in(page, stack, protocol_id)
+    page.wait_until_live()
+    assert focused(page) == "main"
+    page.page.click("text=Sign out")
+    page.page.wait_for_selector("#token:focus")

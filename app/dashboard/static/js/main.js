@@ -18,7 +18,7 @@ begin();
 function begin(fault = null) {
   dashboard?.close();
   dashboard = null;
-  if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${() => begin()} />`, root);
+  if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${onSignedIn} />`, root);
   const query = new URLSearchParams(location.search);
   const asked = query.get(PROTOCOL) || null;
   dashboard = new Dashboard(session, new Api(session), { onEnter: (protocol) => onEnter(protocol, asked), onRefused: signOut });
@@ -31,6 +31,12 @@ function begin(fault = null) {
   draw();
   dashboard.open(asked ?? session.demo?.protocolId);
   if (query.has("inspect")) window.dashboard = dashboard;
+}
+
+/** The form is gone, and with it what had the focus. */
+function onSignedIn() {
+  begin();
+  document.getElementById("main").focus();
 }
 
 /** The address names what is shown, not what was asked for in vain. */

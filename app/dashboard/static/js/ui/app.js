@@ -3,6 +3,7 @@ import { Agents } from "./agents.js";
 import { ActionDialog } from "./dialog.js";
 import { FeedPanel } from "./feed.js";
 import { FindingsPanel } from "./findings.js";
+import { useKeptFocus } from "./focus.js";
 import { Header, StaleBanner } from "./header.js";
 import { Payments } from "./payments.js";
 import { PoolPanel } from "./pool.js";
@@ -16,6 +17,7 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
   const actions = useMemo(() => new Actions(dashboard, setAction), [dashboard]);
   const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
   const { state } = dashboard;
+  useKeptFocus();
   return html`
     <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
     <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />

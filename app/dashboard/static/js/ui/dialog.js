@@ -1,6 +1,6 @@
 import { html, useEffect, useRef, useState } from "./preact.js";
 
-const IDLE = { isBusy: false, isChecked: false, problem: null };
+const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
 
 /** Asks, sends, and tells in words what the server says; in a notice where it was closed before the answer came. */
 export function ActionDialog({ action, onClose }) {
@@ -9,12 +9,13 @@ export function ActionDialog({ action, onClose }) {
   const [values, setValues] = useState(Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, value])));
   const [sent, setSent] = useState(IDLE);
   useEffect(() => dialog.current.showModal(), []);
+  useEffect(() => focusFault(dialog.current), [sent.failures]);
 
   const typed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.trim()]));
   const mine = action.check(typed);
   const faults = { ...(sent.isChecked && mine), ...sent.problem?.fields };
   const overtaken = sent.problem && (action.overtaken[sent.problem.currentStatus] ?? action.overtaken[sent.problem.code]);
-  const fail = (problem) => setSent({ ...IDLE, isChecked: true, problem });
+  const fail = (problem) => setSent(({ failures }) => ({ ...IDLE, isChecked: true, problem, failures: failures + 1 }));
 
   const submit = async (event) => {
     event.preventDefault();
@@ -66,6 +67,13 @@ async function perform({ dashboard, body, path, done }, typed) {
   } finally {
     dashboard.refresh();
   }
+}
+
+/** To the first faulty field; else to a button, where the one that was pressed took no focus while it was sent. */
+function focusFault(dialog) {
+  const faulty = dialog.querySelector("[aria-invalid=true]");
+  if (faulty) faulty.focus();
+  else if (!dialog.contains(document.activeElement)) dialog.querySelector(".dialog-buttons :last-child").focus();
 }
 
 const About = ({ finding }) => html`<p class="dialog-about">
