@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Route, WebSocket
 
 from tests.browser.conftest import Open, Visit
-from tests.factories import file_vulnerability, make_protocol
+from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
@@ -145,3 +145,17 @@ def test_the_keyboard_has_a_place_after_signing_in_and_out(stack: Stack, protoco
     assert focused(page) == "main"
     page.page.click("text=Sign out")
     page.page.wait_for_selector("#token:focus")
+
+
+def test_filters_outlive_a_switch_of_the_protocol(stack: Stack, visit: Open) -> None:
+    first, second = make_protocol(stack.api, name="First"), make_protocol(stack.api, name="Second")
+    for each, title in ((first, "Of the first"), (second, "Of the second")):
+        deposit(stack.api, each, "1.00")
+        file_vulnerability(stack.api, each, title=title, severity="LOW")
+        file_vulnerability(stack.api, each, title="Never shown", severity="HIGH")
+    page = visit(stack, "viewer", first, protocols=[first, second])
+    page.page.select_option("[aria-label=Severity]", "LOW")
+    page.page.select_option(".protocol-switch select", second)
+    page.see(".finding-title", "Of the second")
+    assert page.page.input_value("[aria-label=Severity]") == "LOW"
+    assert page.page.locator("text=Never shown").count() == 0

@@ -7,7 +7,7 @@ import { useKeptFocus } from "./focus.js";
 import { Header, StaleBanner } from "./header.js";
 import { Payments } from "./payments.js";
 import { PoolPanel } from "./pool.js";
-import { html, useEffect, useMemo, useState } from "./preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
 import { Waiting } from "./waiting.js";
 
 const NOTICE_MS = { good: 6000, bad: 15_000 };
@@ -22,11 +22,19 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
     <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
     <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
     <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
-      ${state ? html`<${Panels} ...${{ dashboard, state, actions }} />` : html`<${Waiting} ...${{ dashboard, onSignOut }} />`}
+      <${Kept} isShown=${state !== null} draw=${() => html`<${Panels} ...${{ dashboard, state, actions }} />`} />
+      ${!state && html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
     </main>
     ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
     <${Notice} notice=${dashboard.notice} />
   `;
+}
+
+/** Out of sight it stays as it was last drawn, so that filters outlive a switch of the protocol or the role. */
+function Kept({ isShown, draw }) {
+  const drawn = useRef(null);
+  if (isShown) drawn.current = draw();
+  return html`<div hidden=${!isShown}>${drawn.current}</div>`;
 }
 
 function Panels({ dashboard, state, actions }) {
