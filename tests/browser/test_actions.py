@@ -1,6 +1,7 @@
 """Owners and validators act on the page: they are asked, and hear in words what the server says."""
 
-from playwright.sync_api import Request
+import pytest
+from playwright.sync_api import Request, Route
 
 from tests.browser.conftest import Open, Visit
 from tests.factories import deposit, file_vulnerability
@@ -81,7 +82,9 @@ def test_an_owner_pays_and_sees_the_payment_arrive(stack: Stack, protocol_id: st
     assert owner.complaints == []
 
 
-def test_what_the_server_refuses_is_told_in_its_words(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_what_somebody_else_decided_meanwhile_is_told_and_not_offered_again(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
     found = file_vulnerability(stack.api, protocol_id, title="Raced")
     validator = visit(stack, "validator", protocol_id)
     validator.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
@@ -89,7 +92,10 @@ def test_what_the_server_refuses_is_told_in_its_words(stack: Stack, protocol_id:
     answer = stack.api.validator.post(f"/vulnerabilities/{found['id']}/confirm", {})
     answer.expect(200)
     submit(validator)
-    validator.see("dialog .fault", "CONFIRMED")
+    validator.see("dialog .fault", "Somebody confirmed it already.")
+    assert validator.page.locator("dialog [type=submit]").count() == 0
+    validator.page.click("dialog >> text=Close")
+    validator.see(f"[data-finding='{found['id']}']", "confirmed")
 
 
 def test_nobody_is_offered_what_their_role_may_not(stack: Stack, protocol_id: str, visit: Open) -> None:
@@ -119,3 +125,75 @@ def test_a_deposit_can_be_made_with_the_keyboard_alone(stack: Stack, protocol_id
     keyboard.type("12.5")
     keyboard.press("Enter")
     owner.see("[data-field=available]", "12.50")
+    owner.see(".notice", "Deposited 12.50 USDC.")
+
+
+def test_a_deposit_whose_answer_was_lost_is_made_once_although_it_is_asked_for_twice(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    owner = visit(stack, "owner", protocol_id)
+
+    def lose_the_answer(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    owner.page.route("**/deposits", lose_the_answer, times=1)
+    for words in ("it is done once however often", None):
+        owner.page.click("text=Deposit >> nth=0")
+        fill(owner, amount="50")
+        submit(owner)
+        if words:
+            owner.see("dialog .fault", words)
+            owner.page.keyboard.press("Escape")
+            owner.page.wait_for_selector("dialog", state="detached")
+    owner.see(".notice", "nothing was done twice. Deposited 50.00 USDC.")
+    assert stack.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)["total"] == "50.00"
+
+
+def test_the_limit_in_an_open_dialog_follows_the_pool(stack: Stack, protocol_id: str, visit: Open) -> None:
+    deposit(stack.api, protocol_id, "700.00")
+    found = file_vulnerability(stack.api, protocol_id, title="Costly")
+    validator = visit(stack, "validator", protocol_id)
+    validator.page.click(f"[data-finding='{found['id']}'] >> text=Confirm")
+    fill(validator, bounty="1000")
+    submit(validator)
+    validator.see("#bounty-fault", "700.00 at most")
+    deposit(stack.api, protocol_id, "10000.00")
+    validator.see("#bounty-hint", "10,700.00 USDC are available")
+    validator.page.wait_for_selector("#bounty-fault", state="detached")
+    submit(validator)
+    validator.see(f"[data-finding='{found['id']}']", "1,000.00 USDC")
+
+
+def test_a_failure_after_the_dialog_was_closed_is_told_all_the_same(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    owner = visit(stack, "owner", protocol_id)
+    held: list[Route] = []
+    owner.page.route("**/deposits", lambda route: held.append(route))  # noqa: PLW0108 - a bare append is no handler
+    owner.page.click("text=Deposit >> nth=0")
+    fill(owner, amount="5")
+    submit(owner)
+    owner.see("dialog", "Sending")
+    owner.page.click("dialog >> text=Cancel")
+    held[0].fulfill(status=503, json={"detail": "The database did not answer."})
+    owner.see(".notice", "Deposit: The database did not answer.")
+
+
+@pytest.mark.parametrize("role", ["validator", "admin"])
+def test_the_keyboard_keeps_its_place_in_the_table_after_a_decision(
+    stack: Stack, protocol_id: str, visit: Open, role: str
+) -> None:
+    found = file_vulnerability(stack.api, protocol_id, title="Decided")
+    page = visit(stack, role, protocol_id)
+    page.page.focus(f"[data-finding='{found['id']}'] >> text=Reject")
+    page.page.keyboard.press("Enter")
+    page.page.keyboard.press("Tab")
+    page.page.wait_for_selector("dialog[open]")
+    submit(page)
+    page.page.wait_for_selector("#field-reason:focus")
+    page.page.keyboard.type("known")
+    submit(page)
+    page.see(f"[data-finding='{found['id']}']", "rejected")
+    page.page.wait_for_selector("dialog", state="detached")
+    page.page.wait_for_selector(".finding-scroll:focus", timeout=3000)

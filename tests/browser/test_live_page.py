@@ -5,6 +5,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from playwright.sync_api import Route
+
 from tests.browser.conftest import Open, Visit
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.processes import until
@@ -139,3 +141,44 @@ def storm(stack: Stack, protocol_id: str, rounds: int) -> None:
     with ThreadPoolExecutor(3) as callers:
         for done in [callers.submit(each) for each in (money, progress, decisions)]:
             done.result()
+
+
+def test_a_list_that_could_not_be_read_once_is_whole_soon_after(stack: Stack, protocol_id: str, visit: Open) -> None:
+    closed = file_vulnerability(stack.api, protocol_id, title="Closed one")
+    stack.api.validator.post(f"/vulnerabilities/{closed['id']}/reject", {"reason": "duplicate"}).expect(200)
+    page = visit(stack, "viewer", protocol_id)
+    fail = {"status": 503, "json": {"detail": "The database did not answer."}}
+    page.page.route("**/vulnerabilities?*", lambda route: route.fulfill(**fail), times=1)
+    page.page.reload()
+    page.see("#findings", "Trying again")
+    page.see("#findings", "Closed one", seconds=5)
+    assert "could not be read" not in page.text("#findings")
+
+
+def test_a_deposit_while_the_page_connects_leaves_the_pools_history_whole(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    for amount in range(1, 7):
+        deposit(stack.api, protocol_id, f"{amount}.00")
+    page = visit(stack, "viewer", protocol_id)
+
+    def deposit_first(route: Route) -> None:
+        deposit(stack.api, protocol_id, "7.00")
+        time.sleep(1)
+        route.continue_()
+
+    page.page.route("**/state?*", deposit_first, times=1)
+    page.page.reload()
+    page.wait_until_live()
+    page.page.wait_for_function("() => dashboard.ledger.points.length === 7", timeout=5000)
+    page.see("#feed", "1.00 USDC")
+
+
+def test_a_vulnerability_of_which_no_event_tells_shows_within_seconds(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    page = visit(stack, "viewer", protocol_id)
+    page.page.wait_for_timeout(1000)
+    file_vulnerability(stack.api, protocol_id, title="Filed in silence")
+    page.see(".finding-title", "Filed in silence", seconds=8)
+    page.see("[aria-label=Status]", "Pending 1", seconds=2)

@@ -1,8 +1,25 @@
 """Signing in, out, and being signed out."""
 
-from tests.browser.conftest import Open
-from tests.factories import file_vulnerability, make_protocol
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Route, WebSocket
+
+from tests.browser.conftest import Open, Visit
+from tests.factories import deposit, file_vulnerability, make_protocol
+from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
+
+PROTOCOLS = "**/api/v1/protocols?*"
+
+
+def sign_in(page: Visit, stack: Stack, protocol_id: str, role: str = "viewer") -> None:
+    page.page.fill("#token", stack.api.token(role, protocols=[protocol_id]))
+    page.page.click("[type=submit]")
+
+
+def focused(page: Visit) -> str:
+    """What of the page has the focus: its id, or its tag."""
+    return str(page.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
 
 
 def test_without_a_token_the_page_asks_for_one_and_takes_it(stack: Stack, visit: Open) -> None:
@@ -47,3 +64,98 @@ def test_what_people_write_is_shown_as_text(stack: Stack, protocol_id: str, visi
     page = visit(stack, "viewer", protocol_id)
     page.see(".finding-title", title)
     assert page.page.locator("#findings img").count() == 0
+
+
+def test_roles_that_are_switched_quickly_leave_one_connection(make_stack: StackMaker, visit: Open) -> None:
+    own = make_stack(DASHBOARD_DEMO="1")
+    make_protocol(own.api, id="demo", name="Demo")
+    page = visit(own)
+    page.wait_until_live()
+    sockets: list[WebSocket] = []
+    page.page.on("websocket", lambda socket: sockets.append(socket))  # noqa: PLW0108 - a bare append is no handler
+    roles = ["owner", "validator", "viewer"] * 2
+    page.page.evaluate(
+        """(roles) => {
+          const buttons = [...document.querySelectorAll(".bar .segments button")];
+          roles.forEach((role) => buttons.find((each) => each.textContent === role).click());
+        }""",
+        roles,
+    )
+    page.see(".bar [aria-pressed=true]", roles[-1])
+    page.wait_until_live()
+    page.page.wait_for_timeout(1000)
+    assert len([socket for socket in sockets if not socket.is_closed()]) == 1
+
+
+def test_protocols_that_could_not_be_read_are_read_again_and_the_page_says_so(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    page = visit(stack)
+    page.page.route(PROTOCOLS, lambda route: route.fulfill(status=503, json={"detail": "The database did not answer."}))
+    sign_in(page, stack, protocol_id)
+    page.see("#main [role=alert]", "The database did not answer. Trying again.")
+    page.page.unroute(PROTOCOLS)
+    page.wait_until_live()
+    page.page.wait_for_selector("#main [role=alert]", state="detached")
+
+
+def test_who_is_granted_no_protocol_is_told_so_until_there_is_one(stack: Stack, visit: Open) -> None:
+    page = visit(stack)
+    sign_in(page, stack, "made-later")
+    page.see("#main", "No protocol is granted to you")
+    assert "Loading" not in page.text("#main")
+    make_protocol(stack.api, id="made-later", name="Made later")
+    page.wait_until_live()
+    page.see(".bar", "Made later")
+
+
+def test_a_late_refusal_of_the_role_before_does_not_sign_out_the_present_one(
+    make_stack: StackMaker, visit: Open
+) -> None:
+    own = make_stack(DASHBOARD_DEMO="1")
+    make_protocol(own.api, id="demo", name="Demo")
+    page = visit(own)
+    page.wait_until_live()
+    held: list[Route] = []
+    page.page.route(PROTOCOLS, lambda route: held.append(route), times=1)  # noqa: PLW0108 - as above
+    page.page.click(".bar .segments >> text=owner")
+    until(lambda: page.page.wait_for_timeout(20) or held, 5, "the owner's protocols are asked for")
+    page.page.click(".bar .segments >> text=validator")
+    page.wait_until_live()
+    held[0].fulfill(status=401, json={"detail": "The token is not valid."})
+    page.page.wait_for_timeout(300)
+    assert page.page.locator("#token").count() == 0
+    assert page.text(".bar [aria-pressed=true]").lower() == "validator"
+
+
+def test_a_protocol_that_is_not_ones_own_is_said_to_be_and_the_address_corrected(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    page = visit(stack, "viewer", protocol_id)
+    page.page.goto(f"{stack.url}/?protocol=zzz")
+    page.see(".notice", "“zzz” is not among yours")
+    assert parse_qs(urlsplit(page.page.url).query)["protocol"] == [protocol_id]
+
+
+def test_the_keyboard_has_a_place_after_signing_in_and_out(stack: Stack, protocol_id: str, visit: Open) -> None:
+    page = visit(stack)
+    page.page.wait_for_selector("#token:focus")
+    sign_in(page, stack, protocol_id)
+    page.wait_until_live()
+    assert focused(page) == "main"
+    page.page.click("text=Sign out")
+    page.page.wait_for_selector("#token:focus")
+
+
+def test_filters_outlive_a_switch_of_the_protocol(stack: Stack, visit: Open) -> None:
+    first, second = make_protocol(stack.api, name="First"), make_protocol(stack.api, name="Second")
+    for each, title in ((first, "Of the first"), (second, "Of the second")):
+        deposit(stack.api, each, "1.00")
+        file_vulnerability(stack.api, each, title=title, severity="LOW")
+        file_vulnerability(stack.api, each, title="Never shown", severity="HIGH")
+    page = visit(stack, "viewer", first, protocols=[first, second])
+    page.page.select_option("[aria-label=Severity]", "LOW")
+    page.page.select_option(".protocol-switch select", second)
+    page.see(".finding-title", "Of the second")
+    assert page.page.input_value("[aria-label=Severity]") == "LOW"
+    assert page.page.locator("text=Never shown").count() == 0

@@ -4,7 +4,8 @@ let opened = 0;
 
 /**
  * What people can do. Each action is a description for the dialog: its words, its fields, what is wrong with what was
- * typed, the request it makes, and what to say when it is done.
+ * typed, the request it makes, what to say when it is done, and what when somebody else was quicker.
+ * Hints and checks are asked anew whenever the dialog is drawn: the pool changes while it is open.
  */
 export class Actions {
   #dashboard;
@@ -12,15 +13,27 @@ export class Actions {
 
   constructor(dashboard, open) {
     this.#dashboard = dashboard;
-    this.#open = (action) => open({ key: (opened += 1), dashboard, check: () => ({}), fields: [], ...action });
+    const defaults = { dashboard, check: () => ({}), fields: [], overtaken: {} };
+    this.#open = (action) => open({ key: (opened += 1), ...defaults, ...action });
   }
 
-  get #pool() {
-    return this.#dashboard.state.pool;
+  get #currency() {
+    return this.#dashboard.state.pool.currency;
+  }
+
+  /** What can be spent; null while that may be old: then the server alone decides. */
+  get #available() {
+    const { state, isStale } = this.#dashboard;
+    return isStale ? null : (state?.pool?.available ?? null);
+  }
+
+  #availableHint(before = "") {
+    const available = this.#available;
+    return available === null ? before : `${before}${withCurrency(available, this.#currency)} are available.`;
   }
 
   deposit() {
-    const { currency } = this.#pool;
+    const currency = this.#currency;
     this.#open({
       title: "Deposit to the bounty pool",
       submit: "Deposit",
@@ -30,27 +43,28 @@ export class Actions {
       ],
       check: ({ amount }) => faults({ amount: amountFault(amount) }),
       path: `/protocols/${encodeURIComponent(this.#dashboard.room.protocolId)}/deposits`,
-      done: ({ amount }) => `Deposited ${withCurrency(amount, currency)}.`,
+      done: ({ entry }) => `Deposited ${withCurrency(entry.amount, currency)}.`,
     });
   }
 
   confirm(finding) {
-    const { available, currency } = this.#pool;
-    const hint = `Optional. ${withCurrency(available, currency)} are available.`;
+    const currency = this.#currency;
+    const hint = () => this.#availableHint("Optional. ");
     this.#open({
       title: "Confirm this vulnerability?",
       about: finding,
       submit: "Confirm",
       fields: finding.bounty ? [] : [{ name: "bounty", label: `Bounty in ${currency}`, inputmode: "decimal", hint }],
       note: finding.bounty && `Its bounty of ${withCurrency(finding.bounty, currency)} stays reserved until the owner pays.`,
-      check: ({ bounty }) => faults({ bounty: bounty && amountFault(bounty, available) }),
+      check: ({ bounty }) => faults({ bounty: bounty && amountFault(bounty, this.#available) }),
       path: `/vulnerabilities/${encodeURIComponent(finding.id)}/confirm`,
       done: () => `Confirmed: ${finding.title}.`,
+      overtaken: DECIDED,
     });
   }
 
   reject(finding) {
-    const { currency } = this.#pool;
+    const currency = this.#currency;
     this.#open({
       title: "Reject this vulnerability?",
       about: finding,
@@ -61,13 +75,14 @@ export class Actions {
       check: ({ reason }) => faults({ reason: !reason && "Say why." }),
       path: `/vulnerabilities/${encodeURIComponent(finding.id)}/reject`,
       done: () => `Rejected: ${finding.title}.`,
+      overtaken: DECIDED,
     });
   }
 
   pay(finding) {
-    const { available, currency } = this.#pool;
-    const most = finding.bounty ?? available;
-    const hint = finding.bounty ? "A smaller amount gives the rest back to the pool." : `${withCurrency(available, currency)} are available.`;
+    const currency = this.#currency;
+    const most = () => finding.bounty ?? this.#available;
+    const hint = finding.bounty ? "A smaller amount gives the rest back to the pool." : () => this.#availableHint();
     this.#open({
       title: "Release the payment?",
       about: finding,
@@ -77,10 +92,11 @@ export class Actions {
         { name: "amount", label: `Amount in ${currency}`, inputmode: "decimal", required: true, value: finding.bounty ?? "", hint },
       ],
       note: "A payment cannot be taken back.",
-      check: ({ recipient, amount }) => faults({ recipient: !recipient && "Say who is paid.", amount: amountFault(amount, most) }),
+      check: ({ recipient, amount }) => faults({ recipient: !recipient && "Say who is paid.", amount: amountFault(amount, most()) }),
       body: ({ recipient, amount }) => (isSame(amount, finding.bounty) ? { recipient } : { recipient, amount }),
       path: `/vulnerabilities/${encodeURIComponent(finding.id)}/payment`,
       done: ({ amount }) => `The payment of ${withCurrency(amount, currency)} is on its way.`,
+      overtaken: { ...DECIDED, ALREADY_EXISTS: "Somebody released this payment already." },
     });
   }
 
@@ -91,9 +107,19 @@ export class Actions {
       note: `${withCurrency(payment.amount, payment.currency)} to ${payment.recipient}. It failed: ${payment.failureReason}`,
       path: `/payments/${encodeURIComponent(payment.id)}/retry`,
       done: () => "The payment is being tried again.",
+      overtaken: RETRIED,
     });
   }
 }
+
+/** By the present status, or the code, of a refusal: nothing is left to do here. */
+const DECIDED = {
+  CONFIRMED: "Somebody confirmed it already.",
+  REJECTED: "Somebody rejected it already.",
+  PAID: "It is paid already.",
+};
+const TRIED = "Somebody had it tried again already.";
+const RETRIED = { PENDING: TRIED, PROCESSING: TRIED, RELEASED: "It is paid already." };
 
 const isSame = (amount, bounty) => Boolean(bounty) && minorUnits(amount) === minorUnits(bounty);
 const faults = (all) => Object.fromEntries(Object.entries(all).filter(([, fault]) => fault));

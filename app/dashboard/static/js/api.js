@@ -1,30 +1,58 @@
-/** A refusal by the server, in its own words: `detail`, `code`, and `fields` (name → messages) of a 422. */
+import { Intentions } from "./intentions.js";
+
+/** A refusal by the server, in its own words: `detail`, `code`, and `fields` (name → messages) of a 422; or no answer: `status` 0. */
 export class Problem extends Error {
-  constructor(status, body = {}) {
+  constructor(status, body = {}, retryAfterMs = 0) {
     super(body.detail ?? `The server answered ${status}.`);
-    Object.assign(this, { status, code: body.code ?? "ERROR", fields: body.errors ?? {}, requestId: body.requestId });
+    const { code = "ERROR", errors: fields = {}, currentStatus, requestId } = body;
+    Object.assign(this, { status, code, fields, currentStatus, requestId, retryAfterMs });
+  }
+
+  /** Whether the same request may succeed later; what a POST has done is not known then. */
+  get isPassing() {
+    return PASSING.has(this.status) || this.status >= 500 || this.code === "IDEMPOTENCY_KEY_IN_USE";
   }
 }
 
-const UNREACHABLE = { detail: "The server could not be reached. Nothing may have happened, or it may: trying again is safe." };
+const PASSING = new Set([0, 408, 429]);
+const TIMEOUT_MS = { GET: 15_000, POST: 30_000 };
+const UNANSWERED = {
+  GET: "The server could not be reached.",
+  POST: "No answer came: it may have been done, or not. Send the same again to be sure: it is done once however often it is sent.",
+};
 
 /** The REST API as whoever is signed in. */
 export class Api {
-  #token;
+  #session;
+  #intentions;
 
-  /** @param {() => Promise<string>} token */
-  constructor(token) {
-    this.#token = token;
+  /** @param {{subject: string, token: () => Promise<string>}} session */
+  constructor(session, intentions = new Intentions()) {
+    this.#session = session;
+    this.#intentions = intentions;
   }
 
-  get(path) {
-    return this.#call(path, { method: "GET" });
+  async get(path) {
+    return (await this.#call("GET", path)).body;
   }
 
-  /** @param {string} key the Idempotency-Key: the same for each try of one intention */
-  post(path, body, key) {
-    const headers = { "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };
-    return this.#call(path, { method: "POST", headers, body: JSON.stringify(body) });
+  /**
+   * One intention keeps one Idempotency-Key until its answer is definite, however often it is sent.
+   * Returns `{body, isReplay}`; `isReplay`: an earlier try had been done already.
+   */
+  async post(path, body) {
+    const text = JSON.stringify(body);
+    const intention = `${this.#session.subject} ${path} ${text}`;
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": this.#intentions.key(intention) };
+    const forget = () => this.#intentions.forget(intention);
+    try {
+      const answer = await this.#call("POST", path, { headers, body: text });
+      forget();
+      return answer;
+    } catch (problem) {
+      if (!problem.isPassing) forget();
+      throw problem;
+    }
   }
 
   /** The items of a list, page by page, at most `most`. */
@@ -40,18 +68,14 @@ export class Api {
     }
   }
 
-  async #call(path, { headers, ...options }) {
-    const authorization = { Authorization: `Bearer ${await this.#token()}` };
-    const answer = await fetch(`/api/v1${path}`, { ...options, headers: { ...headers, ...authorization } }).catch(() => null);
-    if (!answer) throw new Problem(0, UNREACHABLE);
-    const body = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Problem(answer.status, body);
-    return body;
+  async #call(method, path, { headers, body } = {}) {
+    const authorization = { Authorization: `Bearer ${await this.#session.token()}` };
+    const signal = AbortSignal.timeout(TIMEOUT_MS[method]);
+    const request = { method, body, signal, headers: { ...headers, ...authorization } };
+    const answer = await fetch(`/api/v1${path}`, request).catch(() => null);
+    const answered = await answer?.json().catch(() => null);
+    if (!answer || (answer.ok && !answered)) throw new Problem(0, { detail: UNANSWERED[method] });
+    if (!answer.ok) throw new Problem(answer.status, answered ?? {}, 1000 * Number(answer.headers.get("Retry-After") ?? 0));
+    return { body: answered, isReplay: answer.headers.has("Idempotent-Replayed") };
   }
-}
-
-/** A key for one intention; also where the page is not on a secure origin, and `randomUUID` is missing. */
-export function newKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

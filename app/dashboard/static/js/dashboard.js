@@ -2,13 +2,14 @@ import { io } from "../vendor/socket.io.js";
 import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
+import { Protocols } from "./protocols.js";
+import { Pulse } from "./pulse.js";
 import { RoomClient, Status } from "./room-client.js";
 
-const TICK_MS = 5000;
+let told = 0;
 
 /** Everything the page shows of one protocol, and one redraw per frame at most, however many events come. */
 export class Dashboard {
-  protocols = [];
   room = null;
   findings = null;
   ledger = null;
@@ -17,24 +18,41 @@ export class Dashboard {
   notice = null;
 
   #api;
+  #handlers;
   #draw = () => {};
   #frame = 0;
-  #ticker;
+  #pulse = new Pulse(() => this.#beat());
+  #token = null;
   #snapshots = 0;
   #clockOffset = -Infinity;
+  #isClosed = false;
+  #wanted = null;
 
-  constructor(session, api) {
+  /** @param {object} handlers `onEnter(protocol)` once there is one to show, `onRefused(message)` for a bad token */
+  constructor(session, api, handlers) {
     this.session = session;
     this.#api = api;
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    this.#handlers = handlers;
+    this.listing = new Protocols(api, () => this.#onListing());
   }
 
   get api() {
     return this.#api;
   }
 
+  get protocols() {
+    return this.listing.items;
+  }
+
   get state() {
     return this.room?.state ?? null;
+  }
+
+  /** The room's; before there is one, whether there will be. */
+  get status() {
+    const { isRead, error, items } = this.listing;
+    const isHopeless = (isRead && items.length === 0) || error?.isPassing === false;
+    return this.room?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
   }
 
   get isStale() {
@@ -57,20 +75,20 @@ export class Dashboard {
     });
   }
 
-  async open(protocolId) {
-    for await (const items of this.#api.pages("/protocols", 1000)) this.protocols.push(...items);
-    this.protocols = [...new Map(this.protocols.map((each) => [each.id, each])).values()];
-    const known = this.protocols.some((each) => each.id === protocolId);
-    const first = known ? protocolId : this.protocols[0]?.id;
-    if (first) this.#enter(first);
-    this.redraw();
+  /** Show this protocol, or the first one where it is not among those that the token names. */
+  open(protocolId) {
+    this.#wanted = protocolId;
+    this.listing.load();
   }
 
   close() {
-    clearInterval(this.#ticker);
+    this.#isClosed = true;
+    this.#pulse.stop();
     cancelAnimationFrame(this.#frame);
+    this.listing.close();
     this.room?.stop();
     this.findings?.close();
+    this.ledger?.close();
     this.#draw = () => {};
   }
 
@@ -81,19 +99,45 @@ export class Dashboard {
 
   /** After an own action: its event comes by itself, but not everything has one. */
   refresh() {
-    this.room.refresh();
-    this.findings.load();
+    this.room?.refresh();
   }
 
   say(text, tone = "good") {
-    this.notice = { text, tone, id: (this.notice?.id ?? 0) + 1 };
+    this.notice = { text, tone, id: (told += 1) };
     this.redraw();
   }
 
-  /** Times in words grow old by themselves, and so does the token. */
-  async #tick() {
+  /** Times in words grow old by themselves, and so does the token; and not everything is told by an event. */
+  async #beat() {
     this.redraw();
-    if (await this.session.renewIfDue()) this.room?.renew();
+    await this.#passTokenOn();
+    if (!document.hidden && this.room?.status === Status.LIVE) await this.#lookForNews();
+  }
+
+  /** A new token goes to the room, whoever renewed it. */
+  async #passTokenOn() {
+    const token = await this.session.token();
+    if (this.#isClosed) return;
+    if (this.#token && token && token !== this.#token) this.room?.renew();
+    this.#token = token;
+  }
+
+  /** No event tells of a vulnerability that was filed without a bounty. */
+  async #lookForNews() {
+    const { findings } = this;
+    const hasNews = await findings.hasNews();
+    if (hasNews && !this.#isClosed && findings === this.findings) this.refresh();
+  }
+
+  #onListing() {
+    const { error } = this.listing;
+    if (error?.status === 401) return this.#handlers.onRefused(error.message);
+    const protocol = this.listing.choose(this.#wanted);
+    if (protocol && !this.room) {
+      this.#enter(protocol.id);
+      this.#handlers.onEnter(protocol);
+    }
+    this.redraw();
   }
 
   #enter(protocolId) {
@@ -106,6 +150,7 @@ export class Dashboard {
 
   #begin(protocolId) {
     this.findings?.close();
+    this.ledger?.close();
     const redraw = () => this.redraw();
     this.findings = new Findings(this.#api, protocolId, redraw);
     this.ledger = new Ledger(this.#api, protocolId, () => this.#onLedger());
@@ -115,6 +160,7 @@ export class Dashboard {
 
   #onChange() {
     const { state, counters } = this.room;
+    if (this.findings) this.findings.counts = state?.counts ?? null;
     if (state && counters.snapshots !== this.#snapshots) this.#onSnapshot(counters.snapshots);
     this.redraw();
   }

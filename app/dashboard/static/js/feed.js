@@ -11,7 +11,6 @@ export class Feed {
   #told = new Map();
   #progress = new Map();
   #items = null;
-  #isSeeded = false;
 
   get items() {
     this.#items ??= [...this.#told.values(), ...this.#progress.values()].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
@@ -24,10 +23,8 @@ export class Feed {
     if (describe) datas.forEach((data) => this.#add({ at: event.timestamp, ...describe(data) }));
   }
 
-  /** The ledger's newest entries, so that the feed does not begin empty. */
+  /** The ledger's newest entries: the feed does not begin empty, and lacks none after a lost connection. */
   seed(entries, currency) {
-    if (this.#isSeeded || entries.length === 0) return;
-    this.#isSeeded = true;
     entries.slice(0, 12).forEach((entry) => this.#add({ at: entry.createdAt, ...describePool({ currency, ...entry }) }));
   }
 

@@ -1,52 +1,58 @@
+import { Reading } from "./reading.js";
+
 const MOST = 1000;
 
 /** The pool over time, from the ledger: points `{at, available, reserved, paid, version}` in order of version. */
 export class Ledger {
   points = [];
   entries = [];
-  error = null;
 
   #api;
-  #protocolId;
-  #onChange;
-  #isLoading = false;
+  #path;
+  #reading;
+  /** Up to this version nothing is missing. The newest point says nothing of it: an event may have come before the rest. */
+  #completeTo = null;
 
-  constructor(api, protocolId, onChange) {
+  /** @param {object} [pauses] see Reading */
+  constructor(api, protocolId, onChange, pauses) {
     this.#api = api;
-    this.#protocolId = protocolId;
-    this.#onChange = onChange;
+    this.#path = `/protocols/${encodeURIComponent(protocolId)}/pool/entries`;
+    this.#reading = new Reading(() => this.#read(), onChange, pauses);
   }
 
-  async load() {
-    if (this.#isLoading) return;
-    this.#isLoading = true;
-    try {
-      const entries = [];
-      const path = `/protocols/${encodeURIComponent(this.#protocolId)}/pool/entries`;
-      for await (const items of this.#api.pages(path, MOST)) entries.push(...items);
-      this.entries = entries;
-      this.#merge(entries.map((entry) => pointOf(entry, entry.createdAt)));
-      this.error = null;
-    } catch (error) {
-      this.error = error;
-    }
-    this.#isLoading = false;
-    this.#onChange();
+  get error() {
+    return this.#reading.error;
+  }
+
+  load() {
+    return this.#reading.now();
+  }
+
+  close() {
+    this.#reading.close();
   }
 
   apply({ eventType, data, timestamp }) {
     if (eventType === "bounty_pool:updated") this.#merge([pointOf(data, timestamp)]);
   }
 
-  /** The snapshot knows of a newer pool than the picture does. */
+  /** The snapshot knows of changes that the picture lacks: the newest, the first ones, or some between. */
   reconcile({ pool }) {
-    const newest = this.points.at(-1)?.version ?? 0n;
-    if (pool && BigInt(pool.version ?? 0) > newest) this.load();
+    if (pool && BigInt(pool.version ?? 0) > (this.#completeTo ?? 0n)) this.load();
+  }
+
+  async #read() {
+    const entries = [];
+    for await (const items of this.#api.pages(this.#path, MOST)) entries.push(...items);
+    this.entries = entries;
+    this.#completeTo = BigInt(entries[0]?.version ?? 0);
+    this.#merge(entries.map((entry) => pointOf(entry, entry.createdAt)));
   }
 
   #merge(added) {
     const byVersion = new Map(this.points.map((point) => [point.version, point]));
     for (const point of added) if (!byVersion.has(point.version)) byVersion.set(point.version, point);
+    while (this.#completeTo !== null && byVersion.has(this.#completeTo + 1n)) this.#completeTo += 1n;
     if (byVersion.size === this.points.length) return;
     this.points = [...byVersion.values()].sort((a, b) => (a.version < b.version ? -1 : 1)).slice(-MOST);
   }

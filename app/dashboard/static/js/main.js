@@ -18,8 +18,10 @@ begin();
 function begin(fault = null) {
   dashboard?.close();
   dashboard = null;
-  if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${() => begin()} />`, root);
-  dashboard = new Dashboard(session, new Api(() => session.token()));
+  if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${onSignedIn} />`, root);
+  const query = new URLSearchParams(location.search);
+  const asked = query.get(PROTOCOL) || null;
+  dashboard = new Dashboard(session, new Api(session), { onEnter: (protocol) => onEnter(protocol, asked), onRefused: signOut });
   const handlers = { onSwitch: switchTo, onRole: chooseRole, onSignOut: () => signOut() };
   const draw = () => {
     document.title = titleOf(dashboard);
@@ -27,16 +29,32 @@ function begin(fault = null) {
   };
   dashboard.onDraw(draw);
   draw();
-  const wanted = new URLSearchParams(location.search).get(PROTOCOL) ?? session.demo?.protocolId;
-  dashboard.open(wanted).catch((error) => (error.status === 401 ? signOut(error.message) : dashboard.say(error.message, "bad")));
-  if (new URLSearchParams(location.search).has("inspect")) window.dashboard = dashboard;
+  dashboard.open(asked ?? session.demo?.protocolId);
+  if (query.has("inspect")) window.dashboard = dashboard;
+}
+
+/** The form is gone, and with it what had the focus. */
+function onSignedIn() {
+  begin();
+  document.getElementById("main").focus();
+}
+
+/** The address names what is shown, not what was asked for in vain. */
+function onEnter({ id, name }, asked) {
+  if (!asked || asked === id) return;
+  setAddress(id);
+  dashboard.say(`The protocol “${asked}” is not among yours: this is ${name}.`, "bad");
 }
 
 function switchTo(protocolId) {
+  setAddress(protocolId);
+  dashboard.switchTo(protocolId);
+}
+
+function setAddress(protocolId) {
   const url = new URL(location.href);
   url.searchParams.set(PROTOCOL, protocolId);
   history.replaceState(null, "", url);
-  dashboard.switchTo(protocolId);
 }
 
 function chooseRole(role) {

@@ -46,6 +46,11 @@ export class Session {
     return this.#claims?.sub ?? "";
   }
 
+  /** The protocols that the token names; `["*"]` for all. */
+  get grants() {
+    return this.#claims?.protocols ?? [];
+  }
+
   may(...roles) {
     return this.role === "admin" || roles.includes(this.role);
   }
@@ -77,18 +82,20 @@ export class Session {
     return this.#token;
   }
 
-  /** Returns whether there is a new token. */
   async renewIfDue() {
     const isDue = this.isDemo && this.#claims && this.#claims.exp * 1000 - Date.now() < RENEW_BEFORE_MS;
-    if (!isDue || !(await this.#renewDemo())) return false;
-    this.chooseRole(this.role);
-    return true;
+    if (!isDue) return;
+    const due = this.#token;
+    const isRenewed = await this.#renewDemo();
+    // Whoever signed out or chose another role meanwhile is not to be signed in again.
+    if (isRenewed && this.#token === due) this.chooseRole(this.role);
   }
 
   async #renewDemo() {
     const answer = await fetch("/demo/session").catch(() => null);
-    if (answer?.ok) this.demo = await answer.json();
-    return Boolean(answer?.ok);
+    const demo = answer?.ok ? await answer.json().catch(() => null) : null;
+    this.demo = demo ?? this.demo;
+    return demo !== null;
   }
 
   #use(token, claims) {

@@ -45,6 +45,7 @@ export class Connection {
   close() {
     const socket = this.#socket;
     this.#socket = null;
+    this.#joins += 1; // an answer that is under way to a join comes too late
     socket?.disconnect();
   }
 
@@ -84,6 +85,7 @@ export class Connection {
   }
 
   #onError(error) {
+    if (!this.#socket) return;
     const refusal = error.data?.code ? error.data : { code: "UNREACHABLE", detail: error.message };
     const { active } = this.#socket;
     this.#options.onRefused(refusal);

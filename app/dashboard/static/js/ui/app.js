@@ -3,24 +3,38 @@ import { Agents } from "./agents.js";
 import { ActionDialog } from "./dialog.js";
 import { FeedPanel } from "./feed.js";
 import { FindingsPanel } from "./findings.js";
+import { useKeptFocus } from "./focus.js";
 import { Header, StaleBanner } from "./header.js";
 import { Payments } from "./payments.js";
 import { PoolPanel } from "./pool.js";
-import { html, useEffect, useMemo, useState } from "./preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
+import { Waiting } from "./waiting.js";
+
+const NOTICE_MS = { good: 6000, bad: 15_000 };
 
 export function App({ dashboard, onSwitch, onRole, onSignOut }) {
   const [action, setAction] = useState(null);
   const actions = useMemo(() => new Actions(dashboard, setAction), [dashboard]);
+  const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
   const { state } = dashboard;
+  useKeptFocus();
   return html`
     <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
     <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
     <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
-      ${state ? html`<${Panels} ...${{ dashboard, state, actions }} />` : html`<${Waiting} dashboard=${dashboard} />`}
+      <${Kept} isShown=${state !== null} draw=${() => html`<${Panels} ...${{ dashboard, state, actions }} />`} />
+      ${!state && html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
     </main>
-    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => setAction(null)} />`}
+    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
     <${Notice} notice=${dashboard.notice} />
   `;
+}
+
+/** Out of sight it stays as it was last drawn, so that filters outlive a switch of the protocol or the role. */
+function Kept({ isShown, draw }) {
+  const drawn = useRef(null);
+  if (isShown) drawn.current = draw();
+  return html`<div hidden=${!isShown}>${drawn.current}</div>`;
 }
 
 function Panels({ dashboard, state, actions }) {
@@ -36,20 +50,11 @@ function Panels({ dashboard, state, actions }) {
   </div>`;
 }
 
-function Waiting({ dashboard }) {
-  const { room, protocols, session } = dashboard;
-  if (room?.error) return html`<div class="waiting"><h1>Nothing to show</h1><p>${room.error.detail}</p></div>`;
-  if (!room && protocols.length === 0) {
-    return html`<div class="waiting"><h1>Loading…</h1><p>If this stays, ${session.subject} holds no protocol yet.</p></div>`;
-  }
-  return html`<div class="waiting" aria-busy="true"><h1>Connecting…</h1><p>Fetching the present state.</p></div>`;
-}
-
 /** Seen for a few seconds, and read out. */
 function Notice({ notice }) {
   const [gone, setGone] = useState(0);
   useEffect(() => {
-    const timer = setTimeout(() => setGone(notice?.id ?? 0), 6000);
+    const timer = setTimeout(() => setGone(notice?.id ?? 0), NOTICE_MS[notice?.tone] ?? 0);
     return () => clearTimeout(timer);
   }, [notice?.id]);
   const isSeen = notice && notice.id !== gone;

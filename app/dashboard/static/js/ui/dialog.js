@@ -1,30 +1,37 @@
-import { newKey } from "../api.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 
-/** Asks, sends, and tells in words what the server says. One intention keeps one Idempotency-Key however often it is sent. */
+const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
+
+/** Asks, sends, and tells in words what the server says; in a notice where it was closed before the answer came. */
 export function ActionDialog({ action, onClose }) {
   const dialog = useRef(null);
-  const intention = useRef({ text: null, key: null });
-  const initial = Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, value]));
-  const [values, setValues] = useState(initial);
-  const [state, setState] = useState({ isBusy: false, faults: {}, problem: null });
+  const isSending = useRef(false);
+  const [values, setValues] = useState(Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, value])));
+  const [sent, setSent] = useState(IDLE);
   useEffect(() => dialog.current.showModal(), []);
+  useEffect(() => focusFault(dialog.current), [sent.failures]);
+
+  const typed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.trim()]));
+  const mine = action.check(typed);
+  const faults = { ...(sent.isChecked && mine), ...sent.problem?.fields };
+  const overtaken = sent.problem && (action.overtaken[sent.problem.currentStatus] ?? action.overtaken[sent.problem.code]);
+  const fail = (problem) => setSent(({ failures }) => ({ ...IDLE, isChecked: true, problem, failures: failures + 1 }));
 
   const submit = async (event) => {
     event.preventDefault();
-    const typed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.trim()]));
-    const faults = action.check(typed);
-    if (state.isBusy) return;
-    if (Object.keys(faults).length) return void setState({ isBusy: false, faults, problem: null });
-    setState({ isBusy: true, faults: {}, problem: null });
-    try {
-      await send(action, typed, intention.current);
-      action.dashboard.say(action.done(typed));
-      action.dashboard.refresh();
-      onClose();
-    } catch (problem) {
-      setState({ isBusy: false, faults: problem.fields ?? {}, problem });
-    }
+    if (isSending.current || overtaken) return;
+    if (Object.keys(mine).length) return fail(null);
+    isSending.current = true;
+    setSent({ ...sent, isBusy: true, problem: null });
+    const problem = await perform(action, typed);
+    isSending.current = false;
+    if (!problem) dialog.current?.close();
+    else if (dialog.current) fail(problem);
+    else action.dashboard.say(`${action.submit}: ${problem.message}`, "bad");
+  };
+  const change = (name) => (value) => {
+    setValues({ ...values, [name]: value });
+    setSent({ ...sent, problem: null });
   };
 
   return html`<dialog ref=${dialog} class="dialog" aria-labelledby="dialog-title" onClose=${onClose}>
@@ -34,25 +41,39 @@ export function ActionDialog({ action, onClose }) {
       ${action.note && html`<p class="soft">${action.note}</p>`}
       ${action.fields.map(
         (field) =>
-          html`<${Field} key=${field.name} field=${field} value=${values[field.name]} fault=${state.faults[field.name]}
-            onInput=${(value) => setValues({ ...values, [field.name]: value })} />`,
+          html`<${Field} key=${field.name} field=${field} value=${values[field.name]} fault=${faults[field.name]} onInput=${change(field.name)} />`,
       )}
-      ${state.problem && html`<p class="fault" role="alert">${state.problem.message}</p>`}
+      ${sent.problem && html`<p class="fault" role="alert">${overtaken ?? sent.problem.message}</p>`}
       <div class="dialog-buttons">
-        <button type="button" onClick=${() => dialog.current.close()}>Cancel</button>
-        <button type="submit" class=${action.isDangerous ? "danger" : "primary"} disabled=${state.isBusy} aria-busy=${String(state.isBusy)}>
-          ${state.isBusy ? "Sending…" : action.submit}
-        </button>
+        <button type="button" onClick=${() => dialog.current.close()}>${overtaken ? "Close" : "Cancel"}</button>
+        ${!overtaken &&
+        html`<button type="submit" class=${action.isDangerous ? "danger" : "primary"} disabled=${sent.isBusy} aria-busy=${String(sent.isBusy)}>
+          ${sent.isBusy ? "Sending…" : action.submit}
+        </button>`}
       </div>
     </form>
   </dialog>`;
 }
 
-function send(action, typed, intention) {
-  const body = action.body?.(typed) ?? Object.fromEntries(Object.entries(typed).filter(([, value]) => value));
-  const text = JSON.stringify(body);
-  if (text !== intention.text) Object.assign(intention, { text, key: newKey() });
-  return action.dashboard.api.post(action.path, body, intention.key);
+/** Returns the Problem, or null when it is done. */
+async function perform({ dashboard, body, path, done }, typed) {
+  const filled = body?.(typed) ?? Object.fromEntries(Object.entries(typed).filter(([, value]) => value));
+  try {
+    const answer = await dashboard.api.post(path, filled);
+    dashboard.say(`${answer.isReplay ? "An earlier try had arrived; nothing was done twice. " : ""}${done(answer.body)}`);
+    return null;
+  } catch (problem) {
+    return problem;
+  } finally {
+    dashboard.refresh();
+  }
+}
+
+/** To the first faulty field; else to a button, where the one that was pressed took no focus while it was sent. */
+function focusFault(dialog) {
+  const faulty = dialog.querySelector("[aria-invalid=true]");
+  if (faulty) faulty.focus();
+  else if (!dialog.contains(document.activeElement)) dialog.querySelector(".dialog-buttons :last-child").focus();
 }
 
 const About = ({ finding }) => html`<p class="dialog-about">
@@ -61,7 +82,8 @@ const About = ({ finding }) => html`<p class="dialog-about">
 
 function Field({ field, value, fault, onInput }) {
   const { name, label, hint, multiline, required, value: _, ...attributes } = field;
-  const described = [hint && `${name}-hint`, fault && `${name}-fault`].filter(Boolean).join(" ");
+  const hinted = typeof hint === "function" ? hint() : hint;
+  const described = [hinted && `${name}-hint`, fault && `${name}-fault`].filter(Boolean).join(" ");
   const control = {
     id: `field-${name}`, name, value, required, autocomplete: "off", ...attributes,
     "aria-invalid": String(Boolean(fault)), "aria-describedby": described || undefined,
@@ -70,7 +92,7 @@ function Field({ field, value, fault, onInput }) {
   return html`<div class="field">
     <label for="field-${name}">${label}</label>
     ${multiline ? html`<textarea rows="3" ...${control}></textarea>` : html`<input type="text" ...${control} />`}
-    ${hint && html`<small id="${name}-hint">${hint}</small>`}
+    ${hinted && html`<small id="${name}-hint">${hinted}</small>`}
     ${fault && html`<small id="${name}-fault" class="fault">${[fault].flat().join(" ")}</small>`}
   </div>`;
 }

@@ -1,13 +1,16 @@
-import { html, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
 
 /** Where there is no demo, or its visitor wants to be somebody else. */
 export function SignIn({ session, fault, onSignedIn }) {
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState(fault);
+  const field = useRef(null);
+  useEffect(() => field.current.focus(), []);
   const submit = (event) => {
     event.preventDefault();
-    if (session.signIn(token.trim())) onSignedIn();
-    else setProblem("This is no token: it has three parts with dots between them.");
+    if (session.signIn(token.trim())) return onSignedIn();
+    setProblem("This is no token: it has three parts with dots between them.");
+    field.current.focus();
   };
   const asViewer = () => {
     session.chooseRole("viewer");
@@ -20,7 +23,7 @@ export function SignIn({ session, fault, onSignedIn }) {
       <p class="soft">Agents, bounty pool and vulnerabilities of a protocol, as they change.</p>
       <div class="field">
         <label for="token">Access token</label>
-        <input id="token" type="password" autocomplete="off" spellcheck="false" value=${token} required onInput=${(event) => setToken(event.target.value)} aria-describedby="token-hint" />
+        <input id="token" ref=${field} type="password" autocomplete="off" spellcheck="false" value=${token} required onInput=${(event) => setToken(event.target.value)} aria-describedby="token-hint" aria-invalid=${String(Boolean(problem))} />
         <small id="token-hint">From your operator: <code>dashboard token --role viewer --protocol P1</code>. It is kept for this tab only.</small>
       </div>
       ${problem && html`<p class="fault" role="alert">${problem}</p>`}

@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { Problem } from "../../../app/dashboard/static/js/api.js";
+import { Findings } from "../../../app/dashboard/static/js/findings.js";
+import { FakeApi, QUICK, until } from "./lists.mjs";
+import { pause } from "./room.mjs";
+
+const DOWN = new Problem(503, { detail: "The database did not answer." });
+let held;
+let api;
+let findings;
+
+beforeEach(() => {
+  held = new Map();
+  api = new FakeApi((path) => (path.startsWith("/vulnerabilities/") ? held.get(path.split("/")[2]) : [...held.values()]));
+  findings = new Findings(api, "P1", () => {}, QUICK);
+});
+afterEach(() => findings.close());
+
+const file = (id, more = {}) => held.set(id, { id, title: id, severity: "HIGH", status: "PENDING", bounty: null, version: "1", createdAt: id, ...more });
+const moved = (id, newStatus, version) => ({ eventType: "vuln:status_changed", data: { vulnerabilityId: id, newStatus, version, changedAt: "now" } });
+
+test("a first read that fails is repeated until it succeeds, and the fault goes with it", async () => {
+  file("V1");
+  api.failures = [DOWN, new Problem(0, { detail: "The server could not be reached." })];
+  await findings.load();
+  assert.equal(findings.error.message, "The database did not answer. Trying again.");
+  await until(() => findings.isLoaded);
+  assert.equal(findings.error, null);
+  assert.equal(findings.byId.size, 1);
+});
+
+test("a later read that fails is repeated, too", async () => {
+  await findings.load();
+  api.failures = [DOWN];
+  await findings.load();
+  assert.notEqual(findings.error, null);
+  await until(() => findings.error === null);
+});
+
+test("a refusal that asking again cannot change is not asked again", async () => {
+  api.failures = [new Problem(404, { detail: "There is no such protocol." })];
+  await findings.load();
+  await pause(30);
+  assert.equal(api.asked.length, 1);
+  assert.equal(findings.error.message, "There is no such protocol.");
+});
+
+test("nothing is read any longer after the end", async () => {
+  api.failures = Array(50).fill(DOWN);
+  await findings.load();
+  findings.close();
+  const before = api.asked.length;
+  await pause(30);
+  assert.equal(api.asked.length, before);
+});
+
+test("a slow answer never puts an older version in the place of a newer one", async () => {
+  file("V1", { version: "2", status: "CONFIRMED", bounty: "5.00" });
+  await findings.load();
+  let answer;
+  api.answer = () => new Promise((done) => (answer = done));
+  findings.apply({ eventType: "bounty_pool:updated", data: { vulnerabilityId: "V1" } });
+  await until(() => answer);
+  findings.apply(moved("V1", "PAID", "3"));
+  answer({ ...held.get("V1") });
+  await pause(20);
+  assert.deepEqual([findings.byId.get("V1").status, findings.byId.get("V1").version], ["PAID", "3"]);
+});
+
+test("what an event does not carry is completed by an answer of the same version", async () => {
+  file("V1");
+  await findings.load();
+  file("V1", { version: "2", status: "CONFIRMED", bounty: "5.00" });
+  findings.apply(moved("V1", "CONFIRMED", "2"));
+  findings.apply({ eventType: "bounty_pool:updated", data: { vulnerabilityId: "V1" } });
+  await until(() => findings.byId.get("V1").bounty === "5.00");
+});
+
+test("a thing that could not be looked up is looked up again", async () => {
+  file("V1");
+  api.failures = [DOWN];
+  findings.apply(moved("V1", "CONFIRMED", "2"));
+  await until(() => findings.byId.has("V1"));
+});
+
+test("the tally is that of the state, also where not all rows are held", async () => {
+  file("V1");
+  await findings.load();
+  findings.counts = { total: "6002", byStatus: { PENDING: "6000", CONFIRMED: "2", PAID: "0", REJECTED: "0" } };
+  assert.deepEqual(findings.tally(), { PENDING: 6000, CONFIRMED: 2, PAID: 0, REJECTED: 0 });
+  assert.equal(findings.total, 6002);
+});
+
+test("bounties are ordered exactly, also where floats cannot tell them apart", async () => {
+  file("small", { bounty: "999999999998.999998" });
+  file("large", { bounty: "999999999998.999999" });
+  file("none");
+  await findings.load();
+  const rows = (descending) => findings.rows({ status: "ALL", severity: "ALL", text: "", sort: { by: "bounty", descending } });
+  assert.deepEqual(rows(true).map(({ id }) => id), ["large", "small", "none"]);
+  assert.deepEqual(rows(false).map(({ id }) => id), ["none", "small", "large"]);
+});
+
+test("a filing that no event told of is news until it is held", async () => {
+  file("V1");
+  await findings.load();
+  api.answer = () => ({ items: [held.get("V2") ?? held.get("V1")] });
+  assert.equal(await findings.hasNews(), false);
+  file("V2");
+  assert.equal(await findings.hasNews(), true);
+  findings.reconcile({ open: held, counts: {} });
+  assert.equal(await findings.hasNews(), false);
+  assert.match(api.asked.at(-1), /limit=1$/);
+});
