@@ -7,7 +7,7 @@ from playwright.sync_api import Page, WebSocketRoute
 
 from tests.browser.conftest import NARROW, WIDE, Open
 from tests.browser.test_quality import serious_faults
-from tests.factories import deposit, make_protocol
+from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.stack import Stack
 
 
@@ -50,3 +50,66 @@ def test_axe_finds_no_fault_while_the_page_is_not_live(
     page.page.wait_for_selector(f"[data-status={status}]")
     page.see(".banner", "may be old")
     assert serious_faults(page) == []
+
+
+LISTEN = """() => {
+  window.heard = [];
+  const regions = document.querySelectorAll("[aria-live], [role=status], [role=alert], [role=log]");
+  const listener = new MutationObserver((changes) => {
+    for (const { target } of changes) window.heard.push((target.parentElement ?? target).textContent);
+  });
+  for (const each of regions) listener.observe(each, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_a_screen_reader_is_told_of_what_is_new_and_not_of_times_that_grow_old(
+    stack: Stack, funded: str, visit: Open
+) -> None:
+    page = visit(stack, "viewer", funded)
+    deposit(stack.api, funded, "11.00")
+    page.see("#feed [role=status]", "Deposit 11.00 USDC")
+    page.page.evaluate(LISTEN)
+    page.see("#feed time", "s ago")
+    assert page.page.evaluate("window.heard") == []
+    deposit(stack.api, funded, "22.00", reference="treasury")
+    page.page.wait_for_function("() => window.heard.some((text) => text.includes('Deposit 22.00 USDC · treasury'))")
+
+
+def test_a_storm_is_told_in_few_sentences(stack: Stack, funded: str, visit: Open) -> None:
+    page = visit(stack, "viewer", funded)
+    page.page.evaluate(LISTEN)
+    for cents in range(1, 31):
+        deposit(stack.api, funded, f"0.{cents:02}")
+    page.see("#feed", "0.30 USDC")
+    page.page.wait_for_function("() => window.heard.some((text) => text.includes('more'))")
+    assert page.page.evaluate("window.heard.length") < 6
+
+
+def test_in_forced_colours_bars_and_the_pressed_button_can_be_told_apart(
+    stack: Stack, funded: str, visit: Open
+) -> None:
+    agent_id = make_agent(stack.api)
+    stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(funded, progress=50)).expect(202)
+    page = visit(stack, "viewer", funded, forced_colors="active")
+    page.see("#agents", "50 %")
+    ground = "(selector) => getComputedStyle(document.querySelector(selector)).backgroundColor"
+    pairs = [
+        (".agent-progress span", ".agent-progress"),
+        (".pool-bar .part-available", ".panel"),
+        (".segments [aria-pressed=true]", ".segments [aria-pressed=false]"),
+    ]
+    for shown, around in pairs:
+        assert page.page.evaluate(ground, shown) != page.page.evaluate(ground, around), shown
+
+
+def test_a_failed_agent_that_fell_silent_still_tells_why_it_failed(stack: Stack, funded: str, visit: Open) -> None:
+    agent_id = make_agent(stack.api)
+    failed = report(funded, "tracing", status="FAILED", error={"message": "out of gas"})
+    stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", failed).expect(202)
+    page = visit(stack, "viewer", funded)
+    page.page.clock.install()
+    page.page.reload()
+    page.see(f"[data-agent='{agent_id}']", "out of gas")
+    page.page.clock.fast_forward("03:00")
+    page.see(f"[data-agent='{agent_id}']", "silent")
+    page.see(f"[data-agent='{agent_id}']", "out of gas")
