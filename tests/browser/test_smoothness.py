@@ -72,7 +72,7 @@ def test_no_task_of_the_page_takes_longer_than_200_ms(stack: Stack, crowd: tuple
     protocol_id, agents = crowd
     everybody_reports(stack, protocol_id, agents, 1)
     page = visit(stack, "validator", protocol_id)
-    page.see("#findings", f"All {FINDINGS}")
+    page.see("#findings", f"All statuses ({FINDINGS})")
     page.see("#agents", f"All {AGENTS}")
     trace = Trace(page.page.context.browser.new_browser_cdp_session())
     seq = int(page.page.evaluate("dashboard.room.state.seq"))
@@ -101,7 +101,7 @@ def test_only_what_is_in_sight_is_drawn(stack: Stack, crowd: tuple[str, list[str
     protocol_id, agents = crowd
     everybody_reports(stack, protocol_id, agents, 50)
     page = visit(stack, "viewer", protocol_id)
-    page.see("#findings", f"All {FINDINGS}")
+    page.see("#findings", f"All statuses ({FINDINGS})")
     page.page.evaluate("document.querySelector('.finding-scroll').scrollTo(0, 1e9)")
     page.see(".finding-title", "Finding 0")
     assert page.page.locator("[data-finding]").count() < MOST_ROWS

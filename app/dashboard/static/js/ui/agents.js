@@ -64,8 +64,10 @@ function Grid({ shown, now }) {
 
 /** One line on time; made here, so that a card is drawn anew only when its words change. */
 function whenOf(agent, kind, now) {
-  if (kind === "offline") return agent.lastSeen ? `last heard ${ago(agent.lastSeen, now)}` : "not heard lately";
-  if (kind === "failed") return agent.error?.message ?? "no reason given";
+  const why = agent.status === "FAILED" && (agent.error?.message ?? "no reason given");
+  const heard = agent.lastSeen ? `last heard ${ago(agent.lastSeen, now)}` : "not heard lately";
+  if (kind === "offline") return why ? `${why} · ${heard}` : heard;
+  if (kind === "failed") return why;
   if (kind === "idle") return "waiting for a task";
   return agent.estimatedCompletion ? remaining(agent.estimatedCompletion, now) : "no estimate";
 }
@@ -75,10 +77,11 @@ const KIND_WORDS = { working: "working", failed: "failed", idle: "idle", offline
 const AgentCard = memo(({ agent, kind, when, at, of }) => {
   const progress = Number(agent.progress);
   const name = nameOf(agent);
-  return html`<li class="agent kind-${kind}" aria-posinset=${at} aria-setsize=${of} data-agent=${agent.agentId}>
+  const failed = agent.status === "FAILED" ? "has-failed" : "";
+  return html`<li class="agent kind-${kind} ${failed}" aria-posinset=${at} aria-setsize=${of} data-agent=${agent.agentId}>
     <div class="agent-top">
       <span class="agent-name" title=${name}>${name}</span>
-      <span class="agent-kind">${agent.type?.toLowerCase()} · ${KIND_WORDS[kind]}</span>
+      <span class="agent-kind">${agent.type?.toLowerCase()} · ${failed && kind === "offline" ? "failed, " : ""}${KIND_WORDS[kind]}</span>
     </div>
     <div class="agent-task" title=${agent.task}>${agent.task}</div>
     <div class="agent-progress" role="progressbar" aria-label="${name}: ${agent.task}" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(progress)}>

@@ -1,26 +1,33 @@
 import { toPixelsNumber } from "../money.js";
-import { html, memo, useEffect, useRef } from "./preact.js";
+import { html, memo, useEffect, useMemo, useRef } from "./preact.js";
 
 const PARTS = ["paid", "reserved", "available"]; // from the bottom up
+const LEAST_PLATEAU = 0.03; // of what is shown, behind the last change
+const SECONDS = [1, 2, 5, 10, 15, 30];
+const MINUTES = [1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60);
+const HOURS = [1, 2, 3, 6, 12].map((hours) => hours * 3600);
+const DAYS = [1, 2, 3, 7, 14, 30, 60, 90, 180, 365].map((days) => days * 86_400);
+const STEPS = [...SECONDS, ...MINUTES, ...HOURS, ...DAYS]; // never below a second: the axis tells no fractions
 const LABELS = { paid: "Paid out", reserved: "Reserved", available: "Available" };
 
 /** The pool over time, as areas on top of each other. The numbers beside it say the same for who cannot see it. */
-export const PoolChart = memo(({ points, currency }) => {
+export const PoolChart = memo(({ points, currency, until }) => {
   if (points.length < 2) return html`<p class="chart-empty">The picture begins with the second change of the pool.</p>`;
-  return html`<${Plot} points=${points} currency=${currency} />`;
+  return html`<${Plot} points=${points} currency=${currency} until=${until} />`;
 });
 
-function Plot({ points, currency }) {
+function Plot({ points, currency, until }) {
   const place = useRef(null);
   const plot = useRef(null);
-  useEffect(() => mount(place.current, plot, points), []);
-  useEffect(() => void plot.current?.setData(stacked(points)), [points]);
+  const data = useMemo(() => stacked(points, until), [points, until]);
+  useEffect(() => mount(place.current, plot, data), []);
+  useEffect(() => void plot.current?.setData(data), [data]);
   const label = `Pool over time in ${currency}: available, reserved and paid out, ${points.length} changes`;
   return html`<div class="chart" ref=${place} role="img" aria-label=${label}></div>`;
 }
 
 /** Load the drawing library when there is something to draw, and draw anew when the colours change. */
-function mount(place, plot, points) {
+function mount(place, plot, first) {
   let isGone = false;
   let make = () => {};
   const size = () => ({ width: place.clientWidth, height: place.clientHeight });
@@ -31,7 +38,7 @@ function mount(place, plot, points) {
     make = (data) => {
       if (isGone) return;
       plot.current?.destroy();
-      plot.current = new UPlot({ ...options(place, UPlot.paths.stepped({ align: 1 })), ...size() }, data ?? stacked(points), place);
+      plot.current = new UPlot({ ...options(place, UPlot.paths.stepped({ align: 1 })), ...size() }, data ?? first, place);
     };
     make();
   });
@@ -47,15 +54,19 @@ function mount(place, plot, points) {
   };
 }
 
-/** Columns of seconds and of running sums: each area's upper edge. Equal times are spread, as uPlot needs rising ones. */
-function stacked(points) {
+/**
+ * Columns of seconds and of running sums: each area's upper edge, up to now, so that the latest change is a step with
+ * something behind it. Equal times are spread, as uPlot needs rising ones.
+ */
+function stacked(points, until) {
   const times = points.map((point) => point.at / 1000);
   for (let index = 1; index < times.length; index += 1) times[index] = Math.max(times[index], times[index - 1] + 0.001);
   const edges = PARTS.map(() => []);
-  for (const point of points) {
+  for (const point of [...points, points.at(-1)]) {
     PARTS.reduce((sum, part, index) => (edges[index].push(sum + toPixelsNumber(point[part])), edges[index].at(-1)), 0);
   }
-  return [times, ...edges];
+  const last = times.at(-1);
+  return [[...times, Math.max(until / 1000, last + (last - times[0]) * LEAST_PLATEAU)], ...edges];
 }
 
 function options(place, paths) {
@@ -69,7 +80,7 @@ function options(place, paths) {
     padding: [8, 22, 0, 0],
     scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.05, 1)] } },
     axes: [
-      { ...axis, grid: { show: false }, font, size: 24, space: 70, values: (_, times) => moments(times) },
+      { ...axis, grid: { show: false }, font, size: 24, space: 62, incrs: STEPS, values: (_, times) => moments(times) },
       { ...axis, font, size: 52, values: (_, values) => values.map(short) },
     ],
     series: [{}, ...PARTS.map((part) => ({ label: LABELS[part], ...paint(place, part), paths }))],

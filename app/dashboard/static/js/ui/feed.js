@@ -1,4 +1,5 @@
 import { ago, fullTime } from "../time.js";
+import { Announcer } from "./announcer.js";
 import { Empty, Panel, html, memo, useState } from "./preact.js";
 
 const FILTERS = {
@@ -18,10 +19,12 @@ export function FeedPanel({ dashboard }) {
       ([key, [label]]) => html`<button key=${key} aria-pressed=${String(key === filter)} onClick=${() => setFilter(key)}>${label}</button>`,
     )}
   </div>`;
+  const wordsOf = (item) => Object.values(namesOf(item, dashboard)).filter(Boolean).join(" ");
   return html`<${Panel} id="feed" title="Events" aside=${aside}>
+    <${Announcer} key=${dashboard.room.protocolId} items=${feed.items.filter(FILTERS.key[1])} now=${now} wordsOf=${wordsOf} />
     ${shown.length === 0
       ? html`<${Empty} title="Quiet so far">Whatever happens from now on is told here.<//>`
-      : html`<div class="feed" tabindex="0" role="log" aria-live=${filter === "key" ? "polite" : "off"} aria-label="Events, newest first">
+      : html`<div class="feed" tabindex="0" role="group" aria-label="Events, newest first">
           <ol>
             ${shown.slice(0, 100).map((item) => html`<${Item} key=${item.key} item=${item} ...${namesOf(item, dashboard)} when=${ago(item.at, now)} />`)}
           </ol>
@@ -29,16 +32,20 @@ export function FeedPanel({ dashboard }) {
   <//>`;
 }
 
+/** Severities are written everywhere as in the table: a word of its own, in its colour. */
 function namesOf({ kind, agentId, findingId, title, text }, dashboard) {
   const finding = findingId && dashboard.findingTitle(findingId);
   const parts = kind === "money" ? [text, finding] : [finding, text];
-  return { who: agentId ? dashboard.agentName(agentId) : title, what: parts.filter(Boolean).join(" · ") };
+  const [severity, who] = kind === "findings" ? title.split(/ (.*)/) : [null, agentId ? dashboard.agentName(agentId) : title];
+  return { severity: severity?.toLowerCase(), who, what: parts.filter(Boolean).join(" · ") };
 }
 
 const Item = memo(
-  ({ item, who, what, when }) => html`<li class="feed-item tone-${item.tone}" data-kind=${item.kind}>
+  ({ item, severity, who, what, when }) => html`<li class="feed-item tone-${item.tone}" data-kind=${item.kind}>
     <span class="feed-mark" aria-hidden="true"></span>
-    <span class="feed-words"><strong>${who}</strong> <span>${what}</span></span>
+    <span class="feed-words">
+      ${severity && html`<span class="severity severity-${severity.toUpperCase()}">${severity}</span> `}<strong>${who}</strong> <span class="soft">${what}</span>
+    </span>
     <time datetime=${item.at} title=${fullTime(item.at)}>${when}</time>
   </li>`,
 );

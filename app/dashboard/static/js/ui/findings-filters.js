@@ -8,11 +8,11 @@ export function FindingFilters({ filter, setFilter, tally, total }) {
   const change = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
   const count = (status) => tally[status] ?? 0;
   const statuses = [
-    ["OPEN", `Open ${count("PENDING") + count("CONFIRMED")}`],
-    ["ALL", `All ${total}`],
-    ...STATUSES.map((status) => [status, `${capitalised(status)} ${count(status)}`]),
+    ["ALL", `All statuses (${total})`],
+    ["OPEN", `Open (${count("PENDING") + count("CONFIRMED")})`],
+    ...STATUSES.map((status) => [status, `${capitalised(status)} (${count(status)})`]),
   ];
-  const severities = [["ALL", "Every severity"], ...SEVERITIES.map((severity) => [severity, capitalised(severity)])];
+  const severities = [["ALL", "All severities"], ...SEVERITIES.map((severity) => [severity, capitalised(severity)])];
   return html`<div class="filters">
     <${Choice} label="Status" value=${filter.status} options=${statuses} onChange=${change("status")} />
     <${Choice} label="Severity" value=${filter.severity} options=${severities} onChange=${change("severity")} />

@@ -2,17 +2,10 @@ import { withCurrency } from "../money.js";
 import { ago, fullTime } from "../time.js";
 import { Empty, Panel, html, memo, useState } from "./preact.js";
 import { FindingFilters } from "./findings-filters.js";
-import { useNarrow } from "./narrow.js";
+import { layoutOf } from "./finding-layout.js";
+import { COLUMNS, Head, SortChoice } from "./finding-sort.js";
 import { useWindowed } from "./windowed.js";
 
-const ROW = { wide: 3.2, narrow: 6.3 }; // in rem, as in the style sheet
-const COLUMNS = [
-  ["severity", "Severity"],
-  [null, "Finding"],
-  ["bounty", "Bounty"],
-  ["status", "Status"],
-  ["date", "Filed"],
-];
 const EVERYTHING = { status: "ALL", severity: "ALL", text: "" };
 
 export function FindingsPanel({ findings, open, ...shared }) {
@@ -30,33 +23,38 @@ export function FindingsPanel({ findings, open, ...shared }) {
 }
 
 function Table({ rows, sort, setSort, payments, actions, session, now, agentName, currency }) {
-  const isNarrow = useNarrow();
-  const { ref, first, last, before, after } = useWindowed({ count: rows.length, rowHeight: isNarrow ? ROW.narrow : ROW.wide });
+  const content = { canAct: session.may("validator", "owner"), longest: longestBounty(rows, currency) };
+  const rowHeight = (width) => layoutOf(width, content).rowHeight;
+  const { ref, width, first, last, before, after } = useWindowed({ count: rows.length, rowHeight });
+  const layout = layoutOf(width, content);
   const byFinding = new Map([...payments.values()].map((payment) => [payment.vulnerabilityId, payment]));
   const place = { paddingTop: `${before}px`, paddingBottom: `${after}px` };
-  return html`<div class="findings ${session.may("validator", "owner") ? "can-act" : ""}" role="table" aria-label="Vulnerabilities" aria-rowcount=${rows.length + 1}>
-    <div role="rowgroup" class="finding-head"><div role="row" class="finding-row" aria-rowindex="1">
-      ${COLUMNS.map(([by, label]) => html`<${Head} key=${label} ...${{ by, label, sort, setSort }} />`)}
-      <span role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></span>
-    </div></div>
-    <div class="finding-scroll" role="rowgroup" ref=${ref} tabindex="0" aria-label="Rows"><div role="presentation" style=${place}>
-      ${rows.slice(first, last).map(
-        (finding, index) =>
-          html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session }} payment=${byFinding.get(finding.id)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
-      )}
-    </div></div>
+  return html`<div class="findings ${layout.name}" style=${{ "--row": `${layout.rowHeight}rem`, "--columns": layout.columns ?? "none" }}>
+    ${!layout.isTable && html`<${SortChoice} ...${{ sort, setSort }} />`}
+    <div class="finding-table" role="table" aria-label="Vulnerabilities" aria-rowcount=${rows.length + 1}>
+      ${layout.isTable && html`<${Heads} ...${{ sort, setSort }} />`}
+      <div class="finding-scroll" role="rowgroup" ref=${ref} tabindex="0" aria-label="Rows"><div role="presentation" style=${place}>
+        ${rows.slice(first, last).map(
+          (finding, index) =>
+            html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session }} payment=${byFinding.get(finding.id)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
+        )}
+      </div></div>
+    </div>
     ${rows.length === 0 && html`<p class="none">Nothing matches.</p>`}
   </div>`;
 }
 
-function Head({ by, label, sort, setSort }) {
-  if (!by) return html`<span role="columnheader" class="cell-title">${label}</span>`;
-  const isSorted = sort.by === by;
-  const direction = isSorted ? (sort.descending ? "descending" : "ascending") : "none";
-  const turn = () => setSort({ by, descending: isSorted ? !sort.descending : true });
-  return html`<span role="columnheader" class="cell-${by}" aria-sort=${direction}>
-    <button class="sort" onClick=${turn}>${label}</button>
-  </span>`;
+/** In characters, with the currency behind it. Looks at every row of every frame, so it counts and groups but one. */
+function longestBounty(rows, currency = "") {
+  const longest = rows.reduce((most, { bounty }) => (bounty?.length > most.length ? bounty : most), "");
+  return withCurrency(longest, currency).length;
+}
+
+function Heads({ sort, setSort }) {
+  return html`<div role="rowgroup" class="finding-head"><div role="row" class="finding-row" aria-rowindex="1">
+    ${COLUMNS.map(([by, label]) => html`<${Head} key=${label} ...${{ by, label, sort, setSort }} />`)}
+    <span role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></span>
+  </div></div>`;
 }
 
 const Row = memo(({ finding, payment, by, currency, actions, session, index, filed }) => {

@@ -23,9 +23,13 @@ export function Header({ dashboard, onSwitch, onRole, onSignOut }) {
       <span class="pill-dot" aria-hidden="true"></span>${STATUS_WORDS[status]}
     </span>
     <span class="bar-space"></span>
+    <nav class="bar-links" aria-label="More pages">
+      ${session.may() && html`<a href="/ops">Operations</a>`}
+      <a href="/docs">API</a>
+    </nav>
     ${session.isDemo
       ? html`<${RoleSwitch} roles=${Object.keys(session.demo.roles)} current=${session.role} onRole=${onRole} />`
-      : html`<span class="who">${session.subject} · ${session.role}</span>`}
+      : html`<span class="who">${session.subject === session.role ? session.role : `${session.subject} · ${session.role}`}</span>`}
     <${ThemeButton} />
     <button class="quiet" onClick=${onSignOut}>${session.isDemo ? "Use a token" : "Sign out"}</button>
   </header>`;

@@ -5,16 +5,18 @@ const OVERSCAN_ROWS = 4;
 /**
  * Draw only the rows of a long list that are in sight.
  *
- * @param {{count: number, rowHeight: number, columnWidth?: number, gap?: number}} options sizes in rem
+ * @param {{count: number, rowHeight: number | ((width: number) => number), columnWidth?: number, gap?: number}} options
+ *   sizes in rem; where the height of rows depends on the room there is, a function of its width
  * @returns the `ref` of the scrolling element, the `first` and `last` (excluded) item to draw, and the room to leave
- *   `before` and `after` them in pixels
+ *   `before` and `after` them in pixels; `width` is the room there is, in rem
  */
 export function useWindowed({ count, rowHeight, columnWidth = Infinity, gap = 0 }) {
   const ref = useRef(null);
   const [view, setView] = useState({ top: 0, height: 600, width: 0, rem: 16 });
   useLayoutEffect(() => observe(ref.current, setView), []);
   const { rem } = view;
-  const height = rowHeight * rem;
+  const width = view.width / rem;
+  const height = rem * (typeof rowHeight === "function" ? rowHeight(width) : rowHeight);
   const fitting = Math.floor((view.width + gap * rem) / ((columnWidth + gap) * rem));
   const columns = columnWidth === Infinity ? 1 : Math.max(1, fitting);
   const rows = Math.ceil(count / columns);
@@ -23,6 +25,7 @@ export function useWindowed({ count, rowHeight, columnWidth = Infinity, gap = 0 
   const lastRow = clamp(Math.ceil((view.top + view.height) / height) + OVERSCAN_ROWS);
   return {
     ref,
+    width,
     columns,
     first: firstRow * columns,
     last: Math.min(count, lastRow * columns),

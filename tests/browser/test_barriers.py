@@ -1,0 +1,115 @@
+"""No barrier in any state: lost connections, forced colours, what a screen reader is told."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute
+
+from tests.browser.conftest import NARROW, WIDE, Open
+from tests.browser.test_quality import serious_faults
+from tests.factories import deposit, make_agent, make_protocol, report
+from tests.support.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def funded(stack: Stack) -> str:
+    protocol_id = make_protocol(stack.api, name="Funded")
+    deposit(stack.api, protocol_id, "1000.00")
+    return protocol_id
+
+
+def cut_off(page: Page, *, may_return: bool) -> None:
+    """Reload the page, let its first connection come to life, then cut it; the next one is refused or let through."""
+    sockets: list[WebSocketRoute] = []
+
+    def route(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        if len(sockets) == 1 or may_return:
+            socket.connect_to_server()
+        else:
+            socket.close()
+
+    page.route_web_socket("**/socket.io/**", route)
+    page.reload()
+    page.wait_for_selector("[data-status=live]")
+    page.route("**/state?*", lambda _: None)  # is asked for again and never answered
+    sockets[0].close()
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [{"viewport": WIDE, "color_scheme": "light"}, {"viewport": NARROW, "color_scheme": "dark"}],
+    ids=["wide-light", "narrow-dark"],
+)
+@pytest.mark.parametrize("status", ["reconnecting", "resyncing"])
+def test_axe_finds_no_fault_while_the_page_is_not_live(
+    stack: Stack, funded: str, visit: Open, status: str, looks: dict[str, Any]
+) -> None:
+    page = visit(stack, "viewer", funded, reduced_motion="reduce", **looks)
+    cut_off(page.page, may_return=status == "resyncing")
+    page.page.wait_for_selector(f"[data-status={status}]")
+    page.see(".banner", "may be old")
+    assert serious_faults(page) == []
+
+
+LISTEN = """() => {
+  window.heard = [];
+  const regions = document.querySelectorAll("[aria-live], [role=status], [role=alert], [role=log]");
+  const listener = new MutationObserver((changes) => {
+    for (const { target } of changes) window.heard.push((target.parentElement ?? target).textContent);
+  });
+  for (const each of regions) listener.observe(each, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_a_screen_reader_is_told_of_what_is_new_and_not_of_times_that_grow_old(
+    stack: Stack, funded: str, visit: Open
+) -> None:
+    page = visit(stack, "viewer", funded)
+    deposit(stack.api, funded, "11.00")
+    page.see("#feed [role=status]", "Deposit 11.00 USDC")
+    page.page.evaluate(LISTEN)
+    page.see("#feed time", "s ago")
+    assert page.page.evaluate("window.heard") == []
+    deposit(stack.api, funded, "22.00", reference="treasury")
+    page.page.wait_for_function("() => window.heard.some((text) => text.includes('Deposit 22.00 USDC · treasury'))")
+
+
+def test_a_storm_is_told_in_few_sentences(stack: Stack, funded: str, visit: Open) -> None:
+    page = visit(stack, "viewer", funded)
+    page.page.evaluate(LISTEN)
+    for cents in range(1, 31):
+        deposit(stack.api, funded, f"0.{cents:02}")
+    page.see("#feed", "0.30 USDC")
+    page.page.wait_for_function("() => window.heard.some((text) => text.includes('more'))")
+    assert page.page.evaluate("window.heard.length") < 6
+
+
+def test_in_forced_colours_bars_and_the_pressed_button_can_be_told_apart(
+    stack: Stack, funded: str, visit: Open
+) -> None:
+    agent_id = make_agent(stack.api)
+    stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(funded, progress=50)).expect(202)
+    page = visit(stack, "viewer", funded, forced_colors="active")
+    page.see("#agents", "50 %")
+    ground = "(selector) => getComputedStyle(document.querySelector(selector)).backgroundColor"
+    pairs = [
+        (".agent-progress span", ".agent-progress"),
+        (".pool-bar .part-available", ".panel"),
+        (".segments [aria-pressed=true]", ".segments [aria-pressed=false]"),
+    ]
+    for shown, around in pairs:
+        assert page.page.evaluate(ground, shown) != page.page.evaluate(ground, around), shown
+
+
+def test_a_failed_agent_that_fell_silent_still_tells_why_it_failed(stack: Stack, funded: str, visit: Open) -> None:
+    agent_id = make_agent(stack.api)
+    failed = report(funded, "tracing", status="FAILED", error={"message": "out of gas"})
+    stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", failed).expect(202)
+    page = visit(stack, "viewer", funded)
+    page.page.clock.install()
+    page.page.reload()
+    page.see(f"[data-agent='{agent_id}']", "out of gas")
+    page.page.clock.fast_forward("03:00")
+    page.see(f"[data-agent='{agent_id}']", "silent")
+    page.see(f"[data-agent='{agent_id}']", "out of gas")

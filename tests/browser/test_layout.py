@@ -1,0 +1,102 @@
+"""Everything keeps its place: the largest amounts of the contract, long titles, the controls, at every width."""
+
+import pytest
+
+from tests.browser.conftest import Open, Visit
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol
+from tests.support.stack import Stack
+
+WIDTHS = [360, 390, 768, 900, 1100, 1280, 1920, 2560]
+FINDER = "argus-who-finds"
+LARGEST = "999999999999.999999"
+LEAST_TITLE_PX = 240
+SMALLEST_TARGET_PX = 24
+
+# Texts that stand in more than one line, or reach over what stands beside or around them.
+MISPLACED = """() => {
+  const faults = [];
+  const box = (element) => element.getBoundingClientRect();
+  const all = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility());
+  for (const amount of all(".pool-figure, .pool-parts dd, [role=cell].cell-bounty, .payment-line strong")) {
+    const range = document.createRange();
+    range.selectNodeContents(amount);
+    const text = range.getBoundingClientRect();
+    const name = `${amount.className || amount.tagName} ${amount.textContent}`;
+    if (text.height > 1.9 * parseFloat(getComputedStyle(amount).fontSize)) faults.push(`${name} is broken`);
+    if (text.right > box(amount.closest(".panel")).right - 8) faults.push(`${name} leaves its panel`);
+    for (const beside of amount.parentElement.children) {
+      const other = box(beside);
+      const inRow = text.top < other.bottom - 1 && other.top < text.bottom - 1;
+      const meet = inRow && text.left < other.right - 1 && other.left < text.right - 1;
+      if (beside !== amount && other.width && meet) faults.push(`${name} lies over ${beside.className}`);
+    }
+  }
+  for (const part of all("#pool > *"))
+    if (box(part).bottom > box(part.parentElement).bottom) faults.push(`${part.className} leaves the pool's panel`);
+  for (const part of all(".pool-bar, .pool-bar span"))
+    if (box(part).height < 6 || box(part).width < 2) faults.push(`${part.className} cannot be seen`);
+  return faults;
+}"""
+
+
+@pytest.fixture(scope="module")
+def vast(stack: Stack) -> str:
+    """A protocol with the largest amounts there can be, and a title as long."""
+    api = stack.api
+    protocol_id = make_protocol(api, name="The largest amounts")
+    deposit(api, protocol_id, LARGEST, reference="R" * 64)
+    finder = make_agent(api, id=FINDER)
+    for title, bounty in (("Everything", "999999876543.876542"), ("Rounding, told at length " * 6, "123456.123456")):
+        found = file_vulnerability(api, protocol_id, title=title.strip(), bounty=bounty, agentId=finder)
+        if title == "Everything":
+            path = f"/vulnerabilities/{found['id']}"
+            api.validator.post(f"{path}/confirm", {}).expect(200)
+            api.owner.post(f"{path}/payment", {"recipient": "0x5afe3c1b9d2e4f60718293a4b5c6d7e8f9012345"}).expect(202)
+    return protocol_id
+
+
+def visit_at(visit: Open, stack: Stack, protocol_id: str, width: int) -> Visit:
+    page = visit(stack, "admin", protocol_id, viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    page.see("#findings", "Everything")
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_largest_amounts_stay_whole_and_in_their_places(stack: Stack, vast: str, visit: Open, width: int) -> None:
+    page = visit_at(visit, stack, vast, width)
+    page.see("#payments", "999,999,876,543.876542 USDC")
+    page.page.wait_for_selector(".chart canvas")
+    assert page.page.evaluate(MISPLACED) == []
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [360, 720, 900, 1280])
+def test_a_finding_has_a_readable_title_and_tells_who_filed_it_and_when(
+    stack: Stack, vast: str, visit: Open, width: int
+) -> None:
+    page = visit_at(visit, stack, vast, width)
+    title = page.page.locator(".finding-title", has_text="Rounding").bounding_box()
+    assert title
+    assert title["width"] >= LEAST_TITLE_PX
+    row = page.page.locator("[data-finding]", has_text="Everything")
+    assert row.get_by_text(f"by {FINDER}").is_visible()
+    assert row.locator(".cell-date").is_visible()
+
+
+@pytest.mark.parametrize("width", [360, 900, 1920])
+def test_findings_can_be_sorted_by_bounty_at_every_width(stack: Stack, vast: str, visit: Open, width: int) -> None:
+    page = visit_at(visit, stack, vast, width)
+    choice = page.page.get_by_label("Sort")
+    if choice.is_visible():
+        choice.select_option(label="Highest bounty first")
+    else:
+        page.page.get_by_role("button", name="Bounty", exact=True).click()
+    page.page.wait_for_selector("[aria-rowindex='2'] >> text=Everything")
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_every_control_is_large_enough_to_hit(stack: Stack, vast: str, visit: Open, width: int) -> None:
+    page = visit_at(visit, stack, vast, width)
+    boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
+    sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
+    assert [size for size in sizes if size[1] < SMALLEST_TARGET_PX] == []
