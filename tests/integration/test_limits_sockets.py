@@ -137,6 +137,14 @@ def test_other_origins_open_no_socket_unless_configured(system: Stack, talkative
     js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **friend).disconnect()
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_the_systems_own_page_may_connect_also_where_other_origins_are_configured(
+    transport: str, talkative: Stack, js: JsClient
+) -> None:
+    own = {"extraHeaders": {"Origin": talkative.url}, "transports": [transport]}
+    assert js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **own).state["connected"]
+
+
 def test_no_token_and_no_secret_reaches_the_log_even_at_debug(talkative: Stack, js: JsClient) -> None:
     stack = talkative
     protocol_id, token = make_protocol(stack.api), stack.api.token("viewer")
