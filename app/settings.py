@@ -54,7 +54,11 @@ class Config:
         "the key before a rotation: still accepted, never used to sign",
         secret=True,
     )
-    jwks_url: str = setting("DASHBOARD_JWKS_URL", "", "identity provider's key set; replaces the shared secret")
+    jwks_url: str = setting(
+        "DASHBOARD_JWKS_URL",
+        "",
+        "identity provider's key set; replaces the shared secret; `https://`, or `http://` on this machine itself",
+    )
     token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
     token_audience: str = setting("DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens, when set")
     token_leeway: int = setting(
@@ -66,7 +70,7 @@ class Config:
     )
 
     payout_url: str = setting(
-        "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone"
+        "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone", secret=True
     )
     payout_secret: str = setting("PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True)
     payout_connect_timeout: float = setting(
