@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from app.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
 from app.secret_strength import is_weak
-from app.settings import MIN_KEY_BYTES
+from app.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
 Values = dict[str, Any]
 Fault = tuple[str, str]
@@ -77,6 +77,8 @@ def _payout_faults(values: Values) -> Iterator[Fault]:
         )
     if values["payout_url"] and not values["payout_secret"]:
         yield "PAYOUT_SECRET", "is required when PAYOUT_URL is set: payouts are signed"
+    elif values["payout_url"] and is_weak(values["payout_secret"], MIN_PAYOUT_SECRET_BYTES):
+        yield "PAYOUT_SECRET", _too_weak(MIN_PAYOUT_SECRET_BYTES)
 
 
 def _origin_faults(values: Values) -> Iterator[Fault]:

@@ -35,7 +35,7 @@ def talkative(make_shared_stack: StackMaker) -> Stack:
         DASHBOARD_LOG_LEVEL="DEBUG",
         DASHBOARD_ALLOWED_ORIGINS="https://app.example",
         PAYOUT_URL="http://127.0.0.1:9",
-        PAYOUT_SECRET="s3cr3t-" * 6,
+        PAYOUT_SECRET="s3cr3t-of-payouts-0123456789",
     )
 
 

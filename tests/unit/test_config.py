@@ -7,6 +7,7 @@ import pytest
 
 from app import sentinel
 from app.config import ConfigError, load_config
+from app.secret_strength import is_weak
 
 KEY = secrets.token_hex(32)
 GOOD = {"DATABASE_URL": "sqlite:////tmp/x.db", "REDIS_URL": "redis://127.0.0.1/0", "DASHBOARD_SIGNING_KEY": KEY}
@@ -53,11 +54,32 @@ def test_without_anything_the_missing_parts_are_named(tmp_path: Path) -> None:
     assert set(error.value.faults) == {"DATABASE_URL", "REDIS_URL", "DASHBOARD_SIGNING_KEY"}
 
 
-@pytest.mark.parametrize("key", ["short", "a" * 64, "changeme" * 2, "ab" * 32])
-def test_a_weak_signing_key_is_refused_and_not_shown(key: str) -> None:
-    told = faults(DASHBOARD_SIGNING_KEY=key)
-    assert list(told) == ["DASHBOARD_SIGNING_KEY"]
+WEAK = [
+    "short", "a" * 64, "changeme" * 2, "ab" * 32, "changeme-changeme-changeme-changeme", "correct-horse" * 4,
+    "please-change-this-secret-signing-key", "Your_Secret_Password_Here-test-test-test",
+    "secret example password 123" * 2,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WEAK)
+@pytest.mark.parametrize("name", ["DASHBOARD_SIGNING_KEY", "DASHBOARD_PREVIOUS_SIGNING_KEY"])
+def test_a_weak_signing_key_is_refused_and_not_shown(name: str, key: str) -> None:
+    told = faults(**{name: key})
+    assert list(told) == [name]
     assert key not in str(told)
+
+
+@pytest.mark.parametrize("secret", ["x", "changeme", "payout-secret-key", "s3cr3t-" * 6, KEY[:15]])
+def test_a_weak_secret_of_the_payouts_is_refused_and_not_shown(secret: str) -> None:
+    told = faults(PAYOUT_URL="https://pay.example", PAYOUT_SECRET=secret)
+    assert list(told) == ["PAYOUT_SECRET"]
+    assert f" {secret} " not in str(told)
+
+
+def test_secrets_as_they_are_made_are_strong_enough() -> None:
+    made = [make(32) for make in (secrets.token_hex, secrets.token_urlsafe) for _ in range(500)]
+    assert not [each for each in made if is_weak(each, 32)]
+    assert not [each for each in (secrets.token_hex(8) for _ in range(500)) if len(set(each)) > 7 and is_weak(each, 16)]
 
 
 def test_a_payout_service_needs_a_secret_and_an_address_of_the_web() -> None:
