@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 SCHEME = "sentinel://"
+HIGHEST_PORT = 65535
 FORM = "is not like sentinel://[:password@]host:port,host:port/service/db"
 
 
@@ -56,7 +57,7 @@ def broker_url(address: SentinelAddress) -> str:
 
 def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host:
+    if not host or not 0 < int(port) <= HIGHEST_PORT:
         raise ValueError(FORM)
     return host, int(port)
 

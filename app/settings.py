@@ -10,6 +10,7 @@ from typing import Any
 from marshmallow import validate
 
 MIN_KEY_BYTES = 32
+MIN_PAYOUT_SECRET_BYTES = 16
 
 
 def setting(env: str, default: Any, about: str, *, kind: str = "str", check: Any = None, secret: bool = False) -> Any:
@@ -45,7 +46,7 @@ class Config:
     signing_key: str = setting(
         "DASHBOARD_SIGNING_KEY",
         "",
-        f"secret that signs tokens (HS256), at least {MIN_KEY_BYTES} bytes",
+        f"secret that signs tokens (HS256), at least {MIN_KEY_BYTES} random bytes",
         secret=True,
     )
     previous_signing_key: str = setting(
@@ -54,7 +55,11 @@ class Config:
         "the key before a rotation: still accepted, never used to sign",
         secret=True,
     )
-    jwks_url: str = setting("DASHBOARD_JWKS_URL", "", "identity provider's key set; replaces the shared secret")
+    jwks_url: str = setting(
+        "DASHBOARD_JWKS_URL",
+        "",
+        "identity provider's key set; replaces the shared secret; `https://`, or `http://` on this machine itself",
+    )
     token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
     token_audience: str = setting("DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens, when set")
     token_leeway: int = setting(
@@ -66,9 +71,14 @@ class Config:
     )
 
     payout_url: str = setting(
-        "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone"
+        "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone", secret=True
     )
-    payout_secret: str = setting("PAYOUT_SECRET", "", "key of the payouts' HMAC-SHA256 signature", secret=True)
+    payout_secret: str = setting(
+        "PAYOUT_SECRET",
+        "",
+        f"key of the payouts' HMAC-SHA256 signature, at least {MIN_PAYOUT_SECRET_BYTES} random bytes",
+        secret=True,
+    )
     payout_connect_timeout: float = setting(
         "PAYOUT_CONNECT_TIMEOUT", 2.0, "time to reach the payout service", kind="float", check=_not_negative
     )

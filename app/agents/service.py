@@ -11,6 +11,7 @@ import uuid_utils.compat as uuid
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from app.agents import census
 from app.agents.models import Agent, AgentTask, TaskStatus
 from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
@@ -18,7 +19,7 @@ from app.database import transaction, utc_now
 from app.errors import AlreadyExists, Conflict, NotFound
 from app.extensions import db, known_ids, redis_client
 from app.paging import Page, cursor_keys, page_of
-from app.realtime.rooms import BUSY_KEY, HEARD_KEY, ON_KEY, VERSION_KEY, latest_key
+from app.realtime.rooms import HEARD_KEY, ON_KEY, VERSION_KEY, latest_key
 from app.schemas import is_identifier
 from app.wire import iso_timestamp
 
@@ -200,19 +201,18 @@ def _badge(agent: Agent | None, heard_us: float | None) -> dict[str, Any]:
     }
 
 
-def counts(protocol_id: str | None) -> dict[str, int]:
-    """How many agents are online (heard within 120 s), busy (online with a running task) and offline."""
+def counts(protocol_id: str | None, granted: Sequence[str] | None) -> dict[str, int]:
+    """How many agents are online (heard within 120 s), busy (with a running task, in `granted` ones) and offline."""
     if protocol_id is not None:
         section = snapshot_section(protocol_id)
         online = [each for each in section if each["presence"] == "ONLINE"]
         busy = sum(each["status"] == TaskStatus.RUNNING for each in online)
         return {"online": len(online), "busy": busy, "offline": len(section) - len(online)}
     since = (time.time() - ONLINE_SECONDS) * 1e6
-    client = redis_client()
-    online_count = int(client.zcount(HEARD_KEY, since, "+inf"))
+    online_count = int(redis_client().zcount(HEARD_KEY, since, "+inf"))
     everyone = db.session.scalar(select(func.count()).select_from(Agent)) or 0
     return {
         "online": online_count,
-        "busy": int(client.zcount(BUSY_KEY, since, "+inf")),
+        "busy": census.busy(since, granted),
         "offline": max(everyone - online_count, 0),
     }

@@ -8,7 +8,8 @@ import jwt
 import uuid_utils.compat as uuid
 from cachetools import TTLCache
 
-from app.auth.keys import ALGORITHM, Key, key_id_of, key_source
+from app.auth.key_set import Key
+from app.auth.keys import ALGORITHM, key_id_of, key_source
 from app.auth.permissions import Role
 from app.config import Config
 from app.errors import Unauthorized

@@ -82,7 +82,7 @@ def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:
         "bounty_pool": pool_sum,
         "vulnerabilities": vulnerabilities.counts(protocol_ids),
         "payments": {"total": pool_sum["paid_minor"], **_released(protocol_ids)},
-        "agents": agents.counts(protocol_id),
+        "agents": agents.counts(protocol_id, protocol_ids),
     }
 
 

@@ -17,7 +17,7 @@ from app.config import Config
 from app.errors import DomainError, Forbidden, InvalidInput
 from app.extensions import socketio
 from app.observability import metrics
-from app.realtime import absent, membership, packets, sessions
+from app.realtime import absent, membership, origins, packets, sessions
 from app.realtime.connections import FLOOD_FACTOR, Connection, Connections, connections
 from app.realtime.rooms import room_of
 
@@ -38,7 +38,7 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
         app,
         async_mode=runtime.ASYNC_MODE,
         client_manager=RoomManager(settings.redis_url),
-        cors_allowed_origins=settings.origins or None,
+        cors_allowed_origins=origins.gate(settings.origins),
         ping_interval=PING_INTERVAL_SECONDS,
         ping_timeout=PING_TIMEOUT_SECONDS,
         max_http_buffer_size=MAX_MESSAGE_BYTES,

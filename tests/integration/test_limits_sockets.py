@@ -35,7 +35,7 @@ def talkative(make_shared_stack: StackMaker) -> Stack:
         DASHBOARD_LOG_LEVEL="DEBUG",
         DASHBOARD_ALLOWED_ORIGINS="https://app.example",
         PAYOUT_URL="http://127.0.0.1:9",
-        PAYOUT_SECRET="s3cr3t-" * 6,
+        PAYOUT_SECRET="s3cr3t-of-payouts-0123456789",
     )
 
 
@@ -155,6 +155,14 @@ def test_other_origins_open_no_socket_unless_configured(system: Stack, talkative
         js.connect(system.url, {"token": system.api.token("viewer")}, **stranger)
     js.connect(system.url, {"token": system.api.token("viewer")}, **own).disconnect()
     js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **friend).disconnect()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_the_systems_own_page_may_connect_also_where_other_origins_are_configured(
+    transport: str, talkative: Stack, js: JsClient
+) -> None:
+    own = {"extraHeaders": {"Origin": talkative.url}, "transports": [transport]}
+    assert js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **own).state["connected"]
 
 
 def test_no_token_and_no_secret_reaches_the_log_even_at_debug(talkative: Stack, js: JsClient) -> None:

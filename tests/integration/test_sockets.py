@@ -99,6 +99,15 @@ def test_a_page_of_another_origin_may_not_connect(stack: Stack, js: JsClient) ->
     assert js.connect(stack.url, auth, extraHeaders={"Origin": stack.url}).state["connected"]
 
 
+def test_a_header_of_a_proxy_that_nobody_trusts_makes_no_origin_our_own(stack: Stack) -> None:
+    foreign = {"Origin": "http://evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
+
+    answer = stack.api.transport.send("GET", "/socket.io/?EIO=4&transport=polling", None, foreign)
+
+    assert answer.status == 400
+    assert "access-control-allow-origin" not in answer.headers
+
+
 def test_a_client_that_does_not_read_holds_up_nobody_else(stack: Stack, js: JsClient, protocol_id) -> None:
     stuck, reader = stack.watch(js, protocol_id), stack.watch(js, protocol_id)
     stuck.pause()

@@ -7,6 +7,7 @@ import pytest
 
 from app import sentinel
 from app.config import ConfigError, load_config
+from app.secret_strength import is_weak
 
 KEY = secrets.token_hex(32)
 GOOD = {"DATABASE_URL": "sqlite:////tmp/x.db", "REDIS_URL": "redis://127.0.0.1/0", "DASHBOARD_SIGNING_KEY": KEY}
@@ -25,17 +26,60 @@ def test_every_fault_is_told_at_once() -> None:
     assert set(told) == {"DASHBOARD_REST_PER_TOKEN", "DASHBOARD_LOG_LEVEL", "DASHBOARD_SHUTDOWN_GRACE"}
 
 
+def test_what_cannot_be_read_hides_no_fault_of_the_rest(tmp_path: Path) -> None:
+    told = faults(
+        DASHBOARD_SIGNING_KEY="short",
+        DASHBOARD_ALLOWED_ORIGINS="abc",
+        PAYOUT_URL="http://x",
+        DASHBOARD_LOG_LEVEL="loud",
+        DASHBOARD_TRUSTED_PROXIES="x",
+        REDIS_URL="http://x",
+        DASHBOARD_JWKS_URL_FILE=str(tmp_path / "missing"),
+    )
+    assert set(told) == {
+        "DASHBOARD_SIGNING_KEY", "DASHBOARD_ALLOWED_ORIGINS", "PAYOUT_SECRET", "DASHBOARD_LOG_LEVEL",
+        "DASHBOARD_TRUSTED_PROXIES", "REDIS_URL", "DASHBOARD_JWKS_URL",
+    }  # fmt: skip
+
+
+def test_files_that_are_not_text_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "signing.key").write_bytes(b"\xff" * 32)
+    given = {"DASHBOARD_HOME": str(tmp_path), "DASHBOARD_SIGNING_KEY": "", "PAYOUT_SECRET_FILE": "/bin/sh"}
+    assert {"DASHBOARD_HOME", "PAYOUT_SECRET"} <= set(faults(**given))
+
+
 def test_without_anything_the_missing_parts_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_config({"DASHBOARD_HOME": str(tmp_path / "none")})
     assert set(error.value.faults) == {"DATABASE_URL", "REDIS_URL", "DASHBOARD_SIGNING_KEY"}
 
 
-@pytest.mark.parametrize("key", ["short", "a" * 64, "changeme" * 2, "ab" * 32])
-def test_a_weak_signing_key_is_refused_and_not_shown(key: str) -> None:
-    told = faults(DASHBOARD_SIGNING_KEY=key)
-    assert list(told) == ["DASHBOARD_SIGNING_KEY"]
+WEAK = [
+    "short", "a" * 64, "changeme" * 2, "ab" * 32, "changeme-changeme-changeme-changeme", "correct-horse" * 4,
+    "please-change-this-secret-signing-key", "Your_Secret_Password_Here-test-test-test",
+    "secret example password 123" * 2,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WEAK)
+@pytest.mark.parametrize("name", ["DASHBOARD_SIGNING_KEY", "DASHBOARD_PREVIOUS_SIGNING_KEY"])
+def test_a_weak_signing_key_is_refused_and_not_shown(name: str, key: str) -> None:
+    told = faults(**{name: key})
+    assert list(told) == [name]
     assert key not in str(told)
+
+
+@pytest.mark.parametrize("secret", ["x", "changeme", "payout-secret-key", "s3cr3t-" * 6, KEY[:15]])
+def test_a_weak_secret_of_the_payouts_is_refused_and_not_shown(secret: str) -> None:
+    told = faults(PAYOUT_URL="https://pay.example", PAYOUT_SECRET=secret)
+    assert list(told) == ["PAYOUT_SECRET"]
+    assert f" {secret} " not in str(told)
+
+
+def test_secrets_as_they_are_made_are_strong_enough() -> None:
+    made = [make(32) for make in (secrets.token_hex, secrets.token_urlsafe) for _ in range(500)]
+    assert not [each for each in made if is_weak(each, 32)]
+    assert not [each for each in (secrets.token_hex(8) for _ in range(500)) if len(set(each)) > 7 and is_weak(each, 16)]
 
 
 def test_a_payout_service_needs_a_secret_and_an_address_of_the_web() -> None:
@@ -64,6 +108,45 @@ def test_settings_do_not_show_their_secrets() -> None:
     settings = load_config(GOOD | {"DATABASE_URL": "postgresql://u:hunter2@db/x"})
     assert KEY not in repr(settings)
     assert "hunter2" not in repr(settings)
+    paying = {"PAYOUT_URL": "https://user:hunter2@pay.example/x", "PAYOUT_SECRET": KEY}
+    assert "hunter2" not in repr(load_config(GOOD | paying))
+
+
+BAD_ADDRESSES = {
+    "REDIS_URL": [
+        "http://hunter2", "notaurl", "redis://", "redis://:hunter2@h:port/0", "redis://h:99999/0", "redis://h/zero",
+        "redis://:hunter2/x@h:1/0", "redis://h:0/0", "redis://h/0?socket_timeout=hunter2", "unix:///run/redis.sock",
+        "sentinel://h:99999/svc",
+    ],
+    "DATABASE_URL": [
+        "foo://hunter2", "mysql://u:hunter2@h/x", "notaurl", "postgresql+psycopg2://u:hunter2@h/x", "postgresql://h",
+        "postgresql://u:hunter2@h:port/x", "postgresql://h:99999/x", "postgresql://u:hunter2@[::1/x", "sqlite://x.db",
+    ],
+    "PAYOUT_URL": ["https://", "https://:443/x", "https://h:99999", "http://[::1/x", "https://h ost/"],
+    "DASHBOARD_JWKS_URL": ["http://id.example/jwks.json", "https://u:hunter2@id.example/k", "ftp://127.0.0.1/"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in BAD_ADDRESSES.items() for url in urls])
+def test_an_address_that_cannot_be_used_is_told_in_words_without_its_password(name: str, url: str) -> None:
+    told = faults(**{name: url, "PAYOUT_SECRET": KEY})
+    assert list(told) == [name]
+    assert "hunter2" not in str(told)
+
+
+GOOD_ADDRESSES = {
+    "REDIS_URL": ["rediss://:p%2Fw@h.example:6380/15", "redis://h", "redis://[::1]:1/", "redis://h/0?health_check_interval=3"],
+    "DATABASE_URL": [
+        "sqlite://", "sqlite:///relative.db", "postgresql:///local", "postgresql://u:p/w#?@h:5432/x?sslmode=require",
+        "postgresql+psycopg://[::1]:5432/x", "postgresql:///x?host=/run/postgresql",
+    ],
+    "DASHBOARD_JWKS_URL": ["https://id.example/k", "http://127.0.0.1:1/k", "http://[::1]:1/k", "http://localhost/k"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in GOOD_ADDRESSES.items() for url in urls])
+def test_an_address_that_can_be_used_is_not_refused(name: str, url: str) -> None:
+    load_config(GOOD | {name: url})
 
 
 @pytest.mark.parametrize("url", ["sentinel://:hunter2@host/svc", "sentinel://:hunter2@host:1", "sentinel://:hunter2@"])

@@ -1,0 +1,126 @@
+"""What the settings must be together, and each beyond its type; no fault shows a value that may be secret."""
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
+from app.secret_strength import is_weak
+from app.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
+
+Values = dict[str, Any]
+Fault = tuple[str, str]
+
+LONGEST_PAYOUT_SECONDS = 35
+MISSING = "is not set, and `dashboard up` has made none in DASHBOARD_HOME"
+SERVERS: tuple[tuple[str, str, Callable[[str], str]], ...] = (
+    ("DATABASE_URL", "database_url", database_fault),
+    ("REDIS_URL", "redis_url", redis_fault),
+)
+WEB_ADDRESSES = (
+    ("PAYOUT_URL", "payout_url"),
+    ("DASHBOARD_JWKS_URL", "jwks_url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
+)
+# What a setting turns on needs an extra that may not be there: (variable, key, extra, one module of each package)
+EXTRAS = (
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "otlp_endpoint",
+        "telemetry",
+        ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
+    ),
+    ("SENTRY_DSN", "sentry_dsn", "sentry", ("sentry_sdk",)),
+)
+
+
+def cross_check(values: Values, *, offline: bool) -> Iterator[Fault]:
+    """Each fault as the variable's name and what is wrong. `offline`: neither database nor Redis is needed."""
+    if not offline:
+        yield from _server_faults(values)
+    yield from _key_faults(values)
+    yield from _payout_faults(values)
+    yield from _origin_faults(values)
+    yield from _web_faults(values)
+    yield from _abroad_faults(values)
+
+
+def _server_faults(values: Values) -> Iterator[Fault]:
+    for name, key, fault_of in SERVERS:
+        fault = fault_of(values[key]) if values[key] else MISSING
+        if fault:
+            yield name, fault
+
+
+def _key_faults(values: Values) -> Iterator[Fault]:
+    if not values["jwks_url"] and not values["signing_key"]:
+        yield "DASHBOARD_SIGNING_KEY", MISSING
+    for name, key in (
+        ("DASHBOARD_SIGNING_KEY", "signing_key"),
+        ("DASHBOARD_PREVIOUS_SIGNING_KEY", "previous_signing_key"),
+    ):
+        if values[key] and is_weak(values[key], MIN_KEY_BYTES):
+            yield name, _too_weak(MIN_KEY_BYTES)
+
+
+def _too_weak(least_bytes: int) -> str:
+    return f"is too weak: use {least_bytes} random bytes or more, e.g. `openssl rand -hex 32`"
+
+
+def _payout_faults(values: Values) -> Iterator[Fault]:
+    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > LONGEST_PAYOUT_SECONDS:
+        yield (
+            "PAYOUT_READ_TIMEOUT",
+            f"connect timeout + 2 × read timeout must not exceed {LONGEST_PAYOUT_SECONDS} s: a job ends before 40 s",
+        )
+    if values["payout_url"] and not values["payout_secret"]:
+        yield "PAYOUT_SECRET", "is required when PAYOUT_URL is set: payouts are signed"
+    elif values["payout_url"] and is_weak(values["payout_secret"], MIN_PAYOUT_SECRET_BYTES):
+        yield "PAYOUT_SECRET", _too_weak(MIN_PAYOUT_SECRET_BYTES)
+
+
+def _origin_faults(values: Values) -> Iterator[Fault]:
+    for each in values["allowed_origins"].split(",") if values["allowed_origins"] else ():
+        if not _is_origin(each.strip()):
+            yield "DASHBOARD_ALLOWED_ORIGINS", f"{each!r} is not like https://app.example"
+
+
+def _is_origin(text: str) -> bool:
+    return re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|\*", text) is not None
+
+
+def _web_faults(values: Values) -> Iterator[Fault]:
+    for name, key in WEB_ADDRESSES:
+        url = values[key]
+        if url and (fault := web_fault(url)):
+            yield name, fault
+        elif key != "payout_url" and holds_credentials(url):
+            yield name, "must hold no password: it is shown in logs"
+        elif key == "jwks_url" and url.startswith("http://") and not stays_on_this_machine(url):
+            yield name, "must be https://, but on this machine itself: who can change the answer can sign any token"
+
+
+def _abroad_faults(values: Values) -> Iterator[Fault]:
+    """What is to be told to others needs the library that tells it, and an address."""
+    for name, key, extra, modules in EXTRAS:
+        if values[key] and not all(_is_installed(module) for module in modules):
+            yield name, f"needs the extra `{extra}`: pip install 'dashboard-realtime[{extra}]', or unset it"
+    if values["sentry_dsn"] and not _is_dsn(values["sentry_dsn"]):
+        yield "SENTRY_DSN", "is not like https://KEY@HOST/PROJECT"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it is missing
+        return False
+
+
+def _is_dsn(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.scheme in ("http", "https") and parts.username and parts.hostname and parts.path.strip("/"))
+    except ValueError:
+        return False
