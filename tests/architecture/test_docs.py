@@ -49,7 +49,20 @@ def test_every_test_that_the_page_on_faults_names_is_one() -> None:
 
 def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
     alerts = re.findall(r"alert: (\w+)", (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
-    pages = {Path(page).stem for page in TEXTS if page.startswith("docs/runbooks/")}
+    pages = {Path(page).stem for page in TEXTS if page.startswith("docs/runbooks/Dashboard")}
 
     assert set(alerts) == pages
     assert set(re.findall(r"\b(Dashboard[A-Z]\w+)", " ".join(TEXTS.values()))) <= pages
+
+
+def test_no_runbook_scales_one_part_and_sets_the_others_back() -> None:
+    commands = [
+        (page, command)
+        for page, text in TEXTS.items()
+        if page.startswith("docs/runbooks/")
+        for command in re.findall(r"`([^`\n]*--scale [^`\n]*)`", text)
+    ]
+
+    assert len(commands) > 5
+    one_alone = re.compile(r"docker compose up --detach --no-deps --no-recreate --scale ([a-z-]+)=\d+ \1")
+    assert [each for each in commands if not one_alone.fullmatch(each[1])] == []
