@@ -5,20 +5,29 @@ from marshmallow import fields, validate
 from app.apidocs.events import text
 from app.schemas import CamelSchema, Identifier, NumberText
 
+_BATCHES = (
+    "Take RUNNING updates as one `agent:task_updates` a second for all agents, in place of one event per agent. Such "
+    "connections have a `seq` of their own and fetch `/state?agentBatches=true`."
+)
+
 
 class Handshake(CamelSchema):
     """Socket.IO's `auth` object."""
 
     token = text(metadata={"description": "The JWT, without `Bearer`."})
     protocol_id = Identifier(metadata={"description": "Join this protocol's room before `connect` fires."})
-    agent_batches = fields.Boolean()
+    agent_batches = fields.Boolean(metadata={"description": _BATCHES})
 
 
 class JoinMessage(CamelSchema):
     """What a client sends to enter a room."""
 
     protocol_id = Identifier(required=True)
-    agent_batches = fields.Boolean()
+    agent_batches = fields.Boolean(metadata={"description": _BATCHES})
+
+
+class LeaveMessage(CamelSchema):
+    """Nothing to say: a client may send an empty object, or no argument at all."""
 
 
 class Refusal(CamelSchema):
@@ -41,7 +50,10 @@ class JoinedAck(CamelSchema):
     ok = fields.Boolean(required=True, validate=validate.OneOf([True]))
     room = text()
     protocol_id = text()
-    seq = NumberText(required=True)
+    seq = NumberText(
+        required=True,
+        metadata={"description": "Number of the room's last event so far; the next event's is one higher."},
+    )
     state_url = text()
 
 
@@ -77,6 +89,6 @@ class SessionRevoked(CamelSchema):
 
 
 OTHERS: tuple[type[CamelSchema], ...] = (
-    Handshake, JoinMessage, JoinedAck, LeftAck, Refusal, RefusedAck, RenewMessage, RenewedAck, SessionExpired,
-    SessionRevoked,
+    Handshake, JoinMessage, JoinedAck, LeaveMessage, LeftAck, Refusal, RefusedAck, RenewMessage, RenewedAck,
+    SessionExpired, SessionRevoked,
 )  # fmt: skip

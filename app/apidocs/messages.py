@@ -6,14 +6,34 @@ from app.apidocs.events import EVENTS
 from app.apidocs.words import PROTOCOL
 
 JSON_TYPE = "application/json"
-_REFUSED_CONNECTIONS = ("UNAUTHORIZED", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE")
+_REFUSED_CONNECTIONS = (
+    "UNAUTHORIZED",
+    "INVALID_PROTOCOL",
+    "TOO_MANY_CONNECTIONS",
+    "REALTIME_UNAVAILABLE",
+    "DATABASE_UNAVAILABLE",
+    "KEYS_UNAVAILABLE",
+    "INTERNAL_ERROR",
+)
 _REFUSED_EVENTS = (
     "INVALID_PROTOCOL",
     "INVALID_MESSAGE",
     "UNKNOWN_EVENT",
     "FORBIDDEN",
     "RATE_LIMITED",
+    "UNAUTHORIZED",
+    "TOKEN_EXPIRED",
+    "TOKEN_REVOKED",
     "REALTIME_UNAVAILABLE",
+    "DATABASE_UNAVAILABLE",
+    "KEYS_UNAVAILABLE",
+    "INTERNAL_ERROR",
+)
+
+
+_OWN_SEQ = (
+    "`seq` is this event's own number in its room: one more than that of the event before it. In the answer to "
+    "`protocol:join` and in `/state` it is the number of the last event so far."
 )
 
 
@@ -30,7 +50,9 @@ def _message(name: str, schema: str, summary: str, shown: dict[str, Json]) -> Js
 
 def _refusals(codes: tuple[str, ...]) -> dict[str, Json]:
     words = {
-        "UNAUTHORIZED": "The token has expired.",
+        "UNAUTHORIZED": "The token is not valid.",
+        "TOKEN_EXPIRED": "The token has expired.",
+        "TOKEN_REVOKED": "The token was revoked.",
         "INVALID_PROTOCOL": "There is no such protocol.",
         "INVALID_MESSAGE": "Send an object with `protocolId`.",
         "UNKNOWN_EVENT": "There is no event 'protocol:enter'.",
@@ -38,6 +60,9 @@ def _refusals(codes: tuple[str, ...]) -> dict[str, Json]:
         "RATE_LIMITED": "More than 50 events in a second.",
         "TOO_MANY_CONNECTIONS": "This token has as many connections as it may.",
         "REALTIME_UNAVAILABLE": "Redis did not answer.",
+        "DATABASE_UNAVAILABLE": "The database did not answer.",
+        "KEYS_UNAVAILABLE": "The identity provider's keys are out of reach.",
+        "INTERNAL_ERROR": "The server failed.",
     }
     return {code: {"code": code, "detail": words[code]} for code in codes}
 
@@ -45,6 +70,7 @@ def _refusals(codes: tuple[str, ...]) -> dict[str, Json]:
 def messages() -> dict[str, Json]:
     events = {
         key_of(name): _message(name, schema.__name__, str(schema.__doc__), examples.EVENTS[name])
+        | {"description": _OWN_SEQ}
         for name, schema in EVENTS.items()
     }
     joined = {"ok": True, "room": f"protocol:{PROTOCOL}", "protocolId": PROTOCOL, "seq": "42"}
@@ -68,11 +94,9 @@ def messages() -> dict[str, Json]:
         "joined": _message(
             "ack of protocol:join", "JoinedAck", "In the room, out of the previous one.", {"ok": joined}
         ),
-        "protocolLeave": {
-            "name": "protocol:leave",
-            "title": "protocol:leave",
-            "summary": "Leave the room: no payload.",
-        },
+        "protocolLeave": _message(
+            "protocol:leave", "LeaveMessage", "Leave the room. No payload is needed.", {"leave": {}}
+        ),
         "left": _message("ack of protocol:leave", "LeftAck", "In no room.", {"ok": {"ok": True}}),
         "refused": _message("ack of a refused event", "RefusedAck", "Nothing has changed.", refused),
     }

@@ -193,7 +193,7 @@ export interface components {
         };
         Handshake: {
             /**
-             * @description As connections that joined with `agentBatches` see it: RUNNING updates come as one `agent:task_updates` a second, and `seq` counts those connections' events.
+             * @description Take RUNNING updates as one `agent:task_updates` a second for all agents, in place of one event per agent. Such connections have a `seq` of their own and fetch `/state?agentBatches=true`.
              * @example false
              */
             agentBatches?: boolean;
@@ -225,7 +225,7 @@ export interface components {
              */
             room: string;
             /**
-             * @description Number of the room's last event; without gaps at the source.
+             * @description Number of the room's last event so far; the next event's is one higher.
              * @example 42
              */
             seq: string;
@@ -237,7 +237,7 @@ export interface components {
         };
         JoinMessage: {
             /**
-             * @description As connections that joined with `agentBatches` see it: RUNNING updates come as one `agent:task_updates` a second, and `seq` counts those connections' events.
+             * @description Take RUNNING updates as one `agent:task_updates` a second for all agents, in place of one event per agent. Such connections have a `seq` of their own and fetch `/state?agentBatches=true`.
              * @example false
              */
             agentBatches?: boolean;
@@ -247,6 +247,7 @@ export interface components {
              */
             protocolId: string;
         };
+        LeaveMessage: Record<string, never>;
         LeftAck: {
             /**
              * @description Whether it was done.
@@ -414,6 +415,7 @@ export type BountyPoolUpdatedEvent = components['schemas']['BountyPoolUpdatedEve
 export type Handshake = components['schemas']['Handshake'];
 export type JoinedAck = components['schemas']['JoinedAck'];
 export type JoinMessage = components['schemas']['JoinMessage'];
+export type LeaveMessage = components['schemas']['LeaveMessage'];
 export type LeftAck = components['schemas']['LeftAck'];
 export type Refusal = components['schemas']['Refusal'];
 export type RefusedAck = components['schemas']['RefusedAck'];

@@ -15,7 +15,7 @@ import requests
 
 from app.payments.gateway import Payout, signature
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.support import document_tools
+from tests.support import document_tools, typescript
 from tests.support.node import ROOT, client_modules, node_binary
 from tests.support.processes import free_port, start, stop, until
 from tests.support.stack import Stack, StackMaker
@@ -149,28 +149,16 @@ def test_the_react_dashboard_says_why_it_was_refused(
 
 
 def test_the_typescript_dashboard_compiles_and_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
-    shutil.copytree(EXAMPLES / "dashboard-ts", tmp_path / "docs" / "examples" / "dashboard-ts")
-    shutil.copytree(document_tools.TYPES, tmp_path / "docs" / "types")
-    (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "node_modules").symlink_to(document_tools.modules())
-    place = tmp_path / "docs" / "examples" / "dashboard-ts"
+    main = typescript.compiled(tmp_path)
 
-    compiled = document_tools.run("tsc", "--project", place, cwd=tmp_path)
+    def seen(line: dict[str, object]) -> object:
+        return line["live"] and line["available"] == "1234.50" and line["tasks"]
 
-    assert compiled.returncode == 0, compiled.stdout
-    main = [node_binary(), str(place / "main.js")]
-    watch(stack, protocol_id, main, tmp_path / "ts.log", lambda line: line["available"] == "1234.50" and line["tasks"])
+    watch(stack, protocol_id, [node_binary(), str(main)], tmp_path / "ts.log", seen)
 
 
 def test_a_misspelt_member_does_not_compile(tmp_path: Path) -> None:
-    shutil.copytree(EXAMPLES / "dashboard-ts", tmp_path / "docs" / "examples" / "dashboard-ts")
-    shutil.copytree(document_tools.TYPES, tmp_path / "docs" / "types")
-    (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "node_modules").symlink_to(document_tools.modules())
-    client = tmp_path / "docs" / "examples" / "dashboard-ts" / "client.ts"
-    client.write_text(client.read_text().replace("available, reserved", "availible, reserved", 1))
-
-    compiled = document_tools.run("tsc", "--project", client.parent, "--noEmit", cwd=tmp_path)
+    compiled = typescript.compile_copy(tmp_path, "available, reserved", "availible, reserved")
 
     assert "availible" in compiled.stdout
     assert compiled.returncode != 0

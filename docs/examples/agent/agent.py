@@ -2,11 +2,12 @@
 """An agent that reports its progress. Python's standard library is all it needs.
 
     export DASHBOARD_URL=http://127.0.0.1:5000
-    export DASHBOARD_TOKEN=$(dashboard token --role agent --sub scanner-7 --protocol P1)
-    python agent.py scanner-7 P1 "Symbolic execution of Vault.sol"
+    export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role agent --sub scanner-7 --protocol P1)
+    python3 docs/examples/agent/agent.py scanner-7 P1 "Symbolic execution of Vault.sol"
 
-The token's `sub` must be the agent's id. Report as often as you like: of RUNNING reports the newest one of each second
-is told on, COMPLETED and FAILED always are.
+An admin must have created the agent and the protocol (docs/examples/README.md shows how), and the token's `sub` must be
+the agent's id. Report as often as you like: of RUNNING reports the newest one of each second is shown, COMPLETED and
+FAILED always are.
 """
 
 import json

@@ -1,8 +1,12 @@
 #!/bin/sh
-# An agent that reports its progress, with curl alone. The token's `sub` must be the agent's id.
+# An agent that reports its progress, with curl alone.
 #
-#   export DASHBOARD_URL=http://127.0.0.1:5000 DASHBOARD_TOKEN=$(dashboard token --role agent --sub scanner-7 --protocol P1)
-#   sh agent.sh scanner-7 P1 "Fuzzing of Pool.sol"
+#   export DASHBOARD_URL=http://127.0.0.1:5000
+#   export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role agent --sub scanner-7 --protocol P1)
+#   sh docs/examples/agent/agent.sh scanner-7 P1 "Fuzzing of Pool.sol"
+#
+# An admin must have created the agent and the protocol (docs/examples/README.md shows how), and the token's `sub` must
+# be the agent's id.
 set -eu
 agent_id=$1 protocol_id=$2 task=$3
 

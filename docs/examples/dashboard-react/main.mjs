@@ -1,8 +1,10 @@
 /**
  * The React dashboard without a browser: happy-dom stands in for the page, and each drawing is one line of JSON.
  *
- *   npm install react@19 react-dom@19 socket.io-client@4 happy-dom
- *   DASHBOARD_URL=http://127.0.0.1:5000 DASHBOARD_TOKEN=$(dashboard token --role viewer --protocol P1) node main.mjs P1
+ *   npm install --prefix docs/examples
+ *   export DASHBOARD_URL=http://127.0.0.1:5000
+ *   export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role viewer --protocol P1)
+ *   node docs/examples/dashboard-react/main.mjs P1
  *
  * In a page of your own only the last lines differ: `createRoot(document.getElementById("app")).render(…)`.
  */

@@ -1,87 +1,165 @@
 /**
- * The same in TypeScript, with the types made from the server's own documents (`docs/types`), and without the reference
- * client: the whole algorithm on one page. A misspelt member or event does not compile.
+ * A protocol's pool and agents, live: the algorithm of docs/clients.md on one page, without the reference client. The
+ * types are made from the server's own documents (`docs/types`): a misspelt member or event does not compile.
+ *
+ *  1. The handshake joins the room; `/state` is fetched after. What arrives during a fetch is applied on top of it.
+ *  2. An event is applied when its `version` is higher than the one held.
+ *  3. A `seq` that jumps or goes back is a loss: fetch again, after a random pause. A loss that is seen during a fetch
+ *     counts unless the fetched state covers it.
+ *  4. The last event before a silence has no successor to betray its loss: fetch every 20 seconds anyway.
+ *  5. What fails is tried again with growing, random pauses. Refusals that trying again cannot change end it.
+ *  6. Socket.IO comes back by itself, except after the server has ended the connection: then this class does it.
  */
 import { io, type Socket } from "socket.io-client";
-import type { AgentTaskData, ClientToServerEvents, ServerToClientEvents } from "../../types/events.js";
-import type { components } from "../../types/rest.js";
+import type {
+  AgentTaskData, AgentTaskUpdateEvent, BountyPoolUpdatedEvent, ClientToServerEvents, ServerToClientEvents,
+  VulnStatusChangedEvent,
+} from "../../types/events.js";
+import type { Pool, Problem, State } from "../../types/rest.js";
 
-type State = components["schemas"]["State"];
-type Pool = components["schemas"]["Pool"];
+type RoomEvent = AgentTaskUpdateEvent | BountyPoolUpdatedEvent | VulnStatusChangedEvent;
 
+const [PAUSE_MS, REFRESH_MS, TIMEOUT_MS, LONGEST_RETRY_MS] = [500, 20_000, 10_000, 15_000];
+const FINAL = new Set(["UNAUTHORIZED", "INVALID_PROTOCOL"]); // refused connections
+const atRandom = (milliseconds: number): number => milliseconds * (0.5 + Math.random());
 const isNewer = (version: string, held: string | undefined): boolean => held === undefined || BigInt(version) > BigInt(held);
 
+/** A refusal of `/state`. 4xx is final, except for 408 and 429. */
+class Refused extends Error {
+  constructor(readonly status: number, detail: string, readonly retryAfterMs: number) {
+    super(detail);
+  }
+  get isFinal(): boolean {
+    return this.status < 500 && this.status !== 408 && this.status !== 429;
+  }
+}
+
 export class Dashboard {
+  /** False while what is held may be old: not connected, or after a loss. */
+  isLive = false;
   pool: Pool | undefined;
-  readonly agents = new Map<string, AgentTaskData>();
-  private seq: bigint | undefined;
-  private fetching = false;
+  agents = new Map<string, AgentTaskData>();
+  private known: bigint | undefined; // up to this number nothing is missing; undefined until a state was fetched
+  private arrived: bigint | undefined; // number of the last event
+  private since: RoomEvent[] = []; // what arrived since the running fetch began
+  private running: AbortController | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined; // of the next fetch, or while not connected of the next try
+  private failures = 0;
   private readonly socket: Socket<ServerToClientEvents, ClientToServerEvents>;
 
+  /** `token` is asked before each connection and request, so that it may hand out a fresh one. */
   constructor(
     private readonly url: string,
-    private readonly token: string,
+    private readonly token: () => string,
     private readonly protocolId: string,
     private readonly onChange: (dashboard: Dashboard) => void,
+    private readonly onEnd: (reason: Error) => void,
   ) {
-    this.socket = io(url, { transports: ["websocket"], auth: { token, protocolId } });
+    const auth = (give: (auth: object) => void): void => give({ token: token(), protocolId });
+    this.socket = io(url, { transports: ["websocket"], auth });
     this.socket.on("connect", () => {
-      this.seq = undefined;
-      void this.fetchState(); // the room is joined already: what comes meanwhile is merged by version
+      this.known = this.arrived = undefined;
+      this.later(this.pool ? atRandom(PAUSE_MS) : 0, () => this.fetchState());
     });
-    this.socket.on("agent:task_update", (event) => {
-      this.heard(event.seq);
-      this.mergeAgent(event.data);
+    this.socket.on("agent:task_update", (event) => this.hear(event));
+    this.socket.on("bounty_pool:updated", (event) => this.hear(event));
+    this.socket.on("vuln:status_changed", (event) => this.hear(event));
+    this.socket.on("disconnect", (reason) => {
+      this.rest();
+      this.onChange(this);
+      if (reason === "io server disconnect") this.later(atRandom(PAUSE_MS), () => this.socket.connect());
     });
-    this.socket.on("bounty_pool:updated", (event) => {
-      this.heard(event.seq);
-      const { total, available, reserved, paid, currency, version } = event.data;
-      this.mergePool({ protocolId: event.protocolId, total, available, reserved, paid, currency, version });
+    this.socket.on("connect_error", (refusal) => {
+      if (FINAL.has(refusal.message)) this.end(refusal);
+      else if (!this.socket.active) this.later(this.backoff(), () => this.socket.connect());
     });
-    this.socket.on("vuln:status_changed", (event) => this.heard(event.seq));
-    this.socket.on("session:expired", ({ code }) => console.error(code));
   }
 
   close(): void {
     this.socket.close();
+    this.rest();
   }
 
-  /** A jump in `seq` is a loss: no event is replayed, so fetch the state. */
-  private heard(seq: string): void {
-    const present = BigInt(seq);
-    if (this.seq !== undefined && present > this.seq + 1n) void this.fetchState();
-    this.reached(present);
+  private hear(event: RoomEvent): void {
+    if (this.running) this.since.push(event);
+    this.apply(event);
+    this.onChange(this);
   }
 
-  private reached(seq: bigint): void {
-    if (this.seq === undefined || seq > this.seq) this.seq = seq;
+  private apply(event: RoomEvent): void {
+    const seq = BigInt(event.seq);
+    const isBack = this.arrived !== undefined && seq <= this.arrived; // the room was begun anew
+    const isLoss = isBack || (this.known !== undefined && seq > this.known + 1n);
+    this.arrived = seq;
+    if (this.known !== undefined && seq > this.known) this.known = seq;
+    if (event.eventType === "agent:task_update" && isNewer(event.data.version, this.agents.get(event.data.agentId)?.version))
+      this.agents.set(event.data.agentId, event.data);
+    if (event.eventType === "bounty_pool:updated" && isNewer(event.data.version, this.pool?.version)) {
+      const { total, available, reserved, paid, currency, version } = event.data;
+      this.pool = { protocolId: event.protocolId, total, available, reserved, paid, currency, version };
+    }
+    if (!isLoss) return;
+    // While a fetch runs, `adopt` decides; while not live, one is on its way already.
+    if (!this.running && this.isLive) this.later(atRandom(PAUSE_MS), () => this.fetchState());
+    this.isLive = false;
   }
 
   private async fetchState(): Promise<void> {
-    if (this.fetching) return;
-    this.fetching = true;
-    try {
-      const headers = { Authorization: `Bearer ${this.token}` };
-      const response = await fetch(`${this.url}/api/v1/protocols/${this.protocolId}/state`, { headers });
-      if (!response.ok) throw new Error(((await response.json()) as components["schemas"]["Problem"]).code);
-      const state = (await response.json()) as State;
-      this.reached(BigInt(state.seq));
-      state.agents.forEach((agent) => this.mergeAgent(agent));
-      this.mergePool(state.pool);
-    } finally {
-      this.fetching = false;
+    const running = (this.running = new AbortController());
+    this.since = [];
+    const signal = AbortSignal.any([running.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+    const state = await this.getState(signal).catch((fault: Error) => fault);
+    if (running !== this.running) return; // the connection has ended meanwhile, and the next one fetches for itself
+    this.running = undefined;
+    if (!(state instanceof Error)) this.adopt(state);
+    else if (state instanceof Refused && state.isFinal) this.end(state);
+    else {
+      this.isLive = false;
+      this.later(Math.max(this.backoff(), state instanceof Refused ? state.retryAfterMs : 0), () => this.fetchState());
     }
-  }
-
-  private mergeAgent(data: AgentTaskData): void {
-    if (!isNewer(data.version, this.agents.get(data.agentId)?.version)) return; // old news
-    this.agents.set(data.agentId, data);
     this.onChange(this);
   }
 
-  private mergePool(pool: Pool): void {
-    if (!isNewer(pool.version, this.pool?.version)) return;
-    this.pool = pool;
-    this.onChange(this);
+  private async getState(signal: AbortSignal): Promise<State> {
+    const headers = { Authorization: `Bearer ${this.token()}` };
+    const response = await fetch(`${this.url}/api/v1/protocols/${this.protocolId}/state`, { headers, signal });
+    if (response.ok) return (await response.json()) as State;
+    const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
+    const retryAfterMs = 1000 * Number(response.headers.get("Retry-After") ?? 0);
+    throw new Refused(response.status, problem.detail ?? `HTTP ${response.status}`, retryAfterMs);
+  }
+
+  private adopt(state: State): void {
+    this.pool = state.pool;
+    this.agents = new Map(state.agents.map((agent) => [agent.agentId, agent]));
+    this.known = BigInt(state.seq);
+    this.failures = 0;
+    this.isLive = true;
+    this.later(atRandom(REFRESH_MS), () => this.fetchState());
+    const { arrived } = this;
+    this.arrived = undefined;
+    this.since.forEach((event) => this.apply(event)); // a loss among these asks for the next fetch
+    this.arrived ??= arrived;
+  }
+
+  private backoff(): number {
+    return atRandom(Math.min(LONGEST_RETRY_MS, PAUSE_MS * 2 ** this.failures++));
+  }
+
+  private later(milliseconds: number, action: () => unknown): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(action, milliseconds);
+  }
+
+  private rest(): void {
+    clearTimeout(this.timer);
+    this.running?.abort();
+    this.running = undefined;
+    this.isLive = false;
+  }
+
+  private end(reason: Error): void {
+    this.close();
+    this.onEnd(reason);
   }
 }

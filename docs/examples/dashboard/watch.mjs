@@ -1,8 +1,10 @@
 /**
  * A dashboard in a terminal: the live state of one protocol, one line of JSON per change. Plain JavaScript.
  *
- *   npm install socket.io-client@4
- *   DASHBOARD_URL=http://127.0.0.1:5000 DASHBOARD_TOKEN=$(dashboard token --role viewer --protocol P1) node watch.mjs P1
+ *   npm install --prefix docs/examples
+ *   export DASHBOARD_URL=http://127.0.0.1:5000
+ *   export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role viewer --protocol P1)
+ *   node docs/examples/dashboard/watch.mjs P1
  *
  * It uses the reference client, which joins, fetches `/state`, merges by `version`, notices gaps in `seq` and comes back
  * by itself. Copy `room-client.js` and the folder `room/` beside it into a project of your own: they need nothing else,

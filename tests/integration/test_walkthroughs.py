@@ -1,0 +1,31 @@
+"""What the pages tell a reader to type works as it stands there, on a fresh `make run`, and answers what they say."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.node import ROOT
+from tests.support.walkthrough import Reader, blocks_of
+
+PAGES = {"README.md": 7, "docs/examples/README.md": 9, "docs/clients.md": 1}
+"""Each page, and how many blocks of commands it has at least: none must be lost by a changed fence."""
+
+pytestmark = [pytest.mark.slow]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_the_page_works_on_a_fresh_demo(page: str, tmp_path: Path) -> None:
+    blocks = blocks_of(ROOT / page)
+    assert len(blocks) >= PAGES[page]
+    reader = Reader(tmp_path)
+
+    with reader.demo():
+        for block in blocks:
+            reader.follow(block)
+
+
+def test_no_page_calls_the_command_by_a_name_that_is_not_on_the_path() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.*")]
+    written = {page: page.read_text(encoding="utf-8") for page in pages if page.suffix in {".md", ".py", ".sh", ".mjs"}}
+
+    assert [page.name for page, text in written.items() if "$(dashboard " in text or "\ndashboard " in text] == []

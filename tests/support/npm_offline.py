@@ -1,0 +1,39 @@
+"""Stands in for `npm install` in a page's commands: the packages that `package.json` lists, at the suite's pins.
+
+    python npm_offline.py MODULES install [--silent] --prefix FOLDER
+
+It fails when a listed package is not among the pinned ones or its pin is not in the listed range, so a package that is
+missing in the list is missing when the example is built or run.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def install(modules: Path, folder: Path) -> None:
+    listed: dict[str, str] = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    target = folder / "node_modules"
+    (target / ".bin").mkdir(parents=True, exist_ok=True)
+    for name, wanted in listed.items():
+        manifest = json.loads((modules / name / "package.json").read_text(encoding="utf-8"))
+        if not fits(manifest["version"], wanted):
+            raise SystemExit(f"{name} {wanted} is listed, {manifest['version']} is pinned")
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).symlink_to(modules / name)
+        commands = manifest.get("bin", {})
+        for command, script in commands.items() if isinstance(commands, dict) else ():
+            (target / ".bin" / command).symlink_to(modules / name / script)
+
+
+def fits(version: str, wanted: str) -> bool:
+    """Whether `version` is in a caret range, e.g. `^4.8.0`."""
+    have, least = (tuple(int(part) for part in each.split(".")) for each in (version, wanted.removeprefix("^")))
+    return wanted.startswith("^") and have[0] == least[0] and have >= least
+
+
+if __name__ == "__main__":
+    place, action, *options = sys.argv[1:]
+    if action != "install" or "--prefix" not in options:
+        raise SystemExit(f"only `npm install --prefix FOLDER` is known here, not {sys.argv[2:]}")
+    install(Path(place), Path(options[options.index("--prefix") + 1]))

@@ -1,0 +1,35 @@
+"""The TypeScript example, compiled from a copy."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.support import document_tools
+from tests.support.node import ROOT
+
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def compile_copy(folder: Path, present: str = "", other: str = "") -> "subprocess.CompletedProcess[str]":
+    """Compile a copy of the example in `folder`, in whose client `present` was replaced by `other`."""
+    place = _place(folder)
+    shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build"))
+    shutil.copytree(document_tools.TYPES, folder / "docs" / "types")
+    shutil.copyfile(EXAMPLES / "package.json", place.parent / "package.json")
+    (place.parent / "node_modules").symlink_to(document_tools.modules())
+    client = place / "client.ts"
+    text = client.read_text(encoding="utf-8")
+    assert present in text
+    client.write_text(text.replace(present, other, 1) if present else text, encoding="utf-8")
+    return document_tools.run("tsc", "--project", place, cwd=folder)
+
+
+def compiled(folder: Path, present: str = "", other: str = "") -> Path:
+    """The same; returns the program to run with node."""
+    done = compile_copy(folder, present, other)
+    assert done.returncode == 0, done.stdout
+    return _place(folder) / "build" / "main.js"
+
+
+def _place(folder: Path) -> Path:
+    return folder / "docs" / "examples" / "dashboard-ts"

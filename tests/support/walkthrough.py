@@ -1,0 +1,142 @@
+"""Runs the shell blocks of a page as a reader would: in order, in one shell, against a fresh `dashboard up --demo`."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import document_tools
+from tests.support.processes import free_port, kill_group, start, stop, until
+from tests.support.stack import COMMAND, FORGOTTEN, ROOT, START_SECONDS
+
+COPIED = ("README.md", "docs", "app/dashboard/static/js")
+PORT, PAYOUT_PORT = ":5000", "8099"  # as the pages have them
+BLOCK = re.compile(
+    r"(?P<until><!-- until Ctrl-C -->\n)?```sh\n(?P<commands>.*?)```\n(?:```(?:json|text)\n(?P<answer>.*?)```)?",
+    re.DOTALL,
+)
+READS_ONLY = re.compile(r"(api GET .*\n)+")
+COMMAND_SECONDS, ANSWER_SECONDS = 60, 20
+_SHELL = """set -a -e -o pipefail
+trap '{{ export -p; declare -f; printf "cd %q\\n" "$PWD"; }} > {state}' EXIT
+[ ! -f {state} ] || . {state}
+{commands}"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Commands of one fence, and what the page says they answer: `…` stands for anything within a line."""
+
+    commands: str
+    answer: str
+    until_interrupted: bool
+
+    @property
+    def reads_only(self) -> bool:
+        """Such a block may be repeated, as a reader does who was quicker than a worker."""
+        return READS_ONLY.fullmatch(self.commands) is not None
+
+    def is_answered_by(self, output: str) -> bool:
+        told, said = _lines(self.answer), _lines(output)
+        if self.until_interrupted:
+            return all(any(_matches(line, each) for each in said) for line in told)
+        return not told or (len(told) == len(said) and all(map(_matches, told, said)))
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _matches(told: str, said: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, told.split("…"))), said) is not None
+
+
+def blocks_of(page: Path) -> list[Block]:
+    found = BLOCK.finditer(page.read_text(encoding="utf-8"))
+    return [Block(each["commands"], each["answer"] or "", each["until"] is not None) for each in found]
+
+
+class Reader:
+    """A clone with the system running in it, and somebody who types what the page says; only the ports are others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._port = free_port()
+        self._ports = {PORT: f":{self._port}", PAYOUT_PORT: str(free_port())}
+        self._state = folder / "shell-state"
+        self._environment = {name: value for name, value in os.environ.items() if not FORGOTTEN.match(name)}
+        self._environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        self._clone()
+
+    def _clone(self) -> None:
+        for name in COPIED:
+            source, target = ROOT / name, self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            ignored = shutil.ignore_patterns("node_modules", "build", "package-lock.json")
+            shutil.copytree(source, target, ignore=ignored) if source.is_dir() else shutil.copyfile(source, target)
+        stand_in = [sys.executable, ROOT / "tests" / "support" / "npm_offline.py", document_tools.modules()]
+        self._script(self.folder / ".venv" / "bin" / "dashboard", COMMAND)
+        self._script(self.folder / "bin" / "npm", stand_in)
+
+    @staticmethod
+    def _script(path: Path, argv: list[object]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/sh\nexec {" ".join(map(str, argv))} "$@"\n', encoding="utf-8")
+        path.chmod(0o755)
+
+    @contextmanager
+    def demo(self) -> Iterator[None]:
+        """What `make run` starts."""
+        log = self.folder / "demo.log"
+        argv = [*COMMAND, "up", "--demo", "--port", str(self._port)]
+        process = start(argv, log=log, env=self._environment, cwd=self.folder)
+        try:
+            until(lambda: "ready: http" in log.read_text() or process.poll() is not None, START_SECONDS, "it is ready")
+            assert process.poll() is None, log.read_text()
+            until(lambda: "protocolId=demo" in log.read_text(), START_SECONDS, "the demo's agents are at work")
+            yield
+        finally:
+            stop(process, seconds=20)
+            kill_group(process.pid)
+
+    def follow(self, block: Block) -> None:
+        """Type the block. Raises AssertionError when a command fails, or answers something else than the page says."""
+        for told, real in self._ports.items():
+            block = Block(block.commands.replace(told, real), block.answer.replace(told, real), block.until_interrupted)
+        if block.until_interrupted:
+            self._watch(block)
+        elif block.reads_only:
+            until(lambda: block.is_answered_by(self._run(block)), ANSWER_SECONDS, f"{block}", pause=0.2)
+        else:
+            output = self._run(block)
+            assert block.is_answered_by(output), f"{block}\n--- in truth\n{output}"
+
+    def _argv(self, block: Block) -> list[str]:
+        return ["bash", "-c", _SHELL.format(state=self._state, commands=block.commands)]
+
+    def _run(self, block: Block) -> str:
+        done = subprocess.run(
+            self._argv(block), cwd=self.folder, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=COMMAND_SECONDS,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{block.commands}\nended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def _watch(self, block: Block) -> None:
+        log = self.folder / "watched.log"
+        log.unlink(missing_ok=True)
+        process = start(self._argv(block), log=log, env=self._environment, cwd=self.folder)
+        try:
+            until(lambda: block.is_answered_by(log.read_text()), ANSWER_SECONDS, f"{block}")
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}\n--- in truth\n{log.read_text()}") from None
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            stop(process)
+            kill_group(process.pid)
