@@ -140,7 +140,7 @@ def _open_short_way(app: Flask) -> None:
 
 def _connect_features() -> None:
     """Hand what stands above to what stands below: imports run downwards only."""
-    from app.agents import service as agents
+    from app.agents import overview as agents
     from app.bounties import service as bounties
     from app.bounties.gauges import read_ledger
     from app.observability.state import READERS

@@ -1,16 +1,39 @@
-"""How many agents are busy, as far as a reader may know: an agent at work on a protocol is part of that protocol."""
+"""How many agents there are, as far as a reader may know: an agent at work on a protocol is part of that protocol."""
 
+import time
 from collections.abc import Collection
 from typing import Any
 
-from app.extensions import redis_client
-from app.realtime.rooms import BUSY_KEY, ON_KEY
+from sqlalchemy import func, select
+
+from app.agents.hearing import ONLINE_SECONDS
+from app.agents.models import Agent, TaskStatus
+from app.agents.overview import snapshot_section
+from app.extensions import db, redis_client
+from app.realtime.rooms import BUSY_KEY, HEARD_KEY, ON_KEY
 
 SLICE = 1000
 MOST_LOOKED_AT = 20_000
 
 
-def busy(since_us: float, protocol_ids: Collection[str] | None) -> int:
+def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str, int]:
+    """How many agents are online (heard within 120 s), busy (with a running task, in `granted` ones) and offline."""
+    if protocol_id is not None:
+        section = snapshot_section(protocol_id)
+        online = [each for each in section if each["presence"] == "ONLINE"]
+        busy = sum(each["status"] == TaskStatus.RUNNING for each in online)
+        return {"online": len(online), "busy": busy, "offline": len(section) - len(online)}
+    since = (time.time() - ONLINE_SECONDS) * 1e6
+    online_count = int(redis_client().zcount(HEARD_KEY, since, "+inf"))
+    everyone = db.session.scalar(select(func.count()).select_from(Agent)) or 0
+    return {
+        "online": online_count,
+        "busy": _busy(since, granted),
+        "offline": max(everyone - online_count, 0),
+    }
+
+
+def _busy(since_us: float, protocol_ids: Collection[str] | None) -> int:
     """Agents with a running task in one of these protocols (None: any) since then. Raises redis.RedisError.
 
     For some protocols each busy agent is asked for its own, of the 20,000 last heard: beyond, that is the least number.

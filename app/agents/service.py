@@ -1,17 +1,15 @@
 """Agents: created, listed, given tasks; what each is doing, from Redis, or as last stored where Redis has forgotten."""
 
 import json
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
 import uuid_utils.compat as uuid
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.agents import census
+from app.agents.hearing import is_online, last_heard
 from app.agents.models import Agent, AgentTask, TaskStatus
 from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
@@ -19,13 +17,10 @@ from app.database import transaction, utc_now
 from app.errors import AlreadyExists, Conflict, NotFound
 from app.extensions import db, known_ids, redis_client
 from app.paging import Page, cursor_keys, page_of
-from app.realtime.rooms import HEARD_KEY, ON_KEY, VERSION_KEY, latest_key
+from app.realtime.rooms import ON_KEY, latest_key
 from app.schemas import is_identifier
-from app.wire import iso_timestamp
 
-ONLINE_SECONDS = 120
 MAX_QUEUED_TASKS = 1000
-MAX_LISTED = 5000
 
 
 def create(fields: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +68,7 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
         return []
     client = redis_client()
     ids = [agent.id for agent in agents]
-    heard = _last_heard(client, ids)
+    heard = last_heard(client, ids)
     tasks: list[Any] = client.hmget(ON_KEY, ids)
     on = [(value or b"").decode().partition(" ")[0] for value in tasks]
     with client.pipeline(transaction=False) as pipe:
@@ -102,7 +97,7 @@ def _described(agent: Agent, heard_us: float | None, task: dict[str, Any] | None
         "name": agent.name,
         "type": agent.type,
         "created_at": agent.created_at,
-        "status": "ONLINE" if _is_online(heard_us) else "OFFLINE",
+        "status": "ONLINE" if is_online(heard_us) else "OFFLINE",
         "last_seen": datetime.fromtimestamp(heard_us / 1e6, UTC) if heard_us else None,
         "current_task": task
         and {
@@ -115,10 +110,6 @@ def _described(agent: Agent, heard_us: float | None, task: dict[str, Any] | None
             "version": task["version"],
         },
     }
-
-
-def _is_online(heard_us: float | None) -> bool:
-    return heard_us is not None and time.time() - heard_us / 1e6 < ONLINE_SECONDS
 
 
 def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
@@ -152,67 +143,3 @@ def list_tasks(agent_id: str, principal: Principal, limit: int, cursor: list[Any
     if after:
         query = query.where(AgentTask.id > after[0])
     return page_of(list(db.session.scalars(query)), limit, lambda task: [task.id])
-
-
-def snapshot_section(protocol_id: str) -> list[dict[str, Any]]:
-    """Each agent heard of in this protocol, as its newest event would tell it. Raises redis.RedisError.
-
-    One that has gone on to another protocol without closing its task here is at work there, so not here.
-    """
-    client = redis_client()
-    reported: dict[Any, Any] = client.hgetall(latest_key(protocol_id))
-    latest = {key.decode(): json.loads(text) for key, text in reported.items()}
-    for agent_id in _gone_elsewhere(client, protocol_id, latest):
-        del latest[agent_id]
-    for agent in db.session.scalars(select(Agent).where(Agent.task_protocol_id == protocol_id).limit(MAX_LISTED)):
-        stored = agent.task_data
-        if stored and int(stored["version"]) > int(latest.get(agent.id, stored | {"version": 0})["version"]):
-            latest[agent.id] = stored
-    if not latest:
-        return []
-    ids = sorted(latest)
-    heard = dict(zip(ids, _last_heard(client, ids), strict=True))
-    names = {row.id: row for row in db.session.scalars(select(Agent).where(Agent.id.in_(ids)))}
-    return [latest[each] | _badge(names.get(each), heard[each]) for each in ids]
-
-
-def _gone_elsewhere(client: redis.Redis, protocol_id: str, latest: dict[str, Any]) -> list[str]:
-    running = [agent_id for agent_id, data in latest.items() if data["status"] == TaskStatus.RUNNING]
-    places: list[Any] = client.hmget(ON_KEY, running) if running else []
-    return [
-        agent_id
-        for agent_id, place in zip(running, places, strict=True)
-        if place is not None and place.decode().partition(" ")[0] != protocol_id
-    ]
-
-
-def _last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | None]:
-    """When each agent was last heard, in microseconds: a version is the moment of its report."""
-    versions: list[Any] = client.hmget(VERSION_KEY, agent_ids)
-    return [float(each) if each else None for each in versions]
-
-
-def _badge(agent: Agent | None, heard_us: float | None) -> dict[str, Any]:
-    return {
-        "name": agent and agent.name,
-        "type": agent and agent.type,
-        "presence": "ONLINE" if _is_online(heard_us) else "OFFLINE",
-        "lastSeen": heard_us and iso_timestamp(datetime.fromtimestamp(heard_us / 1e6, UTC)),
-    }
-
-
-def counts(protocol_id: str | None, granted: Sequence[str] | None) -> dict[str, int]:
-    """How many agents are online (heard within 120 s), busy (with a running task, in `granted` ones) and offline."""
-    if protocol_id is not None:
-        section = snapshot_section(protocol_id)
-        online = [each for each in section if each["presence"] == "ONLINE"]
-        busy = sum(each["status"] == TaskStatus.RUNNING for each in online)
-        return {"online": len(online), "busy": busy, "offline": len(section) - len(online)}
-    since = (time.time() - ONLINE_SECONDS) * 1e6
-    online_count = int(redis_client().zcount(HEARD_KEY, since, "+inf"))
-    everyone = db.session.scalar(select(func.count()).select_from(Agent)) or 0
-    return {
-        "online": online_count,
-        "busy": census.busy(since, granted),
-        "offline": max(everyone - online_count, 0),
-    }

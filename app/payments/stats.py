@@ -11,7 +11,7 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import func, select
 
-from app.agents import service as agents
+from app.agents import census as agents
 from app.auth.guard import check_grant
 from app.auth.tokens import Principal
 from app.bounties.models import Pool
