@@ -69,7 +69,7 @@ def test_a_weak_signing_key_is_refused_and_not_shown(name: str, key: str) -> Non
     assert key not in str(told)
 
 
-@pytest.mark.parametrize("secret", ["x", "changeme", "payout-secret-key", "s3cr3t-" * 6, KEY[:15]])
+@pytest.mark.parametrize("secret", ["x", "changeme", "payout-secret-key", "s3cr3t-" * 6, "8ccb8bc9359138c"])
 def test_a_weak_secret_of_the_payouts_is_refused_and_not_shown(secret: str) -> None:
     told = faults(PAYOUT_URL="https://pay.example", PAYOUT_SECRET=secret)
     assert list(told) == ["PAYOUT_SECRET"]
