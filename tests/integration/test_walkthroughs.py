@@ -1,5 +1,6 @@
 """What the pages tell a reader to type works as it stands there, on a fresh `make run`, and answers what they say."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,10 @@ def test_no_page_calls_the_command_by_a_name_that_is_not_on_the_path() -> None:
     written = {page: page.read_text(encoding="utf-8") for page in pages if page.suffix in {".md", ".py", ".sh", ".mjs"}}
 
     assert [page.name for page, text in written.items() if "$(dashboard " in text or "\ndashboard " in text] == []
+
+
+def test_no_command_of_a_page_sets_a_variable_that_a_shell_of_a_reader_lives_by() -> None:
+    """`path` is zsh's own name for PATH: set it, and no command is found any more."""
+    commands = "".join(block.commands for page in PAGES for block in blocks_of(ROOT / page))
+
+    assert re.findall(r"\b(path|status|argv|PATH|HOME)=", commands) == []

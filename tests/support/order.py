@@ -7,6 +7,7 @@ LONG = {
     "integration/test_up_life.py": 255,
     "faults/test_killed_payment_worker.py": 200,
     "integration/test_examples.py": 134,
+    "integration/test_walkthroughs.py": 120,
     "integration/test_metrics_alerts.py": 116,
     "integration/test_bounties.py": 113,
     "faults/test_broker_and_worker.py": 110,
@@ -36,6 +37,7 @@ LONG = {
     "security/": 46,
     "integration/test_revocation.py": 45,
     "integration/test_meter.py": 44,
+    "integration/test_example_client.py": 44,
     "integration/test_payments.py": 41,
     "scenarios/": 35,
 }
