@@ -39,7 +39,8 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
 def _behind_sentinel(address: sentinel.SentinelAddress, options: dict[str, Any]) -> redis.Redis:
     waits = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
     asked = Sentinel(address.sentinels, sentinel_kwargs={**waits, **address.sentinel_login})
-    found = asked.master_for(address.service, _PatientSentinelPool, db=address.database, **address.login, **options)
+    place = {"db": address.database, **address.login}
+    found = asked.master_for(address.service, connection_pool_class=_PatientSentinelPool, **place, **options)
     return cast(redis.Redis, found)
 
 
