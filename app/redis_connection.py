@@ -49,17 +49,23 @@ class _PatientSentinelPool(SentinelConnectionPool):
 
     def __init__(self, *names: Any, **options: Any) -> None:
         self._turns = BoundedSemaphore(MOST_CONNECTIONS)
+        self._taken: set[int] = set()
         super().__init__(*names, **options)  # type: ignore[no-untyped-call]
 
     def get_connection(self, *names: Any, **options: Any) -> Any:
         if not self._turns.acquire(timeout=TURN_SECONDS):
             raise redis.ConnectionError("All connections to Redis are in use.")
         try:
-            return super().get_connection(*names, **options)
+            connection = super().get_connection(*names, **options)
         except BaseException:
             self._turns.release()
             raise
+        self._taken.add(id(connection))
+        return connection
 
     def release(self, connection: Any) -> None:
+        """Also called by redis-py for a connection that it could not hand out."""
         super().release(connection)
-        self._turns.release()
+        if id(connection) in self._taken:
+            self._taken.remove(id(connection))
+            self._turns.release()
