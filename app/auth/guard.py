@@ -21,7 +21,7 @@ def verifier() -> TokenVerifier:
 
 def init_app(app: Any, settings: Config) -> None:
     app.extensions["token_verifier"] = TokenVerifier(settings)
-    app.extensions["revocations"] = Revocations()
+    app.extensions["revocations"] = Revocations(settings.token_leeway)
 
 
 def authenticate(token: object) -> Principal:

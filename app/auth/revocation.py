@@ -46,19 +46,24 @@ class RevokedToken(Base):
 
 
 class Revocations:
-    """What this process knows of the revoked tokens."""
+    """What this process knows of the revoked tokens; `leeway` is how far other clocks may be ahead, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, leeway: float) -> None:
+        self._leeway = leeway
         self._token_ids: frozenset[str] = frozenset()
         self._subjects: dict[str, float] = {}
         self._looked_at = self._loaded_at = float("-inf")
         self._version: Any = None
 
     def covers(self, principal: Principal) -> bool:
-        """Whether the token was revoked. A subject's tokens are, up to the second of their revocation."""
+        """Whether the token was revoked. A subject's tokens are, up to the second of their revocation.
+
+        A clock that is ahead dates its tokens ahead, as far as the leeway grants: those are covered too. So one that is
+        issued within the leeway after a revocation is dead; the subject asks again when it is over.
+        """
         if principal.token_id in self._token_ids:
             return True
-        return principal.issued_at <= self._subjects.get(principal.subject, float("-inf"))
+        return principal.issued_at <= self._subjects.get(principal.subject, float("-inf")) + self._leeway
 
     def check(self, principal: Principal) -> None:
         """Raises Unauthorized. Looks for news itself where no background loop does, as in a worker."""

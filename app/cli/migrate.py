@@ -9,6 +9,8 @@ from app.cli.loading import loading
 def migrate() -> None:
     """Create or upgrade the database's tables."""
     with loading():
+        from sqlalchemy.exc import InterfaceError, OperationalError
+
         from app import create_app
         from app.config import load_config
         from app.migration import upgrade
@@ -17,5 +19,8 @@ def migrate() -> None:
         settings = load_config()
         app = create_app(settings, serve_rest=False)
     init_logging(settings)
-    with app.app_context():
-        upgrade()
+    try:
+        with app.app_context():
+            upgrade()
+    except (OperationalError, InterfaceError) as error:
+        raise click.ClickException(f"the database does not do it: {error.orig}") from error

@@ -32,7 +32,8 @@ class Readiness:
 
         try:
             self._started = self._now()
-        except redis.RedisError:
+        except redis.RedisError as error:
+            self._missing = f"Redis does not answer: {error}"
             return False
         return True
 

@@ -17,6 +17,8 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 3.0
 DEATHS_BEFORE_READY = 2
 POLL_SECONDS = 0.05
+FIRST_WORD_SECONDS = 2.0
+NEXT_WORD_SECONDS = 15.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -94,16 +96,27 @@ class Supervisor:
         self.say("WARNING", f"{keeper.part.name} {describe_exit(code)}; starting it again {when}")
 
     def wait_until(self, condition: Callable[[], bool], what: Callable[[], str], seconds: float) -> None:
-        """Tend the parts until `condition()`. Raises click.ClickException when a part cannot start."""
-        deadline = time.monotonic() + seconds
+        """Tend the parts until `condition()`, and say now and then what is missing.
+
+        Raises click.ClickException when a part cannot start, or the time is over.
+        """
+        began = time.monotonic()
+        next_word = began + FIRST_WORD_SECONDS
         while not self.stop_asked.is_set() and not condition():
             self.tend()
-            for keeper in self._keepers.values():
-                if keeper.deaths > DEATHS_BEFORE_READY:
-                    raise click.ClickException(f"{keeper.part.name} cannot start: it ended {keeper.deaths} times")
-            if time.monotonic() > deadline:
+            self._check_deaths()
+            now = time.monotonic()
+            if now > began + seconds:
                 raise click.ClickException(f"not ready after {seconds:.0f} s: {what()}")
+            if now > next_word:
+                next_word = now + NEXT_WORD_SECONDS
+                self.say("INFO", f"waiting, since {what()}")
             self.stop_asked.wait(POLL_SECONDS)
+
+    def _check_deaths(self) -> None:
+        for keeper in self._keepers.values():
+            if keeper.deaths > DEATHS_BEFORE_READY:
+                raise click.ClickException(f"{keeper.part.name} cannot start: it ended {keeper.deaths} times")
 
     def unready(self) -> list[str]:
         return [name for name, keeper in self._keepers.items() if not (keeper.child and keeper.child.is_ready)]

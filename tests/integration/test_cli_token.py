@@ -4,7 +4,9 @@ import subprocess
 import time
 
 import jwt
+import pytest
 
+from tests.factories import make_protocol
 from tests.support.stack import COMMAND, Stack
 
 
@@ -44,6 +46,42 @@ def test_the_claims_are_those_of_the_contract(stack: Stack):
 def test_a_star_grants_every_protocol(stack: Stack, protocol_id: str):
     token = run(stack, "--role", "viewer", "--protocol", "*").stdout.strip()
     assert stack.api.with_token(token).get(f"/protocols/{protocol_id}/state").status == 200
+
+
+def subject_of(stack: Stack, *arguments: str) -> str:
+    printed = run(stack, *arguments).stdout.strip()
+    return jwt.decode(printed, options={"verify_signature": False})["sub"]
+
+
+def test_without_a_name_owners_of_different_protocols_are_not_one_person(stack: Stack):
+    places = [make_protocol(stack.api), make_protocol(stack.api)]
+    tokens = [run(stack, "--role", "owner", "--protocol", place).stdout.strip() for place in places]
+    for place, token in zip(places, tokens, strict=True):
+        owner = stack.api.with_token(token)
+        owner.post(f"/protocols/{place}/deposits", {"amount": "1"}, Idempotency_Key="first deposit").expect(201)
+
+
+def test_without_a_name_the_subject_is_the_role_and_what_it_is_granted(stack: Stack):
+    assert subject_of(stack, "--role", "owner", "--protocol", "P2", "--protocol", "P1") == "owner@P1,P2"
+    assert subject_of(stack, "--role", "admin", "--protocol", "*") == "admin"
+    assert subject_of(stack, "--role", "agent", "--protocol", "P1") == "agent"
+    many = [word for number in range(40) for word in ("--protocol", f"protocol-{number}")]
+    token = run(stack, "--role", "viewer", *many).stdout.strip()
+    assert stack.api.with_token(token).get("/protocols").status == 200
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--protocol", "bad id!"), ("--protocol", "P1", "--protocol", ""), ("--protocol", "P" * 65),
+        ("--protocol", "P1,P2"), ("--sub", "a\nb"), ("--sub", "x" * 129), ("--ttl", "9" * 20), ("--ttl", "0"),
+    ],
+)  # fmt: skip
+def test_what_would_make_a_token_that_nobody_takes_is_refused(arguments: tuple[str, ...], stack: Stack):
+    refused = run(stack, "--role", "viewer", *arguments)
+    assert refused.returncode == 2
+    assert arguments[-2] in refused.stderr
+    assert refused.stdout == ""
 
 
 def test_an_unknown_role_is_refused_with_the_roles_there_are(stack: Stack):

@@ -152,6 +152,39 @@ def test_a_database_out_of_reach_ends_up_with_a_clear_message(stopped: Stack):
     ended = run_up(stopped, "--port", "0")
     assert ended.returncode == 1
     assert "the database cannot be brought to the newest schema" in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert processes_of(stopped) == []
+
+
+def test_a_database_file_that_cannot_be_made_is_told_without_a_traceback(stopped: Stack):
+    stopped.environment["DATABASE_URL"] = "sqlite:////no/such/folder/dashboard.db"
+    ended = run_up(stopped, "--port", "0")
+    assert ended.returncode == 1
+    assert "unable to open database file" in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_up_says_within_five_seconds_that_it_waits_for_redis_and_gives_up_after_thirty(stopped: Stack):
+    stopped.environment["REDIS_URL"] = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
+    began = time.monotonic()
+    command = [*COMMAND, "up", "--port", "0"]
+    with subprocess.Popen(
+        command,
+        env=stopped.environment,
+        cwd=stopped.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as up:
+        first = next(line for line in up.stdout if line.startswith("up "))
+        said_after = time.monotonic() - began
+        rest = up.communicate(timeout=60)[0]
+    assert "INFO waiting, since Redis does not answer" in first
+    assert said_after < 5
+    assert time.monotonic() - began < 45
+    assert up.returncode == 1
+    assert "Error: not ready after 30 s: Redis does not answer" in rest
+    assert "hunter2" not in first + rest
     assert processes_of(stopped) == []
 
 
