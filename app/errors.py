@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from flask import json as flask_json
+from marshmallow.exceptions import SCHEMA
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -117,17 +118,27 @@ def _detail(error: HTTPException, messages: Any) -> str:
     return error.description or HTTPStatus(error.code or 500).phrase
 
 
-def _flatten(messages: Any) -> dict[str, Any] | None:
+def _flatten(messages: Any) -> dict[str, list[str]] | None:
     """Drop webargs' location level: `{"json": {"name": […]}}` becomes `{"name": […]}`."""
     if not isinstance(messages, dict):
         return None
     fields: dict[str, Any] = {}
     for location, found in messages.items():
-        if location in ("json", "query", "headers", "path") and isinstance(found, dict):
-            fields.update(found)
+        is_location = location in ("json", "query", "headers", "path") and isinstance(found, dict)
+        fields |= found if is_location else {location: found}
+    return flatten_messages(fields)
+
+
+def flatten_messages(messages: dict[Any, Any]) -> dict[str, list[str]]:
+    """Marshmallow's messages as field → list: `{"error": {"message": […]}}` becomes `{"error.message": […]}`."""
+    flat: dict[str, list[str]] = {}
+    for field, found in messages.items():
+        if isinstance(found, dict):
+            for inner, told in flatten_messages(found).items():
+                flat[str(field) if inner == SCHEMA else f"{field}.{inner}"] = told  # of the field as a whole
         else:
-            fields[location] = found if isinstance(found, (list, dict)) else [str(found)]
-    return fields
+            flat[str(field)] = [str(each) for each in (found if isinstance(found, list) else [found])]
+    return flat
 
 
 def init_app(app: Flask) -> None:

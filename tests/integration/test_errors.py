@@ -7,7 +7,8 @@ import pytest
 
 from app import create_app
 from app.config import load_config
-from tests.factories import make_protocol
+from app.errors import flatten_messages
+from tests.factories import make_agent, make_protocol
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 
@@ -54,6 +55,32 @@ def test_an_error_is_a_problem_with_status_code_and_request_id(what: str, api: A
     assert ("errors" in body) == (status == 422)
     assert "Traceback" not in answer.body.decode()
     assert "<html" not in answer.body.decode().lower()
+
+
+def test_a_fault_deep_in_a_body_is_told_by_its_path(api: Api) -> None:
+    agent_id, protocol_id = make_agent(api), make_protocol(api)
+    failed = {"protocolId": protocol_id, "task": "t", "status": "FAILED"}
+
+    for error in ({}, {"message": 5}, {"message": "m", "other": 1}, "text"):
+        errors = (
+            api.agent(agent_id).post(f"/agents/{agent_id}/progress", failed | {"error": error}).expect(422)["errors"]
+        )
+        assert all(isinstance(each, list) and all(isinstance(text, str) for text in each) for each in errors.values())
+        assert all(field.split(".")[0] == "error" for field in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("messages", "flat"),
+    [
+        ({"name": ["a", "b"]}, {"name": ["a", "b"]}),
+        ({"error": {"message": ["a"], "code": ["b"]}}, {"error.message": ["a"], "error.code": ["b"]}),
+        ({"list": {0: {"x": ["a"]}, 2: ["b"]}}, {"list.0.x": ["a"], "list.2": ["b"]}),
+        ({"name": "a"}, {"name": ["a"]}),
+        ({"error": {"_schema": ["a"]}, "_schema": ["b"]}, {"error": ["a"], "_schema": ["b"]}),
+    ],
+)
+def test_messages_are_flattened_to_dotted_fields(messages, flat) -> None:
+    assert flatten_messages(messages) == flat
 
 
 def test_a_405_names_the_methods_that_are_allowed(api: Api) -> None:
