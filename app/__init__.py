@@ -69,8 +69,8 @@ def _serve_rest(app: Flask, settings: Config) -> None:
     from app import errors
     from app.observability import health
 
-    app.register_blueprint(health.blueprint)
     _protect(app, settings)
+    app.register_blueprint(health.blueprint)
     _register_features(app)
     _open_short_way(app)
     errors.init_app(app)  # last: flask-smorest brings a handler of its own

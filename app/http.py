@@ -1,6 +1,8 @@
 """The web's own rules for all of REST: JSON bodies only, proxies that are trusted, headers that keep browsers safe."""
 
+import ipaddress
 import json
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Request, Response, request
@@ -47,21 +49,26 @@ class StrictRequest(Request):
 
 
 class StrictJson(DefaultJSONProvider):
-    """JSON as RFC 8259 has it: no NaN and no infinities; nesting that exhausts the parser is a fault of the text."""
+    """JSON as RFC 8259 has it: UTF-8, no NaN, no infinities; endless nesting is a fault of the text."""
 
     sort_keys = False
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         try:
-            return json.loads(s, parse_constant=_refuse_constant, **kwargs)
+            text = s.decode("utf-8-sig") if isinstance(s, bytes) else s  # Python would take UTF-16 and UTF-32 too
+            return json.loads(text, parse_constant=_refuse_constant, **kwargs)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
 
 def _check_body() -> None:
     has_body = request.content_length or request.headers.get("Transfer-Encoding")
-    if request.method == "POST" and request.path.startswith(API_PREFIX) and has_body and not request.is_json:
+    if request.method != "POST" or not has_body or not request.path.startswith(API_PREFIX):
+        return
+    if not request.is_json:
         raise UnsupportedMediaType("Send JSON: `Content-Type: application/json`.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is: no Content-Encoding is taken.")
 
 
 def _add_headers(response: Response) -> Response:
@@ -69,8 +76,9 @@ def _add_headers(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if request.is_secure:
         response.headers.setdefault(*STRICT_TRANSPORT)
-    if request.path.startswith(API_PREFIX):
-        response.headers.setdefault(*NO_STORE)
+    response.headers.setdefault(*NO_STORE)  # what may be kept says so itself
+    if request.method == "OPTIONS":
+        response.headers.pop("Content-Type", None)  # of nothing: Flask says HTML
     return response
 
 
@@ -106,6 +114,7 @@ class _Cors:
 
 def init_app(app: Flask, settings: Config) -> None:
     app.request_class = StrictRequest
+    app.url_map.merge_slashes = False  # `//` would be redirected to the Host that the caller names
     app.json = StrictJson(app)
     app.before_request(_check_body)
     app.after_request(_add_headers)
@@ -134,4 +143,21 @@ def trust_proxies(app: Flask, settings: Config) -> None:
     """Take callers' address and scheme from the trusted proxies' headers; comes last, so that sockets see them too."""
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
+        onward = app.wsgi_app
+
+        def check_address(environ: dict[str, Any], start_response: Any) -> Any:
+            if not _is_address(environ["REMOTE_ADDR"]):
+                environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
+            return onward(environ, start_response)
+
+        app.wsgi_app = check_address  # type: ignore[method-assign]
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+@lru_cache(maxsize=10_000)
+def _is_address(text: str) -> bool:
+    """Whether it is an IP address; one with a zone is not, for a zone may be any text."""
+    try:
+        return "%" not in text and bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False

@@ -34,6 +34,33 @@ def test_answers_of_the_api_are_not_stored_by_caches(api: Api) -> None:
     assert api.with_token(None).get("/protocols").headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("path", ["//healthz", "//metrics", "//readyz", "//nowhere", "//static/nothing.js"])
+def test_what_does_not_say_otherwise_is_not_stored_by_caches_either(path: str, api: Api) -> None:
+    assert api.with_token(None).get(path).headers["cache-control"] == "no-store"
+
+
+def test_pages_and_documents_may_be_kept_and_asked_for_again(api: Api) -> None:
+    for path in ("//openapi.json", "//docs", "//static/css/tokens.css"):
+        assert "no-cache" in api.with_token(None).get(path).headers["cache-control"]
+
+
+@pytest.mark.parametrize("path", ["/protocols", "//healthz"])
+def test_an_answer_to_options_has_no_body_and_says_of_none_that_it_is_html(path: str, api: Api) -> None:
+    answer = api.viewer.call("OPTIONS", path)
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert "content-type" not in answer.headers
+    assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/api//v1/agents", "/api/v1//agents", "//api/v1/agents", "/docs/", "/healthz//"])
+def test_nobody_is_sent_to_a_host_that_the_caller_names(path: str, app: Flask) -> None:
+    answer = app.test_client().get(path, headers={"Host": "evil.example"})
+
+    assert answer.status_code == 404
+    assert "evil" not in str(answer.headers)
+
+
 def test_no_other_origin_may_call_unless_it_is_configured(api: Api) -> None:
     answer = api.viewer.get("/protocols", Origin=STRANGER)
 
@@ -74,6 +101,14 @@ def test_forwarded_addresses_count_from_trusted_proxies_alone(app_with) -> None:
 
     assert address_of_deposit(app_with(), **forged) == "127.0.0.1"
     assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), **forged) == "198.51.100.7"
+
+
+@pytest.mark.parametrize("forged", ["\x1b[31mred", "a" * 3000, "203.0.113.9:80", "fe80::1%\x1b[31m", "unknown"])
+def test_what_is_no_address_is_not_taken_for_one(forged: str, app_with) -> None:
+    api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
+
+    assert address_of_deposit(api, X_Forwarded_For=forged) == "127.0.0.1"
+    assert address_of_deposit(api, X_Forwarded_For="2001:db8::7") == "2001:db8::7"
 
 
 def test_behind_tls_browsers_are_told_to_stay_there(app_with) -> None:
