@@ -49,7 +49,7 @@ class StrictRequest(Request):
 
 
 class StrictJson(DefaultJSONProvider):
-    """JSON as RFC 8259 has it: UTF-8, no NaN, no infinities; nesting that exhausts the parser is a fault."""
+    """JSON as RFC 8259 has it: UTF-8, no NaN, no infinities; endless nesting is a fault of the text."""
 
     sort_keys = False
 

@@ -93,8 +93,13 @@ SCHEMA: Json = {
         "requestId": {"type": "string", "description": "The same as in `X-Request-Id`."},
         "errors": {
             "type": "object",
-            "description": "Field → messages, with 422.",
-            "additionalProperties": True,
+            "description": "Field → messages, with 422; `error.message` is a field within a field.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+        "parts": {
+            "type": "object",
+            "description": "Each part, `ok` or `down`, when `/readyz` is not ready.",
+            "additionalProperties": {"type": "string", "enum": ["ok", "down"]},
         },
         "currentStatus": {"type": "string", "description": "The present status, with INVALID_TRANSITION."},
     },

@@ -1,6 +1,8 @@
 """The paths outside `/api/v1`, which have no schemas of their own: health, metrics and these documents."""
 
+from app.apidocs import problems
 from app.apidocs.converter import Json
+from app.problems import PROBLEM_TYPE
 
 TAG: Json = {"name": "system", "description": "Health, metrics and documents"}
 _NO_STORE = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
@@ -21,8 +23,8 @@ def _get(operation_id: str, summary: str, description: str, responses: Json) -> 
     return {"get": operation | {"operationId": operation_id, "security": [], "responses": responses}}
 
 
-def _ready(status: str, **parts: str) -> Json:
-    return {"status": status, "parts": dict.fromkeys(_PARTS, "ok") | parts}
+def _parts(**others: str) -> Json:
+    return dict.fromkeys(_PARTS, "ok") | others
 
 
 _part = {"type": "string", "enum": ["ok", "down"]}
@@ -36,7 +38,7 @@ SCHEMAS: dict[str, Json] = {
         "type": "object",
         "required": ["status", "parts"],
         "properties": {
-            "status": {"type": "string", "enum": ["ok", "unavailable"]},
+            "status": {"type": "string", "enum": ["ok"]},
             "parts": {
                 "type": "object",
                 "required": list(_PARTS),
@@ -49,7 +51,9 @@ SCHEMAS: dict[str, Json] = {
 _JSON = "application/json"
 _health: Json = {"$ref": "#/components/schemas/Health"}
 _readiness: Json = {"$ref": "#/components/schemas/Readiness"}
-_unready = _answer("A part does not answer; it is named.", _JSON, _readiness, _ready("unavailable", redis="down"))
+_problem: Json = {"$ref": "#/components/schemas/Problem"}
+_unready_example = problems.example("DEPENDENCY_UNAVAILABLE") | {"parts": _parts(redis="down")}
+_unready = _answer("A part does not answer; it is named.", PROBLEM_TYPE, _problem, _unready_example)
 _unready["headers"] = _NO_STORE | {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 _any_object: Json = {"type": "object"}
 _unchanged: Json = {"description": "Unchanged since the document with the `ETag` in `If-None-Match`."}
@@ -65,7 +69,7 @@ PATHS: Json = {
         "readyz",
         "Do its dependencies answer",
         "Database, Redis and message queue; for load balancers.",
-        {"200": _answer("They do.", _JSON, _readiness, _ready("ok")), "503": _unready},
+        {"200": _answer("They do.", _JSON, _readiness, {"status": "ok", "parts": _parts()}), "503": _unready},
     ),
     "/metrics": _get(
         "prometheus",

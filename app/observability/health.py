@@ -9,6 +9,7 @@ from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.errors import DependencyDown, problem
 from app.extensions import config
 from app.observability.state import StateCollector
 from app.redis_connection import connect_redis
@@ -24,13 +25,12 @@ def healthz() -> Response:
 
 
 @blueprint.get("/readyz")
-def readyz() -> tuple[Response, int]:
+def readyz() -> Response:
     parts = {name: _state(check) for name, check in CHECKS.items()}
-    ready = all(state == "ok" for state in parts.values())
-    response = jsonify(status="ok" if ready else "unavailable", parts=parts)
-    if not ready:
-        response.headers["Retry-After"] = "1"
-    return response, 200 if ready else 503
+    down = [name for name, state in parts.items() if state != "ok"]
+    if not down:
+        return jsonify(status="ok", parts=parts)
+    return problem(DependencyDown(f"These do not answer: {', '.join(down)}.", extra={"parts": parts}))
 
 
 @blueprint.get("/metrics")

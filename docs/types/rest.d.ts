@@ -1312,7 +1312,7 @@ export interface components {
              */
             detail: string;
             /**
-             * @description Field → messages, with 422.
+             * @description Field → messages, with 422; `error.message` is a field within a field.
              * @example {
              *       "progress": [
              *         "Must be from 0 to 100."
@@ -1320,7 +1320,11 @@ export interface components {
              *     }
              */
             errors?: {
-                [key: string]: unknown;
+                [key: string]: string[];
+            };
+            /** @description Each part, `ok` or `down`, when `/readyz` is not ready. */
+            parts?: {
+                [key: string]: "ok" | "down";
             };
             /**
              * @description The same as in `X-Request-Id`.
@@ -1452,7 +1456,7 @@ export interface components {
              * @description Its status.
              * @enum {string}
              */
-            status: "ok" | "unavailable";
+            status: "ok";
         };
         Rejected: {
             /**
@@ -3383,7 +3387,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Readiness"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

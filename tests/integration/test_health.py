@@ -29,7 +29,9 @@ def test_what_does_not_answer_is_named_with_a_503(setting, url, down, environmen
         anyone = Api(InProcess(app), environment["DASHBOARD_SIGNING_KEY"]).with_token(None)
         ready, health = anyone.get("//readyz"), anyone.get("//healthz")
 
-    assert ready.status == 503
+    assert (ready.status, ready.code) == (503, "DEPENDENCY_UNAVAILABLE")
+    assert ready.json["requestId"] == ready.headers["x-request-id"]
+    assert all(name in ready.json["detail"] for name in down)
     assert {name for name, state in ready.json["parts"].items() if state != "ok"} == down
     assert int(ready.headers["retry-after"]) >= 1
     assert health.status == 200

@@ -107,7 +107,7 @@ FAULTS = {
     "estimate without zone": ({"estimatedCompletion": "2026-11-22T20:30:00"}, "estimatedCompletion"),
     "estimate before time": ({"estimatedCompletion": "0001-01-01T00:00:00+14:00"}, "estimatedCompletion"),
     "failed without error": ({"status": "FAILED"}, "error"),
-    "error without message": ({"status": "FAILED", "error": {"code": "E1"}}, "error"),
+    "error without message": ({"status": "FAILED", "error": {"code": "E1"}}, "error.message"),
     "error is text": ({"status": "FAILED", "error": "boom"}, "error"),
     "unknown field": ({"progres": 5}, "progres"),
 }
