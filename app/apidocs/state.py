@@ -23,9 +23,10 @@ class AgentState(AgentTaskData):
 
 
 class VulnerabilityState(CamelSchema):
-    """The open ones, newest first and at most 200, and how many there are of each kind."""
+    """The open ones, newest first, and how many there are of each kind."""
 
     open = fields.List(fields.Nested(VulnerabilitySchema))
+    open_truncated = fields.Boolean()
     counts = fields.Nested(VulnerabilityCounts)
 
 

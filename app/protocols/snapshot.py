@@ -1,9 +1,10 @@
 """The state of a protocol at a moment: what a client fetches after joining and after a gap (spec: reconnects)."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from app.compression import Content
 from app.database import reading, utc_now
@@ -18,6 +19,7 @@ SECTIONS: dict[str, Callable[[str], Any]] = {}
 
 
 _schema = StateSchema()
+_encode = msgspec.json.Encoder().encode
 _flight: Flight[tuple[Content, str]] = Flight()
 
 
@@ -28,9 +30,9 @@ def rendered(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
 
 def _render(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
     state = snapshot(protocol_id, batches=batches)
-    untimed = json.dumps({key: value for key, value in state.items() if key != "asOf"}, separators=(",", ":"))
-    content = Content(json.dumps(state, separators=(",", ":")).encode())
-    return content, hashlib.sha256(untimed.encode()).hexdigest()[:32]
+    text = _encode(state)
+    untimed = text.replace(_encode(state["asOf"]), b"", 1)
+    return Content(text), hashlib.sha256(untimed).hexdigest()[:32]
 
 
 def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:

@@ -5,13 +5,21 @@ from typing import Any
 from sqlalchemy import Select, func, select
 
 from app.extensions import db
+from app.money import format_amount
 from app.paging import Page, cursor_keys, page_of
 from app.protocols.service import get as get_protocol
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 from app.vulnerabilities.states import OPEN, Severity, Status
+from app.wire import iso_timestamp
 
-OPEN_SHOWN = 200
+# A snapshot holds what people can look through, and stays so small that a thousand clients may come back at once:
+# 0.6 MB with descriptions of 300 characters, and never more than 3 MB of text.
+OPEN_SHOWN = 1000
+OPEN_CHARACTERS = 2_000_000
+_COLUMNS = tuple(
+    getattr(Vulnerability, field.attribute or name) for name, field in VulnerabilitySchema().dump_fields.items()
+)
 
 
 def list_of(
@@ -70,12 +78,48 @@ def counts(protocol_ids: list[str] | None) -> dict[str, Any]:
 
 
 def snapshot_section(protocol_id: str) -> dict[str, Any]:
-    """The open ones, newest first and at most 200, and how many there are of each kind."""
-    query = select(Vulnerability).where(
-        Vulnerability.protocol_id == protocol_id, Vulnerability.status.in_([each.value for each in OPEN])
-    )
-    newest = db.session.scalars(query.order_by(Vulnerability.id.desc()).limit(OPEN_SHOWN)).all()
+    """The open ones, newest first, as many as a snapshot holds, and how many there are of each kind.
+
+    The rest is in the list: `?status=PENDING` and `?status=CONFIRMED`, page by page.
+    """
+    shown, is_truncated = _open(protocol_id)
     return {
-        "open": VulnerabilitySchema(many=True).dump(newest),
+        "open": shown,
+        "openTruncated": is_truncated,
         "counts": VulnerabilityCounts().dump(counts([protocol_id])),
+    }
+
+
+def _open(protocol_id: str) -> tuple[list[dict[str, Any]], bool]:
+    """What a snapshot shows of the open ones, and whether that is not all."""
+    is_open = Vulnerability.status.in_([each.value for each in OPEN])
+    query = select(*_COLUMNS).where(Vulnerability.protocol_id == protocol_id, is_open)
+    newest = query.order_by(Vulnerability.id.desc()).limit(OPEN_SHOWN + 1).execution_options(yield_per=200)
+    shown: list[dict[str, Any]] = []
+    characters = 0
+    with db.session.execute(newest) as rows:
+        for row in rows:
+            characters += len(row.description or "")
+            if len(shown) == OPEN_SHOWN or characters > OPEN_CHARACTERS:
+                return shown, True
+            shown.append(_shown(row))
+    return shown, False
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    """As VulnerabilitySchema writes it, in a tenth of the time."""
+    return {
+        "id": row.id,
+        "protocolId": row.protocol_id,
+        "title": row.title,
+        "description": row.description,
+        "severity": row.severity,
+        "status": row.status,
+        "bounty": None if row.bounty_minor is None else format_amount(row.bounty_minor),
+        "agentId": row.agent_id,
+        "rejectionReason": row.rejection_reason,
+        "paymentId": row.payment_id,
+        "version": str(row.version),
+        "createdAt": iso_timestamp(row.created_at),
+        "updatedAt": iso_timestamp(row.updated_at),
     }

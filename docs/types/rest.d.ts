@@ -1793,8 +1793,13 @@ export interface components {
         };
         VulnerabilityState: {
             counts: components["schemas"]["VulnerabilityCounts"];
-            /** @description PENDING and CONFIRMED ones. */
+            /** @description PENDING and CONFIRMED ones, the newest 1,000, fewer where their descriptions are very long. */
             open: components["schemas"]["Vulnerability"][];
+            /**
+             * @description Whether there are more: list them by `status`, PENDING and CONFIRMED, page by page.
+             * @example false
+             */
+            openTruncated: boolean;
         };
     };
     responses: {
