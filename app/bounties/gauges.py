@@ -5,6 +5,7 @@ from sqlalchemy import and_, func, or_, select
 from app.bounties.models import LedgerEntry, Pool
 from app.extensions import db
 from app.observability.state import Reading
+from app.protocols.models import Protocol
 
 
 def read_ledger() -> list[Reading]:
@@ -20,5 +21,6 @@ def read_ledger() -> list[Reading]:
         LedgerEntry.paid_minor != Pool.paid_minor,
     )
     broken = select(func.count()).select_from(Pool).outerjoin(LedgerEntry, newest).where(Pool.version > 0, differs)
-    about = "Pools that disagree with their ledger"
-    return [Reading("dashboard_ledger_mismatches", about, {"": float(db.session.execute(broken).scalar_one())})]
+    poolless = select(func.count()).select_from(Protocol).outerjoin(Pool).where(Pool.protocol_id.is_(None))
+    count = float(sum(db.session.execute(each).scalar_one() for each in (broken, poolless)))
+    return [Reading("dashboard_ledger_mismatches", "Pools that disagree with their ledger, or are gone", {"": count})]

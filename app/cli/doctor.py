@@ -167,13 +167,13 @@ def _age_of_sign(key: str) -> float:
 
 
 def _ledger() -> str:
-    from app.bounties.audit import mismatches
+    from app.payments.audit import mismatches
 
     found = mismatches()
     if found:
         text = "; ".join(f"{protocol}: {explanation}" for protocol, explanation in found[:SHOWN_MISMATCHES])
-        raise Unwell(f"{len(found)} pools differ from their ledger: {text}", "stop payments and read docs/money.md")
-    return "every pool is the sum of its ledger"
+        raise Unwell(f"{len(found)} faults in the books: {text}", "stop payments and read docs/money.md")
+    return "every pool is the sum of its ledger, every reservation and payment is in it"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

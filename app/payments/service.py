@@ -22,7 +22,7 @@ from app.payments.models import Payment
 from app.payments.rules import PaymentStatus, Terms, TermsRefused, terms_of
 from app.payments.schemas import PaymentSchema
 from app.queues import PAYMENT_SETTLE_TASK
-from app.realtime import outbox
+from app.realtime import outbox, pulse
 from app.schemas import is_identifier
 from app.vulnerabilities import service as vulnerabilities
 from app.vulnerabilities.models import Vulnerability
@@ -119,12 +119,19 @@ def snapshot_section(protocol_id: str) -> Any:
 
 def enqueue(payment_id: str, countdown: float | None = None) -> None:
     """Have a committed payment settled; when the broker does not take the job, the sweep makes it good."""
+    if not pulse.answers():
+        _tell_not_enqueued(payment_id, "Redis does not answer")
+        return
     expires = JOB_LIFETIME_SECONDS + (countdown or 0)
     try:
         celery.send_task(PAYMENT_SETTLE_TASK, args=[payment_id], countdown=countdown, expires=expires, retry=False)
     except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the payment is stored
-        metrics.ENQUEUE_FAILURES.labels(PAYMENT_SETTLE_TASK).inc()
-        logger.warning("payment.not_enqueued", extra={"paymentId": payment_id, "error": str(error)})
+        _tell_not_enqueued(payment_id, str(error))
+
+
+def _tell_not_enqueued(payment_id: str, error: str) -> None:
+    metrics.ENQUEUE_FAILURES.labels(PAYMENT_SETTLE_TASK).inc()
+    logger.warning("payment.not_enqueued", extra={"paymentId": payment_id, "error": error})
 
 
 def _assign(session: Session, vulnerability_id: str, payment_id: str) -> Vulnerability:
@@ -188,8 +195,5 @@ def _new(
 
 
 def _not_failed(payment: Payment) -> Conflict:
-    return Conflict(
-        f"The payment is {payment.status}; only a FAILED one can be tried again.",
-        code="INVALID_TRANSITION",
-        extra={"currentStatus": payment.status},
-    )
+    detail = f"The payment is {payment.status}; only a FAILED one can be tried again."
+    return Conflict(detail, code="INVALID_TRANSITION", extra={"currentStatus": payment.status})

@@ -6,9 +6,6 @@ so their order is the order of commits and the meter can pass over what it has l
 
 import json
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
 
@@ -35,15 +32,16 @@ from app.errors import DependencyDown
 from app.extensions import Base, db
 from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
-from app.realtime import coalescer, pipeline
+from app.realtime import coalescer, pipeline, pulse
 from app.realtime.envelope import EventType
+from app.realtime.rooms import room_of
+from app.realtime.turns import turn_of
 from app.wire import to_json
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200
 SWEEP_PROTOCOLS = 200
-TURN_SECONDS = 1.0
 
 
 def _only_where(condition: str) -> dict[str, Any]:
@@ -98,24 +96,6 @@ _UNPUBLISHED = (
 _MARK = update(_outbox).where(_events.id.in_(bindparam("ids", expanding=True))).values(published_at=bindparam("at"))
 
 
-_turns = tuple(threading.Lock() for _ in range(64))
-
-
-@contextmanager
-def _turn(protocol_id: str) -> Iterator[None]:
-    """Callers of one protocol relay one after the other: the first takes the events of all, and none is sent again.
-
-    Whoever has waited too long goes ahead: a repetition does no harm.
-    """
-    lock = _turns[hash(protocol_id) % len(_turns)]
-    is_mine = lock.acquire(timeout=TURN_SECONDS)
-    try:
-        yield
-    finally:
-        if is_mine:
-            lock.release()
-
-
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
     """Add an event to the caller's transaction; call it late, it holds the protocol's counter until commit."""
     event = {
@@ -136,7 +116,7 @@ def relay(protocol_id: str) -> int:
     what the caller did is committed.
     """
     try:
-        with _turn(protocol_id):
+        with turn_of(protocol_id):
             return _relay(protocol_id)
     except (SQLAlchemyError, DependencyDown) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
@@ -145,7 +125,11 @@ def relay(protocol_id: str) -> int:
 
 def _relay(protocol_id: str) -> int:
     done: list[int] = []
-    for row in _unpublished(protocol_id):
+    rows = _unpublished(protocol_id)
+    if rows and not pulse.answers():
+        _tell_failure(protocol_id, rows[0], "Redis does not answer")
+        return 0
+    for row in rows:
         with on_behalf_of(row.request_id):
             if not _let_in(protocol_id, row):
                 break
@@ -182,11 +166,16 @@ def _let_in(protocol_id: str, row: Any) -> bool:
     try:
         coalescer.enter(protocol_id, row.position, json.loads(row.data_json), row.data_json)
     except redis.RedisError as error:
-        metrics.EMISSION_FAILURES.labels(row.event_type).inc()
-        whole = {"protocolId": protocol_id, "eventType": row.event_type, "data": row.data_json}
-        logger.error("event.emission_failed", extra={**whole, "error": str(error)})  # noqa: TRY400
+        _tell_failure(protocol_id, row, str(error))
         return False
     return True
+
+
+def _tell_failure(protocol_id: str, row: Any, error: str) -> None:
+    metrics.EMISSION_FAILURES.labels(row.event_type).inc()
+    whole = {"room": room_of(protocol_id), "eventType": row.event_type, "data": row.data_json, "error": error}
+    with on_behalf_of(row.request_id):
+        logger.error("event.emission_failed", extra=whole)
 
 
 def _mark(ids: list[int]) -> None:

@@ -16,9 +16,8 @@ from typing import Any
 
 from flask import Flask
 
-from app.bounties import audit
 from app.config import Config
-from app.payments import settlement
+from app.payments import audit, settlement
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api, InProcess
 
@@ -68,7 +67,7 @@ def pool(api: Api, protocol_id: str) -> dict[str, Any]:
 
 
 def books(app: Flask) -> list[tuple[str, str]]:
-    """What is wrong with the ledgers."""
+    """What is wrong with them."""
     with app.app_context():
         return audit.mismatches()
 

@@ -1,0 +1,24 @@
+"""Turns: callers of one protocol relay its events one after the other."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TURN_SECONDS = 1.0
+
+_turns = tuple(threading.Lock() for _ in range(64))
+
+
+@contextmanager
+def turn_of(protocol_id: str) -> Iterator[None]:
+    """Callers of one protocol relay one after the other: the first takes the events of all, and none is sent again.
+
+    Whoever has waited too long goes ahead: a repetition does no harm.
+    """
+    lock = _turns[hash(protocol_id) % len(_turns)]
+    is_mine = lock.acquire(timeout=TURN_SECONDS)
+    try:
+        yield
+    finally:
+        if is_mine:
+            lock.release()

@@ -1,0 +1,58 @@
+"""A Redis that hangs takes connections and never answers: what is committed is answered all the same, and soon."""
+
+import os
+import secrets
+import signal
+import time
+
+import pytest
+
+from app.config import load_config
+from app.realtime import outbox
+from tests.support import databases, servers
+from tests.support.api import Api, InProcess
+from tests.support.apps import make_app
+from tests.support.money import confirmed, funded_protocol, pool
+
+SOON_SECONDS = 3.0
+
+
+@pytest.fixture
+def hanging(tmp_path, sqlite_url):
+    """`hanging()` stops the Redis of an app of the test's own; `hanging(goes_on=True)` lets it go on."""
+    server = servers.start_valkey(tmp_path)
+
+    def turn(*, goes_on=False):
+        os.kill(server.process.pid, signal.SIGCONT if goes_on else signal.SIGSTOP)
+
+    environment = databases.environment(
+        home=tmp_path, database_url=sqlite_url, redis_url=server.url(1), signing_key=secrets.token_hex(32)
+    )
+    with make_app(load_config(environment)) as app:
+        yield Api(InProcess(app), environment["DASHBOARD_SIGNING_KEY"]), turn
+        turn(goes_on=True)
+    servers.stop_server(server)
+
+
+def test_money_is_moved_and_answered_soon_and_told_when_redis_answers_again(hanging, caplog):
+    api, turn = hanging
+    protocol_id = funded_protocol(api)
+    path = confirmed(api, protocol_id, "10.00")
+    turn()
+    took = []
+    for where, body in (
+        (f"/protocols/{protocol_id}/deposits", {"amount": "1"}),
+        (f"{path}/payment", {"recipient": "r"}),
+    ):
+        for _ in range(2):
+            started = time.monotonic()
+            api.owner.post(where, body)
+            took.append(time.monotonic() - started)
+    assert max(took) < SOON_SECONDS
+    assert {"event.emission_failed", "payment.not_enqueued"} <= {each.getMessage() for each in caplog.records}
+    assert pool(api, protocol_id)["total"] == "1002.00"
+
+    turn(goes_on=True)
+    time.sleep(1.1)  # the silence is remembered for a second
+    with api.transport.client.application.app_context():
+        assert outbox.sweep() == 2
