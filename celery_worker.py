@@ -11,6 +11,7 @@ from app.extensions import celery, db
 from app.observability import workers
 from app.observability.logging import init_logging
 from app.observability.requests import on_behalf_of
+from app.realtime import parts
 from tasks.schedule import SCHEDULE
 
 settings = load_config()
@@ -31,6 +32,7 @@ def _our_logging(**_: Any) -> None:
 
 
 workers.init(settings)
+parts.announce_celery(flask_app)
 celery.Task = ContextTask
 celery.conf.beat_schedule = SCHEDULE
 celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox", "tasks.payments", "tasks.retention")

@@ -1,8 +1,6 @@
 """How the system is: what `/ops` shows, read afresh each time. Numbers are strings, as in all answers."""
 
-import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,14 +8,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.database import utc_now
 from app.extensions import db, redis_client
 from app.observability import health
-from app.realtime import presence
-from app.realtime.rooms import BUSY_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
+from app.realtime import parts, presence
+from app.realtime.rooms import BUSY_KEY, DROPPED_AT_KEY, DROPPED_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
 from app.wire import to_wire
 
 MOST_ROOMS = 200
 BUDGET = 10
 QUEUE_CAPACITY = 100
 ONLINE_SECONDS = 120
+LOSS_SHOWN_US = 10 * 60 * 1_000_000  # a room without connections is listed this long after its last loss
+ASKED_OF_A_ROOM = 6
 COUNTED = {
     "emitted": "dashboard_events_emitted_total",
     "dropped": "dashboard_events_dropped_total",
@@ -36,7 +36,7 @@ def status() -> dict[str, Any]:
         "agents": _agents(),
         "events": {name: _sum(samples, metric) for name, metric in COUNTED.items()},
         "readings": _readings(samples),
-        "processes": _processes(),
+        "processes": parts.living(),
         "versions": _versions(),
     }
     answer: dict[str, Any] = to_wire(read)
@@ -44,35 +44,50 @@ def status() -> dict[str, Any]:
 
 
 def _rooms() -> list[dict[str, Any]]:
-    """Rooms with connections or with something waiting: how full, how busy."""
+    """Rooms with connections, with something waiting or that lost something lately: how full, how busy."""
     client = redis_client()
     connections = presence.connections_by_protocol()
-    waiting: list[Any] = client.zrange(DUE_KEY, 0, MOST_ROOMS - 1)
-    due = [room.decode() for room in waiting]
-    ids = sorted({*connections, *due}, key=lambda each: -connections.get(each, 0))[:MOST_ROOMS]
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
+        pipe.zrange(DUE_KEY, 0, MOST_ROOMS - 1)
+        pipe.zrange(DROPPED_AT_KEY, 0, MOST_ROOMS - 1, desc=True, withscores=True)
+        (seconds, micros), waiting, losers = pipe.execute()
+    now = seconds * 1_000_000 + micros
+    lost = [room.decode() for room, at in losers if now - at < LOSS_SHOWN_US]
+    due = [room.decode() for room in waiting]
+    ids = sorted({*connections, *due, *lost}, key=lambda each: -connections.get(each, 0))[:MOST_ROOMS]
+    with client.pipeline(transaction=False) as pipe:
         for each in ids:
-            pipe.llen(queue_key(each))
-            pipe.lrange(sent_key(each), 0, BUDGET - 1)
-            pipe.zcard(f"room:{each}:running")
-            pipe.get(f"room:{each}:seq")
-        (seconds, micros), *answers = pipe.execute()
-    second_ago = (seconds - 1) * 1_000_000 + micros
-    rows = [answers[at : at + 4] for at in range(0, len(answers), 4)]
+            _ask_of_room(pipe, each)
+        answers = pipe.execute()
+    rows = [answers[at : at + ASKED_OF_A_ROOM] for at in range(0, len(answers), ASKED_OF_A_ROOM)]
     return [
-        {
-            "protocolId": each,
-            "connections": connections.get(each, 0),
-            "queued": queued,
-            "capacity": QUEUE_CAPACITY,
-            "used": sum(float(at) > second_ago for at in sent),
-            "budget": BUDGET,
-            "agentsWaiting": running,
-            "seq": int(seq or 0),
-        }
-        for each, (queued, sent, running, seq) in zip(ids, rows, strict=True)
+        {"protocolId": each, "connections": connections.get(each, 0), **_room(row, now)}
+        for each, row in zip(ids, rows, strict=True)
     ]
+
+
+def _ask_of_room(pipe: Any, protocol_id: str) -> None:
+    pipe.llen(queue_key(protocol_id))
+    pipe.lrange(sent_key(protocol_id), 0, BUDGET - 1)
+    pipe.zcard(f"room:{protocol_id}:running")
+    pipe.get(f"room:{protocol_id}:seq")
+    pipe.hget(DROPPED_KEY, protocol_id)
+    pipe.zscore(DROPPED_AT_KEY, protocol_id)
+
+
+def _room(row: list[Any], now: int) -> dict[str, Any]:
+    queued, sent, running, seq, dropped, dropped_at = row
+    return {
+        "queued": queued,
+        "capacity": QUEUE_CAPACITY,
+        "used": sum(float(at) > now - 1_000_000 for at in sent),
+        "budget": BUDGET,
+        "agentsWaiting": running,
+        "seq": int(seq or 0),
+        "dropped": int(dropped or 0),
+        "secondsSinceDrop": None if dropped_at is None else max(0, int((now - dropped_at) / 1e6)),
+    }
 
 
 def _agents() -> dict[str, int]:
@@ -86,22 +101,9 @@ def _agents() -> dict[str, int]:
     return {"known": known, "online": online, "busy": busy}
 
 
-def _processes() -> list[str]:
-    """Web processes that lately said that they live."""
-    since = time.time() - presence.LIFETIME_SECONDS
-    living: list[Any] = redis_client().zrangebyscore(presence.PROCESSES_KEY, since, "+inf")
-    return sorted(process.decode() for process in living)
-
-
 def _versions() -> dict[str, str]:
     server = redis_client().info("server")
-    try:
-        own = version("dashboard-realtime")
-    except PackageNotFoundError:
-        own = "from source"
     return {
-        "dashboard": own,
-        "python": platform.python_version(),
         "redis": str(server.get("valkey_version") or server.get("redis_version")),
         "database": db.engine.dialect.name,
     }

@@ -23,6 +23,9 @@
 | `agents:heard` | when each agent was last heard, to count them; up to 5 s old | for good |
 | `agents:busy` | when each agent last had a running task, to count them; up to 5 s old | for good |
 | `rooms:due` | when each waiting room is due next | until nothing waits |
+| `rooms:dropped` | how many events each room has lost to its full queue | for good |
+| `rooms:dropped:at` | when each room last lost one | for good |
+| `presence:parts` | processes that live, with their version | 15 s each |
 | `drain:at` | when the one pending drain will run | seconds |
 | `beat:tick`, `worker:heartbeat` | when beat's last tick was handled | for good |
 """
@@ -34,6 +37,8 @@ ON_KEY = "agents:on"
 HEARD_KEY = "agents:heard"
 BUSY_KEY = "agents:busy"
 DUE_KEY = "rooms:due"
+DROPPED_KEY = "rooms:dropped"
+DROPPED_AT_KEY = "rooms:dropped:at"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
 HEARTBEAT_KEY = "worker:heartbeat"

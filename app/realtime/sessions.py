@@ -13,7 +13,7 @@ from app.auth.revocation import LOOK_SECONDS, revocations
 from app.config import Config
 from app.extensions import config, socketio
 from app.observability import metrics
-from app.realtime import presence
+from app.realtime import parts, presence
 from app.realtime.connections import Connection, connections
 
 logger = logging.getLogger(__name__)
@@ -135,6 +135,7 @@ def _engine_sid(connection: Connection) -> Any:
 def _announce() -> None:
     try:
         presence.announce(connections())
+        parts.announce("web")
     except redis.RedisError as error:
         logger.warning("presence.not_announced", extra={"error": str(error)})
 

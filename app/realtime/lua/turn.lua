@@ -80,6 +80,8 @@ local function trim(id, K, now)
   while redis.call('LLEN', K .. ':queue') > CAPACITY do
     local seq, _, agent, event = redis.call('LPOP', K .. ':queue'):match('^(%S+) (%S+) (%S+) (%S+) ')
     table.insert(out.dropped, table.concat({id, seq, event}, ' '))
+    redis.call('HINCRBY', 'rooms:dropped', id, 1)
+    redis.call('ZADD', 'rooms:dropped:at', text(now), id)
     if agent ~= '-' then release(agent, now) end
   end
 end

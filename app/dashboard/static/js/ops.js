@@ -1,27 +1,47 @@
 import { Problem } from "./api.js";
 import { Session } from "./session.js";
 import { Operations } from "./ui/operations.js";
+import { OperatorSignIn } from "./ui/operator-sign-in.js";
 import { html, render } from "./ui/preact.js";
-import { SignIn } from "./ui/sign-in.js";
 
 const EVERY_MS = 2000;
+const WATCHED_MS = 60_000;
+const NOTHING_READ = { status: null, fault: null, readAt: null, past: [] };
 const root = document.getElementById("app");
 const session = await Session.open();
-let view = { status: null, fault: null, readAt: null };
+let view = NOTHING_READ;
+/** Why nothing is asked for: another role is needed, or the token is not taken any longer. */
+let refusal = null;
 
 sessionStorage.removeItem("dashboard.loadTries");
 root.replaceChildren();
-draw();
+begin();
 for (;;) {
-  if (session.isSignedIn && !document.hidden) await look();
   await new Promise((done) => setTimeout(done, EVERY_MS));
+  if (mayLook() && !document.hidden) await look();
+}
+
+function mayLook() {
+  return session.isSignedIn && !refusal;
+}
+
+function begin() {
+  view = NOTHING_READ;
+  refusal = session.isSignedIn && !session.may() ? { role: session.role } : null;
+  if (mayLook()) look();
+  draw();
 }
 
 async function look() {
   try {
-    view = { status: await read(), fault: null, readAt: Date.now() };
+    const status = await read();
+    const readAt = Date.now();
+    const past = [...view.past.filter(({ at }) => readAt - at < WATCHED_MS), { at: readAt, events: status.events }];
+    view = { status, fault: null, readAt, past };
   } catch (fault) {
-    view = { ...view, fault };
+    if (fault.status === 401) signOut(fault.message);
+    else if (fault.status === 403) refusal = { role: session.role };
+    else view = { ...view, fault };
   }
   draw();
 }
@@ -35,14 +55,16 @@ async function read() {
   return body;
 }
 
+function signOut(fault = null) {
+  session.signOut();
+  view = NOTHING_READ;
+  refusal = { fault };
+  draw();
+}
+
 function draw() {
-  const signOut = () => {
-    session.signOut();
-    view = { status: null, fault: null, readAt: null };
-    draw();
-  };
-  const page = session.isSignedIn
-    ? html`<${Operations} ...${view} onSignOut=${signOut} />`
-    : html`<${SignIn} session=${session} onSignedIn=${() => look()} />`;
+  const page = mayLook()
+    ? html`<${Operations} ...${view} onSignOut=${() => signOut()} />`
+    : html`<${OperatorSignIn} key=${refusal?.role} session=${session} refusal=${refusal} onSignedIn=${begin} />`;
   render(page, root);
 }

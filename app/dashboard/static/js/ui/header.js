@@ -53,7 +53,7 @@ function RoleSwitch({ roles, current, onRole }) {
   </div>`;
 }
 
-function ThemeButton() {
+export function ThemeButton() {
   const [theme, setTheme] = useState(currentTheme());
   return html`<button class="quiet theme" onClick=${() => setTheme(nextTheme())} aria-label="Colours: ${theme}. Change" title="Colours: ${theme}">
     <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
