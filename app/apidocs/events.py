@@ -74,7 +74,10 @@ class _Envelope(CamelSchema):
     event_type = text()
     timestamp = Timestamp(required=True)
     protocol_id = text()
-    seq = NumberText(required=True)
+    seq = NumberText(
+        required=True,
+        metadata={"description": "This event's own number in its room; without gaps at the source."},
+    )
 
 
 class AgentTaskUpdateEvent(_Envelope):

@@ -69,7 +69,7 @@ export interface components {
              */
             protocolId: string;
             /**
-             * @description Number of the room's last event; without gaps at the source.
+             * @description This event's own number in its room; without gaps at the source.
              * @example 42
              */
             seq: string;
@@ -93,7 +93,7 @@ export interface components {
              */
             protocolId: string;
             /**
-             * @description Number of the room's last event; without gaps at the source.
+             * @description This event's own number in its room; without gaps at the source.
              * @example 42
              */
             seq: string;
@@ -180,7 +180,7 @@ export interface components {
              */
             protocolId: string;
             /**
-             * @description Number of the room's last event; without gaps at the source.
+             * @description This event's own number in its room; without gaps at the source.
              * @example 42
              */
             seq: string;
@@ -336,7 +336,7 @@ export interface components {
              */
             protocolId: string;
             /**
-             * @description Number of the room's last event; without gaps at the source.
+             * @description This event's own number in its room; without gaps at the source.
              * @example 42
              */
             seq: string;

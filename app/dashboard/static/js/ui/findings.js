@@ -12,7 +12,7 @@ export function FindingsPanel({ findings, open, ...shared }) {
   const [filter, setFilter] = useState(EVERYTHING);
   const [sort, setSort] = useState({ by: "date", descending: true });
   const rows = findings.rows({ ...filter, sort });
-  const total = findings.byId.size;
+  const { total } = findings;
   const aside = html`<${FindingFilters} ...${{ filter, setFilter, tally: findings.tally(), total }} />`;
   return html`<${Panel} id="findings" title="Vulnerabilities" aside=${aside}>
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}

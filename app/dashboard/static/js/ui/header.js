@@ -13,8 +13,7 @@ const STATUS_WORDS = {
 };
 
 export function Header({ dashboard, onSwitch, onRole, onSignOut }) {
-  const { session, room, protocols } = dashboard;
-  const status = room?.status ?? Status.CONNECTING;
+  const { session, room, protocols, status } = dashboard;
   return html`<header class="bar">
     <a class="skip" href="#main">Skip to the content</a>
     <span class="brand"><img src="/static/mark.svg" alt="" width="22" height="22" /><h1>Dashboard</h1></span>
