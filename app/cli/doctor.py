@@ -172,7 +172,8 @@ def _ledger() -> str:
     found = mismatches()
     if found:
         text = "; ".join(f"{protocol}: {explanation}" for protocol, explanation in found[:SHOWN_MISMATCHES])
-        raise Unwell(f"{len(found)} faults in the books: {text}", "stop payments; docs/runbooks/DashboardLedgerMismatch.md")
+        remedy = "stop payments and read docs/runbooks/DashboardLedgerMismatch.md"
+        raise Unwell(f"{len(found)} faults in the books: {text}", remedy)
     return "every pool is the sum of its ledger, every reservation and payment is in it"
 
 
