@@ -12,6 +12,7 @@ from typing import IO
 
 from app.cli import leash
 from app.cli.console import Console
+from app.cli.levels import Levels
 from app.cli.parts import Part
 from app.cli.ready import READY_FD
 
@@ -98,10 +99,11 @@ class Child:
             self._ready_fd, self._ready = -1, False
 
     def _print_output(self, stream: IO[bytes]) -> None:
+        levels = Levels()
         with stream:
             while line := stream.readline(MAX_LINE_BYTES):
                 if text := self.part.translate(line.decode("utf-8", "replace").rstrip()):
-                    self._console.say(self.part.name, text)
+                    self._console.say(self.part.name, levels.give(text))
 
 
 def describe_exit(code: int) -> str:

@@ -25,6 +25,7 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, 
 def up(host: str, port: int, *, demo: bool, web_count: int) -> None:
     """Start everything: Redis, database, web, workers, beat."""
     home = Home.from_environment()
+    os.umask(0o077)  # of all parts too: data and locks are the owner's alone, wherever they lie
     with home.taken():
         port = _check_port(host, port)
         console = Console()

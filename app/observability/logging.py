@@ -1,6 +1,8 @@
 """Structured logs: `event.name key=value …` for people, one JSON object a line for machines."""
 
+import json
 import logging
+import re
 import sys
 from typing import Any
 
@@ -31,22 +33,53 @@ QUIET = (
     "alembic",
     "sqlalchemy.engine",
 )
+# What ends a line, moves the cursor or turns the direction of writing: C0, DEL, C1, bidi marks, line separators,
+# lone surrogates, and the byte order mark.
+_DECEITFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_NEEDS_QUOTES = re.compile(r'[\s"=]|^$')
+_INDENT = "    "
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_")}
 
 
+def plain(text: str) -> str:
+    """The text on one line, with what a terminal would obey written out: others' words must not look like ours."""
+    return _DECEITFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _shown(value: object) -> str:
+    """A value that ends where it seems to end, as JSON does by itself."""
+    text = str(value)
+    if _NEEDS_QUOTES.search(text) and not _is_json(text):
+        text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return plain(text)
+
+
+def _is_json(text: str) -> bool:
+    if not text.startswith("{"):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 class TextFormatter(logging.Formatter):
-    """`2026-11-22T20:30:00.123Z INFO event.dropped room=protocol:P1 seq=12`."""
+    """`INFO event.dropped room=protocol:P1 seq=12`: one record is one line, but for a traceback, which is indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        extras = " ".join(f"{key}={value}" for key, value in _extras(record).items())
-        request_id = getattr(record, "requestId", "")
-        tail = " ".join(filter(None, [extras, request_id and f"requestId={request_id}"]))
-        first, newline, rest = line.partition("\n")
-        return f"{first} {tail}{newline}{rest}" if tail else line
+        extras = {**_extras(record), "requestId": getattr(record, "requestId", "")}
+        tail = [f"{plain(key)}={_shown(value)}" for key, value in extras.items() if key != "requestId" or value]
+        line = " ".join([record.levelname, plain(record.getMessage().rstrip()), *tail])
+        return "\n".join([line, *(_INDENT + plain(each) for each in self._history(record).splitlines())])
+
+    def _history(self, record: logging.LogRecord) -> str:
+        parts = [self.formatException(record.exc_info) if record.exc_info else record.exc_text]
+        parts.append(self.formatStack(record.stack_info) if record.stack_info else None)
+        return "\n".join(filter(None, parts))
 
 
 class _RequestId(logging.Filter):
@@ -63,7 +96,7 @@ def init_logging(settings: Config) -> None:
     if settings.log_format == "json":
         handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     else:
-        handler.setFormatter(TextFormatter("%(levelname)s %(message)s"))
+        handler.setFormatter(TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)

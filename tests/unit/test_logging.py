@@ -1,0 +1,67 @@
+"""One record is one line of text, whatever it tells of: what others send must not look like what we say."""
+
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from app.observability.logging import TextFormatter
+
+
+def line(message: str = "engine.refused", level: int = logging.INFO, **extras: Any) -> str:
+    record = logging.LogRecord("app", level, __file__, 1, message, (), extras.pop("exc_info", None))
+    vars(record).update(extras)
+    return TextFormatter().format(record)
+
+
+def test_a_record_reads_as_level_event_and_values() -> None:
+    assert (
+        line(room="protocol:P1", seq=12, requestId="r-1") == "INFO engine.refused room=protocol:P1 seq=12 requestId=r-1"
+    )
+    assert line(requestId="") == "INFO engine.refused"
+
+
+def test_a_value_with_blanks_or_quotes_is_quoted_and_ends_where_it_seems_to() -> None:
+    assert line(detail='two words" level="x') == 'INFO engine.refused detail="two words\\" level=\\"x"'
+    assert line(detail="") == 'INFO engine.refused detail=""'
+    assert line(detail="a b\\") == 'INFO engine.refused detail="a b\\\\"'
+
+
+def test_json_ends_by_itself_and_stays_as_it_is_and_what_only_looks_like_it_is_quoted() -> None:
+    assert line(data='{"amount":"1.00","reference":"a b"}') == (
+        'INFO engine.refused data={"amount":"1.00","reference":"a b"}'
+    )
+    assert line(data="{} level=x {}") == 'INFO engine.refused data="{} level=x {}"'
+
+
+FORGED = {
+    "newline": "a\nINFO FAKE line", "carriage return": "a\rb", "escape": "a\x1b[31m", "NUL": "a\x00", "DEL": "\x7f",
+    "C1": "a\x9b31m", "next line": "a\x85b", "bidi override": "a\u202eb", "isolate": "\u2066a", "separator": "a\u2028b",
+    "paragraph": "a\u2029b", "surrogate": "a\ud800",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FORGED)
+@pytest.mark.parametrize("where", ["message", "value", "name"])
+def test_nothing_that_moves_a_terminal_or_ends_a_line_gets_through(what: str, where: str) -> None:
+    text = FORGED[what]
+    told = {"message": lambda: line(text), "value": lambda: line(detail=text), "name": lambda: line(**{text: 1})}[
+        where
+    ]()
+    assert len(told.splitlines()) == 1
+    assert told.isprintable()
+
+
+def test_a_messages_own_lines_become_one() -> None:
+    assert line("warm\nshutdown\n") == "INFO warm\\nshutdown"
+
+
+def test_a_tracebacks_lines_are_indented_and_harmless() -> None:
+    try:
+        raise ValueError("first\nINFO FAKE line\x1b[31m")
+    except ValueError:
+        first, *rest = line("job.failed", logging.ERROR, job="7", exc_info=sys.exc_info()).splitlines()
+    assert first == "ERROR job.failed job=7"
+    assert rest[-1].strip().startswith("INFO FAKE")
+    assert all(each.startswith("    ") and each.isprintable() for each in rest)
