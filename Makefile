@@ -44,7 +44,7 @@ lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 	uv pip compile deploy/image/build.in $(LOCK) -o deploy/image/build.lock
 
 docs: setup ## write the pages that are generated: configuration, rights, types
-	@$(BIN)/python -m app.config_reference > docs/configuration.md
+	@$(BIN)/python -m app.config.reference > docs/configuration.md
 	@$(BIN)/python -m tests.support.document_tools
 
 soak: setup ## five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)

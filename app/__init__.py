@@ -77,9 +77,10 @@ def _serve_rest(app: Flask, settings: Config) -> None:
 
 
 def _protect(app: Flask, settings: Config) -> None:
-    from app import compression, limits
+    from app import limits
     from app.auth import guard
-    from app.http import init_app as init_http
+    from app.web import compression
+    from app.web.http import init_app as init_http
 
     compression.init_app(app)
     limits.init_app(app, settings)
@@ -91,7 +92,7 @@ def _register_features(app: Flask) -> None:
     from app.apidocs import openapi
     from app.apidocs.routes import blueprint as documents
     from app.dashboard.routes import blueprint as pages
-    from app.rest import api
+    from app.web.rest import api
 
     app.config.update(
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
@@ -117,9 +118,9 @@ def _blueprints() -> list[Blueprint]:
 
 def _serve_sockets(app: Flask, settings: Config) -> None:
     from app import limits
-    from app.http import demand_length
     from app.protocols.service import check_exists
     from app.realtime import sockets
+    from app.web.http import demand_length
 
     sockets.init_app(app, settings, check_exists)
     demand_length(app)
@@ -127,7 +128,7 @@ def _serve_sockets(app: Flask, settings: Config) -> None:
 
 
 def _trust_proxies(app: Flask, settings: Config) -> None:
-    from app.http import trust_proxies
+    from app.web.http import trust_proxies
 
     trust_proxies(app, settings)
 

@@ -5,8 +5,8 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Queue
 
-from app import queues, sentinel
-from app.config import Config
+from app import queues
+from app.config import Config, sentinel
 
 TASK_TIME_LIMIT_SECONDS = 50
 WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from app.problems import CODES_BY_STATUS, PROBLEM_TYPE, members
+from app.web.problems import CODES_BY_STATUS, PROBLEM_TYPE, members
 
 
 class DomainError(Exception):

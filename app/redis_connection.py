@@ -8,7 +8,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from app import sentinel
+from app.config import sentinel
 
 COMMAND_TIMEOUT_SECONDS = 1.0
 MOST_CONNECTIONS = 64  # of one process; whoever finds all of them in use waits for its turn

@@ -19,12 +19,12 @@ from app.agents.compiled import AGENTS, BATCH, PROGRESS, Reports
 from app.auth.guard import budget_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
-from app.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.errors import DomainError
 from app.limits import address_key, rate_limit
 from app.observability import metrics
-from app.problems import REQUEST_ID_HEADER, request_id
 from app.realtime import coalescer
+from app.web.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
+from app.web.problems import REQUEST_ID_HEADER, request_id
 
 logger = logging.getLogger(__name__)
 

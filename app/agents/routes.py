@@ -19,7 +19,7 @@ from app.auth.idempotency import answers_once
 from app.auth.permissions import Action
 from app.paging import Page, PageQuery
 from app.protocols.service import check_exists as check_protocol
-from app.rest import Blueprint
+from app.web.rest import Blueprint
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Agents, their tasks and their progress")
 

@@ -11,8 +11,8 @@ from app.apidocs.converter import MONEY_SHOWN, MONEY_TAKEN, TIMESTAMP_SHOWN, Hou
 from app.apidocs.state import REPLACED
 from app.apidocs.webhooks import WEBHOOKS
 from app.auth.idempotency import HEADER
-from app.rest import api
 from app.schemas import ID_PATTERN, camel_case
+from app.web.rest import api
 
 _ABOUT = """Realtime backend for security dashboards: agents report progress, pools take deposits and pay bounties,
 vulnerabilities move from status to status. What changes is told over Socket.IO (`/asyncapi.json`); this is the rest.

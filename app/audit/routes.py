@@ -5,7 +5,7 @@ from app.audit.schemas import AuditPage, AuditQuery
 from app.auth.guard import requires
 from app.auth.permissions import Action
 from app.paging import Page
-from app.rest import Blueprint
+from app.web.rest import Blueprint
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Who did what")
 

@@ -25,7 +25,7 @@ from app.extensions import Base
 from app.schemas import CamelSchema
 
 if TYPE_CHECKING:  # workers forget old keys without it
-    from app.rest import Blueprint
+    from app.web.rest import Blueprint
 
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"

@@ -7,7 +7,7 @@ from app.bounties import service
 from app.bounties.models import Pool
 from app.bounties.schemas import DepositCreate, DepositSchema, LedgerEntryPage, PoolSchema
 from app.paging import Page, PageQuery
-from app.rest import Blueprint
+from app.web.rest import Blueprint
 
 blueprint = Blueprint(
     "bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools"

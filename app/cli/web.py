@@ -17,7 +17,7 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     from app import runtime
     from app.cli.ready import tell_ready
     from app.observability import abroad
-    from app.serving import serve
+    from app.web.serving import serve
 
     try:
         listener = runtime.listen(host, port, reuse_port=reuse_port)

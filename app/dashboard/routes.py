@@ -14,11 +14,11 @@ from werkzeug.security import safe_join
 from app.auth.guard import requires
 from app.auth.permissions import Action, Role
 from app.auth.tokens import issue
-from app.compression import BEST, Content
 from app.dashboard import operations
 from app.dashboard.assets import STAMP, VENDOR
 from app.errors import DomainError, NotFound
 from app.extensions import config
+from app.web.compression import BEST, Content
 
 STATIC = Path(__file__).parent / "static"
 DEMO_SWITCH = "DASHBOARD_DEMO"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from flask import Flask, Response, g, has_app_context, request
 
 from app.observability import metrics
-from app.problems import REQUEST_ID_HEADER, request_id
+from app.web.problems import REQUEST_ID_HEADER, request_id
 
 
 def current_request_id() -> str:

@@ -9,7 +9,7 @@ from app.payments import service, stats
 from app.payments.models import Payment
 from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
 from app.payments.stats import StatsQuery, StatsSchema
-from app.rest import Blueprint
+from app.web.rest import Blueprint
 
 blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments and totals")
 

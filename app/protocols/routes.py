@@ -9,7 +9,7 @@ from app.paging import Page, PageQuery
 from app.protocols import service, snapshot
 from app.protocols.models import Protocol
 from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema, StateQuery, StateSchema
-from app.rest import Blueprint
+from app.web.rest import Blueprint
 
 blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols and their state")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from app.compression import Content
 from app.database import reading, utc_now
 from app.protocols import service
 from app.protocols.flight import Flight
 from app.protocols.schemas import StateSchema
 from app.realtime import meter
 from app.realtime.rooms import batched_view
+from app.web.compression import Content
 
 SECTIONS: dict[str, Callable[[str], Any]] = {}
 """Part of the snapshot → what makes it, given the protocol's id. The features above add theirs in create_app()."""

@@ -4,7 +4,6 @@ from app.auth.guard import principal, requires
 from app.auth.idempotency import answers_once
 from app.auth.permissions import Action
 from app.paging import Page
-from app.rest import Blueprint
 from app.vulnerabilities import lists, service
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import (
@@ -15,6 +14,7 @@ from app.vulnerabilities.schemas import (
     VulnerabilityQuery,
     VulnerabilitySchema,
 )
+from app.web.rest import Blueprint
 
 blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", description="Vulnerabilities and their status")
 

@@ -10,7 +10,7 @@ from flask import Flask, request  # noqa: E402
 from flask_socketio import SocketIO  # noqa: E402
 
 from app.realtime.fanout.manager import RoomManager  # noqa: E402
-from app.serving import serve  # noqa: E402
+from app.web.serving import serve  # noqa: E402
 
 
 def main():

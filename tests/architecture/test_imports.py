@@ -43,7 +43,14 @@ def test_up_watches_its_parts_without_any_framework() -> None:
 
 
 def test_workers_and_beat_load_nothing_of_rest_and_no_migrations(environment: dict[str, str]) -> None:
-    rest = ("flask_smorest", "apispec", "app.rest", "app.agents.routes", "app.dashboard.routes", "app.apidocs.openapi")
+    rest = (
+        "flask_smorest",
+        "apispec",
+        "app.web.rest",
+        "app.agents.routes",
+        "app.dashboard.routes",
+        "app.apidocs.openapi",
+    )
     assert loaded("import celery_worker", *rest, "alembic", "flask_migrate", **environment) == []
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app import sentinel
-from app.config import ConfigError, load_config
-from app.secret_strength import is_weak
+from app.config import ConfigError, load_config, sentinel
+from app.config.secret_strength import is_weak
 
 KEY = secrets.token_hex(32)
 GOOD = {"DATABASE_URL": "sqlite:////tmp/x.db", "REDIS_URL": "redis://127.0.0.1/0", "DASHBOARD_SIGNING_KEY": KEY}

@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from app.config import Config
-from app.config_reference import reference
+from app.config.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 

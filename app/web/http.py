@@ -11,9 +11,9 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.config import Config
-from app.problems import answer, request_id
+from app.web.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
+from app.web.problems import answer, request_id
 
 API_PREFIX = "/api/"
 SOCKET_PREFIX = "/socket.io"

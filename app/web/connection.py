@@ -8,10 +8,10 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from app import problems
-from app.problems import Refusal
-from app.request_body import decode_chunks
-from app.request_head import LONGEST_LINE, StrictHead
+from app.web import problems
+from app.web.problems import Refusal
+from app.web.request_body import decode_chunks
+from app.web.request_head import LONGEST_LINE, StrictHead
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import uuid_utils.compat as uuid
 
-from app.browser_headers import HEADERS, NO_STORE
+from app.web.browser_headers import HEADERS, NO_STORE
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_BASE = "urn:dashboard:problem:"

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings: `python -m app.config_reference > docs/configuration.md`."""
+"""Writes docs/configuration.md from the settings: `python -m app.config.reference > docs/configuration.md`."""
 
 import sys
 from dataclasses import fields
@@ -9,7 +9,7 @@ INTRODUCTION = """\
 # Configuration
 
 Everything is set by environment variables, read and checked once at the start: a process with a wrong setting does
-not start, and names every fault at once. This page is generated from `app/settings.py` (`make docs`).
+not start, and names every fault at once. This page is generated from `app/config/settings.py` (`make docs`).
 
 Any variable may come as a file instead: `NAME_FILE=/run/secrets/name` is read where `NAME` is not set. Use that for
 secrets (marked with a key below): variables show up in `docker inspect` and in crash reports, files do not.

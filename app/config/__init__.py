@@ -1,7 +1,7 @@
 """Typed settings from the environment, checked at start; every fault is told at once.
 
-The table of settings is `app/settings.py`, what they must be stands in `app/config_checks.py`. Any of them may come as
-a file: `NAME_FILE=/run/secrets/name`.
+The table of settings is `settings.py`, what they must be stands in `checks.py`. Any of them may come as a file:
+`NAME_FILE=/run/secrets/name`.
 """
 
 import os
@@ -14,9 +14,9 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow import fields as schema_fields
 
-from app import sentinel
-from app.config_checks import cross_check
-from app.settings import Config
+from app.config import sentinel
+from app.config.checks import cross_check
+from app.config.settings import Config
 
 __all__ = ["Config", "ConfigError", "load_config"]
 

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
-from app.secret_strength import is_weak
-from app.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
+from app.config.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
+from app.config.secret_strength import is_weak
+from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
 Values = dict[str, Any]
 Fault = tuple[str, str]

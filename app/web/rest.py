@@ -8,7 +8,7 @@ from webargs.flaskparser import FlaskParser
 
 
 class StrictParser(FlaskParser):
-    """Reads bodies with the app's own JSON (`app.http.StrictJson`): webargs' takes NaN and crashes on deep nesting."""
+    """Reads bodies with the app's own JSON (`http.StrictJson`): webargs' takes NaN and crashes on deep nesting."""
 
     def load_json(self, req: Any, schema: Any) -> Any:
         del schema

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from app.problems import Refusal
+from app.web.problems import Refusal
 
 MOST_FIELDS = 100
 LONGEST_LINE = 8192

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app import runtime
-from app.connection import KEEPALIVE_SECONDS, Connection, Handler
+from app.web.connection import KEEPALIVE_SECONDS, Connection, Handler
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from app import sentinel
+from app.config import sentinel
 
 REDIS_FORM = (
     "is not like redis://[:password@]host:port/number, rediss://… or sentinel://…; "

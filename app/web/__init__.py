@@ -1,0 +1,1 @@
+"""The web server's edges: how requests are read and answers written, before and around Flask."""
