@@ -13,7 +13,7 @@ from app.agents import progress
 from app.agents.schemas import BatchUpdate
 from app.auth.idempotency import FirstAnswer
 from app.auth.tokens import Principal
-from app.errors import Conflict, DomainError
+from app.errors import Conflict, DomainError, flatten_messages
 from app.realtime.coalescer import FINAL_STATUSES
 
 _schema = BatchUpdate()
@@ -53,7 +53,7 @@ def _validated(updates: list[Any], principal: Principal) -> tuple[list[_Update],
             agent_id = fields.pop("agent_id")
             progress.check(agent_id, fields["protocol_id"], principal)
         except ValidationError as error:
-            rejected.append({"index": index, "errors": error.messages_dict})
+            rejected.append({"index": index, "errors": flatten_messages(error.messages_dict)})
         except DomainError as error:
             field = "protocolId" if error.code == "PROTOCOL_NOT_FOUND" else "agentId"
             rejected.append({"index": index, "errors": {field: [error.detail]}})

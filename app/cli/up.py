@@ -95,7 +95,7 @@ def _is_set(name: str) -> bool:
 
 
 def _environment(home: Home) -> dict[str, str]:
-    environment = {**os.environ, "DASHBOARD_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "DASHBOARD_HOME": str(home.path), "PYTHONUNBUFFERED": "1", "DASHBOARD_UNDER_UP": "1"}
     environment.setdefault("PROMETHEUS_MULTIPROC_DIR", str(home.metrics_folder()))
     return environment
 

@@ -20,6 +20,7 @@ from app.config.settings import Config
 
 __all__ = ["Config", "ConfigError", "load_config"]
 
+UNDER_UP = "DASHBOARD_UNDER_UP"  # `dashboard up` tells it to its parts
 KEY_FILE = "signing.key"
 REDIS_URL_FILE = "run/redis.url"
 DATABASE_FILE = "dashboard.db"
@@ -40,13 +41,14 @@ def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = Fal
 
     `offline`: for what only signs or prints, and needs neither database nor Redis.
     """
-    values, unreadable = _read_all(dict(os.environ if environ is None else environ))
+    environ = dict(os.environ if environ is None else environ)
+    values, unreadable = _read_all(environ)
     try:
         values = _with_embedded_defaults(values)
     except (OSError, UnicodeDecodeError) as error:
         unreadable["DASHBOARD_HOME"] = [str(error)]
     faults: dict[str, list[str]] = defaultdict(list, unreadable)
-    for name, fault in cross_check(values, offline=offline):
+    for name, fault in cross_check(values, offline=offline, under_up=environ.get(UNDER_UP) == "1"):
         if name not in unreadable:
             faults[name].append(fault)
     if faults:

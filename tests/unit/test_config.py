@@ -75,6 +75,11 @@ def test_a_weak_secret_of_the_payouts_is_refused_and_not_shown(secret: str) -> N
     assert f" {secret} " not in str(told)
 
 
+def test_on_ones_own_machine_the_secret_of_the_payouts_may_be_any() -> None:
+    fine = load_config(GOOD | {"PAYOUT_URL": "http://127.0.0.1:1", "PAYOUT_SECRET": "x", "DASHBOARD_UNDER_UP": "1"})
+    assert fine.payout_secret == "x"
+
+
 def test_secrets_as_they_are_made_are_strong_enough() -> None:
     made = [make(32) for make in (secrets.token_hex, secrets.token_urlsafe) for _ in range(500)]
     assert not [each for each in made if is_weak(each, 32)]
