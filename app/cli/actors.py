@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import cycle
 from typing import Any
 
 import uuid_utils.compat as uuid
@@ -22,12 +23,12 @@ FINDINGS = (
     "Reentrancy in withdraw()", "Unchecked return value", "Stale price accepted", "Missing slippage bound",
     "Role can be renounced by anyone", "Rounding favours the borrower", "Signature can be replayed",
 )  # fmt: skip
-BOUNTIES = {"CRITICAL": "5000.00", "HIGH": "1500.00", "MEDIUM": "400.00", "LOW": "75.50", "INFO": ""}
+BOUNTIES = {"CRITICAL": "5000.00", "HIGH": "1500.00", "MEDIUM": "400.00", "LOW": "75.50", "INFO": "25.00"}
 REASONS = ("duplicate of an earlier finding", "works as designed", "cannot be reproduced")
-DEPOSIT = "25000.00"
-LOW_WATER = Decimal(6000)
+FLOAT = Decimal(25000)  # what the owner keeps available: several of the largest bounties
+SMALLEST_DEPOSIT = Decimal(100)
 FAILURE_CHANCE = 0.01
-REJECTION_CHANCE = 0.25
+ROUND = ("deposit", "finding", "confirmation", "payment", "finding", "rejection")
 
 
 @dataclass
@@ -72,49 +73,64 @@ class WorkingAgent:
 
 @dataclass
 class Story:
-    """Deposits, findings, decisions and payments, one at a time, told from what the API says is the case."""
+    """What people do, in rounds of six steps: whoever begins to watch sees every kind of change within one round.
+
+    What comes into the pool in a round is what has left it, and as many findings are decided as are filed, so that
+    it goes on for ever without a pool that runs dry or swells. All is told from what the API says is the case.
+    """
 
     owner: Api
     validator: Api
     finders: dict[str, Api]
     protocol_id: str
     random: random.Random
+    steps: Iterator[str] = field(default_factory=lambda: cycle(ROUND))
 
     def step(self) -> str:
         """Do the next thing and say what it was; empty when the server has no such thing or refused it."""
+        deeds = {
+            "deposit": self._deposit,
+            "finding": self._file,
+            "confirmation": self._confirm,
+            "payment": self._pay,
+            "rejection": self._reject,
+        }
+        return deeds[next(self.steps)]()
+
+    def _deposit(self) -> str:
         pool = self._read(f"/protocols/{self.protocol_id}/pool")
         if "available" not in pool:
             return ""
-        if Decimal(pool["available"]) < LOW_WATER:
-            return self._post(self.owner, f"/protocols/{self.protocol_id}/deposits", {"amount": DEPOSIT}, "deposit")
-        deed = self.random.choice((self._file, self._decide, self._decide, self._pay))
-        return deed() or self._file()
+        spent = FLOAT - Decimal(pool["available"])
+        amount = spent if spent > 0 else SMALLEST_DEPOSIT
+        path = f"/protocols/{self.protocol_id}/deposits"
+        return self._post(self.owner, path, {"amount": f"{amount:.2f}"}, "deposit")
 
     def _file(self) -> str:
         agent_id = self.random.choice(sorted(self.finders))
         severity = self.random.choice(sorted(BOUNTIES))
         finding = {"title": self.random.choice(FINDINGS), "severity": severity, "agentId": agent_id}
-        if BOUNTIES[severity]:
-            finding["bounty"] = BOUNTIES[severity]
+        finding["bounty"] = BOUNTIES[severity]
         path = f"/protocols/{self.protocol_id}/vulnerabilities"
         return self._post(self.finders[agent_id], path, finding, f"finding {severity}")
 
-    def _decide(self) -> str:
+    def _confirm(self) -> str:
+        return self._decide("confirm", {}, "confirmation")
+
+    def _reject(self) -> str:
+        return self._decide("reject", {"reason": self.random.choice(REASONS)}, "rejection")
+
+    def _decide(self, decision: str, body: dict[str, str], deed: str) -> str:
         found = self._oldest("PENDING")
-        if not found:
-            return ""
-        path = f"/vulnerabilities/{found['id']}"
-        if self.random.random() < REJECTION_CHANCE:
-            return self._post(self.validator, f"{path}/reject", {"reason": self.random.choice(REASONS)}, "rejection")
-        return self._post(self.validator, f"{path}/confirm", {}, "confirmation")
+        return self._post(self.validator, f"/vulnerabilities/{found['id']}/{decision}", body, deed) if found else ""
 
     def _pay(self) -> str:
         found = self._oldest("CONFIRMED")
-        if not found or found.get("paymentId"):
+        if not found:
             return ""
         body = {"recipient": f"0x{self.random.getrandbits(160):040x}"}
         if not found.get("bounty"):
-            body["amount"] = "25.00"
+            body["amount"] = BOUNTIES["INFO"]
         return self._post(self.owner, f"/vulnerabilities/{found['id']}/payment", body, "payment")
 
     def _oldest(self, status: str) -> dict[str, Any]:

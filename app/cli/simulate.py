@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TOKEN_SECONDS = 24 * 3600
-STORY_PAUSE_SECONDS = 3.0
+STORY_PAUSE_SECONDS = 4.0  # a pace to follow: a round of the story in 24 s
 SUMMARY_SECONDS = 30.0
 SETBACK_SECONDS = 2.0
 MAX_THREADS = 8

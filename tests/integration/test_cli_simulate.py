@@ -2,11 +2,15 @@
 
 import signal
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.cli.actors import FLOAT, ROUND
+from app.cli.simulate import STORY_PAUSE_SECONDS, Simulation
+from app.config import load_config
 from tests.factories import unique
 from tests.support.processes import until
 from tests.support.stack import COMMAND, Stack
@@ -26,13 +30,31 @@ def state_of(stack: Stack, protocol_id: str) -> dict[str, Any]:
 
 def test_a_simulation_ends_after_its_seconds_with_every_agent_at_work(stack: Stack):
     protocol_id = unique("sim")
-    process = simulate(stack, "--protocol", protocol_id, "--agents", "4", "--seconds", "5", "--rate", "2")
+    process = simulate(stack, "--protocol", protocol_id, "--agents", "4", "--seconds", "6", "--rate", "2")
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0, output
     assert "Traceback" not in output
     state = state_of(stack, protocol_id)
     assert len(state["agents"]) == 4
     assert int(state["pool"]["version"]) >= 1, "the owner has deposited"
+
+
+def test_whoever_begins_to_watch_a_simulation_sees_every_kind_of_change_within_its_round(stack: Stack):
+    """Three rounds without the pauses between their steps; a watcher may begin at any step."""
+    protocol_id = unique("sim")
+    simulation = Simulation(load_config(stack.environment), stack.url, protocol_id)
+    simulation.set_up(3)
+    story, available = simulation._story(), []
+    done = []
+    for _ in range(3 * len(ROUND)):
+        done.append(story.step().partition(" ")[0])
+        available.append(Decimal(state_of(stack, protocol_id)["pool"]["available"]))
+
+    kinds = {"deposit", "finding", "confirmation", "payment", "rejection"}
+    assert all(set(done[first : first + len(ROUND)]) == kinds for first in range(2 * len(ROUND)))
+    assert len(ROUND) * STORY_PAUSE_SECONDS <= 30
+    assert all(0 < each <= FLOAT for each in available)
+    assert len(state_of(stack, protocol_id)["vulnerabilities"]["open"]) <= 1, "payments are under way at most"
 
 
 def test_a_simulation_stops_when_asked(stack: Stack):
