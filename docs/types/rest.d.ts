@@ -637,7 +637,7 @@ export interface components {
              */
             lastSeen: string | null;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Scanner 7
              */
             name: string;
@@ -679,7 +679,7 @@ export interface components {
              */
             id: string | null;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Scanner 7
              */
             name: string;
@@ -691,7 +691,7 @@ export interface components {
             type: "PROTOCOL" | "RESEARCHER" | "VALIDATOR";
         };
         AgentPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Agent"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -701,7 +701,7 @@ export interface components {
         };
         AgentState: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string;
@@ -768,7 +768,7 @@ export interface components {
         };
         AuditEntry: {
             /**
-             * @description What was done.
+             * @description What was done, as a code such as `DEPOSIT`.
              * @example DEPOSIT
              * @enum {string}
              */
@@ -779,7 +779,7 @@ export interface components {
              */
             address: string | null;
             /**
-             * @description How it was afterwards.
+             * @description What the change left behind: the values that it set.
              * @example {
              *       "total": "25000.00"
              *     }
@@ -789,7 +789,7 @@ export interface components {
             } | null;
             /**
              * Format: date-time
-             * @description When.
+             * @description When it was done.
              * @example 2026-11-22T20:30:00.123Z
              */
             at: string;
@@ -837,7 +837,7 @@ export interface components {
             tokenId: string | null;
         };
         AuditEntryPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["AuditEntry"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -846,7 +846,7 @@ export interface components {
             nextCursor: string | null;
         };
         Batch: {
-            /** @description The updates. */
+            /** @description The reports; each is judged by itself. */
             updates: components["schemas"]["BatchUpdate"][];
         };
         BatchAnswer: {
@@ -860,7 +860,7 @@ export interface components {
         };
         BatchUpdate: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string;
@@ -890,7 +890,7 @@ export interface components {
              */
             progress: number | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -924,7 +924,7 @@ export interface components {
              */
             available: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -942,7 +942,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits in this currency.
              * @example 25000.00
              */
             total: string;
@@ -967,7 +967,7 @@ export interface components {
              */
             progress: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1008,7 +1008,7 @@ export interface components {
         };
         Health: {
             /**
-             * @description Its status.
+             * @description Where it stands now.
              * @enum {string}
              */
             status: "ok";
@@ -1060,7 +1060,7 @@ export interface components {
              */
             paymentId: string | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1077,7 +1077,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits, after this change.
              * @example 25000.00
              */
             total: string;
@@ -1093,7 +1093,7 @@ export interface components {
             vulnerabilityId: string | null;
         };
         LedgerEntryPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["LedgerEntry"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1120,7 +1120,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -1135,7 +1135,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1156,13 +1156,13 @@ export interface components {
              */
             releasedAt: string | null;
             /**
-             * @description Its status.
+             * @description FAILED can be tried again; RELEASED is for good.
              * @example PENDING
              * @enum {string}
              */
             status: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED";
             /**
-             * @description The vulnerability.
+             * @description Id of the vulnerability it is about.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             vulnerabilityId: string;
@@ -1182,7 +1182,7 @@ export interface components {
             recipient: string;
         };
         PaymentPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Payment"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1216,7 +1216,7 @@ export interface components {
              */
             available: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -1227,7 +1227,7 @@ export interface components {
              */
             paid: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1239,7 +1239,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits; `available + reserved + paid`.
              * @example 25000.00
              */
             total: string;
@@ -1259,7 +1259,7 @@ export interface components {
             /** @description One line per currency; amounts of different currencies are never added up. */
             byCurrency: components["schemas"]["CurrencySum"][];
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string | null;
@@ -1270,7 +1270,7 @@ export interface components {
              */
             paid: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string | null;
@@ -1282,7 +1282,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits; `available + reserved + paid`.
              * @example 25000.00
              */
             total: string;
@@ -1363,7 +1363,7 @@ export interface components {
              */
             progress: number | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1388,7 +1388,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -1398,14 +1398,14 @@ export interface components {
              */
             id: string;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Aave v3
              */
             name: string;
         };
         ProtocolCreate: {
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @default USDC
              * @example USDC
              */
@@ -1417,13 +1417,13 @@ export interface components {
              */
             id: string | null;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Aave v3
              */
             name: string;
         };
         ProtocolPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Protocol"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1444,7 +1444,7 @@ export interface components {
                 [key: string]: "ok" | "down";
             };
             /**
-             * @description Its status.
+             * @description Where it stands now.
              * @enum {string}
              */
             status: "ok" | "unavailable";
@@ -1527,7 +1527,7 @@ export interface components {
             subject: string | null;
         };
         RevokedTokenPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["RevokedToken"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1536,7 +1536,7 @@ export interface components {
             nextCursor: string | null;
         };
         State: {
-            /** @description The agents. */
+            /** @description Each agent that ever reported to the protocol, with its current task. */
             agents: components["schemas"]["AgentState"][];
             /**
              * Format: date-time
@@ -1563,7 +1563,7 @@ export interface components {
         };
         Task: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string;
@@ -1590,7 +1590,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1614,7 +1614,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1633,7 +1633,7 @@ export interface components {
             message: string;
         };
         TaskPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Task"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1643,7 +1643,7 @@ export interface components {
         };
         Vulnerability: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string | null;
@@ -1660,12 +1660,12 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description More about it.
+             * @description The finding in full, for who has to judge it.
              * @example An external call precedes the update of the balance.
              */
             description: string | null;
             /**
-             * @description Its id.
+             * @description The vulnerability's id, made by the server.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             id: string;
@@ -1675,7 +1675,7 @@ export interface components {
              */
             paymentId: string | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1685,13 +1685,13 @@ export interface components {
              */
             rejectionReason: string | null;
             /**
-             * @description How grave it is.
+             * @description How grave it is, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
             severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
             /**
-             * @description Its status.
+             * @description Where it stands now.
              * @example PENDING
              * @enum {string}
              */
@@ -1747,7 +1747,7 @@ export interface components {
         };
         VulnerabilityCreate: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @default null
              * @example scanner-7
              */
@@ -1760,13 +1760,13 @@ export interface components {
              */
             bounty: string | null;
             /**
-             * @description More about it.
+             * @description The finding in full, for who has to judge it.
              * @default null
              * @example An external call precedes the update of the balance.
              */
             description: string | null;
             /**
-             * @description How grave it is.
+             * @description How grave it is, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
@@ -1778,7 +1778,7 @@ export interface components {
             title: string;
         };
         VulnerabilityPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Vulnerability"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -2027,7 +2027,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2067,7 +2067,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2121,7 +2121,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2162,7 +2162,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2218,13 +2218,13 @@ export interface operations {
     listAudit: {
         parameters: {
             query?: {
-                /** @description What was done. */
+                /** @description What was done, as a code such as `DEPOSIT`. */
                 action?: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_REVOKED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
-                /** @description The protocol. */
+                /** @description Id of the protocol it belongs to. */
                 protocolId?: string;
                 /** @description Whose: the token's `sub`. */
                 subject?: string;
@@ -2258,7 +2258,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The payment.
+                 * @description Id of the payment; `GET /payments/{id}` tells how it stands.
                  * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
                  */
                 paymentId: string;
@@ -2304,7 +2304,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The payment.
+                 * @description Id of the payment; `GET /payments/{id}` tells how it stands.
                  * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
                  */
                 paymentId: string;
@@ -2466,7 +2466,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2512,7 +2512,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2577,7 +2577,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2618,7 +2618,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2663,7 +2663,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2707,7 +2707,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2756,17 +2756,17 @@ export interface operations {
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
-                /** @description How grave it is. */
+                /** @description How grave it is, from CRITICAL down to INFO. */
                 severity?: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
                 /** @description `date`: newest first; `severity`: gravest first, then newest */
                 sort?: "date" | "severity";
-                /** @description Its status. */
+                /** @description Where it stands now. */
                 status?: "PENDING" | "CONFIRMED" | "REJECTED" | "PAID";
             };
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2813,7 +2813,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2870,7 +2870,7 @@ export interface operations {
     getStats: {
         parameters: {
             query?: {
-                /** @description The protocol. */
+                /** @description Id of the protocol it belongs to. */
                 protocolId?: string;
             };
             header?: never;
@@ -2975,7 +2975,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3021,7 +3021,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3087,7 +3087,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3153,7 +3153,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
