@@ -10,7 +10,7 @@ export interface components {
     schemas: {
         AgentTaskData: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string;
@@ -53,7 +53,7 @@ export interface components {
             version: string;
         };
         AgentTasksData: {
-            /** @description The updates. */
+            /** @description One entry per agent; each is judged and told of by itself. */
             updates: components["schemas"]["AgentTaskData"][];
         };
         AgentTaskUpdateEvent: {
@@ -64,7 +64,7 @@ export interface components {
              */
             eventType: "agent:task_update";
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -88,7 +88,7 @@ export interface components {
              */
             eventType: "agent:task_updates";
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -124,7 +124,7 @@ export interface components {
              */
             changeType: "DEPOSIT" | "RESERVATION" | "RESERVATION_RELEASED" | "PAYMENT_RELEASED";
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -135,7 +135,7 @@ export interface components {
              */
             paid: string;
             /**
-             * @description The payment.
+             * @description Id of the payment; `GET /payments/{id}` tells how it stands.
              * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
              */
             paymentId?: string;
@@ -152,7 +152,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits; `available + reserved + paid`.
              * @example 25000.00
              */
             total: string;
@@ -162,7 +162,7 @@ export interface components {
              */
             version: string;
             /**
-             * @description The vulnerability.
+             * @description Id of the vulnerability it is about.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             vulnerabilityId?: string;
@@ -175,7 +175,7 @@ export interface components {
              */
             eventType: "bounty_pool:updated";
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -215,7 +215,7 @@ export interface components {
              */
             ok: true;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -242,7 +242,7 @@ export interface components {
              */
             agentBatches?: boolean;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -257,7 +257,7 @@ export interface components {
         };
         Refusal: {
             /**
-             * @description A stable code.
+             * @description Why, as a code that never changes: decide by it, not by the words.
              * @example INVALID_PROTOCOL
              */
             code: string;
@@ -296,7 +296,7 @@ export interface components {
         };
         SessionExpired: {
             /**
-             * @description A stable code.
+             * @description Why, as a code that never changes: decide by it, not by the words.
              * @example TOKEN_EXPIRED
              * @enum {string}
              */
@@ -304,7 +304,7 @@ export interface components {
         };
         SessionRevoked: {
             /**
-             * @description A stable code.
+             * @description Why, as a code that never changes: decide by it, not by the words.
              * @example TOKEN_REVOKED
              * @enum {string}
              */
@@ -331,7 +331,7 @@ export interface components {
              */
             eventType: "vuln:status_changed";
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -383,7 +383,7 @@ export interface components {
              */
             rejectionReason?: string;
             /**
-             * @description How grave it is.
+             * @description How grave it is, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
@@ -394,7 +394,7 @@ export interface components {
              */
             version: string;
             /**
-             * @description The vulnerability.
+             * @description Id of the vulnerability it is about.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             vulnerabilityId: string;

@@ -637,7 +637,7 @@ export interface components {
              */
             lastSeen: string | null;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Scanner 7
              */
             name: string;
@@ -679,7 +679,7 @@ export interface components {
              */
             id: string | null;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Scanner 7
              */
             name: string;
@@ -691,7 +691,7 @@ export interface components {
             type: "PROTOCOL" | "RESEARCHER" | "VALIDATOR";
         };
         AgentPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Agent"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -701,7 +701,7 @@ export interface components {
         };
         AgentState: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string;
@@ -768,7 +768,7 @@ export interface components {
         };
         AuditEntry: {
             /**
-             * @description What was done.
+             * @description What was done, as a code such as `DEPOSIT`.
              * @example DEPOSIT
              * @enum {string}
              */
@@ -779,7 +779,7 @@ export interface components {
              */
             address: string | null;
             /**
-             * @description How it was afterwards.
+             * @description What the change left behind: the values that it set.
              * @example {
              *       "total": "25000.00"
              *     }
@@ -789,7 +789,7 @@ export interface components {
             } | null;
             /**
              * Format: date-time
-             * @description When.
+             * @description When it was done.
              * @example 2026-11-22T20:30:00.123Z
              */
             at: string;
@@ -837,7 +837,7 @@ export interface components {
             tokenId: string | null;
         };
         AuditEntryPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["AuditEntry"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -846,7 +846,7 @@ export interface components {
             nextCursor: string | null;
         };
         Batch: {
-            /** @description The updates. */
+            /** @description The reports; each is judged by itself. */
             updates: components["schemas"]["BatchUpdate"][];
         };
         BatchAnswer: {
@@ -860,7 +860,7 @@ export interface components {
         };
         BatchUpdate: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string;
@@ -890,7 +890,7 @@ export interface components {
              */
             progress: number | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -924,7 +924,7 @@ export interface components {
              */
             available: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -942,7 +942,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits in this currency.
              * @example 25000.00
              */
             total: string;
@@ -967,7 +967,7 @@ export interface components {
              */
             progress: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1008,7 +1008,7 @@ export interface components {
         };
         Health: {
             /**
-             * @description Its status.
+             * @description Where it stands now.
              * @enum {string}
              */
             status: "ok";
@@ -1060,7 +1060,7 @@ export interface components {
              */
             paymentId: string | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1077,7 +1077,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits, after this change.
              * @example 25000.00
              */
             total: string;
@@ -1093,7 +1093,7 @@ export interface components {
             vulnerabilityId: string | null;
         };
         LedgerEntryPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["LedgerEntry"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1120,7 +1120,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -1140,7 +1140,7 @@ export interface components {
              */
             lastError: string | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1161,13 +1161,13 @@ export interface components {
              */
             releasedAt: string | null;
             /**
-             * @description Its status.
+             * @description FAILED can be tried again; RELEASED is for good.
              * @example PENDING
              * @enum {string}
              */
             status: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED";
             /**
-             * @description The vulnerability.
+             * @description Id of the vulnerability it is about.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             vulnerabilityId: string;
@@ -1187,7 +1187,7 @@ export interface components {
             recipient: string;
         };
         PaymentPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Payment"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1221,7 +1221,7 @@ export interface components {
              */
             available: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -1232,7 +1232,7 @@ export interface components {
              */
             paid: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1244,7 +1244,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits; `available + reserved + paid`.
              * @example 25000.00
              */
             total: string;
@@ -1264,7 +1264,7 @@ export interface components {
             /** @description One line per currency; amounts of different currencies are never added up. */
             byCurrency: components["schemas"]["CurrencySum"][];
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string | null;
@@ -1275,7 +1275,7 @@ export interface components {
              */
             paid: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string | null;
@@ -1287,7 +1287,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description The total.
+             * @description Sum of all deposits; `available + reserved + paid`.
              * @example 25000.00
              */
             total: string;
@@ -1372,7 +1372,7 @@ export interface components {
              */
             progress: number | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1397,7 +1397,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @example USDC
              */
             currency: string;
@@ -1407,14 +1407,14 @@ export interface components {
              */
             id: string;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Aave v3
              */
             name: string;
         };
         ProtocolCreate: {
             /**
-             * @description The pool's currency.
+             * @description What all amounts of the protocol are in; set once, when it is created.
              * @default USDC
              * @example USDC
              */
@@ -1426,13 +1426,13 @@ export interface components {
              */
             id: string | null;
             /**
-             * @description A name for people.
+             * @description A name for people; programs go by the id.
              * @example Aave v3
              */
             name: string;
         };
         ProtocolPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Protocol"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1453,7 +1453,7 @@ export interface components {
                 [key: string]: "ok" | "down";
             };
             /**
-             * @description Its status.
+             * @description Where it stands now.
              * @enum {string}
              */
             status: "ok";
@@ -1536,7 +1536,7 @@ export interface components {
             subject: string | null;
         };
         RevokedTokenPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["RevokedToken"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1545,7 +1545,7 @@ export interface components {
             nextCursor: string | null;
         };
         State: {
-            /** @description The agents. */
+            /** @description Each agent that ever reported to the protocol, with its current task. */
             agents: components["schemas"]["AgentState"][];
             /**
              * Format: date-time
@@ -1572,7 +1572,7 @@ export interface components {
         };
         Task: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string;
@@ -1599,7 +1599,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1623,7 +1623,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1642,7 +1642,7 @@ export interface components {
             message: string;
         };
         TaskPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Task"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -1652,7 +1652,7 @@ export interface components {
         };
         Vulnerability: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @example scanner-7
              */
             agentId: string | null;
@@ -1669,12 +1669,12 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description More about it.
+             * @description The finding in full, for who has to judge it.
              * @example An external call precedes the update of the balance.
              */
             description: string | null;
             /**
-             * @description Its id.
+             * @description The vulnerability's id, made by the server.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             id: string;
@@ -1684,7 +1684,7 @@ export interface components {
              */
             paymentId: string | null;
             /**
-             * @description The protocol.
+             * @description Id of the protocol it belongs to.
              * @example aave-v3
              */
             protocolId: string;
@@ -1694,13 +1694,13 @@ export interface components {
              */
             rejectionReason: string | null;
             /**
-             * @description How grave it is.
+             * @description How grave it is, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
             severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
             /**
-             * @description Its status.
+             * @description Where it stands now.
              * @example PENDING
              * @enum {string}
              */
@@ -1756,7 +1756,7 @@ export interface components {
         };
         VulnerabilityCreate: {
             /**
-             * @description The agent.
+             * @description Id of the agent it is about, or who found it.
              * @default null
              * @example scanner-7
              */
@@ -1769,13 +1769,13 @@ export interface components {
              */
             bounty: string | null;
             /**
-             * @description More about it.
+             * @description The finding in full, for who has to judge it.
              * @default null
              * @example An external call precedes the update of the balance.
              */
             description: string | null;
             /**
-             * @description How grave it is.
+             * @description How grave it is, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
@@ -1787,7 +1787,7 @@ export interface components {
             title: string;
         };
         VulnerabilityPage: {
-            /** @description This page of the list. */
+            /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["Vulnerability"][];
             /**
              * @description Where the next page begins; null on the last.
@@ -2041,7 +2041,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2087,7 +2087,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2152,7 +2152,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2199,7 +2199,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The agent.
+                 * @description Id of the agent it is about, or who found it.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2256,13 +2256,13 @@ export interface operations {
     listAudit: {
         parameters: {
             query?: {
-                /** @description What was done. */
+                /** @description What was done, as a code such as `DEPOSIT`. */
                 action?: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_REVOKED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
-                /** @description The protocol. */
+                /** @description Id of the protocol it belongs to. */
                 protocolId?: string;
                 /** @description Whose: the token's `sub`. */
                 subject?: string;
@@ -2296,7 +2296,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The payment.
+                 * @description Id of the payment; `GET /payments/{id}` tells how it stands.
                  * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
                  */
                 paymentId: string;
@@ -2342,7 +2342,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The payment.
+                 * @description Id of the payment; `GET /payments/{id}` tells how it stands.
                  * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
                  */
                 paymentId: string;
@@ -2521,7 +2521,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2567,7 +2567,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2632,7 +2632,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2673,7 +2673,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2718,7 +2718,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2762,7 +2762,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2811,17 +2811,17 @@ export interface operations {
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
-                /** @description How grave it is. */
+                /** @description How grave it is, from CRITICAL down to INFO. */
                 severity?: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
                 /** @description `date`: newest first; `severity`: gravest first, then newest */
                 sort?: "date" | "severity";
-                /** @description Its status. */
+                /** @description Where it stands now. */
                 status?: "PENDING" | "CONFIRMED" | "REJECTED" | "PAID";
             };
             header?: never;
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2868,7 +2868,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The protocol.
+                 * @description Id of the protocol it belongs to.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2925,7 +2925,7 @@ export interface operations {
     getStats: {
         parameters: {
             query?: {
-                /** @description The protocol. */
+                /** @description Id of the protocol it belongs to. */
                 protocolId?: string;
             };
             header?: never;
@@ -3030,7 +3030,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3076,7 +3076,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3142,7 +3142,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3208,7 +3208,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The vulnerability.
+                 * @description Id of the vulnerability it is about.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;

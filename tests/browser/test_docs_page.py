@@ -9,9 +9,11 @@ import requests
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import WIDE, Visit
+from tests.browser.test_quality import serious_faults
 from tests.support.stack import Stack
 
 CARDS = "#content .card"
+LEAST_MEANING_PX = 300
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -99,3 +101,32 @@ def test_nothing_complains_and_no_other_host_is_asked(stack: Stack, docs: DocsVi
 
     assert docs.complaints == []
     assert docs.hosts - {""} == {urlsplit(stack.url).netloc}
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_fault_and_nothing_runs_out_of_the_page(docs: DocsVisit, scheme: Any, width: int) -> None:
+    docs.page.emulate_media(color_scheme=scheme)
+    docs.page.set_viewport_size({"width": width, "height": 900})
+    docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert docs.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious_faults(docs) == []
+
+
+def test_the_meaning_of_nested_members_has_room(docs: DocsVisit) -> None:
+    docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    widths = docs.page.eval_on_selector_all(
+        ".nested .members tr:not(.nested) > td:last-child", "cells => cells.map((cell) => cell.clientWidth)"
+    )
+    assert min(widths) > LEAST_MEANING_PX
+
+
+def test_its_theme_is_the_dashboards(stack: Stack, docs: DocsVisit) -> None:
+    assert docs.page.locator("#theme svg").is_visible()
+    docs.page.click("#theme")
+    docs.page.click("#theme")
+    assert docs.page.get_by_role("button", name="Colours: dark").is_visible()
+    docs.page.goto(stack.url)
+    assert docs.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    docs.page.goto(f"{stack.url}/docs")
+    assert docs.page.evaluate("document.documentElement.dataset.theme") == "dark"

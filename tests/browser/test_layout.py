@@ -100,3 +100,17 @@ def test_every_control_is_large_enough_to_hit(stack: Stack, vast: str, visit: Op
     boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
     sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
     assert [size for size in sizes if size[1] < SMALLEST_TARGET_PX] == []
+
+
+def test_the_picture_of_the_pool_reaches_up_to_now_and_shows_the_latest_change_as_a_step(
+    stack: Stack, vast: str, visit: Open
+) -> None:
+    page = visit_at(visit, stack, vast, 1280)
+    stacked = """(until) => import("/static/js/ui/chart.js").then(({ stacked }) => stacked([
+        { at: 0, available: "1.00", reserved: "0.00", paid: "0.00" },
+        { at: 100_000, available: "3.00", reserved: "0.00", paid: "0.00" },
+    ], until))"""
+    times, *_, top = page.page.evaluate(stacked, 160_000)
+    assert (times, top) == ([0, 100, 160], [1, 3, 3])
+    times, *_, top = page.page.evaluate(stacked, 100_000)
+    assert times[-1] > times[-2], "a change of this moment has a plateau behind it, too"

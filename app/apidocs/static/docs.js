@@ -1,5 +1,6 @@
 /** The page at /docs: both documents, side by side, searchable. */
-import { h, inline, markdown } from "./dom.js";
+import { currentTheme, nextTheme } from "/static/js/ui/theme.js";
+import { h, inline, markdown, themeMark } from "./dom.js";
 import { restGroups } from "./rest.js";
 import { socketGroups } from "./sockets.js";
 
@@ -87,15 +88,16 @@ function keys(event) {
   }
 }
 
+/** The same button as the dashboard's, and the same choice: the themes are the dashboard's module. */
 function theme() {
-  const root = document.documentElement;
-  const stored = localStorage.getItem("docs-theme");
-  if (stored) root.dataset.theme = stored;
-  document.getElementById("theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem("docs-theme", root.dataset.theme);
-  });
+  const button = document.getElementById("theme");
+  const draw = (name) => {
+    button.setAttribute("aria-label", `Colours: ${name}. Change`);
+    button.title = `Colours: ${name}`;
+    button.replaceChildren(themeMark(name));
+  };
+  button.addEventListener("click", () => draw(nextTheme()));
+  draw(currentTheme());
 }
 
 async function load(path) {

@@ -25,6 +25,20 @@ export function inline(text = "") {
   });
 }
 
+/** A circle: empty in the light, full in the dark, half full where the system decides. */
+export function themeMark(name) {
+  const draw = (tag, properties, ...children) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(properties)) element.setAttribute(key, value);
+    element.append(...children);
+    return element;
+  };
+  const fill = name === "dark" ? "currentColor" : "none";
+  const circle = draw("circle", { cx: 10, cy: 10, r: 7, fill, stroke: "currentColor", "stroke-width": 1.6 });
+  const half = draw("path", { d: "M10 3a7 7 0 0 1 0 14z", fill: name === "auto" ? "currentColor" : "none" });
+  return draw("svg", { viewBox: "0 0 20 20", width: 18, height: 18, "aria-hidden": "true" }, circle, half);
+}
+
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?)/g;
 
 /** A value as coloured JSON with a button that copies it. */

@@ -12,28 +12,24 @@ export function members(shape, schemas, { marks = false, unfolded = [], seen = [
   const schema = resolve(shape, schemas);
   const properties = Object.entries(schema.properties ?? {});
   if (!properties.length) return null;
-  const rows = properties.map(([name, each]) => row(name, each, schema, schemas, { marks, unfolded, seen: [...seen, schema.name] }));
-  return h("table", { class: "members" }, h("thead", {}, h("tr", {}, ["Member", "Type", "Meaning"].map(heading))), h("tbody", {}, rows));
+  const all = properties.flatMap(([name, each]) => rows(name, each, schema, schemas, { marks, unfolded, seen: [...seen, schema.name] }));
+  return h("table", { class: "members" }, h("thead", {}, h("tr", {}, ["Member", "Type", "Meaning"].map(heading))), h("tbody", {}, all));
 }
 
 const heading = (text) => h("th", { scope: "col" }, text);
 
-function row(name, shape, schema, schemas, options) {
+/** One of its own, and where it holds an object one more below it, as wide as the table: a cell would leave no room. */
+function rows(name, shape, schema, schemas, options) {
   const inner = innerOf(shape, schemas);
   const unfolds = inner && !options.seen.includes(inner.name) && inner.properties;
-  return h(
+  const own = h(
     "tr",
     {},
     h("th", { scope: "row" }, h("code", {}, name), options.marks && schema.required?.includes(name) ? h("small", {}, "required") : null),
     h("td", {}, h("span", { class: "type" }, typeOf(shape, schemas)), limits(shape)),
-    h(
-      "td",
-      {},
-      h("p", {}, inline(shape.description ?? resolve(shape, schemas).description ?? "")),
-      values(shape),
-      unfolds && fold(name, inner, schemas, options),
-    ),
+    h("td", {}, h("p", {}, inline(shape.description ?? resolve(shape, schemas).description ?? "")), values(shape)),
   );
+  return unfolds ? [own, h("tr", { class: "nested" }, h("td", { colspan: "3" }, fold(name, inner, schemas, options)))] : [own];
 }
 
 function fold(name, inner, schemas, options) {

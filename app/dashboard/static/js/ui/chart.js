@@ -58,7 +58,7 @@ function mount(place, plot, first) {
  * Columns of seconds and of running sums: each area's upper edge, up to now, so that the latest change is a step with
  * something behind it. Equal times are spread, as uPlot needs rising ones.
  */
-function stacked(points, until) {
+export function stacked(points, until) {
   const times = points.map((point) => point.at / 1000);
   for (let index = 1; index < times.length; index += 1) times[index] = Math.max(times[index], times[index - 1] + 0.001);
   const edges = PARTS.map(() => []);
