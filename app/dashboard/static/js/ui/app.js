@@ -42,7 +42,7 @@ function Panels({ dashboard, state, actions }) {
   const { agents, open, payments, pool } = state;
   const agentName = (id) => dashboard.agentName(id);
   return html`<div class="panels">
-    <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session }} />
+    <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
     <${Agents} agents=${[...agents.values()]} now=${now} />
     <${FindingsPanel} ...${{ findings, open, payments, actions, session, now, agentName, currency: pool?.currency }} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
