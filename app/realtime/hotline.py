@@ -101,6 +101,9 @@ class _Line:
         try:
             while not mine.done:
                 self._take_replies(mine)
+        except TimeoutError:  # asking again would wait as long again
+            self._break(redis.TimeoutError("Redis did not answer in time."))
+            return
         except (OSError, EOFError, hiredis.HiredisError) as error:
             self._break(redis.ConnectionError(f"Redis is out of reach: {error}"))
             return

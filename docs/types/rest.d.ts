@@ -2080,7 +2080,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -2192,7 +2192,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -2335,7 +2335,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -2397,7 +2397,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -2560,7 +2560,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -2861,7 +2861,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -3069,7 +3069,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -3135,7 +3135,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
@@ -3201,7 +3201,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours.
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
                  * @example deposit-17
                  */
                 "Idempotency-Key"?: string;
