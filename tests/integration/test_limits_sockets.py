@@ -157,6 +157,14 @@ def test_other_origins_open_no_socket_unless_configured(system: Stack, talkative
     js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **friend).disconnect()
 
 
+def test_what_a_stranger_sends_makes_no_line_of_the_log(talkative: Stack) -> None:
+    path = "/socket.io/?EIO=4&transport=polling&sid=a%0aINFO%20FAKE%20line%1b[31m%00"
+    assert talkative.api.transport.send("GET", path, None, {}).status == 400
+    told = talkative.wait_for_log("engine.refused.*FAKE")
+    assert told.startswith("web-1")
+    assert told.isprintable()
+
+
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
 def test_the_systems_own_page_may_connect_also_where_other_origins_are_configured(
     transport: str, talkative: Stack, js: JsClient
