@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.support.stack import Stack
 
-LIVE_SECONDS = 20
+LIVE_SECONDS = 30.0
 WIDE = {"width": 1440, "height": 1000}
 NARROW = {"width": 360, "height": 740}
 

@@ -151,7 +151,7 @@ def test_a_list_that_could_not_be_read_once_is_whole_soon_after(stack: Stack, pr
     page.page.route("**/vulnerabilities?*", lambda route: route.fulfill(**fail), times=1)
     page.page.reload()
     page.see("#findings", "Trying again")
-    page.see("#findings", "Closed one", seconds=5)
+    page.see("#findings", "Closed one", seconds=20)
     assert "could not be read" not in page.text("#findings")
 
 
@@ -170,7 +170,7 @@ def test_a_deposit_while_the_page_connects_leaves_the_pools_history_whole(
     page.page.route("**/state?*", deposit_first, times=1)
     page.page.reload()
     page.wait_until_live()
-    page.page.wait_for_function("() => dashboard.ledger.points.length === 7", timeout=5000)
+    page.page.wait_for_function("() => dashboard.ledger.points.length === 7", timeout=20000)
     page.see("#feed", "1.00 USDC")
 
 
@@ -180,5 +180,5 @@ def test_a_vulnerability_of_which_no_event_tells_shows_within_seconds(
     page = visit(stack, "viewer", protocol_id)
     page.page.wait_for_timeout(1000)
     file_vulnerability(stack.api, protocol_id, title="Filed in silence")
-    page.see(".finding-title", "Filed in silence", seconds=8)
-    page.see("[aria-label=Status]", "Pending 1", seconds=2)
+    page.see(".finding-title", "Filed in silence", seconds=20)
+    page.see("[aria-label=Status]", "Pending 1", seconds=10)

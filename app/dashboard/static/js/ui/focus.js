@@ -31,13 +31,18 @@ function watch(last) {
 function placeOf(element) {
   const row = element.closest("[data-finding], [data-payment]");
   const [name, id] = Object.entries(row?.dataset ?? {}).find(([key]) => key === "finding" || key === "payment") ?? [];
-  return { element, row: name && `[data-${name}="${CSS.escape(id)}"] button`, scroller: element.closest("[tabindex='0']") };
+  const scroller = element.closest("[tabindex='0']")?.classList[0];
+  return {
+    element,
+    row: name && `[data-${name}="${CSS.escape(id)}"] button`,
+    scroller: scroller && `.${scroller}[tabindex='0']`, // by name: it is another one when the rows take another form
+  };
 }
 
 function restore(last) {
   const isLost = last && (!document.activeElement || document.activeElement === document.body);
   if (!isLost || isSeen(last.element)) return;
-  const nearest = [last.row && document.querySelector(last.row), last.scroller, document.getElementById("main")];
+  const nearest = [last.row, last.scroller, "#main"].map((selector) => selector && document.querySelector(selector));
   nearest.find((each) => each && isSeen(each))?.focus();
 }
 
