@@ -181,4 +181,4 @@ def test_a_vulnerability_of_which_no_event_tells_shows_within_seconds(
     page.page.wait_for_timeout(1000)
     file_vulnerability(stack.api, protocol_id, title="Filed in silence")
     page.see(".finding-title", "Filed in silence", seconds=20)
-    page.see("[aria-label=Status]", "Pending 1", seconds=10)
+    page.see("[aria-label=Status]", "Pending (1)", seconds=10)
