@@ -38,8 +38,8 @@ PARAMETER = {
     "name": HEADER,
     "required": False,
     "description": "The same key with the same body gives the first answer again, with "
-    "`Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had "
-    "no effect and leaves no key: it may be sent again with the same key, changed or not.",
+    "`Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has "
+    "had no effect and leaves no key: it may be sent again with the same key, changed or not.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
 }
 
