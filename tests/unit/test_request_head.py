@@ -61,6 +61,7 @@ def understood(handler_class: type, request: bytes) -> dict[str, Any]:
     body = environ.pop("wsgi.input").rfile.read()
     for name in ("eventlet.input", "eventlet.posthooks", "eventlet.set_idle"):
         environ.pop(name)
+    environ["CONTENT_TYPE"] = environ["CONTENT_TYPE"].rstrip(" \t")  # of this one Python's reader keeps the blanks
     return {"environ": environ, "close": bool(handler.close_connection), "body": body}
 
 
