@@ -5,6 +5,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.agents.hearing import ONLINE_SECONDS
 from app.database import utc_now
 from app.extensions import db, redis_client
 from app.observability import health
@@ -15,7 +16,6 @@ from app.wire import to_wire
 MOST_ROOMS = 200
 BUDGET = 10
 QUEUE_CAPACITY = 100
-ONLINE_SECONDS = 120
 LOSS_SHOWN_US = 10 * 60 * 1_000_000  # a room without connections is listed this long after its last loss
 ASKED_OF_A_ROOM = 6
 COUNTED = {
