@@ -5,6 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from app.config import sentinel
+from app.config.origins import normalized
 
 REDIS_FORM = (
     "is not like redis://[:password@]host:port/number, rediss://… or sentinel://…; "
@@ -84,8 +85,21 @@ def holds_credentials(url: str) -> bool:
 
 
 def stays_on_this_machine(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own: `localhost`, 127.0.0.0/8 or `::1`."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def is_loopback_authority(authority: str) -> bool:
+    """Whether a Host header names this machine itself, with any port."""
+    try:
+        return stays_on_this_machine(normalized(f"http://{authority}"))
     except ValueError:
         return False

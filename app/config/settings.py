@@ -9,6 +9,8 @@ from typing import Any
 
 from marshmallow import validate
 
+from app.config.origins import ANY, normalized
+
 MIN_KEY_BYTES = 32
 MIN_PAYOUT_SECRET_BYTES = 16
 
@@ -129,12 +131,13 @@ class Config:
     allowed_origins: str = setting(
         "DASHBOARD_ALLOWED_ORIGINS",
         "",
-        "other origins whose pages may call, comma-separated; own origin always may",
+        "other origins whose pages and apps may call, comma-separated, as `https://app.example`, "
+        "`capacitor://localhost`, `null` (`file:` pages) or `*`; the own origin always may",
     )
     trusted_proxies: int = setting(
         "DASHBOARD_TRUSTED_PROXIES",
         0,
-        "proxies in front whose X-Forwarded-For counts",
+        "how many proxies in front set `X-Forwarded-For` and `X-Forwarded-Proto`; they must pass on `Host`",
         kind="int",
         check=_not_negative,
     )
@@ -191,4 +194,6 @@ class Config:
 
     @property
     def origins(self) -> list[str]:
-        return [origin.strip() for origin in self.allowed_origins.split(",") if origin.strip()]
+        """The allowed origins in their one spelling, `*` as it is."""
+        listed = [each.strip() for each in self.allowed_origins.split(",") if each.strip()]
+        return [each if each == ANY else normalized(each) for each in listed]
