@@ -30,12 +30,17 @@ class Config:
 
     home: str = setting("DASHBOARD_HOME", ".dashboard", "folder of the embedded parts: data, key, pid files")
     database_url: str = setting(
-        "DATABASE_URL", "", "SQLAlchemy URL; `postgresql+psycopg://…` or `sqlite:///…`", secret=True
+        "DATABASE_URL",
+        "",
+        "`postgresql://user:password@host:port/name` (or `postgres://`), or `sqlite:////folder/file.db`; "
+        "in a path `%` is written `%25` and `?` is `%3F`",
+        secret=True,
     )
     redis_url: str = setting(
         "REDIS_URL",
         "",
-        "`redis://`, `rediss://` (TLS) or `sentinel://[:password@]host:port,host:port/service/db`",
+        "`redis://[:password@]host:port/number`, `rediss://` (TLS; options as `?ssl_ca_certs=/ca.pem`) or "
+        "`sentinel://[:password@]host:port,host:port/service/db`",
         secret=True,
     )
     redis_sentinel_password: str = setting(
@@ -96,8 +101,11 @@ class Config:
         1.0,
         "first pause before a payout is tried again; doubles, with jitter",
         kind="float",
+        check=_not_negative,
     )
-    payout_retry_cap: float = setting("PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float")
+    payout_retry_cap: float = setting(
+        "PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float", check=_not_negative
+    )
 
     rest_per_token: int = setting(
         "DASHBOARD_REST_PER_TOKEN", 1000, "REST requests a second per token", kind="int", check=_positive
@@ -142,7 +150,11 @@ class Config:
         check=_not_negative,
     )
     shutdown_grace: float = setting(
-        "DASHBOARD_SHUTDOWN_GRACE", 15.0, "how long a web process lets requests and sockets end", kind="float"
+        "DASHBOARD_SHUTDOWN_GRACE",
+        15.0,
+        "how long a web process lets requests and sockets end",
+        kind="float",
+        check=_not_negative,
     )
     visibility_timeout: int = setting(
         "DASHBOARD_VISIBILITY_TIMEOUT",
