@@ -79,8 +79,8 @@ class TaskErrorSchema(CamelSchema):
 class TaskError(fields.Nested):
     """`{code?, message}`, or the message alone as a string."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return super()._deserialize({"message": value} if isinstance(value, str) else value, attr, data, **kwargs)
+    def _deserialize(self, value: Any, *context: Any, **kwargs: Any) -> Any:
+        return super()._deserialize({"message": value} if isinstance(value, str) else value, *context, **kwargs)
 
 
 class ProgressReport(CamelSchema):

@@ -152,7 +152,7 @@ def demand_length(app: Flask) -> None:
 def trust_proxies(app: Flask, settings: Config) -> None:
     """Take callers' address and scheme from the trusted proxies' headers; comes last, so that sockets see them too."""
     if settings.trusted_proxies:
-        app.wsgi_app = forwarded_by(settings.trusted_proxies, app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = forwarded_by(settings.trusted_proxies, app.wsgi_app)  # type: ignore[assignment]
 
 
 def forwarded_by(hops: int, onward: WsgiApp) -> WsgiApp:
