@@ -7,6 +7,7 @@ from kombu.entity import Queue
 
 from app import queues
 from app.config import Config, sentinel
+from app.config.addresses import broker_redis_url
 
 TASK_TIME_LIMIT_SECONDS = 50
 WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
@@ -15,7 +16,7 @@ WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     """Celery's URL of the broker, and what Sentinel needs beside it."""
     if not redis_url.startswith(sentinel.SCHEME):
-        return redis_url, {}
+        return broker_redis_url(redis_url), {}
     address = sentinel.parse(redis_url)
     options = {"master_name": address.service, "sentinel_kwargs": {**WAITS, **address.sentinel_login}}
     return sentinel.broker_url(address), options

@@ -7,12 +7,12 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.money import format_amount, parse_amount
+from app.text import clean_text, is_visible, naming_problem
 from app.wire import iso_timestamp, moment_of, number_text
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _ID = re.compile(ID_PATTERN, re.ASCII)
-NAME_LENGTH = validate.Length(min=1, max=200)
-NOT_BLANK = validate.Regexp(r"\A(?=[\s\S]*\S)[^\x00-\x08\x0b-\x1f\x7f]*\Z", error="Must not be blank.")
+NAME_LENGTH = 200
 
 
 def camel_case(name: str) -> str:
@@ -31,17 +31,43 @@ def is_identifier(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-class Text(fields.String):
-    """A string without control characters, NUL or lone surrogates (which no database or socket would take)."""
+class Name(fields.String):
+    """Text that names something: a title, a task, a reference. Refused when it cannot be read as it stands."""
+
+    def __init__(self, *, longest: int = NAME_LENGTH, **kwargs: Any) -> None:
+        super().__init__(validate=[validate.Length(min=1, max=longest), _check_naming], **kwargs)
+
+
+def _check_naming(value: str) -> None:
+    problem = naming_problem(value)
+    if problem:
+        raise ValidationError(problem)
+
+
+class DescribingText(fields.String):
+    """Text that only describes: cleaned and cut to `limit`, never refused."""
+
+    def __init__(self, limit: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.limit = limit
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        if any((char < " " and char not in "\n\t") or "\ud800" <= char <= "\udfff" or char == "\x7f" for char in text):
-            raise ValidationError("Must not hold control characters or lone surrogates.")
-        return text
+        return clean_text(super()._deserialize(value, attr, data, **kwargs), self.limit)
 
 
-class Identifier(Text):
+class Reason(DescribingText):
+    """A reason that has to be given: one without anything visible counts as missing."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, required=True, validate=_check_given)
+
+
+def _check_given(value: str) -> None:
+    if not is_visible(value):
+        raise ValidationError("Must not be blank.")
+
+
+class Identifier(fields.String):
     """An id: `[A-Za-z0-9][A-Za-z0-9._:-]{0,63}`."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -9,11 +9,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.agents.schemas import MAX_UPDATES
+from app.schemas import NAME_LENGTH
+from app.text import naming_problem
 from app.wire import iso_timestamp, moment_of, number_text
 
 AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH)]
 Percentage = Annotated[int, Meta(ge=0, le=100)] | Annotated[float, Meta(ge=0, le=100)]
 
 
@@ -71,13 +73,15 @@ def batch(body: bytes) -> Reports:
 
 
 def is_plain(report: Report) -> bool:
-    """Whether the schema would take it as it is: no strange characters, and a date that is one."""
+    """Whether the schema would take it as it is: names by its rule, and a date that is one."""
     if report.estimated_completion is not None:
         try:
             moment_of(report.estimated_completion)
         except (ValueError, OverflowError):
             return False
-    return report.task.isprintable() and (report.next_task is None or report.next_task.isprintable())
+    return naming_problem(report.task) is None and (
+        report.next_task is None or naming_problem(report.next_task) is None
+    )
 
 
 def event_json(agent_id: str, report: Report) -> str:

@@ -5,15 +5,17 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.agents.models import AgentType
 from app.paging import page_schema
-from app.schemas import NAME_LENGTH, CamelSchema, Identifier, NumberText, Text, Timestamp
+from app.schemas import CamelSchema, DescribingText, Identifier, Name, NumberText, Timestamp
+from app.text import REASON_LENGTH
 
 MAX_UPDATES = 500
+LONGEST_ERROR_CODE = 64
 
 
 class AgentCreate(CamelSchema):
     id = Identifier(load_default=None)
-    name = Text(required=True, validate=NAME_LENGTH)
-    type = Text(required=True, validate=validate.OneOf(list(AgentType)))
+    name = Name(required=True)
+    type = fields.String(required=True, validate=validate.OneOf(list(AgentType)))
 
 
 class CurrentTaskSchema(CamelSchema):
@@ -41,7 +43,7 @@ AgentPage = page_schema(AgentSchema)
 
 class TaskCreate(CamelSchema):
     protocol_id = Identifier(required=True)
-    name = Text(required=True, validate=NAME_LENGTH)
+    name = Name(required=True)
 
 
 class TaskSchema(CamelSchema):
@@ -70,20 +72,27 @@ class Percentage(fields.Field[int | float]):
 
 
 class TaskErrorSchema(CamelSchema):
-    code = Text(load_default=None, allow_none=True, validate=validate.Length(max=64))
-    message = Text(required=True, validate=validate.Length(min=1, max=2000))
+    code = DescribingText(LONGEST_ERROR_CODE, load_default=None, allow_none=True)
+    message = DescribingText(REASON_LENGTH, required=True)
+
+
+class TaskError(fields.Nested):
+    """`{code?, message}`, or the message alone as a string."""
+
+    def _deserialize(self, value: Any, *context: Any, **kwargs: Any) -> Any:
+        return super()._deserialize({"message": value} if isinstance(value, str) else value, *context, **kwargs)
 
 
 class ProgressReport(CamelSchema):
     """What an agent says of its task (contract: Progress report)."""
 
     protocol_id = Identifier(required=True)
-    task = Text(required=True, validate=NAME_LENGTH)
+    task = Name(required=True)
     progress = Percentage(load_default=None)
-    status = Text(load_default="RUNNING", validate=validate.OneOf(["RUNNING", "COMPLETED", "FAILED"]))
+    status = fields.String(load_default="RUNNING", validate=validate.OneOf(["RUNNING", "COMPLETED", "FAILED"]))
     estimated_completion = Timestamp(load_default=None, allow_none=True)
-    error = fields.Nested(TaskErrorSchema, load_default=None, allow_none=True)
-    next_task = Text(load_default=None, allow_none=True, validate=NAME_LENGTH)
+    error = TaskError(TaskErrorSchema, load_default=None, allow_none=True)
+    next_task = Name(load_default=None, allow_none=True)
 
     @validates_schema
     def _fields_fit_status(self, data: dict[str, Any], **_: Any) -> None:

@@ -10,9 +10,10 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_cls
 from marshmallow import Schema, fields
 
-from app.agents.schemas import Percentage
+from app.agents.schemas import Percentage, TaskError
 from app.paging import Cursor
-from app.schemas import Money, NumberText, Text, Timestamp
+from app.schemas import Money, Name, NumberText, Reason, Timestamp
+from app.text import NAME_PATTERN, VISIBLE_PATTERN
 
 OPENAPI_VERSION = "3.1.0"
 Json = dict[str, Any]
@@ -21,7 +22,6 @@ MONEY_SHOWN = r"^(0|[1-9][0-9]*)\.[0-9]{2,6}$"
 MONEY_TAKEN = r"^(?!0(\.0{1,6})?$)(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
 TIMESTAMP_SHOWN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 NUMBER_SHOWN = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"
-PRINTABLE_LINES = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 
 _SHAPES: dict[type[fields.Field[Any]], Json] = {
     Money: {"type": "string", "format": "decimal", "pattern": MONEY_SHOWN},
@@ -29,6 +29,8 @@ _SHAPES: dict[type[fields.Field[Any]], Json] = {
     Timestamp: {"type": "string", "format": "date-time", "pattern": TIMESTAMP_SHOWN},
     Percentage: {"type": "number", "minimum": 0, "maximum": 100},
     Cursor: {"type": "string", "minLength": 1},
+    Name: {"type": "string", "pattern": NAME_PATTERN},
+    Reason: {"type": "string", "pattern": VISIBLE_PATTERN},
 }
 
 
@@ -36,10 +38,10 @@ def _house_field(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) ->
     """An apispec attribute function: what our own fields are on the wire. Runs after apispec's own functions."""
     del self
     shape: Json = next((dict(shape) for kind, shape in _SHAPES.items() if isinstance(field, kind)), {})
-    if isinstance(field, Text) and "pattern" not in ret and "enum" not in ret:
-        shape["pattern"] = PRINTABLE_LINES
     if "pattern" in ret:
         shape["pattern"] = ret["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
+    if isinstance(field, TaskError):
+        shape["anyOf"] = [{"type": "string"}, *ret["anyOf"]]
     if field.allow_none and "type" in shape:
         shape["type"] = [shape["type"], "null"]
     if field.allow_none and "enum" in ret and None not in ret["enum"]:

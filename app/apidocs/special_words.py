@@ -5,6 +5,7 @@ from app.apidocs.words import AGENT, ENTRY, PAYMENT, PROTOCOL, Word
 
 _TASK = tuple(map(str, TaskStatus))
 _AGENT_TYPES = tuple(map(str, AgentType))
+_ERROR = "Why the task FAILED, and required then: the message alone, or with a code of the agent's own."
 SPECIAL: dict[tuple[str, str], Word] = {
     ("Protocol", "id"): Word("The protocol's id.", PROTOCOL),
     ("ProtocolCreate", "id"): Word("An id of your own; without it the server makes one.", PROTOCOL),
@@ -41,6 +42,8 @@ SPECIAL: dict[tuple[str, str], Word] = {
     ("PaymentSum", "count"): Word("How many were released.", "0"),
     ("AuditEntry", "id"): Word("The entry's number.", "3"),
     ("AuditEntry", "protocolId"): Word("The protocol, where it is about one.", PROTOCOL),
+    ("ProgressReport", "error"): Word(_ERROR, None),
+    ("BatchUpdate", "error"): Word(_ERROR, None),
     ("ProgressReport", "progress"): Word("Per cent of the task done; required while RUNNING.", 65),
     ("ProgressReport", "status"): Word("Status of the task.", "RUNNING"),
     ("Refusal", "code"): Word("Why, as a code that never changes: decide by it, not by the words.", "INVALID_PROTOCOL"),

@@ -11,6 +11,10 @@ VULNERABILITY = "019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01"
 PAYMENT = "019a8f04-91aa-7f02-8d11-77c0a4b3d202"
 ENTRY = "019a8f04-93c1-7a44-b6de-0b8e8f6c1d03"
 MOMENT = "2026-11-22T20:30:00.123Z"
+CLEANED = (
+    "Line ends become LF, other control characters and escape sequences are removed, and what is longer than {} "
+    "characters is cut and ends in `…`."
+)
 LATER = "2026-11-22T20:45:00.000Z"
 
 
@@ -57,7 +61,8 @@ WORDS: dict[str, Word] = {
     "currency": Word("What all amounts of the protocol are in; set once, when it is created.", "USDC"),
     "cursor": Word("`nextCursor` of the page before; pass it back unread.", "WyJhYXZlLXYzIl0"),
     "description": Word(
-        "The finding in full, for who has to judge it.", "An external call precedes the update of the balance."
+        f"The finding in full, for who has to judge it. {CLEANED.format('20,000')}",
+        "An external call precedes the update of the balance.",
     ),
     "detail": Word("The refusal in words.", "There is no such protocol."),
     "error": Word("Why the task failed; null otherwise.", None),
@@ -73,7 +78,7 @@ WORDS: dict[str, Word] = {
     "lastPayment": Word("The newest released payment.", None),
     "lastSeen": Word("When the agent was last heard; null if never.", MOMENT),
     "limit": Word("How many items at most.", 50),
-    "message": Word("What happened, in words.", "RPC endpoint timed out"),
+    "message": Word(f"What happened, in words. {CLEANED.format('2,000')}", "RPC endpoint timed out"),
     "name": Word("A name for people; programs go by the id.", "Aave v3"),
     "newStatus": Word("The status after the change.", "CONFIRMED"),
     "nextCursor": Word("Where the next page begins; null on the last.", None),
@@ -92,7 +97,7 @@ WORDS: dict[str, Word] = {
     "presence": Word("ONLINE when heard within the last 120 seconds.", "ONLINE"),
     "progress": Word("Per cent of the task done.", "65"),
     "protocolId": Word("Id of the protocol it belongs to.", PROTOCOL),
-    "reason": Word("Why it is rejected.", "Duplicate of an earlier report."),
+    "reason": Word(f"Why it is rejected. {CLEANED.format('2,000')}", "Duplicate of an earlier report."),
     "recipient": Word(
         "Where the money goes, as the payout service understands it: printable characters alone, no blank at either "
         "end.",

@@ -2,12 +2,12 @@ from marshmallow import fields, validate
 
 from app.audit.service import Audited
 from app.paging import PageQuery, page_schema
-from app.schemas import CamelSchema, Identifier, NumberText, Text, Timestamp
+from app.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp
 
 
 class AuditQuery(PageQuery):
     protocol_id = Identifier(load_default=None)
-    subject = Text(load_default=None, validate=validate.Length(min=1, max=128))
+    subject = Name(load_default=None, longest=128)
     action = fields.String(load_default=None, validate=validate.OneOf(list(Audited)))
 
 

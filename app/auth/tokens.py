@@ -14,6 +14,7 @@ from app.auth.permissions import Role
 from app.config import Config
 from app.errors import Unauthorized
 from app.schemas import is_identifier
+from app.text import naming_problem
 
 REQUIRED_CLAIMS = ["sub", "role", "protocols", "exp", "iat", "jti"]
 ALL_PROTOCOLS = "*"
@@ -122,8 +123,13 @@ def _principal(claims: dict[str, Any]) -> Principal:
 
 def _check_text(claim: str, value: object, longest: int) -> None:
     """Such values end up in the database and in logs."""
-    if not (isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()):
+    if not (isinstance(value, str) and is_claim_text(value, longest)):
         raise Unauthorized(f"The token's `{claim}` must be a string of 1 to {longest} printable characters.")
+
+
+def is_claim_text(value: str, longest: int) -> bool:
+    """Whether a token may carry this text: something visible, and all of it printable."""
+    return len(value) <= longest and value.isprintable() and naming_problem(value) is None
 
 
 def _moment(claims: dict[str, Any], claim: str) -> float:

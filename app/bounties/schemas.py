@@ -2,12 +2,12 @@ from marshmallow import fields, validate
 
 from app.bounties.ledger import ChangeType
 from app.paging import page_schema
-from app.schemas import NOT_BLANK, CamelSchema, Money, NumberText, Text, Timestamp
+from app.schemas import CamelSchema, Money, Name, NumberText, Timestamp
 
 
 class DepositCreate(CamelSchema):
     amount = Money(required=True)
-    reference = Text(load_default=None, allow_none=True, validate=[validate.Length(min=1, max=200), NOT_BLANK])
+    reference = Name(load_default=None, allow_none=True)
 
 
 class PoolSchema(CamelSchema):

@@ -22,10 +22,10 @@ def _check_protocols(_ctx: click.Context, _option: Any, protocols: tuple[str, ..
 
 
 def _check_subject(_ctx: click.Context, _option: Any, subject: str) -> str:
-    from app.auth.tokens import MAX_SUBJECT_LENGTH
+    from app.auth.tokens import MAX_SUBJECT_LENGTH, is_claim_text
 
-    if not subject.isprintable() or len(subject) > MAX_SUBJECT_LENGTH:
-        raise click.BadParameter(f"must be at most {MAX_SUBJECT_LENGTH} printable characters")
+    if subject and not is_claim_text(subject, MAX_SUBJECT_LENGTH):
+        raise click.BadParameter(f"must be at most {MAX_SUBJECT_LENGTH} printable characters, not all of them blank")
     return subject
 
 

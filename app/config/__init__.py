@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from marshmallow import ValidationError
 from marshmallow import fields as schema_fields
 
 from app.config import sentinel
+from app.config.addresses import plain_database_url, plain_redis_url
 from app.config.checks import cross_check
 from app.config.settings import Config
 
@@ -45,7 +47,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = Fal
     values, unreadable = _read_all(environ)
     try:
         values = _with_embedded_defaults(values)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:
         unreadable["DASHBOARD_HOME"] = [str(error)]
     faults: dict[str, list[str]] = defaultdict(list, unreadable)
     for name, fault in cross_check(values, offline=offline, under_up=environ.get(UNDER_UP) == "1"):
@@ -76,28 +78,38 @@ def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, lis
 
 def _read(environ: Mapping[str, str], meta: Mapping[str, Any]) -> Any:
     name = meta["env"]
-    text = environ.get(name)
-    if text is None and f"{name}_FILE" in environ:
-        text = Path(environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
-    if text is None or text == "":
+    text, file = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
+    if not text and file:
+        text = Path(file).read_text(encoding="utf-8").strip()
+    if not text:
         return meta["default"]
+    if not _is_text(text):
+        raise ValidationError("holds bytes that are not UTF-8")
     return _KINDS[meta["kind"]](validate=meta["check"]).deserialize(text)
 
 
 def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """What is not set comes from the embedded parts, when `dashboard up` has made them in DASHBOARD_HOME."""
+    """What is not set comes from the embedded parts, when `dashboard up` has made them in DASHBOARD_HOME.
+
+    Addresses get the spelling that SQLAlchemy and redis-py know.
+    """
     home = Path(values["home"]).resolve()
     if not values["signing_key"] and not values["jwks_url"]:
         values["signing_key"] = _text_of(home / KEY_FILE)
     if not values["redis_url"]:
         values["redis_url"] = _text_of(home / REDIS_URL_FILE)
     if not values["database_url"] and home.is_dir():
-        values["database_url"] = f"sqlite:///{home / DATABASE_FILE}"
-    if values["database_url"].startswith(("postgres://", "postgresql://")):
-        values["database_url"] = "postgresql+psycopg://" + values["database_url"].partition("://")[2]
+        values["database_url"] = f"sqlite:///{quote(str(home / DATABASE_FILE))}"
+    values["database_url"] = plain_database_url(values["database_url"])
+    values["redis_url"] = plain_redis_url(values["redis_url"])
     if values["redis_sentinel_password"] and values["redis_url"].startswith(sentinel.SCHEME):
         values["redis_url"] = sentinel.with_password(values["redis_url"], values["redis_sentinel_password"])
     return values
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be encoded: the environment's bytes that are not UTF-8 are lone surrogates here."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _text_of(path: Path) -> str:

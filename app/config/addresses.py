@@ -2,19 +2,26 @@
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from app.config import sentinel
+from app.config.origins import normalized
 
 REDIS_FORM = (
     "is not like redis://[:password@]host:port/number, rediss://… or sentinel://…; "
     "what is special in a password is written %XX"
 )
 DATABASE_FORM = "is not like postgresql://user:password@host:port/name or sqlite:////folder/file.db"
+REDIS_OPTIONS = frozenset(
+    ("health_check_interval", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "client_name")
+)
+_TLS = ("cert_reqs", "ca_certs", "ca_path", "certfile", "keyfile", "password", "check_hostname", "ciphers")
+TLS_OPTIONS = frozenset(f"ssl_{name}" for name in _TLS)
+CERTIFICATE_CHECKS = ("required", "optional", "none")
 DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 # As SQLAlchemy reads it: a password may hold what would end it elsewhere.
 _SERVER = re.compile(
-    r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[^\]/]+\]|[^/:?@]*)(?::(?P<port>[^/?]*))?(?:/(?P<database>[^?]*))?(?:\?.*)?"
+    r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[^\]/]+\]|[^/:?@]*)(?::(?P<port>[^/?]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<options>.*))?"
 )
 
 
@@ -23,7 +30,8 @@ def redis_fault(url: str) -> str:
         return _sentinel_fault(url)
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+        has_blanks = re.search(r"[\s\x00-\x1f\x7f]", url)
+        fits = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0 and not has_blanks
     except ValueError:
         return REDIS_FORM
     if not fits or not re.fullmatch(r"/?|/[0-9]+", parts.path) or parts.fragment:
@@ -42,25 +50,69 @@ def _sentinel_fault(url: str) -> str:
 def _redis_options_fault(url: str) -> str:
     from redis.connection import parse_url
 
+    known = REDIS_OPTIONS | TLS_OPTIONS if url.startswith("rediss:") else REDIS_OPTIONS
+    options = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    fits = known.issuperset(options) and options.get("ssl_cert_reqs", ["required"])[0] in CERTIFICATE_CHECKS
     try:
         parse_url(url)
-    except (ValueError, TypeError):
-        return "has options behind `?` that are none of redis-py's"
-    return ""
+    except ValueError:
+        fits = False
+    return "" if fits else f"has unknown options behind `?`, or wrong values; known are {', '.join(sorted(known))}"
+
+
+def plain_redis_url(url: str) -> str:
+    """The URL with `ssl_cert_reqs` as redis-py spells it: Celery's `CERT_NONE` is its `none`."""
+    written = re.compile(r"(?<=[?&]ssl_cert_reqs=)[A-Za-z_]+")
+    return written.sub(lambda found: found[0].lower().removeprefix("cert_"), url)
+
+
+def broker_redis_url(url: str) -> str:
+    """The URL for Celery, which takes no options but those of TLS, and without one checks no certificate."""
+    parts = urlsplit(url)
+    options = {name: values[0] for name, values in parse_qs(parts.query).items() if name in TLS_OPTIONS}
+    if parts.scheme == "rediss":
+        options.setdefault("ssl_cert_reqs", "required")
+    return urlunsplit(parts._replace(query=urlencode(options)))
 
 
 def database_fault(url: str) -> str:
     dialect, separator, rest = url.partition("://")
-    if not separator:
+    if not separator or re.search(r"[\x00-\x1f\x7f]", url):
         return DATABASE_FORM
     if dialect not in DATABASES:
         return "is of no supported kind: use postgresql://… or sqlite:///…"
     if dialect.startswith("sqlite"):
-        return "" if rest == "" or rest.startswith("/") else DATABASE_FORM
+        return _sqlite_fault(rest)
     found = _SERVER.fullmatch(rest)
-    if found is None or not found["database"]:
+    if found is None or not found["database"] or not (found["port"] is None or _is_port(found["port"])):
         return DATABASE_FORM
-    return "" if found["port"] is None or _is_port(found["port"]) else DATABASE_FORM
+    return _postgresql_options_fault(found["options"]) if found["options"] else ""
+
+
+def _sqlite_fault(rest: str) -> str:
+    path, _, options = rest.partition("?")
+    if path and not path.startswith("/"):
+        return DATABASE_FORM
+    fits = not options or re.fullmatch(r"[a-z_]+=[^/&]*(?:&[a-z_]+=[^/&]*)*", options)
+    return "" if fits else "has no options behind `?`: in a path it is written %3F, as % is %25"
+
+
+def _postgresql_options_fault(options: str) -> str:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo
+
+    try:
+        make_conninfo(**{name: values[0] for name, values in parse_qs(options, keep_blank_values=True).items()})
+    except (ProgrammingError, TypeError):
+        return "has options behind `?` that PostgreSQL's libpq does not know"
+    return ""
+
+
+def plain_database_url(url: str) -> str:
+    """The URL with SQLAlchemy's name of the driver: `postgres://` and `postgresql://` are `postgresql+psycopg://`."""
+    dialect, separator, rest = url.partition("://")
+    known = dialect.lower()
+    return ("postgresql+psycopg" if known in ("postgres", "postgresql") else known) + separator + rest
 
 
 def _is_port(text: str) -> bool:
@@ -84,8 +136,21 @@ def holds_credentials(url: str) -> bool:
 
 
 def stays_on_this_machine(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own: `localhost`, 127.0.0.0/8 or `::1`."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def is_loopback_authority(authority: str) -> bool:
+    """Whether a Host header names this machine itself, with any port."""
+    try:
+        return stays_on_this_machine(normalized(f"http://{authority}"))
     except ValueError:
         return False

@@ -1,12 +1,12 @@
 """What the settings must be together, and each beyond its type; no fault shows a value that may be secret."""
 
-import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 from app.config.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
+from app.config.origins import ANY, FORM, normalized
 from app.config.secret_strength import is_weak
 from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
@@ -86,12 +86,11 @@ def _payout_faults(values: Values, *, under_up: bool) -> Iterator[Fault]:
 
 def _origin_faults(values: Values) -> Iterator[Fault]:
     for each in values["allowed_origins"].split(",") if values["allowed_origins"] else ():
-        if not _is_origin(each.strip()):
-            yield "DASHBOARD_ALLOWED_ORIGINS", f"{each!r} is not like https://app.example"
-
-
-def _is_origin(text: str) -> bool:
-    return re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|\*", text) is not None
+        try:
+            if each.strip() not in ("", ANY):
+                normalized(each.strip())
+        except ValueError:
+            yield "DASHBOARD_ALLOWED_ORIGINS", f"{each.strip()!r} {FORM}"
 
 
 def _web_faults(values: Values) -> Iterator[Fault]:

@@ -31,7 +31,7 @@ def parse(url: str) -> SentinelAddress:
     credentials, _, hosts = before.rpartition("@")
     service, _, number = service.partition("/")
     try:
-        sentinels = [_host_and_port(each) for each in hosts.split(",")]
+        sentinels = [_host_and_port(each.strip()) for each in hosts.split(",")]
         database = int(number or 0)
     except ValueError:
         raise ValueError(FORM) from None

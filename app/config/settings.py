@@ -9,6 +9,8 @@ from typing import Any
 
 from marshmallow import validate
 
+from app.config.origins import ANY, normalized
+
 MIN_KEY_BYTES = 32
 MIN_PAYOUT_SECRET_BYTES = 16
 
@@ -28,12 +30,17 @@ class Config:
 
     home: str = setting("DASHBOARD_HOME", ".dashboard", "folder of the embedded parts: data, key, pid files")
     database_url: str = setting(
-        "DATABASE_URL", "", "SQLAlchemy URL; `postgresql+psycopg://…` or `sqlite:///…`", secret=True
+        "DATABASE_URL",
+        "",
+        "`postgresql://user:password@host:port/name` (or `postgres://`), or `sqlite:////folder/file.db`; "
+        "in a path `%` is written `%25` and `?` is `%3F`",
+        secret=True,
     )
     redis_url: str = setting(
         "REDIS_URL",
         "",
-        "`redis://`, `rediss://` (TLS) or `sentinel://[:password@]host:port,host:port/service/db`",
+        "`redis://[:password@]host:port/number`, `rediss://` (TLS; options as `?ssl_ca_certs=/ca.pem`) or "
+        "`sentinel://[:password@]host:port,host:port/service/db`",
         secret=True,
     )
     redis_sentinel_password: str = setting(
@@ -94,8 +101,11 @@ class Config:
         1.0,
         "first pause before a payout is tried again; doubles, with jitter",
         kind="float",
+        check=_not_negative,
     )
-    payout_retry_cap: float = setting("PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float")
+    payout_retry_cap: float = setting(
+        "PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float", check=_not_negative
+    )
 
     rest_per_token: int = setting(
         "DASHBOARD_REST_PER_TOKEN", 1000, "REST requests a second per token", kind="int", check=_positive
@@ -129,17 +139,22 @@ class Config:
     allowed_origins: str = setting(
         "DASHBOARD_ALLOWED_ORIGINS",
         "",
-        "other origins whose pages may call, comma-separated; own origin always may",
+        "other origins whose pages and apps may call, comma-separated, as `https://app.example`, "
+        "`capacitor://localhost`, `null` (`file:` pages) or `*`; the own origin always may",
     )
     trusted_proxies: int = setting(
         "DASHBOARD_TRUSTED_PROXIES",
         0,
-        "proxies in front whose X-Forwarded-For counts",
+        "how many proxies in front set `X-Forwarded-For` and `X-Forwarded-Proto`; they must pass on `Host`",
         kind="int",
         check=_not_negative,
     )
     shutdown_grace: float = setting(
-        "DASHBOARD_SHUTDOWN_GRACE", 15.0, "how long a web process lets requests and sockets end", kind="float"
+        "DASHBOARD_SHUTDOWN_GRACE",
+        15.0,
+        "how long a web process lets requests and sockets end",
+        kind="float",
+        check=_not_negative,
     )
     visibility_timeout: int = setting(
         "DASHBOARD_VISIBILITY_TIMEOUT",
@@ -191,4 +206,6 @@ class Config:
 
     @property
     def origins(self) -> list[str]:
-        return [origin.strip() for origin in self.allowed_origins.split(",") if origin.strip()]
+        """The allowed origins in their one spelling, `*` as it is."""
+        listed = [each.strip() for each in self.allowed_origins.split(",") if each.strip()]
+        return [each if each == ANY else normalized(each) for each in listed]

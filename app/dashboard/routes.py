@@ -14,6 +14,7 @@ from werkzeug.security import safe_join
 from app.auth.guard import requires
 from app.auth.permissions import Action, Role
 from app.auth.tokens import issue
+from app.config.addresses import is_loopback, is_loopback_authority
 from app.dashboard import operations
 from app.dashboard.assets import STAMP, VENDOR
 from app.errors import DomainError, NotFound
@@ -71,9 +72,9 @@ def static_file(name: str) -> Response:
 
 @blueprint.get("/demo/session")
 def demo_session() -> Response:
-    """Tokens of the demo's roles, where the demo is on: `dashboard up --demo`"""
+    """Tokens of the demo's roles, where the demo is on (`dashboard up --demo`), for this machine's own browsers"""
     if not _is_demo():
-        raise NotFound("The demo is off: sign in with a token.", code="DEMO_OFF")
+        raise NotFound("The demo is off, or not for other machines: sign in with a token.", code="DEMO_OFF")
     response = jsonify(
         protocolId=DEMO_PROTOCOL, expiresIn=str(DEMO_SECONDS), roles={role: _demo_token(role) for role in DEMO_ROLES}
     )
@@ -82,7 +83,13 @@ def demo_session() -> Response:
 
 
 def _is_demo() -> bool:
-    return os.environ.get(DEMO_SWITCH) == "1"
+    """Whether the demo is on and the caller is on this machine and asked for it by a loopback name.
+
+    A foreign page whose name is made to resolve to 127.0.0.1 (DNS rebinding) still sends that name as `Host`.
+    """
+    if os.environ.get(DEMO_SWITCH) != "1":
+        return False
+    return is_loopback_authority(request.headers.get("Host", "")) and is_loopback(request.remote_addr or "")
 
 
 def _demo_token(role: Role) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.text import naming_problem
+
 LONGEST_RECIPIENT = 128
 _MOST_DOUBLINGS = 30
 
@@ -52,4 +54,5 @@ def is_recipient(text: str) -> bool:
     """Whether all of it can be seen: nothing that hides or turns the line around, so that who releases a payment
     reads whom it goes to. `isprintable` refuses what Unicode calls format, private, unassigned and other blanks.
     """
-    return 0 < len(text) <= LONGEST_RECIPIENT and text.isprintable() and text == text.strip()
+    fits = 0 < len(text) <= LONGEST_RECIPIENT and text.isprintable() and text == text.strip()
+    return fits and naming_problem(text) is None

@@ -3,15 +3,15 @@ import re
 from marshmallow import fields, validate
 
 from app.paging import page_schema
-from app.schemas import NAME_LENGTH, NOT_BLANK, CamelSchema, Identifier, NumberText, Text, Timestamp
+from app.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp
 
 _CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
 
 
 class ProtocolCreate(CamelSchema):
     id = Identifier(load_default=None)
-    name = Text(required=True, validate=[NAME_LENGTH, NOT_BLANK])
-    currency = Text(load_default="USDC", validate=_CURRENCY)
+    name = Name(required=True)
+    currency = fields.String(load_default="USDC", validate=_CURRENCY)
 
 
 class ProtocolSchema(CamelSchema):

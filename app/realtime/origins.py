@@ -3,21 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
+from app.config.origins import ANY, normalized
+
 OriginGate = Callable[[str | None, dict[str, Any]], bool]
 
 
 def gate(allowed: list[str]) -> OriginGate:
-    """The check that Engine.IO asks for each request that names an origin, as every WebSocket of a browser does."""
+    """The check that Engine.IO asks for each request that names an origin, as every WebSocket of a browser does.
+
+    `allowed` are normalized. Engine.IO's own rule compares text, and takes `X-Forwarded-*` from anybody.
+    """
 
     def may_connect(origin: str | None, environ: dict[str, Any]) -> bool:
-        return "*" in allowed or origin in allowed or origin == _own(environ)
+        if ANY in allowed:
+            return True
+        try:
+            caller = normalized(origin or "")
+            return caller in allowed or caller == _own(environ)
+        except ValueError:
+            return False
 
     return may_connect
 
 
 def _own(environ: dict[str, Any]) -> str:
-    """Scheme and host as they were asked for; what a trusted proxy says of them, ProxyFix has put here.
-
-    Engine.IO's own rule takes `X-Forwarded-*` from anybody.
-    """
-    return f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}"
+    """Scheme and host as they were asked for; the scheme as a trusted proxy tells it. Raises ValueError."""
+    return normalized(f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}")

@@ -1,19 +1,19 @@
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validates_schema
 
 from app.auth.revocation import MOST_REASON
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
 from app.paging import page_schema
-from app.schemas import CamelSchema, NumberText, Text, Timestamp
+from app.schemas import CamelSchema, Name, NumberText, Reason, Timestamp
 
 
 class Revocation(CamelSchema):
     """Either `jti`, for one token, or `subject`, for all that were issued to it until now."""
 
-    jti = Text(load_default=None, validate=validate.Length(min=1, max=MAX_TOKEN_ID_LENGTH))
-    subject = Text(load_default=None, validate=validate.Length(min=1, max=MAX_SUBJECT_LENGTH))
-    reason = Text(required=True, validate=validate.Length(min=1, max=MOST_REASON))
+    jti = Name(load_default=None, longest=MAX_TOKEN_ID_LENGTH)
+    subject = Name(load_default=None, longest=MAX_SUBJECT_LENGTH)
+    reason = Reason(MOST_REASON)
 
     @validates_schema
     def _names_one(self, data: dict[str, Any], **_: Any) -> None:

@@ -1,21 +1,20 @@
 from marshmallow import fields, validate
 
 from app.paging import PageQuery, page_schema
-from app.schemas import NAME_LENGTH, NOT_BLANK, CamelSchema, Identifier, Money, NumberText, Text, Timestamp
+from app.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp
+from app.text import DESCRIPTION_LENGTH, REASON_LENGTH
 from app.vulnerabilities.states import Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))
 _STATUS = validate.OneOf(list(Status))
-_DESCRIPTION = validate.Length(max=20_000)
-_REASON = validate.Length(min=1, max=2_000)
 
 
 class VulnerabilityCreate(CamelSchema):
-    title = Text(required=True, validate=[NAME_LENGTH, NOT_BLANK])
+    title = Name(required=True)
     severity = fields.String(required=True, validate=_SEVERITY)
     bounty = Money(load_default=None, allow_none=True)
     agent_id = Identifier(load_default=None, allow_none=True)
-    description = Text(load_default=None, allow_none=True, validate=_DESCRIPTION)
+    description = DescribingText(DESCRIPTION_LENGTH, load_default=None, allow_none=True)
 
 
 class Confirmation(CamelSchema):
@@ -23,7 +22,7 @@ class Confirmation(CamelSchema):
 
 
 class Rejection(CamelSchema):
-    reason = Text(required=True, validate=[_REASON, NOT_BLANK])
+    reason = Reason(REASON_LENGTH)
 
 
 class VulnerabilityQuery(PageQuery):

@@ -2,16 +2,17 @@
 
 import ipaddress
 import json
-from functools import lru_cache
+import re
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request, Response, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Config
+from app.config.origins import ANY, normalized
 from app.web.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.web.problems import answer, request_id
 
@@ -21,6 +22,9 @@ CORS_METHODS = "GET, POST"
 CORS_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id"
 CORS_ANSWER_HEADERS = "ETag, Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 CORS_SECONDS = "600"
+WsgiApp = Callable[[dict[str, Any], Any], Any]
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_FORWARDED_ADDRESS = re.compile(r"\[(?P<v6>[^]%]+)\](?::[0-9]+)?|(?P<v4>[0-9.]+)(?::[0-9]+)?|(?P<bare>[^%]+)")
 
 
 def _refuse_constant(name: str) -> Any:
@@ -98,9 +102,15 @@ class _Cors:
             return response
         response.vary.add("Origin")
         origin = request.headers.get("Origin", "")
-        if origin and (origin in self._origins or "*" in self._origins):
+        if origin and self._is_allowed(origin):
             self._allow(response.headers, origin)
         return response
+
+    def _is_allowed(self, origin: str) -> bool:
+        try:
+            return ANY in self._origins or normalized(origin) in self._origins
+        except ValueError:
+            return False
 
     def _allow(self, headers: Headers, origin: str) -> None:
         headers["Access-Control-Allow-Origin"] = origin
@@ -142,22 +152,41 @@ def demand_length(app: Flask) -> None:
 def trust_proxies(app: Flask, settings: Config) -> None:
     """Take callers' address and scheme from the trusted proxies' headers; comes last, so that sockets see them too."""
     if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        onward = app.wsgi_app
-
-        def check_address(environ: dict[str, Any], start_response: Any) -> Any:
-            if not _is_address(environ["REMOTE_ADDR"]):
-                environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
-            return onward(environ, start_response)
-
-        app.wsgi_app = check_address  # type: ignore[method-assign]
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        app.wsgi_app = forwarded_by(settings.trusted_proxies, app.wsgi_app)  # type: ignore[assignment]
 
 
-@lru_cache(maxsize=10_000)
-def _is_address(text: str) -> bool:
-    """Whether it is an IP address; one with a zone is not, for a zone may be any text."""
+def forwarded_by(hops: int, onward: WsgiApp) -> WsgiApp:
+    """WSGI: the caller's address and scheme as `hops` trusted proxies tell them.
+
+    Own code in place of Werkzeug's ProxyFix, which takes an address with its port for no address and `wss` for a
+    scheme of its own. `X-Forwarded-Host` and `Forwarded` are not read: most proxies pass on what callers put there.
+    A caller who invents a scheme changes nothing but the answers to himself.
+    """
+
+    def read_forwarded(environ: dict[str, Any], start_response: Any) -> Any:
+        addresses = _listed(environ.get("HTTP_X_FORWARDED_FOR", ""))
+        if len(addresses) >= hops and (address := _address_in(addresses[-hops])):
+            environ["REMOTE_ADDR"] = address
+        schemes = _listed(environ.get("HTTP_X_FORWARDED_PROTO", ""))
+        if schemes and (scheme := _SCHEMES.get(schemes[0].lower())):
+            environ["wsgi.url_scheme"] = scheme
+        return onward(environ, start_response)
+
+    return read_forwarded
+
+
+def _listed(header: str) -> list[str]:
+    return [each.strip() for each in header.split(",") if each.strip()]
+
+
+def _address_in(text: str) -> str:
+    """The IP address of `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
+
+    Empty when it is none; one with a zone is none, for a zone may be any text.
+    """
+    found = _FORWARDED_ADDRESS.fullmatch(text)
     try:
-        return "%" not in text and bool(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(found["v6"] or found["v4"] or found["bare"]) if found else None
     except ValueError:
-        return False
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address or "")

@@ -5,6 +5,7 @@ from typing import Any
 import flask_smorest
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MultiDict
 
 
 class StrictParser(FlaskParser):
@@ -13,6 +14,11 @@ class StrictParser(FlaskParser):
     def load_json(self, req: Any, schema: Any) -> Any:
         del schema
         return req.get_json() if req.is_json and req.get_data() else missing
+
+    def load_querystring(self, req: Any, schema: Any) -> Any:
+        """The query's parameters; `?status=` is what a form sends for a filter that is not set."""
+        filled = [(name, value) for name, value in req.args.items(multi=True) if value]
+        return self._makeproxy(MultiDict(filled), schema)
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]

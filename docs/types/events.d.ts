@@ -318,7 +318,7 @@ export interface components {
              */
             code: string | null;
             /**
-             * @description What happened, in words.
+             * @description What happened, in words. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 2,000 characters is cut and ends in `…`.
              * @example RPC endpoint timed out
              */
             message: string;

@@ -865,11 +865,11 @@ export interface components {
              */
             agentId: string;
             /**
-             * @description Why the task failed; null otherwise.
+             * @description Why the task FAILED, and required then: the message alone, or with a code of the agent's own.
              * @default null
              * @example null
              */
-            error: components["schemas"]["TaskError"] | null;
+            error: string | components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
              * @description When the agent expects to be done.
@@ -1347,11 +1347,11 @@ export interface components {
         };
         ProgressReport: {
             /**
-             * @description Why the task failed; null otherwise.
+             * @description Why the task FAILED, and required then: the message alone, or with a code of the agent's own.
              * @default null
              * @example null
              */
-            error: components["schemas"]["TaskError"] | null;
+            error: string | components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
              * @description When the agent expects to be done.
@@ -1478,7 +1478,7 @@ export interface components {
         };
         Rejection: {
             /**
-             * @description Why it is rejected.
+             * @description Why it is rejected. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 2,000 characters is cut and ends in `…`.
              * @example Duplicate of an earlier report.
              */
             reason: string;
@@ -1636,7 +1636,7 @@ export interface components {
              */
             code: string | null;
             /**
-             * @description What happened, in words.
+             * @description What happened, in words. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 2,000 characters is cut and ends in `…`.
              * @example RPC endpoint timed out
              */
             message: string;
@@ -1669,7 +1669,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The finding in full, for who has to judge it.
+             * @description The finding in full, for who has to judge it. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 20,000 characters is cut and ends in `…`.
              * @example An external call precedes the update of the balance.
              */
             description: string | null;
@@ -1769,7 +1769,7 @@ export interface components {
              */
             bounty: string | null;
             /**
-             * @description The finding in full, for who has to judge it.
+             * @description The finding in full, for who has to judge it. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 20,000 characters is cut and ends in `…`.
              * @default null
              * @example An external call precedes the update of the balance.
              */

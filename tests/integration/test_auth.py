@@ -134,6 +134,7 @@ BAD_TOKENS = {
     "protocols is a string": lambda api: altered(api, role="viewer", protocols="*"),
     "protocols holds a number": lambda api: altered(api, role="viewer", protocols=[1]),
     "subject is a number": lambda api: altered(api, sub=7),
+    "nothing of the subject is visible": lambda api: altered(api, sub=" \u3164"),
     "huge": lambda api: altered(api, protocols=["P" * 60] * 900),
 } | {
     f"without {claim}": lambda api, claim=claim: altered(api, **{claim: None})

@@ -74,7 +74,8 @@ def test_without_a_name_the_subject_is_the_role_and_what_it_is_granted(stack: St
     "arguments",
     [
         ("--protocol", "bad id!"), ("--protocol", "P1", "--protocol", ""), ("--protocol", "P" * 65),
-        ("--protocol", "P1,P2"), ("--sub", "a\nb"), ("--sub", "x" * 129), ("--ttl", "9" * 20), ("--ttl", "0"),
+        ("--protocol", "P1,P2"), ("--sub", "a\nb"), ("--sub", "  "), ("--sub", "x" * 129),
+        ("--ttl", "9" * 20), ("--ttl", "0"),
     ],
 )  # fmt: skip
 def test_what_would_make_a_token_that_nobody_takes_is_refused(arguments: tuple[str, ...], stack: Stack):

@@ -84,10 +84,21 @@ def test_a_configured_origin_may_call_and_read_what_it_needs(app_with) -> None:
     assert refused.headers["vary"] == "Origin"
 
 
-@pytest.mark.parametrize("origins", ["app.example", "https://app.example/", "https://a.example, null", "javascript:x"])
+@pytest.mark.parametrize(
+    "origins", ["app.example", "https://app.example/path", "https://a.example, nul", "javascript:x", "https://*.x"]
+)
 def test_an_origin_that_is_none_stops_the_start(origins: str, environment: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="DASHBOARD_ALLOWED_ORIGINS"):
         load_config(environment | {"DASHBOARD_ALLOWED_ORIGINS": origins})
+
+
+def test_allowed_origins_are_compared_in_one_spelling(app_with) -> None:
+    api = app_with(DASHBOARD_ALLOWED_ORIGINS="HTTPS://App.Example:443/, capacitor://localhost, null")
+
+    for origin in (FRIEND, "https://APP.example", "capacitor://localhost", "null"):
+        assert api.viewer.get("/protocols", Origin=origin).headers["access-control-allow-origin"] == origin
+    for origin in (STRANGER, "http://app.example", "https://app.example:8443", "file://", "https://app.example@x"):
+        assert "access-control-allow-origin" not in api.viewer.get("/protocols", Origin=origin).headers
 
 
 def address_of_deposit(api: Api, **headers: str) -> str:
@@ -103,7 +114,9 @@ def test_forwarded_addresses_count_from_trusted_proxies_alone(app_with) -> None:
     assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), **forged) == "198.51.100.7"
 
 
-@pytest.mark.parametrize("forged", ["\x1b[31mred", "a" * 3000, "203.0.113.9:80", "fe80::1%\x1b[31m", "unknown"])
+@pytest.mark.parametrize(
+    "forged", ["\x1b[31mred", "a" * 3000, "203.0.113.9:x", "[2001:db8::7", "fe80::1%\x1b[31m", "unknown"]
+)
 def test_what_is_no_address_is_not_taken_for_one(forged: str, app_with) -> None:
     api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
 
@@ -111,7 +124,58 @@ def test_what_is_no_address_is_not_taken_for_one(forged: str, app_with) -> None:
     assert address_of_deposit(api, X_Forwarded_For="2001:db8::7") == "2001:db8::7"
 
 
-def test_behind_tls_browsers_are_told_to_stay_there(app_with) -> None:
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("1.2.3.4:5678", "1.2.3.4"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("10.0.0.1, 198.51.100.7:80", "198.51.100.7"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_an_address_is_read_with_its_port_and_brackets(told: str, address: str, app_with) -> None:
+    assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), X_Forwarded_For=told) == address
+
+
+@pytest.mark.parametrize("scheme", ["wss", "https,http", "HTTPS"])
+def test_behind_tls_the_proxys_word_for_it_may_be_another(scheme: str, app_with) -> None:
+    api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
+    assert "strict-transport-security" in api.viewer.get("/protocols", X_Forwarded_Proto=scheme).headers
+
+
+LOCAL = ["localhost", "localhost:5000", "LOCALHOST.:80", "127.0.0.1:5000", "127.8.9.1", "[::1]:5000", "[0:0::1]"]
+FOREIGN = [
+    "rebound.example", "rebound.example:5000", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.5:5000",
+    "localhost@evil.example", "[::2]", "0.0.0.0:5000", "evil.example#localhost", "localhost,evil",
+]  # fmt: skip
+
+
+def demo_session(app: Flask, host: str, peer: str = "127.0.0.1"):
+    return app.test_client().get("/demo/session", headers={"Host": host}, environ_base={"REMOTE_ADDR": peer})
+
+
+def test_the_demo_signs_in_browsers_of_this_machine_alone(app: Flask, monkeypatch) -> None:
+    monkeypatch.setenv("DASHBOARD_DEMO", "1")
+
+    for host in LOCAL:
+        assert set(demo_session(app, host).json["roles"]) == {"viewer", "validator", "owner"}, host
+    for host in FOREIGN:
+        refused = demo_session(app, host)
+        assert (refused.status_code, refused.json["code"]) == (404, "DEMO_OFF"), host
+    assert demo_session(app, "localhost", peer="::ffff:127.0.0.1").status_code == 200
+    for peer in ("10.0.0.5", "::ffff:10.0.0.5", "2001:db8::1", ""):
+        assert demo_session(app, "localhost", peer=peer).status_code == 404, peer
+
+
+def test_a_page_asked_for_by_another_name_does_not_offer_the_demo(app: Flask, monkeypatch) -> None:
+    monkeypatch.setenv("DASHBOARD_DEMO", "1")
+
+    assert b"data-demo" in app.test_client().get("/", headers={"Host": "localhost:5000"}).data
+    assert b"data-demo" not in app.test_client().get("/", headers={"Host": "rebound.example"}).data
+
+
+def test_behind_tls_browsers_browsers_are_told_to_stay_there(app_with) -> None:
     api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
 
     assert "max-age" in api.viewer.get("/protocols", X_Forwarded_Proto="https").headers["strict-transport-security"]

@@ -108,7 +108,12 @@ FAULTS = {
     "estimate before time": ({"estimatedCompletion": "0001-01-01T00:00:00+14:00"}, "estimatedCompletion"),
     "failed without error": ({"status": "FAILED"}, "error"),
     "error without message": ({"status": "FAILED", "error": {"code": "E1"}}, "error.message"),
-    "error is text": ({"status": "FAILED", "error": "boom"}, "error"),
+    "error is a number": ({"status": "FAILED", "error": 137}, "error"),
+    "error's message is a number": ({"status": "FAILED", "error": {"message": 137}}, "error.message"),
+    "line break in the task": ({"task": "a\nb"}, "task"),
+    "nothing visible in the task": ({"task": "\u200b "}, "task"),
+    "bidirectional override in the task": ({"task": "Vault\u202elos."}, "task"),
+    "nothing visible in the next task": ({"nextTask": "\u3164"}, "nextTask"),
     "unknown field": ({"progres": 5}, "progres"),
 }
 
@@ -122,6 +127,29 @@ def test_a_bad_field_is_refused_and_named_and_nothing_changes(fault, api, agent,
 
     assert list(answer.expect(422)["errors"]) == [field]
     assert current_task(api, agent_id) is None
+
+
+PASTED = {
+    "http answer": ("HTTP/1.1 500\r\n\r\nboom", "HTTP/1.1 500\n\nboom"),
+    "terminal output": ("\x1b[1;31mError\x1b[0m\x07: no\tgas\x00", "Error: no\tgas"),
+    "traceback too long": ("Traceback\n" + "x" * 3_000, "Traceback\n" + "x" * 1_989 + "…"),
+    "lone surrogate": ("half \udc80", "half "),
+    "nothing": ("", ""),
+}
+
+
+@pytest.mark.parametrize("kind", PASTED)
+def test_a_failure_is_stored_whatever_its_words_look_like(kind, api, agent, agent_id, protocol_id) -> None:
+    pasted, stored = PASTED[kind]
+    failed = {"protocolId": protocol_id, "task": "t", "status": "FAILED"}
+
+    agent.post(f"/agents/{agent_id}/progress", failed | {"error": {"message": pasted}}).expect(202)
+    assert current_task(api, agent_id)["error"] == {"code": None, "message": stored}
+    agent.post(f"/agents/{agent_id}/progress", failed | {"task": "u", "error": pasted}).expect(202)
+    assert (current_task(api, agent_id)["task"], current_task(api, agent_id)["error"]["message"]) == ("u", stored)
+    update = failed | {"task": "v", "agentId": agent_id, "error": {"message": pasted, "code": "E\r\n" + "x" * 80}}
+    assert api.admin.post("/progress", {"updates": [update]}).expect(202)["accepted"] == "1"
+    assert current_task(api, agent_id)["error"] == {"code": "E\n" + "x" * 61 + "…", "message": stored}
 
 
 def test_a_running_report_needs_a_progress_and_a_closing_one_does_not(agent, agent_id, protocol_id) -> None:

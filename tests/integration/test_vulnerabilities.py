@@ -39,7 +39,11 @@ INVALID = [
     ({"bounty": 5}, "bounty"),
     ({"bounty": "0"}, "bounty"),
     ({"agentId": "-bad"}, "agentId"),
-    ({"description": "\ud800"}, "description"),
+    ({"title": "\u202eevil"}, "title"),
+    ({"title": "\u200b\ufeff"}, "title"),
+    ({"title": "two\r\nlines"}, "title"),
+    ({"description": 5}, "description"),
+    ({"description": ["text"]}, "description"),
     ({"status": "CONFIRMED"}, "status"),
 ]
 
@@ -50,6 +54,34 @@ def test_each_invalid_field_of_a_vulnerability_is_named(api):
         refused = file(api.validator, protocol_id, **fields)
         assert refused.status == 422, fields
         assert named in refused.json["errors"]
+
+
+@pytest.mark.parametrize(
+    ("pasted", "stored"),
+    [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n"),
+        ("\x1b[31mFAIL\x1b[0m at 0x0\x00", "FAIL at 0x0"),
+        ("lone \ud800 surrogate", "lone  surrogate"),
+        ("x" * 20_001, "x" * 19_999 + "…"),
+        ("", ""),
+    ],
+    ids=["http request", "terminal output", "surrogate", "too long", "empty"],
+)
+def test_a_pasted_description_is_stored_as_text_and_never_refused(api, pasted, stored):
+    filed = file(api.validator, make_protocol(api), description=pasted).expect(201)
+    assert filed["description"] == stored
+    assert api.viewer.get(f"/vulnerabilities/{filed['id']}").expect(200)["description"] == stored
+
+
+def test_a_pasted_reason_is_stored_as_text_and_cut_to_2000_characters(api):
+    path = f"/vulnerabilities/{file_vulnerability(api, make_protocol(api))['id']}/reject"
+    rejected = api.validator.post(path, {"reason": "\x1b[1mNo\x1b[0m\r\n" + "x" * 3_000}).expect(200)
+    assert rejected["rejectionReason"] == "No\n" + "x" * 1_996 + "…"
+
+
+@pytest.mark.parametrize("title", ["ثغرة في السحب", "👩‍💻 found it", "می\u200cخواهم"])
+def test_a_title_in_any_script_is_taken(api, title):
+    assert file(api.validator, make_protocol(api), title=title).expect(201)["title"] == title
 
 
 def test_agents_validators_and_admins_file(api):
@@ -204,6 +236,16 @@ def test_an_unknown_filter_or_order_is_422(api):
     path = f"/protocols/{make_protocol(api)}/vulnerabilities"
     for query in ("status=OPEN", "severity=WORST", "sort=title", "limit=0", "limit=201", "limit=x"):
         assert api.viewer.get(f"{path}?{query}").status == 422, query
+
+
+def test_an_empty_value_of_a_query_is_none(api):
+    protocol_id = make_protocol(api)
+    filed = file_vulnerability(api, protocol_id)["id"]
+    for query in ("status=", "severity=&sort=", "limit=&cursor=", "status=&status=PENDING"):
+        listed = api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities?{query}").expect(200)
+        assert [each["id"] for each in listed["items"]] == [filed], query
+    assert api.viewer.get("/stats?protocolId=").expect(200)["bountyPool"]["protocolId"] is None
+    assert api.admin.get("/audit?protocolId=&subject=&action=&limit=").status == 200
 
 
 def test_a_cursor_of_the_other_order_is_422(api):

@@ -1,12 +1,20 @@
 """Settings: checked at start, every fault told at once, secrets never shown."""
 
+import contextlib
 import secrets
+import ssl
 from pathlib import Path
 
+import kombu
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, make_url
 
+from app.broker import broker
 from app.config import ConfigError, load_config, sentinel
 from app.config.secret_strength import is_weak
+from app.redis_connection import connect_redis
 
 KEY = secrets.token_hex(32)
 GOOD = {"DATABASE_URL": "sqlite:////tmp/x.db", "REDIS_URL": "redis://127.0.0.1/0", "DASHBOARD_SIGNING_KEY": KEY}
@@ -120,11 +128,13 @@ BAD_ADDRESSES = {
     "REDIS_URL": [
         "http://hunter2", "notaurl", "redis://", "redis://:hunter2@h:port/0", "redis://h:99999/0", "redis://h/zero",
         "redis://:hunter2/x@h:1/0", "redis://h:0/0", "redis://h/0?socket_timeout=hunter2", "unix:///run/redis.sock",
-        "sentinel://h:99999/svc",
+        "sentinel://h:99999/svc", "redis://h/0?foo=hunter2", "redis://h/0?db=3", "redis://h/0?ssl_cert_reqs=none",
+        "rediss://h/0?ssl_cert_reqs=hunter2", "redis://h /0", "redis://h\n/0",
     ],
     "DATABASE_URL": [
         "foo://hunter2", "mysql://u:hunter2@h/x", "notaurl", "postgresql+psycopg2://u:hunter2@h/x", "postgresql://h",
         "postgresql://u:hunter2@h:port/x", "postgresql://h:99999/x", "postgresql://u:hunter2@[::1/x", "sqlite://x.db",
+        "postgresql://h/x?hunter2=1", "postgresql://h/x?pgbouncer=true", "sqlite:////tmp/is?this/x.db", "sqlite:////a\nb",
     ],
     "PAYOUT_URL": ["https://", "https://:443/x", "https://h:99999", "http://[::1/x", "https://h ost/"],
     "DASHBOARD_JWKS_URL": ["http://id.example/jwks.json", "https://u:hunter2@id.example/k", "ftp://127.0.0.1/"],
@@ -139,10 +149,14 @@ def test_an_address_that_cannot_be_used_is_told_in_words_without_its_password(na
 
 
 GOOD_ADDRESSES = {
-    "REDIS_URL": ["rediss://:p%2Fw@h.example:6380/15", "redis://h", "redis://[::1]:1/", "redis://h/0?health_check_interval=3"],
+    "REDIS_URL": ["rediss://:p%2Fw@h.example:6380/15", "redis://h", "redis://[::1]:1/", "redis://h/0?health_check_interval=3",
+        "rediss://h/0?ssl_cert_reqs=CERT_NONE", "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_check_hostname=false",
+    ],
     "DATABASE_URL": [
         "sqlite://", "sqlite:///relative.db", "postgresql:///local", "postgresql://u:p/w#?@h:5432/x?sslmode=require",
         "postgresql+psycopg://[::1]:5432/x", "postgresql:///x?host=/run/postgresql",
+        "postgres://u:p@h:5432/x?sslmode=require&application_name=dash", "POSTGRES://h/x",
+        "sqlite:////tmp/50%25 é#/x.db?timeout=5",
     ],
     "DASHBOARD_JWKS_URL": ["https://id.example/k", "http://127.0.0.1:1/k", "http://[::1]:1/k", "http://localhost/k"],
 }  # fmt: skip
@@ -151,6 +165,75 @@ GOOD_ADDRESSES = {
 @pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in GOOD_ADDRESSES.items() for url in urls])
 def test_an_address_that_can_be_used_is_not_refused(name: str, url: str) -> None:
     load_config(GOOD | {name: url})
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=12)
+ADDRESSES = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["redis://", "rediss://", "postgres://", "postgresql://", "sqlite://", "sqlite:///", ""]),
+    st.one_of(TEXTS, st.just(""), st.sampled_from(["u:p@", ":p w@", "@"])),
+    st.sampled_from(["h", "h:1", "[::1]:5", "h:99999", "", "h,i"]),
+    st.one_of(st.sampled_from(["/0", "/x", "", "/a%41b?", "/x?sslmode=require"]), TEXTS),
+    st.one_of(st.sampled_from(["", "?ssl_cert_reqs=CERT_REQUIRED", "?socket_timeout=1", "&db=1"]), TEXTS),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ADDRESSES)
+def test_an_address_that_is_not_refused_is_one_to_the_libraries(url: str) -> None:
+    for name, reads in (
+        ("DATABASE_URL", lambda read: make_url(read.database_url)),
+        ("REDIS_URL", lambda read: (connect_redis(read.redis_url), kombu.Connection(broker(read.redis_url)[0]))),
+    ):
+        with contextlib.suppress(ConfigError):
+            reads(load_config(GOOD | {name: url}))
+
+
+def test_celery_checks_the_certificate_too_and_gets_no_option_that_it_does_not_take() -> None:
+    options = {
+        "rediss://h/0": {"ssl_cert_reqs": ssl.CERT_REQUIRED},
+        "rediss://h/0?ssl_cert_reqs=CERT_NONE": {"ssl_cert_reqs": ssl.CERT_NONE},
+        "rediss://h/0?ssl_ca_certs=%2Fca.pem&socket_timeout=3": {
+            "ssl_cert_reqs": ssl.CERT_REQUIRED,
+            "ssl_ca_certs": "/ca.pem",
+        },
+        "redis://h/0?health_check_interval=3&client_name=x": False,
+    }
+    for url, tls in options.items():
+        assert kombu.Connection(broker(load_config(GOOD | {"REDIS_URL": url}).redis_url)[0]).ssl == tls, url
+
+
+BLANK = ["  {}", "{}\n", "\t{} \r\n"]
+
+
+@pytest.mark.parametrize("blanks", BLANK)
+def test_blanks_around_a_setting_do_not_count(blanks: str, tmp_path: Path) -> None:
+    given = GOOD | {"DASHBOARD_TRUSTED_PROXIES": "2", "DASHBOARD_LOG_FORMAT": "json", "DASHBOARD_ALLOWED_ORIGINS": "*"}
+    assert load_config({name: blanks.format(value) for name, value in given.items()}) == load_config(given)
+
+    file = tmp_path / "url"
+    file.write_text(blanks.format(GOOD["REDIS_URL"]), encoding="utf-8")
+    from_file = load_config(given | {"REDIS_URL": blanks.format(""), "REDIS_URL_FILE": blanks.format(file)})
+    assert from_file.redis_url == GOOD["REDIS_URL"]
+
+
+@pytest.mark.parametrize("name", ["50%41", "50%", "a b", "is?this=1", "h#x", "ünï✓", "a+b&c"])
+def test_the_embedded_database_lies_in_its_folder_whatever_that_is_called(name: str, tmp_path: Path) -> None:
+    home = tmp_path / name
+    home.mkdir()
+    given = {each: GOOD[each] for each in ("REDIS_URL", "DASHBOARD_SIGNING_KEY")}
+    url = load_config(given | {"DASHBOARD_HOME": str(home)}).database_url
+
+    with create_engine(url).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE here (id INTEGER)")
+    assert (home / "dashboard.db").stat().st_size > 0
+
+
+def test_bytes_that_are_not_utf8_are_a_fault_of_their_setting(tmp_path: Path) -> None:
+    home = tmp_path / "caf\udce9"
+    home.mkdir()
+    told = faults(DASHBOARD_HOME=str(home), OTEL_SERVICE_NAME="caf\udce9", DASHBOARD_LOG_LEVEL="LOUD")
+    assert set(told) == {"DASHBOARD_HOME", "OTEL_SERVICE_NAME", "DASHBOARD_LOG_LEVEL"}
 
 
 @pytest.mark.parametrize("url", ["sentinel://:hunter2@host/svc", "sentinel://:hunter2@host:1", "sentinel://:hunter2@"])

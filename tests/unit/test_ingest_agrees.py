@@ -20,7 +20,9 @@ ids = st.one_of(
     st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z"),
 )
 names = st.one_of(
-    st.text(max_size=210), st.sampled_from(["scan", "", "a\u0000b", "a\nb", "x" * 200, "x" * 201, 7, None, []])
+    st.text(max_size=210),
+    st.text("a \u200b\u200d\u202e\u2066\u200f\ufeff\u3164\u2800\u00ad👩💻ש\x85\u2028", max_size=6),
+    st.sampled_from(["scan", "", "a\u0000b", "a\nb", " ", "x" * 200, "x" * 201, 7, None, []]),
 )
 numbers = st.one_of(
     st.integers(-5, 110),

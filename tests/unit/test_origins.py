@@ -4,16 +4,53 @@ from typing import Any
 
 import pytest
 from engineio import Server
-from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, EnvironBuilder
 
+from app.config.origins import normalized
 from app.realtime.origins import gate
+from app.web.http import forwarded_by
 
 OWN, FRIEND, STRANGER = "https://dash.example", "https://app.example", "https://evil.example"
 
 
-def environ(**headers: str) -> dict[str, Any]:
-    return EnvironBuilder(base_url=OWN, headers=headers).get_environ()
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("HTTPS://Dash.Example:443", "https://dash.example"),
+        ("http://dash.example:080/", "http://dash.example"),
+        ("https://dash.example.:8443", "https://dash.example:8443"),
+        ("wss://dash.example", "https://dash.example"),
+        ("ws://dash.example:80", "http://dash.example"),
+        ("https://dash.example:80", "https://dash.example:80"),
+        ("http://[2001:DB8:0:0::1]:80", "http://[2001:db8::1]"),
+        ("https://Bücher.example", "https://xn--bcher-kva.example"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("tauri://localhost", "tauri://localhost"),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
+        ("file://", "file://"),
+        ("null", "null"),
+    ],
+)
+def test_an_origin_has_one_spelling(written: str, origin: str) -> None:
+    assert normalized(written) == origin
+    assert normalized(origin) == origin
+
+
+NO_ORIGINS = [
+    "", "dash.example", "https://", "https://x/path", "https://x?q", "https://u@x", "https://*.x", "https://a b",
+    "https://x:0", "https://x:65536", "https://x:y", "http://[::1", "http://[x]", "javascript:x", "https://a;b",
+    "https://a,https://b", "https://a..b", "https://x\n", "http://" + "é" * 300,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_ORIGINS)
+def test_what_is_no_origin_is_told(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not like https://app\.example"):
+        normalized(text)
+
+
+def environ(base_url: str = OWN, **headers: str) -> dict[str, Any]:
+    return EnvironBuilder(base_url=base_url, headers=headers).get_environ()
 
 
 @pytest.mark.parametrize("allowed", [[], [FRIEND]])
@@ -25,6 +62,32 @@ def test_the_own_origin_always_may_and_a_strangers_never(allowed: list[str]) -> 
     assert not asked("null", environ())
     assert not asked("http://dash.example", environ())
     assert not asked(OWN + ":8443", environ())
+    assert not asked(OWN + "@evil.example", environ())
+
+
+@pytest.mark.parametrize("host", ["dash.example", "dash.example:443", "DASH.example", "dash.example."])
+@pytest.mark.parametrize("origin", [OWN, "https://dash.example:443", "wss://dash.example", "HTTPS://Dash.Example"])
+def test_the_own_origin_may_however_it_is_spelled(host: str, origin: str) -> None:
+    assert gate([])(origin, environ() | {"HTTP_HOST": host})
+
+
+def test_an_ipv6_address_is_an_origin_too() -> None:
+    assert gate([])("http://[::1]:5000", environ("http://[0:0::1]:5000"))
+    assert not gate([])("http://[::1]:5001", environ("http://[::1]:5000"))
+
+
+@pytest.mark.parametrize(
+    "origin", ["capacitor://localhost", "tauri://localhost", "null", "file://", "http://[::1]:3000"]
+)
+def test_apps_and_pages_without_an_origin_may_when_listed(origin: str) -> None:
+    assert gate([origin])(origin, environ())
+    assert not gate([FRIEND])(origin, environ())
+
+
+@pytest.mark.parametrize("host", ["", "dash.example,evil.example", "a b", "["])
+def test_a_host_that_is_none_is_nobodys_origin(host: str) -> None:
+    assert not gate([])(OWN, environ() | {"HTTP_HOST": host})
+    assert not gate([])(f"https://{host}", environ() | {"HTTP_HOST": host})
 
 
 def test_a_star_lets_every_origin_in() -> None:
@@ -38,7 +101,7 @@ def answer(origin: str, *, hops: int = 0, **headers: str) -> Any:
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
         return server.handle_request(environ, start_response)
 
-    client = Client(ProxyFix(serve, x_for=hops, x_proto=hops, x_host=hops))
+    client = Client(forwarded_by(hops, serve) if hops else serve)
     return client.get("/socket.io/?EIO=4&transport=polling", headers={"Origin": origin} | headers)
 
 
@@ -49,7 +112,14 @@ def test_a_configured_origin_is_named_to_its_browser_and_a_stranger_is_not() -> 
     assert "Access-Control-Allow-Origin" not in refused.headers
 
 
-def test_behind_a_trusted_proxy_the_own_origin_is_the_one_it_tells_of() -> None:
-    told = {"X-Forwarded-Host": "dash.example", "X-Forwarded-Proto": "https"}
+@pytest.mark.parametrize("scheme", ["https", "wss", "HTTPS", "https,http", "wss, ws"])
+def test_behind_a_trusted_proxy_the_scheme_is_the_one_it_tells_of(scheme: str) -> None:
+    told = {"Host": "dash.example", "X-Forwarded-Proto": scheme}
     assert answer(OWN, hops=1, **told).status_code == 200
     assert answer(OWN, hops=0, **told).status_code == 400
+
+
+def test_a_host_that_the_caller_forwards_is_not_taken_for_the_own_one() -> None:
+    told = {"Host": "dash.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https"}
+    for hops in (0, 1):
+        assert answer(STRANGER, hops=hops, **{"X-Forwarded-Proto": "https"}, **told).status_code == 400

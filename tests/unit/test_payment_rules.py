@@ -110,6 +110,7 @@ def test_a_recipient_is_any_text_that_can_be_seen(good):
     [
         "", " ", "\u3000", " a", "a ", "x" * 129, "a\nb", "a\tb", "\x85", "\u200b", "a\u200bb", "\u202eevil", "\ue000",
         "a\u00a0b", "\ufeffa", "a\u2028b", "\U000e0041", "\U000f0000", "a\u00adb", "\u0378",
+        "\u3164", "\u2800", "\ufe0f",
     ],
 )  # fmt: skip
 def test_a_recipient_with_what_cannot_be_seen_is_none(bad):

@@ -51,7 +51,7 @@ function describeTask(data) {
     return { key, isProgress: true, kind: "agents", tone: "quiet", agentId: data.agentId, text: `${data.task}: ${data.progress} %` };
   }
   const isDone = data.status === "COMPLETED";
-  const text = isDone ? `finished ${data.task}` : `failed at ${data.task}: ${data.error?.message ?? "no reason given"}`;
+  const text = isDone ? `finished ${data.task}` : `failed at ${data.task}: ${data.error?.message || "no reason given"}`;
   const more = isDone && data.nextTask ? `, now ${data.nextTask}` : "";
   return { key: `${key} ${data.version}`, kind: "agents", isKey: true, tone: isDone ? "good" : "bad", agentId: data.agentId, text: text + more };
 }

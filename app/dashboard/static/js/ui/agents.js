@@ -64,7 +64,7 @@ function Grid({ shown, now }) {
 
 /** One line on time; made here, so that a card is drawn anew only when its words change. */
 function whenOf(agent, kind, now) {
-  const why = agent.status === "FAILED" && (agent.error?.message ?? "no reason given");
+  const why = agent.status === "FAILED" && (agent.error?.message || "no reason given");
   const heard = agent.lastSeen ? `last heard ${ago(agent.lastSeen, now)}` : "not heard lately";
   if (kind === "offline") return why ? `${why} · ${heard}` : heard;
   if (kind === "failed") return why;
