@@ -198,8 +198,8 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
     body = Payout("pay-1", "P1", 1_000_000, "USDC", "0xabc").body()
     now = int(time.time())
 
-    def send(content: bytes, signed: str) -> requests.Response:
-        headers = {"Idempotency-Key": "pay-1", "X-Signature": signed, "Content-Type": "application/json"}
+    def send(content: bytes, signed: str | bytes, key: str | None = "pay-1") -> requests.Response:
+        headers = {"Idempotency-Key": key, "X-Signature": signed, "Content-Type": "application/json"}
         return requests.post(receiver, data=content, headers=headers, timeout=10)
 
     first, again = (send(body, signature(SECRET, now, body)) for _ in range(2))
@@ -212,6 +212,9 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
     assert send(body, signature("another secret", now, body)).status_code == 401
     assert send(body, signature(SECRET, now - 3600, body)).status_code == 401
     assert send(body, "nonsense").status_code == 401
+    assert send(body, "t=²,v1=é".encode("latin-1")).status_code == 401
+    assert send(body, signature(SECRET, now, body), key=None).status_code == 422
+    assert send(body, signature(SECRET, now, body), key="pay-2").status_code == 422, "the signature covers no header"
 
 
 def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> None:
