@@ -18,6 +18,7 @@ from tests.factories import deposit, file_vulnerability, make_agent, make_protoc
 from tests.support import document_tools, typescript
 from tests.support.node import ROOT, client_modules, node_binary
 from tests.support.processes import free_port, start, stop, until
+from tests.support.project_files import is_ours
 from tests.support.stack import Stack, StackMaker
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -91,7 +92,7 @@ def watch(
 
 def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
     place = tmp_path / "docs" / "examples" / "dashboard"
-    shutil.copytree(EXAMPLES / "dashboard", place)
+    shutil.copytree(EXAMPLES / "dashboard", place, ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(client_modules() / "node_modules")
@@ -107,7 +108,7 @@ def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp
 def react_dashboard(tmp_path: Path) -> list[str]:
     """The command that runs a copy of the React dashboard, with its pinned modules beside it."""
     place = tmp_path / "docs" / "examples" / "dashboard-react"
-    shutil.copytree(EXAMPLES / "dashboard-react", place)
+    shutil.copytree(EXAMPLES / "dashboard-react", place, ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(document_tools.modules())
@@ -222,5 +223,5 @@ def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> N
     named = set(re.findall(r"\]\(((?:agent|dashboard|payouts)[^)]*)\)", table))
 
     assert all((EXAMPLES / name).exists() for name in named)
-    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and is_ours(path.name)}
     assert folders == {name.partition("/")[0] for name in named}

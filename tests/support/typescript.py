@@ -13,7 +13,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 def compile_copy(folder: Path, present: str = "", other: str = "") -> "subprocess.CompletedProcess[str]":
     """Compile a copy of the example in `folder`, in whose client `present` was replaced by `other`."""
     place = _place(folder)
-    shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build"))
+    shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build", "node_modules"))
     shutil.copytree(document_tools.TYPES, folder / "docs" / "types")
     shutil.copyfile(EXAMPLES / "package.json", place.parent / "package.json")
     (place.parent / "node_modules").symlink_to(document_tools.modules())
