@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from tests.security.nasty import FIELDS, RAW_BODIES, Source
 from tests.security.wire import BINARY, WebSocket, connect, frame, memory_kib, open_files
 from tests.support.js_client import JsClient
 from tests.support.processes import until
+from tests.support.seeds import SEED
 from tests.support.stack import Stack, StackMaker
 
 MESSAGES = 5_000
@@ -29,7 +29,7 @@ def system(make_stack: StackMaker) -> Stack:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_malformed_messages_hurt_nobody_and_leave_nothing_behind(system: Stack, js: JsClient) -> None:
-    protocol_id, source = make_protocol(system.api), Source(20261122)
+    protocol_id, source = make_protocol(system.api), Source(SEED)
     neighbour, pid = system.watch(js, protocol_id), system.pid("web-1")
     attack(system, source, protocol_id, MESSAGES // 5)  # so that what is made once is made
     settle(system, files=None)
@@ -87,7 +87,6 @@ def send_something(attacker: WebSocket, source: Source, protocol_id: str) -> Non
 
 def settle(system: Stack, files: int | None) -> None:
     """Wait until the process has ended what the attackers left open."""
-    time.sleep(5)  # the handshake's patience, and the watch's turn
     if files is not None:
         until(lambda: open_files(system.pid("web-1")) <= files + POOLED, 30, "file handles are back")
     assert system.api.with_token(None).get("//healthz").status == 200
