@@ -30,9 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     seed, pace = config.option.hypothesis_seed, slowdown()
-    return (
-        f"random tests: TEST_SEED={SEED} --hypothesis-seed={seed}; this machine is {pace:.1f} times slower"
-    )
+    return f"random tests: TEST_SEED={SEED} --hypothesis-seed={seed}; this machine is {pace:.1f} times slower"
 
 
 @pytest.fixture(scope="session")
