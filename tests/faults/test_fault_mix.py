@@ -30,7 +30,7 @@ from tests.support.wire import most_in_a_window
 
 SECONDS = int(os.environ.get("FAULT_MIX_SECONDS", "60"))
 KINDS = os.environ.get("FAULT_MIX_KINDS", "kill,stop,flood,clock").split(",")
-ROOMS, CLIENTS_PER_ROOM, LOADS = 12, 4, 2
+ROOMS, CLIENTS_PER_ROOM, LOADS = 12, 4, 6
 WEBS = ["web-1", "web-2"]
 PARTS = [*WEBS, "worker", "worker-payments", "beat", "redis"]
 REDIS_STEPS, WORKER_STEPS = [-600, -30, 0, 30, 600], [-3600, -3, 0, 3, 3600]

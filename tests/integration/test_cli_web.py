@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.api import mint
 from tests.support.databases import environment
-from tests.support.pace import slowdown
+from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, is_open, start, stop, until
 from tests.support.stack import COMMAND
 
@@ -32,7 +32,7 @@ class Web:
         until(lambda: is_open(self.port), 90, f"web listens; its log is {self.log}")
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=patience(20))
 
     def request(self, body: bytes) -> bytes:
         token = mint(self.environment["DASHBOARD_SIGNING_KEY"], "admin")
@@ -190,7 +190,9 @@ def test_a_client_that_dribbles_its_header_is_sent_away(web: Web):
 
 def test_a_port_that_is_taken_is_told_without_a_traceback(web: Web):
     command = [*COMMAND, "web", "--port", str(web.port)]
-    ended = subprocess.run(command, env=_with_path(web.environment), capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(
+        command, env=_with_path(web.environment), capture_output=True, text=True, timeout=patience(30)
+    )
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{web.port}" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -198,7 +200,9 @@ def test_a_port_that_is_taken_is_told_without_a_traceback(web: Web):
 
 def test_without_configuration_web_lists_what_is_missing(tmp_path: Path):
     settings = {"DASHBOARD_HOME": str(tmp_path / "nothing")}
-    ended = subprocess.run([*COMMAND, "web"], env=_with_path(settings), capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(
+        [*COMMAND, "web"], env=_with_path(settings), capture_output=True, text=True, timeout=patience(30)
+    )
     assert ended.returncode == 2
     for name in ("DATABASE_URL", "REDIS_URL", "DASHBOARD_SIGNING_KEY"):
         assert name in ended.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from tests.factories import make_agent
 from tests.support.node import ROOT
+from tests.support.pace import patience
 from tests.support.stack import Stack
 from tests.support.unreliable_proxy import BAD_GATEWAY, BUSY, LOSE_ANSWER, LOSE_REQUEST, PASS, UnreliableProxy
 
@@ -28,7 +29,7 @@ def run(request: pytest.FixtureRequest, stack: Stack, agent_id: str, protocol_id
         token = stack.api.token("agent", sub=agent_id, protocols=[protocol_id])
         environment = os.environ | {"DASHBOARD_URL": url, "DASHBOARD_TOKEN": token}
         command = [interpreter, AGENTS / request.param, agent_id, protocol_id, TASK]
-        return subprocess.run(command, env=environment, timeout=120).returncode
+        return subprocess.run(command, env=environment, timeout=patience(120)).returncode
 
     run_agent.reports = RUNNING_REPORTS[request.param]
     return run_agent

@@ -17,6 +17,7 @@ from app.payments.gateway import Payout, signature
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import document_tools, typescript
 from tests.support.node import ROOT, client_modules, node_binary
+from tests.support.pace import patience
 from tests.support.processes import free_port, start, stop, until
 from tests.support.project_files import is_ours
 from tests.support.stack import Stack, StackMaker
@@ -43,7 +44,7 @@ def test_the_agent_reports_progress_and_completes(stack: Stack, js, protocol_id:
         env=environment(stack, token),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -63,7 +64,7 @@ def test_the_agent_says_why_it_was_refused(stack: Stack, protocol_id: str) -> No
         env=environment(stack, token),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
     )
 
     assert done.returncode != 0
@@ -201,7 +202,7 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
 
     def send(content: bytes, signed: str | bytes, key: str | None = "pay-1") -> requests.Response:
         headers = {"Idempotency-Key": key, "X-Signature": signed, "Content-Type": "application/json"}
-        return requests.post(receiver, data=content, headers=headers, timeout=10)
+        return requests.post(receiver, data=content, headers=headers, timeout=patience(10))
 
     first, again = (send(body, signature(SECRET, now, body)) for _ in range(2))
     assert first.status_code == again.status_code == 200

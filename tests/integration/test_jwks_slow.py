@@ -14,6 +14,7 @@ import pytest
 from app.auth import key_set
 from app.auth.keys import ProviderKeys
 from app.errors import DependencyDown
+from tests.support.pace import patience
 from tests.support.processes import until
 from tests.support.stack import ROOT
 
@@ -110,7 +111,7 @@ print(len(waited), max(waited))
 
 def test_the_same_holds_where_threads_are_green(provider: DrippingProvider) -> None:
     command = [sys.executable, "-c", IN_A_WEB_PROCESS, provider.url]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience(60))
 
     callers, longest = ended.stdout.split()[-2:]
     assert (callers, provider.accepted) == ("4", 1), ended

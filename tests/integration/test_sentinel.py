@@ -18,7 +18,7 @@ from app.redis_connection import connect_redis
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.js_client import JsClient
-from tests.support.pace import slowdown
+from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, start, stop, until
 from tests.support.stack import COMMAND, Stack, StackMaker
 
@@ -184,7 +184,7 @@ def test_wrong_passwords_are_told_by_doctor_and_not_shown(
 
 def doctor(environment: dict[str, str]) -> str:
     done = subprocess.run(
-        [*COMMAND, "doctor"], env=os.environ | environment, capture_output=True, text=True, timeout=60
+        [*COMMAND, "doctor"], env=os.environ | environment, capture_output=True, text=True, timeout=patience(60)
     )
     return done.stdout + done.stderr
 

@@ -14,7 +14,7 @@ from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.integration.test_crash_reports import spoil
 from tests.support.api import Api, OverHttp
 from tests.support.collector import PROJECT, Collector, Span, collecting
-from tests.support.pace import slowdown
+from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, is_open, stop, until
 from tests.support.stack import ROOT, Stack, StackMaker
 
@@ -195,7 +195,7 @@ def test_a_missing_extra_stops_the_start_and_is_named_with_every_other_fault(
         env=os.environ | environment | given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         cwd=ROOT,
     )
 
@@ -212,7 +212,12 @@ def test_what_is_off_is_not_imported(environment: dict[str, str]) -> None:
     ours = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "sentry_sdk")
     show = f"import sys, wsgi; print([m for m in sys.modules if m.startswith({ours})])"
     done = subprocess.run(
-        [sys.executable, "-c", show], env=os.environ | environment, capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-c", show],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+        cwd=ROOT,
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
 

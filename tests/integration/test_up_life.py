@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.pace import slowdown
+from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, is_alive, until
 from tests.support.stack import COMMAND, Stack, StackMaker
 
@@ -34,7 +34,9 @@ def processes_of(stack: Stack) -> list[int]:
 
 def run_up(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [*COMMAND, "up", *arguments]
-    return subprocess.run(command, env=stack.environment, cwd=stack.folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, env=stack.environment, cwd=stack.folder, capture_output=True, text=True, timeout=patience(60)
+    )
 
 
 @pytest.fixture
@@ -45,8 +47,8 @@ def stopped(tmp_path: Path) -> Stack:
 
 def test_up_says_once_where_it_is_ready_and_answers_there(stack: Stack):
     assert re.findall(r"^ready: .*$", stack.log, re.MULTILINE) == [f"ready: {stack.url}"]
-    assert requests.get(f"{stack.url}/healthz", timeout=5).status_code == 200
-    assert requests.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+    assert requests.get(f"{stack.url}/healthz", timeout=patience(5)).status_code == 200
+    assert requests.get(f"{stack.url}/readyz", timeout=patience(5)).status_code == 200
 
 
 def test_every_part_has_its_pid_file(stack: Stack):
@@ -113,7 +115,7 @@ def test_no_process_outlives_up_that_is_killed_outright_and_the_next_start_is_cl
     stopped.process.wait()
     stopped.log_path.unlink()
     with stopped:
-        assert requests.get(f"{stopped.url}/readyz", timeout=5).status_code == 200
+        assert requests.get(f"{stopped.url}/readyz", timeout=patience(5)).status_code == 200
 
 
 def test_a_port_that_is_taken_ends_up_with_a_clear_message(stopped: Stack):
@@ -139,7 +141,7 @@ def test_a_second_up_in_the_same_folder_is_refused_and_harms_nothing(stack: Stac
     ended = run_up(stack, "--port", str(free_port()))
     assert ended.returncode == 1
     assert "is in use by another `dashboard up`" in ended.stderr
-    assert requests.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+    assert requests.get(f"{stack.url}/readyz", timeout=patience(5)).status_code == 200
     assert (stack.home / "run" / "redis.pid").exists()
 
 
@@ -183,7 +185,7 @@ def test_up_says_within_five_seconds_that_it_waits_for_redis_and_gives_up_after_
     ) as up:
         first = next(line for line in up.stdout if line.startswith("up "))
         said_after = time.monotonic() - began
-        rest = up.communicate(timeout=60 * slowdown())[0]
+        rest = up.communicate(timeout=patience(60))[0]
     assert "INFO waiting, since Redis does not answer" in first
     assert said_after < 5 * slowdown()
     assert time.monotonic() - began < 45 * slowdown()
@@ -208,7 +210,7 @@ def test_up_goes_on_when_nobody_reads_its_output(stopped: Stack):
 
 def _answers(stack: Stack) -> bool:
     try:
-        return requests.get(f"{stack.url}/readyz", timeout=2).status_code == 200
+        return requests.get(f"{stack.url}/readyz", timeout=patience(2)).status_code == 200
     except requests.RequestException:
         return False
 
