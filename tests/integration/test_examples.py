@@ -151,7 +151,7 @@ def test_the_react_dashboard_says_why_it_was_refused(
 
 
 def test_the_typescript_dashboard_compiles_and_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
-    main = typescript.compiled(tmp_path)
+    main = typescript.compiled_once()
 
     def seen(line: dict[str, object]) -> object:
         return line["live"] and line["available"] == "1234.50" and line["tasks"]

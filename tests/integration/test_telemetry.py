@@ -138,7 +138,6 @@ def test_ticks_and_probes_make_no_traces(traced: Stack, collector: Collector) ->
     assert not [span.name for span in collector.spans() if "readyz" in span.name or "flush" in span.name]
 
 
-@pytest.mark.alone
 def test_a_collector_that_never_answers_delays_neither_requests_nor_the_end(make_stack: StackMaker) -> None:
     with collecting(answers=False) as hanging:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": hanging.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}

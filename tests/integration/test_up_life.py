@@ -85,7 +85,6 @@ def test_secrets_are_in_files_of_the_owner_alone_and_in_no_argument(stopped: Sta
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_a_stop_ends_every_process_within_ten_seconds_and_the_next_start_finds_its_data(stopped: Stack):
     stopped.start()
     stopped.redis().set("kept", "yes")
