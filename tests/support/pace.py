@@ -6,9 +6,11 @@ it with `seconds * slowdown()`.
 
 import os
 import time
+from functools import cache
 
 SHORTEST_PATIENCE_SECONDS = 5.0
-REFERENCE_SECONDS = 0.0015  # what `_measure` takes on an idle core of the reference machine
+REFERENCE_SECONDS = 0.0015  # what the piece of work takes on an idle core of the reference machine
+MEASURED_EVERY_SECONDS = 3.0  # each measurement takes as long as five pieces of work
 MOST = 6.0  # a test that waits forever must end at some time
 ROUNDS = 5
 
@@ -19,7 +21,8 @@ def slowdown() -> float:
     The load average covers the last minute, the measurement this moment, and the one at the start a slow processor.
     """
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return min(MOST, max(1.0, load, _measure() / REFERENCE_SECONDS, _at_start))
+    now = _measured(int(time.monotonic() / MEASURED_EVERY_SECONDS))
+    return min(MOST, max(1.0, load, now, _measured(_STARTED)))
 
 
 def patience(seconds: float) -> float:
@@ -27,12 +30,14 @@ def patience(seconds: float) -> float:
     return max(seconds, SHORTEST_PATIENCE_SECONDS) * slowdown()
 
 
-def _measure() -> float:
-    """Seconds that a fixed piece of work takes, on average: what others take from the processor counts."""
+@cache
+def _measured(_: int) -> float:
+    """How many times as long as on the reference machine a piece of work takes; measured once per argument."""
     began = time.perf_counter()
-    for _ in range(ROUNDS):
+    for _round in range(ROUNDS):
         sum(number * number for number in range(20_000))
-    return (time.perf_counter() - began) / ROUNDS
+    return (time.perf_counter() - began) / ROUNDS / REFERENCE_SECONDS
 
 
-_at_start = _measure() / REFERENCE_SECONDS
+_STARTED = -1
+_measured(_STARTED)
