@@ -1,30 +1,25 @@
 # Everything a developer does. `make run` and `make test` need nothing done before.
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-containers lint types format lock docs soak bench clean
+.PHONY: help setup run test test-busy test-containers lint types format lock docs soak fault-mix bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## build .venv from the lock file and fetch the page's modules
+setup: ## build .venv from the lock file and fetch the page's modules (PYTHON=python3.12 picks one)
+	@PYTHON="$(PYTHON)" scripts/setup
 
-$(STAMP): requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m app.dashboard.assets
-	@touch $@
-
-run: setup ## start everything on this machine, with demo data
-	@exec $(BIN)/dashboard up --demo
+run: setup ## start everything on this machine, with demo data (PORT=5001 for another port)
+	@exec $(BIN)/dashboard up --demo $(if $(PORT),--port "$(PORT)")
 
 test: setup ## run the whole test suite against real servers it starts itself
 	@$(BIN)/python -m tests
+
+test-busy: setup ## the same beside two busy loops (TESTS=tests/scenarios for a part)
+	@TEST_BUSY_LOOPS=2 $(BIN)/python -m tests $(TESTS)
 
 test-containers: setup ## the compose stack: build, start, kill, scale (needs root and apt)
 	@tests/containers/run
@@ -50,8 +45,14 @@ docs: setup ## write the pages that are generated: configuration, rights, types
 soak: setup ## five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_soak.py
 
+fault-mix: setup ## a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
+	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
+
 bench: setup ## measure against peers; writes the tables of bench/README.md
 	@$(BIN)/python -m bench
 
-clean: ## remove what was built and the embedded data
-	rm -rf $(VENV) .dashboard .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info
+clean: ## remove what was built; the embedded data stay
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+clean-data: ## delete the embedded data for good: database with its ledger, Redis, signing key
+	rm -rf .dashboard

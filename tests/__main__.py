@@ -1,16 +1,25 @@
 """The whole suite: first what measures time or cost, one by one, then all the rest side by side.
 
-`python -m tests` takes pytest's own arguments, such as `-x`. It fails when either part does.
+`python -m tests` takes pytest's own arguments, such as `-x`. It fails when either part does. `TEST_BUSY_LOOPS=2` runs
+so many busy loops beside it, as on a crowded machine; `TEST_SEED` repeats the random tests of an earlier run.
 """
 
 import compileall
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.processes import start, stop
+from tests.support.seeds import SEED
 
 ROOT = Path(__file__).resolve().parents[1]
 FEWEST, MOST = 2, 8
+LONGEST_BUSY_SECONDS = 7200
+BUSY_LOOP = f"import time; end = time.monotonic() + {LONGEST_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
+NO_TESTS = 5  # pytest's exit code when the arguments name none of the part's tests
 
 
 def workers() -> int:
@@ -19,14 +28,29 @@ def workers() -> int:
 
 
 def run(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments, *sys.argv[1:]], cwd=ROOT, check=False).returncode
+    command = [sys.executable, "-m", "pytest", *arguments, *sys.argv[1:]]
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    return 0 if code == NO_TESTS and sys.argv[1:] else code
+
+
+@contextmanager
+def busy_loops(count: int) -> Iterator[None]:
+    """So many processes that do nothing but take processor time; they end with this one."""
+    loops = [start([sys.executable, "-c", BUSY_LOOP], log=Path(os.devnull)) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in loops:
+            stop(each)
 
 
 def main() -> int:
+    print(f"random tests: TEST_SEED={SEED}", flush=True)
     for folder in ("app", "tasks", "tests"):  # once, not in each of hundreds of processes, whatever Python may write
         compileall.compile_dir(str(ROOT / folder), quiet=1)
     together = ["-n", str(workers()), "--dist", "loadfile", "--no-loadscope-reorder"]
-    failed = [run("-m", "alone and not soak"), run(*together, "-m", "not alone and not soak")]
+    with busy_loops(int(os.environ.get("TEST_BUSY_LOOPS", "0"))):
+        failed = [run("-m", "alone and not soak"), run(*together, "-m", "not alone and not soak")]
     return next((code for code in failed if code), 0)
 
 

@@ -7,13 +7,30 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from hypothesis import settings as hypothesis_settings
 
 from app.config import Config, load_config
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
+from tests.support.pace import slowdown
+from tests.support.seeds import SEED
 
 pytest_plugins = ["tests.support.stack_fixtures", "tests.support.order"]
+
+hypothesis_settings.register_profile("suite", deadline=None, derandomize=False, print_blob=True)
+hypothesis_settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(SEED)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    seed, pace = config.option.hypothesis_seed, slowdown()
+    return f"random tests: TEST_SEED={SEED} --hypothesis-seed={seed}; this machine is {pace:.1f} times slower"
 
 
 @pytest.fixture(scope="session")

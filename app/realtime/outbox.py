@@ -93,7 +93,12 @@ _UNPUBLISHED = (
     .order_by(_events.position)
     .limit(BATCH)
 )
-_MARK = update(_outbox).where(_events.id.in_(bindparam("ids", expanding=True))).values(published_at=bindparam("at"))
+_MARK = (
+    update(_outbox)
+    .where(_events.id.in_(bindparam("ids", expanding=True)), _events.published_at.is_(None))
+    .values(published_at=bindparam("at"))
+    .returning(_events.id)
+)
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
@@ -110,7 +115,7 @@ def append(session: Session, protocol_id: str, event_type: EventType, data: dict
 
 
 def relay(protocol_id: str) -> int:
-    """Let the protocol's stored events into its room, in order, and mark them; returns how many.
+    """Let the protocol's stored events into its room, in order, and mark them; returns how many it marked.
 
     Stops at the first that Redis does not take; the sweep tries again. Never raises for a dependency that is down:
     what the caller did is committed.
@@ -124,7 +129,7 @@ def relay(protocol_id: str) -> int:
 
 
 def _relay(protocol_id: str) -> int:
-    done: list[int] = []
+    done: list[Any] = []
     rows = _unpublished(protocol_id)
     if rows and not pulse.answers():
         _tell_failure(protocol_id, rows[0], "Redis does not answer")
@@ -133,10 +138,13 @@ def _relay(protocol_id: str) -> int:
         with on_behalf_of(row.request_id):
             if not _let_in(protocol_id, row):
                 break
-            logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
-        done.append(row.id)
-    _mark(done)
-    return len(done)
+        done.append(row)
+    marked = _mark([row.id for row in done])
+    for row in done:
+        if row.id in marked:  # else another relay, at the same moment, has marked and logged it
+            with on_behalf_of(row.request_id):
+                logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
+    return len(marked)
 
 
 def sweep() -> int:
@@ -178,7 +186,9 @@ def _tell_failure(protocol_id: str, row: Any, error: str) -> None:
         logger.error("event.emission_failed", extra=whole)
 
 
-def _mark(ids: list[int]) -> None:
-    if ids:
-        with transaction() as session:
-            session.execute(_MARK, {"ids": ids, "at": utc_now()})
+def _mark(ids: list[int]) -> set[int]:
+    """Mark these events as published; returns those that were not marked before."""
+    if not ids:
+        return set()
+    with transaction() as session:
+        return set(session.scalars(_MARK, {"ids": ids, "at": utc_now()}))

@@ -81,8 +81,8 @@ def _add_headers(response: Response) -> Response:
     if request.is_secure:
         response.headers.setdefault(*STRICT_TRANSPORT)
     response.headers.setdefault(*NO_STORE)  # what may be kept says so itself
-    if request.method == "OPTIONS":
-        response.headers.pop("Content-Type", None)  # of nothing: Flask says HTML
+    if request.method == "OPTIONS" and response.mimetype == "text/html":
+        response.headers.pop("Content-Type", None)  # of nothing
     return response
 
 

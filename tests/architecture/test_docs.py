@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import ROOT
+from tests.support.project_files import ROOT, project_files
 
-PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")] + sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")] + project_files(ROOT / "docs", "*.md")
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
-SOURCES = [*(ROOT / "app").rglob("*.py"), *(ROOT / "tasks").rglob("*.py"), ROOT / "celery_worker.py"]
+SOURCES = [*project_files(ROOT / "app", "*.py"), *project_files(ROOT / "tasks", "*.py"), ROOT / "celery_worker.py"]
 CODE = "\n".join(source.read_text(encoding="utf-8") for source in SOURCES)
 SET_OUTSIDE_OF_THE_CODE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8") + "DASHBOARD_URL DASHBOARD_TOKEN"
 
@@ -40,7 +40,7 @@ def test_every_log_event_that_a_page_names_is_logged() -> None:
 
 
 def test_every_test_that_the_page_on_faults_names_is_one() -> None:
-    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    tests = {path.stem for path in project_files(ROOT / "tests", "test_*.py")}
     named = set(re.findall(r"`(test_[a-z_]+)`", TEXTS["docs/reliability.md"]))
 
     assert len(named) > 15

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium
+from tests.support.pace import patience
 from tests.support.stack import Stack
 
 LIVE_SECONDS = 30.0
@@ -45,14 +46,14 @@ class Visit:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def wait_until_live(self, seconds: float = LIVE_SECONDS) -> None:
-        self.page.wait_for_selector("[data-status=live]", timeout=seconds * 1000)
+        self.page.wait_for_selector("[data-status=live]", timeout=patience(seconds) * 1000)
 
     def text(self, selector: str) -> str:
         return self.page.inner_text(selector)
 
     def see(self, selector: str, text: str, seconds: float = LIVE_SECONDS) -> None:
         """Wait until an element that matches shows this text."""
-        self.page.locator(selector, has_text=text).first.wait_for(timeout=seconds * 1000)
+        self.page.locator(selector, has_text=text).first.wait_for(timeout=patience(seconds) * 1000)
 
 
 Open = Callable[..., Visit]

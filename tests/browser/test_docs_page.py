@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.conftest import WIDE, Visit
 from tests.browser.test_quality import serious_faults
+from tests.support.pace import patience
 from tests.support.stack import Stack
 
 CARDS = "#content .card"
@@ -45,7 +46,7 @@ def docs(browser: Browser, stack: Stack) -> Iterator[DocsVisit]:
 
 
 def document(stack: Stack, name: str) -> Any:
-    response = requests.get(f"{stack.url}/{name}.json", timeout=10)
+    response = requests.get(f"{stack.url}/{name}.json", timeout=patience(10))
     response.raise_for_status()
     return response.json()
 

@@ -4,13 +4,14 @@ import subprocess
 from pathlib import Path
 
 from tests.support.node import node_binary
+from tests.support.pace import patience
 
 TESTS = Path(__file__).parent / "node"
 
 
 def test_the_reference_client_is_never_wrong_for_long() -> None:
     command = [node_binary(), "--test", str(TESTS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patience(90))
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "# fail 0" in done.stdout
     assert "# pass 0" not in done.stdout

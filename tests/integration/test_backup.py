@@ -12,6 +12,7 @@ from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
+from tests.support.pace import patience
 from tests.support.processes import free_port, start, stop, until
 
 KEY = "0123456789abcdef" * 4
@@ -48,11 +49,13 @@ def test_a_postgresql_dump_restores_into_an_empty_database(
     dump, tools = tmp_path / "dashboard.dump", servers.postgres_binaries()
     pg_dump, pg_restore = tool(tools, "pg_dump"), tool(tools, "pg_restore")
 
-    subprocess.run([pg_dump, "--format=custom", "--no-owner", f"--file={dump}", plain], check=True, timeout=60)
+    subprocess.run(
+        [pg_dump, "--format=custom", "--no-owner", f"--file={dump}", plain], check=True, timeout=patience(60)
+    )
     with databases.copy_postgres(postgres, "template0") as restored:
         target = restored.replace("postgresql+psycopg://", "postgresql://")
         subprocess.run(
-            [pg_restore, "--no-owner", "--exit-on-error", f"--dbname={target}", dump], check=True, timeout=60
+            [pg_restore, "--no-owner", "--exit-on-error", f"--dbname={target}", dump], check=True, timeout=patience(60)
         )
         check(settings | {"DATABASE_URL": restored}, protocol_id)
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.support import databases
+from tests.support.pace import patience
 from tests.support.stack import COMMAND, Stack, StackMaker
 
 
 def run(environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     command = [*COMMAND, "doctor"]
-    return subprocess.run(command, env=inherited | dict(environment), capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, env=inherited | dict(environment), capture_output=True, text=True, timeout=patience(60)
+    )
 
 
 def verdicts(ended: "subprocess.CompletedProcess[str]") -> dict[str, str]:

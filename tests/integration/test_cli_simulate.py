@@ -12,6 +12,7 @@ from app.cli.actors import FLOAT, ROUND
 from app.cli.simulate import STORY_PAUSE_SECONDS, Simulation
 from app.config import load_config
 from tests.factories import unique
+from tests.support.pace import patience
 from tests.support.processes import until
 from tests.support.stack import COMMAND, Stack
 
@@ -31,7 +32,7 @@ def state_of(stack: Stack, protocol_id: str) -> dict[str, Any]:
 def test_a_simulation_ends_after_its_seconds_with_every_agent_at_work(stack: Stack):
     protocol_id = unique("sim")
     process = simulate(stack, "--protocol", protocol_id, "--agents", "4", "--seconds", "6", "--rate", "2")
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=patience(30))
     assert process.returncode == 0, output
     assert "Traceback" not in output
     state = state_of(stack, protocol_id)
@@ -62,7 +63,7 @@ def test_a_simulation_stops_when_asked(stack: Stack):
     process = simulate(stack, "--protocol", protocol_id, "--agents", "2")
     until(lambda: len(state_of(stack, protocol_id).get("agents", [])) == 2, 20, "both agents are at work")
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=8)
+    output, _ = process.communicate(timeout=patience(8))
     assert process.returncode == 0, output
 
 

@@ -7,6 +7,7 @@ import jwt
 import pytest
 
 from tests.factories import make_protocol
+from tests.support.pace import patience
 from tests.support.stack import COMMAND, Stack
 
 
@@ -17,7 +18,7 @@ def run(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
         cwd=stack.folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
     )
 
 

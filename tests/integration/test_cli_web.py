@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.api import mint
 from tests.support.databases import environment
+from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, is_open, start, stop, until
 from tests.support.stack import COMMAND
 
@@ -31,7 +32,7 @@ class Web:
         until(lambda: is_open(self.port), 90, f"web listens; its log is {self.log}")
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=patience(20))
 
     def request(self, body: bytes) -> bytes:
         token = mint(self.environment["DASHBOARD_SIGNING_KEY"], "admin")
@@ -92,7 +93,7 @@ def test_a_request_under_way_is_answered_after_sigterm(web: Web):
         answer = read_answer(slow)
     assert answer.startswith(b"HTTP/1.1 201 "), answer
     assert b"connection: close" in answer.lower()
-    assert web.process.wait(15) == 0
+    assert web.process.wait(15 * slowdown()) == 0
 
 
 def test_idle_connections_do_not_hold_up_the_end(web: Web):
@@ -101,8 +102,8 @@ def test_idle_connections_do_not_hold_up_the_end(web: Web):
         assert b" 200 " in read_answer(idle)
         started = time.monotonic()
         web.process.send_signal(signal.SIGTERM)
-        assert web.process.wait(30) == 0
-        assert time.monotonic() - started < 10, "half of the grace was not needed"
+        assert web.process.wait(30 * slowdown()) == 0
+        assert time.monotonic() - started < 10 * slowdown(), "half of the grace was not needed"
         assert idle.recv(1) == b""
         assert silent.recv(1) == b""
 
@@ -116,8 +117,8 @@ def test_a_request_that_never_ends_is_cut_off_when_the_grace_is_over(start_web: 
             read_answer(other)
         started = time.monotonic()
         web.process.send_signal(signal.SIGTERM)
-        assert web.process.wait(30) == 0
-        assert 1.9 < time.monotonic() - started < 10
+        assert web.process.wait(30 * slowdown()) == 0
+        assert 1.9 < time.monotonic() - started < 10 * slowdown()
     assert "web.cut_off" in web.log.read_text()
 
 
@@ -149,7 +150,7 @@ def test_no_request_under_load_is_cut_by_sigterm(web: Web):
         thread.start()
     until(lambda: min(answered) > 20, 20, "every caller has had answers")
     web.process.send_signal(signal.SIGTERM)
-    assert web.process.wait(30) == 0
+    assert web.process.wait(30 * slowdown()) == 0
     over.set()
     for thread in threads:
         thread.join()
@@ -174,7 +175,7 @@ def test_a_client_that_dribbles_its_header_is_sent_away(web: Web):
     with web.connect() as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
         try:
-            while time.monotonic() - started < 20:
+            while time.monotonic() - started < 20 * slowdown():
                 slow.sendall(b"a")
                 slow.settimeout(0.5)
                 try:
@@ -184,12 +185,14 @@ def test_a_client_that_dribbles_its_header_is_sent_away(web: Web):
                     continue
         except ConnectionError:
             pass
-    assert 8 < time.monotonic() - started < 19
+    assert 8 < time.monotonic() - started < 19 * slowdown()
 
 
 def test_a_port_that_is_taken_is_told_without_a_traceback(web: Web):
     command = [*COMMAND, "web", "--port", str(web.port)]
-    ended = subprocess.run(command, env=_with_path(web.environment), capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(
+        command, env=_with_path(web.environment), capture_output=True, text=True, timeout=patience(30)
+    )
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{web.port}" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -197,7 +200,9 @@ def test_a_port_that_is_taken_is_told_without_a_traceback(web: Web):
 
 def test_without_configuration_web_lists_what_is_missing(tmp_path: Path):
     settings = {"DASHBOARD_HOME": str(tmp_path / "nothing")}
-    ended = subprocess.run([*COMMAND, "web"], env=_with_path(settings), capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(
+        [*COMMAND, "web"], env=_with_path(settings), capture_output=True, text=True, timeout=patience(30)
+    )
     assert ended.returncode == 2
     for name in ("DATABASE_URL", "REDIS_URL", "DASHBOARD_SIGNING_KEY"):
         assert name in ended.stderr

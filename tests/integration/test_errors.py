@@ -27,6 +27,7 @@ PROVOKED = {
     "not allowed": (403, "FORBIDDEN", lambda api: api.viewer.post("/protocols", {"name": "x"})),
     "no such protocol": (404, "PROTOCOL_NOT_FOUND", lambda api: api.viewer.get("/protocols/none")),
     "no such route": (404, "NOT_FOUND", lambda api: api.viewer.get("/nothing/here")),
+    "options of no route": (404, "NOT_FOUND", lambda api: api.viewer.call("OPTIONS", "/nothing/here")),
     "no such method": (405, "METHOD_NOT_ALLOWED", lambda api: api.admin.call("DELETE", "/protocols")),
     "too large": (413, "BODY_TOO_LARGE", lambda api: api.admin.post("/protocols", {"name": "x" * 2**21})),
     "not JSON": (

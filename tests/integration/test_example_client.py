@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def main(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return typescript.compiled(tmp_path_factory.mktemp("typescript"))
+def main() -> Path:
+    return typescript.compiled_once()
 
 
 class Shown:

@@ -17,7 +17,9 @@ from app.payments.gateway import Payout, signature
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import document_tools, typescript
 from tests.support.node import ROOT, client_modules, node_binary
+from tests.support.pace import patience
 from tests.support.processes import free_port, start, stop, until
+from tests.support.project_files import is_ours
 from tests.support.stack import Stack, StackMaker
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -42,7 +44,7 @@ def test_the_agent_reports_progress_and_completes(stack: Stack, js, protocol_id:
         env=environment(stack, token),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,7 +64,7 @@ def test_the_agent_says_why_it_was_refused(stack: Stack, protocol_id: str) -> No
         env=environment(stack, token),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
     )
 
     assert done.returncode != 0
@@ -91,7 +93,7 @@ def watch(
 
 def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
     place = tmp_path / "docs" / "examples" / "dashboard"
-    shutil.copytree(EXAMPLES / "dashboard", place)
+    shutil.copytree(EXAMPLES / "dashboard", place, ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(client_modules() / "node_modules")
@@ -107,7 +109,7 @@ def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp
 def react_dashboard(tmp_path: Path) -> list[str]:
     """The command that runs a copy of the React dashboard, with its pinned modules beside it."""
     place = tmp_path / "docs" / "examples" / "dashboard-react"
-    shutil.copytree(EXAMPLES / "dashboard-react", place)
+    shutil.copytree(EXAMPLES / "dashboard-react", place, ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(document_tools.modules())
@@ -149,7 +151,7 @@ def test_the_react_dashboard_says_why_it_was_refused(
 
 
 def test_the_typescript_dashboard_compiles_and_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
-    main = typescript.compiled(tmp_path)
+    main = typescript.compiled_once()
 
     def seen(line: dict[str, object]) -> object:
         return line["live"] and line["available"] == "1234.50" and line["tasks"]
@@ -198,9 +200,9 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
     body = Payout("pay-1", "P1", 1_000_000, "USDC", "0xabc").body()
     now = int(time.time())
 
-    def send(content: bytes, signed: str) -> requests.Response:
-        headers = {"Idempotency-Key": "pay-1", "X-Signature": signed, "Content-Type": "application/json"}
-        return requests.post(receiver, data=content, headers=headers, timeout=10)
+    def send(content: bytes, signed: str | bytes, key: str | None = "pay-1") -> requests.Response:
+        headers = {"Idempotency-Key": key, "X-Signature": signed, "Content-Type": "application/json"}
+        return requests.post(receiver, data=content, headers=headers, timeout=patience(10))
 
     first, again = (send(body, signature(SECRET, now, body)) for _ in range(2))
     assert first.status_code == again.status_code == 200
@@ -212,6 +214,9 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
     assert send(body, signature("another secret", now, body)).status_code == 401
     assert send(body, signature(SECRET, now - 3600, body)).status_code == 401
     assert send(body, "nonsense").status_code == 401
+    assert send(body, "t=²,v1=é".encode("latin-1")).status_code == 401
+    assert send(body, signature(SECRET, now, body), key=None).status_code == 422
+    assert send(body, signature(SECRET, now, body), key="pay-2").status_code == 422, "the signature covers no header"
 
 
 def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> None:
@@ -219,5 +224,5 @@ def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> N
     named = set(re.findall(r"\]\(((?:agent|dashboard|payouts)[^)]*)\)", table))
 
     assert all((EXAMPLES / name).exists() for name in named)
-    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and is_ours(path.name)}
     assert folders == {name.partition("/")[0] for name in named}

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import socket
 import struct
 import time
@@ -13,6 +14,7 @@ from app.realtime.rooms import channel_of
 from tests.integration.fanout_client import RawClient
 from tests.integration.fanout_polling import PollingClient
 from tests.integration.fanout_stack import join, message, publish, running_server, running_valkey, wait_until
+from tests.support.pace import slowdown
 
 KILOBYTE = "x" * 1000
 
@@ -169,15 +171,16 @@ def test_skipped_receivers_binary_data_and_callbacks_work_as_in_python_socketio(
 
 
 def test_a_client_that_answers_pings_stays_and_a_silent_one_goes(valkey, tmp_path):
-    with running_server(valkey.url, tmp_path / "pings.log", 1, 1) as server:
+    seconds = math.ceil(slowdown())
+    with running_server(valkey.url, tmp_path / "pings.log", seconds, seconds) as server:
         answering, silent = RawClient(server.port), RawClient(server.port)
         began = time.monotonic()
-        assert answering.packet(timeout=4) is None
+        assert answering.packet(timeout=4 * seconds) is None
         frames = []
         while (frame := silent.frame())[0] != 8:
             frames.append(frame)
         assert frames == [(1, b"2")]
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 6 * seconds * slowdown()
 
 
 @pytest.mark.parametrize(

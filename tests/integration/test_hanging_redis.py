@@ -13,6 +13,8 @@ from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 from tests.support.money import confirmed, funded_protocol, pool
+from tests.support.pace import slowdown
+from tests.support.processes import until
 
 SOON_SECONDS = 3.0
 
@@ -48,11 +50,10 @@ def test_money_is_moved_and_answered_soon_and_told_when_redis_answers_again(hang
             started = time.monotonic()
             api.owner.post(where, body)
             took.append(time.monotonic() - started)
-    assert max(took) < SOON_SECONDS
+    assert max(took) < SOON_SECONDS * slowdown()
     assert {"event.emission_failed", "payment.not_enqueued"} <= {each.getMessage() for each in caplog.records}
     assert pool(api, protocol_id)["total"] == "1002.00"
 
     turn(goes_on=True)
-    time.sleep(1.1)  # the silence is remembered for a second
-    with api.transport.client.application.app_context():
-        assert outbox.sweep() == 2
+    with api.transport.client.application.app_context():  # the silence is remembered for a second
+        assert until(outbox.sweep, 10, "the sweep relays what waited") == 2

@@ -9,6 +9,7 @@ from app.realtime import meter, pipeline
 from app.realtime.envelope import EventType
 from app.realtime.rooms import channel_of, queue_key
 from tests.factories import make_protocol, unique
+from tests.support.pace import patience
 
 LIMIT = 10
 CAPACITY = 100
@@ -155,7 +156,7 @@ def test_text_in_the_data_that_looks_like_a_mark_of_the_template_is_left_alone(a
         listener.subscribe(channel_of(protocol_id))
         listener.get_message(timeout=1)
         meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"reference":"@seq@ @data@ %1 %%"}')
-        message = listener.get_message(timeout=2)
+        message = listener.get_message(timeout=patience(2))
 
     assert re.search(rb'"reference": ?"@seq@ @data@ %1 %%"', message["data"])
 

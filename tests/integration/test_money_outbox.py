@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from app.bounties import service as bounties
 from app.extensions import db
-from app.realtime import meter, outbox
+from app.realtime import meter, outbox, turns
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import confirmed, funded_protocol, pool, request_payment, settle
@@ -72,8 +72,35 @@ def test_events_of_changes_at_the_same_moment_are_relayed_once_each(api, caplog)
         answers = list(callers.map(lambda _: deposit(api, protocol_id, "1.00"), range(40)))
 
     assert len(answers) == 40
-    relayed = [record for record in caplog.records if record.message == "event.relayed"]
-    assert len(relayed) == 40
+    assert len(relayed(caplog)) == 40
+
+
+def test_an_event_that_a_second_relay_also_takes_is_logged_as_relayed_once(
+    in_context, api, app_with, caplog, monkeypatch
+):
+    caplog.set_level(logging.INFO, "app.realtime.outbox")
+    down = app_with(REDIS_URL=NOBODY)
+    protocol_id = make_protocol(api)
+    deposit(down, protocol_id, "1.00")
+    publish, second = outbox._let_in, []
+
+    def publish_after_a_second_relay(*arguments):
+        if not second:
+            second.append("runs")
+            second.append(outbox.relay(protocol_id))  # it has waited for its turn in vain and goes ahead
+        return publish(*arguments)
+
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "_let_in", publish_after_a_second_relay)
+
+    assert outbox.relay(protocol_id) == 0
+    assert second == ["runs", 1]
+    assert len(relayed(caplog)) == 1
+    assert meter.current_seq(protocol_id) == "1"
+
+
+def relayed(caplog):
+    return [record for record in caplog.records if record.message == "event.relayed"]
 
 
 def test_an_answer_shows_the_pool_as_its_own_change_left_it(in_context, api):

@@ -17,6 +17,7 @@ from app.auth.permissions import ALLOWED, Role
 from app.schemas import camel_case
 from tests.support import document_tools, documents
 from tests.support.api import Api
+from tests.support.project_files import project_files
 
 UNDOCUMENTED = {"/", "/ops", "/ops/status", "/docs", "/docs/static/{filename}", "/static/{name}", "/demo/session"}
 SOCKET_CODES = {"INVALID_MESSAGE", "UNKNOWN_EVENT", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE"}
@@ -143,7 +144,7 @@ def test_request_examples_are_taken_by_the_server_s_own_schemas(document: dict[s
 
 def test_every_code_that_the_server_can_answer_with_is_in_the_catalogue() -> None:
     used = set()
-    for path in (document_tools.ROOT / "app").rglob("*.py"):
+    for path in project_files(document_tools.ROOT / "app", "*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
                 used.add(node.value.value)

@@ -9,8 +9,8 @@ import pytest
 from app.realtime.envelope import EventType
 from tests.factories import deposit, file_vulnerability
 from tests.support.crowd import Crowd
-from tests.support.crowding import crowding
 from tests.support.emissions import Emission
+from tests.support.pace import slowdown
 from tests.support.stack import Stack
 from tests.support.wire import moment, most_in_a_window
 
@@ -78,7 +78,7 @@ def test_money_and_decisions_wait_for_each_other_alone_while_500_agents_report(s
     for each in money(events):
         meanwhile = [other for other in events if entered(each) + MILLISECOND < other.at < each.at]
         assert not [other for other in meanwhile if is_progress(other)], each
-        assert each.at - entered(each) < WINDOW_SECONDS * (1 + len(meanwhile) / LIMIT) * crowding()
+        assert each.at - entered(each) < WINDOW_SECONDS * (1 + len(meanwhile) / LIMIT) * slowdown()
     assert most_in_a_window([event.at for event in events]) <= LIMIT
     told = [event.members["agentId"] for event in events if is_progress(event)]
     assert told == many.agents[: len(told)], "of those that wait equally long the first by name is first, none twice"

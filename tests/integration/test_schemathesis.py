@@ -48,8 +48,6 @@ RULES_IN_WORDS = {
 }
 MODERATELY = settings(
     max_examples=8,
-    deadline=None,
-    derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

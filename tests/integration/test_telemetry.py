@@ -14,6 +14,7 @@ from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.integration.test_crash_reports import spoil
 from tests.support.api import Api, OverHttp
 from tests.support.collector import PROJECT, Collector, Span, collecting
+from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, is_open, stop, until
 from tests.support.stack import ROOT, Stack, StackMaker
 
@@ -137,7 +138,6 @@ def test_ticks_and_probes_make_no_traces(traced: Stack, collector: Collector) ->
     assert not [span.name for span in collector.spans() if "readyz" in span.name or "flush" in span.name]
 
 
-@pytest.mark.alone
 def test_a_collector_that_never_answers_delays_neither_requests_nor_the_end(make_stack: StackMaker) -> None:
     with collecting(answers=False) as hanging:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": hanging.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
@@ -159,17 +159,17 @@ def test_a_collector_that_never_answers_delays_neither_requests_nor_the_end(make
             started = time.monotonic()
             make_protocol(stack.api)
             times.append(time.monotonic() - started)
-        assert sorted(times)[-3] < 1.0, times
+        assert sorted(times)[-3] < 1.0 * slowdown(), times
         pay(stack, "still-paid")
         until(lambda: stack.log_lines("payment.released", "still-paid"), 20, "the payment is made")
 
         started = time.monotonic()
         assert stop(web, seconds=25) == 0
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 10 * slowdown()
         started = time.monotonic()
         assert stack.process is not None
         assert stop(stack.process, seconds=25, sign=signal.SIGTERM) == 0
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 20 * slowdown()
 
 
 HIDE = """
@@ -194,7 +194,7 @@ def test_a_missing_extra_stops_the_start_and_is_named_with_every_other_fault(
         env=os.environ | environment | given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         cwd=ROOT,
     )
 
@@ -211,7 +211,12 @@ def test_what_is_off_is_not_imported(environment: dict[str, str]) -> None:
     ours = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "sentry_sdk")
     show = f"import sys, wsgi; print([m for m in sys.modules if m.startswith({ours})])"
     done = subprocess.run(
-        [sys.executable, "-c", show], env=os.environ | environment, capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-c", show],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+        cwd=ROOT,
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
 

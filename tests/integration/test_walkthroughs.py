@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import ROOT
+from tests.support.project_files import ROOT, project_files
 from tests.support.walkthrough import Reader, blocks_of
 
 PAGES = {"README.md": 7, "docs/examples/README.md": 9, "docs/clients.md": 1}
@@ -26,8 +26,8 @@ def test_every_command_of_the_page_works_on_a_fresh_demo(page: str, tmp_path: Pa
 
 
 def test_no_page_calls_the_command_by_a_name_that_is_not_on_the_path() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.*")]
-    written = {page: page.read_text(encoding="utf-8") for page in pages if page.suffix in {".md", ".py", ".sh", ".mjs"}}
+    pages = [ROOT / "README.md", *project_files(ROOT / "docs", "*.md", "*.py", "*.sh", "*.mjs")]
+    written = {page: page.read_text(encoding="utf-8") for page in pages}
 
     assert [page.name for page, text in written.items() if "$(dashboard " in text or "\ndashboard " in text] == []
 

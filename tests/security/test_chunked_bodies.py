@@ -9,6 +9,7 @@ from tests.factories import deposit, file_vulnerability, make_agent, report
 from tests.security.raw import Reply, chunked, exchange, request
 from tests.security.wire import connect, memory_kib
 from tests.support.node import node_binary
+from tests.support.pace import patience
 from tests.support.stack import Stack
 
 MIB = 1024 * 1024
@@ -122,6 +123,6 @@ def test_what_nodes_own_client_writes_arrives(stack: Stack, protocol_id: str) ->
             (answer) => {{ console.log(answer.statusCode); answer.resume(); }});
         request.write('{{"amount":'); request.write('"3.00"}}'); request.end();
     """
-    ended = subprocess.run([node_binary(), "-e", script], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run([node_binary(), "-e", script], capture_output=True, text=True, timeout=patience(30))
 
     assert ended.stdout.strip() == "201", ended

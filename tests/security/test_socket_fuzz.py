@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from tests.security.nasty import FIELDS, RAW_BODIES, Source
 from tests.security.wire import BINARY, WebSocket, connect, frame, memory_kib, open_files
 from tests.support.js_client import JsClient
 from tests.support.processes import until
+from tests.support.seeds import SEED
 from tests.support.stack import Stack, StackMaker
 
 MESSAGES = 5_000
@@ -29,11 +29,10 @@ def system(make_stack: StackMaker) -> Stack:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_malformed_messages_hurt_nobody_and_leave_nothing_behind(system: Stack, js: JsClient) -> None:
-    protocol_id, source = make_protocol(system.api), Source(20261122)
+    protocol_id, source = make_protocol(system.api), Source(SEED)
     neighbour, pid = system.watch(js, protocol_id), system.pid("web-1")
     attack(system, source, protocol_id, MESSAGES // 5)  # so that what is made once is made
-    settle(system, files=None)
-    files, memory = open_files(pid), memory_kib(pid)
+    files, memory = settled_files(system), memory_kib(pid)
 
     attack(system, source, protocol_id, MESSAGES)
     deposit(system.api, protocol_id, "5.00")
@@ -85,9 +84,19 @@ def send_something(attacker: WebSocket, source: Source, protocol_id: str) -> Non
         attacker.text(f"42{number}" + json.dumps([source.choice(EVENTS), fields])[:60_000])
 
 
-def settle(system: Stack, files: int | None) -> None:
+def settled_files(system: Stack) -> int:
+    """How many files the process holds, once it has ended what the attackers left open."""
+    seen: list[int] = []
+
+    def is_steady() -> bool:
+        seen.append(open_files(system.pid("web-1")))
+        return seen[-1:] == seen[-2:-1]
+
+    until(is_steady, 60, "the number of open files is steady", pause=3)  # longer than the handshake may take
+    return seen[-1]
+
+
+def settle(system: Stack, files: int) -> None:
     """Wait until the process has ended what the attackers left open."""
-    time.sleep(5)  # the handshake's patience, and the watch's turn
-    if files is not None:
-        until(lambda: open_files(system.pid("web-1")) <= files + POOLED, 30, "file handles are back")
+    until(lambda: open_files(system.pid("web-1")) <= files + POOLED, 30, "file handles are back")
     assert system.api.with_token(None).get("//healthz").status == 200

@@ -9,12 +9,14 @@ import struct
 from pathlib import Path
 from typing import Self
 
+from tests.support.pace import patience
+
 PATH = "/socket.io/?EIO=4&transport=websocket"
 TEXT, BINARY = 1, 2
 
 
 def connect(port: int, seconds: float = 5.0) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    return socket.create_connection(("127.0.0.1", port), timeout=patience(seconds))
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, first: int | None = None, masked: bool = True) -> bytes:

@@ -15,6 +15,7 @@ import requests
 from flask import Flask
 
 from tests.support import documents
+from tests.support.pace import patience
 
 BASE = "/api/v1"
 
@@ -77,7 +78,7 @@ class OverHttp:
         self.session.trust_env = False
 
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
-        response = self.session.request(method, self.url + path, data=body, headers=headers, timeout=30)
+        response = self.session.request(method, self.url + path, data=body, headers=headers, timeout=patience(30))
         names = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, response.content, names)
 

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +19,15 @@ MEMBER = re.compile(r'"(eventType|timestamp|seq|agentId|paymentId|task|progress|
 
 @dataclass(frozen=True)
 class Emission:
-    """`at`: seconds on Redis's clock; `members`: what the event says of itself, as far as these claims need it."""
+    """`at`: seconds on Redis's clock; `members`: what the event says of itself, as far as these claims need it.
+
+    `heard_at`: when the watcher read of it, in seconds on the machine's clock.
+    """
 
     at: float
     protocol_id: str
     members: dict[str, str]
+    heard_at: float = 0.0
 
     @property
     def seq(self) -> int:
@@ -63,12 +68,32 @@ def watch_emissions(client: "redis.Redis[bytes]") -> Iterator[Emissions]:
     reader.join(5)
 
 
+@contextmanager
+def watch_emissions_over_restarts(connect: Callable[[], "redis.Redis[bytes]"]) -> Iterator[Emissions]:
+    """As `watch_emissions`, and again after each end of the connection; what leaves between two is not seen."""
+    found, ends = Emissions(), threading.Event()
+
+    def watch() -> None:
+        while not ends.wait(0.05):
+            try:
+                with connect().monitor() as monitor:
+                    _read(monitor, found.seen)
+            except (redis.RedisError, OSError):
+                continue  # Redis is not back yet
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield found
+    finally:
+        ends.set()
+
+
 def _read(monitor: "redis.client.Monitor", seen: list[Emission]) -> None:
     try:
         for command in monitor.listen():
             published = PUBLISHED.match(command["command"])
             if published:
                 members = dict(reversed(MEMBER.findall(published.group(2))))
-                seen.append(Emission(command["time"], published.group(1), members))
+                seen.append(Emission(command["time"], published.group(1), members, time.time()))
     except (redis.RedisError, OSError, ValueError, AttributeError):
         return  # the watcher has hung up

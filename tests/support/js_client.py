@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.node import SOURCES, client_modules, node_binary
+from tests.support.pace import patience
 from tests.support.processes import TimedOutError
 
 DEFAULT_SECONDS = 10.0
@@ -76,12 +77,12 @@ class JsClient:
 
     def emit_all(self, sockets: "list[JsSocket]", event: str, *args: Any, timeout: float = 20.0) -> list[Any]:
         """Emit on all at the same time; returns the acks, in their order."""
-        answers = self.call_all("emit", sockets, event=event, args=args, timeout=timeout * 1000)
+        answers = self.call_all("emit", sockets, event=event, args=args, timeout=patience(timeout) * 1000)
         return [answer["ack"] for answer in answers]
 
     def call_all(self, op: str, sockets: "list[JsSocket]", **fields: Any) -> list[dict[str, Any]]:
         numbers = [self._ask(op, socket.name, fields) for socket in sockets]
-        return [self._answer(op, number, 3 * DEFAULT_SECONDS) for number in numbers]
+        return [self._answer(op, number, patience(3 * DEFAULT_SECONDS)) for number in numbers]
 
     def call(self, op: str, socket: str, *, seconds: float = DEFAULT_SECONDS, **fields: Any) -> dict[str, Any]:
         return self._answer(op, self._ask(op, socket, fields), seconds)
@@ -97,11 +98,12 @@ class JsClient:
 
     def wait(self, condition: Callable[[], Any], seconds: float, claim: str) -> Any:
         """Return the first true answer of `condition`, asked again whenever something arrives."""
-        end = time.monotonic() + seconds
+        began = time.monotonic()
         with self._changed:
             while not (answer := condition()):
-                if not self._changed.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
-                    raise TimedOutError(f"not within {seconds} s: {claim}")
+                waited = time.monotonic() - began
+                if not self._changed.wait(max(0.1, seconds - waited)) and waited > patience(seconds):
+                    raise TimedOutError(f"not within {waited:.0f} s: {claim}")
         return answer
 
     def all_events(self) -> list[Event]:
@@ -110,7 +112,7 @@ class JsClient:
 
     def close(self) -> None:
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(patience(10))
 
     def _read(self) -> None:
         for line in self._process.stdout:
@@ -132,7 +134,8 @@ class JsSocket:
 
     def emit(self, event: str, *args: Any, timeout: float = 5.0) -> Any:
         """Emit and return the server's ack. Raises TimedOutError when none came."""
-        answer = self.client.call("emit", self.name, event=event, args=args, timeout=timeout * 1000)
+        limit = patience(timeout)
+        answer = self.client.call("emit", self.name, seconds=2 * limit, event=event, args=args, timeout=limit * 1000)
         if not answer["ok"]:
             raise TimedOutError(f"no ack to {event}: {answer['error']}")
         return answer["ack"]

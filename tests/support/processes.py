@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support.pace import patience
+
 PR_SET_PDEATHSIG = 1
 PORTS = range(10_000, 30_000)
 RESERVED = Path(tempfile.gettempdir()) / "dashboard-test-ports"
@@ -27,14 +29,15 @@ class TimedOutError(AssertionError):
 
 
 def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: float = 0.02) -> Any:
-    """Return the first true answer of `condition`; fail with `claim` when there is none within `seconds`."""
-    end = time.monotonic() + seconds
+    """Return the first true answer of `condition`; fail with `claim` when there is none within `patience(seconds)`."""
+    began = time.monotonic()
     while True:
         answer = condition()
         if answer:
             return answer
-        if time.monotonic() > end:
-            raise TimedOutError(f"not within {seconds} s: {claim}")
+        waited = time.monotonic() - began
+        if waited > seconds and waited > patience(seconds):
+            raise TimedOutError(f"not within {waited:.0f} s: {claim}")
         time.sleep(pause)
 
 
@@ -99,10 +102,10 @@ def stop(process: "subprocess.Popen[bytes]", *, seconds: float = 10, sign: int =
     if process.poll() is None:
         process.send_signal(sign)
         try:
-            return process.wait(seconds)
+            return process.wait(patience(seconds))
         except subprocess.TimeoutExpired:
             kill_group(process.pid)
-    return process.wait(seconds)
+    return process.wait(patience(seconds))
 
 
 def kill_group(pid: int) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 
 import requests
 
+from tests.support.pace import patience
 from tests.support.processes import free_port
 
 
@@ -52,7 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
             gate.refusals -= 1
             return self._answer(503, b"{}")
         headers = {"Authorization": self.headers["Authorization"]}
-        answer = requests.get(f"http://127.0.0.1:{gate.upstream_port}{self.path}", headers=headers, timeout=10)
+        answer = requests.get(
+            f"http://127.0.0.1:{gate.upstream_port}{self.path}", headers=headers, timeout=patience(10)
+        )
         gate.answered += 1
         gate.open.wait(20)
         return self._answer(answer.status_code, answer.content)

@@ -1,11 +1,13 @@
 """The TypeScript example, compiled from a copy."""
 
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
 
 from tests.support import document_tools
-from tests.support.node import ROOT
+from tests.support.node import CACHE, ROOT, one_at_a_time
+from tests.support.project_files import project_files
 
 EXAMPLES = ROOT / "docs" / "examples"
 
@@ -13,7 +15,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 def compile_copy(folder: Path, present: str = "", other: str = "") -> "subprocess.CompletedProcess[str]":
     """Compile a copy of the example in `folder`, in whose client `present` was replaced by `other`."""
     place = _place(folder)
-    shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build"))
+    shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build", "node_modules"))
     shutil.copytree(document_tools.TYPES, folder / "docs" / "types")
     shutil.copyfile(EXAMPLES / "package.json", place.parent / "package.json")
     (place.parent / "node_modules").symlink_to(document_tools.modules())
@@ -28,6 +30,24 @@ def compiled(folder: Path, present: str = "", other: str = "") -> Path:
     """The same; returns the program to run with node."""
     done = compile_copy(folder, present, other)
     assert done.returncode == 0, done.stdout
+    return _main(folder)
+
+
+def compiled_once() -> Path:
+    """The program of the example as it stands, compiled when that has not been done before."""
+    sources = [*project_files(EXAMPLES / "dashboard-ts", "*"), *project_files(document_tools.TYPES, "*")]
+    sources += [EXAMPLES / "package.json", document_tools.SOURCES / "lock.json"]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    folder = CACHE / f"typescript-{digest}"
+    with one_at_a_time(folder):
+        if not _main(folder).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            compiled(folder)
+    return _main(folder)
+
+
+def _main(folder: Path) -> Path:
     return _place(folder) / "build" / "main.js"
 
 

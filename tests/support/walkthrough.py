@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import document_tools
+from tests.support.pace import patience
 from tests.support.processes import free_port, kill_group, start, stop, until
 from tests.support.stack import COMMAND, FORGOTTEN, ROOT, START_SECONDS
 
@@ -123,7 +124,7 @@ class Reader:
     def _run(self, block: Block) -> str:
         done = subprocess.run(
             self._argv(block), cwd=self.folder, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=COMMAND_SECONDS,
+            text=True, timeout=patience(COMMAND_SECONDS),
         )  # fmt: skip
         assert done.returncode == 0, f"{block.commands}\nended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout

@@ -73,7 +73,7 @@ def _is_known(*ids):
     return all(is_identifier(each) for each in ids)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(reports)
 def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(report):
     body = _as_text(report)
@@ -82,7 +82,7 @@ def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(
             _compare(body, ProgressReport(), decoded)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(ids, reports), min_size=1, max_size=3))
 def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
     body = _as_text({"updates": [{"agentId": agent_id, **report} for agent_id, report in updates]})
@@ -91,7 +91,7 @@ def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
             _compare(_as_text(json.loads(body)["updates"][number]), BatchUpdate(), decoded)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(dates)
 def test_any_date_that_the_short_way_takes_is_the_same_moment_on_both(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})

@@ -6,20 +6,32 @@
     python3 docs/examples/agent/agent.py scanner-7 P1 "Symbolic execution of Vault.sol"
 
 An admin must have created the agent and the protocol (docs/examples/README.md shows how), and the token's `sub` must be
-the agent's id. Report as often as you like: of RUNNING reports the newest one of each second is shown, COMPLETED and
-FAILED always are.
+the agent's id.
+
+Four rules keep the work and its reports right on a bad network:
+ 1. A RUNNING report may be lost, because the next one replaces it: it is tried a few times, then dropped.
+ 2. COMPLETED or FAILED is sent until the server has answered. Nothing else closes the task.
+ 3. Each report has an Idempotency-Key, the same for each attempt: an answer that was lost on its way does not make the
+    second attempt close the next task of the queue.
+ 4. A report that could not be sent says nothing about the work: only the work's own error makes a task FAILED.
 """
 
+import http.client
+import itertools
 import json
 import os
+import random
 import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from datetime import datetime, timedelta, timezone
 
-TRIES = 5
-PATIENCE_SECONDS = 10
+RUNNING_ATTEMPTS = 3
+TIMEOUT_SECONDS = 10
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30
+RETRYABLE = {408, 425, 429}  # and every 5xx
 
 
 class Agent:
@@ -29,33 +41,54 @@ class Agent:
         self.protocol_id = protocol_id
 
     def report(self, task, **fields):
-        """Send one report; tries again when the server asks for patience or is out of reach."""
-        body = json.dumps({"protocolId": self.protocol_id, "task": task, **fields}).encode()
-        for attempt in range(1, TRIES + 1):
-            pause = self._try(body, attempt)
-            if pause is None:
-                return
-            time.sleep(pause)
-        raise SystemExit(f"gave up after {TRIES} tries")
+        """Send a RUNNING report; after a few failed attempts it is dropped."""
+        if not self._deliver({"task": task, **fields}, range(RUNNING_ATTEMPTS)):
+            print("a progress report was dropped: the server cannot be reached", file=sys.stderr)
 
-    def _try(self, body, attempt):
-        """None when the report was accepted, else how many seconds to wait before the next try."""
-        try:
-            self._send(body)
-        except urllib.error.HTTPError as refusal:
-            problem = json.load(refusal)
-            if refusal.code not in (429, 503):
-                raise SystemExit(f"{problem['code']}: {problem['detail']} {problem.get('errors', '')}") from refusal
-            return float(refusal.headers.get("Retry-After", attempt))
-        except urllib.error.URLError:
-            return attempt
-        return None
+    def close(self, task, **fields):
+        """Send the COMPLETED or FAILED report; returns when the server has accepted it."""
+        self._deliver({"task": task, **fields}, itertools.count())
 
-    def _send(self, body):
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+    def _deliver(self, fields, attempts):
+        """Whether the report was accepted. Raises SystemExit when the server refuses it for good."""
+        body = json.dumps({"protocolId": self.protocol_id, **fields}).encode()
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": str(uuid.uuid4()),
+        }
         request = urllib.request.Request(self.address, body, headers)
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
-            return json.load(answer)
+        wanted_pause = 0
+        for attempt in attempts:
+            if attempt:
+                time.sleep(max(wanted_pause, backoff(attempt)))
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+                    return True
+            except urllib.error.HTTPError as refusal:
+                wanted_pause = pause_before_retry(refusal)
+            except (OSError, http.client.HTTPException):  # no connection, or one that ended without an answer
+                wanted_pause = 0
+        return False
+
+
+def pause_before_retry(refusal):
+    """How many seconds the server asks to wait, 0 when it does not say. Raises SystemExit when no retry can help."""
+    try:
+        problem = json.load(refusal)
+    except (ValueError, OSError, http.client.HTTPException):  # the answer of a proxy, or one that was cut off
+        problem = {}
+    in_use = problem.get("code") == "IDEMPOTENCY_KEY_IN_USE"  # the first attempt is still under way
+    if refusal.code < 500 and refusal.code not in RETRYABLE and not in_use:
+        reason = (problem.get("code", refusal.code), problem.get("detail", refusal.reason), problem.get("errors", ""))
+        raise SystemExit("the report was refused: {}: {} {}".format(*reason))
+    wanted = refusal.headers.get("Retry-After", "")
+    return int(wanted) if wanted.isdigit() else 0
+
+
+def backoff(attempt):
+    """Growing pauses of random length, so that many agents do not come back at the same moment."""
+    return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
 
 
 def in_seconds(seconds):
@@ -69,9 +102,9 @@ def main(agent_id, protocol_id, task, steps=10, pause=0.2):
             agent.report(task, progress=100 * step / steps, estimatedCompletion=in_seconds((steps - step) * pause))
             time.sleep(pause)  # the work itself
     except Exception as failure:
-        agent.report(task, status="FAILED", error={"code": type(failure).__name__, "message": str(failure) or "failed"})
+        agent.close(task, status="FAILED", error={"code": type(failure).__name__, "message": str(failure) or "failed"})
         raise
-    agent.report(task, status="COMPLETED")
+    agent.close(task, status="COMPLETED")
     print(f"{agent_id} completed {task!r}")
 
 

@@ -7,20 +7,54 @@
 #
 # An admin must have created the agent and the protocol (docs/examples/README.md shows how), and the token's `sub` must
 # be the agent's id.
+#
+# Each report has an Idempotency-Key, the same for each attempt, so that a repeated COMPLETED does not close the next
+# task of the queue. A RUNNING report may be lost, because the next one replaces it; COMPLETED is sent until the server
+# has answered. A report that could not be sent does not end the work.
 set -eu
 agent_id=$1 protocol_id=$2 task=$3
+running_attempts=3 longest_pause=30
 
-report() { # the members of the report after protocolId and task
-  curl --silent --show-error --fail-with-body --max-time 10 --retry 5 --retry-connrefused \
+report() { # the largest number of attempts (0: no limit), then the members of the report after protocolId and task
+  body="{\"protocolId\": \"$protocol_id\", \"task\": \"$task\", $2}"
+  key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  attempt=1 pause=1
+  until attempt_once; do
+    if [ "$attempt" -eq "$1" ]; then
+      echo "a progress report was dropped: the server cannot be reached" >&2
+      return
+    fi
+    sleep "$(at_random "$pause" "$wanted_pause")"
+    attempt=$((attempt + 1)) pause=$((pause * 2 < longest_pause ? pause * 2 : longest_pause))
+  done
+}
+
+attempt_once() { # true when the server has accepted the report; ends the script when it refuses it for good
+  answer=$(curl --silent --show-error --include --max-time 10 \
     --header "Authorization: Bearer $DASHBOARD_TOKEN" \
     --header "Content-Type: application/json" \
-    --data "{\"protocolId\": \"$protocol_id\", \"task\": \"$task\", $1}" \
-    "$DASHBOARD_URL/api/v1/agents/$agent_id/progress"
-  echo
+    --header "Idempotency-Key: $key" \
+    --data "$body" "$DASHBOARD_URL/api/v1/agents/$agent_id/progress" | tr -d '\r')
+  status=$(printf '%s\n' "$answer" | sed -n 's|^HTTP/[^ ]* \([0-9]*\).*|\1|p' | tail -n 1)
+  wanted_pause=$(printf '%s\n' "$answer" | sed -n 's/^[Rr]etry-[Aa]fter: *\([0-9][0-9]*\)$/\1/p' | tail -n 1)
+  case $status:$answer in
+    2*) printf '%s\n' "$answer" | tail -n 1 ;;
+    :* | 408:* | 425:* | 429:* | 5*) return 1 ;; # no answer, or one that asks to try again
+    409:*IDEMPOTENCY_KEY_IN_USE*) return 1 ;; # the first attempt is still under way
+    *)
+      printf 'the report was refused: %s\n' "$(printf '%s\n' "$answer" | tail -n 1)" >&2
+      exit 1
+      ;;
+  esac
+}
+
+at_random() { # between half of and the whole pause, so that many agents do not come back at the same moment
+  seed=$(od -An -N3 -tu4 /dev/urandom)
+  awk "BEGIN { srand($seed); pause = $1 * (0.5 + rand() / 2); wanted = ${2:-0}; if (pause < wanted) pause = wanted; print pause }"
 }
 
 for progress in 0 25 50 75; do
-  report "\"progress\": $progress"
+  report "$running_attempts" "\"progress\": $progress"
   sleep 0.2 # the work itself
 done
-report '"status": "COMPLETED"'
+report 0 '"status": "COMPLETED"'

@@ -24,13 +24,13 @@ const FINAL = new Set(["UNAUTHORIZED", "INVALID_PROTOCOL"]); // refused connecti
 const atRandom = (milliseconds: number): number => milliseconds * (0.5 + Math.random());
 const isNewer = (version: string, held: string | undefined): boolean => held === undefined || BigInt(version) > BigInt(held);
 
-/** A refusal of `/state`. 4xx is final, except for 408 and 429. */
+/** A refusal of `/state`. 4xx is final, except for 408, 425 and 429. */
 class Refused extends Error {
   constructor(readonly status: number, detail: string, readonly retryAfterMs: number) {
     super(detail);
   }
   get isFinal(): boolean {
-    return this.status < 500 && this.status !== 408 && this.status !== 429;
+    return this.status < 500 && ![408, 425, 429].includes(this.status);
   }
 }
 
@@ -61,9 +61,8 @@ export class Dashboard {
       this.known = this.arrived = undefined;
       this.later(this.pool ? atRandom(PAUSE_MS) : 0, () => this.fetchState());
     });
-    this.socket.on("agent:task_update", (event) => this.hear(event));
-    this.socket.on("bounty_pool:updated", (event) => this.hear(event));
-    this.socket.on("vuln:status_changed", (event) => this.hear(event));
+    // Every event of the room has its number, also a kind that this client does not show: only so is a jump a loss.
+    this.socket.onAny((_name, message?: RoomEvent) => message?.seq && this.hear(message));
     this.socket.on("disconnect", (reason) => {
       this.rest();
       this.onChange(this);
@@ -125,7 +124,7 @@ export class Dashboard {
     const response = await fetch(`${this.url}/api/v1/protocols/${this.protocolId}/state`, { headers, signal });
     if (response.ok) return (await response.json()) as State;
     const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
-    const retryAfterMs = 1000 * Number(response.headers.get("Retry-After") ?? 0);
+    const retryAfterMs = 1000 * (Number(response.headers.get("Retry-After")) || 0);
     throw new Refused(response.status, problem.detail ?? `HTTP ${response.status}`, retryAfterMs);
   }
 

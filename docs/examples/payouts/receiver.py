@@ -3,11 +3,13 @@
 
     PAYOUT_SECRET=… python receiver.py --port 8099 --database payouts.db
 
-Three rules make it safe, whatever is sent twice, late or by somebody else:
+Four rules make it safe, whatever is sent twice, late or by somebody else:
  1. Verify the signature over the bytes that came, before anything is parsed, and refuse old ones.
  2. One Idempotency-Key is one payout, for ever: the key is kept with the answer, and a repeated request gets that
     answer.
- 3. 4xx only for what can never be paid: it is final. For everything else 5xx: it will be sent again.
+ 3. The signature covers the body, not the headers: the key must be the body's `paymentId`. Otherwise a copy of a
+    genuine request under another key would be paid again.
+ 4. 4xx only for what can never be paid: it is final. For everything else 5xx: it will be sent again.
 """
 
 import argparse
@@ -28,10 +30,10 @@ def is_genuine(secret, header, body, now):
     """`X-Signature: t=<Unix seconds>,v1=<hex>`; HMAC-SHA256 of `<t>.<body>`."""
     parts = dict(part.split("=", 1) for part in header.split(",") if "=" in part)
     timestamp = parts.get("t", "")
-    if not timestamp.isdigit() or abs(now - int(timestamp)) > OLDEST_SECONDS:
+    if not timestamp.isdecimal() or abs(now - int(timestamp)) > OLDEST_SECONDS:
         return False
     wanted = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(wanted, parts.get("v1", ""))
+    return hmac.compare_digest(wanted.encode(), parts.get("v1", "").encode())
 
 
 class Payouts:
@@ -61,15 +63,21 @@ class Payouts:
 
 
 class Handler(BaseHTTPRequestHandler):
+    timeout = 10  # a connection that stops sending ends
+
     def do_POST(self):
-        length = int(self.headers.get("Content-Length") or 0)
+        given = self.headers.get("Content-Length", "")
+        length = int(given) if given.isdecimal() else 0
         if not 0 < length <= LARGEST_BODY:
             return self.answer(413, {"error": "the body is missing or too large"})
         body = self.rfile.read(length)
         if not is_genuine(self.server.secret, self.headers.get("X-Signature", ""), body, time.time()):
             return self.answer(401, {"error": "the signature is not valid"})
         try:
-            reference = self.server.payouts.pay(self.headers["Idempotency-Key"], json.loads(body))
+            key, payout = self.headers.get("Idempotency-Key"), json.loads(body)
+            if not key or not isinstance(payout, dict) or payout.get("paymentId") != key:
+                raise ValueError("the Idempotency-Key is not the paymentId")
+            reference = self.server.payouts.pay(key, payout)
         except ValueError as fault:
             return self.answer(422, {"error": str(fault)})
         except sqlite3.Error as fault:

@@ -29,7 +29,7 @@ export class FakeApi {
 }
 
 export async function until(condition, what = condition.toString()) {
-  for (let tries = 0; tries < 400; tries += 1) {
+  for (let tries = 0; tries < 4000; tries += 1) {
     if (condition()) return;
     await pause(5);
   }

@@ -8,7 +8,7 @@ let client;
 const QUICK = { jitterMs: 2, refreshMs: 60_000, restMs: 1, retryMs: 3, retryCapMs: 10 };
 
 async function until(condition, what = condition.toString()) {
-  for (let tries = 0; tries < 400; tries += 1) {
+  for (let tries = 0; tries < 4000; tries += 1) {
     if (condition()) return;
     await pause(5);
   }

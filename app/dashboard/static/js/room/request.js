@@ -7,7 +7,7 @@ export class RequestError extends Error {
 
   /** Whether the same request may succeed later. */
   get isPassing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    return [0, 408, 425, 429].includes(this.status) || this.status >= 500;
   }
 }
 
@@ -22,6 +22,6 @@ export async function getJson(fetch, url, token, signal) {
     if (answer?.ok !== false) throw new RequestError(error.message);
   }
   if (answer.ok) return body;
-  const retryAfterMs = 1000 * Number(answer.headers.get("Retry-After") ?? 0);
+  const retryAfterMs = 1000 * (Number(answer.headers.get("Retry-After")) || 0); // a proxy may give a date: no number
   throw new RequestError(body?.detail ?? `HTTP ${answer.status}`, { status: answer.status, code: body?.code, retryAfterMs });
 }

@@ -1,0 +1,36 @@
+"""No test depends on what else runs on the machine: durations are compared in its own measure (support/pace.py)."""
+
+import re
+
+from tests.support.project_files import ROOT, project_files
+
+DURATION = re.compile(r"assert [^\n]*(?:monotonic|perf_counter)\(\) - \w+ <[^\n]*")
+SLEEP = re.compile(r"time\.sleep\(([\d.]+)\)")
+LONG_SECONDS = 2.5
+TESTS = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in project_files(ROOT / "tests", "test_*.py")
+    if path.parent.name != "containers" and path.name != "test_time_in_tests.py"
+}
+
+
+def found(pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
+    return [(name, match) for name, text in TESTS.items() for match in pattern.finditer(text)]
+
+
+def test_a_duration_is_compared_with_what_the_machine_takes() -> None:
+    durations = found(DURATION)
+
+    assert len(durations) > 10
+    assert [(name, match[0]) for name, match in durations if "slowdown()" not in match[0]] == []
+
+
+def test_hypothesis_takes_deadlines_and_seeds_from_the_one_profile() -> None:
+    assert found(re.compile(r"\b(?:deadline|derandomize)=|hypothesis\.seed")) == []
+
+
+def test_no_test_waits_long_for_what_could_be_awaited() -> None:
+    long = {name for name, match in found(SLEEP) if float(match[1]) >= LONG_SECONDS}
+
+    # The soak's caches fill, and a request has to be slow for an alert to fire.
+    assert long <= {"test_soak.py", "test_metrics_alerts.py"}
