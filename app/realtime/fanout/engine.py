@@ -14,7 +14,8 @@ from typing import Any
 import engineio
 from engineio import exceptions, packet
 
-from app.realtime.fanout.handshake import VERSION, check_handshake
+from app.realtime.fanout.frames import POLICY_VIOLATION
+from app.realtime.fanout.handshake import VERSION, check_handshake, switch_protocols
 from app.realtime.fanout.metrics import ENGINE_REFUSALS
 from app.realtime.fanout.pinger import Pinger
 from app.realtime.fanout.socket import EngineSocket
@@ -34,8 +35,8 @@ ERRORS = {
     "Not an accepted origin": (4, "Forbidden"),
     "The client is using": (5, "Unsupported protocol version"),
 }
-_TRANSPORT = re.compile(r"(?:^|&)transport=([^&]*)")
-_SID = re.compile(r"(?:^|&)sid=")
+_TRANSPORT = re.compile(r"(?:^|&)transport=([^&]+)")
+_SID = re.compile(r"(?:^|&)sid=([^&]*)")
 _NO_BODY = BytesIO()
 _LEFT_OUT = ("eventlet.input", "eventlet.posthooks", "eventlet.set_idle", "headers_raw")
 
@@ -53,10 +54,10 @@ class Engine(engineio.Server):  # type: ignore[misc]
         respond = _with_headers(start_response, environ, given)
         try:
             refusal = self._check(environ)
-            if refusal is None:
-                return super().handle_request(environ, respond)
-            respond(refusal["status"], refusal["headers"])
-            return [refusal["response"]]
+            if refusal is not None:
+                respond(refusal["status"], refusal["headers"])
+                return [refusal["response"]]
+            return () if self._closes_second_websocket(environ) else super().handle_request(environ, respond)
         except Refusal as error:
             ENGINE_REFUSALS.inc()
             logger.info("websocket.handshake_refused", extra={"status": int(error.status), "detail": error.detail})
@@ -79,13 +80,22 @@ class Engine(engineio.Server):  # type: ignore[misc]
             environ.pop("HTTP_UPGRADE", None)  # some proxies add it to every request
         return None
 
+    def _closes_second_websocket(self, environ: dict[str, Any]) -> bool:
+        """A session has one WebSocket; the protocol wants another to be opened and closed."""
+        sid = _SID.search(environ.get("QUERY_STRING", ""))
+        socket = self.sockets.get(sid[1]) if sid and "HTTP_UPGRADE" in environ else None
+        if socket is None or not socket.has_websocket:
+            return False
+        switch_protocols(environ, socket).finish(POLICY_VIOLATION)
+        return True
+
     def _bad_request(self, message: str | None = None) -> dict[str, Any]:
         """As the reference server says it."""
         code, text = next((error for words, error in ERRORS.items() if (message or "").startswith(words)), BAD_REQUEST)
         return {
             "status": "400 Bad Request",
             "headers": [("Content-Type", "application/json")],
-            "response": json.dumps({"code": code, "message": text}).encode(),
+            "response": json.dumps({"code": code, "message": text}, separators=(",", ":")).encode(),
         }
 
     def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: int | None = None) -> dict[str, Any]:
@@ -119,7 +129,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
                 "sid": sid,
                 "upgrades": self._upgrades(sid, transport),
                 "pingTimeout": int(self.ping_timeout * 1000),
-                "pingInterval": int(self.ping_interval + self.ping_interval_grace_period) * 1000,
+                "pingInterval": int((self.ping_interval + self.ping_interval_grace_period) * 1000),
                 "maxPayload": self.max_http_buffer_size,
             },
         )

@@ -38,6 +38,7 @@ class EngineSocket(PollingSocket):
     """
 
     connected: bool
+    upgraded: bool
     closing: bool
     last_ping: float | None
 
@@ -80,6 +81,11 @@ class EngineSocket(PollingSocket):
             self.last_ping = None
             self.server.pinger.ping_later(self)
 
+    @property
+    def has_websocket(self) -> bool:
+        """Whether it is one, or its client is testing one."""
+        return self._probing or self.upgraded
+
     def ping(self) -> float:
         """Ask for a sign of life; returns the time that `is_silent` is to be asked with."""
         self.last_ping = time.time()
@@ -102,8 +108,6 @@ class EngineSocket(PollingSocket):
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Take the connection over; the WSGI server's greenlet ends here and leaves it open."""
         del start_response
-        if self.upgraded or self._probing:
-            return self.server._bad_request()  # noqa: SLF001 - contract test
         if self.connected:
             self._probing = True
             Probe(self).begin(environ)
