@@ -26,6 +26,7 @@ LINGER_BYTES, LINGER_READ_BYTES = 16 * 1024 * 1024, 64 * 1024
 MAX_LINGERING = 1000
 READS_PER_YIELD = 16
 MAX_PIPELINED = 100
+SOCKETS = "/socket.io/"
 BLANK_LINES = (b"\r\n", b"\n")
 
 
@@ -152,8 +153,8 @@ class Handler(StrictHead):
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]
-        if self.request_version == "HTTP/1.0":
-            environ.pop("HTTP_UPGRADE", None)  # counts for nothing there (RFC 9110, 7.8)
+        if self.request_version == "HTTP/1.0" or not self.path.startswith(SOCKETS):
+            environ.pop("HTTP_UPGRADE", None)  # to be ignored (RFC 9110, 7.8): Flask would look for another route
         self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
         if environ["wsgi.input"].chunked_input:
             decode_chunks(environ, self._close_afterwards)
