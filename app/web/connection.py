@@ -27,7 +27,7 @@ MAX_LINGERING = 1000
 READS_PER_YIELD = 16
 MAX_PIPELINED = 100
 SOCKETS = "/socket.io/"
-BLANK_LINES = (b"\r\n", b"\n")
+BLANK_LINES, LONGEST_BLANK_LINE = (b"\r\n", b"\n"), 2
 
 
 class Connection(list[Any]):
@@ -118,8 +118,10 @@ class Handler(StrictHead):
         """Raises Refusal for who sends request after request without waiting for answers."""
         is_chunked = self.headers.get("transfer-encoding") is not None  # how long it is shows when it has been read
         length = int(self.headers.get("content-length") or 0)
+        if length > LINGER_BYTES:
+            self.close_connection = True  # rather than read all of it away
         if not is_chunked:
-            self._pipelined = self._pipelined + 1 if self._arrived() > length else 0
+            self._pipelined = self._pipelined + 1 if self._arrived() > length + LONGEST_BLANK_LINE else 0
         if self._pipelined > MAX_PIPELINED:
             logger.warning("connection.flooding", extra={"requests": self._pipelined})
             raise Refusal(429, f"At most {MAX_PIPELINED} requests in a row may come before the answers are read.")

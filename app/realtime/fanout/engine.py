@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -46,6 +47,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
 
     pinger: Pinger
     packets_per_second: int = 1000
+    max_sessions: int = 20_000
     on_wire: Callable[[EngineSocket], None]
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
@@ -62,8 +64,16 @@ class Engine(engineio.Server):  # type: ignore[misc]
             ENGINE_REFUSALS.inc()
             logger.info("websocket.handshake_refused", extra={"status": int(error.status), "detail": error.detail})
             status, headers, body = answer(error.status, error.detail, given)
-            more = [("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")] if error.status == 426 else []  # noqa: PLR2004
-            start_response(status, headers + more)
+            if error.status == HTTPStatus.UPGRADE_REQUIRED:
+                headers += [("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")]
+            start_response(status, headers)
+            return [body]
+        except OSError:  # the client left
+            raise
+        except Exception:
+            logger.exception("engine.request_failed")
+            status, headers, body = answer(500, "The server failed.", given)
+            start_response(status, headers)
             return [body]
 
     def _check(self, environ: dict[str, Any]) -> dict[str, Any] | None:
@@ -71,14 +81,18 @@ class Engine(engineio.Server):  # type: ignore[misc]
         query, method = environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"]
         transport = _TRANSPORT.search(query)
         if transport is None:
-            return self._bad_request("Invalid transport")
+            return self._refuse("Invalid transport")
         if method not in METHODS or (method == "POST" and not _SID.search(query)):
-            return self._bad_request("Bad handshake method")
+            return self._refuse("Bad handshake method")
         if transport[1] == "websocket" and method != "OPTIONS":
             check_handshake(environ)
         else:
             environ.pop("HTTP_UPGRADE", None)  # some proxies add it to every request
         return None
+
+    def _refuse(self, message: str) -> dict[str, Any]:
+        self._log_error_once(message, "")  # counts it
+        return self._bad_request(message)
 
     def _closes_second_websocket(self, environ: dict[str, Any]) -> bool:
         """A session has one WebSocket; the protocol wants another to be opened and closed."""
@@ -106,6 +120,9 @@ class Engine(engineio.Server):  # type: ignore[misc]
         self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
     ) -> Any:
         """As in python-engineio, with our socket, without cookies and with a leaner environment kept."""
+        if len(self.sockets) >= self.max_sessions:
+            ENGINE_REFUSALS.inc()
+            return {**self._bad_request(), "status": "503 Service Unavailable"}
         sid = self.generate_id()
         socket = self.sockets[sid] = EngineSocket(self, sid)
         socket.send(self._opening(sid, transport))

@@ -10,7 +10,8 @@ NORMAL, GOING_AWAY, PROTOCOL_ERROR, INVALID_TEXT, POLICY_VIOLATION, TOO_BIG, SER
 )  # fmt: skip
 CONTROL_BYTES = 125
 MAX_FRAGMENTS = 1024
-CONTROL_COST = 20  # of a control frame, where a data frame costs 1: a client has no use for many
+CONTROL_COST = 20  # of a control frame, where an empty data frame costs 1: a client has no use for many
+BYTES_PER_COST = 2048
 _FIN = 0x80
 _MASKED = 0x80
 _CLOSE_CODES = {*range(1000, 1004), *range(1007, 1012), *range(3000, 5000)}
@@ -64,7 +65,7 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
 class FrameReader:
     """Turns the bytes of a client into messages: (TEXT, str), (BINARY, bytes) and control frames (opcode, bytes).
 
-    Every frame counts, also one that is no message of its own: `budget` is what may come in a second, in data frames.
+    Every frame counts, also one that is no message: `budget` is what may come in a second, in small data frames.
     """
 
     __slots__ = (
@@ -95,7 +96,7 @@ class FrameReader:
             found = self._next_frame()
             if found is None:
                 break
-            self._spent += CONTROL_COST if found[0] & 8 else 1
+            self._spent += CONTROL_COST if found[0] & 8 else 1 + len(found[2]) // BYTES_PER_COST
             if self._spent > self._budget:
                 raise FrameError(POLICY_VIOLATION, "More frames in a second than anybody needs.")
             message = self._message(*found)

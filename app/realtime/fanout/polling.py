@@ -21,7 +21,7 @@ class PollingSocket(Socket):  # type: ignore[misc]
         super().__init__(server, sid)
         self._polling = self._posting = self._was_left = False
 
-    def may_send_on(self) -> bool:
+    def may_send_on(self, size: int) -> bool:
         """Count a packet; False when the client was ended for sending far too many."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class PollingSocket(Socket):  # type: ignore[misc]
         for encoded in encoded_packets:
             if self.closed:
                 return
-            if not self.may_send_on():
+            if not self.may_send_on(len(encoded)):
                 raise exceptions.EngineIOError
             self.receive(packet.Packet(encoded_packet=encoded))
 

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 INBOX_PACKETS = 100
 PACKETS_PER_YIELD = 10
+LARGE_PACKET_BYTES = 4096
 PONG = "3"
 LEAVING, PARSE_ERROR, TOLD_TO_GO, NO_HANDSHAKE, CRASH = (
     "server leaves", "parse error", "told to go", "handshake timeout", "server error",
@@ -162,20 +163,20 @@ class EngineSocket(PollingSocket):
                 opcode, payload = self._inbox.popleft()
                 if opcode == frames.CLOSE:
                     self._end(payload)
-                elif not self.closed and self.may_send_on():
+                elif not self.closed and self.may_send_on(len(payload)):
                     self._handle_packet(payload)
         finally:
             self._handling = False
         if self.wire is not None:
             self.wire.read()
 
-    def may_send_on(self) -> bool:
+    def may_send_on(self, size: int) -> bool:
         """Count a packet, whatever is in it; who sends far too many is ended, and others have their turn between."""
         packets = self._packets.add(time.monotonic())
         if packets > self.server.packets_per_second:
             self._end(FLOOD)
             return False
-        if packets % PACKETS_PER_YIELD == 0:
+        if packets % PACKETS_PER_YIELD == 0 or size > LARGE_PACKET_BYTES:
             runtime.sleep(0)
         return True
 
