@@ -110,11 +110,10 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         """Let a connection connect once: python-socketio would make, and lose, a session for each CONNECT.
 
-        Raises ValueError for a CONNECT of who is connected, and for who goes on trying after several refusals: each
-        costs as much as a request.
+        Raises ValueError for who goes on trying after several refusals: each costs as much as a request.
         """
         if self._sid_of(eio_sid, namespace) is not None:
-            raise ValueError("a second CONNECT")
+            return
         self._count_connect(self.eio.sockets.get(eio_sid))
         if (namespace or "/") in self.handlers:
             super()._handle_connect(eio_sid, namespace, data)

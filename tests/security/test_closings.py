@@ -43,7 +43,7 @@ ENDS = {
     "a frame that is not masked": (frame(b"x", masked=False) + b"y" * 200_000, 1002),
     "text that is none": (frame(b"\xff" * 60_000) + b"y" * 200_000, 1007),
     "a packet that is none": (frame(b"4abc") + frame(b"3" * 60_000) * 3, 1008),
-    "a second CONNECT": (frame(b"40{}") + frame(b"3" * 60_000) * 3, 1008),
+    "an event of the protocol's own": (frame(b'42["disconnect"]') + frame(b"3" * 60_000) * 3, 1008),
     "its own farewell": (frame(b"\x03\xe8", 8) + frame(b"3" * 60_000) * 3, 1000),
 }
 

@@ -88,11 +88,11 @@ def test_one_turn_takes_a_few_frames_and_leaves_the_rest_for_the_next(client):
     wire, theirs, owner = client
     theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_TURN + 1))
 
-    for taken in (FRAMES_PER_TURN, 2 * FRAMES_PER_TURN):
-        wire._readable(0) if taken == FRAMES_PER_TURN else wire._take_turn()
-        assert len(owner.received) == taken
+    wire._readable(0)
+    for turn in (1, 2):
+        assert len(owner.received) == turn * FRAMES_PER_TURN
         assert not wire._listeners  # nothing new is read before what is here
-    wire._take_turn()
+        wire._take_frames()
     assert len(owner.received) == 2 * FRAMES_PER_TURN + 1
 
 
@@ -101,10 +101,10 @@ def test_a_wire_that_is_paused_takes_nothing_until_it_is_to_read_again(client):
     theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_TURN))
     wire._readable(0)
     wire.pause()
-    wire._take_turn()
+    wire._take_frames()
     assert len(owner.received) == FRAMES_PER_TURN
     wire.read()
-    wire._take_turn()
+    wire._take_frames()
     assert len(owner.received) == 2 * FRAMES_PER_TURN
 
 

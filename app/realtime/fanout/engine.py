@@ -20,6 +20,7 @@ from app.realtime.fanout.handshake import VERSION, check_handshake, switch_proto
 from app.realtime.fanout.metrics import ENGINE_REFUSALS
 from app.realtime.fanout.pinger import Pinger
 from app.realtime.fanout.socket import EngineSocket
+from app.realtime.fanout.wire import Wire
 from app.web.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.web.problems import REQUEST_ID_HEADER, Refusal, answer, request_id
 
@@ -49,6 +50,11 @@ class Engine(engineio.Server):  # type: ignore[misc]
     packets_per_second: int = 1000
     max_sessions: int = 20_000
     on_wire: Callable[[EngineSocket], None]
+
+    @property
+    def lingering(self) -> int:
+        """How many WebSockets have been told goodbye and are not closed yet."""
+        return Wire.lingering
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
         """As in python-engineio, after what it does not look at; every answer has the headers of all others here."""

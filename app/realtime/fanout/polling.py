@@ -15,6 +15,7 @@ class PollingSocket(Socket):  # type: ignore[misc]
     server: Any
     queue: Any
     closed: bool
+    closing: bool
     upgrading: bool
 
     def __init__(self, server: Any, sid: str) -> None:
@@ -27,7 +28,7 @@ class PollingSocket(Socket):  # type: ignore[misc]
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         del wait
-        if not self.closed:
+        if not (self.closed or self.closing):
             self._was_left = reason == self.server.reason.CLIENT_DISCONNECT
         super().close(wait=False, abort=abort, reason=reason)  # waiting is for a client that may never poll again
 

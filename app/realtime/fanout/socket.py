@@ -181,6 +181,8 @@ class EngineSocket(PollingSocket):
         return True
 
     def _end(self, reason: str) -> None:
+        if self.closed or self.closing:
+            return
         if reason == TOO_SLOW:
             TOO_SLOW_SOCKETS.inc()
             logger.warning("socket.too_slow", extra={"engineSid": self.sid})

@@ -29,7 +29,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 def _ignore(*_: Any) -> None:
-    """Stands in for a method that must no longer do anything."""
+    """For the hub, which also calls about errors that a read or write shows anyway."""
 
 
 class Wire:
@@ -80,7 +80,7 @@ class Wire:
             return
         if self._reader.has_more:
             self._has_turn = True
-            hubs.get_hub().schedule_call_global(0, self._take_turn)
+            hubs.get_hub().schedule_call_global(0, self._take_frames)
         else:
             self._listen(READ, self._readable)
 
@@ -167,14 +167,11 @@ class Wire:
             return
         self._take_frames(data)
 
-    def _take_turn(self) -> None:
-        self._has_turn = False
-        if not self._paused:
-            self._take_frames()
-
     def _take_frames(self, data: bytes = b"") -> None:
         """Handle some frames; where there are more, all others have their turn first."""
-        reader = self._reader
+        reader, self._has_turn = self._reader, False
+        if self._paused:
+            return
         try:
             for opcode, payload in reader.feed(data, FRAMES_PER_TURN):
                 self._take_frame(opcode, payload)
@@ -204,7 +201,6 @@ class Wire:
         self.owner.wire_ended(reason)
 
     def _shut(self) -> None:
-        """All is written: the client reads to the end of it."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
