@@ -72,7 +72,7 @@ class FrameReader:
         "_at", "_budget", "_buffer", "_max_length", "_opcode", "_parts", "_second", "_size", "_spent", "has_more",
     )  # fmt: skip
 
-    def __init__(self, max_length: int, budget: int = 2000) -> None:
+    def __init__(self, max_length: int, budget: int = sys.maxsize) -> None:
         self._max_length = max_length
         self._budget = budget
         self._second = self._spent = 0

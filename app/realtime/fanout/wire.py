@@ -6,6 +6,7 @@ Reading takes a few frames at a time and counts each: a client that sends withou
 
 import socket
 import struct
+import sys
 from collections import deque
 from typing import Any
 
@@ -46,7 +47,7 @@ class Wire:
     clogged = 0
     lingering = 0
 
-    def __init__(self, sock: socket.socket, owner: Owner, max_length: int, frame_budget: int = 2000) -> None:
+    def __init__(self, sock: socket.socket, owner: Owner, max_length: int, frame_budget: int = sys.maxsize) -> None:
         self.socket = sock
         self.send = sock.send
         self.owner = owner
