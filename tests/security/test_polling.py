@@ -1,12 +1,14 @@
 """Polling by the Engine.IO protocol, version 4: bodies in chunks, packets in numbers, one request at a time."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.security.raw import Reply, chunked, exchange, request
 from tests.security.wire import WebSocket, connect, open_files
+from tests.support.node import client_modules, node_binary
 from tests.support.processes import until
 from tests.support.stack import Stack
 
@@ -68,6 +70,34 @@ def test_a_body_in_chunks_is_taken(session: Session, handles) -> None:
 
     assert (reply.status, reply.body) == (200, b"ok")
     assert acks(session, 3) == [b'43%d[{"ok":true}]' % number for number in range(3)]
+
+
+TUNNEL = """
+const http = require("http");
+const {{ io }} = require("socket.io-client");
+const tunnel = http.createServer((from, answer) => {{
+    delete from.headers["content-length"];  // so that Node sends the body in chunks
+    const options = {{ port: {port}, path: from.url, method: from.method, headers: from.headers }};
+    const pass = (reply) => {{ answer.writeHead(reply.statusCode, reply.headers); reply.pipe(answer); }};
+    from.pipe(http.request(options, pass));
+}}).listen(0, "127.0.0.1", async () => {{
+    const url = `http://127.0.0.1:${{tunnel.address().port}}`;
+    const client = io(url, {{ auth: {{ token: "{token}" }}, transports: ["polling"] }});
+    client.on("connect_error", (error) => {{ console.log(error.message); process.exit(1); }});
+    console.log(JSON.stringify(await client.timeout(20000).emitWithAck("protocol:leave")));
+    process.exit(0);
+}});
+"""
+
+
+def test_the_official_client_polls_through_a_tunnel_that_sends_bodies_in_chunks(stack: Stack) -> None:
+    script = TUNNEL.format(port=stack.port, token=stack.api.token("viewer"))
+
+    ended = subprocess.run(
+        [node_binary(), "-e", script], capture_output=True, text=True, timeout=60, cwd=client_modules(), check=False
+    )
+
+    assert ended.stdout.strip() == '{"ok":true}', ended
 
 
 @pytest.mark.parametrize("size", [16, 17, EVENTS_PER_SECOND])
