@@ -120,10 +120,8 @@ def _serve_sockets(app: Flask, settings: Config) -> None:
     from app import limits
     from app.protocols.service import check_exists
     from app.realtime import sockets
-    from app.web.http import demand_length
 
     sockets.init_app(app, settings, check_exists)
-    demand_length(app)
     limits.start_sharing(app)
 
 

@@ -93,6 +93,18 @@ def take_waiting(listener: Any) -> tuple[Any, Any] | None:
     return GreenSocket(sock), address
 
 
+def take_connection(environ: dict[str, Any]) -> socket.socket:
+    """Take a request's connection out of the hands of `http_server`, which answers no more; it does not block."""
+    from eventlet import wsgi
+
+    old = environ["eventlet.input"].get_socket().fd
+    sock: socket.socket = type(old)(fileno=old.detach())
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    wsgi.WSGI_LOCAL.already_handled = True
+    return sock
+
+
 def http_server(app: Any, listener: Any, handler_mixin: type, **options: Any) -> Any:
     """eventlet's WSGI server for `app`; `handler_mixin` comes before its HTTP handler.
 

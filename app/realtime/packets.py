@@ -66,6 +66,16 @@ class StrictPacket(packet.Packet):  # type: ignore[misc]
             raise ValueError("a binary packet without attachments")
         return attachments
 
+    @classmethod
+    def _reconstruct_binary_internal(cls, data: Any, attachments: list[bytes]) -> Any:
+        """As in python-socketio, which takes any index that Python does."""
+        if isinstance(data, dict) and data.get("_placeholder") is True:
+            number = data.get("num")
+            if type(number) is not int or not 0 <= number < len(attachments):
+                raise ValueError("a placeholder of no attachment")
+            return attachments[number]
+        return super()._reconstruct_binary_internal(data, attachments)
+
     def add_attachment(self, attachment: Any) -> bool:
         if not isinstance(attachment, bytes):
             raise ValueError("an attachment is missing")  # noqa: TRY004 - a fault of the text
@@ -102,9 +112,31 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
 
         Raises ValueError for who goes on trying after several refusals: each costs as much as a request.
         """
-        if self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is None:
-            self._count_connect(self.eio.sockets.get(eio_sid))
+        if self._sid_of(eio_sid, namespace) is not None:
+            return
+        self._count_connect(self.eio.sockets.get(eio_sid))
+        if (namespace or "/") in self.handlers:
             super()._handle_connect(eio_sid, namespace, data)
+        else:
+            refusal = {"message": "Invalid namespace"}
+            self._send_packet(eio_sid, self.packet_class(packet.CONNECT_ERROR, data=refusal, namespace=namespace))
+
+    def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:  # noqa: A002
+        self._demand_connect(eio_sid, namespace)
+        super()._handle_event(eio_sid, namespace, id, data)
+
+    def _handle_ack(self, eio_sid: str, namespace: str | None, id: int, data: Any) -> None:  # noqa: A002
+        self._demand_connect(eio_sid, namespace)
+        super()._handle_ack(eio_sid, namespace, id, data)
+
+    def _demand_connect(self, eio_sid: str, namespace: str | None) -> None:
+        """Raises ValueError before CONNECT, as the reference server closes such a connection."""
+        if self._sid_of(eio_sid, namespace) is None:
+            raise ValueError("an event before CONNECT")
+
+    def _sid_of(self, eio_sid: str, namespace: str | None) -> str | None:
+        sid: str | None = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
+        return sid
 
     def _count_connect(self, engine_socket: Any) -> None:
         if engine_socket is None:

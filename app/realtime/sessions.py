@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 PRESENCE_SECONDS = 5.0
 STRANGERS_SECONDS = 2.0
+FAREWELL_SECONDS = 2.0
 NEWS = {
     "expired": ("session:expired", "TOKEN_EXPIRED"),
     "revoked": ("session:revoked", "TOKEN_REVOKED"),
@@ -147,3 +148,6 @@ def send_away(seconds: float) -> None:
     for engine_socket in everyone:
         engine_socket.close(wait=False, abort=True, reason="server leaves")
         runtime.sleep(seconds / len(everyone))
+    last = time.monotonic() + FAREWELL_SECONDS
+    while socketio.server.eio.lingering and time.monotonic() < last:  # else the last ones' close frames may be lost
+        runtime.sleep(0.05)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 PING_INTERVAL_SECONDS = 25
 PING_TIMEOUT_SECONDS = 20
 MAX_MESSAGE_BYTES = 64 * 1024
+SESSIONS_FACTOR = 2  # Engine.IO sessions, those that have not authenticated among them, for each socket allowed
 
 
 def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> SocketIO:
@@ -48,6 +49,7 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
         json=packets.StrictJson,
     )
     packets.install(socketio.server)
+    socketio.server.eio.max_sessions = SESSIONS_FACTOR * settings.sockets_per_process
     socketio.server.eio.packets_per_second = 2 * FLOOD_FACTOR * settings.client_events_per_second
     _register_handlers()
     runtime.on_drain(sessions.send_away)

@@ -14,10 +14,8 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityToo
 from app.config import Config
 from app.config.origins import ANY, normalized
 from app.web.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
-from app.web.problems import answer, request_id
 
 API_PREFIX = "/api/"
-SOCKET_PREFIX = "/socket.io"
 CORS_METHODS = "GET, POST"
 CORS_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id"
 CORS_ANSWER_HEADERS = "ETag, Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
@@ -132,21 +130,6 @@ def init_app(app: Flask, settings: Config) -> None:
         cors = _Cors(settings.origins)
         app.before_request(cors.answer_preflight)
         app.after_request(cors.add_headers)
-
-
-def demand_length(app: Flask) -> None:
-    """Refuse Socket.IO's polling POSTs in chunks: Engine.IO looks at Content-Length alone, and took them for empty."""
-    onward = app.wsgi_app
-
-    def ask_for_length(environ: dict[str, Any], start_response: Any) -> Any:
-        if "HTTP_TRANSFER_ENCODING" in environ and environ["PATH_INFO"].startswith(SOCKET_PREFIX):
-            given = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
-            status, headers, body = answer(411, "Send Content-Length: polling takes no chunks.", given)
-            start_response(status, headers)
-            return [body]
-        return onward(environ, start_response)
-
-    app.wsgi_app = ask_for_length  # type: ignore[method-assign]
 
 
 def trust_proxies(app: Flask, settings: Config) -> None:

@@ -9,7 +9,8 @@ from app import runtime
 LONGEST_LINE = 4096
 MOST_TRAILERS = 32
 MOST_ON_THE_WIRE = 8 * 1024 * 1024
-CHUNKS_AT_A_TIME = 1000
+CHUNKS_AT_A_TIME = 100
+CHUNK_COST = 64  # in bytes: a million chunks of a byte would be a second's work
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n")
@@ -62,7 +63,8 @@ class Chunks:
             return False
         self._chunks += 1
         if not self._chunks % CHUNKS_AT_A_TIME:
-            runtime.sleep(0)  # a million chunks of a byte are a second's work
+            runtime.sleep(0)
+        self._spend(CHUNK_COST)
         size = _SIZE.fullmatch(self._line())
         if size is None:
             self._fail("a chunk does not begin with its size")

@@ -30,7 +30,7 @@ class PollingClient:
             connection.close()
 
     def post(self, *packets):
-        assert self._request("POST", f"&sid={self.sid}", SEPARATOR.join(packets)) == "OK"
+        assert self._request("POST", f"&sid={self.sid}", SEPARATOR.join(packets)) == "ok"
 
     def poll(self):
         text = self._request("GET", f"&sid={self.sid}")

@@ -20,6 +20,10 @@ class Reply:
     closed: bool
 
     @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
     def problem(self) -> dict[str, Any]:
         """The body, after checking that it is a whole problem with its request's id."""
         assert self.headers["content-type"] == "application/problem+json", self

@@ -107,14 +107,6 @@ def test_no_line_between_chunks_fills_the_memory(begin: bytes, stack: Stack) -> 
     assert memory_kib(pid) < before + 20 * 1024
 
 
-def test_a_polling_client_must_say_how_much_it_sends(stack: Stack) -> None:
-    reply = exchange(
-        stack.port, request("/socket.io/?EIO=4&transport=polling&sid=x", CHUNKS, body=chunked(b"40"), method="POST")
-    )
-
-    assert reply.problem["code"] == "LENGTH_REQUIRED"
-
-
 def test_what_nodes_own_client_writes_arrives(stack: Stack, protocol_id: str) -> None:
     script = f"""
         const request = require("http").request("{stack.url}/api/v1/protocols/{protocol_id}/deposits",

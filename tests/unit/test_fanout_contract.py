@@ -12,18 +12,16 @@ from importlib.metadata import version
 import pytest
 import redis
 import socketio
-from engineio import base_socket
+from engineio import base_server, base_socket
 from engineio import server as engine_server
 from engineio import socket as engine_socket
-from socketio import base_manager, manager, pubsub_manager
+from socketio import base_manager, manager, packet, pubsub_manager
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import eventlet.greenio.base
     import eventlet.hubs.epolls
-    import eventlet.websocket
     import eventlet.wsgi
-    from engineio.async_drivers import eventlet as engine_eventlet
 
 PINNED = {"python-socketio": "5.18.1", "python-engineio": "4.15.1", "eventlet": "0.41.3"}
 
@@ -37,8 +35,9 @@ RELIED_ON = {
     base_manager.BaseManager.is_pre_connected: "40a897c4ab2ccc5d",
     base_manager.BaseManager.pre_connect: "bfdba4c0c8f1bd8a",
     base_manager.BaseManager.set_server: "6ca0a0ef7fa21dc6",
+    base_server.BaseServer._bad_request: "af66afac6f6c67db",
+    base_server.BaseServer._ok: "b8f717402eac2b0d",
     base_socket.BaseSocket.__init__: "8532b631a4dc815f",
-    engine_eventlet.WebSocketWSGI: "834894b1a78eae14",
     engine_server.Server._handle_connect: "049f7c2b2c239080",
     engine_server.Server._service_task: "9492b7b0d652907d",
     engine_server.Server.disconnect: "3f5faf6e405fe06b",
@@ -51,17 +50,19 @@ RELIED_ON = {
     eventlet.hubs.hub.BaseHub.add: "5aa4447a94d42421",
     eventlet.hubs.hub.BaseHub.remove: "7af6377b6ec97b9b",
     eventlet.hubs.poll.Hub.wait: "691d0ecab34b5cd9",
-    eventlet.websocket.RFC6455WebSocket._send_closing_frame: "f8baf7278536f56a",
-    eventlet.websocket.RFC6455WebSocket.wait: "2914eb549aa52d1d",
-    eventlet.websocket.WebSocketWSGI.__call__: "9e0ec3809e822a0e",
-    eventlet.websocket.WebSocketWSGI._handle_hybi_request: "c21772ffb631f0f0",
+    eventlet.wsgi.HttpProtocol.get_environ: "b8865250e21cb561",
+    eventlet.wsgi.HttpProtocol.handle_one_response: "b2ae04db91bb3575",
+    eventlet.wsgi.HttpProtocol.setup: "a016670ef277ec50",
     eventlet.wsgi.HttpProtocol.finish: "d23530dd4e6afd45",
     manager.Manager.emit: "566510ea2de39d65",
     pubsub_manager.PubSubManager: "b9cf26076393a922",
+    packet.Packet._reconstruct_binary_internal: "dd2f80dad1017446",
+    socketio.Server._handle_ack: "7f114abcf99ff82b",
     socketio.Server._handle_connect: "1b0ba130a57d9320",
     socketio.Server._handle_disconnect: "fb93d61de8cb8c31",
     socketio.Server._handle_eio_connect: "4be135c046ed6bcc",
     socketio.Server._handle_eio_disconnect: "5c0002fcdb35a127",
+    socketio.Server._handle_event: "3f64c030f25eb785",
     socketio.Server._handle_eio_message: "65f309c138d634eb",
 }
 

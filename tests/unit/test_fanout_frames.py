@@ -77,6 +77,40 @@ def test_fragments_are_refused_when_together_they_are_too_long():
     assert refusal.value.code == 1009
 
 
+def test_a_control_frame_is_no_part_of_the_message_it_interrupts():
+    data = masked(b"x" * 1000, final=False) + masked(b"p" * 125, PING) + masked(b"", 0)
+    assert read(data, limit=1000) == [(PING, b"p" * 125), (TEXT, "x" * 1000)]
+
+
+@pytest.mark.parametrize(("frames", "allowed"), [(masked(b"", PING), 100), (masked(b""), 2000)])
+def test_frames_beyond_the_budget_of_a_second_are_refused(frames, allowed, monkeypatch):
+    monkeypatch.setattr("app.realtime.fanout.frames.time.monotonic", lambda: 5.0)
+    reader = FrameReader(1000, budget=2000)
+    assert len(list(reader.feed(frames * allowed))) == allowed
+    with pytest.raises(FrameError) as refusal:
+        list(reader.feed(frames))
+    assert refusal.value.code == 1008
+    monkeypatch.setattr("app.realtime.fanout.frames.time.monotonic", lambda: 6.0)
+    assert len(list(reader.feed(frames * allowed))) == allowed
+
+
+def test_fragments_count_though_they_are_no_messages(monkeypatch):
+    monkeypatch.setattr("app.realtime.fanout.frames.time.monotonic", lambda: 5.0)
+    reader = FrameReader(1000, budget=20)
+    assert list(reader.feed(masked(b"", final=False) + masked(b"", 0, final=False) * 19)) == []
+    with pytest.raises(FrameError):
+        list(reader.feed(masked(b"", 0)))
+
+
+def test_a_reader_stops_after_as_many_frames_as_it_is_asked_for_and_goes_on_later():
+    reader = FrameReader(1000)
+    data = b"".join(masked(b"%d" % number) for number in range(5))
+    assert list(reader.feed(data, 3)) == [(TEXT, "0"), (TEXT, "1"), (TEXT, "2")]
+    assert reader.has_more
+    assert list(reader.feed(b"", 3)) == [(TEXT, "3"), (TEXT, "4")]
+    assert not reader.has_more
+
+
 def test_what_came_before_a_fault_is_not_lost():
     messages = FrameReader(1000).feed(masked(b"first") + b"\x81\x02hi")
     assert next(messages) == (TEXT, "first")

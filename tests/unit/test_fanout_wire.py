@@ -13,7 +13,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout.delivery import Audience
     from app.realtime.fanout.pinger import Pinger
-    from app.realtime.fanout.wire import Wire
+    from app.realtime.fanout.wire import FRAMES_PER_TURN, Wire
 
 FRAME = b"x" * 1000
 
@@ -21,8 +21,10 @@ FRAME = b"x" * 1000
 class Owner:
     def __init__(self) -> None:
         self.reasons: list[str] = []
+        self.received: list[str | bytes] = []
 
-    def wire_received(self, opcode: int, payload: str | bytes) -> None: ...
+    def wire_received(self, opcode: int, payload: str | bytes) -> None:
+        self.received.append(payload)
 
     def wire_ended(self, reason: str) -> None:
         self.reasons.append(reason)
@@ -37,6 +39,10 @@ def client() -> Iterator[tuple[Wire, socket.socket, Owner]]:
     yield wire, theirs, owner
     wire.end("over")
     theirs.close()
+
+
+def masked_frame(payload: bytes, first: int = 0x81) -> bytes:
+    return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
 
 
 def read_all(theirs: socket.socket) -> int:
@@ -76,6 +82,74 @@ def test_who_is_cut_off_is_behind_no_more_and_later_events_do_it_no_harm(client)
 
     assert Wire.clogged == 0
     assert owner.reasons == ["too slow"]
+
+
+def test_one_turn_takes_a_few_frames_and_leaves_the_rest_for_the_next(client):
+    wire, theirs, owner = client
+    theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_TURN + 1))
+
+    wire._readable(0)
+    for turn in (1, 2):
+        assert len(owner.received) == turn * FRAMES_PER_TURN
+        assert not wire._listeners  # nothing new is read before what is here
+        wire._take_frames()
+    assert len(owner.received) == 2 * FRAMES_PER_TURN + 1
+
+
+def test_a_wire_that_is_paused_takes_nothing_until_it_is_to_read_again(client):
+    wire, theirs, owner = client
+    theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_TURN))
+    wire._readable(0)
+    wire.pause()
+    wire._take_frames()
+    assert len(owner.received) == FRAMES_PER_TURN
+    wire.read()
+    wire._take_frames()
+    assert len(owner.received) == 2 * FRAMES_PER_TURN
+
+
+def test_the_farewell_follows_what_the_owner_answers_to_what_came_before(client):
+    wire, theirs, owner = client
+    theirs.sendall(masked_frame(b"x") + masked_frame(b"", first=0x88) + masked_frame(b"y"))
+    wire._readable(0)
+    assert (owner.received, owner.reasons) == (["x"], ["transport close"])
+    wire.write(b"answer")
+    wire.finish()
+    theirs.settimeout(5)
+    assert theirs.recv(100) == b"answer\x88\x02\x03\xe8"
+    assert theirs.recv(100) == b""
+
+
+def test_a_wire_that_has_said_farewell_stays_until_its_client_has_gone(client):
+    wire, theirs, _ = client
+    before = Wire.lingering
+    wire.finish(1001)
+    wire.finish(1001)
+    theirs.sendall(b"what it was still sending" * 1000)
+    wire._drain(0)
+    assert (wire.closed, Wire.lingering) == (False, before + 1)
+    Audience([wire]).write(FRAME, 0, 1)  # harms nobody
+    theirs.close()
+    while not wire.closed:
+        wire._drain(0)
+    assert Wire.lingering == before
+
+
+def test_who_sends_on_after_the_farewell_is_not_read_for_ever(client, monkeypatch):
+    monkeypatch.setattr("app.realtime.fanout.wire.LINGER_BYTES", 1000)
+    wire, theirs, _ = client
+    wire.finish()
+    theirs.sendall(b"x" * 1001)
+    wire._drain(0)
+    assert wire.closed
+
+
+def test_only_so_many_wires_stay_at_a_time(client, monkeypatch):
+    monkeypatch.setattr("app.realtime.fanout.wire.MAX_LINGERING", Wire.lingering)
+    wire, theirs, _ = client
+    wire.finish()
+    assert wire.closed
+    assert theirs.recv(100) == b"\x88\x02\x03\xe8"
 
 
 def test_a_client_that_went_away_is_found_out_by_the_next_event(client):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.request_body import LONGEST_LINE, MOST_ON_THE_WIRE, MOST_TRAILERS, BrokenBody, Chunks
+from app.web.request_body import CHUNK_COST, LONGEST_LINE, MOST_ON_THE_WIRE, MOST_TRAILERS, BrokenBody, Chunks
 from tests.security.raw import chunked
 
 NEXT = b"GET /next HTTP/1.1\r\n\r\n"
@@ -62,6 +62,7 @@ BROKEN = {
     "an endless trailer": b"0\r\nX: " + b"a" * 2 * LONGEST_LINE,
     "endless trailers": b"0\r\n" + b"X: y\r\n" * (MOST_TRAILERS + 1) + b"\r\n",
     "a size beyond all": b"fffffffff\r\nhello",
+    "more chunks than anybody needs": chunked(*[b"x"] * (MOST_ON_THE_WIRE // CHUNK_COST)),
     "more than anybody needs": chunked(*[b"x" * 65536] * (MOST_ON_THE_WIRE // 65536 + 1)),
 }
 

@@ -4,16 +4,41 @@ python-engineio keeps three greenlets, a queue and the whole WSGI environment pe
 `Wire` that the hub calls; a greenlet exists only while a client's event is handled, and one greenlet pings all.
 """
 
+import json
+import logging
+import re
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
 import engineio
 from engineio import exceptions, packet
 
+from app.realtime.fanout.frames import POLICY_VIOLATION
+from app.realtime.fanout.handshake import VERSION, check_handshake, switch_protocols
+from app.realtime.fanout.metrics import ENGINE_REFUSALS
 from app.realtime.fanout.pinger import Pinger
 from app.realtime.fanout.socket import EngineSocket
+from app.realtime.fanout.wire import Wire
+from app.web.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
+from app.web.problems import REQUEST_ID_HEADER, Refusal, answer, request_id
 
+logger = logging.getLogger(__name__)
+
+METHODS = ("GET", "POST", "OPTIONS")
+BAD_REQUEST = (3, "Bad request")
+# The beginnings of python-engineio's messages, and the errors of the reference server that they stand for.
+ERRORS = {
+    "Invalid transport for session": BAD_REQUEST,
+    "Invalid transport": (0, "Transport unknown"),
+    "Invalid session": (1, "Session ID unknown"),
+    "Bad handshake method": (2, "Bad handshake method"),
+    "Not an accepted origin": (4, "Forbidden"),
+    "The client is using": (5, "Unsupported protocol version"),
+}
+_TRANSPORT = re.compile(r"(?:^|&)transport=([^&]+)")
+_SID = re.compile(r"(?:^|&)sid=([^&]*)")
 _NO_BODY = BytesIO()
 _LEFT_OUT = ("eventlet.input", "eventlet.posthooks", "eventlet.set_idle", "headers_raw")
 
@@ -23,12 +48,87 @@ class Engine(engineio.Server):  # type: ignore[misc]
 
     pinger: Pinger
     packets_per_second: int = 1000
+    max_sessions: int = 20_000
     on_wire: Callable[[EngineSocket], None]
+
+    @property
+    def lingering(self) -> int:
+        """How many WebSockets have been told goodbye and are not closed yet."""
+        return Wire.lingering
+
+    def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """As in python-engineio, after what it does not look at; every answer has the headers of all others here."""
+        given = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+        respond = _with_headers(start_response, environ, given)
+        try:
+            refusal = self._check(environ)
+            if refusal is not None:
+                respond(refusal["status"], refusal["headers"])
+                return [refusal["response"]]
+            return () if self._closes_second_websocket(environ) else super().handle_request(environ, respond)
+        except Refusal as error:
+            ENGINE_REFUSALS.inc()
+            logger.info("websocket.handshake_refused", extra={"status": int(error.status), "detail": error.detail})
+            status, headers, body = answer(error.status, error.detail, given)
+            if error.status == HTTPStatus.UPGRADE_REQUIRED:
+                headers += [("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")]
+            start_response(status, headers)
+            return [body]
+        except OSError:  # the client left
+            raise
+        except Exception:
+            logger.exception("engine.request_failed")
+            status, headers, body = answer(500, "The server failed.", given)
+            start_response(status, headers)
+            return [body]
+
+    def _check(self, environ: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to a request that is against the protocol. Raises Refusal for a WebSocket's handshake."""
+        query, method = environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"]
+        transport = _TRANSPORT.search(query)
+        if transport is None:
+            return self._refuse("Invalid transport")
+        if method not in METHODS or (method == "POST" and not _SID.search(query)):
+            return self._refuse("Bad handshake method")
+        if transport[1] == "websocket" and method != "OPTIONS":
+            check_handshake(environ)
+        else:
+            environ.pop("HTTP_UPGRADE", None)  # some proxies add it to every request
+        return None
+
+    def _refuse(self, message: str) -> dict[str, Any]:
+        self._log_error_once(message, "")  # counts it
+        return self._bad_request(message)
+
+    def _closes_second_websocket(self, environ: dict[str, Any]) -> bool:
+        """A session has one WebSocket; the protocol wants another to be opened and closed."""
+        sid = _SID.search(environ.get("QUERY_STRING", ""))
+        socket = self.sockets.get(sid[1]) if sid and "HTTP_UPGRADE" in environ else None
+        if socket is None or not socket.has_websocket:
+            return False
+        switch_protocols(environ, socket).finish(POLICY_VIOLATION)
+        return True
+
+    def _bad_request(self, message: str | None = None) -> dict[str, Any]:
+        """As the reference server says it."""
+        code, text = next((error for words, error in ERRORS.items() if (message or "").startswith(words)), BAD_REQUEST)
+        return {
+            "status": "400 Bad Request",
+            "headers": [("Content-Type", "application/json")],
+            "response": json.dumps({"code": code, "message": text}, separators=(",", ":")).encode(),
+        }
+
+    def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: int | None = None) -> dict[str, Any]:
+        reply: dict[str, Any] = super()._ok(packets, headers, jsonp_index)
+        return reply if packets is not None else {**reply, "response": b"ok"}
 
     def _handle_connect(
         self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
     ) -> Any:
         """As in python-engineio, with our socket, without cookies and with a leaner environment kept."""
+        if len(self.sockets) >= self.max_sessions:
+            ENGINE_REFUSALS.inc()
+            return {**self._bad_request(), "status": "503 Service Unavailable"}
         sid = self.generate_id()
         socket = self.sockets[sid] = EngineSocket(self, sid)
         socket.send(self._opening(sid, transport))
@@ -52,10 +152,22 @@ class Engine(engineio.Server):  # type: ignore[misc]
                 "sid": sid,
                 "upgrades": self._upgrades(sid, transport),
                 "pingTimeout": int(self.ping_timeout * 1000),
-                "pingInterval": int(self.ping_interval + self.ping_interval_grace_period) * 1000,
+                "pingInterval": int((self.ping_interval + self.ping_interval_grace_period) * 1000),
                 "maxPayload": self.max_http_buffer_size,
             },
         )
+
+
+def _with_headers(start_response: Any, environ: dict[str, Any], id_of_request: str) -> Any:
+    def respond(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        safe = dict(HEADERS)
+        if any(name == "Access-Control-Allow-Origin" for name, _ in headers):
+            safe["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if environ["wsgi.url_scheme"] == "https":
+            headers = [*headers, STRICT_TRANSPORT]
+        return start_response(status, [*headers, (REQUEST_ID_HEADER, id_of_request), NO_STORE, *safe.items()], exc_info)
+
+    return respond
 
 
 def lean(environ: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,17 @@
 """WebSocket frames as bytes (RFC 6455), without extensions: written whole, read from any cutting of the stream."""
 
+import sys
+import time
 from collections.abc import Iterator
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG = 1002, 1007, 1009
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, INVALID_TEXT, POLICY_VIOLATION, TOO_BIG, SERVER_ERROR = (
+    1000, 1001, 1002, 1007, 1008, 1009, 1011,
+)  # fmt: skip
 CONTROL_BYTES = 125
 MAX_FRAGMENTS = 1024
+CONTROL_COST = 20  # of a control frame, where an empty data frame costs 1: a client has no use for many
+BYTES_PER_COST = 2048
 _FIN = 0x80
 _MASKED = 0x80
 _CLOSE_CODES = {*range(1000, 1004), *range(1007, 1012), *range(3000, 5000)}
@@ -57,25 +63,47 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
 
 
 class FrameReader:
-    """Turns the bytes of a client into messages: (TEXT, str), (BINARY, bytes) and control frames (opcode, bytes)."""
+    """Turns the bytes of a client into messages: (TEXT, str), (BINARY, bytes) and control frames (opcode, bytes).
 
-    __slots__ = ("_at", "_buffer", "_max_length", "_opcode", "_parts", "_size")
+    Every frame counts, also one that is no message: `budget` is what may come in a second, in small data frames.
+    """
 
-    def __init__(self, max_length: int) -> None:
+    __slots__ = (
+        "_at", "_budget", "_buffer", "_max_length", "_opcode", "_parts", "_second", "_size", "_spent", "has_more",
+    )  # fmt: skip
+
+    def __init__(self, max_length: int, budget: int = sys.maxsize) -> None:
         self._max_length = max_length
+        self._budget = budget
+        self._second = self._spent = 0
         self._buffer = b""
         self._at = 0
         self._opcode = 0
         self._parts: list[bytes] | None = None
         self._size = 0
+        self.has_more = False
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, str | bytes]]:
-        """Raises FrameError where the client breaks the protocol; what came before is yielded first."""
+    def feed(self, data: bytes, most: int = sys.maxsize) -> Iterator[tuple[int, str | bytes]]:
+        """Read at most `most` frames; `has_more` then tells whether a next call, without data, may find another.
+
+        Raises FrameError where the client breaks the protocol or sends too much; what came before is yielded first.
+        """
         self._buffer += data
-        while (found := self._next_frame()) is not None:
+        self.has_more = False
+        if (second := int(time.monotonic())) != self._second:
+            self._second, self._spent = second, 0
+        for _ in range(most):
+            found = self._next_frame()
+            if found is None:
+                break
+            self._spent += CONTROL_COST if found[0] & 8 else 1 + len(found[2]) // BYTES_PER_COST
+            if self._spent > self._budget:
+                raise FrameError(POLICY_VIOLATION, "More frames in a second than anybody needs.")
             message = self._message(*found)
             if message is not None:
                 yield message
+        else:
+            self.has_more = True
         self._buffer, self._at = self._buffer[self._at :], 0  # a silent connection keeps no message of long ago
 
     def _next_frame(self) -> tuple[int, bool, bytes] | None:
@@ -90,7 +118,7 @@ class FrameReader:
             if len(buffer) < start:
                 return None
             size = int.from_bytes(buffer[at + 2 : start])
-        if size + self._size > self._max_length:
+        if not first & 8 and size + self._size > self._max_length:  # a control frame is no part of the message
             raise FrameError(TOO_BIG, f"A message of more than {self._max_length} bytes.")
         end = start + 4 + size
         if len(buffer) < end:

@@ -9,7 +9,7 @@ from engineio.exceptions import EngineIOError
 
 from app import runtime
 
-TICK_SECONDS = 0.25
+TICK_SECONDS, TICKS_PER_TIMEOUT = 0.25, 100
 SOCKETS_PER_YIELD = 250
 
 
@@ -34,7 +34,7 @@ class Pinger:
 
     def _run(self) -> None:
         while True:
-            runtime.sleep(TICK_SECONDS)
+            runtime.sleep(min(TICK_SECONDS, self._engine.ping_timeout / TICKS_PER_TIMEOUT))
             self._ping_due()
             self._end_silent()
 

@@ -1,4 +1,4 @@
-"""An Engine.IO connection that becomes a wire when it is a WebSocket."""
+"""An Engine.IO connection that becomes a wire when it is a WebSocket (Engine.IO protocol, version 4)."""
 
 import logging
 import time
@@ -6,34 +6,41 @@ from collections import deque
 from typing import Any
 
 from engineio import exceptions, packet
-from engineio.socket import Socket
 
 from app import runtime
 from app.realtime.fanout import frames
-from app.realtime.fanout.handshake import Handshake, detach, emptied, hold_back, probe
+from app.realtime.fanout.handshake import Probe, emptied, hold_back, switch_protocols
 from app.realtime.fanout.metrics import FLOODS, TOO_SLOW_SOCKETS
-from app.realtime.fanout.wire import TOO_SLOW, Wire
+from app.realtime.fanout.polling import QUEUE_PACKETS, PollingSocket
+from app.realtime.fanout.wire import FLOOD, TOO_SLOW, Wire
 from app.realtime.persecond import PerSecond
 
 logger = logging.getLogger(__name__)
 
 INBOX_PACKETS = 100
-PACKETS_PER_YIELD = 50
+PACKETS_PER_YIELD = 10
+LARGE_PACKET_BYTES = 4096
 PONG = "3"
+LEAVING, PARSE_ERROR, TOLD_TO_GO, NO_HANDSHAKE, CRASH = (
+    "server leaves", "parse error", "told to go", "handshake timeout", "server error",
+)  # fmt: skip
+CLOSE_CODES = {
+    LEAVING: frames.GOING_AWAY,
+    CRASH: frames.SERVER_ERROR,
+    **dict.fromkeys((FLOOD, PARSE_ERROR, TOLD_TO_GO, NO_HANDSHAKE), frames.POLICY_VIOLATION),
+}
 
 
-class EngineSocket(Socket):  # type: ignore[misc]
-    """An Engine.IO connection; python-engineio's own while it polls, a wire once it is a WebSocket.
+class EngineSocket(PollingSocket):
+    """An Engine.IO connection; a wire once it is a WebSocket.
 
     All that is written to a wire goes through the wire, so there is one order: what was queued before the upgrade,
     then whatever is sent, packets and the fan-out's frames alike.
     """
 
-    server: Any
-    queue: Any
     connected: bool
+    upgraded: bool
     closing: bool
-    closed: bool
     last_ping: float | None
 
     def __init__(self, server: Any, sid: str) -> None:
@@ -41,44 +48,44 @@ class EngineSocket(Socket):  # type: ignore[misc]
         self.wire: Wire | None = None
         self.connects = 0
         self._inbox: deque[tuple[int, Any]] = deque()
-        self._handling = False
+        self._handling = self._probing = False
         self._packets = PerSecond()
 
     def send(self, pkt: packet.Packet) -> None:
         if self.closed:
             raise exceptions.SocketIsClosedError
-        if self.wire is None:
-            self.queue.put(pkt)
-        else:
+        if self.wire is not None:
             self.wire.write(frames.packet_frame(pkt.encode()))
+        elif self.queue.qsize() < QUEUE_PACKETS:
+            self.queue.put(pkt)
+        elif not self._handling:
+            self.wire_ended(TOO_SLOW)
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         del wait
+        why = reason or self.server.reason.SERVER_DISCONNECT
         if self.wire is None:
-            super().close(wait=False, abort=abort, reason=reason)  # waiting is for a client that may never poll again
+            super().close(wait=False, abort=abort, reason=why)
             return
         if self.closed or self.closing:
             return
         self.closing = True
-        why = reason or self.server.reason.SERVER_DISCONNECT
         self.server._trigger_event("disconnect", self.sid, why, run_async=False)  # noqa: SLF001 - contract test
         if not abort:
             self.send(packet.Packet(packet.CLOSE))
         self.closed = True
-        self.wire.finish()
+        self.wire.finish(CLOSE_CODES.get(why, frames.NORMAL))
         self.server.sockets.pop(self.sid, None)
-
-    def handle_post_request(self, environ: dict[str, Any]) -> None:
-        """As in python-engineio; a payload that cannot be read is a 400 and the end of its connection."""
-        try:
-            super().handle_post_request(environ)
-        except (ValueError, LookupError) as error:
-            raise exceptions.EngineIOError from error
 
     def schedule_ping(self) -> None:
         if self.last_ping:
             self.last_ping = None
             self.server.pinger.ping_later(self)
+
+    @property
+    def has_websocket(self) -> bool:
+        """Whether it is one, or its client is testing one."""
+        return self._probing or self.upgraded
 
     def ping(self) -> float:
         """Ask for a sign of life; returns the time that `is_silent` is to be asked with."""
@@ -100,41 +107,35 @@ class EngineSocket(Socket):  # type: ignore[misc]
     # From polling, or from the handshake, to a wire.
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if self.upgraded:
-            raise OSError("Socket has been upgraded already")
-        if not self.connected:  # else the client waits for the answer before it says more
-            hold_back(environ["eventlet.input"].get_socket(), hold=True)
-        return Handshake(self._websocket_handler, self.server)(environ, start_response)
-
-    def _websocket_handler(self, ws: Any) -> list[bytes]:
         """Take the connection over; the WSGI server's greenlet ends here and leaves it open."""
+        del start_response
+        if self.connected:
+            self._probing = True
+            Probe(self).begin(environ)
+        else:
+            self.adopt(switch_protocols(environ, self))
+        return ()
+
+    def adopt(self, wire: Wire) -> None:
+        """Write to this wire from now on: first what has waited, then whatever is sent."""
         has_polled = self.connected
-        if has_polled and not self._probe(ws):
-            return []
         self.connected = self.upgraded = True
-        sock = detach(ws.socket)
-        wire = Wire(sock, self, self.server.max_http_buffer_size)
-        ws.websocket_closed = True  # so that eventlet sends no closing frame
         waiting = emptied(self.queue)
         if has_polled:
             self.queue.put(packet.Packet(packet.NOOP))  # for a poll that has not noticed yet
         else:
             self.queue = None  # kilobytes that a wire has no use for
-        self.wire = wire
+        self.wire, wire.owner = wire, self
         for pkt in waiting:
             wire.write(frames.packet_frame(pkt.encode()))
-        hold_back(sock, hold=False)
+        hold_back(wire.socket, hold=False)
         self.server.on_wire(self)
         wire.read()
-        return []
 
-    def _probe(self, ws: Any) -> bool:
-        """The client's test of the WebSocket before it gives up polling (Engine.IO protocol, Upgrade)."""
-        self.upgrading = True
-        try:
-            return probe(ws, lambda: self.queue.put(packet.Packet(packet.NOOP))) and not self.closed
-        finally:
-            self.upgrading = False
+    def probe_ended(self, reason: str = "") -> None:
+        self._probing = self.upgrading = False
+        if reason == FLOOD:
+            self._log_flood()
 
     # What the wire tells.
 
@@ -162,30 +163,36 @@ class EngineSocket(Socket):  # type: ignore[misc]
                 opcode, payload = self._inbox.popleft()
                 if opcode == frames.CLOSE:
                     self._end(payload)
-                elif not self.closed and self._may_send_on():
+                elif not self.closed and self.may_send_on(len(payload)):
                     self._handle_packet(payload)
         finally:
             self._handling = False
         if self.wire is not None:
             self.wire.read()
 
-    def _may_send_on(self) -> bool:
+    def may_send_on(self, size: int) -> bool:
         """Count a packet, whatever is in it; who sends far too many is ended, and others have their turn between."""
         packets = self._packets.add(time.monotonic())
         if packets > self.server.packets_per_second:
-            FLOODS.inc()
-            logger.warning("socket.flooding", extra={"engineSid": self.sid, "packets": packets})
-            self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+            self._end(FLOOD)
             return False
-        if packets % PACKETS_PER_YIELD == 0:
+        if packets % PACKETS_PER_YIELD == 0 or size > LARGE_PACKET_BYTES:
             runtime.sleep(0)
         return True
 
     def _end(self, reason: str) -> None:
+        if self.closed or self.closing:
+            return
         if reason == TOO_SLOW:
             TOO_SLOW_SOCKETS.inc()
             logger.warning("socket.too_slow", extra={"engineSid": self.sid})
+        elif reason == FLOOD:
+            self._log_flood()
         self.close(wait=False, abort=True, reason=reason)
+
+    def _log_flood(self) -> None:
+        FLOODS.inc()
+        logger.warning("socket.flooding", extra={"engineSid": self.sid})
 
     def _handle_packet(self, payload: str | bytes) -> None:
         try:
@@ -195,6 +202,7 @@ class EngineSocket(Socket):  # type: ignore[misc]
         except exceptions.SocketIsClosedError:
             logger.debug("socket.closed_while_received", extra={"engineSid": self.sid})
         except Exception as error:  # noqa: BLE001 - one client's packet: told in the log, and its end
-            level = logging.INFO if isinstance(error, ValueError) else logging.ERROR
+            is_theirs = isinstance(error, ValueError)
+            level = logging.INFO if is_theirs else logging.ERROR
             logger.log(level, "socket.packet_failed", extra={"engineSid": self.sid, "error": repr(error)})
-            self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+            self.close(wait=False, abort=True, reason=PARSE_ERROR if is_theirs else CRASH)
