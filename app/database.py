@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Engine, event, text
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, delete, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -19,6 +19,8 @@ from app.errors import DependencyDown
 from app.extensions import db
 
 WRITE_WAIT_SECONDS = 10.0
+DELETED_AT_ONCE = 500
+DELETE_PAUSE_SECONDS = 0.02
 _sqlite_write_lock = threading.Lock()
 Row = TypeVar("Row")
 
@@ -139,6 +141,26 @@ def update_one(session: Session, statement: ReturningUpdate[Row], values: dict[s
     """The row that a conditional UPDATE … RETURNING has changed, as it is now; None when the condition failed."""
     options = {"populate_existing": True, "synchronize_session": False}
     return session.scalars(statement, values, execution_options=options).one_or_none()
+
+
+def delete_in_batches(key: Any, condition: Any, deadline: float) -> int:
+    """Delete the rows of a table that meet `condition`, in short transactions with a pause after each.
+
+    `key`: the primary key, a column or a tuple of them. Stops at `deadline` (monotonic seconds); the next call goes on.
+    Returns how many rows are gone.
+    """
+    column = key if hasattr(key, "class_") else key.clauses[0]
+    table, deleted = column.class_, 0
+    old = select(*getattr(key, "clauses", [key])).where(condition).limit(DELETED_AT_ONCE)
+    while time.monotonic() < deadline:
+        with transaction() as session:
+            result = session.execute(delete(table).where(key.in_(old)), execution_options={"synchronize_session": False})
+        batch = int(result.rowcount)  # type: ignore[attr-defined]
+        deleted += batch
+        if batch < DELETED_AT_ONCE:
+            break
+        time.sleep(DELETE_PAUSE_SECONDS)
+    return deleted
 
 
 @contextmanager

@@ -56,6 +56,12 @@ class Limit:
         self._used[key] = self._used.get(key, 0) + 1
         return int(left * self.per_second + 1e-6)
 
+    def charge(self, key: str, count: int) -> None:
+        """Spend more for a request that is being answered: later ones wait for it, this one does not."""
+        now = self._clock()
+        self._full_at[key] = max(self._full_at.get(key, now), now) + count / self.per_second
+        self._used[key] = self._used.get(key, 0) + count
+
     def busy(self) -> dict[str, int]:
         """What each busy key has used since the last call: only those are worth telling others of."""
         now = self._clock()
@@ -98,6 +104,11 @@ def limits() -> Limits:
 def limit_token(key: str) -> None:
     """Count the present request for the token that sends it. Raises TooManyRequests."""
     _spend(limits().token, key)
+
+
+def charge_token(key: str, requests: int) -> None:
+    """Count so many more requests for the token of the present one, for what it turned out to cost."""
+    limits().token.charge(key, requests)
 
 
 def _limit_address() -> None:

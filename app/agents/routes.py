@@ -77,8 +77,7 @@ def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
 @answers_once(blueprint, 202, AcceptedSchema)
 def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
     """Report the progress of an agent's task"""
-    progress.report(agent_id, fields, principal())
-    return {"accepted": 1}
+    return progress.report(agent_id, fields, principal())
 
 
 @blueprint.post("/progress")

@@ -83,7 +83,7 @@ _events = _outbox.c
 _NEXT_POSITION = (
     update(_counters)
     .where(_counters.c.protocol_id == bindparam("protocol"))
-    .values(position=_counters.c.position + 1)
+    .values(position=_counters.c.position + bindparam("count"))
     .returning(_counters.c.position)
 )
 _ADD = insert(_outbox)
@@ -98,15 +98,25 @@ _MARK = update(_outbox).where(_events.id.in_(bindparam("ids", expanding=True))).
 
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
     """Add an event to the caller's transaction; call it late, it holds the protocol's counter until commit."""
-    event = {
-        "protocol_id": protocol_id,
-        "position": session.execute(_NEXT_POSITION, {"protocol": protocol_id}).scalar_one(),
-        "event_type": event_type,
-        "data_json": to_json(data),
-        "request_id": current_request_id(),
-        "created_at": utc_now(),
-    }
-    session.execute(_ADD, event)
+    append_all(session, protocol_id, event_type, [data])
+
+
+def append_all(session: Session, protocol_id: str, event_type: EventType, datas: list[dict[str, Any]]) -> None:
+    """As `append`, for several events of one protocol in their order."""
+    counted = {"protocol": protocol_id, "count": len(datas)}
+    last = session.execute(_NEXT_POSITION, counted).scalar_one()
+    events = [
+        {
+            "protocol_id": protocol_id,
+            "position": position,
+            "event_type": event_type,
+            "data_json": to_json(data),
+            "request_id": current_request_id(),
+            "created_at": utc_now(),
+        }
+        for position, data in enumerate(datas, last - len(datas) + 1)
+    ]
+    session.execute(_ADD, events)
 
 
 def relay(protocol_id: str) -> int:
