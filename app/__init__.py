@@ -155,8 +155,9 @@ def _connect_features() -> None:
     show_zeros()
     READERS.update(rooms=read_rooms, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
     protocols.ON_CREATE[:] = [bounties.open_pool]
-    snapshot.SECTIONS.clear()
-    snapshot.SECTIONS["pool"] = bounties.snapshot_section
-    snapshot.SECTIONS["agents"] = agents.snapshot_section
-    snapshot.SECTIONS["vulnerabilities"] = vulnerabilities.snapshot_section
-    snapshot.SECTIONS["payments"] = payments.snapshot_section
+    snapshot.SECTIONS[:] = [
+        bounties.snapshot_section,
+        agents.snapshot_section,
+        vulnerabilities.snapshot_section,
+        payments.snapshot_section,
+    ]

@@ -6,6 +6,7 @@ from app.agents.schemas import (
     AcceptedSchema,
     AgentCreate,
     AgentPage,
+    AgentQuery,
     AgentSchema,
     Batch,
     BatchAnswer,
@@ -35,7 +36,7 @@ def create_agent(fields: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/agents")
 @requires(Action.READ)
-@blueprint.arguments(PageQuery, location="query")
+@blueprint.arguments(AgentQuery, location="query")
 @blueprint.response(200, AgentPage)
 def list_agents(query: dict[str, Any]) -> Page:
     """List the agents and what they are doing"""

@@ -4,7 +4,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.agents.models import AgentType
-from app.paging import page_schema
+from app.paging import PageQuery, page_schema
 from app.schemas import NAME_LENGTH, CamelSchema, Identifier, NumberText, Text, Timestamp
 
 MAX_UPDATES = 500
@@ -37,6 +37,10 @@ class AgentSchema(CamelSchema):
 
 
 AgentPage = page_schema(AgentSchema)
+
+
+class AgentQuery(PageQuery):
+    protocol_id = Identifier(load_default=None)
 
 
 class TaskCreate(CamelSchema):

@@ -14,12 +14,12 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, has_request_context, jsonify, request
-from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text, delete
+from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.auth.guard import principal
-from app.database import UtcDateTime, transaction, utc_now
+from app.database import UtcDateTime, delete_in_batches, utc_now
 from app.errors import Conflict, InvalidInput
 from app.extensions import Base
 from app.schemas import CamelSchema
@@ -145,11 +145,9 @@ def keep(session: Session, result: Any, resume: dict[str, Any] | None = None) ->
         row.body, row.resume = json.dumps(wanted.schema.dump(result)), resume
 
 
-def delete_old() -> int:
-    """Forget keys older than a day; returns how many."""
-    with transaction() as session:
-        deleted = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < utc_now() - KEPT))
-        return int(deleted.rowcount)  # type: ignore[attr-defined]
+def delete_old(deadline: float) -> int:
+    """Forget keys older than a day; returns how many rows are gone."""
+    return delete_in_batches(IdempotencyKey, IdempotencyKey.created_at < utc_now() - KEPT, deadline)
 
 
 def _present_claim() -> _Claim | None:

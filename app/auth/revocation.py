@@ -62,14 +62,14 @@ class RevokedToken(Base):
 
 
 def expiry_of(revoked_at: datetime, expires_at: datetime | None = None) -> datetime:
-    """When a revocation may be forgotten: with its token, and at the latest when every token issued before it is over."""
+    """When a revocation may be forgotten: when its token has expired, or every token issued before it has."""
     latest = revoked_at + timedelta(seconds=LONGEST_LIFE_SECONDS)
     return latest if expires_at is None else min(expires_at, latest)
 
 
 def delete_expired(deadline: float) -> int:
     """Forget the revocations of tokens that expired more than a day ago; returns how many rows are gone."""
-    return delete_in_batches(RevokedToken.id, RevokedToken.expires_at < utc_now() - MARGIN, deadline)
+    return delete_in_batches(RevokedToken, RevokedToken.expires_at < utc_now() - MARGIN, deadline)
 
 
 class Revocations:

@@ -1,4 +1,4 @@
-"""Tokens are revoked: each revocation is an audit entry, a row until the token has expired, and news for every process."""
+"""Tokens are revoked: a revocation is an audit entry, a row until the token has expired, and news for each process."""
 
 from typing import Any
 
