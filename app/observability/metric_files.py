@@ -43,7 +43,7 @@ class Collector:
 
 
 def fold(place: Path) -> None:
-    """Add the counters of dead processes to the archive and remove their files. Never raises for a disk that is full."""
+    """Add the counters of dead processes to the archive and remove their files. A full disk is logged, not raised."""
     try:
         with _locked(place, fcntl.LOCK_EX):
             _fold(place)
@@ -59,42 +59,49 @@ def _locked(place: Path, kind: int) -> Iterator[None]:
 
 
 def _fold(place: Path) -> None:
-    """A file is renamed before it is added. One that a crash left so was added if the archive is younger."""
-    taken: dict[str, list[Path]] = defaultdict(list)
-    for file in [*place.glob("*.db"), *place.glob(f"*{TAKEN}")]:
-        kind, _, rest = file.name.partition("_")
-        if kind == "gauge" and _is_dead(rest):  # what a dead process had open is open no more
-            file.unlink(missing_ok=True)
-        elif file.suffix == TAKEN:
-            taken[kind].append(file)
-        elif _is_dead(rest):
-            taken[kind].append(file.rename(file.with_suffix(TAKEN)))
-    for kind, files in taken.items():
-        _add_to_archive(place / f"{kind}_{ARCHIVE}.db", files)
+    """A file is renamed before it is added. One that a crash left renamed was added if the archive is younger."""
+    dead: dict[str, list[Path]] = defaultdict(list)
+    for file in place.glob(f"*{TAKEN}"):
+        archive = _archive(place, file)
+        if archive.exists() and file.stat().st_ctime_ns <= archive.stat().st_mtime_ns:
+            file.unlink()
+        else:
+            dead[archive.name].append(file)
+    for file in place.glob("*.db"):
+        if not _is_dead(file):
+            continue
+        if file.name.startswith("gauge_"):  # what a dead process had open is open no more
+            file.unlink()
+        else:
+            dead[_archive(place, file).name].append(file.rename(file.with_suffix(TAKEN)))
+    for name, files in dead.items():
+        _add_to_archive(place / name, files)
 
 
-def _is_dead(name: str) -> bool:
-    """Whether `name` ends in the id of a process that is gone."""
-    pid = name.removesuffix(TAKEN).removesuffix(".db").rpartition("_")[2]
+def _archive(place: Path, file: Path) -> Path:
+    """That of the file's type of metric."""
+    return place / f"{file.name.partition('_')[0]}_{ARCHIVE}.db"
+
+
+def _is_dead(file: Path) -> bool:
+    """Whether the process whose id is in the file's name is gone."""
+    pid = file.stem.rpartition("_")[2]
     if not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
+    except PermissionError:  # somebody else's
+        pass
     return False
 
 
 def _add_to_archive(archive: Path, files: list[Path]) -> None:
-    changed_at = archive.stat().st_mtime_ns if archive.exists() else 0
-    new = [file for file in files if file.stat().st_ctime_ns > changed_at]
-    if new:
-        draft = archive.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        _write(draft, [archive, *new] if archive.exists() else new)
-        draft.replace(archive)
+    draft = archive.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    _write(draft, [archive, *files] if archive.exists() else files)
+    draft.replace(archive)
     for file in files:
         file.unlink()
 
