@@ -82,6 +82,7 @@ def _protect(app: Flask, settings: Config) -> None:
     from app.web import compression
     from app.web.http import init_app as init_http
 
+    limits.init_open_answers(app)
     compression.init_app(app)
     limits.init_app(app, settings)
     guard.init_app(app, settings)
