@@ -18,7 +18,7 @@ def last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | No
 
 def now_us(client: redis.Redis) -> float:
     """The present moment in microseconds. Raises redis.RedisError."""
-    seconds, micros = client.time()  # type: ignore[misc]
+    seconds, micros = client.time()
     return float(seconds * 1_000_000 + micros)
 
 

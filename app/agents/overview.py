@@ -49,7 +49,7 @@ def _newest(client: redis.Redis, protocol_id: str, since_us: float) -> dict[str,
         desc=True,
         byscore=True,
         offset=0,
-        num=MOST_SHOWN + 1,  # type: ignore[arg-type]
+        num=MOST_SHOWN + 1,
     )
     ids = list(stored | {each.decode(): None for each in heard})
     if not ids:

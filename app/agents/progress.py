@@ -5,7 +5,9 @@ however many reports it has. What goes to Redis alone follows the commit.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,6 +35,8 @@ from app.wire import to_wire
 logger = logging.getLogger(__name__)
 
 CLOSING_TRIES = 10
+LARGE = 20
+_large_requests = threading.Lock()  # one after the other, so that small ones have their turns between them
 
 
 class Update(NamedTuple):
@@ -124,7 +128,8 @@ def _take_stored(closings: list[Update], running: list[Update], answer: Answer) 
     When Redis fails after the commit of a request with a key, it is raised: the repetition finishes the request.
     """
     try:
-        plan, rooms, changes = _store(closings, running, answer)
+        with _large_requests if len(closings) >= LARGE else nullcontext():
+            plan, rooms, changes = _store(closings, running, answer)
     except FirstAnswer as first:
         _offer(_not_offered(running, first.resume))
         raise
@@ -132,8 +137,7 @@ def _take_stored(closings: list[Update], running: list[Update], answer: Answer) 
     for update, _ in plan.closings:
         metrics.PROGRESS_ACCEPTED.labels(update.fields["status"]).inc()
     for room in rooms:
-        while outbox.relay(room) >= outbox.BATCH:  # a relay takes so many at once
-            continue
+        outbox.relay(room)
     failed = list(plan.failed)
     try:
         _offer(running)

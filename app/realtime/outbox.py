@@ -41,6 +41,7 @@ from app.wire import to_json
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+MOST_BATCHES = 5
 SWEEP_PROTOCOLS = 200
 
 
@@ -122,15 +123,22 @@ def append_all(session: Session, protocol_id: str, event_type: EventType, datas:
 def relay(protocol_id: str) -> int:
     """Let the protocol's stored events into its room, in order, and mark them; returns how many.
 
-    Stops at the first that Redis does not take; the sweep tries again. Never raises for a dependency that is down:
-    what the caller did is committed.
+    Goes on with what others have stored meanwhile, for they wait no longer than a second for their turn. Stops at the
+    first that Redis does not take; the sweep tries again. Never raises for a dependency that is down: what the caller
+    did is committed.
     """
+    relayed = 0
     try:
-        with turn_of(protocol_id):
-            return _relay(protocol_id)
+        with turn_of(protocol_id) as is_mine:
+            for _ in range(MOST_BATCHES if is_mine else 0):
+                batch = _relay(protocol_id)
+                relayed += batch
+                if batch < BATCH:
+                    break
+            return relayed
     except (SQLAlchemyError, DependencyDown) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
-        return 0
+        return relayed
 
 
 def _relay(protocol_id: str) -> int:
