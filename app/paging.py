@@ -70,7 +70,8 @@ def _fitting(rows: list[Any]) -> list[Any]:
 
 def _long_values(row: Any) -> int:
     """The bytes that a row's texts and JSON values have in an answer."""
-    values = (value for name, value in vars(row).items() if not name.startswith("_"))
+    members = row if isinstance(row, dict) else vars(row)
+    values = (value for name, value in members.items() if not name.startswith("_"))
     return sum(len(json.dumps(value)) for value in values if isinstance(value, str | dict))
 
 
