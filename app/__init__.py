@@ -82,6 +82,7 @@ def _protect(app: Flask, settings: Config) -> None:
     from app.web import compression
     from app.web.http import init_app as init_http
 
+    limits.init_open_answers(app)
     compression.init_app(app)
     limits.init_app(app, settings)
     guard.init_app(app, settings)
@@ -153,8 +154,9 @@ def _connect_features() -> None:
     show_zeros()
     READERS.update(rooms=read_rooms, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
     protocols.ON_CREATE[:] = [bounties.open_pool]
-    snapshot.SECTIONS.clear()
-    snapshot.SECTIONS["pool"] = bounties.snapshot_section
-    snapshot.SECTIONS["agents"] = agents.snapshot_section
-    snapshot.SECTIONS["vulnerabilities"] = vulnerabilities.snapshot_section
-    snapshot.SECTIONS["payments"] = payments.snapshot_section
+    snapshot.SECTIONS[:] = [
+        bounties.snapshot_section,
+        agents.snapshot_section,
+        vulnerabilities.snapshot_section,
+        payments.snapshot_section,
+    ]

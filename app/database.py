@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Engine, event, text
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, delete, event, select, text, tuple_
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
 from app.errors import DependencyDown
-from app.extensions import db
+from app.extensions import Base, db
 
 WRITE_WAIT_SECONDS = 10.0
+DELETED_AT_ONCE = 500
+DELETE_PAUSE_SECONDS = 0.02
 _sqlite_write_lock = threading.Lock()
 Row = TypeVar("Row")
 
@@ -139,6 +141,27 @@ def update_one(session: Session, statement: ReturningUpdate[Row], values: dict[s
     """The row that a conditional UPDATE … RETURNING has changed, as it is now; None when the condition failed."""
     options = {"populate_existing": True, "synchronize_session": False}
     return session.scalars(statement, values, execution_options=options).one_or_none()
+
+
+def delete_in_batches(model: type[Base], condition: Any, deadline: float) -> int:
+    """Delete the rows of a table that meet `condition`, in short transactions with a pause after each.
+
+    Stops at `deadline` (monotonic seconds); the next call goes on. Returns how many rows are gone.
+    """
+    columns = list(model.__table__.primary_key.columns)  # type: ignore[attr-defined]
+    key = tuple_(*columns) if len(columns) > 1 else columns[0]
+    old, deleted = select(*columns).where(condition).limit(DELETED_AT_ONCE), 0
+    while time.monotonic() < deadline:
+        with transaction() as session:
+            result = session.execute(
+                delete(model).where(key.in_(old)), execution_options={"synchronize_session": False}
+            )
+        batch = int(result.rowcount)  # type: ignore[attr-defined]
+        deleted += batch
+        if batch < DELETED_AT_ONCE:
+            break
+        time.sleep(DELETE_PAUSE_SECONDS)
+    return deleted
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ from flask import Flask, Response, current_app, g, request
 
 from app import runtime
 from app.config import Config
-from app.errors import TooManyRequests
+from app.errors import TooManyRequests, problem
 from app.extensions import redis_client
 from app.observability import metrics
 
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 SYNC_SECONDS = 0.5
 SHARED_FROM = 0.05
 KEY_LIFETIME_SECONDS = 10
+OPEN_BYTES = 16 * 1024 * 1024
+COUNTED_FROM = 64 * 1024
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 IPV6_PREFIX = 64
 
@@ -55,6 +58,12 @@ class Limit:
         self._full_at[key] = full_at
         self._used[key] = self._used.get(key, 0) + 1
         return int(left * self.per_second + 1e-6)
+
+    def charge(self, key: str, count: int) -> None:
+        """Spend more for a request that is being answered: later ones wait for it, this one does not."""
+        now = self._clock()
+        self._full_at[key] = max(self._full_at.get(key, now), now) + count / self.per_second
+        self._used[key] = self._used.get(key, 0) + count
 
     def busy(self) -> dict[str, int]:
         """What each busy key has used since the last call: only those are worth telling others of."""
@@ -91,13 +100,51 @@ def init_app(app: Flask, settings: Config) -> None:
     app.after_request(_tell)
 
 
+def init_open_answers(app: Flask) -> None:
+    """Count what is being sent to each caller; before all else that changes answers, since the first comes last."""
+    app.extensions["open_answers"] = Counter[str]()
+    app.after_request(_count_open_answer)
+
+
+def _count_open_answer(response: Response) -> Response:
+    """Refuse an answer to a caller that leaves too much of earlier ones unread. It counts until it is sent or given up.
+
+    Kept by each process for itself, since it is for that process's memory.
+    """
+    size = response.content_length or 0
+    if size < COUNTED_FROM:
+        return response
+    present: Counter[str] = current_app.extensions["open_answers"]
+    caller = g.get("budget_key") or address_key(request.remote_addr or "")
+    if present[caller] and present[caller] + size > OPEN_BYTES:
+        metrics.LIMITED.labels("open answers").inc()
+        response.close()
+        text = "Too much of earlier answers is still unread: read them, or close their connections."
+        return problem(TooManyRequests(text, code="TOO_MANY_OPEN_ANSWERS"))
+    present[caller] += size
+
+    def close() -> None:
+        present[caller] -= size
+        if present[caller] <= 0:
+            del present[caller]
+
+    response.call_on_close(close)
+    return response
+
+
 def limits() -> Limits:
     return cast(Limits, current_app.extensions["limits"])
 
 
 def limit_token(key: str) -> None:
     """Count the present request for the token that sends it. Raises TooManyRequests."""
+    g.budget_key = key
     _spend(limits().token, key)
+
+
+def charge_token(key: str, requests: int) -> None:
+    """Count so many more requests for the token of the present one, for what it turned out to cost."""
+    limits().token.charge(key, requests)
 
 
 def _limit_address() -> None:

@@ -1,4 +1,7 @@
-"""Lists: `?limit=` (1–200, default 50) and an opaque `?cursor=`; the answer is `{items, nextCursor}`."""
+"""Lists: `?limit=` (1–200, default 50) and an opaque `?cursor=`; the answer is `{items, nextCursor}`.
+
+A page has at most 1 MiB: it ends early where its items are long, and `nextCursor` leads on.
+"""
 
 import base64
 import json
@@ -13,6 +16,8 @@ from app.schemas import CamelSchema, is_identifier
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+MAX_BYTES = 1024 * 1024
+ITEM_BYTES = 700  # names of fields, numbers and dates, generously
 
 
 class Cursor(fields.Field[list[Any]]):
@@ -46,11 +51,28 @@ class Page:
 
 def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Page:
     """Cut `rows`, read with `limit + 1`, to one page; `keys(row)` are the sort keys the next page begins after."""
-    items = rows[:limit]
-    if len(rows) <= limit:
+    items = _fitting(rows[:limit])
+    if len(rows) == len(items):
         return Page(items, None)
     text = json.dumps(keys(items[-1]), separators=(",", ":")).encode()
     return Page(items, base64.urlsafe_b64encode(text).decode().rstrip("="))
+
+
+def _fitting(rows: list[Any]) -> list[Any]:
+    """As many of the first rows as one page may hold by their length, one at least."""
+    size = 0
+    for place, row in enumerate(rows):
+        size += ITEM_BYTES + _long_values(row)
+        if size > MAX_BYTES and place:
+            return rows[:place]
+    return rows
+
+
+def _long_values(row: Any) -> int:
+    """The bytes that a row's texts and JSON values have in an answer."""
+    members = row if isinstance(row, dict) else vars(row)
+    values = (value for name, value in members.items() if not name.startswith("_"))
+    return sum(len(json.dumps(value)) for value in values if isinstance(value, str | dict))
 
 
 def cursor_keys(cursor: list[Any] | None, *kinds: type) -> list[Any] | None:

@@ -1,17 +1,30 @@
-"""Forgets what nobody needs any more: idempotency keys after a day, told events after a week."""
+"""Deletes what nobody needs any more. docs/bounds.md lists what is kept for how long."""
 
 import logging
+import time
+from collections.abc import Callable
 
-from app.auth import idempotency
+from app.agents import retention as agents
+from app.auth import idempotency, revocation
 from app.extensions import celery
 from app.queues import RETENTION_TASK
-from app.realtime import retention
+from app.realtime import retention as realtime
 
 logger = logging.getLogger(__name__)
+
+RUN_SECONDS = 30.0
+JOBS: dict[str, Callable[[float], int]] = {
+    "idempotencyKeys": idempotency.delete_old,
+    "events": realtime.delete_old_events,
+    "agentTasks": agents.delete_old_tasks,
+    "revokedTokens": revocation.delete_expired,
+    "agentStates": agents.forget_silent,
+}
 
 
 @celery.task(name=RETENTION_TASK)
 def forget() -> None:
-    deleted = {"idempotencyKeys": idempotency.delete_old(), "events": retention.delete_old_events()}
+    """Work for at most half a minute; the next run goes on where this one ended."""
+    deleted = {name: delete(time.monotonic() + RUN_SECONDS / len(JOBS)) for name, delete in JOBS.items()}
     if any(deleted.values()):
         logger.info("retention", extra=deleted)

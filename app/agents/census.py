@@ -1,52 +1,36 @@
-"""How many agents there are, as far as a reader may know: an agent at work on a protocol is part of that protocol."""
+"""How many agents there are, as far as a reader may know: counted where they are stored, never listed."""
 
-import time
 from collections.abc import Collection
-from typing import Any
 
+import redis
 from sqlalchemy import func, select
 
-from app.agents.hearing import ONLINE_SECONDS
-from app.agents.models import Agent, TaskStatus
-from app.agents.overview import snapshot_section
+from app.agents.hearing import ONLINE_SECONDS, now_us
+from app.agents.models import Agent
 from app.extensions import db, redis_client
-from app.realtime.rooms import BUSY_KEY, HEARD_KEY, ON_KEY
-
-SLICE = 1000
-MOST_LOOKED_AT = 20_000
+from app.realtime.rooms import BUSY_KEY, HEARD_KEY, busy_key, heard_key
 
 
 def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str, int]:
-    """How many agents are online (heard within 120 s), busy (with a running task, in `granted` ones) and offline."""
-    if protocol_id is not None:
-        section = snapshot_section(protocol_id)
-        online = [each for each in section if each["presence"] == "ONLINE"]
-        busy = sum(each["status"] == TaskStatus.RUNNING for each in online)
-        return {"online": len(online), "busy": busy, "offline": len(section) - len(online)}
-    since = (time.time() - ONLINE_SECONDS) * 1e6
-    online_count = int(redis_client().zcount(HEARD_KEY, since, "+inf"))
-    everyone = db.session.scalar(select(func.count()).select_from(Agent)) or 0
-    return {
-        "online": online_count,
-        "busy": _busy(since, granted),
-        "offline": max(everyone - online_count, 0),
-    }
+    """How many agents are online (heard within 120 s), busy (with a running task, in `granted` ones) and offline.
 
-
-def _busy(since_us: float, protocol_ids: Collection[str] | None) -> int:
-    """Agents with a running task in one of these protocols (None: any) since then. Raises redis.RedisError.
-
-    For some protocols each busy agent is asked for its own, of the 20,000 last heard: beyond, that is the least number.
+    Of one protocol: those whose last task that was stored is its own. Raises redis.RedisError.
     """
     client = redis_client()
+    since = now_us(client) - ONLINE_SECONDS * 1e6
+    everyone = select(func.count()).select_from(Agent)
+    if protocol_id is not None:
+        everyone = everyone.where(Agent.task_protocol_id == protocol_id)
+    online = int(client.zcount(HEARD_KEY if protocol_id is None else heard_key(protocol_id), since, "+inf"))
+    total = db.session.scalar(everyone) or 0
+    return {"online": online, "busy": _busy(client, since, granted), "offline": max(total - online, 0)}
+
+
+def _busy(client: redis.Redis, since_us: float, protocol_ids: Collection[str] | None) -> int:
+    """Agents with a running task in one of these protocols (None: any) since then."""
     if protocol_ids is None:
         return int(client.zcount(BUSY_KEY, since_us, "+inf"))
-    if not protocol_ids:
-        return 0
-    agents: Any = client.zrevrangebyscore(BUSY_KEY, "+inf", since_us, start=0, num=MOST_LOOKED_AT)
-    granted = {protocol_id.encode() for protocol_id in protocol_ids}
-    found = 0
-    for first in range(0, len(agents), SLICE):
-        tasks: Any = client.hmget(ON_KEY, agents[first : first + SLICE])
-        found += sum((task or b"").partition(b" ")[0] in granted for task in tasks)
-    return found
+    with client.pipeline(transaction=False) as pipe:
+        for protocol_id in protocol_ids:
+            pipe.zcount(busy_key(protocol_id), since_us, "+inf")
+        return sum(pipe.execute())

@@ -1,6 +1,5 @@
-"""When agents were last heard, and so which count as online."""
+"""When agents were last heard, and so which count as online: all by Redis's clock, whatever the hosts' say."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,5 +16,11 @@ def last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | No
     return [float(each) if each else None for each in versions]
 
 
-def is_online(heard_us: float | None) -> bool:
-    return heard_us is not None and time.time() - heard_us / 1e6 < ONLINE_SECONDS
+def now_us(client: redis.Redis) -> float:
+    """The present moment in microseconds. Raises redis.RedisError."""
+    seconds, micros = client.time()
+    return float(seconds * 1_000_000 + micros)
+
+
+def is_online(heard_us: float | None, present_us: float) -> bool:
+    return heard_us is not None and present_us - heard_us < ONLINE_SECONDS * 1e6

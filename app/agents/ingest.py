@@ -16,6 +16,7 @@ from flask import Flask
 
 from app.agents import compiled, progress
 from app.agents.compiled import AGENTS, BATCH, PROGRESS, Reports
+from app.agents.progress import Start
 from app.auth.guard import budget_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
@@ -81,8 +82,9 @@ class ShortWay:
         if not reports or not self._may_report(principal, reports):
             return None
         left = self._spend(environ, principal)
-        if left is None or not self._offer(reports, given_id):
+        if left is None or not self._offer(list(dict(reports).items()), principal, given_id):
             return None
+        _accepted.inc(len(reports))
         _counted[path == BATCH].inc()
         rejected = b',"rejected":[]' if path == BATCH else b""
         answer = b'{"accepted":"%d"%s}\n' % (len(reports), rejected)
@@ -90,14 +92,15 @@ class ShortWay:
 
     def _caller(self, environ: Environ) -> Principal | None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer" or "HTTP_ORIGIN" in environ:
-            return None  # a browser's cross-origin call needs headers that Flask's side adds
+        if scheme.lower() != "bearer" or "HTTP_ORIGIN" in environ or "HTTP_IDEMPOTENCY_KEY" in environ:
+            return None  # a browser's cross-origin call needs headers that Flask's side adds; a key is stored there
         try:
             principal: Principal = self._app.extensions["token_verifier"].verify(token.strip())
         except DomainError:
             return None
-        revoked = self._app.extensions["revocations"].covers(principal)
-        return None if revoked or not allows(principal.role, Action.REPORT_PROGRESS) else principal
+        revocations = self._app.extensions["revocations"]
+        may_be_revoked = not revocations.is_loaded or revocations.covers(principal)
+        return None if may_be_revoked or not allows(principal.role, Action.REPORT_PROGRESS) else principal
 
     def _may_report(self, principal: Principal, reports: Reports) -> bool:
         """Everything told of is known here, granted, and the agent's own."""
@@ -122,8 +125,8 @@ class ShortWay:
             return None
         return rate_limit("token", token) if token < address else rate_limit("address", address)
 
-    def _offer(self, reports: Reports, given_id: str) -> bool:
-        """False when Redis failed: Flask's side tries again and tells."""
+    def _offer(self, reports: Reports, principal: Principal, given_id: str) -> bool:
+        """Take the newest report of each agent. False when Redis failed: Flask's side tries again and tells."""
         offers = [
             coalescer.Offer(agent_id, report.protocol_id, report.task, compiled.event_json(agent_id, report))
             for agent_id, report in reports
@@ -133,20 +136,27 @@ class ShortWay:
         except redis.RedisError as error:
             logger.warning("ingest.short_way_failed", extra={"reports": len(reports), "error": str(error)})
             return False
-        for (agent_id, report), each in zip(reports, accepted, strict=True):
-            if each.is_new_task:
-                self._store_start(agent_id, report, each.version, given_id)
-        _accepted.inc(len(reports))
+        starts = [
+            Start(agent_id, report.protocol_id, _data(agent_id, report), each.version)
+            for (agent_id, report), each in zip(reports, accepted, strict=True)
+            if each.is_new_task
+        ]
+        if starts:
+            self._store_starts(starts, principal, given_id)
         return True
 
-    def _store_start(self, agent_id: str, report: compiled.Report, version: int, given_id: str) -> None:
-        """Keep that the agent turned to this task. The report is accepted by now: whatever fails here is logged."""
-        data = msgspec.json.decode(compiled.event_json(agent_id, report) + "}")
+    def _store_starts(self, starts: list[Start], principal: Principal, given_id: str) -> None:
+        """Keep that agents turned to these tasks. The reports are accepted by now: whatever fails here is logged."""
         try:
             with self._app.app_context():
-                progress.store_start(agent_id, report.protocol_id, data, version)
+                changes = progress.store_starts(starts)
         except Exception:
-            logger.exception("task_start.not_stored", extra={"agentId": agent_id, "requestId": request_id(given_id)})
+            agent_ids = [start.agent_id for start in starts]
+            told = {"agentIds": agent_ids, "requestId": request_id(given_id)}
+            logger.exception("task_start.not_stored", extra=told)
+            return
+        if changes > 1:
+            self._app.extensions["limits"].token.charge(budget_key(principal), changes - 1)
 
     def _headers(self, environ: Environ, length: int, left: str, given_id: str) -> Headers:
         headers = [
@@ -159,6 +169,11 @@ class ShortWay:
         if environ.get("wsgi.url_scheme") == "https":
             headers.append(STRICT_TRANSPORT)
         return headers
+
+
+def _data(agent_id: str, report: compiled.Report) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.json.decode(compiled.event_json(agent_id, report) + "}")
+    return data
 
 
 def _body(environ: Environ) -> bytes | None:

@@ -25,11 +25,18 @@ class TaskStatus(StrEnum):
     SUPERSEDED = "SUPERSEDED"  # the agent turned to another task without closing this one
 
 
+CLOSED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SUPERSEDED)
+
+
 class Agent(Base):
     """An agent, with the last start or end of a task that was stored (`task_*`)."""
 
     __tablename__ = "agents"
-    __table_args__ = (Index("ix_agents_task_protocol_id", "task_protocol_id"),)
+    __table_args__ = (
+        Index("ix_agents_task_protocol_id", "task_protocol_id", "id"),
+        Index("ix_agents_task_status", "task_protocol_id", "task_status", "task_version"),
+        Index("ix_agents_task_version", "task_protocol_id", "task_version"),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -37,6 +44,8 @@ class Agent(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     task_protocol_id: Mapped[str | None] = mapped_column(ForeignKey("protocols.id"))
     task_data: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    task_status: Mapped[str | None] = mapped_column(String(16))
+    task_version: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class AgentTask(Base):
@@ -45,6 +54,7 @@ class AgentTask(Base):
     __tablename__ = "agent_tasks"
     __table_args__ = (
         Index("ix_agent_tasks_agent_status", "agent_id", "status", "id"),
+        Index("ix_agent_tasks_closed_at", "closed_at"),
         CheckConstraint(
             "status IN ('QUEUED','RUNNING','COMPLETED','FAILED','SUPERSEDED')", name="ck_agent_tasks_status"
         ),

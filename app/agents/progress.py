@@ -1,19 +1,31 @@
-"""Progress reports: RUNNING ones go to the coalescer alone, COMPLETED and FAILED are stored before the answer."""
+"""Progress reports: RUNNING ones go to the coalescer, COMPLETED and FAILED are stored before the answer.
+
+Whatever a request stores (closed tasks, started ones, their events, its Idempotency-Key) commits in one transaction,
+however many reports it has. What goes to Redis alone follows the commit.
+"""
 
 import logging
-from operator import itemgetter
-from typing import Any
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.agents import service, worklist
+from app.agents import service
+from app.agents.hearing import last_heard
 from app.agents.models import Agent
-from app.auth.guard import check_grant, check_speaks_for
-from app.auth.idempotency import claim, keep
+from app.agents.worklist import Worklists
+from app.auth.guard import budget_key, check_grant, check_speaks_for, principal
+from app.auth.idempotency import FirstAnswer, claim, is_keyed, keep
 from app.auth.tokens import Principal
 from app.database import transaction
 from app.errors import DomainError, TooManyRequests
+from app.extensions import redis_client
+from app.limits import charge_token
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
 from app.realtime import coalescer, outbox
@@ -23,37 +35,192 @@ from app.wire import to_wire
 logger = logging.getLogger(__name__)
 
 CLOSING_TRIES = 10
+LARGE = 20
+_large_requests = threading.Lock()  # one after the other, so that small ones have their turns between them
+
+
+class Update(NamedTuple):
+    """A valid report and its place in the request."""
+
+    place: int
+    agent_id: str
+    fields: dict[str, Any]
+
+
+class Start(NamedTuple):
+    """A RUNNING report by which an agent turned to another task, with the version that Redis gave it."""
+
+    agent_id: str
+    protocol_id: str
+    data: dict[str, Any]
+    version: int
+
+
+Failure = tuple[int, DomainError | redis.RedisError]
+Answer = Callable[[list[Failure]], dict[str, Any]]
+Stored = tuple[Update, coalescer.Reservation]
 
 
 class _Overtaken(Exception):
-    """Between the reservation of a version and the lock on the agent another one's change was stored."""
+    """Another request stored a change of the agent between the reservation of a version and the lock on the agent."""
 
 
-def report(agent_id: str, fields: dict[str, Any], principal: Principal) -> None:
+@dataclass(frozen=True)
+class _Plan:
+    """What a request will store; `failed` are the reports that cannot be taken now."""
+
+    closings: list[Stored]
+    running: list[Stored]
+    failed: list[Failure]
+
+    @property
+    def reports(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(update.agent_id, update.fields) for update, _ in (*self.closings, *self.running)]
+
+
+def report(agent_id: str, fields: dict[str, Any], caller: Principal) -> dict[str, Any]:
     """Accept one report. Raises NotFound, Forbidden, TooManyRequests, redis.RedisError."""
-    check(agent_id, fields["protocol_id"], principal)
-    if fields["status"] in coalescer.FINAL_STATUSES:
-        close(agent_id, fields, None)
-    else:
-        take_running([(agent_id, fields)])
+    check(agent_id, fields["protocol_id"], caller)
+    return take([Update(0, agent_id, fields)], lambda _failed: {"accepted": 1})
 
 
-def check(agent_id: str, protocol_id: str, principal: Principal) -> None:
+def check(agent_id: str, protocol_id: str, caller: Principal) -> None:
     """Raises Forbidden, NotFound."""
-    check_speaks_for(principal, agent_id)
+    check_speaks_for(caller, agent_id)
     service.check_exists(agent_id)
-    check_grant(principal, protocol_id)
+    check_grant(caller, protocol_id)
     check_protocol(protocol_id)
 
 
-def take_running(reports: list[tuple[str, dict[str, Any]]]) -> None:
-    """Take reports of tasks that run, in one round trip. Raises redis.RedisError."""
-    datas = [_event_data(agent_id, fields) for agent_id, fields in reports]
-    offers = [coalescer.offer_of(fields["protocol_id"], data) for (_, fields), data in zip(reports, datas, strict=True)]
-    for (agent_id, fields), data, accepted in zip(reports, datas, coalescer.offer(offers), strict=True):
-        if accepted.is_new_task:
-            store_start(agent_id, fields["protocol_id"], data, accepted.version)
-    metrics.PROGRESS_ACCEPTED.labels("RUNNING").inc(len(reports))
+def take(updates: list[Update], answer: Answer) -> dict[str, Any]:
+    """Take the valid reports of one request; `answer` makes the response from those that could not be taken.
+
+    Of an agent's RUNNING reports between two closing ones only the newest counts, and none that a closing one follows:
+    merging them is no loss (contract, delivery rule 3).
+    Raises FirstAnswer, Conflict; redis.RedisError and TooManyRequests when nothing was taken.
+    """
+    closings, running = _merged(updates)
+    if closings or is_keyed():
+        result = _take_stored(closings, running, answer)
+    else:
+        _charge(_store_starts_of(running) - 1)
+        result = answer([])
+    metrics.PROGRESS_ACCEPTED.labels("RUNNING").inc(len(updates) - len(closings))
+    return result
+
+
+def _merged(updates: list[Update]) -> tuple[list[Update], list[Update]]:
+    """The closing reports, in order, and each agent's RUNNING report after its last closing one."""
+    closings: list[Update] = []
+    running: dict[str, Update] = {}
+    for update in updates:
+        if update.fields["status"] in coalescer.FINAL_STATUSES:
+            closings.append(update)
+            running.pop(update.agent_id, None)
+        else:
+            running[update.agent_id] = update
+    return closings, list(running.values())
+
+
+def _take_stored(closings: list[Update], running: list[Update], answer: Answer) -> dict[str, Any]:
+    """Store first, then let the events and the RUNNING reports into their rooms.
+
+    When Redis fails after the commit of a request with a key, it is raised: the repetition finishes the request.
+    """
+    try:
+        with _large_requests if len(closings) >= LARGE else nullcontext():
+            plan, rooms, changes = _store(closings, running, answer)
+    except FirstAnswer as first:
+        _offer(_not_offered(running, first.resume))
+        raise
+    _charge(changes - 1)
+    for update, _ in plan.closings:
+        metrics.PROGRESS_ACCEPTED.labels(update.fields["status"]).inc()
+    for room in rooms:
+        outbox.relay(room)
+    failed = list(plan.failed)
+    try:
+        _offer(running)
+    except redis.RedisError as error:
+        if is_keyed():
+            raise
+        failed += [(update.place, error) for update in running]
+    return answer(failed)
+
+
+def _store(closings: list[Update], running: list[Update], answer: Answer) -> tuple[_Plan, list[str], int]:
+    """Store a request's reports; returns what was stored, the protocols whose rooms are to be told, and the changes.
+
+    Versions are reserved before the agents' rows are locked, since no transaction waits for Redis. A request that
+    finds that another one came between begins anew, so that versions have the order of the commits.
+    """
+    for last in (*[False] * CLOSING_TRIES, True):
+        plan = _reserved(closings, running)
+        try:
+            with transaction() as session:
+                claim(session)
+                rooms, changes = _write(session, plan, in_any_order=last)
+                resume = {str(update.place): reserved.starting for update, reserved in plan.running}
+                keep(session, answer(plan.failed), resume or None)
+        except _Overtaken:
+            continue
+        break
+    return plan, rooms, changes
+
+
+def _reserved(closings: list[Update], running: list[Update]) -> _Plan:
+    """Raises TooManyRequests when no report can be taken, redis.RedisError."""
+    updates = [*closings, *running]
+    reserved = coalescer.reserve([update.agent_id for update in updates]) if updates else []
+    stored: list[Stored] = []
+    failed: list[Failure] = []
+    waiting: dict[str, int] = {}
+    for update, each in zip(closings, reserved[: len(closings)], strict=True):
+        before = waiting.get(update.agent_id, each.waiting)
+        if before >= coalescer.MAX_WAITING_FINALS:
+            text = "This agent has 100 closing updates waiting; they leave one a second."
+            failed.append((update.place, TooManyRequests(text)))
+        else:
+            waiting[update.agent_id] = before + 1
+            stored.append((update, each))
+    if failed and len(failed) == len(updates):
+        raise failed[0][1]
+    return _Plan(stored, list(zip(running, reserved[len(closings) :], strict=True)), failed)
+
+
+def _write(session: Session, plan: _Plan, *, in_any_order: bool) -> tuple[list[str], int]:
+    """Returns the protocols whose rooms are to be told, and how many tasks were started or closed."""
+    agents = _locked(session, {agent_id for agent_id, _ in plan.reports})
+    if not in_any_order and any(_knows_newer(agents[each.agent_id], own.closing) for each, own in plan.closings):
+        raise _Overtaken
+    lists = Worklists(session, plan.reports)
+    events: dict[str, list[dict[str, Any]]] = {}
+    for update, reserved in plan.closings:
+        for protocol_id, data in _close(lists, update, reserved):
+            _show(agents[update.agent_id], protocol_id, data)
+            events.setdefault(protocol_id, []).append(data)
+    for update, reserved in plan.running:
+        data = _event_data(update.agent_id, update.fields)
+        _start(lists, agents, Start(update.agent_id, update.fields["protocol_id"], data, reserved.closing))
+    lists.write()
+    for room in sorted(events):  # one order of locks for everybody
+        outbox.append_all(session, room, EventType.AGENT_TASK_UPDATE, events[room])
+    return list(events), lists.changes
+
+
+def _close(lists: Worklists, update: Update, reserved: coalescer.Reservation) -> list[tuple[str, dict[str, Any]]]:
+    """Close the task and begin the next one, where there is one; returns the events of both, each with its protocol."""
+    agent_id, fields = update.agent_id, update.fields
+    protocol_id = fields["protocol_id"]
+    lists.close(agent_id, fields)
+    following = lists.next_task(agent_id, fields) if fields["status"] == "COMPLETED" else None
+    data = _event_data(agent_id, fields) | {"version": reserved.closing}
+    if following is None:
+        return [(protocol_id, data)]
+    if following.protocol_id == protocol_id:
+        data["nextTask"] = following.name
+    lists.start(agent_id, following.protocol_id, following.name)
+    return [(protocol_id, data), (following.protocol_id, _starting(agent_id, following.name, reserved.starting))]
 
 
 def _event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -70,87 +237,82 @@ def _event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def store_start(agent_id: str, protocol_id: str, event_data: dict[str, Any], version: int) -> None:
-    """Keep in the database that the agent turned to this task. The report is accepted even when this fails."""
-    data = event_data | {"version": version}
-    try:
-        with transaction() as session:
-            agent = _locked(session, agent_id)
-            if _knows_newer(agent, data):
-                return
-            worklist.mark_started(session, agent_id, protocol_id, data["task"])
-            _show(agent, protocol_id, data)
-    except DomainError as error:
-        logger.warning("task_start.not_stored", extra={"agentId": agent_id, "error": error.detail})
-
-
-def close(agent_id: str, fields: dict[str, Any], part: int | None) -> None:
-    """Store the end of a task, the start of the next one and the events that tell of both; then let them out.
-
-    Versions are reserved before the agent's row is locked, since no transaction waits for Redis. Who finds that
-    another one came between begins anew, so that versions have the order of the commits.
-    Raises FirstAnswer: it was closed before, by this Idempotency-Key.
-    """
-    for last in (*[False] * CLOSING_TRIES, True):
-        reserved = coalescer.reserve(agent_id)
-        if reserved.waiting >= coalescer.MAX_WAITING_FINALS:
-            raise TooManyRequests("This agent has 100 closing updates waiting; they leave one a second.")
-        try:
-            rooms = _store_closing(agent_id, fields, reserved, part, in_any_order=last)
-        except _Overtaken:
-            continue
-        break
-    metrics.PROGRESS_ACCEPTED.labels(fields["status"]).inc()
-    for room in rooms:
-        outbox.relay(room)
-
-
-def _store_closing(
-    agent_id: str, fields: dict[str, Any], reserved: coalescer.Reservation, part: int | None, *, in_any_order: bool
-) -> list[str]:
-    """Answers the protocols whose rooms are to be told."""
-    with transaction() as session:
-        claim(session, part)
-        agent = _locked(session, agent_id)
-        if _knows_newer(agent, {"version": reserved.closing}) and not in_any_order:
-            raise _Overtaken
-        worklist.mark_closed(session, agent_id, fields)
-        events = _closing_events(session, agent_id, fields, reserved)
-        _show(agent, *events[-1])
-        for room, event in sorted(events, key=itemgetter(0)):  # one order of locks for everybody
-            outbox.append(session, room, EventType.AGENT_TASK_UPDATE, event)
-        keep(session, {"accepted": 1}, part)
-    return list(dict.fromkeys(room for room, _ in events))
-
-
-def _closing_events(
-    session: Session, agent_id: str, fields: dict[str, Any], reserved: coalescer.Reservation
-) -> list[tuple[str, dict[str, Any]]]:
-    """The end of the task and, where the agent moves on, the start of the next one, each with its protocol."""
-    protocol_id = fields["protocol_id"]
-    following = worklist.next_task(session, agent_id, fields) if fields["status"] == "COMPLETED" else None
-    data = _event_data(agent_id, fields) | {"version": reserved.closing}
-    if following is None:
-        return [(protocol_id, data)]
-    if following.protocol_id == protocol_id:
-        data["nextTask"] = following.name
-    worklist.mark_started(session, agent_id, following.protocol_id, following.name)
-    return [(protocol_id, data), (following.protocol_id, _starting(agent_id, following.name, reserved.starting))]
-
-
 def _starting(agent_id: str, task: str, version: int) -> dict[str, Any]:
     start = {"task": task, "progress": 0, "status": "RUNNING", "estimated_completion": None, "error": None}
     return _event_data(agent_id, start | {"next_task": None}) | {"version": version}
 
 
-def _locked(session: Session, agent_id: str) -> Agent:
-    return session.scalars(select(Agent).where(Agent.id == agent_id).with_for_update()).one()
+def _not_offered(running: list[Update], versions: dict[str, int]) -> list[Update]:
+    """The RUNNING reports of a repeated request that never reached Redis: nothing newer of their agents has either."""
+    kept = [update for update in running if str(update.place) in versions]
+    heard = last_heard(redis_client(), [update.agent_id for update in kept]) if kept else []
+    return [each for each, at in zip(kept, heard, strict=True) if at is None or at <= versions[str(each.place)]]
 
 
-def _knows_newer(agent: Agent, data: dict[str, Any]) -> bool:
-    return agent.task_data is not None and int(agent.task_data["version"]) >= data["version"]
+def _offer(running: list[Update]) -> list[Start]:
+    """Take reports of running tasks, in one round trip; returns those that began a task. Raises redis.RedisError."""
+    if not running:
+        return []
+    datas = [_event_data(update.agent_id, update.fields) for update in running]
+    places = [update.fields["protocol_id"] for update in running]
+    accepted = coalescer.offer([coalescer.offer_of(place, data) for place, data in zip(places, datas, strict=True)])
+    return [
+        Start(update.agent_id, place, data, each.version)
+        for update, place, data, each in zip(running, places, datas, accepted, strict=True)
+        if each.is_new_task
+    ]
+
+
+def _store_starts_of(running: list[Update]) -> int:
+    return store_starts(_offer(running))
+
+
+def store_starts(starts: Sequence[Start]) -> int:
+    """Keep in the database that agents turned to these tasks; returns how many rows that changed.
+
+    The reports are accepted even when this fails.
+    """
+    if not starts:
+        return 0
+    try:
+        with transaction() as session:
+            agents = _locked(session, {start.agent_id for start in starts})
+            lists = Worklists(
+                session, [(each.agent_id, {"task": each.data["task"], "next_task": None}) for each in starts]
+            )
+            for start in starts:
+                _start(lists, agents, start)
+            lists.write()
+    except DomainError as error:
+        agent_ids = sorted({start.agent_id for start in starts})
+        logger.warning("task_start.not_stored", extra={"agentIds": agent_ids, "error": error.detail})
+        return 0
+    return lists.changes
+
+
+def _start(lists: Worklists, agents: dict[str, Agent], start: Start) -> None:
+    """Unless a newer change of the agent is stored."""
+    agent = agents[start.agent_id]
+    if not _knows_newer(agent, start.version) and lists.start(agent.id, start.protocol_id, start.data["task"]):
+        _show(agent, start.protocol_id, start.data | {"version": start.version})
+
+
+def _charge(changes: int) -> None:
+    """A request costs its token as many requests as it starts or closes tasks; the first one is paid already."""
+    if changes > 0:
+        charge_token(budget_key(principal()), changes)
+
+
+def _locked(session: Session, agent_ids: set[str]) -> dict[str, Agent]:
+    query = select(Agent).where(Agent.id.in_(sorted(agent_ids))).order_by(Agent.id).with_for_update()
+    return {agent.id: agent for agent in session.scalars(query)}
+
+
+def _knows_newer(agent: Agent, version: int) -> bool:
+    return agent.task_version is not None and agent.task_version >= version
 
 
 def _show(agent: Agent, protocol_id: str, data: dict[str, Any]) -> None:
-    if not _knows_newer(agent, data):
+    if not _knows_newer(agent, data["version"]):
         agent.task_protocol_id, agent.task_data = protocol_id, to_wire(data)
+        agent.task_status, agent.task_version = data["status"], data["version"]

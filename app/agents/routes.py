@@ -6,6 +6,7 @@ from app.agents.schemas import (
     AcceptedSchema,
     AgentCreate,
     AgentPage,
+    AgentQuery,
     AgentSchema,
     Batch,
     BatchAnswer,
@@ -35,7 +36,7 @@ def create_agent(fields: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/agents")
 @requires(Action.READ)
-@blueprint.arguments(PageQuery, location="query")
+@blueprint.arguments(AgentQuery, location="query")
 @blueprint.response(200, AgentPage)
 def list_agents(query: dict[str, Any]) -> Page:
     """List the agents and what they are doing"""
@@ -77,8 +78,7 @@ def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
 @answers_once(blueprint, 202, AcceptedSchema)
 def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
     """Report the progress of an agent's task"""
-    progress.report(agent_id, fields, principal())
-    return {"accepted": 1}
+    return progress.report(agent_id, fields, principal())
 
 
 @blueprint.post("/progress")

@@ -4,7 +4,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.agents.models import AgentType
-from app.paging import page_schema
+from app.paging import PageQuery, page_schema
 from app.schemas import CamelSchema, DescribingText, Identifier, Name, NumberText, Timestamp
 from app.text import REASON_LENGTH
 
@@ -39,6 +39,10 @@ class AgentSchema(CamelSchema):
 
 
 AgentPage = page_schema(AgentSchema)
+
+
+class AgentQuery(PageQuery):
+    protocol_id = Identifier(load_default=None)
 
 
 class TaskCreate(CamelSchema):

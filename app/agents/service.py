@@ -9,8 +9,9 @@ import uuid_utils.compat as uuid
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.agents.hearing import is_online, last_heard
+from app.agents.hearing import is_online, last_heard, now_us
 from app.agents.models import Agent, AgentTask, TaskStatus
+from app.auth.guard import check_grant
 from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
 from app.database import transaction, utc_now
@@ -31,7 +32,7 @@ def create(fields: dict[str, Any]) -> dict[str, Any]:
             session.add(agent)
     except IntegrityError as error:
         raise AlreadyExists(f"There is an agent {agent.id!r} already.") from error
-    return _described(agent, None, None)
+    return _described(agent, None, None, 0.0)
 
 
 def find(agent_id: str) -> Agent:
@@ -53,8 +54,12 @@ def get(agent_id: str, principal: Principal) -> dict[str, Any]:
     return describe([find(agent_id)], principal)[0]
 
 
-def list_all(principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
+def list_all(principal: Principal, protocol_id: str | None, limit: int, cursor: list[Any] | None) -> Page:
+    """By id; with `protocol_id` those whose last task that was stored is that protocol's. Raises NotFound."""
     query = select(Agent).order_by(Agent.id).limit(limit + 1)
+    if protocol_id is not None:
+        check_grant(principal, protocol_id)
+        query = query.where(Agent.task_protocol_id == protocol_id)
     after = cursor_keys(cursor, str)
     if after:
         query = query.where(Agent.id > after[0])
@@ -68,7 +73,7 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
         return []
     client = redis_client()
     ids = [agent.id for agent in agents]
-    heard = last_heard(client, ids)
+    present_us, heard = now_us(client), last_heard(client, ids)
     tasks: list[Any] = client.hmget(ON_KEY, ids)
     on = [(value or b"").decode().partition(" ")[0] for value in tasks]
     with client.pipeline(transaction=False) as pipe:
@@ -79,7 +84,7 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
     for agent, at, protocol_id, text in zip(agents, heard, on, latest, strict=True):
         task = _task_of(agent, protocol_id, text)
         visible = task if task and principal.sees(task["protocolId"]) else None
-        described.append(_described(agent, at, visible))
+        described.append(_described(agent, at, visible, present_us))
     return described
 
 
@@ -91,13 +96,13 @@ def _task_of(agent: Agent, protocol_id: str, latest: bytes | None) -> dict[str, 
     return None if task is None or task["status"] == TaskStatus.COMPLETED else task
 
 
-def _described(agent: Agent, heard_us: float | None, task: dict[str, Any] | None) -> dict[str, Any]:
+def _described(agent: Agent, heard_us: float | None, task: dict[str, Any] | None, present_us: float) -> dict[str, Any]:
     return {
         "id": agent.id,
         "name": agent.name,
         "type": agent.type,
         "created_at": agent.created_at,
-        "status": "ONLINE" if is_online(heard_us) else "OFFLINE",
+        "status": "ONLINE" if is_online(heard_us, present_us) else "OFFLINE",
         "last_seen": datetime.fromtimestamp(heard_us / 1e6, UTC) if heard_us else None,
         "current_task": task
         and {

@@ -29,7 +29,11 @@ NOTES: dict[str, Note] = {
     "listEntries": Note(f"Each entry has the pool's totals after it; entries are never changed. {_PAGED}"),
     "createDeposit": Note(f"The room hears `bounty_pool:updated` with DEPOSIT. {_ONCE}", ("AMOUNT_TOO_LARGE",)),
     "createAgent": Note("An agent reports with a token whose `sub` is its id.", ("ALREADY_EXISTS",)),
-    "listAgents": Note(f"By id. A current task is shown only to readers whose token names its protocol. {_PAGED}"),
+    "listAgents": Note(
+        "By id. A current task is shown only to readers whose token names its protocol. With `protocolId`: agents "
+        f"whose last task was that protocol's. {_PAGED}",
+        missing=("PROTOCOL_NOT_FOUND",),
+    ),
     "getAgent": Note("OFFLINE means that nothing was heard for 120 seconds."),
     "queueTask": Note("The agent turns to the head of its queue when it completes a task.", ("QUEUE_FULL",)),
     "listTasks": Note(f"In the order of the queue; those of protocols that the token names. {_PAGED}"),
@@ -39,7 +43,9 @@ NOTES: dict[str, Note] = {
         missing=("AGENT_NOT_FOUND", "PROTOCOL_NOT_FOUND"),
     ),
     "reportBatch": Note(
-        "Each update is judged by itself: what is wrong with one is told under its index, and the others are taken."
+        "Each update is judged by itself: what is wrong with one is told under its index, and the others are taken. A "
+        "batch counts as one request for its `Idempotency-Key`; its token's budget is charged one request for each "
+        "task that it starts or closes, at least one. Of an agent's RUNNING updates in a batch only the newest counts."
     ),
     "fileVulnerability": Note(
         f"With a `bounty` the amount is reserved, or nothing is stored at all. {_ONCE}", ("INSUFFICIENT_FUNDS",)

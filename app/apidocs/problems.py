@@ -46,6 +46,9 @@ CATALOGUE: dict[str, Refusal] = {
         422, "The request has invalid fields.", (("errors", {"amount": ["An amount must be more than zero."]}),)
     ),
     "RATE_LIMITED": Refusal(429, "More than 1000 requests a second with this token."),
+    "TOO_MANY_OPEN_ANSWERS": Refusal(
+        429, "Too much of earlier answers is still unread: read them, or close their connections."
+    ),
     "INTERNAL_ERROR": Refusal(500, "The server failed to handle this request."),
     "DEPENDENCY_UNAVAILABLE": Refusal(503, "A dependency did not answer."),
     "DATABASE_BUSY": Refusal(503, "The database is busy with other writes."),
@@ -75,7 +78,7 @@ SHARED: dict[int, tuple[str, ...]] = {
     413: ("BODY_TOO_LARGE",),
     415: ("UNSUPPORTED_MEDIA_TYPE",),
     422: ("VALIDATION_FAILED",),
-    429: ("RATE_LIMITED",),
+    429: ("RATE_LIMITED", "TOO_MANY_OPEN_ANSWERS"),
     503: ("DATABASE_UNAVAILABLE", "REDIS_UNAVAILABLE", "DATABASE_BUSY", "KEYS_UNAVAILABLE"),
 }
 """Refusals that are the same wherever they apply: status → codes."""

@@ -38,6 +38,7 @@ class StateSchema(CamelSchema):
     as_of = Timestamp()
     pool = fields.Nested(PoolSchema)
     agents = fields.List(fields.Nested(AgentState))
+    agents_truncated = fields.Boolean()
     vulnerabilities = fields.Nested(VulnerabilityState)
     payments = fields.List(fields.Nested(PaymentSchema))
 

@@ -39,7 +39,7 @@ WORDS: dict[str, Word] = {
         False,
     ),
     "agentId": Word("Id of the agent it is about, or who found it.", AGENT),
-    "agents": Word("Each agent that ever reported to the protocol, with its current task.", None),
+    "agents": Word("Agents at work or heard within 24 hours, at most 1,000, each with its current task.", None),
     "amount": Word("An amount of money, as a decimal string.", "2500.00"),
     "asOf": Word("When the snapshot was taken.", MOMENT),
     "at": Word("When it was done.", MOMENT),
@@ -69,6 +69,7 @@ WORDS: dict[str, Word] = {
     "errors": Word("What is wrong: field → messages.", {"progress": ["Must be from 0 to 100."]}),
     "estimatedCompletion": Word("When the agent expects to be done.", LATER),
     "eventType": Word("The event's name.", None),
+    "expiresAt": Word("When it expires.", LATER),
     "failureReason": Word("Why the payout service refused; null otherwise.", None),
     "id": Word("The vulnerability's id, made by the server.", VULNERABILITY),
     "index": Word("Place in the batch, from 0.", "3"),
@@ -89,6 +90,11 @@ WORDS: dict[str, Word] = {
     "online": Word("Heard within the last 120 seconds.", "5"),
     "open": Word("PENDING and CONFIRMED ones, the newest 1,000, fewer where their descriptions are very long.", None),
     "openTruncated": Word("Whether there are more: list them by `status`, PENDING and CONFIRMED, page by page.", False),
+    "agentsTruncated": Word(
+        "Whether more agents are at work or were heard within 24 hours than the 1,000 that `agents` shows: "
+        "`GET /agents?protocolId=` lists all, page by page.",
+        False,
+    ),
     "paid": Word("Sum of released payments.", "0.00"),
     "parts": Word("Each dependency by name.", None),
     "paymentAmount": Word("What was paid; with PAID.", "2500.00"),

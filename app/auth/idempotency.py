@@ -8,18 +8,18 @@ and `keep(session, result)` last in its transaction. Without the header both do 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, has_request_context, jsonify, request
-from sqlalchemy import Index, PrimaryKeyConstraint, String, Text, delete
+from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.auth.guard import principal
-from app.database import UtcDateTime, transaction, utc_now
+from app.database import UtcDateTime, delete_in_batches, utc_now
 from app.errors import Conflict, InvalidInput
 from app.extensions import Base
 from app.schemas import CamelSchema
@@ -45,7 +45,10 @@ PARAMETER = {
 
 
 class IdempotencyKey(Base):
-    """A used key of one subject, with the fingerprint of its request and the answer."""
+    """A used key of one subject, with the fingerprint of its request and the answer.
+
+    `resume`: what a repetition needs to finish the part of the first request that follows its commit.
+    """
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (
@@ -58,6 +61,7 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     status: Mapped[int]
     body: Mapped[str] = mapped_column(Text)
+    resume: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -71,19 +75,13 @@ class _Claim:
     status: int
     schema: CamelSchema
 
-    def part(self, number: int | None) -> "_Claim":
-        """The key of one of several effects of a request, each of which commits by itself."""
-        if number is None:
-            return self
-        return replace(self, key=f"{number}:{hashlib.sha256(self.key.encode()).hexdigest()}")
-
 
 class FirstAnswer(Exception):
     """The effect was had before; this was answered then."""
 
-    def __init__(self, status: int, body: str) -> None:
+    def __init__(self, status: int, body: str, resume: dict[str, Any] | None = None) -> None:
         super().__init__(status)
-        self.status, self.body = status, body
+        self.status, self.body, self.resume = status, body, resume or {}
 
 
 def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
@@ -109,14 +107,19 @@ def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema])
     return decorate
 
 
-def claim(session: Session, part: int | None = None) -> None:
+def is_keyed() -> bool:
+    """Whether the present request came with an Idempotency-Key."""
+    return _present_claim() is not None
+
+
+def claim(session: Session) -> None:
     """Take the request's key, as the first step of the transaction with the effect.
 
     A second caller waits here until the first has committed or rolled back (PostgreSQL: at most `lock_timeout`).
     Raises Conflict: the key belongs to another request, or is still in use. Ends the view when the key has its
-    answer already, by FirstAnswer. A request with several transactions has a `part` for each.
+    answer already, by FirstAnswer.
     """
-    wanted = _present_claim(part)
+    wanted = _present_claim()
     if wanted is None:
         return
     row = IdempotencyKey(
@@ -134,24 +137,21 @@ def claim(session: Session, part: int | None = None) -> None:
         raise
 
 
-def keep(session: Session, result: Any, part: int | None = None) -> None:
-    """Store the answer with the key, as the last step of the transaction."""
-    wanted = _present_claim(part)
+def keep(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
+    """Store the answer with the key, as the last step of the transaction; `resume` comes back with FirstAnswer."""
+    wanted = _present_claim()
     if wanted is not None:
         row = session.get_one(IdempotencyKey, (wanted.subject, wanted.key))
-        row.body = json.dumps(wanted.schema.dump(result))
+        row.body, row.resume = json.dumps(wanted.schema.dump(result)), resume
 
 
-def delete_old() -> int:
-    """Forget keys older than a day; returns how many."""
-    with transaction() as session:
-        deleted = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < utc_now() - KEPT))
-        return int(deleted.rowcount)  # type: ignore[attr-defined]
+def delete_old(deadline: float) -> int:
+    """Forget keys older than a day; returns how many rows are gone."""
+    return delete_in_batches(IdempotencyKey, IdempotencyKey.created_at < utc_now() - KEPT, deadline)
 
 
-def _present_claim(part: int | None) -> _Claim | None:
-    whole: _Claim | None = g.get("idempotency_claim") if has_request_context() else None
-    return None if whole is None else whole.part(part)
+def _present_claim() -> _Claim | None:
+    return g.get("idempotency_claim") if has_request_context() else None
 
 
 def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
@@ -179,7 +179,7 @@ def _answer_again(session: Session, wanted: _Claim) -> None:
         raise _in_use(wanted.key)
     if first.fingerprint != wanted.fingerprint:
         raise Conflict(f"The {HEADER} {wanted.key!r} was used for another request.", code="IDEMPOTENCY_KEY_REUSED")
-    raise FirstAnswer(first.status, first.body)
+    raise FirstAnswer(first.status, first.body, first.resume)
 
 
 def _in_use(key: str) -> Conflict:

@@ -24,6 +24,7 @@ MAX_SUBJECT_LENGTH = 128  # room for an e-mail address
 MAX_TOKEN_ID_LENGTH = 255
 REMEMBERED_SECONDS = 60
 LATEST = 2**53
+LONGEST_LIFE_SECONDS = 400 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class TokenVerifier:
         if principal is None:
             principal = _principal(self._claims(token))
             self._known[token] = principal
-        if principal.expires_at + self._settings.token_leeway <= time.time():
+        ends_at = min(principal.expires_at, principal.issued_at + LONGEST_LIFE_SECONDS)  # so revocations need not stay
+        if ends_at + self._settings.token_leeway <= time.time():
             raise Unauthorized("The token has expired.", code="TOKEN_EXPIRED")
         return principal
 

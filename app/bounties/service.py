@@ -41,8 +41,8 @@ def get_pool(protocol_id: str) -> Pool:
     return pool
 
 
-def snapshot_section(protocol_id: str) -> Any:
-    return PoolSchema().dump(get_pool(protocol_id))
+def snapshot_section(protocol_id: str) -> dict[str, Any]:
+    return {"pool": PoolSchema().dump(get_pool(protocol_id))}
 
 
 def list_entries(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:

@@ -1,16 +1,15 @@
 """`/healthz` (the process is up), `/readyz` (what it needs answers), `/metrics`."""
 
 import logging
-import os
 from collections.abc import Callable
 
 import redis
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.errors import DependencyDown, problem
 from app.extensions import config
+from app.observability import metric_files
 from app.observability.state import StateCollector
 from app.redis_connection import connect_redis
 
@@ -36,10 +35,10 @@ def readyz() -> Response:
 @blueprint.get("/metrics")
 def prometheus() -> Response:
     """What this machine's processes counted, and what is read of the whole system."""
-    counted, state = REGISTRY, CollectorRegistry()
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    folder, counted, state = metric_files.folder(), REGISTRY, CollectorRegistry()
+    if folder is not None:
         counted = CollectorRegistry()
-        MultiProcessCollector(counted)
+        counted.register(metric_files.Collector(folder))
     state.register(current_app.extensions.setdefault("state_collector", StateCollector()))
     return Response(generate_latest(counted) + generate_latest(state), content_type=CONTENT_TYPE_LATEST)
 

@@ -1,12 +1,18 @@
-"""All metrics, defined once. With several processes they are gathered through PROMETHEUS_MULTIPROC_DIR."""
+"""All metrics, defined once. With several processes they are gathered through PROMETHEUS_MULTIPROC_DIR.
 
-import os
-from pathlib import Path
+Each value of a label comes from a closed set, never from what a caller sent: a series is kept for good.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
-if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # a container's is empty, and the first metric opens a file
-    Path(folder).mkdir(parents=True, exist_ok=True)
+from app.observability import metric_files
+
+if folder := metric_files.folder():  # a container's is empty, and the first metric opens a file
+    folder.mkdir(parents=True, exist_ok=True)
+    metric_files.fold(folder)
+
+OTHER = "other"
+HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 5.0, 10.0, 30.0)
 

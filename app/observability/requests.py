@@ -36,6 +36,7 @@ def init_app(app: Flask) -> None:
     def _end(response: Response) -> Response:
         response.headers[REQUEST_ID_HEADER] = g.get("request_id", "")
         route = request.url_rule.rule if request.url_rule else "unmatched"
-        metrics.HTTP_REQUESTS.labels(request.method, route, str(response.status_code)).inc()
+        method = request.method if request.method in metrics.HTTP_METHODS else metrics.OTHER
+        metrics.HTTP_REQUESTS.labels(method, route, str(response.status_code)).inc()
         metrics.HTTP_SECONDS.labels(route).observe(time.perf_counter() - g.get("started", time.perf_counter()))
         return response

@@ -1,17 +1,14 @@
 """What Celery processes show of themselves: metrics on a port, and a file that is touched while they live."""
 
-import os
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from celery import signals
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app.config import Config
-from app.observability import abroad, metrics
+from app.observability import abroad, metric_files, metrics
 from app.observability.probe import alive_file, waiting_file
 from app.observability.requests import current_request_id
 
@@ -28,7 +25,7 @@ def init(settings: Config) -> None:
     signals.heartbeat_sent.connect(_touch("worker"), weak=False)
     signals.task_prerun.connect(_count_start)
     signals.task_postrun.connect(_count_end)
-    signals.worker_process_shutdown.connect(_forget_gauges)
+    signals.worker_process_init.connect(_fold_dead_processes)
     signals.beat_init.connect(lambda **_: _watch_beat(), weak=False)
     _tell_abroad(settings)
 
@@ -81,14 +78,15 @@ def _touch(part: str) -> Any:
 
 def _serve_metrics(port: int) -> None:
     """The numbers of this process and its pool; under `dashboard up` web shows them, and `port` is 0."""
-    if port and "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    folder = metric_files.folder()
+    if port and folder is not None:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        registry.register(metric_files.Collector(folder))
         start_http_server(port, registry=registry)
 
 
-def _forget_gauges(pid: int, **_: Any) -> None:
-    """What a pool process had open is open no more; its counters stay."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-    if folder and Path(folder).is_dir():
-        mark_process_dead(pid)
+def _fold_dead_processes(**_: Any) -> None:
+    """A pool process begins, often in the place of one that ended."""
+    folder = metric_files.folder()
+    if folder is not None:
+        metric_files.fold(folder)

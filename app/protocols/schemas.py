@@ -36,5 +36,6 @@ class StateSchema(CamelSchema):
     as_of = Timestamp()
     pool = fields.Dict()
     agents = fields.List(fields.Dict())
+    agents_truncated = fields.Boolean()
     vulnerabilities = fields.Dict()
     payments = fields.List(fields.Dict())

@@ -14,8 +14,8 @@ from app.realtime import meter
 from app.realtime.rooms import batched_view
 from app.web.compression import Content
 
-SECTIONS: dict[str, Callable[[str], Any]] = {}
-"""Part of the snapshot → what makes it, given the protocol's id. The features above add theirs in create_app()."""
+SECTIONS: list[Callable[[str], dict[str, Any]]] = []
+"""Each makes some members of the snapshot, given the protocol's id. The features above add theirs in create_app()."""
 
 
 _schema = StateSchema()
@@ -47,6 +47,6 @@ def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
     state: dict[str, Any] = {"seq": seq, "as_of": utc_now()}
     with reading():
         state["protocol"] = service.get(protocol_id)
-        for name, section in SECTIONS.items():
-            state[name] = section(protocol_id)
+        for section in SECTIONS:
+            state |= section(protocol_id)
     return dict(_schema.dump(state))

@@ -65,10 +65,14 @@ def offer(offers: Sequence[Offer], hotline: Hotline | None = None) -> list[Accep
     return accepted
 
 
-def reserve(agent_id: str) -> Reservation:
-    """Reserve the versions of a closing report before it is stored. Raises redis.RedisError."""
-    version, waiting = scripts.run("reserve", agent_id)
-    return Reservation(int(version), int(version) + 1, waiting)
+def reserve(agent_ids: Sequence[str]) -> list[Reservation]:
+    """Reserve the versions of reports before they are stored, in one round trip; an agent may be named again.
+
+    Raises redis.RedisError.
+    """
+    answer = scripts.run("reserve", *agent_ids)
+    pairs = zip(answer[::2], answer[1::2], strict=True)
+    return [Reservation(int(version), int(version) + 1, waiting) for version, waiting in pairs]
 
 
 def enter(protocol_id: str, position: int, data: dict[str, Any], data_json: str) -> bool:

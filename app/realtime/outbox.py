@@ -41,6 +41,7 @@ from app.wire import to_json
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+MOST_BATCHES = 5
 SWEEP_PROTOCOLS = 200
 
 
@@ -83,7 +84,7 @@ _events = _outbox.c
 _NEXT_POSITION = (
     update(_counters)
     .where(_counters.c.protocol_id == bindparam("protocol"))
-    .values(position=_counters.c.position + 1)
+    .values(position=_counters.c.position + bindparam("count"))
     .returning(_counters.c.position)
 )
 _ADD = insert(_outbox)
@@ -103,29 +104,46 @@ _MARK = (
 
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
     """Add an event to the caller's transaction; call it late, it holds the protocol's counter until commit."""
-    event = {
-        "protocol_id": protocol_id,
-        "position": session.execute(_NEXT_POSITION, {"protocol": protocol_id}).scalar_one(),
-        "event_type": event_type,
-        "data_json": to_json(data),
-        "request_id": current_request_id(),
-        "created_at": utc_now(),
-    }
-    session.execute(_ADD, event)
+    append_all(session, protocol_id, event_type, [data])
+
+
+def append_all(session: Session, protocol_id: str, event_type: EventType, datas: list[dict[str, Any]]) -> None:
+    """As `append`, for several events of one protocol in their order."""
+    counted = {"protocol": protocol_id, "count": len(datas)}
+    last = session.execute(_NEXT_POSITION, counted).scalar_one()
+    events = [
+        {
+            "protocol_id": protocol_id,
+            "position": position,
+            "event_type": event_type,
+            "data_json": to_json(data),
+            "request_id": current_request_id(),
+            "created_at": utc_now(),
+        }
+        for position, data in enumerate(datas, last - len(datas) + 1)
+    ]
+    session.execute(_ADD, events)
 
 
 def relay(protocol_id: str) -> int:
     """Let the protocol's stored events into its room, in order, and mark them; returns how many it marked.
 
-    Stops at the first that Redis does not take; the sweep tries again. Never raises for a dependency that is down:
-    what the caller did is committed.
+    Goes on with what others have stored meanwhile, for they wait no longer than a second for their turn. Stops at the
+    first that Redis does not take; the sweep tries again. Never raises for a dependency that is down: what the caller
+    did is committed.
     """
+    relayed = 0
     try:
-        with turn_of(protocol_id):
-            return _relay(protocol_id)
+        with turn_of(protocol_id) as is_mine:
+            for _ in range(MOST_BATCHES if is_mine else 0):
+                batch = _relay(protocol_id)
+                relayed += batch
+                if batch < BATCH:
+                    break
+            return relayed
     except (SQLAlchemyError, DependencyDown) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
-        return 0
+        return relayed
 
 
 def _relay(protocol_id: str) -> int:

@@ -9,7 +9,9 @@
 | `room:{p}:queue` | events waiting, at most 100 | until sent |
 | `room:{p}:running` | agents whose RUNNING update waits, by since when | until sent |
 | `room:{p}:finals` | agents whose closing event is next, by when it may leave | until sent |
-| `room:{p}:latest` | newest reported state of each agent | for good |
+| `room:{p}:latest` | newest reported state of each agent | a week after it was last heard here |
+| `room:{p}:heard` | when each agent of the room was last heard; up to 5 s old | a week |
+| `room:{p}:busy` | when each last had a running task here; up to 5 s old | a week |
 | `room:{p}:batch` | when the last batch of agent updates left | for good |
 | `room:{p}:changed` | agents the next batch tells of, once a batched view was joined | until sent |
 | `room:~{p}:seq` | number of the last event of the room's batched view | for good |
@@ -62,6 +64,14 @@ def batched_view(protocol_id: str) -> str:
 
 def latest_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:latest"
+
+
+def heard_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:heard"
+
+
+def busy_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:busy"
 
 
 def queue_key(protocol_id: str) -> str:

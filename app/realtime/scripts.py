@@ -18,8 +18,9 @@ _NEEDS = {
     "drain": ("clock", "room", "batch", "turn"),
     "offer": ("clock", "agents"),
     "reserve": ("clock",),
-    "enter": ("clock",),
+    "enter": ("clock", "agents"),
     "seq": ("clock",),
+    "forget": ("clock",),
 }
 
 

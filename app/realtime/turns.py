@@ -10,15 +10,15 @@ _turns = tuple(threading.Lock() for _ in range(64))
 
 
 @contextmanager
-def turn_of(protocol_id: str) -> Iterator[None]:
+def turn_of(protocol_id: str) -> Iterator[bool]:
     """Callers of one protocol relay one after the other: the first takes the events of all, and none is sent again.
 
-    Whoever has waited too long goes ahead: a repetition does no harm.
+    False for a caller that waited a second in vain: another one is still at it, or the sweep comes.
     """
     lock = _turns[hash(protocol_id) % len(_turns)]
     is_mine = lock.acquire(timeout=TURN_SECONDS)
     try:
-        yield
+        yield is_mine
     finally:
         if is_mine:
             lock.release()

@@ -17,7 +17,7 @@ blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", descripti
 @blueprint.response(201, RevokedTokenSchema)
 def revoke_token(fields: dict[str, Any]) -> RevokedToken:
     """Revoke a token, or all tokens of a subject"""
-    return service.revoke(fields["jti"], fields["subject"], fields["reason"], principal())
+    return service.revoke(fields, principal())
 
 
 @blueprint.get("/revoked")

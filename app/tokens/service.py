@@ -1,4 +1,4 @@
-"""Tokens are revoked, never deleted: each revocation is a row, an audit entry and news for every process."""
+"""Tokens are revoked: a revocation is an audit entry, a row until the token has expired, and news for each process."""
 
 from typing import Any
 
@@ -13,9 +13,17 @@ from app.extensions import db
 from app.paging import Page, cursor_keys, page_of
 
 
-def revoke(jti: str | None, subject: str | None, reason: str, principal: Principal) -> RevokedToken:
+def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:
     """Refuse a token, or all of a subject's until now; open sockets end within seconds."""
-    row = RevokedToken(token_id=jti, subject=subject, reason=reason, revoked_by=principal.subject, revoked_at=utc_now())
+    jti, subject, reason, now = fields["jti"], fields["subject"], fields["reason"], utc_now()
+    row = RevokedToken(
+        token_id=jti,
+        subject=subject,
+        reason=reason,
+        revoked_by=principal.subject,
+        revoked_at=now,
+        expires_at=revocation.expiry_of(now, fields["expires_at"] if jti else None),
+    )
     with transaction() as session:
         session.add(row)
         after = {"jti": jti, "subject": subject, "reason": reason}

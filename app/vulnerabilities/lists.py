@@ -84,9 +84,11 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     """
     shown, is_truncated = _open(protocol_id)
     return {
-        "open": shown,
-        "openTruncated": is_truncated,
-        "counts": VulnerabilityCounts().dump(counts([protocol_id])),
+        "vulnerabilities": {
+            "open": shown,
+            "openTruncated": is_truncated,
+            "counts": VulnerabilityCounts().dump(counts([protocol_id])),
+        }
     }
 
 

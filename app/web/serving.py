@@ -9,6 +9,7 @@ from typing import Any
 
 from app import runtime
 from app.web.connection import KEEPALIVE_SECONDS, Connection, Handler
+from app.web.unsent import ReleasesUnsent
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ def serve(app: Any, listener: Any, *, grace_seconds: float, max_size: int = 16_3
     server.drain(grace_seconds, in_a_hurry=lambda: len(stops.received) > 1)
 
 
+class _Handler(ReleasesUnsent, Handler):
+    pass
+
+
 class _Server:
     def __init__(self, app: Any, listener: Any, max_size: int) -> None:
         self._listener, self._max_size = listener, max_size
@@ -40,7 +45,7 @@ class _Server:
         self._http = runtime.http_server(
             app,
             listener,
-            Handler,
+            _Handler,
             keepalive=KEEPALIVE_SECONDS,
             socket_timeout=SOCKET_SECONDS,
             log_output=False,

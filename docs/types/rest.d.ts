@@ -14,7 +14,7 @@ export interface paths {
         };
         /**
          * List the agents and what they are doing
-         * @description By id. A current task is shown only to readers whose token names its protocol. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
+         * @description By id. A current task is shown only to readers whose token names its protocol. With `protocolId`: agents whose last task was that protocol's. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
          */
         get: operations["listAgents"];
         put?: never;
@@ -164,7 +164,7 @@ export interface paths {
         put?: never;
         /**
          * Report the progress of many agents at once
-         * @description Each update is judged by itself: what is wrong with one is told under its index, and the others are taken. Who may: agent, admin (an agent for itself only).
+         * @description Each update is judged by itself: what is wrong with one is told under its index, and the others are taken. A batch counts as one request for its `Idempotency-Key`; its token's budget is charged one request for each task that it starts or closes, at least one. Of an agent's RUNNING updates in a batch only the newest counts. Who may: agent, admin (an agent for itself only).
          */
         post: operations["reportBatch"];
         delete?: never;
@@ -1303,7 +1303,7 @@ export interface components {
              * @description Stable: decide by this one.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_UNAVAILABLE" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_UNAVAILABLE" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
             /** @description The present status, with INVALID_TRANSITION. */
             currentStatus?: string;
             /**
@@ -1485,6 +1485,13 @@ export interface components {
         };
         Revocation: {
             /**
+             * Format: date-time
+             * @description The token's own `exp`, where it is known: the revocation is forgotten a day later. Otherwise it is kept for 401 days; no token counts longer than 400.
+             * @default null
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            expiresAt: string | null;
+            /**
              * @description Id of one token.
              * @default null
              * @example 0f8c2d4e6a
@@ -1503,6 +1510,12 @@ export interface components {
             subject: string | null;
         };
         RevokedToken: {
+            /**
+             * Format: date-time
+             * @description When it expires.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            expiresAt: string | null;
             /**
              * @description The revocation's number.
              * @example 3
@@ -1545,8 +1558,13 @@ export interface components {
             nextCursor: string | null;
         };
         State: {
-            /** @description Each agent that ever reported to the protocol, with its current task. */
+            /** @description Agents at work or heard within 24 hours, at most 1,000, each with its current task. */
             agents: components["schemas"]["AgentState"][];
+            /**
+             * @description Whether more agents are at work or were heard within 24 hours than the 1,000 that `agents` shows: `GET /agents?protocolId=` lists all, page by page.
+             * @example false
+             */
+            agentsTruncated: boolean;
             /**
              * Format: date-time
              * @description When the snapshot was taken.
@@ -1969,6 +1987,8 @@ export interface operations {
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
+                /** @description Id of the protocol it belongs to. */
+                protocolId?: string;
             };
             header?: never;
             path?: never;
@@ -1987,6 +2007,16 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
+            /** @description There is no such thing, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];

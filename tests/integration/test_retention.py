@@ -1,5 +1,6 @@
 """What is deleted with time, and what never is."""
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,14 +8,18 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
+from app import database
+from app.agents.models import AgentTask
 from app.auth.idempotency import IdempotencyKey
+from app.auth.revocation import RevokedToken
 from app.bounties.models import LedgerEntry
 from app.database import transaction, utc_now
 from app.extensions import db
 from app.realtime import retention
 from app.realtime.outbox import OutboxEvent
+from app.wire import iso_timestamp
 from tasks.retention import forget
-from tests.factories import deposit, make_protocol
+from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.databases import unguard_ledger
 
@@ -81,10 +86,61 @@ def test_the_ledger_is_kept_for_good(two_deposits: str) -> None:
 def test_more_events_than_a_batch_are_forgotten_in_one_go(
     api: Api, in_context: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(database, "DELETED_AT_ONCE", 2)
     protocol_id = make_protocol(api)
     for _ in range(5):
         deposit(api, protocol_id, "1.00")
     age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=8))
 
-    assert retention.delete_old_events() == 5
+    assert retention.delete_old_events(time.monotonic() + 60) == 5
+
+
+def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(
+    api: Api, two_deposits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(database, "DELETE_PAUSE_SECONDS", 5.0)
+    age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=8))
+
+    runs = [retention.delete_old_events(time.monotonic() + 0.5) for _ in range(2)]
+
+    assert (runs, count(OutboxEvent)) == ([1, 1], 0)
+
+
+def test_closed_tasks_go_after_90_days_and_open_ones_stay(api: Api, in_context: Flask) -> None:
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    for name in ("done", "next"):
+        api.admin.post(f"/agents/{agent_id}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
+    body = report(protocol_id, "done", status="COMPLETED")
+    api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
+    with transaction() as session:
+        long_ago = utc_now() - timedelta(days=91)
+        session.execute(update(AgentTask).values(created_at=long_ago, started_at=long_ago))
+        session.execute(update(AgentTask).where(AgentTask.closed_at.is_not(None)).values(closed_at=long_ago))
+
+    forget()
+
+    assert db.session.scalars(select(AgentTask.name)).all() == ["next"]
+
+
+def test_a_revocation_is_forgotten_a_day_after_its_token_has_expired(api: Api, in_context: Flask) -> None:
+    now = utc_now()
+    for hours in (-25, -23, 1):
+        until = iso_timestamp(now + timedelta(hours=hours))
+        api.admin.post("/tokens/revoke", {"jti": f"t{hours}", "reason": "r", "expiresAt": until}).expect(201)
+    api.admin.post("/tokens/revoke", {"jti": "unknown expiry", "reason": "r"}).expect(201)
+    api.admin.post("/tokens/revoke", {"subject": "carol", "reason": "left"}).expect(201)
+
+    forget()
+
+    kept = db.session.scalars(select(RevokedToken).order_by(RevokedToken.id)).all()
+    assert [each.token_id or each.subject for each in kept] == ["t-23", "t1", "unknown expiry", "carol"]
+    age(RevokedToken, RevokedToken.expires_at, now - timedelta(days=2))
+    forget()
+    assert count(RevokedToken) == 0
+
+
+def test_a_token_counts_no_longer_than_its_revocation_would_be_kept(api: Api) -> None:
+    old = api.as_("viewer", iat=int(time.time()) - 401 * 24 * 3600, ttl=3600)
+    young = api.as_("viewer", iat=int(time.time()) - 399 * 24 * 3600, ttl=3600)
+    assert (old.get("/protocols").code, young.get("/protocols").status) == ("TOKEN_EXPIRED", 200)

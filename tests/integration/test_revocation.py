@@ -3,7 +3,11 @@
 import time
 
 import pytest
+from sqlalchemy import delete
 
+from app.auth import revocation
+from app.auth.revocation import RevokedToken
+from app.database import transaction
 from tests.factories import make_protocol
 from tests.support.api import Api
 from tests.support.js_client import JsClient, RefusedError
@@ -66,6 +70,29 @@ def test_a_revocation_is_known_after_a_restart_without_redis_remembering(app_wit
     first.transport.client.application.extensions["redis"].flushdb()
 
     assert app_with().with_token(token).get("/protocols").status == 401
+
+
+def test_a_process_reads_only_new_revocations_and_all_again_from_an_older_database(app_with, monkeypatch) -> None:
+    api = app_with()
+    app = api.transport.client.application
+    known = app.extensions["revocations"]
+    monkeypatch.setattr(revocation, "PAGE", 2)
+    monkeypatch.setattr(revocation, "OVERLAP", 1)
+    pages = []
+    read = revocation._page
+    monkeypatch.setattr(revocation, "_page", lambda after: pages.append(after) or read(after))
+    for number in range(6):
+        api.admin.post("/tokens/revoke", {"jti": f"t{number}", "reason": "r"}).expect(201)
+    pages.clear()
+    with app.app_context():
+        known.load()
+        assert pages == [5, 6]
+        with transaction() as session:
+            session.execute(delete(RevokedToken).where(RevokedToken.id > 3))
+        pages.clear()
+        known.load()
+    assert pages[0] == 0
+    assert api.as_("viewer", jti="t5").get("/protocols").code == "TOKEN_REVOKED"
 
 
 @pytest.mark.parametrize("body", [{}, {"jti": "a"}, {"reason": "r"}, {"jti": "a", "subject": "b", "reason": "r"}])

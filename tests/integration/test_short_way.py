@@ -100,10 +100,10 @@ def test_a_start_that_cannot_be_stored_is_logged_and_the_report_stays_accepted(a
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     caller, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
     caller.post(path, report(protocol_id, "scan", 1)).expect(202)
-    monkeypatch.setattr("app.agents.ingest.progress.store_start", fail)
+    monkeypatch.setattr("app.agents.ingest.progress.store_starts", fail)
 
     assert caller.post(path, report(protocol_id, "another task", 1)).status == 202
-    assert [record.agentId for record in caplog.records if record.message == "task_start.not_stored"] == [agent_id]
+    assert [record.agentIds for record in caplog.records if record.message == "task_start.not_stored"] == [[agent_id]]
 
 
 LONG_WAY = {"Origin": "https://elsewhere.example"}

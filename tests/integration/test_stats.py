@@ -2,7 +2,6 @@
 
 import pytest
 
-from app.agents import census
 from tests.factories import make_agent, make_protocol, report
 from tests.support.api import Api
 
@@ -39,15 +38,3 @@ def test_an_agent_that_moves_to_another_protocol_is_busy_there_alone(api: Api) -
     api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(entered, "proving")).expect(202)
 
     assert (busy(api, [left]), busy(api, [entered])) == ("0", "1")
-
-
-def test_busy_agents_are_asked_for_in_slices_and_no_more_than_so_many(api: Api, monkeypatch) -> None:
-    monkeypatch.setattr(census, "SLICE", 2)
-    protocol_id = make_protocol(api)
-    for _ in range(5):
-        set_to_work(api, protocol_id)
-    assert busy(api, [protocol_id]) == "5"
-
-    monkeypatch.setattr(census, "MOST_LOOKED_AT", 3)
-
-    assert busy(api, [protocol_id]) == "3"

@@ -19,17 +19,23 @@ if newest then
 end
 local turned = version > tonumber(redis.call('HGET', 'agents:turned', agent) or 0)
 if turned then
+  leave(redis.call('HGET', 'agents:on', agent), agent, id)
+  redis.call('ZADD', K .. ':heard', text(now), agent)
   redis.call('HSET', 'agents:turned', agent, ARGV[6])
   redis.call('HSET', 'agents:on', agent, id .. ' ' .. ARGV[4])
 end
 if ARGV[7] == 'final' then
-  if turned then redis.call('ZREM', 'agents:busy', agent) end
+  if turned then
+    redis.call('ZREM', 'agents:busy', agent)
+    redis.call('ZREM', K .. ':busy', agent)
+  end
   redis.call('RPUSH', 'agent:' .. agent .. ':finals', id .. ' ' .. ARGV[5])
   if redis.call('HINCRBY', 'agents:closing', agent, 1) == 1 then
     redis.call('ZADD', K .. ':finals', text(due), agent)
   end
 elseif newest then
   redis.call('ZADD', 'agents:busy', text(now), agent)
+  if turned then redis.call('ZADD', K .. ':busy', text(now), agent) end
   redis.call('ZADD', K .. ':running', text(due), agent)
   if redis.call('EXISTS', 'room:~' .. id .. ':seq') == 1 then redis.call('ZADD', K .. ':changed', text(due), agent) end
 end

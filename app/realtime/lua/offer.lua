@@ -14,26 +14,31 @@ local versions = redis.call('HMGET', 'agents:version', unpack(agents))
 local tasks = redis.call('HMGET', 'agents:on', unpack(agents))
 local dues = redis.call('HMGET', 'agents:due', unpack(agents))
 local stamp, tick, version_of, task_of = text(now), now - now % LAG, {}, {}
-local numbered, moved, turned, heard, rooms, result = {}, {}, {}, {}, {}, {stamp}
+local numbered, moved, turned, heard, rooms, left, result = {}, {}, {}, {}, {}, {}, {stamp}
 for i = 1, count do
   local agent, id, on = agents[i], given[4 * i - 2], given[4 * i - 2] .. ' ' .. given[4 * i - 1]
   local before = tonumber(version_of[agent] or versions[i] or 0)
   local version = before < now and stamp or text(before + 1)
-  local is_new = (task_of[agent] or tasks[i]) ~= on
+  local was_on = task_of[agent] or tasks[i]
+  local is_new = was_on ~= on
+  local room = rooms[id] or {latest = {}, running = {}, heard = {}, due = math.huge}
+  rooms[id] = room
   version_of[agent], task_of[agent] = version, on
   numbered[2 * i - 1], numbered[2 * i] = agent, version
   if is_new or before < tick then
     moved[#moved + 1], heard[#heard + 1] = agent, stamp
     moved[#moved + 1], heard[#heard + 1] = on, agent
+    room.heard[#room.heard + 1], room.heard[#room.heard + 2] = stamp, agent
   end
-  if is_new then turned[#turned + 1], turned[#turned + 2] = agent, version end
+  if is_new then
+    turned[#turned + 1], turned[#turned + 2] = agent, version
+    left[#left + 1] = {was_on, agent}
+  end
   if is_new or version ~= stamp then
     result[#result + 1] = i - 1
     result[#result + 1] = version
     result[#result + 1] = is_new and '1' or '0'
   end
-  local room = rooms[id] or {latest = {}, running = {}, due = math.huge}
-  rooms[id] = room
   local due, n = math.max(now, tonumber(dues[i] or 0)), #room.latest
   room.latest[n + 1], room.latest[n + 2] = agent, given[4 * i] .. ',"version":"' .. version .. '"}'
   room.running[n + 1], room.running[n + 2] = due == now and stamp or dues[i], agent
@@ -50,9 +55,14 @@ end
 for id, room in pairs(rooms) do
   redis.call('HSET', 'room:' .. id .. ':latest', unpack(room.latest))
   redis.call('ZADD', 'room:' .. id .. ':running', 'NX', unpack(room.running))
+  if #room.heard > 0 then
+    redis.call('ZADD', 'room:' .. id .. ':heard', unpack(room.heard))
+    redis.call('ZADD', 'room:' .. id .. ':busy', unpack(room.heard))
+  end
   if redis.call('EXISTS', 'room:~' .. id .. ':seq') == 1 then  -- there is a batched view
     redis.call('ZADD', 'room:' .. id .. ':changed', 'NX', unpack(room.running))
   end
   redis.call('ZADD', 'rooms:due', 'LT', text(room.due), id)
 end
+for _, each in ipairs(left) do leave(each[1], each[2], task_of[each[2]]:match('^%S+')) end
 return result

@@ -22,6 +22,7 @@ export function fromSnapshot(body) {
     asOf: body.asOf,
     pool: body.pool,
     agents: new Map((body.agents ?? []).map((agent) => [agent.agentId, agent])),
+    agentsTruncated: body.agentsTruncated ?? false,
     open: new Map((body.vulnerabilities?.open ?? []).map((found) => [found.id, found])),
     closed: new Map(),
     counts: body.vulnerabilities?.counts ?? {},
@@ -31,9 +32,9 @@ export function fromSnapshot(body) {
 
 /** The form of `/state` again, for whoever wants to compare the two. */
 export function toSnapshot(state) {
-  const { protocol, seq, asOf, pool, counts } = state;
+  const { protocol, seq, asOf, pool, agentsTruncated, counts } = state;
   const [agents, open, payments] = [state.agents, state.open, state.payments].map((map) => [...map.values()]);
-  return { protocol, seq, asOf, pool, agents, vulnerabilities: { open, counts }, payments };
+  return { protocol, seq, asOf, pool, agents, agentsTruncated, vulnerabilities: { open, counts }, payments };
 }
 
 /** Merge one event into `state`. Returns one of `Applied`. */

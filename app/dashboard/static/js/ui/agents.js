@@ -20,7 +20,7 @@ function kindOf(agent, now) {
   return { RUNNING: "working", FAILED: "failed" }[agent.status] ?? "idle";
 }
 
-export function Agents({ agents, now }) {
+export function Agents({ agents, isTruncated, now }) {
   const [filter, setFilter] = useState("all");
   const seen = agents.map((agent) => ({ agent, kind: kindOf(agent, now) }));
   const shown = seen.filter(FILTERS[filter][1]).sort(byName);
@@ -30,6 +30,7 @@ export function Agents({ agents, now }) {
     ${agents.length === 0
       ? html`<${Empty} title="No agent has reported yet">An agent appears here with its first progress report.<//>`
       : html`<${Grid} shown=${shown} now=${now} />`}
+    ${isTruncated && html`<p class="none">There are more agents than are shown here: those at work and heard last come first.</p>`}
   <//>`;
 }
 

@@ -39,11 +39,11 @@ function Kept({ isShown, draw }) {
 
 function Panels({ dashboard, state, actions }) {
   const { session, findings, ledger, now } = dashboard;
-  const { agents, open, payments, pool } = state;
+  const { agents, agentsTruncated, open, payments, pool } = state;
   const agentName = (id) => dashboard.agentName(id);
   return html`<div class="panels">
     <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
-    <${Agents} agents=${[...agents.values()]} now=${now} />
+    <${Agents} agents=${[...agents.values()]} isTruncated=${agentsTruncated} now=${now} />
     <${FindingsPanel} ...${{ findings, open, payments, actions, session, now, agentName, currency: pool?.currency }} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
     <${FeedPanel} dashboard=${dashboard} />
