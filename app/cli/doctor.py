@@ -1,11 +1,12 @@
 """`dashboard doctor`: looks at every part of the running system and says what to do about what is wrong."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
-OLDEST_SIGN_SECONDS = 15.0
+OLDEST_TICK_SECONDS = 15.0
 SHOWN_MISMATCHES = 5
 
 
@@ -140,30 +141,32 @@ def _broker() -> str:
     return "takes tasks"
 
 
-def _beat() -> str:
+def _tick() -> str:
+    from app.extensions import redis_client
     from app.realtime.rooms import TICK_KEY
 
-    return f"last tick {_age_of_sign(TICK_KEY):.1f} s ago"
-
-
-def _worker() -> str:
-    from app.realtime.rooms import HEARTBEAT_KEY
-
-    return f"last heartbeat {_age_of_sign(HEARTBEAT_KEY):.1f} s ago"
-
-
-def _age_of_sign(key: str) -> float:
-    from app.extensions import redis_client
-
-    sign = redis_client().get(key)
+    sign = redis_client().get(TICK_KEY)
     if sign is None:
-        raise Unwell("has never given a sign of life", "start `dashboard worker` and `dashboard beat`")
+        raise Unwell("no task of beat was ever handled", "start `dashboard worker` and `dashboard beat`")
     seconds, micros = redis_client().time()
-    age = float(seconds + micros / 1e6) - float(sign)
-    if age > OLDEST_SIGN_SECONDS:
+    age = max(float(seconds + micros / 1e6) - float(sign), 0.0)
+    if age > OLDEST_TICK_SECONDS:
         remedy = "look at the logs of `dashboard worker` and `dashboard beat`, and restart them"
-        raise Unwell(f"last sign of life {age:.0f} s ago", remedy)
-    return max(age, 0.0)
+        raise Unwell(f"beat's last task was handled {age:.0f} s ago", remedy)
+    return f"beat's last task was handled {age:.1f} s ago"
+
+
+def _process(role: str) -> str:
+    from app.realtime import parts
+
+    known = parts.known()
+    fault = parts.faults(known).get(role)
+    command = "dashboard worker --queues payments" if role == "worker-payments" else f"dashboard {role}"
+    if fault:
+        silent = any(each.is_silent for each in known if role in each.roles)
+        todo = "it hangs, or its machine does: restart it" if silent else f"start `{command}`"
+        raise Unwell(fault, todo)
+    return ", ".join(each.label for each in known if role in each.roles)
 
 
 def _ledger() -> str:
@@ -184,12 +187,14 @@ CHECKS: dict[str, Callable[[], str]] = {
     "redis persistence": _persistence,
     "redis eviction": _eviction,
     "broker": _broker,
-    "beat": _beat,
-    "worker": _worker,
+    "tick": _tick,
+    **{role: partial(_process, role) for role in ("web", "worker", "worker-payments", "beat")},
     "ledger": _ledger,
 }
 RESTS_ON = {
-    **dict.fromkeys(("redis persistence", "redis eviction", "broker", "beat", "worker"), "redis"),
+    **dict.fromkeys(
+        ("redis persistence", "redis eviction", "broker", "tick", "web", "worker", "worker-payments", "beat"), "redis"
+    ),
     **dict.fromkeys(("migrations", "ledger"), "database"),
 }
 _START_REDIS = "start Redis, or check REDIS_URL"

@@ -76,6 +76,10 @@ class Home:
     def note_pid(self, part: str, pid: int) -> None:
         write_private(self._pid_file(part), f"{pid}\n")
 
+    def alive_file(self, part: str) -> Path:
+        """The file that the part touches while it works."""
+        return self.run / f"{part}.alive"
+
     def forget_pid(self, part: str) -> None:
         self._pid_file(part).unlink(missing_ok=True)
 

@@ -1,8 +1,11 @@
 """`dashboard web`: one web process."""
 
+from collections.abc import Callable
+
 import click
 
 from app.cli.loading import loading
+from app.observability import probe
 
 
 @click.command()
@@ -15,19 +18,28 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     with loading():
         import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
     from app import runtime
-    from app.cli.ready import tell_ready
     from app.observability import abroad
+    from app.realtime import parts
     from app.web.serving import serve
 
     try:
         listener = runtime.listen(host, port, reuse_port=reuse_port)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    tell_ready()
+    runtime.spawn(_give_signs, runtime.sleep)
     try:
         serve(wsgi.app, listener, grace_seconds=wsgi.settings.shutdown_grace)
     finally:
+        with wsgi.app.app_context():
+            parts.leave()
         abroad.finish()
+
+
+def _give_signs(sleep: Callable[[float], None]) -> None:
+    """As a greenthread: an event loop that hangs gives no sign."""
+    while True:
+        probe.touch("web")
+        sleep(probe.TOUCH_SECONDS)
 
 
 def _raise_open_files() -> None:
