@@ -66,13 +66,16 @@ def _observe(app: Flask, settings: Config) -> None:
 
 
 def _serve_rest(app: Flask, settings: Config) -> None:
-    from app import errors
+    from app import dependency_errors, errors
     from app.observability import health
+    from app.realtime import parts
 
     _protect(app, settings)
+    app.extensions["silent_processes"] = parts.silent_names
     app.register_blueprint(health.blueprint)
     _register_features(app)
     _open_short_way(app)
+    dependency_errors.init_app(app)
     errors.init_app(app)  # last: flask-smorest brings a handler of its own
 
 

@@ -6,7 +6,6 @@ Imported where that is done and nowhere else: Alembic's start is slower than tha
 from pathlib import Path
 
 import flask_migrate
-from alembic.script import ScriptDirectory
 from flask import current_app
 
 from app.extensions import db
@@ -24,11 +23,6 @@ def downgrade(revision: str) -> None:
     """Take the steps above `revision` back; `-1` is one step."""
     _tell_app()
     flask_migrate.downgrade(revision=revision)
-
-
-def newest() -> set[str]:
-    """The revisions that a database of this release is at."""
-    return set(ScriptDirectory(str(FOLDER)).get_heads())
 
 
 def _tell_app() -> None:

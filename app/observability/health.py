@@ -1,21 +1,30 @@
-"""`/healthz` (the process is up), `/readyz` (what it needs answers), `/metrics`."""
+"""`/healthz` (the process is up), `/readyz` (database and Redis take writes), `/metrics`."""
 
 import logging
 import os
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import redis
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.errors import DependencyDown, problem
+from app import schema_version
+from app.database import check_writable
+from app.dependency_errors import SCHEMA_OUTDATED, as_refusal
+from app.errors import DependencyDown, DomainError, problem
 from app.extensions import config
 from app.observability.state import StateCollector
 from app.redis_connection import connect_redis
+from app.schema_version import SchemaState
 
 logger = logging.getLogger(__name__)
 READY_CHANNEL = "dashboard:ready"
+READY_KEY = "dashboard:ready"
+READY_KEY_SECONDS = 60
+REMEMBERED_SECONDS = 1.0
 blueprint = Blueprint("health", __name__)
 
 
@@ -26,11 +35,36 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    parts = {name: _state(check) for name, check in CHECKS.items()}
-    down = [name for name, state in parts.items() if state != "ok"]
-    if not down:
-        return jsonify(status="ok", parts=parts)
-    return problem(DependencyDown(f"These do not answer: {', '.join(down)}.", extra={"parts": parts}))
+    """Looks at most once a second, however many ask."""
+    looked = current_app.extensions.get("readiness")
+    if looked is None or time.monotonic() - looked.at > REMEMBERED_SECONDS:
+        looked = current_app.extensions["readiness"] = _look()
+    if not looked.refusals:
+        return jsonify(status="ok", parts=looked.parts, **({"silent": looked.silent} if looked.silent else {}))
+    details = " ".join(f"{name}: {refusal.detail}" for name, refusal in looked.refusals.items())
+    codes = {refusal.code for refusal in looked.refusals.values()}
+    code = "SCHEMA_OUTDATED" if codes == {"SCHEMA_OUTDATED"} else None
+    return problem(DependencyDown(f"Not ready: {details}", code=code, extra={"parts": looked.parts}))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What `/readyz` has found: the refusals of parts that are down, and the names of processes that hang."""
+
+    parts: dict[str, str]
+    refusals: dict[str, DomainError]
+    silent: list[str]
+    at: float
+
+
+def _look() -> _Look:
+    refusals = {}
+    for name, check in CHECKS.items():
+        if refusal := _refusal_of(name, check):
+            refusals[name] = refusal
+    parts = {name: "down" if name in refusals else "ok" for name in CHECKS}
+    silent = [] if "redis" in refusals else current_app.extensions["silent_processes"]()
+    return _Look(parts, refusals, silent, time.monotonic())
 
 
 @blueprint.get("/metrics")
@@ -45,13 +79,13 @@ def prometheus() -> Response:
 
 
 def _database() -> None:
-    from app.database import ping
-
-    ping()
+    """The database takes a write, and its schema is not older than this release."""
+    if schema_version.state_of(check_writable()) is SchemaState.BEHIND:
+        raise DependencyDown(SCHEMA_OUTDATED.detail, code=SCHEMA_OUTDATED.code)
 
 
 def _redis() -> None:
-    _impatient_client().ping()
+    _impatient_client().set(READY_KEY, b"", ex=READY_KEY_SECONDS)
 
 
 def _message_queue() -> None:
@@ -71,10 +105,13 @@ def _impatient_client() -> redis.Redis:
 CHECKS: dict[str, Callable[[], None]] = {"database": _database, "redis": _redis, "messageQueue": _message_queue}
 
 
-def _state(check: Callable[[], None]) -> str:
+def _refusal_of(name: str, check: Callable[[], None]) -> DomainError | None:
     try:
         check()
+    except DomainError as refusal:
+        logger.warning("health.failed", extra={"check": name, "error": refusal.detail})
+        return refusal
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the part does not answer
-        logger.warning("health.failed", extra={"check": check.__name__, "error": str(error)})
-        return "down"
-    return "ok"
+        logger.warning("health.failed", extra={"check": name, "error": str(error)})
+        return as_refusal(error) or DependencyDown("It fails in a way that nobody foresaw; see the log.")
+    return None

@@ -26,6 +26,7 @@
 | `rooms:dropped` | how many events each room has lost to its full queue | for good |
 | `rooms:dropped:at` | when each room last lost one | for good |
 | `processes` | each process with its version and last sign of life, by Redis's clock | until it ends, at most 5 min |
+| `dashboard:ready` | written by `/readyz` to see that Redis takes writes | 60 s |
 | `drain:at` | when the one pending drain will run | seconds |
 | `beat:tick` | when beat's last tick was handled | for good |
 """
