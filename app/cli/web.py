@@ -10,7 +10,9 @@ from app.observability import probe
 
 @click.command()
 @click.option("--host", default="127.0.0.1", help="address to listen on")
-@click.option("--port", default=5000, type=click.IntRange(0, 65535), help="port to listen on")
+@click.option(
+    "--port", default=5000, envvar="PORT", show_envvar=True, type=click.IntRange(0, 65535), help="port to listen on"
+)
 @click.option("--reuse-port", is_flag=True, help="share the port with other web processes")
 def web(host: str, port: int, *, reuse_port: bool) -> None:
     """Serve REST, Socket.IO and the page."""

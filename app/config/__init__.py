@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from marshmallow import ValidationError
 from marshmallow import fields as schema_fields
@@ -77,6 +78,7 @@ def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, lis
 def _read(environ: Mapping[str, str], meta: Mapping[str, Any]) -> Any:
     name = meta["env"]
     text = environ.get(name)
+    text = text if text is None else text.strip()
     if text is None and f"{name}_FILE" in environ:
         text = Path(environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
     if text is None or text == "":
@@ -92,7 +94,7 @@ def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
     if not values["redis_url"]:
         values["redis_url"] = _text_of(home / REDIS_URL_FILE)
     if not values["database_url"] and home.is_dir():
-        values["database_url"] = f"sqlite:///{home / DATABASE_FILE}"
+        values["database_url"] = f"sqlite:///{quote(str(home / DATABASE_FILE))}"
     if values["database_url"].startswith(("postgres://", "postgresql://")):
         values["database_url"] = "postgresql+psycopg://" + values["database_url"].partition("://")[2]
     if values["redis_sentinel_password"] and values["redis_url"].startswith(sentinel.SCHEME):
