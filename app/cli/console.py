@@ -5,6 +5,7 @@ log file, people at a terminal see warnings and what `up` itself tells.
 """
 
 import contextlib
+import errno
 import os
 import queue
 import re
@@ -102,8 +103,9 @@ class Console:
         while data and not self._broken:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except OSError:
-                self._broken = True
+            except OSError as error:
+                self._broken = error.errno in (errno.EPIPE, errno.EBADF)
+                return  # a full disk loses this line alone
 
 
 def _encoded(line: str) -> bytes:

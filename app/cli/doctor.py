@@ -122,9 +122,9 @@ def _redis() -> str:
 
 def _redis_writes() -> str:
     from app.extensions import redis_client
-    from app.observability.health import READY_KEY, READY_KEY_SECONDS
+    from app.redis_connection import check_writable
 
-    redis_client().set(READY_KEY, b"", ex=READY_KEY_SECONDS)
+    check_writable(redis_client())
     return "takes writes"
 
 

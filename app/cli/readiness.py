@@ -92,18 +92,24 @@ class Readiness:
                 time.sleep(LOOK_SECONDS)
 
     def _look_at_redis(self) -> None:
-        """An answer of any kind is a sign of life of the embedded Redis, also one that refuses."""
+        """A refusal is a sign of life of the embedded Redis too; parts that need Redis wait until it takes writes."""
         import redis
 
+        from app.redis_connection import check_writable
+
+        answers, takes_writes = True, False
         try:
-            self._redis.ping()
-        except redis.ResponseError:
-            self._supervisor.note_sign("redis")
+            check_writable(self._redis)
+            takes_writes = True
+        except redis.exceptions.BusyLoadingError:
+            pass
+        except (redis.ConnectionError, redis.TimeoutError):
+            answers = False
         except redis.RedisError:
-            self._supervisor.redis_answers = False
-            return
-        self._supervisor.note_sign("redis")
-        self._supervisor.redis_answers = True
+            pass
+        self._supervisor.redis_answers = takes_writes
+        if answers:
+            self._supervisor.note_sign("redis")
 
     def restart_what_is_stuck(self) -> None:
         """A worker can stop working silently after its connection was reset: the tick tells."""

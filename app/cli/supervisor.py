@@ -149,7 +149,7 @@ class Supervisor:
         keeper.child = None
         pause = keeper.note_death(child.age_seconds)
         when = f"in {pause:.1f} s" if pause else "now"
-        row = f", the {keeper.deaths}th time in a row" if keeper.deaths > DEATHS_BEFORE_READY else ""
+        row = f", {keeper.deaths} times in a row" if keeper.deaths > DEATHS_BEFORE_READY else ""
         self.say("WARNING", f"{keeper.part.name} {describe_exit(code)}{row}; starting it again {when}")
 
     def wait_until(self, condition: Callable[[], bool], what: Callable[[], str], seconds: float) -> None:

@@ -11,19 +11,16 @@ from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app import schema_version
+from app import redis_connection, schema_version
 from app.database import check_writable
 from app.dependency_errors import SCHEMA_OUTDATED, as_refusal
 from app.errors import DependencyDown, DomainError, problem
 from app.extensions import config
 from app.observability.state import StateCollector
-from app.redis_connection import connect_redis
 from app.schema_version import SchemaState
 
 logger = logging.getLogger(__name__)
 READY_CHANNEL = "dashboard:ready"
-READY_KEY = "dashboard:ready"
-READY_KEY_SECONDS = 60
 REMEMBERED_SECONDS = 1.0
 blueprint = Blueprint("health", __name__)
 
@@ -85,7 +82,7 @@ def _database() -> None:
 
 
 def _redis() -> None:
-    _impatient_client().set(READY_KEY, b"", ex=READY_KEY_SECONDS)
+    redis_connection.check_writable(_impatient_client())
 
 
 def _message_queue() -> None:
@@ -97,7 +94,7 @@ def _impatient_client() -> redis.Redis:
     """One try of a second: who asks whether we are ready does not want to wait for an outage to pass."""
     made = current_app.extensions
     if "impatient_redis" not in made:
-        made["impatient_redis"] = connect_redis(config().redis_url, retries=0)
+        made["impatient_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)
     client: redis.Redis = made["impatient_redis"]
     return client
 

@@ -1,12 +1,17 @@
 """All metrics, defined once. With several processes they are gathered through PROMETHEUS_MULTIPROC_DIR."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from app.observability import metric_files
+
+metric_files.install()
 if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):  # a container's is empty, and the first metric opens a file
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # without a folder, each process counts in memory
+        Path(folder).mkdir(parents=True, exist_ok=True)
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 5.0, 10.0, 30.0)
 
