@@ -76,7 +76,7 @@ def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
     except SQLAlchemyError as error:
         if (refusal := as_refusal(error)) is None:
             raise
-        raise refusal from error
+        raise DependencyDown(refusal.detail, code="DATABASE_UNAVAILABLE") from error
 
 
 def _manager() -> Any:
