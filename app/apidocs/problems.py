@@ -69,7 +69,7 @@ MEANINGS: dict[int, str] = {
     415: "The body is not sent as JSON.",
     422: "Fields are missing or invalid; `errors` says which.",
     429: "Too many requests; come back after `Retry-After` seconds.",
-    503: "The database, Redis or the key provider does not answer, or takes no writes; try again after `Retry-After` seconds.",
+    503: "The database, Redis or the key provider is down or takes no writes; try again after `Retry-After` seconds.",
 }
 RETRYABLE = (429, 503)
 KEY_CODES = ("IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_KEY_IN_USE")
