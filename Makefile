@@ -20,7 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m app.dashboard.assets
 	@touch $@
 
-run: setup ## start everything on this machine, with demo data
+run: setup ## start everything on this machine, with demo data (PORT=5001 for another port)
 	@exec $(BIN)/dashboard up --demo
 
 test: setup ## run the whole test suite against real servers it starts itself

@@ -144,6 +144,7 @@ def _open_short_way(app: Flask) -> None:
 
 def _connect_features() -> None:
     """Hand what stands above to what stands below: imports run downwards only."""
+    from app import dependency_errors
     from app.agents import overview as agents
     from app.bounties import service as bounties
     from app.bounties.gauges import read_ledger
@@ -156,6 +157,7 @@ def _connect_features() -> None:
     from app.vulnerabilities import lists as vulnerabilities
 
     show_zeros()
+    dependency_errors.show_zeros()
     READERS.update(rooms=read_rooms, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
     protocols.ON_CREATE[:] = [bounties.open_pool]
     snapshot.SECTIONS.clear()

@@ -131,6 +131,12 @@ _REDIS_CODES = {
 _REDIS_CODE = re.compile(rf"\b({'|'.join(_REDIS_CODES)})\b")
 
 
+def show_zeros() -> None:
+    """Show each cause from 0 on: the increase of a counter that first appears as 1 is not seen by Prometheus."""
+    for outage in {*_SQL_STATES.values(), *_REDIS_CODES.values(), SCHEMA_OUTDATED}:
+        OUTAGES.labels(outage.dependency, outage.cause)
+
+
 def outage_of(error: BaseException) -> Outage | None:
     """The outage behind an error; None when the error is none of a dependency's, or a mistake in our code."""
     if isinstance(error, PoolTimeout):

@@ -28,7 +28,7 @@ class Config:
 
     home: str = setting("DASHBOARD_HOME", ".dashboard", "folder of the embedded parts: data, key, pid files")
     database_url: str = setting(
-        "DATABASE_URL", "", "SQLAlchemy URL; `postgresql+psycopg://…` or `sqlite:///…`", secret=True
+        "DATABASE_URL", "", "`postgresql://…` (or `postgres://…`) or `sqlite:////folder/file.db`", secret=True
     )
     redis_url: str = setting(
         "REDIS_URL",

@@ -66,8 +66,13 @@ def make_replica(server: servers.Valkey) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "cause"), [(make_full, "REDIS_FULL", "full"), (make_replica, "REDIS_READ_ONLY", "read_only")]
 )
-def test_a_redis_that_takes_no_writes_is_not_ready_and_told_with_its_cause(
-    spoil: Any, code: str, cause: str, api_on_own_valkey: Api, own_valkey: servers.Valkey, caplog: Any
+def test_a_redis_that_takes_no_writes_is_not_ready_and_told_with_its_cause(  # noqa: PLR0917 - fixtures
+    spoil: Any,
+    code: str,
+    cause: str,
+    api_on_own_valkey: Api,
+    own_valkey: servers.Valkey,
+    caplog: Any,
 ) -> None:
     api = api_on_own_valkey
     protocol_id = make_protocol(api)
