@@ -60,6 +60,7 @@ def test_closed_streams_and_an_ignored_hangup_do_no_harm(tmp_path: Path) -> None
 @pytest.mark.parametrize("command", ["up", "web"])
 def test_the_port_may_come_from_the_environment(command: str, tmp_path: Path) -> None:
     system = Stack(tmp_path)
+    system.home.mkdir()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
