@@ -13,21 +13,22 @@ from typing import Any
 from prometheus_client import mmap_dict, values
 
 FIRST_BYTES = 1 << 16
+ENTRY_BYTES = 4 + 8 + 16  # of an entry beside its key: length, padding, value and time
 
 
-class AllocatedDict(mmap_dict.MmapedDict):  # type: ignore[misc]
+class AllocatedDict(mmap_dict.MmapedDict):
     """As the library's, on allocated space."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
         if not read_mode and not _allocate_file(Path(filename)):
             filename = _memory_file()
-        super().__init__(filename, read_mode)
+        super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
-        needed = self._used + len(key.encode()) + mmap_dict.struct.calcsize("i8sdd")
+        needed = self._used + len(key.encode()) + ENTRY_BYTES
         if needed > self._capacity and not _allocate(self._f.fileno(), 2 * self._capacity):
             self._move_to_memory()
-        super()._init_value(key)
+        super()._init_value(key)  # type: ignore[no-untyped-call]
 
     def _move_to_memory(self) -> None:
         moved: Any = Path(_memory_file()).open("a+b")  # noqa: SIM115 - stays open, as the library's
@@ -69,4 +70,4 @@ def _memory_file() -> str:
 
 def install() -> None:
     """Use them from now on; before the first metric is made."""
-    values.MmapedDict = AllocatedDict
+    values.MmapedDict = AllocatedDict  # type: ignore[attr-defined]
