@@ -15,8 +15,8 @@ Any variable may come as a file instead: `NAME_FILE=/run/secrets/name` is read w
 secrets (marked with a key below): variables show up in `docker inspect` and in crash reports, files do not.
 
 Blanks and line ends around a value do not count. Times are in seconds. Beside these, `PORT` is the port of
-`dashboard up` and `dashboard web` where `--port` is not given, and `PROMETHEUS_MULTIPROC_DIR` is where a machine's or container's
-processes gather their metrics; `dashboard up` and the image set it.
+`dashboard up` and `dashboard web` where `--port` is not given, and `PROMETHEUS_MULTIPROC_DIR` is where a machine's or
+container's processes gather their metrics; `dashboard up` and the image set it.
 
 | variable | default | what it is |
 |---|---|---|
