@@ -66,13 +66,16 @@ def _observe(app: Flask, settings: Config) -> None:
 
 
 def _serve_rest(app: Flask, settings: Config) -> None:
-    from app import errors
+    from app import dependency_errors, errors
     from app.observability import health
+    from app.realtime import parts
 
     _protect(app, settings)
+    app.extensions["silent_processes"] = parts.silent_names
     app.register_blueprint(health.blueprint)
     _register_features(app)
     _open_short_way(app)
+    dependency_errors.init_app(app)
     errors.init_app(app)  # last: flask-smorest brings a handler of its own
 
 
@@ -140,6 +143,7 @@ def _open_short_way(app: Flask) -> None:
 
 def _connect_features() -> None:
     """Hand what stands above to what stands below: imports run downwards only."""
+    from app import dependency_errors
     from app.agents import overview as agents
     from app.bounties import service as bounties
     from app.bounties.gauges import read_ledger
@@ -152,6 +156,7 @@ def _connect_features() -> None:
     from app.vulnerabilities import lists as vulnerabilities
 
     show_zeros()
+    dependency_errors.show_zeros()
     READERS.update(rooms=read_rooms, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
     protocols.ON_CREATE[:] = [bounties.open_pool]
     snapshot.SECTIONS[:] = [

@@ -1,5 +1,6 @@
 """Celery's configuration: at least once, late acknowledgement, bounded waiting, no result backend."""
 
+import os
 from typing import Any
 
 from celery import Celery
@@ -9,6 +10,7 @@ from app import queues
 from app.config import Config, sentinel
 from app.config.addresses import broker_redis_url
 
+OVERRIDING = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # of `broker_url`
 TASK_TIME_LIMIT_SECONDS = 50
 WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
@@ -39,6 +41,8 @@ def beat_redis(redis_url: str) -> tuple[str, dict[str, Any]]:
 
 def configure(celery: Celery, settings: Config) -> None:
     """Point Celery at the broker. A killed worker's tasks run again; one that raises is acknowledged."""
+    for variable in OVERRIDING:
+        os.environ.pop(variable, None)
     transport: dict[str, Any] = {
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 5,

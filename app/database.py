@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
+from app.dependency_errors import DATABASE_BUSY, OUTAGES, as_refusal
 from app.errors import DependencyDown
 from app.extensions import Base, db
 
 WRITE_WAIT_SECONDS = 10.0
 DELETED_AT_ONCE = 500
 DELETE_PAUSE_SECONDS = 0.02
+PROBE_WAIT_SECONDS = 2.0
 _sqlite_write_lock = threading.Lock()
 Row = TypeVar("Row")
 
@@ -66,8 +68,9 @@ def transaction() -> Iterator[Session]:
     """One write transaction: commits at the end, rolls back on any error, never holds a network call.
 
     SQLite has one writer: within the process a lock orders writers (a cooperative wait), between processes
-    `BEGIN IMMEDIATE` is tried until it succeeds. Raises DependencyDown when no turn came within 10 s or the database
-    is gone; IntegrityError passes through, since only the caller knows what it means.
+    `BEGIN IMMEDIATE` is tried until it succeeds. Raises DependencyDown for an outage (no turn within 10 s, no
+    connection, a full disk, read-only); other errors pass through: mistakes of ours, and IntegrityError, since only the
+    caller knows what it means.
     """
     session: Session = db.session()
     session.rollback()
@@ -85,7 +88,10 @@ def transaction() -> Iterator[Session]:
         raise
     except DBAPIError as error:
         session.rollback()
-        raise DependencyDown("The database did not answer.", code="DATABASE_UNAVAILABLE") from error
+        refusal = as_refusal(error)
+        if refusal is None:
+            raise
+        raise refusal from error
     except BaseException:
         session.rollback()
         raise
@@ -94,15 +100,16 @@ def transaction() -> Iterator[Session]:
 @contextmanager
 def _sqlite_turn() -> Iterator[None]:
     if not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
-        raise DependencyDown("The database is busy.", code="DATABASE_BUSY")
+        OUTAGES.labels("database", DATABASE_BUSY.cause).inc()
+        raise DependencyDown(DATABASE_BUSY.detail, code=DATABASE_BUSY.code)
     try:
         yield
     finally:
         _sqlite_write_lock.release()
 
 
-def _begin_immediate(session: Session) -> None:
-    deadline = time.monotonic() + WRITE_WAIT_SECONDS
+def _begin_immediate(session: Session, wait_seconds: float = WRITE_WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + wait_seconds
     while True:
         try:
             session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
@@ -131,10 +138,21 @@ def _begin_sqlite(connection: Any) -> None:
         connection.exec_driver_sql(f"BEGIN {kind}")
 
 
-def ping() -> None:
-    """Raise when the database does not answer."""
-    db.session.execute(text("SELECT 1"))
-    db.session.rollback()
+def check_writable() -> str:
+    """Write one row and return the schema's revision. Raises SQLAlchemyError; waits for a lock for 2 s at most."""
+    session: Session = db.session()
+    session.rollback()
+    try:
+        if _is_sqlite(session):
+            _begin_immediate(session, PROBE_WAIT_SECONDS)
+        else:
+            session.execute(text("SELECT set_config('lock_timeout', '2s', true)"))
+        write = text("UPDATE alembic_version SET version_num = version_num RETURNING version_num")
+        revision = str(session.scalars(write).first() or "")
+        session.commit()
+        return revision
+    finally:
+        session.rollback()
 
 
 def update_one(session: Session, statement: ReturningUpdate[Row], values: dict[str, Any] | None = None) -> Row | None:

@@ -6,9 +6,6 @@ from typing import Any
 from flask import Flask, Response, g, request
 from flask import json as flask_json
 from marshmallow.exceptions import SCHEMA
-from redis import RedisError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.web.problems import CODES_BY_STATUS, PROBLEM_TYPE, members
@@ -152,20 +149,14 @@ def init_app(app: Flask) -> None:
                 response.headers[name] = value
         return response
 
-    @app.errorhandler(RedisError)
-    def _redis(error: RedisError) -> Response:
-        app.logger.error("redis.unavailable", extra={"path": request.path, "error": str(error)})
-        return problem(DependencyDown("Redis did not answer.", code="REDIS_UNAVAILABLE"))
-
-    @app.errorhandler(DBAPIError)
-    @app.errorhandler(PoolTimeout)
-    def _database(error: Exception) -> Response:
-        app.logger.error("database.unavailable", extra={"path": request.path, "error": str(error)})
-        return problem(DependencyDown("The database did not answer.", code="DATABASE_UNAVAILABLE"))
-
     @app.errorhandler(Exception)
     def _crash(error: Exception) -> Response:
-        app.logger.error("request.failed", exc_info=error, extra={"path": request.path})
-        unknown = DomainError("The server failed to handle this request.", code="INTERNAL_ERROR")
-        unknown.status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return problem(unknown)
+        return crash(app, error)
+
+
+def crash(app: Flask, error: Exception) -> Response:
+    """Log an error that nobody foresaw, and answer 500."""
+    app.logger.error("request.failed", exc_info=error, extra={"path": request.path})
+    unknown = DomainError("The server failed to handle this request.", code="INTERNAL_ERROR")
+    unknown.status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(unknown)

@@ -5,31 +5,23 @@ Imported where that is done and nowhere else: Alembic's start is slower than tha
 
 from pathlib import Path
 
-import flask_migrate
-from alembic.script import ScriptDirectory
-from flask import current_app
-
-from app.extensions import db
+from alembic import command
+from alembic.config import Config
 
 FOLDER = Path(__file__).parent / "migrations"
 
 
 def upgrade(revision: str = "head") -> None:
-    """Apply the steps up to `revision`. Ends the process with status 1 when one fails."""
-    _tell_app()
-    flask_migrate.upgrade(revision=revision)
+    """Apply the steps up to `revision`. Raises SQLAlchemyError, alembic.util.CommandError."""
+    command.upgrade(_config(), revision)
 
 
 def downgrade(revision: str) -> None:
     """Take the steps above `revision` back; `-1` is one step."""
-    _tell_app()
-    flask_migrate.downgrade(revision=revision)
+    command.downgrade(_config(), revision)
 
 
-def newest() -> set[str]:
-    """The revisions that a database of this release is at."""
-    return set(ScriptDirectory(str(FOLDER)).get_heads())
-
-
-def _tell_app() -> None:
-    flask_migrate.Migrate(current_app, db, directory=str(FOLDER))
+def _config() -> Config:
+    config = Config(FOLDER / "alembic.ini")
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    return config

@@ -11,6 +11,8 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 from app.config import sentinel
 
 COMMAND_TIMEOUT_SECONDS = 1.0
+READY_KEY = "dashboard:ready"
+READY_KEY_SECONDS = 60
 MOST_CONNECTIONS = 64  # of one process; whoever finds all of them in use waits for its turn
 TURN_SECONDS = 5.0
 
@@ -34,6 +36,11 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
         return redis.Redis.from_url(url, **options)
     pool = redis.BlockingConnectionPool.from_url(url, max_connections=MOST_CONNECTIONS, timeout=TURN_SECONDS, **options)
     return redis.Redis(connection_pool=pool)
+
+
+def check_writable(client: redis.Redis) -> None:
+    """Raises redis.RedisError when Redis does not take a write."""
+    client.set(READY_KEY, b"", ex=READY_KEY_SECONDS)
 
 
 def _behind_sentinel(address: sentinel.SentinelAddress, options: dict[str, Any]) -> redis.Redis:

@@ -52,9 +52,14 @@ CATALOGUE: dict[str, Refusal] = {
     "INTERNAL_ERROR": Refusal(500, "The server failed to handle this request."),
     "DEPENDENCY_UNAVAILABLE": Refusal(503, "A dependency did not answer."),
     "DATABASE_BUSY": Refusal(503, "The database is busy with other writes."),
+    "DATABASE_FULL": Refusal(503, "The database's disk is full."),
+    "DATABASE_READ_ONLY": Refusal(503, "The database takes no writes."),
     "DATABASE_UNAVAILABLE": Refusal(503, "The database did not answer."),
     "KEYS_UNAVAILABLE": Refusal(503, "The identity provider's keys cannot be fetched."),
+    "REDIS_FULL": Refusal(503, "Redis is full and takes no writes."),
+    "REDIS_READ_ONLY": Refusal(503, "Redis is a replica and takes no writes."),
     "REDIS_UNAVAILABLE": Refusal(503, "Redis did not answer."),
+    "SCHEMA_OUTDATED": Refusal(503, "The database's schema is older than this release."),
 }
 
 MEANINGS: dict[int, str] = {
@@ -67,7 +72,7 @@ MEANINGS: dict[int, str] = {
     415: "The body is not sent as JSON.",
     422: "Fields are missing or invalid; `errors` says which.",
     429: "Too many requests; come back after `Retry-After` seconds.",
-    503: "The database, Redis or the key provider does not answer; try again after `Retry-After` seconds.",
+    503: "The database, Redis or the key provider is down or takes no writes; try again after `Retry-After` seconds.",
 }
 RETRYABLE = (429, 503)
 KEY_CODES = ("IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_KEY_IN_USE")
@@ -79,7 +84,17 @@ SHARED: dict[int, tuple[str, ...]] = {
     415: ("UNSUPPORTED_MEDIA_TYPE",),
     422: ("VALIDATION_FAILED",),
     429: ("RATE_LIMITED", "TOO_MANY_OPEN_ANSWERS"),
-    503: ("DATABASE_UNAVAILABLE", "REDIS_UNAVAILABLE", "DATABASE_BUSY", "KEYS_UNAVAILABLE"),
+    503: (
+        "DATABASE_UNAVAILABLE",
+        "REDIS_UNAVAILABLE",
+        "DATABASE_BUSY",
+        "DATABASE_FULL",
+        "DATABASE_READ_ONLY",
+        "REDIS_FULL",
+        "REDIS_READ_ONLY",
+        "SCHEMA_OUTDATED",
+        "KEYS_UNAVAILABLE",
+    ),
 }
 """Refusals that are the same wherever they apply: status → codes."""
 

@@ -45,6 +45,11 @@ SCHEMAS: dict[str, Json] = {
                 "properties": dict.fromkeys(_PARTS, _part),
                 "additionalProperties": _part,
             },
+            "silent": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Processes that gave no sign of life for 15 s, such as `worker-payments`; else absent.",
+            },
         },
     },
 }

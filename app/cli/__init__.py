@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from app.cli import process
 from app.cli.doctor import doctor
 from app.cli.migrate import migrate
 from app.cli.simulate import simulate
@@ -32,6 +33,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """Dashboard Realtime: agent progress, bounty pools and vulnerability status, live."""
+    process.prepare()
 
 
 for command in (up, web, worker, beat, migrate, token, doctor, simulate):

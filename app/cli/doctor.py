@@ -1,12 +1,14 @@
 """`dashboard doctor`: looks at every part of the running system and says what to do about what is wrong."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
-OLDEST_SIGN_SECONDS = 15.0
+OLDEST_TICK_SECONDS = 15.0
 SHOWN_MISMATCHES = 5
+ROLES = ("web", "worker", "worker-payments", "beat")
 
 
 class Unwell(Exception):
@@ -61,7 +63,12 @@ def _examine(name: str, check: Callable[[], str]) -> bool:
     except Unwell as unwell:
         _tell("FAIL", name, str(unwell), unwell.remedy)
     except Exception as error:  # noqa: BLE001 - whatever a check meets is its finding
-        _tell("FAIL", name, f"{type(error).__name__}: {error}", REMEDIES[name])
+        from app.dependency_errors import outage_of
+
+        outage = outage_of(error)
+        problem = f"{outage.detail} " if outage else ""
+        remedy = outage.remedy if outage else REMEDIES[name]
+        _tell("FAIL", name, f"{problem}{type(error).__name__}: {str(error).partition(chr(10))[0]}", remedy)
     else:
         return True
     return False
@@ -72,26 +79,38 @@ def _tell(verdict: str, name: str, detail: str, remedy: str = "") -> None:
 
 
 def _database() -> str:
-    from app.database import ping
+    from sqlalchemy import text
+
     from app.extensions import db
 
-    ping()
+    with db.engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
     return str(db.engine.dialect.name)
 
 
 def _migrations() -> str:
-    from alembic.migration import MigrationContext
+    from app import schema_version
+    from app.schema_version import SchemaState
 
-    from app.extensions import db
-    from app.migration import newest
-
-    with db.engine.connect() as connection:
-        present = set(MigrationContext.configure(connection).get_current_heads())
-    if present != newest():
+    revision = schema_version.present()
+    state = schema_version.state_of(revision)
+    if state is SchemaState.BEHIND:
         raise Unwell(
-            f"at {', '.join(present) or 'nothing'}, newest is {', '.join(newest())}", "run `dashboard migrate`"
+            f"at {revision or 'nothing'}, newest is {schema_version.revisions()[1]}", "run `dashboard migrate`"
         )
-    return f"at {', '.join(present)}"
+    if state is SchemaState.AHEAD:
+        raise Unwell(schema_version.newer_release_words(revision), "run that release, or restore an older copy")
+    if missing := schema_version.missing_columns():
+        remedy = "somebody changed the schema by hand: add what is missing, or restore the database"
+        raise Unwell(f"at {revision}, but without {', '.join(missing[:SHOWN_MISMATCHES])}", remedy)
+    return f"at {revision}"
+
+
+def _database_writes() -> str:
+    from app.database import check_writable
+
+    check_writable()
+    return "takes writes"
 
 
 def _redis() -> str:
@@ -99,6 +118,14 @@ def _redis() -> str:
 
     information = redis_client().info("server")
     return f"answers, version {information.get('valkey_version') or information['redis_version']}"
+
+
+def _redis_writes() -> str:
+    from app.extensions import redis_client
+    from app.redis_connection import check_writable
+
+    check_writable(redis_client())
+    return "takes writes"
 
 
 def _persistence() -> str:
@@ -140,30 +167,32 @@ def _broker() -> str:
     return "takes tasks"
 
 
-def _beat() -> str:
+def _tick() -> str:
+    from app.extensions import redis_client
     from app.realtime.rooms import TICK_KEY
 
-    return f"last tick {_age_of_sign(TICK_KEY):.1f} s ago"
-
-
-def _worker() -> str:
-    from app.realtime.rooms import HEARTBEAT_KEY
-
-    return f"last heartbeat {_age_of_sign(HEARTBEAT_KEY):.1f} s ago"
-
-
-def _age_of_sign(key: str) -> float:
-    from app.extensions import redis_client
-
-    sign = redis_client().get(key)
+    sign = redis_client().get(TICK_KEY)
     if sign is None:
-        raise Unwell("has never given a sign of life", "start `dashboard worker` and `dashboard beat`")
+        raise Unwell("no task of beat was ever handled", "start `dashboard worker` and `dashboard beat`")
     seconds, micros = redis_client().time()
-    age = float(seconds + micros / 1e6) - float(sign)
-    if age > OLDEST_SIGN_SECONDS:
+    age = max(float(seconds + micros / 1e6) - float(sign), 0.0)
+    if age > OLDEST_TICK_SECONDS:
         remedy = "look at the logs of `dashboard worker` and `dashboard beat`, and restart them"
-        raise Unwell(f"last sign of life {age:.0f} s ago", remedy)
-    return max(age, 0.0)
+        raise Unwell(f"beat's last task was handled {age:.0f} s ago", remedy)
+    return f"beat's last task was handled {age:.1f} s ago"
+
+
+def _process(role: str) -> str:
+    from app.realtime import parts
+
+    known = parts.known()
+    fault = parts.faults(known).get(role)
+    command = "dashboard worker --queues payments" if role == "worker-payments" else f"dashboard {role}"
+    if fault:
+        silent = any(each.is_silent for each in known if role in each.roles)
+        todo = "it hangs, or its machine does: restart it" if silent else f"start `{command}`"
+        raise Unwell(fault, todo)
+    return ", ".join(each.label for each in known if role in each.roles)
 
 
 def _ledger() -> str:
@@ -180,20 +209,25 @@ def _ledger() -> str:
 CHECKS: dict[str, Callable[[], str]] = {
     "database": _database,
     "migrations": _migrations,
+    "database writes": _database_writes,
     "redis": _redis,
+    "redis writes": _redis_writes,
     "redis persistence": _persistence,
     "redis eviction": _eviction,
     "broker": _broker,
-    "beat": _beat,
-    "worker": _worker,
+    "tick": _tick,
+    **{role: partial(_process, role) for role in ROLES},
     "ledger": _ledger,
 }
+_ON_REDIS = ("redis writes", "redis persistence", "redis eviction", "broker", "tick", *ROLES)
 RESTS_ON = {
-    **dict.fromkeys(("redis persistence", "redis eviction", "broker", "beat", "worker"), "redis"),
-    **dict.fromkeys(("migrations", "ledger"), "database"),
+    **dict.fromkeys(_ON_REDIS, "redis"),
+    **dict.fromkeys(("migrations", "database writes", "ledger"), "database"),
 }
 _START_REDIS = "start Redis, or check REDIS_URL"
 REMEDIES = {
     **dict.fromkeys(CHECKS, _START_REDIS),
-    **dict.fromkeys(("database", "migrations", "ledger"), "start the database, or check DATABASE_URL"),
+    **dict.fromkeys(
+        ("database", "migrations", "database writes", "ledger"), "start the database, or check DATABASE_URL"
+    ),
 }

@@ -26,7 +26,7 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        return cls(Path(os.environ.get("DASHBOARD_HOME") or DEFAULT_HOME))
+        return cls(Path(os.environ.get("DASHBOARD_HOME", "").strip() or DEFAULT_HOME))
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -44,9 +44,11 @@ class Home:
                 raise click.ClickException(
                     f"DASHBOARD_HOME {self.path} is in use by another `dashboard up`; stop it or set another folder"
                 ) from error
-            self._clear_run()
             try:
+                self._clear_run()
                 yield
+            except OSError as error:
+                raise click.ClickException(f"cannot use DASHBOARD_HOME {self.path}: {error.strerror}") from error
             finally:
                 self._clear_run()
 
@@ -75,6 +77,14 @@ class Home:
 
     def note_pid(self, part: str, pid: int) -> None:
         write_private(self._pid_file(part), f"{pid}\n")
+
+    def alive_file(self, part: str) -> Path:
+        """The file that the part touches while it works."""
+        return self.run / f"{part}.alive"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "logs" / "up.log"
 
     def forget_pid(self, part: str) -> None:
         self._pid_file(part).unlink(missing_ok=True)

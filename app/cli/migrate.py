@@ -11,7 +11,7 @@ def migrate() -> None:
     with loading():
         from sqlalchemy.exc import InterfaceError, OperationalError
 
-        from app import create_app
+        from app import create_app, schema_version
         from app.config import load_config
         from app.migration import upgrade
         from app.observability.logging import init_logging
@@ -21,6 +21,10 @@ def migrate() -> None:
     init_logging(settings)
     try:
         with app.app_context():
+            revision = schema_version.present()
+            if schema_version.state_of(revision) is schema_version.SchemaState.AHEAD:
+                words = schema_version.newer_release_words(revision)
+                raise click.ClickException(f"{words}; run that release, or restore an older copy of the database")
             upgrade()
     except (OperationalError, InterfaceError) as error:
         raise click.ClickException(f"the database does not do it: {error.orig}") from error

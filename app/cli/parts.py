@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from app.observability.probe import SILENT_SECONDS
 from app.queues import MAINTENANCE_QUEUE, PAYMENTS_QUEUE, REALTIME_QUEUE
 
 # `-P`: a module in the folder where the user stands must not stand in for ours.
@@ -17,13 +18,20 @@ WORKER_STOP_SECONDS = 3.4
 
 @dataclass(frozen=True)
 class Part:
-    """One child process. `tells_ready`: it says when it works (app/cli/ready.py)."""
+    """One child process.
+
+    `gives_signs`: it touches its file while it works (app/observability/probe.py). A part that gives no sign for
+    `silent_limit` seconds hangs and is replaced; one that `needs_redis` gives none while Redis is away.
+    """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: float = 1.0
-    tells_ready: bool = False
+    gives_signs: bool = False
+    needs_redis: bool = False
+    silent_limit: float = float("inf")
+    hint: str = ""
     translate: Callable[[str], str] = str
 
 
@@ -35,7 +43,7 @@ def web_parts(host: str, port: int, count: int, grace_seconds: float) -> list[Pa
         command += ("--reuse-port",)
     environment = {"DASHBOARD_SHUTDOWN_GRACE": str(grace)}
     return [
-        Part(f"web-{number}", command, environment, stop_seconds=grace + 0.5, tells_ready=True)
+        Part(f"web-{number}", command, environment, grace + 0.5, gives_signs=True, silent_limit=SILENT_SECONDS)
         for number in range(1, count + 1)
     ]
 
@@ -45,13 +53,19 @@ def worker_parts() -> list[Part]:
     realtime = ("--queues", f"{REALTIME_QUEUE},{MAINTENANCE_QUEUE}", "--concurrency", "2")
     payments = ("--queues", PAYMENTS_QUEUE, "--concurrency", "4", "--name", "payments")
     return [
-        Part("worker", (*DASHBOARD, "worker", *realtime), stop_seconds=WORKER_STOP_SECONDS, tells_ready=True),
-        Part("worker-payments", (*DASHBOARD, "worker", *payments), stop_seconds=WORKER_STOP_SECONDS, tells_ready=True),
+        _celery_part("worker", (*DASHBOARD, "worker", *realtime), WORKER_STOP_SECONDS),
+        _celery_part("worker-payments", (*DASHBOARD, "worker", *payments), WORKER_STOP_SECONDS),
     ]
 
 
 def beat_part() -> Part:
-    return Part("beat", (*DASHBOARD, "beat"))
+    return _celery_part("beat", (*DASHBOARD, "beat"), 1.0)
+
+
+def _celery_part(name: str, command: tuple[str, ...], stop_seconds: float) -> Part:
+    return Part(
+        name, command, stop_seconds=stop_seconds, gives_signs=True, needs_redis=True, silent_limit=SILENT_SECONDS
+    )
 
 
 def migrate_part() -> Part:

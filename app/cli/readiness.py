@@ -1,4 +1,4 @@
-"""Whether the whole answers: web serves, a worker works, beat ticks."""
+"""Whether the whole system answers: web serves, the workers work, beat ticks, Redis replies."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from app.cli.supervisor import Supervisor
 
 HTTP_SECONDS = 2.0
 STALE_SECONDS = 30.0
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 TICKING_PARTS = ("beat", "worker")
 
 
@@ -50,7 +50,7 @@ class Readiness:
 
     def _what_is_missing(self) -> str:
         if unready := self._supervisor.unready():
-            return f"{', '.join(unready)} did not say that it works"
+            return f"{', '.join(unready)} gave no sign of life yet"
         if self._tick_age() is None:
             return "beat and worker did not tick"
         return self._web_fault()
@@ -75,7 +75,7 @@ class Readiness:
             return f"web does not answer: {error}"
 
     def watch(self) -> None:
-        """Look at the ticks from now on; in a thread, since a Redis that hangs must not hold up the supervisor."""
+        """Look at Redis and the ticks from now on; in a thread, since a Redis that hangs must not hold up others."""
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
@@ -83,11 +83,33 @@ class Readiness:
         stale_looks = 0
         while True:
             time.sleep(LOOK_SECONDS)
+            self._look_at_redis()
             age = self._tick_age() or 0.0
-            stale_looks = stale_looks + 1 if age > STALE_SECONDS else 0
+            is_stale = age > STALE_SECONDS and self._supervisor.youngest(TICKING_PARTS) > STALE_SECONDS
+            stale_looks = stale_looks + 1 if is_stale else 0
             if stale_looks > 1:
                 self._stuck_seconds, stale_looks = age, 0
-                time.sleep(STALE_SECONDS)
+                time.sleep(LOOK_SECONDS)
+
+    def _look_at_redis(self) -> None:
+        """A refusal is a sign of life of the embedded Redis too; parts that need Redis wait until it takes writes."""
+        import redis
+
+        from app.redis_connection import check_writable
+
+        answers, takes_writes = True, False
+        try:
+            check_writable(self._redis)
+            takes_writes = True
+        except redis.exceptions.BusyLoadingError:
+            pass
+        except (redis.ConnectionError, redis.TimeoutError):
+            answers = False
+        except redis.RedisError:
+            pass
+        self._supervisor.redis_answers = takes_writes
+        if answers:
+            self._supervisor.note_sign("redis")
 
     def restart_what_is_stuck(self) -> None:
         """A worker can stop working silently after its connection was reset: the tick tells."""

@@ -1,5 +1,7 @@
-"""Keeps parts running: starts them, starts again what dies, stops all in order."""
+"""Keeps parts running: starts them, replaces those that die or hang, stops all in order."""
 
+import errno
+import os
 import signal
 import threading
 import time
@@ -19,7 +21,9 @@ DEATHS_BEFORE_READY = 2
 POLL_SECONDS = 0.05
 FIRST_WORD_SECONDS = 2.0
 NEXT_WORD_SECONDS = 15.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+START_LIMIT_SECONDS = 120.0  # a part that has given no sign by then hangs in its start
+LONGEST_LOOK_SECONDS = 1.0  # while this process itself does not run, its parts are not silent
+RETRY_WRITE_SECONDS = 1.0
 
 
 class _Keeper:
@@ -47,8 +51,14 @@ class Supervisor:
         self._keepers: dict[str, _Keeper] = {}
         self.stop_asked = threading.Event()
         self._signals = 0
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._on_signal)
+        self._looked_at = time.monotonic()
+        self._unwritten_pids: dict[str, int] = {}
+        self._write_again_at = 0.0
+        self.redis_answers = True
+        signal.signal(signal.SIGTERM, self._on_signal)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's `&` want it
+                signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._signals += 1
@@ -59,7 +69,10 @@ class Supervisor:
 
     def begin(self, part: Part) -> Child:
         """Start a part that ends by itself; `finish` waits for it."""
-        return Child(part, self._environment, self._console)
+        return self._child(part)
+
+    def _child(self, part: Part) -> Child:
+        return Child(part, self._environment, self._console, self._home.alive_file(part.name))
 
     def finish(self, child: Child) -> int:
         """The exit code of what `begin` started, or that of a kill when a stop was asked for."""
@@ -74,18 +87,61 @@ class Supervisor:
             self._start(keeper)
 
     def _start(self, keeper: _Keeper) -> None:
-        keeper.child = Child(keeper.part, self._environment, self._console)
-        self._home.note_pid(keeper.part.name, keeper.child.pid)
+        try:
+            keeper.child = self._child(keeper.part)
+        except OSError as error:  # no memory, no process or no file is free at the moment
+            pause = keeper.note_death(0.0)
+            self.say("ERROR", f"{keeper.part.name} cannot be started: {error}; trying again in {pause:.1f} s")
+            return
+        self._unwritten_pids[keeper.part.name] = keeper.child.pid
+        self._write_pids()
+
+    def _write_pids(self) -> None:
+        """Write the pid files that are due. A full disk is told, and tried again: the parts do not depend on it."""
+        try:
+            for name, pid in list(self._unwritten_pids.items()):
+                self._home.note_pid(name, pid)
+                del self._unwritten_pids[name]
+        except OSError as error:
+            if self._write_again_at == 0.0:
+                self.say("ERROR", f"cannot write to {self._home.path}: {_describe_write_error(error)}")
+            self._write_again_at = time.monotonic() + RETRY_WRITE_SECONDS
+        else:
+            if self._write_again_at:
+                self.say("INFO", f"{self._home.path} can be written to again")
+            self._write_again_at = 0.0
 
     def tend(self) -> None:
         """Look after every part once."""
         now = time.monotonic()
+        passed, self._looked_at = min(now - self._looked_at, LONGEST_LOOK_SECONDS), now
         for keeper in self._keepers.values():
             if keeper.child is None:
                 if now >= keeper.start_at:
                     self._start(keeper)
             elif (code := keeper.child.exit_code()) is not None:
                 self._note_death(keeper, keeper.child, code)
+            else:
+                self._end_if_silent(keeper.child, passed)
+        if self._unwritten_pids and now > self._write_again_at:
+            self._write_pids()
+
+    def _end_if_silent(self, child: Child, passed: float) -> None:
+        child.look(passed)
+        if child.part.needs_redis and not self.redis_answers:
+            child.silent_seconds = 0.0
+        limit = child.part.silent_limit
+        if not child.is_ready:
+            limit = max(limit, START_LIMIT_SECONDS)
+        if child.silent_seconds > limit:
+            self.say("WARNING", f"{child.part.name} hangs: no sign of life for {limit:.0f} s; ending it")
+            child.kill()
+
+    def note_sign(self, name: str) -> None:
+        """A part gave a sign that another thread has seen."""
+        keeper = self._keepers.get(name)
+        if keeper and (child := keeper.child):
+            child.note_sign()
 
     def _note_death(self, keeper: _Keeper, child: Child, code: int) -> None:
         """The pid file stays until the next start replaces it: whoever watches it sees one pid, then the other."""
@@ -93,7 +149,8 @@ class Supervisor:
         keeper.child = None
         pause = keeper.note_death(child.age_seconds)
         when = f"in {pause:.1f} s" if pause else "now"
-        self.say("WARNING", f"{keeper.part.name} {describe_exit(code)}; starting it again {when}")
+        row = f", {keeper.deaths} times in a row" if keeper.deaths > DEATHS_BEFORE_READY else ""
+        self.say("WARNING", f"{keeper.part.name} {describe_exit(code)}{row}; starting it again {when}")
 
     def wait_until(self, condition: Callable[[], bool], what: Callable[[], str], seconds: float) -> None:
         """Tend the parts until `condition()`, and say now and then what is missing.
@@ -116,10 +173,16 @@ class Supervisor:
     def _check_deaths(self) -> None:
         for keeper in self._keepers.values():
             if keeper.deaths > DEATHS_BEFORE_READY:
-                raise click.ClickException(f"{keeper.part.name} cannot start: it ended {keeper.deaths} times")
+                hint = f"; {keeper.part.hint}" if keeper.part.hint else ""
+                raise click.ClickException(f"{keeper.part.name} cannot start: it ended {keeper.deaths} times{hint}")
 
     def unready(self) -> list[str]:
         return [name for name, keeper in self._keepers.items() if not (keeper.child and keeper.child.is_ready)]
+
+    def youngest(self, names: Sequence[str]) -> float:
+        """For how many seconds all of these have been running."""
+        children = [self._keepers[name].child for name in names]
+        return min(child.age_seconds if child else 0.0 for child in children)
 
     def restart(self, names: Sequence[str], why: str) -> None:
         """Kill parts that run but do nothing; `tend` starts them again."""
@@ -137,13 +200,18 @@ class Supervisor:
                 child.ask_to_stop()
             started = time.monotonic()
             for child in children:
-                self._see_off(child, started)
+                self._stop_or_kill(child, started)
             for name in names:
                 self._home.forget_pid(name)
 
-    def _see_off(self, child: Child, started: float) -> None:
+    def _stop_or_kill(self, child: Child, started: float) -> None:
         while not child.wait(POLL_SECONDS):
             if self._signals > 1 or time.monotonic() - started > child.part.stop_seconds:
                 self.say("WARNING", f"{child.part.name} did not stop in time: killed")
                 child.kill()
         self._home.forget_pid(child.part.name)
+
+
+def _describe_write_error(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "the disk is full; parts go on, and are started again as needed" if full else os.strerror(error.errno or 0)

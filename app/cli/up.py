@@ -7,7 +7,7 @@ import click
 
 from app.cli import embedded, parts
 from app.cli.child import Child
-from app.cli.console import Console
+from app.cli.console import Console, LogFile
 from app.cli.home import Home
 from app.cli.readiness import Readiness
 from app.cli.supervisor import POLL_SECONDS, Supervisor
@@ -19,20 +19,39 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", help="address to listen on")
-@click.option("--port", default=5000, type=click.IntRange(0, 65535), help="port to listen on; 0 takes a free one")
+@click.option(
+    "--port",
+    default=5000,
+    envvar="PORT",
+    show_envvar=True,
+    type=click.IntRange(0, 65535),
+    help="port to listen on; 0 takes a free one",
+)
 @click.option("--demo/--no-demo", default=False, help="show a demo protocol with simulated agents")
 @click.option("--web", "web_count", default=1, type=click.IntRange(1, 64), help="number of web processes")
-def up(host: str, port: int, *, demo: bool, web_count: int) -> None:
+@click.option("--reset-redis", is_flag=True, help="set the embedded Redis's data aside and start with an empty one")
+@click.option("--verbose", is_flag=True, help="show all log lines on a terminal, not warnings alone")
+def up(host: str, port: int, *, demo: bool, web_count: int, reset_redis: bool, verbose: bool) -> None:
     """Start everything: Redis, database, web, workers, beat."""
     home = Home.from_environment()
     os.umask(0o077)  # of all parts too: data and locks are the owner's alone, wherever they lie
     with home.taken():
         port = _check_port(host, port)
-        console = Console()
+        if reset_redis:
+            _reset_redis(home)
+        log = LogFile(home.log_file) if os.isatty(1) and not verbose else None
+        console = Console(log=log)
         try:
             _run(home, console, host, port, demo=demo, web_count=web_count)
         finally:
             console.close()
+
+
+def _reset_redis(home: Home) -> None:
+    if _is_set("REDIS_URL"):
+        raise click.ClickException("--reset-redis is for the embedded Redis: REDIS_URL names another one")
+    backup = embedded.set_aside(home)
+    click.echo(f"Redis starts empty; its old data is in {backup}" if backup else "Redis has no data yet", err=True)
 
 
 def _check_port(host: str, port: int) -> int:
@@ -73,6 +92,8 @@ def _run(home: Home, console: Console, host: str, port: int, *, demo: bool, web_
         supervisor.add([*webs, *others])
         supervisor.wait_until(readiness.all_answer, readiness.missing, START_SECONDS)
         if not supervisor.stop_asked.is_set():
+            if console.log_path:
+                console.plain(f"all log lines: {console.log_path} (`--verbose` shows them here)")
             console.plain(f"ready: {shown}")
             supervisor.add([parts.demo_part(asked)] if demo else [])
         readiness.watch()
@@ -91,7 +112,7 @@ def _embedded_parts(home: Home) -> list[parts.Part]:
 
 
 def _is_set(name: str) -> bool:
-    return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
+    return bool(os.environ.get(name, "").strip() or os.environ.get(f"{name}_FILE"))
 
 
 def _environment(home: Home) -> dict[str, str]:

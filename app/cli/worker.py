@@ -30,7 +30,6 @@ def worker(queues: str, concurrency: int, name: str) -> None:
 
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")  # a container's root is no superuser
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
-    signals.worker_ready.connect(_tell_ready)
     signals.worker_process_init.connect(partial(_end_with_worker, os.getpid()), weak=False)
     worker = celery_worker.celery.Worker(
         queues=queues,
@@ -54,6 +53,7 @@ def beat() -> None:
 
         import celery_worker
         from app.observability import abroad
+        from app.realtime import parts
 
     logging.getLogger("celery.beat").addFilter(_without_traceback)
     try:
@@ -61,6 +61,8 @@ def beat() -> None:
     except redis.RedisError as error:
         raise click.ClickException(f"beat ends: Redis does not answer: {error}") from error
     finally:
+        with celery_worker.flask_app.app_context():
+            parts.leave()
         abroad.finish()
 
 
@@ -68,12 +70,6 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     """Celery logs what `beat` tells in one line below with its whole history."""
     record.exc_info = None
     return True
-
-
-def _tell_ready(**_: Any) -> None:
-    from app.cli.ready import tell_ready
-
-    tell_ready()
 
 
 def _end_with_worker(worker_pid: int, **_: Any) -> None:

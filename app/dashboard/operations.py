@@ -36,7 +36,7 @@ def status() -> dict[str, Any]:
         "agents": _agents(),
         "events": {name: _sum(samples, metric) for name, metric in COUNTED.items()},
         "readings": _readings(samples),
-        "processes": parts.living(),
+        **_processes(),
         "versions": _versions(),
     }
     answer: dict[str, Any] = to_wire(read)
@@ -99,6 +99,22 @@ def _agents() -> dict[str, int]:
         pipe.zcount(BUSY_KEY, since, "+inf")
         known, online, busy = pipe.execute()
     return {"known": known, "online": online, "busy": busy}
+
+
+def _processes() -> dict[str, Any]:
+    """Each process with the seconds since its last sign of life, and what is wrong with each needed role."""
+    known = parts.known()
+    shown = [
+        {
+            "kind": each.kind,
+            "process": each.label,
+            "version": each.version,
+            "python": each.python,
+            "silentSeconds": int(each.silent_seconds) if each.is_silent else None,
+        }
+        for each in known
+    ]
+    return {"processes": shown, "faults": parts.faults(known)}
 
 
 def _versions() -> dict[str, str]:

@@ -14,20 +14,18 @@ from typing import Any
 
 import sentry_sdk
 from flask import has_request_context, request
-from redis import RedisError
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.config import Config
+from app.dependency_errors import outage_of
 from app.errors import DomainError
 from app.observability.requests import current_request_id
 
 END_SECONDS = 2.0
-FORESEEN = (DomainError, RedisError, OperationalError, InterfaceError, PoolTimeout)
+FORESEEN = (DomainError,)
 TOLD = frozenset(
     {
         "event_id",
@@ -77,8 +75,8 @@ def finish() -> None:
 
 
 def _discreet(event: Any, hint: dict[str, Any]) -> Any:
-    """The event with what may be told; None when no error is behind it, but a line of the log alone."""
-    if not hint.get("exc_info"):
+    """The event with what may be told; None for an outage, and when no error is behind it but a line of the log."""
+    if not hint.get("exc_info") or outage_of(hint["exc_info"][1]):
         return None
     told = {name: value for name, value in event.items() if name in TOLD}
     for each in told.get("exception", {}).get("values", []):

@@ -1,20 +1,26 @@
-"""`/healthz` (the process is up), `/readyz` (what it needs answers), `/metrics`."""
+"""`/healthz` (the process is up), `/readyz` (database and Redis take writes), `/metrics`."""
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import redis
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
-from app.errors import DependencyDown, problem
+from app import redis_connection, schema_version
+from app.database import check_writable
+from app.dependency_errors import SCHEMA_OUTDATED, as_refusal
+from app.errors import DependencyDown, DomainError, problem
 from app.extensions import config
 from app.observability import metric_files
 from app.observability.state import StateCollector
-from app.redis_connection import connect_redis
+from app.schema_version import SchemaState
 
 logger = logging.getLogger(__name__)
 READY_CHANNEL = "dashboard:ready"
+REMEMBERED_SECONDS = 1.0
 blueprint = Blueprint("health", __name__)
 
 
@@ -25,11 +31,36 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    parts = {name: _state(check) for name, check in CHECKS.items()}
-    down = [name for name, state in parts.items() if state != "ok"]
-    if not down:
-        return jsonify(status="ok", parts=parts)
-    return problem(DependencyDown(f"These do not answer: {', '.join(down)}.", extra={"parts": parts}))
+    """Looks at most once a second, however many ask."""
+    looked = current_app.extensions.get("readiness")
+    if looked is None or time.monotonic() - looked.at > REMEMBERED_SECONDS:
+        looked = current_app.extensions["readiness"] = _look()
+    if not looked.refusals:
+        return jsonify(status="ok", parts=looked.parts, **({"silent": looked.silent} if looked.silent else {}))
+    details = " ".join(f"{name}: {refusal.detail}" for name, refusal in looked.refusals.items())
+    codes = {refusal.code for refusal in looked.refusals.values()}
+    code = "SCHEMA_OUTDATED" if codes == {"SCHEMA_OUTDATED"} else None
+    return problem(DependencyDown(f"Not ready: {details}", code=code, extra={"parts": looked.parts}))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What `/readyz` has found: the refusals of parts that are down, and the names of processes that hang."""
+
+    parts: dict[str, str]
+    refusals: dict[str, DomainError]
+    silent: list[str]
+    at: float
+
+
+def _look() -> _Look:
+    refusals = {}
+    for name, check in CHECKS.items():
+        if refusal := _refusal_of(name, check):
+            refusals[name] = refusal
+    parts = {name: "down" if name in refusals else "ok" for name in CHECKS}
+    silent = [] if "redis" in refusals else current_app.extensions["silent_processes"]()
+    return _Look(parts, refusals, silent, time.monotonic())
 
 
 @blueprint.get("/metrics")
@@ -44,13 +75,13 @@ def prometheus() -> Response:
 
 
 def _database() -> None:
-    from app.database import ping
-
-    ping()
+    """The database takes a write, and its schema is not older than this release."""
+    if schema_version.state_of(check_writable()) is SchemaState.BEHIND:
+        raise DependencyDown(SCHEMA_OUTDATED.detail, code=SCHEMA_OUTDATED.code)
 
 
 def _redis() -> None:
-    _impatient_client().ping()
+    redis_connection.check_writable(_impatient_client())
 
 
 def _message_queue() -> None:
@@ -62,7 +93,7 @@ def _impatient_client() -> redis.Redis:
     """One try of a second: who asks whether we are ready does not want to wait for an outage to pass."""
     made = current_app.extensions
     if "impatient_redis" not in made:
-        made["impatient_redis"] = connect_redis(config().redis_url, retries=0)
+        made["impatient_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)
     client: redis.Redis = made["impatient_redis"]
     return client
 
@@ -70,10 +101,13 @@ def _impatient_client() -> redis.Redis:
 CHECKS: dict[str, Callable[[], None]] = {"database": _database, "redis": _redis, "messageQueue": _message_queue}
 
 
-def _state(check: Callable[[], None]) -> str:
+def _refusal_of(name: str, check: Callable[[], None]) -> DomainError | None:
     try:
         check()
+    except DomainError as refusal:
+        logger.warning("health.failed", extra={"check": name, "error": refusal.detail})
+        return refusal
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the part does not answer
-        logger.warning("health.failed", extra={"check": check.__name__, "error": str(error)})
-        return "down"
-    return "ok"
+        logger.warning("health.failed", extra={"check": name, "error": str(error)})
+        return as_refusal(error) or DependencyDown("It fails in a way that nobody foresaw; see the log.")
+    return None

@@ -18,6 +18,8 @@ from prometheus_client import Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.observability.metric_storage import ENTRY_BYTES, FIRST_BYTES
+
 logger = logging.getLogger(__name__)
 
 ARCHIVE = "archive"
@@ -112,7 +114,15 @@ def _write(draft: Path, files: Iterable[Path]) -> None:
         with contextlib.suppress(RuntimeError):  # cut off in the middle by a full disk: what was whole counts
             for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):
                 sums[key] += value
+    _allocate(draft, sums)
     written = MmapedDict(str(draft))
     for key, value in sums.items():
         written.write_value(key, value, 0.0)
     written.close()
+
+
+def _allocate(draft: Path, sums: dict[str, float]) -> None:
+    """Reserve the disk space of all entries. Raises OSError: writing to a mapped hole of a full disk is a SIGBUS."""
+    needed = sum(ENTRY_BYTES + len(key.encode()) for key in sums)
+    with draft.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(FIRST_BYTES, 2 * needed))

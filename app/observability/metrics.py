@@ -3,13 +3,17 @@
 Each value of a label comes from a closed set, never from what a caller sent: a series is kept for good.
 """
 
+import contextlib
+
 from prometheus_client import Counter, Gauge, Histogram
 
-from app.observability import metric_files
+from app.observability import metric_files, metric_storage
 
+metric_storage.install()
 if folder := metric_files.folder():  # a container's is empty, and the first metric opens a file
-    folder.mkdir(parents=True, exist_ok=True)
-    metric_files.fold(folder)
+    with contextlib.suppress(OSError):  # without a folder, each process counts in memory
+        folder.mkdir(parents=True, exist_ok=True)
+        metric_files.fold(folder)
 
 OTHER = "other"
 HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

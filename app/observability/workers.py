@@ -1,5 +1,6 @@
-"""What Celery processes show of themselves: metrics on a port, and a file that is touched while they live."""
+"""What Celery processes show of themselves: metrics on a port, and a file that is touched while they work."""
 
+import threading
 import time
 from datetime import datetime
 from typing import Any
@@ -8,8 +9,7 @@ from celery import signals
 from prometheus_client import CollectorRegistry, start_http_server
 
 from app.config import Config
-from app.observability import abroad, metric_files, metrics
-from app.observability.probe import alive_file, waiting_file
+from app.observability import abroad, metric_files, metrics, probe
 from app.observability.requests import current_request_id
 
 
@@ -22,7 +22,7 @@ def init(settings: Config) -> None:
     """Connect to Celery's signals; nothing is opened before a worker or beat runs."""
     signals.worker_ready.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
     signals.beat_init.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
-    signals.heartbeat_sent.connect(_touch("worker"), weak=False)
+    signals.worker_ready.connect(lambda **_: _give_signs("worker", signals.heartbeat_sent), weak=False)
     signals.task_prerun.connect(_count_start)
     signals.task_postrun.connect(_count_end)
     signals.worker_process_init.connect(_fold_dead_processes)
@@ -58,22 +58,23 @@ def _count_end(task: Any, state: str, **_: Any) -> None:
     metrics.CELERY_SECONDS.labels(task.name).observe(time.perf_counter() - task.request.started)
 
 
+def _give_signs(kind: str, signal: Any) -> None:
+    """Touch the process's file now and with each `signal`."""
+    probe.touch(kind)
+    signal.connect(lambda **_: probe.touch(kind), weak=False)
+
+
 def _watch_beat() -> None:
-    """From here on beat waits for its lock, until it sends its first task."""
-    waiting_file().parent.mkdir(parents=True, exist_ok=True)
-    waiting_file().touch()
-    signals.before_task_publish.connect(lambda **_: waiting_file().unlink(missing_ok=True), weak=False)
-    signals.before_task_publish.connect(_touch("beat"), weak=False)
+    """Give signs with the tasks that beat sends; until the first of them it waits for its lock, and a thread does."""
+    leads = threading.Event()
+    signals.before_task_publish.connect(lambda **_: leads.set(), weak=False)
+    _give_signs("beat", signals.before_task_publish)
 
+    def wait() -> None:
+        while not leads.wait(probe.TOUCH_SECONDS):
+            probe.touch("beat")
 
-def _touch(part: str) -> Any:
-    path = alive_file(part)
-
-    def touch(**_: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-    return touch
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _serve_metrics(port: int) -> None:

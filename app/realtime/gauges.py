@@ -6,6 +6,7 @@ from app.database import utc_now
 from app.extensions import db, redis_client
 from app.observability import metrics
 from app.observability.state import Reading
+from app.realtime import parts
 from app.realtime.envelope import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.rooms import DUE_KEY, TICK_KEY, queue_key
@@ -35,6 +36,7 @@ def read_rooms() -> list[Reading]:
         Reading("dashboard_rooms_waiting", "Rooms in which something waits for its turn", {"": float(waiting)}),
         Reading("dashboard_rooms_overdue_seconds", "How late the latest room's turn is", {"": _late(first, now)}),
         Reading("dashboard_room_queue_longest", "Events in the longest room queue", {"": _longest(first)}),
+        *parts.readings(),
     ]
     if tick is not None:
         readings.append(Reading("dashboard_beat_tick_age_seconds", "Since beat's last tick", {"": now - float(tick)}))

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.permissions import Action, allows
 from app.auth.tokens import Principal
+from app.dependency_errors import as_refusal
 from app.errors import DependencyDown, NotFound
 from app.extensions import socketio
 from app.realtime import absent, meter
@@ -73,7 +74,9 @@ def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
     except NotFound as error:
         raise invalid from error
     except SQLAlchemyError as error:
-        raise DependencyDown("The database did not answer.", code="DATABASE_UNAVAILABLE") from error
+        if (refusal := as_refusal(error)) is None:
+            raise
+        raise DependencyDown(refusal.detail, code="DATABASE_UNAVAILABLE") from error
 
 
 def _manager() -> Any:

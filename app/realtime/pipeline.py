@@ -8,7 +8,7 @@ from app.extensions import celery, redis_client
 from app.observability import metrics
 from app.queues import DRAIN_TASK
 from app.realtime import absent, meter
-from app.realtime.rooms import DRAIN_KEY, HEARTBEAT_KEY, TICK_KEY, room_of
+from app.realtime.rooms import DRAIN_KEY, TICK_KEY, room_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +46,9 @@ def release_due(planned: int | None = None) -> meter.Outcome:
 
 
 def tick() -> None:
-    """Beat's second: release what is due, and leave a sign that beat and this worker live."""
+    """Beat's second: release what is due, and leave a sign that beat and a worker do their work."""
     outcome = release_due()
-    now = outcome.now / 1e6
-    redis_client().mset({TICK_KEY: now, HEARTBEAT_KEY: now})
+    redis_client().set(TICK_KEY, outcome.now / 1e6)
 
 
 def tell(outcome: meter.Outcome) -> None:

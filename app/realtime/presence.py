@@ -1,20 +1,14 @@
 """Who is connected to which room, across all web processes; a process that dies is forgotten within 15 s."""
 
-import os
-import socket
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import uuid_utils.compat as uuid
-
 from app.extensions import redis_client
+from app.realtime import parts
 from app.realtime.connections import Connections
 
-PROCESSES_KEY = "presence:processes"
 LIFETIME_SECONDS = 15
-PROCESS_ID = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def announce(here: Connections) -> None:
@@ -24,13 +18,11 @@ def announce(here: Connections) -> None:
     """
     counts = Counter(each.protocol_id for each in here.all() if each.protocol_id)
     with redis_client().pipeline() as pipe:
-        _put(pipe, f"presence:{PROCESS_ID}", counts)
-        _put(pipe, f"crowded:{PROCESS_ID}", here.busy())
-        pipe.zadd(PROCESSES_KEY, {PROCESS_ID: time.time()})
-        pipe.zremrangebyscore(PROCESSES_KEY, "-inf", time.time() - LIFETIME_SECONDS)
+        _put(pipe, f"presence:{parts.UNIQUE_ID}", counts)
+        _put(pipe, f"crowded:{parts.UNIQUE_ID}", here.busy())
         pipe.execute()
-
-    here.elsewhere = _sum("crowded:", without=PROCESS_ID)
+    parts.announce("web", ("web",))
+    here.elsewhere = _sum("crowded:", without=parts.UNIQUE_ID)
 
 
 def _put(pipe: Any, key: str, counts: Mapping[Any, int]) -> None:
@@ -47,13 +39,12 @@ def connections_by_protocol() -> dict[str, int]:
 
 def _sum(prefix: str, without: str = "") -> Counter[str]:
     """What the living web processes have put under this name, added up."""
-    client = redis_client()
-    living: list[Any] = client.zrangebyscore(PROCESSES_KEY, time.time() - LIFETIME_SECONDS, "+inf")
+    web = [each.unique_id for each in parts.known() if each.kind == "web" and not each.is_silent]
     total: Counter[str] = Counter()
-    with client.pipeline(transaction=False) as pipe:
-        for process in living:
-            if process.decode() != without:
-                pipe.hgetall(prefix + process.decode())
+    with redis_client().pipeline(transaction=False) as pipe:
+        for process in web:
+            if process != without:
+                pipe.hgetall(prefix + process)
         for counts in pipe.execute():
             total.update({name.decode(): int(count) for name, count in counts.items()})
     return total

@@ -27,9 +27,10 @@
 | `rooms:due` | when each waiting room is due next | until nothing waits |
 | `rooms:dropped` | how many events each room has lost to its full queue | for good |
 | `rooms:dropped:at` | when each room last lost one | for good |
-| `presence:parts` | processes that live, with their version | 15 s each |
+| `processes` | each process with its version and last sign of life, by Redis's clock | until it ends, at most 5 min |
+| `dashboard:ready` | written by `/readyz` to see that Redis takes writes | 60 s |
 | `drain:at` | when the one pending drain will run | seconds |
-| `beat:tick`, `worker:heartbeat` | when beat's last tick was handled | for good |
+| `beat:tick` | when beat's last tick was handled | for good |
 """
 
 CHANNEL_PREFIX = "dashboard:room:"
@@ -43,7 +44,6 @@ DROPPED_KEY = "rooms:dropped"
 DROPPED_AT_KEY = "rooms:dropped:at"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
-HEARTBEAT_KEY = "worker:heartbeat"
 _ROOM_PREFIX = "protocol:"
 
 

@@ -13,7 +13,7 @@ from app.auth.revocation import LOOK_SECONDS, revocations
 from app.config import Config
 from app.extensions import config, socketio
 from app.observability import metrics
-from app.realtime import parts, presence
+from app.realtime import presence
 from app.realtime.connections import Connection, connections
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ def keep_watch(app: Flask, settings: Config) -> None:
     runtime.spawn(_every, app, LOOK_SECONDS, end_unwelcome)
     strangers = Strangers(settings.handshake_seconds)
     runtime.spawn(_every, app, STRANGERS_SECONDS, strangers.end)
-    runtime.spawn(_every, app, PRESENCE_SECONDS, _announce)
+    runtime.spawn(_every, app, PRESENCE_SECONDS, _announce, 0.0)
 
 
-def _every(app: Flask, seconds: float, act: Any) -> None:
+def _every(app: Flask, seconds: float, act: Any, first_pause: float | None = None) -> None:
+    runtime.sleep(seconds if first_pause is None else first_pause)
     while True:
-        runtime.sleep(seconds)
         try:
             with app.app_context():
                 act()
@@ -48,6 +48,7 @@ def _every(app: Flask, seconds: float, act: Any) -> None:
             logger.warning("watch.failed", extra={"act": act.__name__, "error": str(error)})
         except Exception:  # the next round tries again
             logger.exception("watch.failed", extra={"act": act.__name__})
+        runtime.sleep(seconds)
 
 
 def end_unwelcome() -> int:
@@ -136,7 +137,6 @@ def _engine_sid(connection: Connection) -> Any:
 def _announce() -> None:
     try:
         presence.announce(connections())
-        parts.announce("web")
     except redis.RedisError as error:
         logger.warning("presence.not_announced", extra={"error": str(error)})
 

@@ -1452,6 +1452,8 @@ export interface components {
             } & {
                 [key: string]: "ok" | "down";
             };
+            /** @description Processes that gave no sign of life for 15 s, such as `worker-payments`; else absent. */
+            silent?: string[];
             /**
              * @description Where it stands now.
              * @enum {string}
@@ -1855,7 +1857,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The database, Redis or the key provider does not answer; try again after `Retry-After` seconds. */
+        /** @description The database, Redis or the key provider is down or takes no writes; try again after `Retry-After` seconds. */
         ServiceUnavailable: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];

@@ -1,20 +1,26 @@
 """`dashboard doctor`: green where all is well, red with the part's name and a remedy where it is not."""
 
+import json
 import os
+import sqlite3
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support import databases
+from app.config import load_config
+from app.extensions import redis_client
+from app.realtime import parts, pipeline
+from tests.support import databases, servers
+from tests.support.apps import make_app
 from tests.support.pace import patience
 from tests.support.stack import COMMAND, Stack, StackMaker
 
 
-def run(environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+def run(environment: Mapping[str, str], verb: str = "doctor") -> "subprocess.CompletedProcess[str]":
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
-    command = [*COMMAND, "doctor"]
+    command = [*COMMAND, verb]
     return subprocess.run(
         command, env=inherited | dict(environment), capture_output=True, text=True, timeout=patience(60)
     )
@@ -78,3 +84,53 @@ def test_faults_of_the_configuration_are_told_all_at_once(environment: dict[str,
     assert verdicts(ended) == {"configuration": "FAIL"}
     assert "DASHBOARD_SIGNING_KEY" in ended.stdout
     assert "PAYOUT_SECRET" in ended.stdout
+
+
+def test_a_database_of_a_newer_release_is_told_in_words(environment: dict[str, str], sqlite_url: str) -> None:
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    told = [run(environment), run(environment, "migrate")]
+
+    assert [each.returncode for each in told] == [1, 1]
+    assert verdicts(told[0])["migrations"] == "FAIL"
+    for each in told:
+        assert "a newer release of Dashboard Realtime has migrated it" in each.stdout + each.stderr
+        assert "Traceback" not in each.stdout + each.stderr
+
+
+def test_a_column_that_is_missing_is_named(environment: dict[str, str], sqlite_url: str) -> None:
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
+        database.execute("ALTER TABLE protocols RENAME COLUMN name TO other")
+
+    ended = run(environment)
+
+    assert verdicts(ended)["migrations"] == "FAIL"
+    assert "protocols.name" in ended.stdout
+
+
+def test_a_redis_that_is_a_replica_is_told_with_its_remedy(environment: dict[str, str], tmp_path: Path) -> None:
+    server = servers.start_valkey(tmp_path)
+    try:
+        server.client().execute_command("REPLICAOF", "127.0.0.1", "1")
+        ended = run(environment | {"REDIS_URL": server.url()})
+    finally:
+        servers.stop_server(server)
+
+    assert verdicts(ended)["redis writes"] == "FAIL"
+    assert "point REDIS_URL at the primary" in ended.stdout
+
+
+def test_a_silent_worker_is_named_while_beat_ticks(environment: dict[str, str]) -> None:
+    with make_app(load_config(environment)) as app, app.app_context():
+        pipeline.tick()
+        parts.announce("worker", ("worker-payments",))
+        (key,) = redis_client().hkeys(parts.PROCESSES_KEY)
+        record = json.loads(redis_client().hget(parts.PROCESSES_KEY, key))
+        record["sign"] -= parts.SILENT_SECONDS + 5
+        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(record))
+
+    found = verdicts(ended := run(environment))
+
+    assert (found["tick"], found["worker-payments"]) == ("ok", "FAIL")
+    assert "no sign of life of worker" in ended.stdout

@@ -1,6 +1,7 @@
 """Every alert fires when what it tells of happens, and none fires on a system that is well."""
 
 import importlib
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 from flask import Flask
 from sqlalchemy import update
@@ -16,10 +18,11 @@ from sqlalchemy import update
 from app.bounties.models import Pool
 from app.config import Config
 from app.database import transaction, utc_now
+from app.dependency_errors import as_refusal
 from app.extensions import celery, redis_client
 from app.payments.models import Payment
 from app.queues import PAYMENTS_QUEUE
-from app.realtime import pipeline
+from app.realtime import parts, pipeline
 from app.realtime.envelope import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.rooms import CONTROL_CHANNEL, TICK_KEY, channel_of
@@ -115,6 +118,31 @@ def test_beat_silent_fires_when_nothing_ticked_for_long(firing: Callable[[str], 
     redis_client().set(TICK_KEY, time.time() - 20)
 
     assert firing("DashboardBeatSilent")
+
+
+def test_process_silent_fires_when_a_process_hangs(firing: Callable[[str], bool]) -> None:
+    parts.announce("worker", ("worker-payments",))
+    assert not firing("DashboardProcessSilent")
+
+    age(parts.SILENT_SECONDS + 1)
+
+    assert firing("DashboardProcessSilent")
+
+
+def age(seconds: float) -> None:
+    """Make every process's last sign of life older."""
+    for key, record in redis_client().hgetall(parts.PROCESSES_KEY).items():
+        older = json.loads(record)
+        older["sign"] -= seconds
+        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(older))
+
+
+def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) -> None:
+    assert not firing("DashboardWritesRefused")
+
+    as_refusal(redis.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
+
+    assert firing("DashboardWritesRefused")
 
 
 def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], api: Api) -> None:

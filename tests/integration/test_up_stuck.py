@@ -21,7 +21,7 @@ def stack(make_shared_stack: StackMaker) -> Stack:
 def test_a_beat_and_worker_that_run_without_ticking_are_replaced(stack: Stack):
     stuck = stack.pid("worker")
     stack.freeze("worker")
-    stack.wait_for_log("worker has not ticked for", 90)
+    stack.wait_for_log("worker hangs: no sign of life", 90)
     until(lambda: _pid(stack) not in (None, stuck), 20, "a new worker runs")
     since = stack.redis().time()[0]
     until(lambda: float(stack.redis().get("beat:tick")) > since, 60, "it ticks")

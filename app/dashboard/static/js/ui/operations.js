@@ -29,7 +29,7 @@ const Waiting = ({ fault }) =>
   html`<div class="waiting" aria-busy="true"><h1>${fault ? "Nothing could be read yet" : "Reading…"}</h1><p>${fault ? "It is tried again every two seconds." : ""}</p></div>`;
 
 function Panels({ status, past }) {
-  const { rooms, agents, events, readings, processes, versions } = status;
+  const { rooms, agents, events, readings, processes, faults, versions } = status;
   const backlogs = BACKLOGS.filter(([key]) => key in readings).map(([key, label, unit, most]) => [key, label, readings[key], unit, Number(readings[key]) > most]);
   const isLosing = { dropped: rising(past, "dropped") || rooms.some(lostLately), failures: rising(past, "failures") };
   const counts = EVENTS.map(([key, label]) => [key, label, events[key], "", isLosing[key] ?? false]);
@@ -42,7 +42,7 @@ function Panels({ status, past }) {
       ["busy", "Working", agents.busy, ""],
     ]} />
     <${Panel} id="ops-system" title="Processes and versions">
-      <${Processes} processes=${processes} />
+      <${Processes} processes=${processes} faults=${faults} />
       <dl class="numbers">${Object.entries(versions).map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
     <//>
     <${Panel} id="ops-rooms" title="Rooms" aside=${html`<span class="hint">${rooms.length} with connections, waiting events or recent losses</span>`}>
@@ -65,13 +65,12 @@ function Numbers({ id, title, about, rows }) {
 const rounded = (value) => (Number.isInteger(Number(value)) ? value : Number(value).toFixed(1));
 
 /** A kind of which nobody is heard is named as missing: without worker or beat nothing moves. */
-function Processes({ processes }) {
-  const missing = ["web", "worker", "beat"].filter((kind) => !processes.some((each) => each.kind === kind));
+function Processes({ processes, faults }) {
   return html`<ul class="processes">
     ${processes.map(
       ({ kind, process, version, python }) =>
         html`<li key=${process + kind} data-kind=${kind}><strong>${kind}</strong><span>${process}</span><span class="soft">${version} · Python ${python}</span></li>`,
     )}
-    ${missing.map((kind) => html`<li key=${kind} class="is-bad"><strong>${kind}</strong><span>not heard for 15 s · look</span></li>`)}
+    ${Object.entries(faults).map(([role, fault]) => html`<li key=${role} class="is-bad"><strong>${role}</strong><span>not heard · ${fault}</span></li>`)}
   </ul>`;
 }

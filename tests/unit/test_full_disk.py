@@ -1,0 +1,124 @@
+"""A full disk takes no process with it: what cannot be written is told, tried again or kept in memory."""
+
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.mmap_dict import MmapedDict
+
+from app.cli import embedded
+from app.cli.console import Console
+from app.cli.home import Home
+from app.cli.parts import Part
+from app.cli.supervisor import Supervisor
+from app.observability import metric_storage
+from app.observability.metric_storage import AllocatedDict
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """A supervisor takes this process's signals."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+class Disk:
+    """Takes files of up to `room` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self._allocate = os.posix_fallocate
+
+    def allocate(self, descriptor: int, offset: int, size: int) -> None:
+        if size > self.room:
+            raise FULL
+        self._allocate(descriptor, offset, size)
+
+
+@pytest.mark.parametrize("room", [0, metric_storage.FIRST_BYTES, 2 * metric_storage.FIRST_BYTES])
+def test_metrics_are_counted_in_memory_where_the_disk_has_no_room(room: int, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", Disk(room).allocate)
+    path = tmp_path / "counter_1.db"
+    counted = AllocatedDict(str(path))
+    keys = [f"{'key' * 20}-{number}" for number in range(2_000)]
+    for number, key in enumerate(keys):
+        counted.read_value(key)
+        counted.write_value(key, float(number), 0.0)
+
+    assert [counted.read_value(key)[0] for key in keys] == [float(number) for number in range(2_000)]
+    assert path.exists() == (room > 0)
+    if room:
+        assert list(MmapedDict.read_all_values_from_file(str(path))), "what the disk has stays readable"
+
+
+def test_metric_files_have_their_space_before_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "counter_1.db"
+    AllocatedDict(str(path))
+
+    assert path.stat().st_blocks * 512 >= metric_storage.FIRST_BYTES
+
+
+def test_a_pid_file_that_cannot_be_written_is_told_once_and_written_later(tmp_path: Path, monkeypatch: Any) -> None:
+    home = Home(tmp_path)
+    home.run.mkdir()
+    lines: list[str] = []
+    console = Console(os.open(os.devnull, os.O_WRONLY))
+    monkeypatch.setattr(console, "say", lambda part, line: lines.append(line))
+    supervisor = Supervisor(home, console, dict(os.environ))
+    written = Home.note_pid
+    monkeypatch.setattr(Home, "note_pid", _fail)
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    try:
+        supervisor.add([Part("sleeper", command), Part("other", command)])
+        assert not (home.run / "sleeper.pid").exists()
+        monkeypatch.setattr(Home, "note_pid", written)
+        while not (home.run / "other.pid").exists():
+            supervisor.tend()
+            time.sleep(0.01)
+    finally:
+        supervisor.stop([["sleeper", "other"]])
+
+    told = [line for line in lines if "written" in line or "write" in line]
+    assert [line.partition(" ")[0] for line in told] == ["ERROR", "INFO"]
+    assert "the disk is full" in told[0]
+
+
+def _fail(*_: Any) -> None:
+    raise FULL
+
+
+def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch: Any) -> None:
+    home = Home(tmp_path)
+    home.run.mkdir()
+    supervisor = Supervisor(home, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
+    started = Supervisor._child
+    monkeypatch.setattr(Supervisor, "_child", _fail)
+    supervisor.add([Part("sleeper", (sys.executable, "-c", "import time; time.sleep(60)"))])
+    monkeypatch.setattr(Supervisor, "_child", started)
+    try:
+        while not (home.run / "sleeper.pid").exists():
+            supervisor.tend()
+            time.sleep(0.01)
+    finally:
+        supervisor.stop([["sleeper"]])
+
+
+def test_backups_of_redis_are_bounded(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for _ in range(embedded.BACKUPS + 2):
+        (tmp_path / "redis").mkdir()
+        embedded.set_aside(home)
+
+    assert len(list(tmp_path.glob("redis.backup-*"))) == embedded.BACKUPS
+    assert embedded.set_aside(home) is None
