@@ -34,3 +34,4 @@ LIMITS_UNSHARED = Counter("dashboard_limits_unshared_total", "Times the processe
 SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections the server ended", ["reason"])
 REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Times revocations could not be read")
 KEY_SET_FAILURES = Counter("dashboard_key_set_failures_total", "Times the provider's keys could not be fetched")
+ROOMS_REWOUND = Counter("dashboard_rooms_rewound_total", "Rooms that were told more than the database holds")

@@ -1,9 +1,11 @@
 """The outbox: the event row commits with the change it tells of; after the commit the relay lets it into its room.
 
 At least once from database to room. Rows of one protocol are numbered under its counter's row lock,
-so their order is the order of commits and the meter can pass over what it has let in before.
+so their order is the order of commits. The meter passes over what it has let in before by each event's own identity, not
+by its position: a database restored from an older copy gives the same positions to other events.
 """
 
+import hashlib
 import json
 import logging
 from datetime import datetime
@@ -32,7 +34,7 @@ from app.errors import DependencyDown
 from app.extensions import Base, db
 from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
-from app.realtime import coalescer, pipeline, pulse
+from app.realtime import coalescer, meter, pipeline, pulse
 from app.realtime.envelope import EventType
 from app.realtime.rooms import room_of
 from app.realtime.turns import turn_of
@@ -88,7 +90,9 @@ _NEXT_POSITION = (
 )
 _ADD = insert(_outbox)
 _UNPUBLISHED = (
-    select(_events.id, _events.position, _events.event_type, _events.data_json, _events.request_id)
+    select(
+        _events.id, _events.position, _events.event_type, _events.data_json, _events.request_id, _events.created_at
+    )
     .where(_events.protocol_id == bindparam("protocol"), _events.published_at.is_(None))
     .order_by(_events.position)
     .limit(BATCH)
@@ -161,14 +165,24 @@ def _unpublished(protocol_id: str) -> list[Any]:
 
 
 def _let_in(protocol_id: str, row: Any) -> bool:
+    stored = meter.Stored(row.position, _identity(row))
     if row.event_type != EventType.AGENT_TASK_UPDATE:
-        return pipeline.publish(protocol_id, row.event_type, row.data_json, row.position)
+        return pipeline.publish(protocol_id, row.event_type, row.data_json, stored)
     try:
-        coalescer.enter(protocol_id, row.position, json.loads(row.data_json), row.data_json)
+        event = (protocol_id, stored, json.loads(row.data_json), row.data_json)
+        if not coalescer.enter(*event):
+            pipeline.rewind(protocol_id, stored.position - 1)
+            coalescer.enter(*event)
     except redis.RedisError as error:
         _tell_failure(protocol_id, row, str(error))
         return False
     return True
+
+
+def _identity(row: Any) -> str:
+    """What tells this event from any other, also from one that had its id and position in another copy's future."""
+    values = (row.id, row.position, row.created_at.isoformat(), row.request_id, row.event_type, row.data_json)
+    return hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()[:16]
 
 
 def _tell_failure(protocol_id: str, row: Any, error: str) -> None:
