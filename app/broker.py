@@ -21,21 +21,6 @@ def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     return sentinel.broker_url(address), options
 
 
-def beat_redis(redis_url: str) -> tuple[str, dict[str, Any]]:
-    """RedBeat's connection: a URL and options; Sentinel is told to it by options alone."""
-    if not redis_url.startswith(sentinel.SCHEME):
-        return redis_url, {**WAITS, "health_check_interval": 15}
-    address = sentinel.parse(redis_url)
-    return "redis-sentinel://", {
-        "sentinels": address.sentinels,
-        "service_name": address.service,
-        "db": address.database,
-        "sentinel_kwargs": {**WAITS, **address.sentinel_login},
-        **address.login,
-        **WAITS,
-    }
-
-
 def configure(celery: Celery, settings: Config) -> None:
     """Point Celery at the broker. A killed worker's tasks run again; one that raises is acknowledged."""
     transport: dict[str, Any] = {
@@ -53,7 +38,6 @@ def configure(celery: Celery, settings: Config) -> None:
     }
     url, sentinel_options = broker(settings.redis_url)
     transport.update(sentinel_options)
-    beat_url, beat_options = beat_redis(settings.redis_url)
     celery.conf.update(
         broker_url=url,
         broker_transport_options=transport,
@@ -77,10 +61,5 @@ def configure(celery: Celery, settings: Config) -> None:
         worker_enable_remote_control=True,
         enable_utc=True,
         timezone="UTC",
-        redbeat_redis_url=beat_url,
-        redbeat_redis_options=beat_options,
-        # Extended each second; a killed beat's successor waits for it, and agents' updates with it.
-        redbeat_lock_timeout=4,
-        beat_max_loop_interval=1,
-        beat_scheduler="redbeat.RedBeatScheduler",
+        beat_scheduler="tasks.scheduler.MonotonicScheduler",
     )

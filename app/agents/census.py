@@ -1,6 +1,5 @@
 """How many agents there are, as far as a reader may know: an agent at work on a protocol is part of that protocol."""
 
-import time
 from collections.abc import Collection
 from typing import Any
 
@@ -10,6 +9,7 @@ from app.agents.hearing import ONLINE_SECONDS
 from app.agents.models import Agent, TaskStatus
 from app.agents.overview import snapshot_section
 from app.extensions import db, redis_client
+from app.observability.redis_clock import redis_clock
 from app.realtime.rooms import BUSY_KEY, HEARD_KEY, ON_KEY
 
 SLICE = 1000
@@ -23,7 +23,7 @@ def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str
         online = [each for each in section if each["presence"] == "ONLINE"]
         busy = sum(each["status"] == TaskStatus.RUNNING for each in online)
         return {"online": len(online), "busy": busy, "offline": len(section) - len(online)}
-    since = (time.time() - ONLINE_SECONDS) * 1e6
+    since = (redis_clock().now() - ONLINE_SECONDS) * 1e6
     online_count = int(redis_client().zcount(HEARD_KEY, since, "+inf"))
     everyone = db.session.scalar(select(func.count()).select_from(Agent)) or 0
     return {

@@ -1,21 +1,30 @@
 """When agents were last heard, and so which count as online."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import redis
 
-from app.realtime.rooms import VERSION_KEY
+from app.observability.redis_clock import redis_clock
+from app.realtime.rooms import HEARD_KEY, VERSION_KEY
 
 ONLINE_SECONDS = 120
 
 
 def last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | None]:
-    """Microseconds of each: a version is the moment of its report. Raises redis.RedisError."""
+    """Microseconds of each on Redis's clock: a version is the moment of its report. Raises redis.RedisError.
+
+    After Redis's clock stepped back a version is ahead of it; the moment is then the one kept to count agents.
+    """
     versions: list[Any] = client.hmget(VERSION_KEY, agent_ids)
-    return [float(each) if each else None for each in versions]
+    now = redis_clock().now() * 1e6
+    heard = [float(each) if each else None for each in versions]
+    ahead = [index for index, each in enumerate(heard) if each is not None and each > now]
+    scores: list[Any] = client.zmscore(HEARD_KEY, [agent_ids[index] for index in ahead]) if ahead else []
+    for index, score in zip(ahead, scores, strict=True):
+        heard[index] = min(score or now, now)
+    return heard
 
 
 def is_online(heard_us: float | None) -> bool:
-    return heard_us is not None and time.time() - heard_us / 1e6 < ONLINE_SECONDS
+    return heard_us is not None and redis_clock().now() - heard_us / 1e6 < ONLINE_SECONDS

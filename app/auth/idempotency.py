@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.auth.guard import principal
-from app.database import UtcDateTime, transaction, utc_now
+from app.database import UtcDateTime, database_now, transaction
 from app.errors import Conflict, InvalidInput
 from app.extensions import Base
 from app.schemas import CamelSchema
@@ -121,7 +121,7 @@ def claim(session: Session, part: int | None = None) -> None:
         return
     row = IdempotencyKey(
         subject=wanted.subject, key=wanted.key, fingerprint=wanted.fingerprint,
-        status=wanted.status, body="", created_at=utc_now(),
+        status=wanted.status, body="", created_at=database_now(),
     )  # fmt: skip
     try:
         with session.begin_nested():
@@ -145,7 +145,9 @@ def keep(session: Session, result: Any, part: int | None = None) -> None:
 def delete_old() -> int:
     """Forget keys older than a day; returns how many."""
     with transaction() as session:
-        deleted = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < utc_now() - KEPT))
+        deleted = session.execute(
+            delete(IdempotencyKey).where(IdempotencyKey.created_at < database_now(-KEPT.total_seconds()))
+        )
         return int(deleted.rowcount)  # type: ignore[attr-defined]
 
 

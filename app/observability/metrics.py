@@ -26,7 +26,7 @@ HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to answer", ["r
 CELERY_TASKS = Counter("dashboard_celery_tasks_total", "Tasks that ended", ["task", "state"])
 CELERY_SECONDS = Histogram("dashboard_celery_task_seconds", "Time a task ran", ["task"], buckets=SECONDS)
 CELERY_WAIT = Histogram(
-    "dashboard_celery_wait_seconds", "From when a task was due to its start", ["task"], buckets=SECONDS
+    "dashboard_celery_wait_seconds", "From when a task was sent to its start", ["task"], buckets=SECONDS
 )
 DATABASE_CONNECTIONS = Gauge("dashboard_database_connections", "Connections in use", multiprocess_mode="livesum")
 LIMITED = Counter("dashboard_limited_total", "Requests and connections refused by a limit", ["limit"])

@@ -2,18 +2,25 @@
 
 import os
 import time
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import redis
 from celery import signals
+from celery.utils.dispatch import Signal
+from flask import has_app_context
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app.config import Config
 from app.observability import abroad, metrics
 from app.observability.probe import alive_file, waiting_file
+from app.observability.redis_clock import redis_clock
 from app.observability.requests import current_request_id
+
+beat_ticked = Signal(name="beat_ticked", providing_args={"leads"})
+"""Sent by beat's scheduler each second, whether it leads or waits for the lead."""
 
 
 def init_publishing() -> None:
@@ -29,7 +36,7 @@ def init(settings: Config) -> None:
     signals.task_prerun.connect(_count_start)
     signals.task_postrun.connect(_count_end)
     signals.worker_process_shutdown.connect(_forget_gauges)
-    signals.beat_init.connect(lambda **_: _watch_beat(), weak=False)
+    beat_ticked.connect(_note_beat)
     _tell_abroad(settings)
 
 
@@ -43,17 +50,20 @@ def _tell_abroad(settings: Config) -> None:
 
 
 def _note_origin(headers: dict[str, Any], **_: Any) -> None:
-    """Tell the worker whose request this is and when it is due; `eta` is set where a task was sent with a delay."""
+    """Tell the worker whose request this is, and when it was sent by Redis's clock."""
     headers["request_id"] = current_request_id()
-    due = datetime.fromisoformat(headers["eta"]).timestamp() if headers.get("eta") else time.time()
-    headers["due_at"] = due
+    if not has_app_context():
+        return
+    with suppress(redis.RedisError):
+        headers["sent_at"] = redis_clock().now()
 
 
 def _count_start(task: Any, **_: Any) -> None:
     task.request.started = time.perf_counter()
-    due = task.request.get("due_at")
-    if due is not None:
-        metrics.CELERY_WAIT.labels(task.name).observe(max(0.0, time.time() - due))
+    sent_at = task.request.get("sent_at")
+    if sent_at is not None:
+        with task.app.flask_app.app_context(), suppress(redis.RedisError):
+            metrics.CELERY_WAIT.labels(task.name).observe(max(0.0, redis_clock().now() - sent_at))
 
 
 def _count_end(task: Any, state: str, **_: Any) -> None:
@@ -61,12 +71,13 @@ def _count_end(task: Any, state: str, **_: Any) -> None:
     metrics.CELERY_SECONDS.labels(task.name).observe(time.perf_counter() - task.request.started)
 
 
-def _watch_beat() -> None:
-    """From here on beat waits for its lock, until it sends its first task."""
-    waiting_file().parent.mkdir(parents=True, exist_ok=True)
-    waiting_file().touch()
-    signals.before_task_publish.connect(lambda **_: waiting_file().unlink(missing_ok=True), weak=False)
-    signals.before_task_publish.connect(_touch("beat"), weak=False)
+def _note_beat(leads: bool, **_: Any) -> None:
+    if leads:
+        waiting_file().unlink(missing_ok=True)
+        _touch("beat")()
+    else:
+        waiting_file().parent.mkdir(parents=True, exist_ok=True)
+        waiting_file().touch()
 
 
 def _touch(part: str) -> Any:

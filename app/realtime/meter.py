@@ -31,7 +31,7 @@ class Stored(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What a call of the meter did. Times in microseconds of Redis's steady clock; `next_due` is None when nothing waits."""
+    """What a call of the meter did. Times: microseconds of the steady clock; `next_due` is None when nothing waits."""
 
     emitted: dict[str, int] = field(default_factory=dict)
     undelivered: list[dict[str, str]] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """The outbox: the event row commits with the change it tells of; after the commit the relay lets it into its room.
 
 At least once from database to room. Rows of one protocol are numbered under its counter's row lock,
-so their order is the order of commits. The meter passes over what it has let in before by each event's own identity, not
-by its position: a database restored from an older copy gives the same positions to other events.
+so their order is the order of commits. The meter passes over what it has let in before by each event's own identity,
+not by its position: a database restored from an older copy gives the same positions to other events.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.database import UtcDateTime, transaction, utc_now
+from app.database import UtcDateTime, database_now, transaction
 from app.errors import DependencyDown
-from app.extensions import Base, db
+from app.extensions import Base, db, redis_client
 from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import coalescer, meter, pipeline, pulse
 from app.realtime.envelope import EventType
-from app.realtime.rooms import room_of
+from app.realtime.rooms import COMPARED_KEY, position_key, room_of
 from app.realtime.turns import turn_of
 from app.wire import to_json
 
@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200
 SWEEP_PROTOCOLS = 200
+COMPARED_PROTOCOLS = 1000
 
 
 def _only_where(condition: str) -> dict[str, Any]:
@@ -88,16 +89,14 @@ _NEXT_POSITION = (
     .values(position=_counters.c.position + 1)
     .returning(_counters.c.position)
 )
-_ADD = insert(_outbox)
+_ADD = insert(_outbox).values(created_at=database_now())
 _UNPUBLISHED = (
-    select(
-        _events.id, _events.position, _events.event_type, _events.data_json, _events.request_id, _events.created_at
-    )
+    select(_events.id, _events.position, _events.event_type, _events.data_json, _events.request_id, _events.created_at)
     .where(_events.protocol_id == bindparam("protocol"), _events.published_at.is_(None))
     .order_by(_events.position)
     .limit(BATCH)
 )
-_MARK = update(_outbox).where(_events.id.in_(bindparam("ids", expanding=True))).values(published_at=bindparam("at"))
+_MARK = update(_outbox).where(_events.id.in_(bindparam("ids", expanding=True))).values(published_at=database_now())
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
@@ -108,7 +107,6 @@ def append(session: Session, protocol_id: str, event_type: EventType, data: dict
         "event_type": event_type,
         "data_json": to_json(data),
         "request_id": current_request_id(),
-        "created_at": utc_now(),
     }
     session.execute(_ADD, event)
 
@@ -157,6 +155,27 @@ def sweep() -> int:
     return sum(relay(protocol_id) for protocol_id in protocol_ids)
 
 
+def compare_positions() -> int:
+    """Rewind rooms that were told more than the database holds, as after a restore; returns how many.
+
+    The next thousand protocols at each call. Raises redis.RedisError.
+    """
+    client = redis_client()
+    after = cast(bytes, client.get(COMPARED_KEY) or b"").decode()
+    page = select(EventCounter.protocol_id).where(EventCounter.protocol_id > after).order_by(EventCounter.protocol_id)
+    protocol_ids = list(db.session.scalars(page.limit(COMPARED_PROTOCOLS)))
+    db.session.rollback()
+    client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == COMPARED_PROTOCOLS else "")
+    told: list[Any] = client.mget(map(position_key, protocol_ids)) if protocol_ids else []
+    counters = select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
+    held = dict(db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids))).tuples())
+    db.session.rollback()
+    ahead = [each for each, position in zip(protocol_ids, told, strict=True) if int(position or 0) > held[each]]
+    for protocol_id in ahead:
+        pipeline.rewind(protocol_id, held[protocol_id])
+    return len(ahead)
+
+
 def _unpublished(protocol_id: str) -> list[Any]:
     rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
     db.session.expunge_all()  # what the caller answers with stays as its own change left it
@@ -195,4 +214,4 @@ def _tell_failure(protocol_id: str, row: Any, error: str) -> None:
 def _mark(ids: list[int]) -> None:
     if ids:
         with transaction() as session:
-            session.execute(_MARK, {"ids": ids, "at": utc_now()})
+            session.execute(_MARK, {"ids": ids})

@@ -15,10 +15,14 @@ from celery import signals
 from flask import Flask
 
 from app.extensions import redis_client
+from app.observability.redis_clock import redis_clock
+from app.observability.workers import beat_ticked
+from app.realtime.presence import note_alive
 
 logger = logging.getLogger(__name__)
 
 PARTS_KEY = "presence:parts"
+CLOCK_KEY = "presence:clock:"
 EVERY_SECONDS = 5.0
 LIFETIME_SECONDS = 15
 
@@ -34,27 +38,31 @@ def announce(kind: str, name: str = "") -> None:
     """Say that this process lives; one that says nothing for 15 s is forgotten. Raises redis.RedisError."""
     process = f"{name or socket.gethostname()}:{os.getpid()}"
     record = {"kind": kind, "process": process, "version": own_version(), "python": platform.python_version()}
-    now = time.time()
     with redis_client().pipeline(transaction=False) as pipe:
-        pipe.zadd(PARTS_KEY, {json.dumps(record): now})
-        pipe.zremrangebyscore(PARTS_KEY, "-inf", now - LIFETIME_SECONDS)
+        note_alive(pipe, PARTS_KEY, json.dumps(record), LIFETIME_SECONDS)
+        pipe.set(CLOCK_KEY + process, f"{redis_clock().difference:.3f}", ex=LIFETIME_SECONDS)
         pipe.execute()
 
 
 def living() -> list[dict[str, str]]:
     """Kind, process, version and Python of each living process. Raises redis.RedisError."""
-    since = time.time() - LIFETIME_SECONDS
+    since = redis_clock().now() - LIFETIME_SECONDS
     records: list[Any] = redis_client().zrangebyscore(PARTS_KEY, since, "+inf")
     return sorted((json.loads(record) for record in records), key=lambda part: (part["kind"], part["process"]))
 
 
+def clock_differences() -> list[tuple[dict[str, str], float]]:
+    """Each living process and how many seconds its clock is ahead of Redis's. Raises redis.RedisError."""
+    parts = living()
+    found: list[Any] = redis_client().mget([CLOCK_KEY + part["process"] for part in parts]) if parts else []
+    return [(part, float(value)) for part, value in zip(parts, found, strict=True) if value is not None]
+
+
 def announce_celery(app: Flask) -> None:
-    """Have workers announce themselves with their heartbeat, and beat with the tasks it sends: no timer of its own."""
+    """Have workers announce themselves with their heartbeat, and beat with its ticks: no timer of its own."""
     worker, beat = _now_and_then(app, "worker"), _now_and_then(app, "beat")
     signals.heartbeat_sent.connect(lambda sender, **_: worker(sender.eventer.hostname), weak=False)
-    signals.beat_init.connect(
-        lambda **_: signals.before_task_publish.connect(lambda **_: beat(""), weak=False), weak=False
-    )
+    beat_ticked.connect(lambda **_: beat(""), weak=False)
 
 
 def _now_and_then(app: Flask, kind: str) -> Callable[[str], None]:

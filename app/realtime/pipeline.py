@@ -79,7 +79,9 @@ def tell(outcome: meter.Outcome) -> None:
         logger.warning("event.dropped", extra={"room": room_of(lost["protocolId"]), **lost})
     for protocol_id in outcome.rewound:
         metrics.ROOMS_REWOUND.inc()
-        logger.warning("room.rewound", extra={"room": room_of(protocol_id), "cause": "the database is older than Redis"})
+        logger.warning(
+            "room.rewound", extra={"room": room_of(protocol_id), "cause": "the database is older than Redis"}
+        )
     absent.tell_undelivered(outcome.undelivered)
 
 

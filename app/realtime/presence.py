@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import uuid_utils.compat as uuid
 
 from app.extensions import redis_client
+from app.observability.redis_clock import redis_clock
 from app.realtime.connections import Connections
 
 PROCESSES_KEY = "presence:processes"
@@ -26,11 +26,21 @@ def announce(here: Connections) -> None:
     with redis_client().pipeline() as pipe:
         _put(pipe, f"presence:{PROCESS_ID}", counts)
         _put(pipe, f"crowded:{PROCESS_ID}", here.busy())
-        pipe.zadd(PROCESSES_KEY, {PROCESS_ID: time.time()})
-        pipe.zremrangebyscore(PROCESSES_KEY, "-inf", time.time() - LIFETIME_SECONDS)
+        note_alive(pipe, PROCESSES_KEY, PROCESS_ID, LIFETIME_SECONDS)
         pipe.execute()
 
     here.elsewhere = _sum("crowded:", without=PROCESS_ID)
+
+
+def note_alive(pipe: Any, key: str, member: str, lifetime: float) -> None:
+    """Note in a sorted set that a process lives, and forget those whose note is old.
+
+    A note of the future is one from before Redis's clock stepped back: a living process renews it at once.
+    """
+    now = redis_clock().now()
+    pipe.zadd(key, {member: now})
+    pipe.zremrangebyscore(key, "-inf", now - lifetime)
+    pipe.zremrangebyscore(key, now + lifetime, "+inf")
 
 
 def _put(pipe: Any, key: str, counts: Mapping[Any, int]) -> None:
@@ -48,7 +58,7 @@ def connections_by_protocol() -> dict[str, int]:
 def _sum(prefix: str, without: str = "") -> Counter[str]:
     """What the living web processes have put under this name, added up."""
     client = redis_client()
-    living: list[Any] = client.zrangebyscore(PROCESSES_KEY, time.time() - LIFETIME_SECONDS, "+inf")
+    living: list[Any] = client.zrangebyscore(PROCESSES_KEY, redis_clock().now() - LIFETIME_SECONDS, "+inf")
     total: Counter[str] = Counter()
     with client.pipeline(transaction=False) as pipe:
         for process in living:

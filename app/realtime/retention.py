@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select
 
-from app.database import transaction, utc_now
+from app.database import database_now, transaction
 from app.realtime.outbox import OutboxEvent
 
 KEPT = timedelta(days=7)
@@ -14,7 +14,7 @@ MAX_BATCHES = 100
 
 def delete_old_events() -> int:
     """Delete in short transactions, so that nobody waits for them; returns how many rows are gone."""
-    before, deleted = utc_now() - KEPT, 0
+    before, deleted = database_now(-KEPT.total_seconds()), 0
     for _ in range(MAX_BATCHES):
         old = select(OutboxEvent.id).where(OutboxEvent.published_at < before).limit(BATCH)
         with transaction() as session:

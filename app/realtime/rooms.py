@@ -4,8 +4,9 @@
 |---|---|---|
 | `room:{p}:seq` | number of the room's last event | for good |
 | `room:{p}:outbox` | outbox position of the last stored event let in | for good |
-| `room:{p}:sent` | times of the last 10 events | 5 s |
-| `room:{p}:pace` | when a backlogged room may send again | 5 s |
+| `room:{p}:relayed` | identities of the last 500 stored events let in | for good |
+| `room:{p}:sent` | steady times of the last 10 events | for good |
+| `room:{p}:pace` | steady time at which a backlogged room may send again | until nothing waits |
 | `room:{p}:queue` | events waiting, at most 100 | until sent |
 | `room:{p}:running` | agents whose RUNNING update waits, by since when | until sent |
 | `room:{p}:finals` | agents whose closing event is next, by when it may leave | until sent |
@@ -25,8 +26,13 @@
 | `rooms:due` | when each waiting room is due next | until nothing waits |
 | `rooms:dropped` | how many events each room has lost to its full queue | for good |
 | `rooms:dropped:at` | when each room last lost one | for good |
+| `clock:steady` | the steady clock: its last time, and what to add to Redis's clock | for good |
+| `redis:memory` | a random value; another one tells that Redis lost its memory | for good |
+| `outbox:checked` | the last protocol whose position was compared with the database's | for good |
+| `beat:leader` | the beat that leads | 4 s |
+| `presence:clock:{process}` | seconds a process's clock is ahead of Redis's | 15 s |
 | `presence:parts` | processes that live, with their version | 15 s each |
-| `drain:at` | when the one pending drain will run | seconds |
+| `drain:at` | steady time at which the one pending drain will run | seconds |
 | `beat:tick`, `worker:heartbeat` | when beat's last tick was handled | for good |
 """
 
@@ -41,6 +47,8 @@ DROPPED_KEY = "rooms:dropped"
 DROPPED_AT_KEY = "rooms:dropped:at"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
+MEMORY_KEY = "redis:memory"
+COMPARED_KEY = "outbox:checked"
 HEARTBEAT_KEY = "worker:heartbeat"
 _ROOM_PREFIX = "protocol:"
 
@@ -62,6 +70,10 @@ def batched_view(protocol_id: str) -> str:
 
 def latest_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:latest"
+
+
+def position_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:outbox"
 
 
 def queue_key(protocol_id: str) -> str:

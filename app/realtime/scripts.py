@@ -22,6 +22,7 @@ _NEEDS = {
     "reserve": ("clock",),
     "enter": ("clock", "idle", "stored"),
     "seq": ("clock",),
+    "lead": (),
 }
 
 

@@ -35,6 +35,7 @@ def keep_watch(app: Flask, settings: Config) -> None:
     strangers = Strangers(settings.handshake_seconds)
     runtime.spawn(_every, app, STRANGERS_SECONDS, strangers.end)
     runtime.spawn(_every, app, PRESENCE_SECONDS, _announce)
+    runtime.spawn(_every, app, LOOK_SECONDS, socketio.server.manager.check_memory)
 
 
 def _every(app: Flask, seconds: float, act: Any) -> None:

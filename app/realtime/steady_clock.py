@@ -47,8 +47,8 @@ def read_steady_time(client: redis.Redis) -> int:
         pipe.time()
         pipe.get(KEY)
         (seconds, micros), state = pipe.execute()
-    wall = seconds * 1_000_000 + micros
+    wall = int(seconds) * 1_000_000 + int(micros)
     if not state:
-        return int(wall)
+        return wall
     last, offset = map(int, state.split())
     return max(wall + offset, last)
