@@ -168,7 +168,8 @@ def compare_positions() -> int:
     client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == COMPARED_PROTOCOLS else "")
     told: list[Any] = client.mget(map(position_key, protocol_ids)) if protocol_ids else []
     counters = select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
-    held = dict(db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids))).tuples())
+    rows = db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids)))
+    held = {row.protocol_id: row.position for row in rows}
     db.session.rollback()
     ahead = [each for each, position in zip(protocol_ids, told, strict=True) if int(position or 0) > held[each]]
     for protocol_id in ahead:
