@@ -149,11 +149,11 @@ def _connect_features() -> None:
     from app.payments.gauges import read_payments
     from app.protocols import service as protocols
     from app.protocols import snapshot
-    from app.realtime.gauges import read_clocks, read_outbox, read_rooms, show_zeros
+    from app.realtime.gauges import read_outbox, read_rooms, show_zeros
     from app.vulnerabilities import lists as vulnerabilities
 
     show_zeros()
-    READERS.update(rooms=read_rooms, clocks=read_clocks, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
+    READERS.update(rooms=read_rooms, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
     protocols.ON_CREATE[:] = [bounties.open_pool]
     snapshot.SECTIONS.clear()
     snapshot.SECTIONS["pool"] = bounties.snapshot_section

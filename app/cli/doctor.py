@@ -7,6 +7,7 @@ import click
 
 OLDEST_SIGN_SECONDS = 15.0
 SHOWN_MISMATCHES = 5
+CLOCK_SECONDS = 2.0
 
 
 class Unwell(Exception):
@@ -152,6 +153,22 @@ def _worker() -> str:
     return f"last heartbeat {_age_of_sign(HEARTBEAT_KEY):.1f} s ago"
 
 
+def _clocks() -> str:
+    import time
+
+    from app.extensions import redis_client
+    from app.realtime.parts import clock_differences
+    from app.redis_connection import redis_time
+
+    here = time.time() - redis_time(redis_client())
+    ahead = {f"{part['kind']} {part['process']}": seconds for part, seconds in clock_differences()}
+    wrong = {who: seconds for who, seconds in {"this host": here, **ahead}.items() if abs(seconds) > CLOCK_SECONDS}
+    if wrong:
+        told = "; ".join(f"{who} is {abs(s):.0f} s {'ahead' if s > 0 else 'behind'}" for who, s in wrong.items())
+        raise Unwell(f"compared with Redis's clock, {told}", "synchronise the hosts' clocks (NTP)")
+    return f"within {CLOCK_SECONDS:g} s of Redis's"
+
+
 def _age_of_sign(key: str) -> float:
     from app.extensions import redis_client
 
@@ -159,11 +176,11 @@ def _age_of_sign(key: str) -> float:
     if sign is None:
         raise Unwell("has never given a sign of life", "start `dashboard worker` and `dashboard beat`")
     seconds, micros = redis_client().time()
-    age = float(seconds + micros / 1e6) - float(sign)
+    age = abs(float(seconds + micros / 1e6) - float(sign))  # Redis's clock may have stepped back
     if age > OLDEST_SIGN_SECONDS:
         remedy = "look at the logs of `dashboard worker` and `dashboard beat`, and restart them"
         raise Unwell(f"last sign of life {age:.0f} s ago", remedy)
-    return max(age, 0.0)
+    return age
 
 
 def _ledger() -> str:
@@ -186,10 +203,11 @@ CHECKS: dict[str, Callable[[], str]] = {
     "broker": _broker,
     "beat": _beat,
     "worker": _worker,
+    "clocks": _clocks,
     "ledger": _ledger,
 }
 RESTS_ON = {
-    **dict.fromkeys(("redis persistence", "redis eviction", "broker", "beat", "worker"), "redis"),
+    **dict.fromkeys(("redis persistence", "redis eviction", "broker", "beat", "worker", "clocks"), "redis"),
     **dict.fromkeys(("migrations", "ledger"), "database"),
 }
 _START_REDIS = "start Redis, or check REDIS_URL"

@@ -41,6 +41,7 @@ def read_rooms() -> list[Reading]:
             {"": _late(first, read_steady_time(client))},
         ),
         Reading("dashboard_room_queue_longest", "Events in the longest room queue", {"": _longest(first)}),
+        _clocks(),
     ]
     if tick is not None:
         readings.append(
@@ -60,13 +61,12 @@ def _longest(first: list[tuple[bytes, float]]) -> float:
         return float(max(pipe.execute(), default=0))
 
 
-def read_clocks() -> list[Reading]:
-    """How far the clocks of each kind of process are from Redis's. Raises redis.RedisError."""
+def _clocks() -> Reading:
     worst: dict[str, float] = {}
     for part, ahead in clock_differences():
         worst[part["kind"]] = max(abs(ahead), worst.get(part["kind"], 0.0))
     about = "How far the furthest clock of this kind of process is from Redis's"
-    return [Reading("dashboard_clock_difference_seconds", about, worst, "part")]
+    return Reading("dashboard_clock_difference_seconds", about, worst, "part")
 
 
 def read_outbox() -> list[Reading]:

@@ -1,12 +1,15 @@
 """`dashboard doctor`: green where all is well, red with the part's name and a remedy where it is not."""
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import redis
 
+from app.realtime import parts
 from tests.support import databases
 from tests.support.stack import COMMAND, Stack, StackMaker
 
@@ -75,3 +78,13 @@ def test_faults_of_the_configuration_are_told_all_at_once(environment: dict[str,
     assert verdicts(ended) == {"configuration": "FAIL"}
     assert "DASHBOARD_SIGNING_KEY" in ended.stdout
     assert "PAYOUT_SECRET" in ended.stdout
+
+
+def test_a_process_whose_clock_is_far_from_redis_is_named(environment: dict[str, str], redis_url: str):
+    record = {"kind": "worker", "process": "far-away:7", "version": "1", "python": "3.11"}
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd(parts.PARTS_KEY, {json.dumps(record): client.time()[0]})
+        client.set(parts.CLOCK_KEY + "far-away:7", "3600.000")
+    ended = run(environment)
+    assert verdicts(ended)["clocks"] == "FAIL"
+    assert "worker far-away:7 is 3600 s ahead" in ended.stdout

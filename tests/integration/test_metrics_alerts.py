@@ -19,10 +19,10 @@ from app.database import transaction, utc_now
 from app.extensions import celery, redis_client
 from app.payments.models import Payment
 from app.queues import PAYMENTS_QUEUE
-from app.realtime import pipeline
+from app.realtime import outbox, parts, pipeline
 from app.realtime.envelope import EventType
 from app.realtime.outbox import OutboxEvent
-from app.realtime.rooms import CONTROL_CHANNEL, TICK_KEY, channel_of
+from app.realtime.rooms import CONTROL_CHANNEL, TICK_KEY, channel_of, position_key
 from app.redis_connection import connect_redis
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
@@ -115,6 +115,26 @@ def test_beat_silent_fires_when_nothing_ticked_for_long(firing: Callable[[str], 
     redis_client().set(TICK_KEY, time.time() - 20)
 
     assert firing("DashboardBeatSilent")
+
+
+def test_clocks_differ_fires_when_a_process_is_far_from_redis(firing: Callable[[str], bool]) -> None:
+    parts.announce("worker", "w")
+    assert not firing("DashboardClocksDiffer")
+
+    process = next(part["process"] for part in parts.living() if part["kind"] == "worker")
+    redis_client().set(parts.CLOCK_KEY + process, "-3600.000")
+
+    assert firing("DashboardClocksDiffer")
+
+
+def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], bool], api: Api) -> None:
+    protocol_id = make_protocol(api)
+    assert outbox.compare_positions() == 0
+
+    redis_client().set(position_key(protocol_id), 5)
+    assert outbox.compare_positions() == 1
+
+    assert firing("DashboardDatabaseOlder")
 
 
 def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], api: Api) -> None:
