@@ -1,15 +1,37 @@
 """Celery's configuration: at least once, late acknowledgement, bounded waiting, no result backend."""
 
+import time
 from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
+from kombu.transport.redis import Channel, QoS
 
 from app import queues
 from app.config import Config, sentinel
+from app.redis_connection import redis_time
 
 TASK_TIME_LIMIT_SECONDS = 50
 WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
+
+
+class HeldMessages(QoS):  # type: ignore[misc]
+    """What workers hold, by Redis's clock: kombu stamps it with the clock of one worker, and judges by another's."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        super().append(message, delivery_tag)
+        with self.channel.conn_or_acquire() as client:
+            client.zadd(self.unacked_index_key, {delivery_tag: redis_time(client)}, xx=True)
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Hand out again what has been held for too long, such as a dead worker's."""
+        with self.channel.conn_or_acquire() as client:
+            now = redis_time(client)
+            ahead = client.zrange(self.unacked_index_key, now + 1, "+inf", byscore=True)
+            if ahead:  # from before Redis's clock stepped back
+                client.zadd(self.unacked_index_key, dict.fromkeys(ahead, now), xx=True)
+        self.visibility_timeout = self.channel.visibility_timeout + time.time() - now
+        super().restore_visible(*args, **kwargs)
 
 
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
@@ -23,6 +45,7 @@ def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
 
 def configure(celery: Celery, settings: Config) -> None:
     """Point Celery at the broker. A killed worker's tasks run again; one that raises is acknowledged."""
+    Channel.QoS = HeldMessages
     transport: dict[str, Any] = {
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 5,

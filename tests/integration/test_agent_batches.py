@@ -174,7 +174,9 @@ def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, fe
         with client.pipeline(transaction=True) as pipe:
             for number in listening:
                 pipe.client_kill_filter(_id=number)
-            publish(args=[*meter._prelude(), protocol_id, "", pool, meter.message_template(pool), "{}"], client=pipe)
+            publish(
+                args=[*meter._prelude(), "", protocol_id, "", "", pool, meter.message_template(pool), "{}"], client=pipe
+            )
             pipe.execute()
         until(lambda: client.pubsub_numsub(channel_of(batched_view(protocol_id)))[0][1], 15, "it listens again")
 
