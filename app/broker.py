@@ -15,11 +15,11 @@ TASK_TIME_LIMIT_SECONDS = 50
 WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
 
-class HeldMessages(QoS):  # type: ignore[misc]
+class HeldMessages(QoS):
     """What workers hold, by Redis's clock: kombu stamps it with the clock of one worker, and judges by another's."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        super().append(message, delivery_tag)
+        super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         with self.channel.conn_or_acquire() as client:
             client.zadd(self.unacked_index_key, {delivery_tag: redis_time(client)}, xx=True)
 
@@ -31,7 +31,7 @@ class HeldMessages(QoS):  # type: ignore[misc]
             if ahead:  # from before Redis's clock stepped back
                 client.zadd(self.unacked_index_key, dict.fromkeys(ahead, now), xx=True)
         self.visibility_timeout = self.channel.visibility_timeout + time.time() - now
-        super().restore_visible(*args, **kwargs)
+        super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a worker holds is handed out again after the visibility timeout by Redis's clock, whatever its own clock says."""
+"""What a worker holds is handed out again after the visibility timeout by Redis's clock."""
 
 import time
 
