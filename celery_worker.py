@@ -34,6 +34,7 @@ def _our_logging(**_: Any) -> None:
 workers.init(settings)
 parts.announce_celery(flask_app)
 celery.Task = ContextTask
+celery.flask_app = flask_app
 celery.conf.beat_schedule = SCHEDULE
 celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox", "tasks.payments", "tasks.retention")
 

@@ -1,18 +1,40 @@
 """Celery's configuration: at least once, late acknowledgement, bounded waiting, no result backend."""
 
 import os
+import time
 from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
+from kombu.transport.redis import Channel, QoS
 
 from app import queues
 from app.config import Config, sentinel
 from app.config.addresses import broker_redis_url
+from app.redis_connection import redis_time
 
 OVERRIDING = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # of `broker_url`
 TASK_TIME_LIMIT_SECONDS = 50
 WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
+
+
+class HeldMessages(QoS):
+    """What workers hold, by Redis's clock: kombu stamps it with the clock of one worker, and judges by another's."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+        with self.channel.conn_or_acquire() as client:
+            client.zadd(self.unacked_index_key, {delivery_tag: redis_time(client)}, xx=True)
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Hand out again what has been held for too long, such as a dead worker's."""
+        with self.channel.conn_or_acquire() as client:
+            now = redis_time(client)
+            ahead = client.zrange(self.unacked_index_key, now + 1, "+inf", byscore=True)
+            if ahead:  # from before Redis's clock stepped back
+                client.zadd(self.unacked_index_key, dict.fromkeys(ahead, now), xx=True)
+        self.visibility_timeout = self.channel.visibility_timeout + time.time() - now
+        super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
@@ -24,25 +46,11 @@ def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     return sentinel.broker_url(address), options
 
 
-def beat_redis(redis_url: str) -> tuple[str, dict[str, Any]]:
-    """RedBeat's connection: a URL and options; Sentinel is told to it by options alone."""
-    if not redis_url.startswith(sentinel.SCHEME):
-        return redis_url, {**WAITS, "health_check_interval": 15}
-    address = sentinel.parse(redis_url)
-    return "redis-sentinel://", {
-        "sentinels": address.sentinels,
-        "service_name": address.service,
-        "db": address.database,
-        "sentinel_kwargs": {**WAITS, **address.sentinel_login},
-        **address.login,
-        **WAITS,
-    }
-
-
 def configure(celery: Celery, settings: Config) -> None:
     """Point Celery at the broker. A killed worker's tasks run again; one that raises is acknowledged."""
     for variable in OVERRIDING:
         os.environ.pop(variable, None)
+    Channel.QoS = HeldMessages
     transport: dict[str, Any] = {
         "visibility_timeout": settings.visibility_timeout,
         "unacked_restore_interval": 5,
@@ -58,7 +66,6 @@ def configure(celery: Celery, settings: Config) -> None:
     }
     url, sentinel_options = broker(settings.redis_url)
     transport.update(sentinel_options)
-    beat_url, beat_options = beat_redis(settings.redis_url)
     celery.conf.update(
         broker_url=url,
         broker_transport_options=transport,
@@ -82,10 +89,5 @@ def configure(celery: Celery, settings: Config) -> None:
         worker_enable_remote_control=True,
         enable_utc=True,
         timezone="UTC",
-        redbeat_redis_url=beat_url,
-        redbeat_redis_options=beat_options,
-        # Extended each second; a killed beat's successor waits for it, and agents' updates with it.
-        redbeat_lock_timeout=4,
-        beat_max_loop_interval=1,
-        beat_scheduler="redbeat.RedBeatScheduler",
+        beat_scheduler="tasks.scheduler.MonotonicScheduler",
     )

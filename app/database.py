@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Engine, delete, event, select, text, tuple_
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Float, delete, event, literal, select, text, tuple_
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from app.dependency_errors import DATABASE_BUSY, OUTAGES, as_refusal
@@ -57,6 +59,31 @@ def utc_now() -> datetime:
     """The present moment, cut to milliseconds: what is stored is what clients are told."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class database_now(FunctionElement[datetime]):  # noqa: N801 - read as the SQL function that it is
+    """SQL: the present moment on the database's own clock, so many seconds later; comparable to stored ones.
+
+    Deadlines that one host sets and another one judges are times of this clock. SQLite's is its host's.
+    """
+
+    inherit_cache = True
+    type = UtcDateTime()
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(literal(seconds, Float))
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(element: Any, compiler: Any, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%.3f seconds', {seconds}))"
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"(date_trunc('milliseconds', clock_timestamp()) + make_interval(secs => {seconds}))"
 
 
 def _is_sqlite(session: Session) -> bool:

@@ -17,6 +17,12 @@ MOST_CONNECTIONS = 64  # of one process; whoever finds all of them in use waits 
 TURN_SECONDS = 5.0
 
 
+def redis_time(client: redis.Redis) -> float:
+    """Seconds on Redis's own clock, the one clock that all hosts share. Raises redis.RedisError."""
+    seconds, micros = client.time()
+    return float(seconds + micros / 1e6)
+
+
 def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redis.Redis:
     """A client for `url`. `blocking=True` for pub/sub, whose reads wait for as long as nothing happens.
 

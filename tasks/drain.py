@@ -6,5 +6,5 @@ from app.realtime import pipeline
 
 
 @celery.task(name=DRAIN_TASK)
-def drain(planned: int | None = None) -> None:
-    pipeline.release_due(planned)
+def drain(planned: int) -> None:
+    pipeline.run_scheduled_drain(planned)

@@ -7,4 +7,5 @@ from app.realtime import outbox
 
 @celery.task(name=OUTBOX_SWEEP_TASK)
 def sweep() -> None:
+    outbox.compare_positions()
     outbox.sweep()

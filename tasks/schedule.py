@@ -1,15 +1,15 @@
-"""What beat does and when. Each tick expires before the next: a late one is not made up for."""
+"""What beat does, and every how many seconds."""
 
 from app import queues
 
 FLUSH_SECONDS = 1.0
 SWEEP_SECONDS = 5.0
-PAYMENT_SWEEP_SECONDS = 3.0
+PAYMENT_SWEEP_SECONDS = 1.0
 RETENTION_SECONDS = 600.0
 
 
 def _every(task: str, seconds: float) -> dict[str, object]:
-    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds * 2, 2.0)}}
+    return {"task": task, "schedule": seconds}
 
 
 SCHEDULE = {

@@ -17,7 +17,7 @@ def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str
     Of one protocol: those whose last task that was stored is its own. Raises redis.RedisError.
     """
     client = redis_client()
-    since = now_us(client) - ONLINE_SECONDS * 1e6
+    since = now_us() - ONLINE_SECONDS * 1e6
     everyone = select(func.count()).select_from(Agent)
     if protocol_id is not None:
         everyone = everyone.where(Agent.task_protocol_id == protocol_id)

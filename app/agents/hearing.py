@@ -5,21 +5,30 @@ from typing import Any
 
 import redis
 
-from app.realtime.rooms import VERSION_KEY
+from app.observability.redis_clock import redis_clock
+from app.realtime.rooms import HEARD_KEY, VERSION_KEY
 
 ONLINE_SECONDS = 120
 
 
 def last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | None]:
-    """Microseconds of each: a version is the moment of its report. Raises redis.RedisError."""
+    """Microseconds of each on Redis's clock: a version is the moment of its report. Raises redis.RedisError.
+
+    After Redis's clock stepped back a version is ahead of it; the moment is then the one kept to count agents.
+    """
     versions: list[Any] = client.hmget(VERSION_KEY, agent_ids)
-    return [float(each) if each else None for each in versions]
+    now = redis_clock().now() * 1e6
+    heard = [float(each) if each else None for each in versions]
+    ahead = [index for index, each in enumerate(heard) if each is not None and each > now]
+    scores: list[Any] = client.zmscore(HEARD_KEY, [agent_ids[index] for index in ahead]) if ahead else []
+    for index, score in zip(ahead, scores, strict=True):
+        heard[index] = min(score or now, now)
+    return heard
 
 
-def now_us(client: redis.Redis) -> float:
-    """The present moment in microseconds. Raises redis.RedisError."""
-    seconds, micros = client.time()
-    return float(seconds * 1_000_000 + micros)
+def now_us() -> float:
+    """The present moment in microseconds on Redis's clock. Raises redis.RedisError."""
+    return redis_clock().now() * 1e6
 
 
 def is_online(heard_us: float | None, present_us: float) -> bool:

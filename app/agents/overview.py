@@ -26,7 +26,7 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     Raises redis.RedisError.
     """
     client = redis_client()
-    present_us = now_us(client)
+    present_us = now_us()
     agents = _newest(client, protocol_id, present_us - RECENT_US)
     for agent_id in _gone_elsewhere(client, protocol_id, agents):
         del agents[agent_id]

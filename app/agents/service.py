@@ -73,7 +73,7 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
         return []
     client = redis_client()
     ids = [agent.id for agent in agents]
-    present_us, heard = now_us(client), last_heard(client, ids)
+    present_us, heard = now_us(), last_heard(client, ids)
     tasks: list[Any] = client.hmget(ON_KEY, ids)
     on = [(value or b"").decode().partition(" ")[0] for value in tasks]
     with client.pipeline(transaction=False) as pipe:

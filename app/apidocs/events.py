@@ -14,7 +14,7 @@ from app.realtime.envelope import EventType
 from app.schemas import CamelSchema, Money, NumberText, Timestamp
 from app.vulnerabilities.states import Severity, Status
 
-_TASK_STATUS = validate.OneOf(["RUNNING", "COMPLETED", "FAILED"])
+_TASK_STATUS = validate.OneOf(["RUNNING", "COMPLETED", "FAILED", "IDLE"])
 
 
 def text(**kwargs: Any) -> fields.String:
@@ -35,7 +35,7 @@ class AgentTaskData(CamelSchema):
 
 
 class AgentTasksData(CamelSchema):
-    """The newest RUNNING update of every agent that changed since the last such event."""
+    """The newest RUNNING or IDLE update of every agent that changed since the last such event."""
 
     updates = fields.List(fields.Nested(AgentTaskData), required=True, validate=validate.Length(min=1, max=1000))
 

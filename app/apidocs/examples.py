@@ -70,6 +70,9 @@ EVENTS: dict[str, dict[str, Json]] = {
         "failure": _event("agent:task_update", "44", _TASK | {
             "progress": "0", "status": "FAILED", "error": _FAILURE, "nextTask": None,
             "version": "1795375802123456"}),
+        "left": _event("agent:task_update", "45", _TASK | {
+            "progress": "65", "status": "IDLE", "estimatedCompletion": None, "nextTask": None,
+            "version": "1795375803123456"}),
     },
     "agent:task_updates": {
         "two agents": _event("agent:task_updates", "43", {"updates": [

@@ -6,6 +6,7 @@ from app.apidocs.words import AGENT, ENTRY, PAYMENT, PROTOCOL, Word
 _TASK = tuple(map(str, TaskStatus))
 _AGENT_TYPES = tuple(map(str, AgentType))
 _ERROR = "Why the task FAILED, and required then: the message alone, or with a code of the agent's own."
+_EVENT_STATUS = "Status of the task; IDLE when the agent turned to another protocol without closing it."
 SPECIAL: dict[tuple[str, str], Word] = {
     ("Protocol", "id"): Word("The protocol's id.", PROTOCOL),
     ("ProtocolCreate", "id"): Word("An id of your own; without it the server makes one.", PROTOCOL),
@@ -16,8 +17,8 @@ SPECIAL: dict[tuple[str, str], Word] = {
     ("AgentCreate", "id"): Word("An id of your own; without it the server makes one.", AGENT),
     ("AgentCreate", "name"): Word("A name for people; programs go by the id.", "Scanner 7"),
     ("AgentState", "name"): Word("The agent's name.", "Scanner 7"),
-    ("AgentState", "status"): Word("Status of the task.", "RUNNING"),
-    ("AgentTaskData", "status"): Word("Status of the task.", "RUNNING"),
+    ("AgentState", "status"): Word(_EVENT_STATUS, "RUNNING"),
+    ("AgentTaskData", "status"): Word(_EVENT_STATUS, "RUNNING"),
     ("BatchUpdate", "progress"): Word("Per cent of the task done; required while RUNNING.", 65),
     ("BatchUpdate", "status"): Word("Status of the task.", "RUNNING"),
     ("Batch", "updates"): Word("The reports; each is judged by itself.", None),

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.auth.guard import principal
-from app.database import UtcDateTime, delete_in_batches, utc_now
+from app.database import UtcDateTime, database_now, delete_in_batches
 from app.errors import Conflict, InvalidInput
 from app.extensions import Base
 from app.schemas import CamelSchema
@@ -124,7 +124,7 @@ def claim(session: Session) -> None:
         return
     row = IdempotencyKey(
         subject=wanted.subject, key=wanted.key, fingerprint=wanted.fingerprint,
-        status=wanted.status, body="", created_at=utc_now(),
+        status=wanted.status, body="", created_at=database_now(),
     )  # fmt: skip
     try:
         with session.begin_nested():
@@ -147,7 +147,8 @@ def keep(session: Session, result: Any, resume: dict[str, Any] | None = None) ->
 
 def delete_old(deadline: float) -> int:
     """Forget keys older than a day; returns how many rows are gone."""
-    return delete_in_batches(IdempotencyKey, IdempotencyKey.created_at < utc_now() - KEPT, deadline)
+    old = IdempotencyKey.created_at < database_now(-KEPT.total_seconds())
+    return delete_in_batches(IdempotencyKey, old, deadline)
 
 
 def _present_claim() -> _Claim | None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import redis
+import uuid_utils.compat as uuid
 from flask import current_app
 from sqlalchemy import BigInteger, Index, Integer, String, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -194,6 +195,6 @@ def announce() -> None:
     """After a revocation has committed: this process knows at once, the others within a second."""
     revocations().load()
     try:
-        redis_client().incr(VERSION_KEY)
+        redis_client().set(VERSION_KEY, uuid.uuid4().hex)  # a count could be reached anew after a loss
     except redis.RedisError as error:
         logger.warning("revocations.not_announced", extra={"error": str(error)})

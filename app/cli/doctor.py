@@ -9,6 +9,7 @@ import click
 OLDEST_TICK_SECONDS = 15.0
 SHOWN_MISMATCHES = 5
 ROLES = ("web", "worker", "worker-payments", "beat")
+CLOCK_SECONDS = 2.0
 
 
 class Unwell(Exception):
@@ -175,7 +176,7 @@ def _tick() -> str:
     if sign is None:
         raise Unwell("no task of beat was ever handled", "start `dashboard worker` and `dashboard beat`")
     seconds, micros = redis_client().time()
-    age = max(float(seconds + micros / 1e6) - float(sign), 0.0)
+    age = abs(float(seconds + micros / 1e6) - float(sign))  # Redis's clock may have stepped back
     if age > OLDEST_TICK_SECONDS:
         remedy = "look at the logs of `dashboard worker` and `dashboard beat`, and restart them"
         raise Unwell(f"beat's last task was handled {age:.0f} s ago", remedy)
@@ -193,6 +194,22 @@ def _process(role: str) -> str:
         todo = "it hangs, or its machine does: restart it" if silent else f"start `{command}`"
         raise Unwell(fault, todo)
     return ", ".join(each.label for each in known if role in each.roles)
+
+
+def _clocks() -> str:
+    import time
+
+    from app.extensions import redis_client
+    from app.realtime import parts
+    from app.redis_connection import redis_time
+
+    ahead = {each.label: each.clock_ahead for each in parts.known() if not each.is_silent}
+    ahead["this host"] = time.time() - redis_time(redis_client())
+    wrong = {name: seconds for name, seconds in ahead.items() if abs(seconds) > CLOCK_SECONDS}
+    if wrong:
+        listed = "; ".join(f"{name} is {abs(s):.0f} s {'ahead' if s > 0 else 'behind'}" for name, s in wrong.items())
+        raise Unwell(f"compared with Redis's clock, {listed}", "synchronise the hosts' clocks (NTP)")
+    return f"within {CLOCK_SECONDS:g} s of Redis's"
 
 
 def _ledger() -> str:
@@ -217,9 +234,10 @@ CHECKS: dict[str, Callable[[], str]] = {
     "broker": _broker,
     "tick": _tick,
     **{role: partial(_process, role) for role in ROLES},
+    "clocks": _clocks,
     "ledger": _ledger,
 }
-_ON_REDIS = ("redis writes", "redis persistence", "redis eviction", "broker", "tick", *ROLES)
+_ON_REDIS = ("redis writes", "redis persistence", "redis eviction", "broker", "tick", *ROLES, "clocks")
 RESTS_ON = {
     **dict.fromkeys(_ON_REDIS, "redis"),
     **dict.fromkeys(("migrations", "database writes", "ledger"), "database"),

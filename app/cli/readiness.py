@@ -4,6 +4,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 from app.cli.supervisor import Supervisor
 
@@ -22,16 +23,16 @@ class Readiness:
         from app.redis_connection import connect_redis
 
         self._redis, self._tick_key = connect_redis(redis_url), TICK_KEY
-        self._started = 0.0
+        self._earlier_tick: Any = None
         self._missing = ""
         self._stuck_seconds = 0.0
 
     def redis_answers(self) -> bool:
-        """True from the first answer on; ticks from before are of an earlier run."""
+        """True from the first answer on; the tick found then is of an earlier run."""
         import redis
 
         try:
-            self._started = self._now()
+            self._earlier_tick = self._redis.get(self._tick_key)
         except redis.RedisError as error:
             self._missing = f"Redis does not answer: {error}"
             return False
@@ -60,8 +61,10 @@ class Readiness:
         import redis
 
         try:
-            tick = float(self._redis.get(self._tick_key) or 0.0)
-            return self._now() - tick if tick > self._started else None
+            tick: Any = self._redis.get(self._tick_key)
+            if tick in (None, self._earlier_tick):
+                return None
+            return abs(self._now() - float(tick))  # Redis's clock may have stepped back since
         except redis.RedisError:
             return None
 

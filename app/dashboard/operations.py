@@ -1,6 +1,5 @@
 """How the system is: what `/ops` shows, read afresh each time. Numbers are strings, as in all answers."""
 
-import time
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,8 +8,10 @@ from app.agents.hearing import ONLINE_SECONDS
 from app.database import utc_now
 from app.extensions import db, redis_client
 from app.observability import health
+from app.observability.redis_clock import redis_clock
 from app.realtime import parts, presence
 from app.realtime.rooms import BUSY_KEY, DROPPED_AT_KEY, DROPPED_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
+from app.realtime.steady_clock import read_steady_time
 from app.wire import to_wire
 
 MOST_ROOMS = 200
@@ -52,7 +53,7 @@ def _rooms() -> list[dict[str, Any]]:
         pipe.zrange(DUE_KEY, 0, MOST_ROOMS - 1)
         pipe.zrange(DROPPED_AT_KEY, 0, MOST_ROOMS - 1, desc=True, withscores=True)
         (seconds, micros), waiting, losers = pipe.execute()
-    now = seconds * 1_000_000 + micros
+    now, steady = seconds * 1_000_000 + micros, read_steady_time(client)
     lost = [room.decode() for room, at in losers if now - at < LOSS_SHOWN_US]
     due = [room.decode() for room in waiting]
     ids = sorted({*connections, *due, *lost}, key=lambda each: -connections.get(each, 0))[:MOST_ROOMS]
@@ -62,7 +63,7 @@ def _rooms() -> list[dict[str, Any]]:
         answers = pipe.execute()
     rows = [answers[at : at + ASKED_OF_A_ROOM] for at in range(0, len(answers), ASKED_OF_A_ROOM)]
     return [
-        {"protocolId": each, "connections": connections.get(each, 0), **_room(row, now)}
+        {"protocolId": each, "connections": connections.get(each, 0), **_room(row, now, steady)}
         for each, row in zip(ids, rows, strict=True)
     ]
 
@@ -76,12 +77,12 @@ def _ask_of_room(pipe: Any, protocol_id: str) -> None:
     pipe.zscore(DROPPED_AT_KEY, protocol_id)
 
 
-def _room(row: list[Any], now: int) -> dict[str, Any]:
+def _room(row: list[Any], now: int, steady: int) -> dict[str, Any]:
     queued, sent, running, seq, dropped, dropped_at = row
     return {
         "queued": queued,
         "capacity": QUEUE_CAPACITY,
-        "used": sum(float(at) > now - 1_000_000 for at in sent),
+        "used": sum(float(at) > steady - 1_000_000 for at in sent),
         "budget": BUDGET,
         "agentsWaiting": running,
         "seq": int(seq or 0),
@@ -92,7 +93,7 @@ def _room(row: list[Any], now: int) -> dict[str, Any]:
 
 def _agents() -> dict[str, int]:
     client = redis_client()
-    since = (time.time() - ONLINE_SECONDS) * 1e6
+    since = (redis_clock().now() - ONLINE_SECONDS) * 1e6
     with client.pipeline(transaction=False) as pipe:
         pipe.zcard(HEARD_KEY)
         pipe.zcount(HEARD_KEY, since, "+inf")

@@ -28,8 +28,6 @@ QUIET = (
     "celery.beat",
     "celery.worker.strategy",
     "celery.app.trace",
-    "redbeat",
-    "redbeat.schedulers",
     "alembic",
     "sqlalchemy.engine",
 )

@@ -36,7 +36,7 @@ HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to answer", ["r
 CELERY_TASKS = Counter("dashboard_celery_tasks_total", "Tasks that ended", ["task", "state"])
 CELERY_SECONDS = Histogram("dashboard_celery_task_seconds", "Time a task ran", ["task"], buckets=SECONDS)
 CELERY_WAIT = Histogram(
-    "dashboard_celery_wait_seconds", "From when a task was due to its start", ["task"], buckets=SECONDS
+    "dashboard_celery_wait_seconds", "From when a task was sent to its start", ["task"], buckets=SECONDS
 )
 DATABASE_CONNECTIONS = Gauge("dashboard_database_connections", "Connections in use", multiprocess_mode="livesum")
 LIMITED = Counter("dashboard_limited_total", "Requests and connections refused by a limit", ["limit"])
@@ -44,3 +44,4 @@ LIMITS_UNSHARED = Counter("dashboard_limits_unshared_total", "Times the processe
 SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections the server ended", ["reason"])
 REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Times revocations could not be read")
 KEY_SET_FAILURES = Counter("dashboard_key_set_failures_total", "Times the provider's keys could not be fetched")
+ROOMS_REWOUND = Counter("dashboard_rooms_rewound_total", "Rooms that were told more than the database holds")

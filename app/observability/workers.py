@@ -1,16 +1,22 @@
 """What Celery processes show of themselves: metrics on a port, and a file that is touched while they work."""
 
-import threading
 import time
-from datetime import datetime
+from contextlib import suppress
 from typing import Any
 
+import redis
 from celery import signals
+from celery.utils.dispatch import Signal
+from flask import has_app_context
 from prometheus_client import CollectorRegistry, start_http_server
 
 from app.config import Config
 from app.observability import abroad, metric_files, metrics, probe
+from app.observability.redis_clock import redis_clock
 from app.observability.requests import current_request_id
+
+beat_ticked = Signal(name="beat_ticked", providing_args={"leads"})
+"""Sent by beat's scheduler each second, whether it leads or waits for the lead."""
 
 
 def init_publishing() -> None:
@@ -26,7 +32,7 @@ def init(settings: Config) -> None:
     signals.task_prerun.connect(_count_start)
     signals.task_postrun.connect(_count_end)
     signals.worker_process_init.connect(_fold_dead_processes)
-    signals.beat_init.connect(lambda **_: _watch_beat(), weak=False)
+    beat_ticked.connect(_note_beat)
     _tell_abroad(settings)
 
 
@@ -40,17 +46,20 @@ def _tell_abroad(settings: Config) -> None:
 
 
 def _note_origin(headers: dict[str, Any], **_: Any) -> None:
-    """Tell the worker whose request this is and when it is due; `eta` is set where a task was sent with a delay."""
+    """Tell the worker whose request this is, and when it was sent by Redis's clock."""
     headers["request_id"] = current_request_id()
-    due = datetime.fromisoformat(headers["eta"]).timestamp() if headers.get("eta") else time.time()
-    headers["due_at"] = due
+    if not has_app_context():
+        return
+    with suppress(redis.RedisError):
+        headers["sent_at"] = redis_clock().now()
 
 
 def _count_start(task: Any, **_: Any) -> None:
     task.request.started = time.perf_counter()
-    due = task.request.get("due_at")
-    if due is not None:
-        metrics.CELERY_WAIT.labels(task.name).observe(max(0.0, time.time() - due))
+    sent_at = task.request.get("sent_at")
+    if sent_at is not None:
+        with task.app.flask_app.app_context(), suppress(redis.RedisError):
+            metrics.CELERY_WAIT.labels(task.name).observe(max(0.0, redis_clock().now() - sent_at))
 
 
 def _count_end(task: Any, state: str, **_: Any) -> None:
@@ -64,17 +73,9 @@ def _give_signs(kind: str, signal: Any) -> None:
     signal.connect(lambda **_: probe.touch(kind), weak=False)
 
 
-def _watch_beat() -> None:
-    """Give signs with the tasks that beat sends; until the first of them it waits for its lock, and a thread does."""
-    leads = threading.Event()
-    signals.before_task_publish.connect(lambda **_: leads.set(), weak=False)
-    _give_signs("beat", signals.before_task_publish)
-
-    def wait() -> None:
-        while not leads.wait(probe.TOUCH_SECONDS):
-            probe.touch("beat")
-
-    threading.Thread(target=wait, daemon=True).start()
+def _note_beat(**_: Any) -> None:
+    """Touch beat's file with each of its ticks, whether it leads or waits for the lead."""
+    probe.touch("beat")
 
 
 def _serve_metrics(port: int) -> None:

@@ -1,6 +1,6 @@
 """Payments of bounties to researchers."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -12,8 +12,12 @@ from app.payments.rules import PaymentStatus
 IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index for its very words only
 
 
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)  # due by any clock
+
+
 class Payment(Base):
-    """One per vulnerability. `due_at`: when it may next be tried, or when its present worker counts as dead.
+    """One per vulnerability. `due_at`: when it may next be tried, or when its present worker counts as dead, by the
+    database's clock.
 
     `failure_reason` is that of the last attempt, also of one that is followed by others.
     """

@@ -12,13 +12,13 @@ from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
 from app.bounties.ledger import Change, ChangeType
 from app.bounties.service import get_pool
-from app.database import transaction, update_one, utc_now
+from app.database import database_now, transaction, update_one, utc_now
 from app.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from app.extensions import celery, db
 from app.money import format_amount
 from app.observability import metrics
 from app.paging import Page, cursor_keys, page_of
-from app.payments.models import Payment
+from app.payments.models import AT_ONCE, Payment
 from app.payments.rules import PaymentStatus, Terms, TermsRefused, terms_of
 from app.payments.schemas import PaymentSchema
 from app.queues import PAYMENT_SETTLE_TASK
@@ -31,7 +31,6 @@ from app.vulnerabilities.states import Status
 logger = logging.getLogger(__name__)
 
 LATEST_SHOWN = 20
-JOB_LIFETIME_SECONDS = 30.0
 
 
 def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | None, principal: Principal) -> Payment:
@@ -59,7 +58,7 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
 def retry(payment_id: str, principal: Principal) -> Payment:
     """A FAILED payment goes back to PENDING. Raises NotFound, Conflict (INVALID_TRANSITION)."""
     get(payment_id, principal)
-    pending = {"status": PaymentStatus.PENDING.value, "due_at": utc_now()}
+    pending = {"status": PaymentStatus.PENDING.value, "due_at": AT_ONCE}
     with transaction() as session:
         claim(session)
         statement = (
@@ -117,14 +116,13 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     return {"payments": PaymentSchema(many=True).dump(list_of(protocol_id, LATEST_SHOWN, None).items)}
 
 
-def enqueue(payment_id: str, countdown: float | None = None) -> None:
+def enqueue(payment_id: str) -> None:
     """Have a committed payment settled; when the broker does not take the job, the sweep makes it good."""
     if not pulse.answers():
         _tell_not_enqueued(payment_id, "Redis does not answer")
         return
-    expires = JOB_LIFETIME_SECONDS + (countdown or 0)
     try:
-        celery.send_task(PAYMENT_SETTLE_TASK, args=[payment_id], countdown=countdown, expires=expires, retry=False)
+        celery.send_task(PAYMENT_SETTLE_TASK, args=[payment_id], retry=False)
     except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the payment is stored
         _tell_not_enqueued(payment_id, str(error))
 
@@ -188,7 +186,7 @@ def _new(
         reference=None,
         attempts=0,
         requested_by=by,
-        due_at=now,
+        due_at=database_now(),
         created_at=now,
         released_at=None,
     )

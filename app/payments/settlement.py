@@ -7,21 +7,20 @@ vulnerability and both events. So the service may be asked twice, but pays once,
 
 import logging
 import random
-from datetime import timedelta
 from typing import cast
 
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from app.audit.service import SYSTEM, Audited
 from app.bounties import service as bounties
 from app.bounties.ledger import Change, ChangeType
-from app.database import transaction, update_one, utc_now
+from app.database import database_now, transaction, update_one, utc_now
 from app.extensions import config, db
 from app.money import format_amount
 from app.observability import metrics
 from app.payments import gateway
-from app.payments.breaker import Breaker
+from app.payments.breaker import OPEN_SECONDS, Breaker
 from app.payments.models import IS_UNSETTLED, Payment
 from app.payments.rules import PaymentStatus, retry_delay
 from app.payments.service import audit, enqueue
@@ -32,9 +31,8 @@ from app.vulnerabilities.states import Status
 logger = logging.getLogger(__name__)
 
 LEASE_SLACK_SECONDS = 3.0
+SWEEP_GRACE_SECONDS = 2.0  # the job of a new payment is on its way
 SWEEP_LIMIT = 100
-SWEEP_GRACE_SECONDS = 2.0
-LONGEST_COUNTDOWN_SECONDS = 10.0
 _UNSETTLED = (PaymentStatus.PENDING.value, PaymentStatus.PROCESSING.value)
 
 
@@ -64,8 +62,8 @@ def sweep() -> int:
     """Enqueue what a lost message or a dead worker left behind; returns how many."""
     query = (
         select(Payment.id)
-        .where(IS_UNSETTLED, Payment.due_at <= utc_now() - timedelta(seconds=SWEEP_GRACE_SECONDS))
-        .order_by(Payment.due_at)
+        .where(IS_UNSETTLED, _is_due(), or_(Payment.attempts > 0, Payment.due_at <= database_now(-SWEEP_GRACE_SECONDS)))
+        .order_by(Payment.due_at, Payment.id)
         .limit(SWEEP_LIMIT)
     )
     payment_ids = list(db.session.scalars(query))
@@ -81,16 +79,25 @@ def _breaker() -> Breaker:
 
 def _lease(payment_id: str) -> Payment | None:
     """Take a payment that is due: PENDING, or PROCESSING by a worker whose lease has run out."""
-    lease = timedelta(seconds=gateway.longest_call(config()) + LEASE_SLACK_SECONDS)
     taken = {"status": PaymentStatus.PROCESSING.value, "attempts": Payment.attempts + 1}
     with transaction() as session:
         statement = (
             update(Payment)
-            .where(Payment.id == payment_id, Payment.status.in_(_UNSETTLED), Payment.due_at <= utc_now())
-            .values(**taken, due_at=utc_now() + lease)
+            .where(Payment.id == payment_id, Payment.status.in_(_UNSETTLED), or_(Payment.attempts == 0, _is_due()))
+            .values(**taken, due_at=database_now(_lease_seconds()))
             .returning(Payment)
         )
         return update_one(session, statement)
+
+
+def _lease_seconds() -> float:
+    return gateway.longest_call(config()) + LEASE_SLACK_SECONDS
+
+
+def _is_due() -> ColumnElement[bool]:
+    """By the database's clock; a time further away than any pause is from before that clock stepped back."""
+    longest = max(_lease_seconds(), config().payout_retry_cap, OPEN_SECONDS) + LEASE_SLACK_SECONDS
+    return or_(Payment.due_at <= database_now(), Payment.due_at > database_now(longest))
 
 
 def _payout(payment: Payment) -> gateway.Payout:
@@ -131,18 +138,17 @@ def _fail(leased: Payment, reason: str) -> None:
 
 
 def _try_again(leased: Payment, reason: str, detail: str) -> None:
-    """Put the payment back for later, later each time."""
+    """Put the payment back for later, later each time; the sweep takes it up when it is due."""
     settings = config()
     spread = random.random()  # noqa: S311 - spreads the attempts, guards nothing
     delay = retry_delay(leased.attempts, settings.payout_retry_base, settings.payout_retry_cap, spread)
     if _give_up_lease(leased, PaymentStatus.PENDING, delay, reason):
         _warn("put_back", leased, reason=reason, detail=detail, delaySeconds=round(delay, 3))
-        _enqueue_later(leased.id, delay)
 
 
 def _give_up_lease(leased: Payment, status: PaymentStatus, delay: float, reason: str) -> bool:
     """Only while the lease is ours: another worker's attempt has another number."""
-    values = {"status": status.value, "failure_reason": reason, "due_at": utc_now() + timedelta(seconds=delay)}
+    values = {"status": status.value, "failure_reason": reason, "due_at": database_now(delay)}
     with transaction() as session:
         statement = (
             update(Payment)
@@ -165,17 +171,11 @@ def _postpone(payment_id: str, seconds: float) -> None:
     with transaction() as session:
         statement = (
             update(Payment)
-            .where(Payment.id == payment_id, Payment.status.in_(_UNSETTLED), Payment.due_at <= utc_now())
-            .values(due_at=utc_now() + timedelta(seconds=seconds))
+            .where(Payment.id == payment_id, Payment.status.in_(_UNSETTLED), _is_due())
+            .values(due_at=database_now(seconds))
         )
         session.execute(statement)
     _tell("postponed", payment_id, delaySeconds=round(seconds, 3))
-
-
-def _enqueue_later(payment_id: str, delay: float) -> None:
-    """Long pauses are the sweep's: the broker would hand out a job again that it holds for too long."""
-    if delay <= LONGEST_COUNTDOWN_SECONDS:
-        enqueue(payment_id, delay)
 
 
 def _warn(outcome: str, leased: Payment, **details: object) -> None:

@@ -1,13 +1,13 @@
 """Events that reached nobody: logged with who missed them, never sent again (spec: Client disconnected)."""
 
 import logging
-import time
 
 import redis
 from flask import current_app
 
 from app.extensions import redis_client
 from app.observability import metrics
+from app.observability.redis_clock import redis_clock
 from app.realtime.rooms import absent_key, room_of
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def remember(protocol_id: str, client: str) -> None:
     """Note that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
     key = absent_key(protocol_id)
     with redis_client().pipeline(transaction=False) as pipe:
-        pipe.zadd(key, {client: time.time()})
+        pipe.zadd(key, {client: redis_clock().now()})
         pipe.zremrangebyrank(key, 0, -REMEMBERED_CLIENTS - 1)
         pipe.expire(key, REMEMBERED_SECONDS)
         pipe.execute()

@@ -12,6 +12,7 @@ import msgspec
 
 from app.realtime import scripts
 from app.realtime.hotline import Hotline
+from app.realtime.meter import BEHIND, Stored
 from app.wire import to_json
 
 MAX_WAITING_FINALS = 100
@@ -75,7 +76,11 @@ def reserve(agent_ids: Sequence[str]) -> list[Reservation]:
     return [Reservation(int(version), int(version) + 1, waiting) for version, waiting in pairs]
 
 
-def enter(protocol_id: str, position: int, data: dict[str, Any], data_json: str) -> bool:
-    """Take the agent event of this outbox position; True unless it was taken before. Raises redis.RedisError."""
+def enter(protocol_id: str, stored: Stored, data: dict[str, Any], data_json: str) -> bool:
+    """Take a stored agent event; False when the database is older than the room (meter.rewind helps).
+
+    Raises redis.RedisError.
+    """
     kind, task = ("final", "") if data["status"] in FINAL_STATUSES else ("running", data["task"])
-    return bool(scripts.run("enter", data["agentId"], protocol_id, position, task, data_json, data["version"], kind))
+    about = (data["agentId"], protocol_id, stored.position, task, data_json, data["version"], kind, stored.identity)
+    return bool(scripts.run("enter", *about) != BEHIND)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import func, select
 
-from app.database import utc_now
+from app.database import database_now
 from app.extensions import db, redis_client
 from app.observability import metrics
 from app.observability.state import Reading
@@ -10,6 +10,7 @@ from app.realtime import parts
 from app.realtime.envelope import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.rooms import DUE_KEY, TICK_KEY, queue_key
+from app.realtime.steady_clock import read_steady_time
 
 LOOKED_AT = 200
 
@@ -34,17 +35,24 @@ def read_rooms() -> list[Reading]:
     now = seconds + micros / 1e6
     readings = [
         Reading("dashboard_rooms_waiting", "Rooms in which something waits for its turn", {"": float(waiting)}),
-        Reading("dashboard_rooms_overdue_seconds", "How late the latest room's turn is", {"": _late(first, now)}),
+        Reading(
+            "dashboard_rooms_overdue_seconds",
+            "How late the latest room's turn is",
+            {"": _late(first, read_steady_time(client))},
+        ),
         Reading("dashboard_room_queue_longest", "Events in the longest room queue", {"": _longest(first)}),
         *parts.readings(),
+        _clocks(),
     ]
     if tick is not None:
-        readings.append(Reading("dashboard_beat_tick_age_seconds", "Since beat's last tick", {"": now - float(tick)}))
+        readings.append(
+            Reading("dashboard_beat_tick_age_seconds", "Since beat's last tick", {"": abs(now - float(tick))})
+        )
     return readings
 
 
-def _late(first: list[tuple[bytes, float]], now: float) -> float:
-    return max(0.0, now - first[0][1] / 1e6) if first else 0.0
+def _late(first: list[tuple[bytes, float]], now_us: int) -> float:
+    return max(0.0, (now_us - first[0][1]) / 1e6) if first else 0.0
 
 
 def _longest(first: list[tuple[bytes, float]]) -> float:
@@ -54,11 +62,20 @@ def _longest(first: list[tuple[bytes, float]]) -> float:
         return float(max(pipe.execute(), default=0))
 
 
+def _clocks() -> Reading:
+    worst: dict[str, float] = {}
+    for each in parts.known():
+        worst[each.kind] = max(abs(each.clock_ahead), worst.get(each.kind, 0.0))
+    about = "How far the furthest clock of this kind of process is from Redis's"
+    return Reading("dashboard_clock_difference_seconds", about, worst, "part")
+
+
 def read_outbox() -> list[Reading]:
     """Raises SQLAlchemyError."""
-    unpublished = select(func.count(), func.min(OutboxEvent.created_at)).where(OutboxEvent.published_at.is_(None))
-    count, oldest = db.session.execute(unpublished).one()
-    age = (utc_now() - oldest).total_seconds() if oldest else 0.0
+    oldest = func.min(OutboxEvent.created_at)
+    unpublished = select(func.count(), oldest, database_now()).where(OutboxEvent.published_at.is_(None))
+    count, oldest_at, now = db.session.execute(unpublished).one()
+    age = (now - oldest_at).total_seconds() if oldest_at else 0.0
     return [
         Reading("dashboard_outbox_waiting", "Stored events that have not reached their room", {"": float(count)}),
         Reading("dashboard_outbox_oldest_seconds", "Age of the oldest of them", {"": max(0.0, age)}),

@@ -5,23 +5,33 @@ two processes can overtake each other and no crash falls between "taken" and "se
 """
 
 import json
+import time
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from socketio import PubSubManager
 
 from app.realtime import scripts
 from app.realtime.envelope import EventType, envelope
 from app.realtime.rooms import CHANNEL_PREFIX, room_of
+from app.realtime.steady_clock import steady_clock
 
 ROOMS_PER_CALL = 100
 MAX_CALLS = 1000
+BEHIND = b"behind"
+
+
+class Stored(NamedTuple):
+    """A stored event's place in its protocol's outbox, and an identity that no other event has."""
+
+    position: int
+    identity: str
 
 
 @dataclass
 class Outcome:
-    """What a call of the meter did. Times in microseconds of Redis's clock; `next_due` is None when nothing waits."""
+    """What a call of the meter did. Times: microseconds of the steady clock; `next_due` is None when nothing waits."""
 
     emitted: dict[str, int] = field(default_factory=dict)
     undelivered: list[dict[str, str]] = field(default_factory=list)
@@ -29,6 +39,7 @@ class Outcome:
     waits_us: list[int] = field(default_factory=list)
     next_due: int | None = None
     now: int = 0
+    rewound: list[str] = field(default_factory=list)
 
     def add(self, answer: list[Any]) -> None:
         counts, undelivered, dropped, waits, next_due, now = answer[:6]
@@ -74,16 +85,35 @@ def _prelude() -> tuple[str, str, str]:
     return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch
 
 
-def publish(protocol_id: str, event_type: str, data_json: str, position: int | None = None) -> Outcome:
-    """Let one event into its room. With an outbox `position`, an event let in before is passed over.
-
-    Raises redis.RedisError.
-    """
+def publish(protocol_id: str, event_type: str, data_json: str, stored: Stored | None = None) -> Outcome:
+    """Let one event into its room; a `stored` one that was let in before is passed over. Raises redis.RedisError."""
     outcome = Outcome()
-    template = message_template(event_type)
-    mark = "" if position is None else str(position)
-    outcome.add(scripts.run("publish", *_prelude(), protocol_id, mark, event_type, template, data_json))
+    event = (protocol_id, *(stored or ("", "")), event_type, message_template(event_type), data_json)
+    answer = _run("publish", *event)
+    if answer == BEHIND and stored is not None:
+        outcome = rewind(protocol_id, stored.position - 1)
+        answer = _run("publish", *event)
+    outcome.add(answer)
     return outcome
+
+
+def rewind(protocol_id: str, position: int) -> Outcome:
+    """Have a room start over from this outbox position: its database is older than what the room was told.
+
+    What waits in its queue is dropped, and its clients fetch the state. Raises redis.RedisError.
+    """
+    outcome = Outcome(rewound=[protocol_id])
+    outcome.add(_run("rewind", protocol_id, position))
+    return outcome
+
+
+def _run(operation: str, *arguments: Any) -> Any:
+    """Run an operation that moves the steady clock."""
+    clock, asked_at = steady_clock(), time.monotonic()
+    answer = scripts.run(operation, *_prelude(), clock.expected(), *arguments)
+    if answer != BEHIND:
+        clock.learn(int(answer[5]), asked_at)
+    return answer
 
 
 def drain() -> Outcome:
@@ -94,7 +124,7 @@ def drain() -> Outcome:
     outcome = Outcome()
     due_by = ""
     for _ in range(MAX_CALLS):
-        answer = scripts.run("drain", *_prelude(), ROOMS_PER_CALL, due_by)
+        answer = _run("drain", ROOMS_PER_CALL, due_by)
         outcome.add(answer)
         due_by = due_by or str(outcome.now)
         if answer[6] < ROOMS_PER_CALL:

@@ -1,9 +1,11 @@
 """The outbox: the event row commits with the change it tells of; after the commit the relay lets it into its room.
 
 At least once from database to room. Rows of one protocol are numbered under its counter's row lock,
-so their order is the order of commits and the meter can pass over what it has let in before.
+so their order is the order of commits. The meter passes over what it has let in before by each event's own identity,
+not by its position: a database restored from an older copy gives the same positions to other events.
 """
 
+import hashlib
 import json
 import logging
 from datetime import datetime
@@ -27,14 +29,14 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.database import UtcDateTime, transaction, utc_now
+from app.database import UtcDateTime, database_now, transaction
 from app.errors import DependencyDown
-from app.extensions import Base, db
+from app.extensions import Base, db, redis_client
 from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
-from app.realtime import coalescer, pipeline, pulse
+from app.realtime import coalescer, meter, pipeline, pulse
 from app.realtime.envelope import EventType
-from app.realtime.rooms import room_of
+from app.realtime.rooms import COMPARED_KEY, position_key, room_of
 from app.realtime.turns import turn_of
 from app.wire import to_json
 
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 BATCH = 200
 MOST_BATCHES = 5
 SWEEP_PROTOCOLS = 200
+COMPARED_PROTOCOLS = 1000
 
 
 def _only_where(condition: str) -> dict[str, Any]:
@@ -87,9 +90,9 @@ _NEXT_POSITION = (
     .values(position=_counters.c.position + bindparam("count"))
     .returning(_counters.c.position)
 )
-_ADD = insert(_outbox)
+_ADD = insert(_outbox).values(created_at=database_now())
 _UNPUBLISHED = (
-    select(_events.id, _events.position, _events.event_type, _events.data_json, _events.request_id)
+    select(_events.id, _events.position, _events.event_type, _events.data_json, _events.request_id, _events.created_at)
     .where(_events.protocol_id == bindparam("protocol"), _events.published_at.is_(None))
     .order_by(_events.position)
     .limit(BATCH)
@@ -97,7 +100,7 @@ _UNPUBLISHED = (
 _MARK = (
     update(_outbox)
     .where(_events.id.in_(bindparam("ids", expanding=True)), _events.published_at.is_(None))
-    .values(published_at=bindparam("at"))
+    .values(published_at=database_now())
     .returning(_events.id)
 )
 
@@ -118,7 +121,6 @@ def append_all(session: Session, protocol_id: str, event_type: EventType, datas:
             "event_type": event_type,
             "data_json": to_json(data),
             "request_id": current_request_id(),
-            "created_at": utc_now(),
         }
         for position, data in enumerate(datas, last - len(datas) + 1)
     ]
@@ -179,6 +181,28 @@ def sweep() -> int:
     return sum(relay(protocol_id) for protocol_id in protocol_ids)
 
 
+def compare_positions() -> int:
+    """Rewind rooms that were told more than the database holds, as after a restore; returns how many.
+
+    The next thousand protocols at each call. Raises redis.RedisError.
+    """
+    client = redis_client()
+    after = cast(bytes, client.get(COMPARED_KEY) or b"").decode()
+    page = select(EventCounter.protocol_id).where(EventCounter.protocol_id > after).order_by(EventCounter.protocol_id)
+    protocol_ids = list(db.session.scalars(page.limit(COMPARED_PROTOCOLS)))
+    db.session.rollback()
+    client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == COMPARED_PROTOCOLS else "")
+    told: list[Any] = client.mget(map(position_key, protocol_ids)) if protocol_ids else []
+    counters = select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
+    rows = db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids)))
+    held = {row.protocol_id: row.position for row in rows}
+    db.session.rollback()
+    ahead = [each for each, position in zip(protocol_ids, told, strict=True) if int(position or 0) > held[each]]
+    for protocol_id in ahead:
+        pipeline.rewind(protocol_id, held[protocol_id])
+    return len(ahead)
+
+
 def _unpublished(protocol_id: str) -> list[Any]:
     rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
     db.session.expunge_all()  # what the caller answers with stays as its own change left it
@@ -187,14 +211,24 @@ def _unpublished(protocol_id: str) -> list[Any]:
 
 
 def _let_in(protocol_id: str, row: Any) -> bool:
+    stored = meter.Stored(row.position, _identity(row))
     if row.event_type != EventType.AGENT_TASK_UPDATE:
-        return pipeline.publish(protocol_id, row.event_type, row.data_json, row.position)
+        return pipeline.publish(protocol_id, row.event_type, row.data_json, stored)
     try:
-        coalescer.enter(protocol_id, row.position, json.loads(row.data_json), row.data_json)
+        event = (protocol_id, stored, json.loads(row.data_json), row.data_json)
+        if not coalescer.enter(*event):
+            pipeline.rewind(protocol_id, stored.position - 1)
+            coalescer.enter(*event)
     except redis.RedisError as error:
         _tell_failure(protocol_id, row, str(error))
         return False
     return True
+
+
+def _identity(row: Any) -> str:
+    """What tells this event from any other, also from one that had its id and position in another copy's future."""
+    values = (row.id, row.position, row.created_at.isoformat(), row.request_id, row.event_type, row.data_json)
+    return hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()[:16]
 
 
 def _tell_failure(protocol_id: str, row: Any, error: str) -> None:
@@ -209,4 +243,4 @@ def _mark(ids: list[int]) -> set[int]:
     if not ids:
         return set()
     with transaction() as session:
-        return set(session.scalars(_MARK, {"ids": ids, "at": utc_now()}))
+        return set(session.scalars(_MARK, {"ids": ids}))

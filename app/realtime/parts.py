@@ -24,7 +24,9 @@ from flask import Flask
 
 from app.extensions import celery, redis_client
 from app.observability.probe import PART_NAME
+from app.observability.redis_clock import redis_clock
 from app.observability.state import Reading
+from app.observability.workers import beat_ticked
 from app.queues import ALL_QUEUES, PAYMENTS_QUEUE
 from app.realtime import pulse
 
@@ -52,6 +54,7 @@ class Process:
     python: str
     roles: tuple[str, ...]
     silent_seconds: float
+    clock_ahead: float = 0.0
 
     @property
     def is_silent(self) -> bool:
@@ -82,6 +85,7 @@ def announce(kind: str, roles: tuple[str, ...]) -> None:
         "version": own_version(),
         "python": platform.python_version(),
         "roles": roles,
+        "clock_ahead": round(redis_clock().difference, 3),
     }
     records, now = _read()
     forgotten = [key for key, each in records.items() if _is_gone(each, now)]
@@ -181,13 +185,11 @@ def readings() -> list[Reading]:
 
 
 def announce_celery(app: Flask) -> None:
-    """Have workers announce themselves with their heartbeat, and beat with the tasks it sends: no timer of its own."""
+    """Have workers announce themselves with their heartbeat, and beat with its ticks: no timer of its own."""
     worker, beat = _now_and_then(app, "worker", _worker_roles), _now_and_then(app, "beat", lambda: ("beat",))
     signals.heartbeat_sent.connect(lambda **_: worker(), weak=False)
     signals.worker_shutdown.connect(lambda **_: _leave(app), weak=False)
-    signals.beat_init.connect(
-        lambda **_: signals.before_task_publish.connect(lambda **_: beat(), weak=False), weak=False
-    )
+    beat_ticked.connect(lambda **_: beat(), weak=False)
 
 
 def _worker_roles() -> tuple[str, ...]:

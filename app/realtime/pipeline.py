@@ -1,6 +1,7 @@
 """The one way to a room: publish an event, give due rooms their turn, tell what happened in logs and metrics."""
 
 import logging
+import time
 
 import redis
 
@@ -9,17 +10,20 @@ from app.observability import metrics
 from app.queues import DRAIN_TASK
 from app.realtime import absent, meter
 from app.realtime.rooms import DRAIN_KEY, TICK_KEY, room_of
+from app.realtime.steady_clock import read_steady_time
+from app.redis_connection import redis_time
 
 logger = logging.getLogger(__name__)
 
 DRAIN_QUANTUM_US = 125_000  # drains and beat's tick together: at most ten tasks a second, however many rooms wait
-DRAIN_SLACK_MS = 2_000
+LONGEST_WAIT_US = 2_000_000  # of a drain for its moment
+DRAIN_SLACK_US = 2_000_000  # a drain that is later than that was lost
 
 
-def publish(protocol_id: str, event_type: str, data_json: str, position: int | None = None) -> bool:
+def publish(protocol_id: str, event_type: str, data_json: str, stored: meter.Stored | None = None) -> bool:
     """Let one event into its room; False when Redis failed, logged with the whole event (spec: Emission failure)."""
     try:
-        outcome = meter.publish(protocol_id, event_type, data_json, position)
+        outcome = meter.publish(protocol_id, event_type, data_json, stored)
     except redis.RedisError as error:
         metrics.EMISSION_FAILURES.labels(event_type).inc()
         whole = {"room": room_of(protocol_id), "eventType": event_type, "data": data_json, "error": str(error)}
@@ -30,15 +34,27 @@ def publish(protocol_id: str, event_type: str, data_json: str, position: int | N
     return True
 
 
-def release_due(planned: int | None = None) -> meter.Outcome:
-    """Give every due room its turn, and arrange the next drain. Raises redis.RedisError.
+def rewind(protocol_id: str, position: int) -> None:
+    """Have a room start over whose database is older than what the room was told. Raises redis.RedisError."""
+    tell(meter.rewind(protocol_id, position))
 
-    `planned`: for when this drain was arranged. Nobody but the pending drain takes its mark away: whoever did would
-    begin a second chain of drains beside the first. A mark whose drain was lost expires.
+
+def run_scheduled_drain(planned: int) -> None:
+    """Wait for the steady time for which this drain was scheduled, then release what is due. Raises redis.RedisError.
+
+    The task itself waits: an ETA is a time of the sender's clock, which the worker would judge by its own.
+    Only the pending drain clears its marker; anybody else would begin a second chain of drains beside the first.
     """
     client = redis_client()
-    if planned is not None and client.get(DRAIN_KEY) == str(planned).encode():
+    wait_us = min(planned - read_steady_time(client), LONGEST_WAIT_US)
+    time.sleep(max(wait_us, 0) / 1e6)
+    if client.get(DRAIN_KEY) == str(planned).encode():
         client.delete(DRAIN_KEY)
+    release_due()
+
+
+def release_due() -> meter.Outcome:
+    """Give every due room its turn, and schedule the next drain. Raises redis.RedisError."""
     outcome = meter.drain()
     tell(outcome)
     schedule_drain(outcome)
@@ -47,8 +63,9 @@ def release_due(planned: int | None = None) -> meter.Outcome:
 
 def tick() -> None:
     """Beat's second: release what is due, and leave a sign that beat and a worker do their work."""
-    outcome = release_due()
-    redis_client().set(TICK_KEY, outcome.now / 1e6)
+    release_due()
+    client = redis_client()
+    client.set(TICK_KEY, redis_time(client))
 
 
 def tell(outcome: meter.Outcome) -> None:
@@ -60,6 +77,11 @@ def tell(outcome: meter.Outcome) -> None:
     for lost in outcome.dropped:
         metrics.EVENTS_DROPPED.labels(lost["eventType"]).inc()
         logger.warning("event.dropped", extra={"room": room_of(lost["protocolId"]), **lost})
+    for protocol_id in outcome.rewound:
+        metrics.ROOMS_REWOUND.inc()
+        logger.warning(
+            "room.rewound", extra={"room": room_of(protocol_id), "cause": "the database is older than Redis"}
+        )
     absent.tell_undelivered(outcome.undelivered)
 
 
@@ -68,16 +90,17 @@ def schedule_drain(outcome: meter.Outcome) -> None:
     if outcome.next_due is None:
         return
     delay_us = max(outcome.next_due - outcome.now, DRAIN_QUANTUM_US)
+    if delay_us > LONGEST_WAIT_US:
+        return  # a tick comes first
     at = outcome.now + delay_us
-    lifetime_ms = delay_us // 1000 + DRAIN_SLACK_MS
     client = redis_client()
     try:
         pending = client.get(DRAIN_KEY)
-        if pending is not None and int(pending) <= at + DRAIN_QUANTUM_US:
+        if pending is not None and outcome.now - DRAIN_SLACK_US < int(pending) <= at + DRAIN_QUANTUM_US:
             return
-        if not client.set(DRAIN_KEY, at, px=lifetime_ms, nx=pending is None):
+        if not client.set(DRAIN_KEY, at, px=(delay_us + DRAIN_SLACK_US) // 1000, nx=pending is None):
             return  # another process was first
-        celery.send_task(DRAIN_TASK, (at,), countdown=delay_us / 1e6, expires=lifetime_ms / 1000, retry=False)
+        celery.send_task(DRAIN_TASK, (at,), retry=False)
     except Exception as error:  # noqa: BLE001 - beat's next tick drains what this could not arrange
         metrics.ENQUEUE_FAILURES.labels(DRAIN_TASK).inc()
         logger.warning("drain.not_scheduled", extra={"error": str(error)})

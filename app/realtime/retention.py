@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app.database import delete_in_batches, utc_now
+from app.database import database_now, delete_in_batches
 from app.realtime.outbox import OutboxEvent
 
 KEPT = timedelta(days=7)
@@ -10,4 +10,4 @@ KEPT = timedelta(days=7)
 
 def delete_old_events(deadline: float) -> int:
     """Returns how many rows are gone."""
-    return delete_in_batches(OutboxEvent, OutboxEvent.published_at < utc_now() - KEPT, deadline)
+    return delete_in_batches(OutboxEvent, OutboxEvent.published_at < database_now(-KEPT.total_seconds()), deadline)

@@ -4,8 +4,9 @@
 |---|---|---|
 | `room:{p}:seq` | number of the room's last event | for good |
 | `room:{p}:outbox` | outbox position of the last stored event let in | for good |
-| `room:{p}:sent` | times of the last 10 events | 5 s |
-| `room:{p}:pace` | when a backlogged room may send again | 5 s |
+| `room:{p}:relayed` | identities of the last 500 stored events let in | for good |
+| `room:{p}:sent` | steady times of the last 10 events | for good |
+| `room:{p}:pace` | steady time at which a backlogged room may send again | until nothing waits |
 | `room:{p}:queue` | events waiting, at most 100 | until sent |
 | `room:{p}:running` | agents whose RUNNING update waits, by since when | until sent |
 | `room:{p}:finals` | agents whose closing event is next, by when it may leave | until sent |
@@ -29,7 +30,11 @@
 | `rooms:dropped:at` | when each room last lost one | for good |
 | `processes` | each process with its version and last sign of life, by Redis's clock | until it ends, at most 5 min |
 | `dashboard:ready` | written by `/readyz` to see that Redis takes writes | 60 s |
-| `drain:at` | when the one pending drain will run | seconds |
+| `clock:steady` | the steady clock: its last time, and what to add to Redis's clock | for good |
+| `redis:memory` | a random value; another one tells that Redis lost its memory | for good |
+| `outbox:checked` | the last protocol whose position was compared with the database's | for good |
+| `beat:leader` | the beat that leads | 4 s |
+| `drain:at` | steady time at which the one pending drain will run | seconds |
 | `beat:tick` | when beat's last tick was handled | for good |
 """
 
@@ -44,6 +49,8 @@ DROPPED_KEY = "rooms:dropped"
 DROPPED_AT_KEY = "rooms:dropped:at"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
+MEMORY_KEY = "redis:memory"
+COMPARED_KEY = "outbox:checked"
 _ROOM_PREFIX = "protocol:"
 
 
@@ -72,6 +79,10 @@ def heard_key(protocol_id: str) -> str:
 
 def busy_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:busy"
+
+
+def position_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:outbox"
 
 
 def queue_key(protocol_id: str) -> str:

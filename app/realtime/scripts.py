@@ -13,14 +13,17 @@ from app.realtime.hotline import Hotline
 
 logger = logging.getLogger(__name__)
 
+_ROOM = ("clock", "room", "batch", "idle", "turn")
 _NEEDS = {
-    "publish": ("clock", "room", "batch", "turn"),
-    "drain": ("clock", "room", "batch", "turn"),
-    "offer": ("clock", "agents"),
+    "publish": (*_ROOM, "stored"),
+    "drain": _ROOM,
+    "rewind": _ROOM,
+    "offer": ("clock", "agents", "idle"),
     "reserve": ("clock",),
-    "enter": ("clock", "agents"),
+    "enter": ("clock", "idle", "stored"),
     "seq": ("clock",),
     "forget": ("clock",),
+    "lead": (),
 }
 
 

@@ -36,6 +36,7 @@ def keep_watch(app: Flask, settings: Config) -> None:
     strangers = Strangers(settings.handshake_seconds)
     runtime.spawn(_every, app, STRANGERS_SECONDS, strangers.end)
     runtime.spawn(_every, app, PRESENCE_SECONDS, _announce, 0.0)
+    runtime.spawn(_every, app, LOOK_SECONDS, socketio.server.manager.check_memory)
 
 
 def _every(app: Flask, seconds: float, act: Any, first_pause: float | None = None) -> None:

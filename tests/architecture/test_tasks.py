@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -41,7 +42,14 @@ def test_every_task_name_has_a_queue_that_workers_serve() -> None:
     assert set(queues.TASK_QUEUES.values()) <= set(queues.ALL_QUEUES)
 
 
-def test_beat_schedules_known_tasks_that_expire() -> None:
+def test_beat_schedules_known_tasks_and_none_that_expires_by_a_hosts_clock() -> None:
     for entry in SCHEDULE.values():
         assert entry["task"] in queues.TASK_QUEUES
-        assert entry["options"]["expires"] >= entry["schedule"]
+        assert "options" not in entry
+
+
+def test_no_task_is_sent_with_a_time_of_the_senders_clock() -> None:
+    """An ETA, a countdown and an expiry are judged by the worker's clock."""
+    sources = [*(ROOT / "app").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")]
+    found = [path for path in sources if re.search(r"\b(countdown|eta|expires)=", path.read_text(encoding="utf-8"))]
+    assert found == []

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from app.extensions import redis_client
 from app.realtime import meter
 from app.realtime.envelope import EventType
 from app.realtime.rooms import batched_view, channel_of
 from app.realtime.scripts import source
-from tests.factories import deposit, file_vulnerability, make_agent, report
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.crowd import Crowd
 from tests.support.emissions import Emission
 from tests.support.js_client import Event, JsClient, JsSocket
@@ -173,7 +174,9 @@ def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, fe
         with client.pipeline(transaction=True) as pipe:
             for number in listening:
                 pipe.client_kill_filter(_id=number)
-            publish(args=[*meter._prelude(), protocol_id, "", pool, meter.message_template(pool), "{}"], client=pipe)
+            publish(
+                args=[*meter._prelude(), "", protocol_id, "", "", pool, meter.message_template(pool), "{}"], client=pipe
+            )
             pipe.execute()
         until(lambda: client.pubsub_numsub(channel_of(batched_view(protocol_id)))[0][1], 15, "it listens again")
 
@@ -198,3 +201,25 @@ def test_a_connection_can_change_its_view_and_is_told_the_number_of_the_new_one(
     assert member.join(protocol_id)["seq"] == str(seq_of_state(stack, protocol_id))
     few.report(protocol_id, 43)
     member.wait_for_event(SINGLE, 15, progress="43")
+
+
+def test_a_batched_view_goes_on_when_redis_has_lost_its_memory(api, in_context, valkey, settings):
+    """Nobody joins anew: its connection stays, and Redis has forgotten that there is such a view."""
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    view = batched_view(protocol_id)
+    with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(channel_of(view))
+        listener.get_message(timeout=1)
+        redis_client().flushdb()
+        body = report(protocol_id, "scan", 5)
+        api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
+        meter.drain()
+        batch = listener.get_message(timeout=5)
+        deposit(api, protocol_id, "1")
+        money = listener.get_message(timeout=5)
+
+    assert batch is not None
+    assert BATCH.encode() in batch["data"]
+    assert agent_id.encode() in batch["data"]
+    assert money is not None
+    assert EventType.BOUNTY_POOL_UPDATED.encode() in money["data"]

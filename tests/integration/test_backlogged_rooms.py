@@ -57,7 +57,7 @@ def fill(client: "redis.Redis[bytes]", rooms: list[str], count: int) -> None:
             for room in rooms[first : first + ROOMS_AT_ONCE]:
                 pipe.set(f"room:{room}:seq", 0, nx=True)
                 for number in range(count):
-                    publish(args=[*head, room, "", kind, template, f'{{"version":"{number}"}}'], client=pipe)
+                    publish(args=[*head, "", room, "", "", kind, template, f'{{"version":"{number}"}}'], client=pipe)
             pipe.execute()
 
 

@@ -134,3 +134,16 @@ def test_a_silent_worker_is_named_while_beat_ticks(environment: dict[str, str]) 
 
     assert (found["tick"], found["worker-payments"]) == ("ok", "FAIL")
     assert "no sign of life of worker" in ended.stdout
+
+
+def test_a_process_whose_clock_is_far_from_redis_is_named(environment: dict[str, str]) -> None:
+    with make_app(load_config(environment)) as app, app.app_context():
+        parts.announce("worker", ("worker",))
+        (key,) = redis_client().hkeys(parts.PROCESSES_KEY)
+        record = json.loads(redis_client().hget(parts.PROCESSES_KEY, key)) | {"clock_ahead": 3600.0}
+        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(record))
+
+    ended = run(environment)
+
+    assert verdicts(ended)["clocks"] == "FAIL"
+    assert f"{record['name']} ({record['host']}) is 3600 s ahead" in ended.stdout

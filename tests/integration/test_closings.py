@@ -216,5 +216,8 @@ def test_an_agent_that_went_on_to_another_protocol_is_no_longer_at_work_here(
 
     states = [api.viewer.get(f"/protocols/{each}/state").expect(200)["agents"] for each in (protocol_id, there)]
 
-    assert [[each["agentId"] for each in state] for state in states] == [[], [agent_id]]
+    assert [[(each["agentId"], each["status"]) for each in state] for state in states] == [
+        [(agent_id, "IDLE")],
+        [(agent_id, "RUNNING")],
+    ]
     assert api.viewer.get(f"/stats?protocolId={protocol_id}").expect(200)["agents"]["busy"] == "0"

@@ -160,6 +160,67 @@ def test_an_agent_in_two_rooms_is_told_of_in_both_and_once_a_second_in_all(
     assert gaps(events)[0] >= GAP
 
 
+def test_an_agent_that_turns_away_without_closing_is_told_of_as_idle_in_the_earlier_room(
+    api, in_context, emissions, *, say, protocol_id
+):
+    other, agent_id = make_protocol(api), make_agent(api)
+    say(agent_id, protocol_id, "here", 40)
+    drain_until(emissions, protocol_id, 1)
+    say(agent_id, other, "there", 2)
+    drain_until(emissions, protocol_id, 2)
+
+    running, idle = (each.members for each in emissions.of(protocol_id))
+    assert (idle["task"], idle["status"], idle["progress"]) == ("here", "IDLE", "40")
+    assert int(idle["version"]) > int(running["version"])
+    (shown,) = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
+    assert (shown["status"], shown["version"]) == ("IDLE", idle["version"])
+
+
+def test_an_agent_that_closes_a_task_of_another_protocol_is_idle_in_the_one_it_left(
+    api, in_context, emissions, *, say, protocol_id
+):
+    other, agent_id = make_protocol(api), make_agent(api)
+    say(agent_id, protocol_id, "here", 40)
+    say(agent_id, other, "there", status="COMPLETED")
+    drain_until(emissions, protocol_id, 1)
+    drain_until(emissions, other, 1)
+
+    assert [each.members["status"] for each in emissions.of(protocol_id)] == ["IDLE"]
+    assert [each.members["status"] for each in emissions.of(other)] == ["COMPLETED"]
+
+
+def test_an_agent_that_closed_its_task_before_it_turned_away_is_not_told_of_again(
+    api, in_context, emissions, *, say, protocol_id
+):
+    other, agent_id = make_protocol(api), make_agent(api)
+    say(agent_id, protocol_id, "here", status="COMPLETED")
+    say(agent_id, other, "there", 2)
+    drain_until(emissions, protocol_id, 1)
+    drain_until(emissions, other, 1)
+
+    assert [each.members["status"] for each in emissions.of(protocol_id)] == ["COMPLETED"]
+
+
+def test_an_agent_that_comes_back_within_one_batch_is_not_idle(api, in_context, emissions, *, protocol_id):
+    other, agent_id = make_protocol(api), make_agent(api)
+    rooms = (protocol_id, other, protocol_id)
+    updates = [report(each, f"task {number}") | {"agentId": agent_id} for number, each in enumerate(rooms)]
+    api.admin.post("/progress", {"updates": updates}).expect(202)
+    drain_until(emissions, protocol_id, 1)
+    drain_until(emissions, other, 1)
+
+    assert [each.members["status"] for each in emissions.of(protocol_id)] == ["RUNNING"]
+    assert [each.members["status"] for each in emissions.of(other)] == ["IDLE"]
+
+
+def drain_until(emissions: Emissions, protocol_id: str, count: int) -> None:
+    def have_left() -> bool:
+        meter.drain()
+        return len(emissions.of(protocol_id)) >= count
+
+    emissions.wait_until(have_left, 15)
+
+
 def test_progress_never_holds_up_what_waits_in_the_queue(api, in_context, emissions, *, say, protocol_id, sleeping):
     agents = [make_agent(api) for _ in range(15)]
     for each in agents:

@@ -88,11 +88,31 @@ def test_the_listener_survives_a_killed_connection_and_a_restart(valkey, server)
     valkey.client.set("room:P1:seq", "0")
     valkey.client.client_kill_filter(_type="pubsub")
     wait_until(lambda: channel_of("P1") in valkey.channels())
-    valkey.stop()
-    valkey.start()
-    wait_until(lambda: channel_of("P1") in valkey.channels())
     publish(valkey, "P1", 1)
     assert client.event()[1]["seq"] == "1"
+    valkey.stop()
+    valkey.start()
+    wait_until(valkey.channels)
+    again = join(server, "P1")
+    publish(valkey, "P1", 2)
+    assert again.event()[1]["seq"] == "2"
+
+
+def test_clients_reconnect_after_a_restart_of_redis_also_when_it_has_reached_the_same_number_anew(valkey, server):
+    client = join(server, "P1")
+    client.ask("note", "P1", "7")
+    valkey.stop()
+    valkey.start()
+    valkey.client.set("room:P1:seq", "7")
+    assert client.packet(timeout=10) == ""
+
+
+def test_clients_of_a_room_reconnect_when_its_database_is_found_to_be_older(valkey, server):
+    client, other = join(server, "P1"), join(server, "P2")
+    client.ask("note", "P1", "7")
+    valkey.client.publish(CONTROL_CHANNEL, '{"method":"resync","protocolId":"P1"}')
+    assert client.packet(timeout=6) == ""
+    assert other.packet(timeout=0.5) is None
 
 
 def test_clients_whose_room_moved_on_unheard_are_made_to_reconnect_and_others_are_not(valkey, server):

@@ -131,7 +131,12 @@ def test_rooms_do_not_share_their_budgets(api, in_context, emissions) -> None:
 def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_context, emissions) -> None:
     protocol_id = make_protocol(api)
     for position in (1, 2, 2, 1, 3, 3):
-        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{position}"}}', position)
+        meter.publish(
+            protocol_id,
+            EventType.BOUNTY_POOL_UPDATED,
+            f'{{"version":"{position}"}}',
+            meter.Stored(position, str(position)),
+        )
 
     left = emissions.wait_for(protocol_id, 3, 5)
 

@@ -22,10 +22,10 @@ from app.dependency_errors import as_refusal
 from app.extensions import celery, redis_client
 from app.payments.models import Payment
 from app.queues import PAYMENTS_QUEUE
-from app.realtime import parts, pipeline
+from app.realtime import outbox, parts, pipeline
 from app.realtime.envelope import EventType
 from app.realtime.outbox import OutboxEvent
-from app.realtime.rooms import CONTROL_CHANNEL, TICK_KEY, channel_of
+from app.realtime.rooms import CONTROL_CHANNEL, TICK_KEY, channel_of, position_key
 from app.redis_connection import connect_redis
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
@@ -143,6 +143,26 @@ def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) 
     as_refusal(redis.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
 
     assert firing("DashboardWritesRefused")
+
+
+def test_clocks_differ_fires_when_a_process_is_far_from_redis(firing: Callable[[str], bool]) -> None:
+    parts.announce("worker", ("worker",))
+    assert not firing("DashboardClocksDiffer")
+
+    for key, record in redis_client().hgetall(parts.PROCESSES_KEY).items():
+        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(json.loads(record) | {"clock_ahead": -3600.0}))
+
+    assert firing("DashboardClocksDiffer")
+
+
+def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], bool], api: Api) -> None:
+    protocol_id = make_protocol(api)
+    assert outbox.compare_positions() == 0
+
+    redis_client().set(position_key(protocol_id), 5)
+    assert outbox.compare_positions() == 1
+
+    assert firing("DashboardDatabaseOlder")
 
 
 def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], api: Api) -> None:

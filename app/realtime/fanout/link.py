@@ -26,8 +26,18 @@ class Link:
         self._connection = connection
         self._socket = connection._sock  # noqa: SLF001 - guarded by the contract test
         self._socket.settimeout(QUIET_SECONDS)
+        self.server_id = self._ask_for_server_id()
         self._reader = hiredis.Reader()
         self._quiet = 0
+
+    def _ask_for_server_id(self) -> str:
+        """The running server's own id, a new one at each start; empty where it is not told."""
+        try:
+            self._connection.send_command("INFO", "server")
+            lines = self._connection.read_response().decode().splitlines()
+        except redis.ResponseError:
+            return ""
+        return next((line.partition(":")[2] for line in lines if line.startswith("run_id:")), "")
 
     def send(self, command: str, *arguments: str) -> None:
         """Send one command, cut into several where there are many channels."""

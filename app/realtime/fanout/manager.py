@@ -16,7 +16,7 @@ from app.realtime.fanout.delivery import Audiences, decode, seq_of
 from app.realtime.fanout.metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.subscriber import Batch, RealtimeUnavailable, Subscriber
-from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, channel_of, room_of
+from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
 from app.redis_connection import connect_redis
 
 __all__ = ["RealtimeUnavailable", "RoomManager"]
@@ -48,6 +48,10 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
     def note_seq(self, protocol_id: str, seq: str) -> None:
         """Tell the room's number as a joining client was told it; it counts until an event is delivered."""
         self._resync.joined(channel_of(protocol_id), int(seq))
+
+    def check_memory(self) -> None:
+        """Resync all clients when Redis has lost its memory. Raises redis.RedisError."""
+        self._resync.check_memory()
 
     # What python-socketio calls.
 
@@ -161,7 +165,10 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
     def _obey(self, message: dict[str, Any]) -> None:
         """Do what another process asks; beside the listener, since handlers may wait for Redis themselves."""
         method = message["method"]
-        if method in CONTROL_METHODS and (method == "callback" or message.get("host_id") != self.host_id):
+        if method == "resync":
+            protocol_id = message["protocolId"]
+            self._resync.end(map(channel_of, (protocol_id, batched_view(protocol_id))))
+        elif method in CONTROL_METHODS and (method == "callback" or message.get("host_id") != self.host_id):
             self.server.start_background_task(getattr(self, f"_handle_{method}"), message)
 
     def _handle_enter_room(self, message: dict[str, Any]) -> None:

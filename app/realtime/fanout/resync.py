@@ -5,13 +5,15 @@ Without a further event they would see no gap in `seq`, and never learn that the
 
 import logging
 import random
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
 import redis
+import uuid_utils.compat as uuid
 
 from app.realtime.fanout.metrics import RESYNCS
-from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, room_of
+from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
 from app.realtime.scripts import source
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ class Resync:
         self._manager = manager
         self._redis = client
         self._heard: dict[str, int] = {}
+        self._memory = b""
 
     def joined(self, channel: str, seq: int) -> None:
         """The first member of a room was told this number. Later ones' may be ahead of what was sent: a queue waits."""
@@ -40,9 +43,29 @@ class Resync:
     def left(self, channel: str) -> None:
         self._heard.pop(channel, None)
 
-    def start(self, channels: set[str]) -> None:
-        """Check these channels beside the listener, which goes on delivering."""
-        self._manager.server.start_background_task(self._check, channels)
+    def start(self, channels: set[str], is_same_server: bool) -> None:
+        """Check these channels beside the listener, which goes on delivering.
+
+        Another server, or the same after a restart, may have lost its last writes and have reached the same numbers
+        anew while nobody listened: its numbers prove nothing.
+        """
+        self._manager.server.start_background_task(self._check if is_same_server else self.end, channels)
+
+    def check_memory(self) -> None:
+        """End the connections of all rooms when Redis has lost its memory. Raises redis.RedisError."""
+        memory = self._redis.get(MEMORY_KEY)
+        if memory is None:
+            self._redis.set(MEMORY_KEY, uuid.uuid4().hex, nx=True)
+            memory = self._redis.get(MEMORY_KEY)
+        before, self._memory = self._memory, memory
+        if before not in (b"", memory):
+            logger.warning("redis.memory_lost")
+            self.end(list(self._heard))
+
+    def end(self, channels: Iterable[str]) -> None:
+        """End the connections of these rooms, whatever their numbers are."""
+        rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
+        self._manager.server.start_background_task(self._end_members, rooms)
 
     def _check(self, channels: set[str]) -> None:
         rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
@@ -53,8 +76,11 @@ class Resync:
             current = {}
         self._manager.server.sleep(SETTLE_SECONDS)  # what was sent before the question is delivered by then
         moved = [room for room in rooms if room not in current or self._heard.get(room, -1) < current[room]]
-        members = list(chain.from_iterable(map(self._members, moved)))
-        logger.info("resync", extra={"rooms": len(moved), "connections": len(members)})
+        self._end_members(moved)
+
+    def _end_members(self, channels: list[str]) -> None:
+        members = list(chain.from_iterable(map(self._members, channels)))
+        logger.info("resync", extra={"rooms": len(channels), "connections": len(members)})
         self._end_transports(members)
 
     def _current(self, channels: list[str]) -> dict[str, int]:

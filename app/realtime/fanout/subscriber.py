@@ -45,10 +45,12 @@ class Subscriber:
     """The set of channels with holders, kept subscribed whatever happens to Redis.
 
     `on_batch` gets the messages of one read as (channel, body); `on_restored` the channels on which something
-    may have been missed, once all of them are subscribed again.
+    may have been missed, once all of them are subscribed again, and whether the server is still the same one.
     """
 
-    def __init__(self, url: str, *, on_batch: Callable[[Batch], None], on_restored: Callable[[set[str]], None]) -> None:
+    def __init__(
+        self, url: str, *, on_batch: Callable[[Batch], None], on_restored: Callable[[set[str], bool], None]
+    ) -> None:
         self._url = url
         self._on_batch = on_batch
         self._on_restored = on_restored
@@ -56,6 +58,8 @@ class Subscriber:
         self._channels: dict[str, _Channel] = {}
         self._asked: defaultdict[str, deque[_Channel]] = defaultdict(deque)
         self._missed: set[str] = set()
+        self._server_id = ""
+        self._is_same_server = True
         self._link: Link | None = None
         self._stopped = threading.Event()
 
@@ -122,6 +126,8 @@ class Subscriber:
 
     def _open(self) -> Link:
         link = Link(self._url)
+        self._is_same_server = self._is_same_server and link.server_id == (self._server_id or link.server_id)
+        self._server_id = link.server_id
         with self._lock:
             self._link = link
             self._asked.clear()
@@ -181,12 +187,13 @@ class Subscriber:
         missed, self._missed = self._missed, set()
         logger.info("subscriber.ready", extra={"channels": len(self._channels), "missed": len(missed)})
         if missed:
-            self._shielded(self._on_restored, missed)
+            self._shielded(self._on_restored, missed, self._is_same_server)
+        self._is_same_server = True
 
-    def _shielded(self, handler: Callable[[Any], None], argument: Any) -> None:
+    def _shielded(self, handler: Callable[..., None], *arguments: Any) -> None:
         """One message that cannot be handled must not silence all rooms."""
         try:
-            handler(argument)
+            handler(*arguments)
         except Exception:
             FANOUT_FAILURES.inc()
             logger.exception("fanout.failed")

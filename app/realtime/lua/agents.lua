@@ -5,11 +5,3 @@
 local function as_tables(...)
   for _, key in ipairs({...}) do redis.call('HSET', key, '', string.rep('-', 65)) end
 end
-
--- An agent that is on a task elsewhere is not counted in this room any more.
-local function leave(on, agent, id)
-  local room = on and on:match('^%S+')
-  if not room or room == id then return end
-  redis.call('ZREM', 'room:' .. room .. ':heard', agent)
-  redis.call('ZREM', 'room:' .. room .. ':busy', agent)
-end

@@ -1,4 +1,5 @@
--- Shared: the batched view of a room: once a second the newest RUNNING update of every agent that changed, as one event.
+-- Shared: the batched view of a room: once a second the newest RUNNING or IDLE update of every agent that changed, as
+-- one event.
 -- ARGV[3] is the message template of agent:task_updates.
 local BATCH_TEMPLATE, MOST_UPDATES = ARGV[3], 1000
 
@@ -11,7 +12,7 @@ local function take_changed(K)
   local closings = redis.call('HMGET', 'agents:closing', unpack(agents))
   for i, agent in ipairs(agents) do
     if not closings[i] then
-      if latest[i] and latest[i]:find('"status":"RUNNING"', 1, true) then table.insert(updates, latest[i]) end
+      if latest[i] and (latest[i]:find('"status":"RUNNING"', 1, true) or latest[i]:find('"status":"IDLE"', 1, true)) then table.insert(updates, latest[i]) end
       table.insert(done, agent)
     end
   end
@@ -20,17 +21,17 @@ local function take_changed(K)
 end
 
 -- Answers when the next batch may leave, nil when nothing is left to tell.
-local function emit_batch(id, K, now)
-  if not batched(id) then return nil end
+local function emit_batch(id, K)
+  if not batched(id) or not has_batched_view(id) then return nil end
   local last = tonumber(redis.call('HGET', K .. ':batch', 'at') or 0)
   if now < last + GAP then return last + GAP end
   if redis.call('EXISTS', K .. ':queue') == 1 or ready_at(K) > now then return now end
   local updates = take_changed(K)
   if #updates == 0 then return nil end
   redis.call('HSET', K .. ':batch', 'at', text(now))
-  spend(K, now, 1)
+  spend(K, 1)
   out.emitted['agent:task_updates'] = (out.emitted['agent:task_updates'] or 0) + 1
-  publish('~', id, text(take_seqs('room:~' .. id, now, 1)),
-    message_of(id, now, BATCH_TEMPLATE, '{"updates":[' .. table.concat(updates, ',') .. ']}'))
+  publish('~', id, text(take_seqs('room:~' .. id, 1)),
+    message_of(id, BATCH_TEMPLATE, '{"updates":[' .. table.concat(updates, ',') .. ']}'))
   return now + GAP
 end

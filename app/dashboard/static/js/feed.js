@@ -50,6 +50,9 @@ function describeTask(data) {
   if (data.status === "RUNNING") {
     return { key, isProgress: true, kind: "agents", tone: "quiet", agentId: data.agentId, text: `${data.task}: ${data.progress} %` };
   }
+  if (data.status === "IDLE") {
+    return { key, isProgress: true, kind: "agents", tone: "quiet", agentId: data.agentId, text: `left ${data.task} for another protocol` };
+  }
   const isDone = data.status === "COMPLETED";
   const text = isDone ? `finished ${data.task}` : `failed at ${data.task}: ${data.error?.message || "no reason given"}`;
   const more = isDone && data.nextTask ? `, now ${data.nextTask}` : "";

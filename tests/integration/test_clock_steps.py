@@ -1,0 +1,120 @@
+"""Steps of Redis's clock: nothing waits for longer than its window, and every limit holds during and after."""
+
+import time
+
+import pytest
+
+from app.agents.hearing import is_online, last_heard
+from app.extensions import redis_client
+from app.observability.redis_clock import redis_clock
+from app.realtime import coalescer, meter, pipeline
+from app.realtime.envelope import EventType
+from app.realtime.rooms import DRAIN_KEY, HEARD_KEY, VERSION_KEY
+from tests.factories import make_agent, make_protocol
+from tests.support.processes import until
+from tests.support.redis_clock import movable_clock
+
+LIMIT = 10
+STEPS = (-3600, -40, -2, 2, 40, 3600)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """All of this is in Redis: one kind of database is enough here."""
+    return sqlite_url
+
+
+@pytest.fixture
+def set_clock(in_context, monkeypatch):
+    with movable_clock(monkeypatch) as move:
+        yield move
+
+
+def publish(protocol_id: str, count: int) -> None:
+    for number in range(count):
+        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+
+
+def drain_until(condition, seconds: float) -> None:
+    def is_met() -> bool:
+        pipeline.release_due()
+        return bool(condition())
+
+    until(is_met, seconds, "what waits has left", pause=0.05)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_full_room_goes_on_and_keeps_its_limit_when_redis_clock_steps(api, set_clock, emissions, step):
+    protocol_id = make_protocol(api)
+    publish(protocol_id, LIMIT + 5)
+    set_clock(step)
+    publish(protocol_id, 5)
+    drain_until(lambda: len(emissions.of(protocol_id)) == LIMIT + 10, 15)
+    set_clock(0)
+    publish(protocol_id, LIMIT + 5)
+    drain_until(lambda: len(emissions.of(protocol_id)) == 2 * LIMIT + 15, 15)
+
+    assert emissions.most_a_second(protocol_id) == LIMIT
+    assert [each.seq for each in emissions.of(protocol_id)] == list(range(1, 2 * LIMIT + 16))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_agent_is_told_of_within_seconds_and_once_a_second_when_redis_clock_steps(api, set_clock, emissions, step):
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+
+    def offer(progress: int) -> int:
+        data = {"agentId": agent_id, "task": "scan", "progress": progress, "status": "RUNNING"}
+        return coalescer.offer([coalescer.offer_of(protocol_id, data)])[0].version
+
+    versions = [offer(1)]
+    drain_until(lambda: len(emissions.of(protocol_id)) == 1, 10)
+    set_clock(step)
+    versions.append(offer(2))
+    drain_until(lambda: len(emissions.of(protocol_id)) == 2, 10)
+    set_clock(0)
+    versions.append(offer(3))
+    drain_until(lambda: len(emissions.of(protocol_id)) == 3, 10)
+
+    first, second, third = (each.at for each in emissions.of(protocol_id))
+    assert min(second - first, third - second) > 0.999
+    assert versions == sorted(set(versions))
+
+
+def test_a_scheduled_drain_of_the_future_is_not_waited_for(api, set_clock, emissions, monkeypatch):
+    sent = []
+    monkeypatch.setattr("app.extensions.celery.send_task", lambda *args, **_: sent.append(args))
+    protocol_id = make_protocol(api)
+    redis_client().set(DRAIN_KEY, 10**16)
+    for number in range(LIMIT + 1):
+        pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+
+    assert [task for task, _ in sent] == ["tasks.drain"]
+    began = time.monotonic()
+    redis_client().set(DRAIN_KEY, 10**16)
+    pipeline.run_scheduled_drain(10**16)
+    assert time.monotonic() - began < 30
+
+
+def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_stepped_back(in_context, set_clock):
+    client, ahead = redis_client(), (redis_clock().now() + 3600) * 1e6
+    client.hset(VERSION_KEY, "A1", int(ahead))
+    client.zadd(HEARD_KEY, {"A1": ahead})
+
+    pipeline.release_due()
+
+    (heard,) = last_heard(client, ["A1"])
+    assert heard is not None
+    assert heard <= redis_clock().now() * 1e6
+    assert is_online(heard)
+    assert not is_online(heard - 121e6)
+
+
+def test_a_report_after_a_step_back_counts_as_heard_now(set_clock):
+    coalescer.offer([coalescer.Offer("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
+    set_clock(-3600)
+    coalescer.offer([coalescer.Offer("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
+
+    score = redis_client().zscore(HEARD_KEY, "A1")
+
+    assert score is not None
+    assert score / 1e6 < redis_clock().now() - 3500

@@ -1,0 +1,40 @@
+"""What a worker holds is handed out again after the visibility timeout by Redis's clock."""
+
+import time
+
+import pytest
+from kombu import Connection, Queue
+
+from app.broker import HeldMessages
+from app.redis_connection import redis_time
+
+VISIBILITY_SECONDS = 60
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_a_held_task_is_handed_out_again_when_its_time_is_over_and_not_before(
+    in_context, redis_url, monkeypatch, ahead
+):
+    clock = time.time
+    monkeypatch.setattr("kombu.transport.redis.time", lambda: clock() + ahead)
+    monkeypatch.setattr("app.broker.time.time", lambda: clock() + ahead)
+    options = {"visibility_timeout": VISIBILITY_SECONDS}
+    with Connection(redis_url, transport_options=options) as connection:
+        channel, queue = connection.default_channel, Queue("held")
+        connection.Producer().publish("task", routing_key="held", declare=[queue])
+        assert queue(channel).get(no_ack=False) is not None
+        client, qos = channel.client, channel.qos
+        assert isinstance(qos, HeldMessages)
+
+        qos.restore_visible(interval=1)
+        assert (client.hlen("unacked"), client.llen("held")) == (1, 0)
+
+        (tag,) = client.zrange("unacked_index", 0, -1)
+        client.zadd("unacked_index", {tag: redis_time(client) - VISIBILITY_SECONDS - 1})
+        qos.restore_visible(interval=1)
+        assert (client.hlen("unacked"), client.llen("held")) == (0, 1)

@@ -1,0 +1,147 @@
+"""A database restored from a copy that is older than Redis: nothing that is stored anew is passed over."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from app.config import load_config
+from app.database import transaction
+from app.extensions import db
+from app.realtime import outbox, pipeline
+from app.realtime.outbox import OutboxEvent
+from app.realtime.rooms import CONTROL_CHANNEL
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support import databases
+from tests.support.api import Api, InProcess
+from tests.support.apps import make_app
+
+
+@pytest.fixture
+def restored(request, app, environment, tmp_path) -> Iterator[Callable[[], Callable[[], Api]]]:
+    """`later = restored()` copies the database; `later()` is the system on that copy, with the same Redis."""
+    opened = []
+
+    def copy() -> Callable[[], Api]:
+        url = environment["DATABASE_URL"]
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+        if url.startswith("sqlite"):
+            target = tmp_path / "copy.db"
+            source = sqlite3.connect(url.removeprefix("sqlite:///"))
+            source.backup(sqlite3.connect(target))
+            copied = f"sqlite:///{target}"
+        else:
+            manager = databases.copy_postgres(request.getfixturevalue("postgres"), url.rpartition("/")[2])
+            copied = manager.__enter__()
+            opened.append(manager)
+
+        def run() -> Api:
+            settings = load_config(environment | {"DATABASE_URL": copied})
+            made = make_app(settings)
+            opened.append(made)
+            return Api(InProcess(made.__enter__()), settings.signing_key)
+
+        return run
+
+    yield copy
+    for each in reversed(opened):
+        each.__exit__(None, None, None)
+
+
+def app_of(api: Api) -> Flask:
+    return api.transport.client.application
+
+
+def totals(emissions, protocol_id, count):
+    return [each.members["version"] for each in emissions.wait_for(protocol_id, count, 10)]
+
+
+def test_what_is_stored_after_a_restore_reaches_the_room_although_its_positions_were_taken(
+    api, restored, emissions, caplog
+):
+    protocol_id = make_protocol(api)
+    deposit(api, protocol_id, "1")
+    later = restored()
+    deposit(api, protocol_id, "2")
+    deposit(api, protocol_id, "3")
+    assert totals(emissions, protocol_id, 3) == ["1", "2", "3"]
+
+    with caplog.at_level(logging.WARNING):
+        deposit(later(), protocol_id, "4")
+
+    assert totals(emissions, protocol_id, 4)[3] == "2"
+    assert [each.room for each in caplog.records if each.message == "room.rewound"] == [f"protocol:{protocol_id}"]
+    seqs = [each.seq for each in emissions.of(protocol_id)]
+    assert seqs[3] > seqs[2] + 1, "clients see a gap"
+
+
+def test_a_closing_stored_after_a_restore_reaches_the_room(api, restored, emissions):
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    later = restored()
+    deposit(api, protocol_id, "1")
+    path, done = f"/agents/{agent_id}/progress", report(protocol_id, "scan", status="COMPLETED")
+
+    restored_api = later()
+    restored_api.agent(agent_id).post(path, done).expect(202)
+
+    with app_of(restored_api).app_context():
+        pipeline.release_due()
+    assert emissions.wait_for(protocol_id, 2, 10)[1].members["status"] == "COMPLETED"
+
+
+def test_rooms_without_a_new_event_are_told_apart_by_their_position_and_their_clients_resync(
+    api, restored, valkey, emissions
+):
+    protocol_id, quiet = make_protocol(api), make_protocol(api)
+    later = restored()
+    deposit(api, quiet, "1")
+    restored_api = later()
+    deposit(restored_api, protocol_id, "1")
+    with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(CONTROL_CHANNEL)
+        listener.get_message(timeout=1)
+        with app_of(restored_api).app_context():
+            assert outbox.compare_positions() == 1
+            assert outbox.compare_positions() == 0
+        message = listener.get_message(timeout=5)
+
+    assert message["data"] == f'{{"method":"resync","protocolId":"{quiet}"}}'.encode()
+
+
+def test_what_waits_in_the_queue_of_changes_that_are_gone_is_dropped_and_said_so(api, restored, emissions, caplog):
+    protocol_id = make_protocol(api)
+    later = restored()
+    for amount in range(1, 14):
+        deposit(api, protocol_id, str(amount))
+
+    restored_api = later()
+    with caplog.at_level(logging.WARNING):
+        deposit(restored_api, protocol_id, "5")
+
+    def is_told() -> bool:
+        pipeline.release_due()
+        return emissions.of(protocol_id)[-1].members["version"] == "1"
+
+    assert any(each.message == "event.dropped" for each in caplog.records)
+    with app_of(restored_api).app_context():
+        emissions.wait_until(is_told, 10)
+
+
+def test_events_repeated_after_a_crash_before_their_mark_do_not_come_twice(api, app, emissions):
+    protocol_id = make_protocol(api)
+    deposit(api, protocol_id, "1")
+    file_vulnerability(api, protocol_id, bounty="1")
+    before = len(emissions.wait_for(protocol_id, 2, 10))
+    with app.app_context():
+        with transaction() as session:
+            session.execute(update(OutboxEvent).values(published_at=None))
+        outbox.sweep()
+        assert db.session.scalars(select(OutboxEvent.id).where(OutboxEvent.published_at.is_(None))).all() == []
+    deposit(api, protocol_id, "1")
+
+    assert len(emissions.wait_for(protocol_id, before + 1, 10)) == before + 1

@@ -1,0 +1,55 @@
+"""Beat's scheduler: one leads, nothing piles up while workers are down, and no wall clock is asked."""
+
+import pytest
+
+from app.extensions import celery, redis_client
+from app.queues import ALL_QUEUES, REALTIME_QUEUE
+from tasks.schedule import SCHEDULE
+from tasks.scheduler import LEAD_MS, MOST_WAITING, MonotonicScheduler
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def beat(in_context, monkeypatch):
+    monkeypatch.setattr(celery, "flask_app", in_context, raising=False)
+    before, celery.conf.beat_schedule = celery.conf.beat_schedule, SCHEDULE
+    yield lambda: MonotonicScheduler(app=celery)
+    celery.conf.beat_schedule = before
+
+
+def waiting() -> int:
+    return sum(int(redis_client().llen(queue)) for queue in ALL_QUEUES)
+
+
+def test_one_beat_leads_and_another_follows_when_it_ends(beat) -> None:
+    first, second = beat(), beat()
+    first.tick()
+    second.tick()
+    assert waiting() == len(SCHEDULE)
+
+    first.close()
+    second.tick()
+
+    assert waiting() == 2 * len(SCHEDULE)
+
+
+def test_while_no_worker_takes_them_ticks_do_not_pile_up(beat) -> None:
+    scheduler = beat()
+    for _ in range(3 * MOST_WAITING):
+        scheduler._due.clear()
+        scheduler.tick()
+
+    assert redis_client().llen(REALTIME_QUEUE) <= MOST_WAITING
+
+
+def test_a_lead_that_lasts_too_long_since_redis_clock_stepped_back_is_cut_short(beat) -> None:
+    beat().tick()
+    redis_client().pexpire("beat:leader", 3_600_000)
+
+    beat().tick()
+
+    assert redis_client().pttl("beat:leader") <= LEAD_MS

@@ -1,0 +1,27 @@
+"""Redis's clock as the scripts see it, moved by a test: the server's own cannot be set without being root."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from app.extensions import redis_client
+from app.realtime import scripts
+
+OFFSET_KEY = "test:clock:offset"
+_CALL = "redis.call('TIME')"
+_MOVED = f"""(function()
+  local t, offset = redis.call('TIME'), tonumber(redis.call('GET', '{OFFSET_KEY}') or 0)
+  return {{tonumber(t[1]) + offset, t[2]}}
+end)()"""
+
+
+@contextmanager
+def movable_clock(patch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """`with movable_clock(monkeypatch) as set_clock: set_clock(-40)`: seconds from the real time."""
+    original = scripts.source.__wrapped__
+    with patch.context() as patched:
+        patched.setattr(scripts, "source", lambda operation: original(operation).replace(_CALL, _MOVED))
+        scripts._sha.cache_clear()
+        yield lambda seconds: redis_client().set(OFFSET_KEY, seconds)
+    scripts._sha.cache_clear()
