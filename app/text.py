@@ -1,0 +1,76 @@
+"""The two rules for text from outside: what only describes is cleaned and cut, what names something is refused.
+
+The contract's section "Texts" is the source. Lengths count code points.
+"""
+
+import re
+import unicodedata
+
+ELLIPSIS = "…"
+DESCRIPTION_LENGTH = 20_000
+REASON_LENGTH = 2_000
+
+# ECMA-48: control strings (OSC, DCS, SOS, PM, APC) with their terminator, control sequences (CSI), other escapes.
+# Each also in its one-character C1 form. A string without its terminator loses its introducer alone.
+_ESCAPE_SEQUENCES = re.compile(
+    r"(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x00-\x08\x0b-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|\x1b[ -/]*[0-~]"
+)
+_BIDI_CONTROLS = "\u202a-\u202e\u2066-\u206f"  # embeddings, overrides, isolates; not the marks of ordinary RTL text
+_SURROGATES = "\ud800-\udfff"
+_LINE_BREAKS = re.compile(r"\r\n?")
+_NOT_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI_CONTROLS}{_SURROGATES}]")
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BIDI = re.compile(f"[{_BIDI_CONTROLS}]")
+_LONE_SURROGATES = re.compile(f"[{_SURROGATES}]")
+# White space, Unicode's Default_Ignorable_Code_Point and the blank Braille pattern.
+_VISIBLE = re.compile(
+    r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
+_JOINER = "\u200d"
+_EXTENDS = re.compile("[\u200c\u200d\u1160-\u11ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
+_FLAG_LETTERS = re.compile("[\U0001f1e6-\U0001f1ff]*$")
+_LONGEST_GRAPHEME = 64
+
+
+def clean_text(value: str, limit: int) -> str:
+    """Describing text as it is stored: LF line ends, no other controls, at most `limit` characters, `…` where cut.
+
+    Removes terminal escape sequences, control characters but tabs, bidirectional controls and lone surrogates.
+    """
+    text = _ESCAPE_SEQUENCES.sub("", _LINE_BREAKS.sub("\n", value))
+    text = _NOT_IN_TEXT.sub("", text)
+    return text if len(text) <= limit else text[: _cut_before(text, limit - len(ELLIPSIS))] + ELLIPSIS
+
+
+def naming_problem(value: str) -> str | None:
+    """Why `value` cannot name anything, as a sentence for its sender; None when it can."""
+    if value.isascii() and value.isprintable() and value.strip():
+        return None
+    if _CONTROLS.search(value):
+        return "Must not hold control characters or line breaks."
+    if _LONE_SURROGATES.search(value):
+        return "Must not hold lone surrogates."
+    if _BIDI.search(value):
+        return "Must not hold bidirectional overrides, embeddings or isolates."
+    return None if _VISIBLE.search(value) else "Must hold something visible."
+
+
+def _cut_before(text: str, position: int) -> int:
+    """The last place at or before `position` that does not split a grapheme of ordinary length."""
+    for at in range(position, max(position - _LONGEST_GRAPHEME, 0), -1):
+        if not _is_inside_grapheme(text, at):
+            return at
+    return position
+
+
+def _is_inside_grapheme(text: str, at: int) -> bool:
+    following = text[at]
+    if text[at - 1] == _JOINER or _EXTENDS.match(following) or unicodedata.category(following).startswith("M"):
+        return True
+    before = _FLAG_LETTERS.search(text, max(at - _LONGEST_GRAPHEME, 0), at)
+    return "\U0001f1e6" <= following <= "\U0001f1ff" and before is not None and len(before.group()) % 2 == 1
