@@ -7,6 +7,7 @@ import click
 
 OLDEST_SIGN_SECONDS = 15.0
 SHOWN_MISMATCHES = 5
+SHOWN_PAYMENTS = 5
 
 
 class Unwell(Exception):
@@ -177,6 +178,17 @@ def _ledger() -> str:
     return "every pool is the sum of its ledger, every reservation and payment is in it"
 
 
+def _payments() -> str:
+    from app.payments.gauges import stuck_payments
+
+    found = stuck_payments(SHOWN_PAYMENTS)
+    if found:
+        told = [f"{each.id} of {each.protocol_id} ({each.attempts} attempts): {each.failure_reason}" for each in found]
+        remedy = "look at the payout service and worker-payments; docs/runbooks/DashboardPaymentsSlow.md"
+        raise Unwell(f"not settled: {'; '.join(told)}", remedy)
+    return "none waits for long"
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "database": _database,
     "migrations": _migrations,
@@ -187,13 +199,14 @@ CHECKS: dict[str, Callable[[], str]] = {
     "beat": _beat,
     "worker": _worker,
     "ledger": _ledger,
+    "payments": _payments,
 }
 RESTS_ON = {
     **dict.fromkeys(("redis persistence", "redis eviction", "broker", "beat", "worker"), "redis"),
-    **dict.fromkeys(("migrations", "ledger"), "database"),
+    **dict.fromkeys(("migrations", "ledger", "payments"), "database"),
 }
 _START_REDIS = "start Redis, or check REDIS_URL"
 REMEDIES = {
     **dict.fromkeys(CHECKS, _START_REDIS),
-    **dict.fromkeys(("database", "migrations", "ledger"), "start the database, or check DATABASE_URL"),
+    **dict.fromkeys(("database", "migrations", "ledger", "payments"), "start the database, or check DATABASE_URL"),
 }

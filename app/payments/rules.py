@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 LONGEST_RECIPIENT = 128
+PAID_NOT_RECORDED = "paid, but not recorded"  # how `lastError` begins when the money has moved
 _MOST_DOUBLINGS = 30
 
 

@@ -23,7 +23,7 @@ from app.observability import metrics
 from app.payments import concurrency, gateway
 from app.payments.breaker import Breaker
 from app.payments.models import Payment
-from app.payments.rules import PaymentStatus, retry_delay
+from app.payments.rules import PAID_NOT_RECORDED, PaymentStatus, retry_delay
 from app.payments.service import audit, enqueue
 from app.realtime import outbox
 from app.vulnerabilities import service as vulnerabilities
@@ -115,7 +115,7 @@ def _record_payout(leased: Payment, reference: str | None) -> None:
     except Exception as error:
         logger.exception("payment.paid_not_recorded", extra={"paymentId": leased.id, "reference": reference})
         metrics.PAYMENTS.labels("paid_not_recorded").inc()
-        _put_back(leased, f"paid, but not recorded ({type(error).__name__})", reference=reference)
+        _put_back(leased, f"{PAID_NOT_RECORDED} ({type(error).__name__})", reference=reference)
         return
     if payment is not None:
         _tell("released", payment.id, reference=reference)

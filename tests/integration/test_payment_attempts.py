@@ -7,9 +7,11 @@ import pytest
 from flask import Flask
 
 from app.bounties import service as bounties
+from app.cli.doctor import CHECKS, _examine
 from app.database import utc_now
 from app.extensions import db
 from app.payments import gateway, settlement
+from app.payments.gauges import STUCK_ATTEMPTS
 from app.payments.models import Payment
 from tests.support.api import Api
 from tests.support.money import (
@@ -322,6 +324,42 @@ def test_a_smaller_payment_gives_back_exactly_the_rest_and_charges_exactly_its_a
     assert [each["paymentId"] for each in entries] == [payment_id, payment_id, None, None]
     assert (api.viewer.get(path).expect(200)["bounty"], pool(api, protocol_id)["available"]) == ("8.00", "7.00")
     assert books(app_of(api)) == []
+
+
+def verdict(api: Api, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `dashboard doctor` says of payments."""
+    with app_of(api).app_context():
+        _examine("payments", CHECKS["payments"])
+    return capsys.readouterr().out
+
+
+def test_doctor_names_payments_that_time_alone_does_not_settle(
+    paying: Callable[..., Api], service: PayoutService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = paying(**NO_PAUSE)
+    payment_id = asked(api)
+    service.choose = lambda _: Reply(503, b"no disk")
+    settle(app_of(api), payment_id)
+    assert verdict(api, capsys).startswith("ok   payments")
+    for _ in range(STUCK_ATTEMPTS - 1):
+        settle(app_of(api), payment_id)
+
+    told = verdict(api, capsys)
+
+    assert told.startswith("FAIL payments")
+    assert f"{payment_id} of " in told
+    assert "(5 attempts): HTTP 503: no disk" in told
+
+
+def test_doctor_names_a_payment_that_was_paid_and_not_recorded_at_once(
+    paying: Callable[..., Api], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = paying()
+    payment_id = asked(api)
+    fail_to_record(monkeypatch)
+    settle(app_of(api), payment_id)
+
+    assert f"{payment_id} of " in verdict(api, capsys)
 
 
 def test_a_call_lasts_no_longer_than_connecting_and_twice_reading(paying: Callable[..., Api]) -> None:
