@@ -61,7 +61,9 @@ class Config:
         "identity provider's key set; replaces the shared secret; `https://`, or `http://` on this machine itself",
     )
     token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
-    token_audience: str = setting("DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens, when set")
+    token_audience: str = setting(
+        "DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens; when not set, tokens with `aud` are refused"
+    )
     token_leeway: int = setting(
         "DASHBOARD_TOKEN_LEEWAY",
         5,
