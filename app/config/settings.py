@@ -73,7 +73,18 @@ class Config:
     )
 
     payout_url: str = setting(
-        "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone", secret=True
+        "PAYOUT_URL",
+        "",
+        "service that moves the money, `https://`, or `http://` on this machine itself; empty: payments are settled in "
+        "the ledger alone",
+        secret=True,
+    )
+    payout_allow_http: int = setting(
+        "PAYOUT_ALLOW_HTTP",
+        0,
+        "1: `PAYOUT_URL` may be `http://` to another host, as inside a private network",
+        kind="int",
+        check=validate.Range(min=0, max=1),
     )
     payout_secret: str = setting(
         "PAYOUT_SECRET",
