@@ -5,6 +5,7 @@ import pytest
 from tests.containers import flows
 from tests.containers.compose import Compose
 from tests.factories import deposit, make_agent, make_protocol, report
+from tests.security.raw import exchange, request
 from tests.support.api import OverHttp
 from tests.support.js_client import JsClient
 
@@ -104,6 +105,41 @@ def test_the_proxy_cannot_reach_the_database_or_redis(compose: Compose) -> None:
 
     assert not networks_of("proxy") & (networks_of("postgres") | networks_of("valkey"))
     assert networks_of("postgres") == networks_of("valkey") == {"dashboard-test_inside"}
+
+
+@pytest.mark.parametrize(
+    "target", ["/metrics", "//metrics", "/%6detrics", "/x/../metrics", "//socket.io/", "/healthz/."]
+)
+def test_the_proxy_answers_404_to_metrics_and_to_other_spellings_of_a_path(compose: Compose, target: str) -> None:
+    reply = exchange(compose.port, request(target))
+
+    assert (reply.status, reply.problem["code"]) == (404, "NOT_FOUND")
+
+
+def test_a_process_tells_its_metrics_to_those_inside(compose: Compose) -> None:
+    ask = "import urllib.request as u; print(u.urlopen('http://web:5000/metrics', timeout=5).status)"
+
+    assert compose("exec", "-T", "worker", "python", "-c", ask) == "200"
+
+
+def test_only_the_workers_of_payments_have_a_way_out_and_the_secret_of_payouts(compose: Compose) -> None:
+    look = (
+        "grep -c '^[a-z0-9]*[[:space:]]00000000' /proc/net/route; test ! -e /run/secrets/payout/payout_secret; echo $?"
+    )
+    seen = {service: compose("exec", "-T", service, "sh", "-c", look).split() for service in OURS}
+
+    assert seen.pop("worker-payments") == ["1", "1"]
+    assert set(map(tuple, seen.values())) == {("0", "0")}
+
+
+def test_the_applications_role_cannot_change_the_ledger(compose: Compose) -> None:
+    deposit(compose.api, make_protocol(compose.api), "5.00")
+    psql = ("exec", "-T", "postgres", "psql", "--username=dashboard", "--tuples-only", "--no-align", "dashboard", "-c")
+
+    users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE client_addr IS NOT NULL"
+    assert compose(*psql, users) == "dashboard_app"
+    rights = "SELECT string_agg(DISTINCT privilege_type, ',') FROM information_schema.table_privileges WHERE grantee = "
+    assert compose(*psql, f"{rights}'dashboard_app' AND table_name = 'bounty_entries'") == "INSERT,SELECT"
 
 
 def test_no_secret_is_an_environment_variable_or_an_argument(compose: Compose) -> None:
