@@ -61,5 +61,5 @@ def due_payments(before: datetime, limit: int) -> list[str]:
     return payment_ids
 
 
-def _due(before: datetime) -> Select[tuple[Payment]]:
+def _due(before: datetime) -> "Select[Payment]":
     return select(Payment).where(IS_UNSETTLED, Payment.due_at <= before)

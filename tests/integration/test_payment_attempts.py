@@ -7,8 +7,9 @@ import pytest
 from flask import Flask
 
 from app.bounties import service as bounties
+from app.bounties.ledger import Change, ChangeType
 from app.cli.doctor import CHECKS, _examine
-from app.database import utc_now
+from app.database import transaction, utc_now
 from app.extensions import db
 from app.payments import gateway, settlement
 from app.payments.gauges import STUCK_ATTEMPTS
@@ -292,6 +293,22 @@ def test_after_a_payout_no_more_is_reserved_than_what_is_left(paying: Callable[.
     assert (filed.status, filed.code) == (409, "INSUFFICIENT_FUNDS")
     after = pool(api, protocol_id)
     assert (after["available"], after["reserved"], after["paid"]) == ("0.00", "40.00", "60.00")
+
+
+@pytest.mark.parametrize("kind", [ChangeType.RESERVATION_RELEASED, ChangeType.PAYMENT_RELEASED])
+def test_no_more_is_given_back_or_paid_than_what_is_reserved(paying: Callable[..., Api], kind: ChangeType) -> None:
+    """By the condition of the UPDATE: the database's CHECK is the last resort, and its answer 503."""
+    api = paying()
+    protocol_id = funded_protocol(api, "100.00")
+    confirmed(api, protocol_id, "60.00")
+
+    with app_of(api).app_context():
+        with pytest.raises(RuntimeError, match="reservations"), transaction() as session:
+            bounties.apply(session, protocol_id, Change(kind, 60_000_001, "system"))
+        with transaction() as session:
+            bounties.apply(session, protocol_id, Change(kind, 60_000_000, "system"))
+
+    assert pool(api, protocol_id)["reserved"] == "0.00"
 
 
 def test_a_deposit_beyond_the_largest_amount_is_refused_whatever_was_paid(paying: Callable[..., Api]) -> None:

@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 
+from app.database import utc_now
+from app.extensions import db
 from app.payments import concurrency, settlement
-from app.payments.breaker import FAILURES_TO_OPEN
+from app.payments.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
+from app.payments.models import Payment
 from tests.support.api import Api
 from tests.support.money import (
     SECRET,
@@ -168,6 +171,22 @@ def test_the_sweep_gives_the_broker_time_to_deliver(app: Flask, api: Api, enqueu
         assert settlement.sweep() == 0
 
 
+@pytest.mark.parametrize(("pause", "countdowns"), [("4", 1), ("1000", 0)])
+def test_a_short_pause_is_a_jobs_countdown_and_a_long_one_the_sweeps(
+    app_with: Callable[..., Api], service: PayoutService, monkeypatch: pytest.MonkeyPatch, pause: str, countdowns: int
+) -> None:
+    api = app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE=pause, PAYOUT_RETRY_CAP="2000")
+    jobs: list[tuple[str, float]] = []
+    monkeypatch.setattr(settlement, "enqueue", lambda *job: jobs.append(job))
+    service.replies = [Reply(503)]
+    _, (payment_id,) = payments(api, 1)
+
+    settle(api.transport.client.application, payment_id)
+
+    assert [job[0] for job in jobs] == [payment_id] * countdowns
+    assert all(float(pause) / 2 <= job[1] <= float(pause) for job in jobs)
+
+
 def test_a_sweep_is_bounded(app: Flask, api: Api, enqueued: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlement, "SWEEP_LIMIT", 2)
     for _ in range(3):
@@ -186,6 +205,9 @@ def test_while_nobody_listens_payments_wait_without_an_attempt_and_then_go_on(
         settle(app, payment_id)
     assert shown(api, asked[0]) == ("PENDING", "1")
     assert shown(api, asked[-1]) == ("PENDING", "0")
+    with app.app_context():
+        postponed = db.session.get_one(Payment, asked[-1]).due_at - utc_now()
+    assert postponed.total_seconds() <= OPEN_SECONDS
 
     app.extensions["dashboard_config"] = replace(app.extensions["dashboard_config"], payout_url=service.url)
     app.extensions["payout_breaker"].open_until = 0.0  # the pause is over
