@@ -17,19 +17,27 @@ _ESCAPE_SEQUENCES = re.compile(
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|\x1b[ -/]*[0-~]"
 )
-_BIDI_CONTROLS = "\u202a-\u202e\u2066-\u206f"  # embeddings, overrides, isolates; not the marks of ordinary RTL text
-_SURROGATES = "\ud800-\udfff"
+_BIDI_CONTROLS = r"\u202a-\u202e\u2066-\u206f"  # embeddings, overrides, isolates; not the marks of ordinary RTL text
+_SURROGATES = r"\ud800-\udfff"
 _LINE_BREAKS = re.compile(r"\r\n?")
-_NOT_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI_CONTROLS}{_SURROGATES}]")
+_NOT_IN_TEXT = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI_CONTROLS}{_SURROGATES}]")
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_BIDI = re.compile(f"[{_BIDI_CONTROLS}]")
-_LONE_SURROGATES = re.compile(f"[{_SURROGATES}]")
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 # White space, Unicode's Default_Ignorable_Code_Point and the blank Braille pattern.
-_VISIBLE = re.compile(
-    r"[^\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
-    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+_INVISIBLE = (
+    r"\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_VISIBLE = re.compile(f"[^{_CONTROLS}{_INVISIBLE}]")
+_NOT_IN_NAMES = (
+    (re.compile(f"[{_CONTROLS}]"), "Must not hold control characters or line breaks."),
+    (re.compile(f"[{_SURROGATES}]"), "Must not hold lone surrogates."),
+    (re.compile(f"[{_BIDI_CONTROLS}]"), "Must not hold bidirectional overrides, embeddings or isolates."),
+)
+
+# As much of the rules as a short pattern of JSON Schema can say.
+NAME_PATTERN = rf"^(?=.*\S)[^{_CONTROLS}{_BIDI_CONTROLS}]+$"
+VISIBLE_PATTERN = rf"[^\s{_CONTROLS}]"
 
 _JOINER = "\u200d"
 _EXTENDS = re.compile("[\u200c\u200d\u1160-\u11ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
@@ -51,13 +59,15 @@ def naming_problem(value: str) -> str | None:
     """Why `value` cannot name anything, as a sentence for its sender; None when it can."""
     if value.isascii() and value.isprintable() and value.strip():
         return None
-    if _CONTROLS.search(value):
-        return "Must not hold control characters or line breaks."
-    if _LONE_SURROGATES.search(value):
-        return "Must not hold lone surrogates."
-    if _BIDI.search(value):
-        return "Must not hold bidirectional overrides, embeddings or isolates."
-    return None if _VISIBLE.search(value) else "Must hold something visible."
+    for found, problem in _NOT_IN_NAMES:
+        if found.search(value):
+            return problem
+    return None if is_visible(value) else "Must hold something visible."
+
+
+def is_visible(text: str) -> bool:
+    """Whether any character of `text` leaves a mark on the screen."""
+    return _VISIBLE.search(text) is not None
 
 
 def _cut_before(text: str, position: int) -> int:
