@@ -40,6 +40,7 @@ def create_app(settings: Config | None = None, *, serve_rest: bool = True, serve
         _serve_sockets(app, settings)
     if serve_rest:
         _trust_proxies(app, settings)
+        _demand_canonical_paths(app)
     return app
 
 
@@ -133,6 +134,12 @@ def _trust_proxies(app: Flask, settings: Config) -> None:
     from app.web.http import trust_proxies
 
     trust_proxies(app, settings)
+
+
+def _demand_canonical_paths(app: Flask) -> None:
+    from app.web import paths
+
+    paths.init_app(app)
 
 
 def _open_short_way(app: Flask) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jwt
 import requests
+from cryptography.exceptions import UnsupportedAlgorithm
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -16,9 +17,15 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 FETCH_SECONDS = 3.0
 LARGEST_KEY_SET = 256 * 1024
 MOST_KEYS = 64
-# Asymmetric ones alone: a public key must never serve as an HMAC secret.
-RSA_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
-PROVIDER_ALGORITHMS = [*RSA_ALGORITHMS, "ES256", "ES384", "ES512", "EdDSA"]
+LEAST_RSA_BITS = 2048  # RFC 7518, 3.3
+# By type and curve. Asymmetric ones alone: a public key must never serve as an HMAC secret.
+ALGORITHMS = {
+    ("RSA", None): ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+    ("EC", "P-256"): ["ES256"],
+    ("EC", "P-384"): ["ES384"],
+    ("EC", "P-521"): ["ES512"],
+    ("OKP", "Ed25519"): ["EdDSA"],
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,12 @@ class Key:
     algorithms: list[str]
 
 
-def fetch(url: str) -> dict[str | None, Key]:
-    """The key set at `url`, by key id. Raises requests.RequestException, urllib3 HTTPError, ValueError."""
+KeySet = dict[str | None, list[Key]]
+"""Keys by their id: several may share one, and are told apart by the token's algorithm."""
+
+
+def fetch(url: str) -> KeySet:
+    """The key set at `url`. Raises requests.RequestException, urllib3 HTTPError, ValueError."""
     with _Session() as session, session.get(url, timeout=FETCH_SECONDS, stream=True, allow_redirects=False) as response:
         if response.status_code != requests.codes.ok:
             raise ValueError(f"HTTP {response.status_code}")
@@ -104,26 +115,38 @@ class _CutOff(HTTPAdapter):
         return manager
 
 
-def _parse(document: Any) -> dict[str | None, Key]:
+def _parse(document: Any) -> KeySet:
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("not a key set")  # noqa: TRY004 - a fault of the text, like all others here
-    keys = {}
+    keys: KeySet = {}
     for each in listed[:MOST_KEYS]:
         key = _key_of(each)
         if key is not None:
-            keys[each.get("kid")] = key
+            keys.setdefault(each.get("kid"), []).append(key)
     return keys
 
 
 def _key_of(entry: Any) -> Key | None:
     """None for what is not a public signature key that we understand: providers publish others beside them."""
-    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str | None):
+    algorithms = _algorithms_of(entry)
+    if not algorithms:
         return None
     try:
-        key = jwt.PyJWK(entry)
-    except (jwt.PyJWTError, ValueError, TypeError):
+        material = jwt.PyJWK(entry, algorithms[0]).key
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, KeyError):
         return None
-    any_of_its_kind = RSA_ALGORITHMS if entry["kty"] == "RSA" and "alg" not in entry else [key.algorithm_name]
-    algorithms = [each for each in any_of_its_kind if each in PROVIDER_ALGORITHMS]
-    return Key(key.key, algorithms) if algorithms else None
+    is_weak = entry["kty"] == "RSA" and material.key_size < LEAST_RSA_BITS
+    return None if is_weak else Key(material, algorithms)
+
+
+def _algorithms_of(entry: Any) -> list[str]:
+    """What the entry may verify: the algorithm it names, or all of its type; none for a key of another use."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None) or "d" in entry:
+        return []  # `d`: a private key, which somebody else may have read as well
+    operations = entry.get("key_ops") or ["verify"]
+    if (entry.get("use") or "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return []
+    curve = None if entry.get("kty") == "RSA" else str(entry.get("crv"))
+    fitting = ALGORITHMS.get((str(entry.get("kty")), curve), [])
+    return [each for each in fitting if entry.get("alg") in (None, each)]

@@ -25,8 +25,8 @@ RETRY_WITHOUT_KEYS_SECONDS = 1.0
 
 
 class KeySource(Protocol):
-    def candidates(self, key_id: str | None) -> list[Key]:
-        """The keys a token may be signed with. Raises Unauthorized, DependencyDown."""
+    def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
+        """The keys a token may be signed with. Raises DependencyDown."""
 
 
 def key_id_of(secret: str) -> str:
@@ -41,7 +41,8 @@ class SharedSecrets:
         secrets = filter(None, (settings.signing_key, settings.previous_signing_key))
         self._keys = {key_id_of(secret): Key(secret, [ALGORITHM]) for secret in secrets}
 
-    def candidates(self, key_id: str | None) -> list[Key]:
+    def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
+        del algorithm  # the keys know theirs, which is the same
         if key_id is None:
             return list(self._keys.values())
         return [self._keys[key_id]] if key_id in self._keys else []
@@ -50,28 +51,33 @@ class SharedSecrets:
 class ProviderKeys:
     """A provider's key set: fetched when needed, kept for five minutes, and for a day while it cannot be fetched.
 
-    A `kid` that is not in it may be a new key, so the set is fetched again for it, but at most every ten seconds:
-    tokens with made-up ids cost the provider nothing. A fetch runs beside its callers, who share its outcome and wait
-    for it three seconds at most, whatever the provider does.
+    A `kid` that is not in it with the token's algorithm may be a new key, so the set is fetched again for it, but at
+    most every ten seconds: tokens with made-up ids cost the provider nothing. A fetch runs beside its callers, who
+    share its outcome and wait for it three seconds at most, whatever the provider does.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._keys: dict[str | None, Key] = {}
+        self._keys: key_set.KeySet = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._starting = threading.Lock()
         self._fetch_over = threading.Event()
         self._fetch_over.set()
 
-    def candidates(self, key_id: str | None) -> list[Key]:
-        is_known = key_id in self._keys or (key_id is None and bool(self._keys))
+    def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
+        is_known = bool(self._matching(key_id, algorithm))
         if time.monotonic() - self._fetched_at > FRESH_SECONDS or not is_known:
             self._refresh(is_known=is_known)
         if time.monotonic() - self._fetched_at > OUTAGE_SECONDS:
             raise DependencyDown("The identity provider's keys are out of reach.", code="KEYS_UNAVAILABLE")
-        if key_id is None:
-            return list(self._keys.values()) if len(self._keys) == 1 else []
-        return [self._keys[key_id]] if key_id in self._keys else []
+        return self._matching(key_id, algorithm)
+
+    def _matching(self, key_id: str | None, algorithm: str) -> list[Key]:
+        """The keys of that id and algorithm; for a token that names none, the only key of its algorithm."""
+        keys = self._keys
+        named = keys.get(key_id, []) if key_id is not None else [key for each in keys.values() for key in each]
+        fitting = [key for key in named if algorithm in key.algorithms]
+        return [] if key_id is None and len(fitting) > 1 else fitting
 
     def _refresh(self, *, is_known: bool) -> None:
         """Fetch the set unless that was tried just now. Whoever has the key does not wait for another's fetch."""

@@ -68,9 +68,11 @@ class TokenVerifier:
     def _claims(self, token: str) -> dict[str, Any]:
         """Decode with whichever key fits. The parser's own failures are the token's fault, not ours."""
         try:
-            return self._decode_with(self._source.candidates(_key_id(token)), token)
+            return self._decode_with(self._source.candidates(*_key_of(token)), token)
         except jwt.ExpiredSignatureError as error:
             raise Unauthorized("The token has expired.", code="TOKEN_EXPIRED") from error
+        except jwt.InvalidAudienceError as error:
+            raise Unauthorized("The token is meant for another audience (`aud`).") from error
         except (jwt.PyJWTError, RecursionError, ValueError, TypeError, ArithmeticError) as error:
             raise Unauthorized("The token is not valid.") from error
 
@@ -93,19 +95,22 @@ class TokenVerifier:
             leeway=settings.token_leeway,
             issuer=settings.token_issuer or None,
             audience=settings.token_audience or None,
-            options={"require": required, "verify_aud": bool(settings.token_audience)},
+            options={"require": required},  # a token with `aud` is refused where no audience is set
         )
         return claims
 
 
-def _key_id(token: str) -> str | None:
-    """The `kid` of the token's header. Raises ValueError, jwt.PyJWTError: nobody's token looks like that."""
+def _key_of(token: str) -> tuple[str | None, str]:
+    """The token's `kid`, if it has one, and its `alg`. Raises ValueError, jwt.PyJWTError."""
     if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
         raise ValueError("too long, or not ASCII")
-    key_id = jwt.get_unverified_header(token).get("kid")
+    header = jwt.get_unverified_header(token)
+    key_id = header.get("kid")
     if key_id is not None and not isinstance(key_id, str):
         raise ValueError("`kid` is not a string")
-    return key_id
+    if "crit" in header:
+        raise ValueError("`crit` demands an extension; none is known here")  # RFC 7515, 4.1.11
+    return key_id, str(header.get("alg"))
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

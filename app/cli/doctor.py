@@ -10,6 +10,7 @@ OLDEST_TICK_SECONDS = 15.0
 SHOWN_MISMATCHES = 5
 ROLES = ("web", "worker", "worker-payments", "beat")
 CLOCK_SECONDS = 2.0
+SHOWN_PAYMENTS = 5
 
 
 class Unwell(Exception):
@@ -223,6 +224,17 @@ def _ledger() -> str:
     return "every pool is the sum of its ledger, every reservation and payment is in it"
 
 
+def _payments() -> str:
+    from app.payments.gauges import stuck_payments
+
+    found = stuck_payments(SHOWN_PAYMENTS)
+    if found:
+        told = [f"{each.id} of {each.protocol_id} ({each.attempts} attempts): {each.failure_reason}" for each in found]
+        remedy = "look at the payout service and worker-payments; docs/runbooks/DashboardPaymentsSlow.md"
+        raise Unwell(f"not settled: {'; '.join(told)}", remedy)
+    return "none waits for long"
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "database": _database,
     "migrations": _migrations,
@@ -236,16 +248,18 @@ CHECKS: dict[str, Callable[[], str]] = {
     **{role: partial(_process, role) for role in ROLES},
     "clocks": _clocks,
     "ledger": _ledger,
+    "payments": _payments,
 }
 _ON_REDIS = ("redis writes", "redis persistence", "redis eviction", "broker", "tick", *ROLES, "clocks")
 RESTS_ON = {
     **dict.fromkeys(_ON_REDIS, "redis"),
-    **dict.fromkeys(("migrations", "database writes", "ledger"), "database"),
+    **dict.fromkeys(("migrations", "database writes", "ledger", "payments"), "database"),
 }
 _START_REDIS = "start Redis, or check REDIS_URL"
 REMEDIES = {
     **dict.fromkeys(CHECKS, _START_REDIS),
     **dict.fromkeys(
-        ("database", "migrations", "database writes", "ledger"), "start the database, or check DATABASE_URL"
+        ("database", "migrations", "database writes", "ledger", "payments"),
+        "start the database, or check DATABASE_URL",
     ),
 }

@@ -100,8 +100,14 @@ def _web_faults(values: Values) -> Iterator[Fault]:
             yield name, fault
         elif key != "payout_url" and holds_credentials(url):
             yield name, "must hold no password: it is shown in logs"
-        elif key == "jwks_url" and url.startswith("http://") and not stays_on_this_machine(url):
+        elif key == "jwks_url" and _leaves_in_the_clear(url):
             yield name, "must be https://, but on this machine itself: who can change the answer can sign any token"
+        elif key == "payout_url" and not values["payout_allow_http"] and _leaves_in_the_clear(url):
+            yield name, "must be https://, but on this machine itself, or with PAYOUT_ALLOW_HTTP=1: it moves money"
+
+
+def _leaves_in_the_clear(url: str) -> bool:
+    return url.startswith("http://") and not stays_on_this_machine(url)
 
 
 def _abroad_faults(values: Values) -> Iterator[Fault]:

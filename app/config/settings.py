@@ -68,7 +68,9 @@ class Config:
         "identity provider's key set; replaces the shared secret; `https://`, or `http://` on this machine itself",
     )
     token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
-    token_audience: str = setting("DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens, when set")
+    token_audience: str = setting(
+        "DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens; when not set, tokens with `aud` are refused"
+    )
     token_leeway: int = setting(
         "DASHBOARD_TOKEN_LEEWAY",
         5,
@@ -78,7 +80,18 @@ class Config:
     )
 
     payout_url: str = setting(
-        "PAYOUT_URL", "", "service that moves the money; empty: payments are settled in the ledger alone", secret=True
+        "PAYOUT_URL",
+        "",
+        "service that moves the money, `https://`, or `http://` on this machine itself; empty: payments are settled in "
+        "the ledger alone",
+        secret=True,
+    )
+    payout_allow_http: int = setting(
+        "PAYOUT_ALLOW_HTTP",
+        0,
+        "1: `PAYOUT_URL` may be `http://` to another host, as inside a private network",
+        kind="int",
+        check=validate.Range(min=0, max=1),
     )
     payout_secret: str = setting(
         "PAYOUT_SECRET",

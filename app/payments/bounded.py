@@ -25,6 +25,7 @@ class Line:
         self._lock = threading.Lock()
         self._held: list[socket.socket] = []
         self._is_cut = False
+        self.was_connected = False
 
     def hold(self, connected: socket.socket) -> socket.socket:
         """Keep a duplicate: TLS takes the socket itself away, yet what is shut by one is shut for all.
@@ -36,6 +37,7 @@ class Line:
                 connected.close()
                 raise OSError("the time of this call is up")
             self._held.append(connected.dup())
+            self.was_connected = True
         return connected
 
     def cut(self) -> None:
@@ -66,9 +68,9 @@ class HeldAdapter(HTTPAdapter):
         return pool
 
 
-def within(seconds: float, call: Callable[[Line], Answer]) -> Answer:
+def within(seconds: float, line: Line, call: Callable[[Line], Answer]) -> Answer:
     """Return `call(line)`. Raises what it raised; TimeoutError when it has not ended in time."""
-    line, ended, context = Line(), Future[Answer](), copy_context()
+    ended, context = Future[Answer](), copy_context()
 
     def run() -> None:
         try:

@@ -7,7 +7,10 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import requests
@@ -15,11 +18,18 @@ import requests
 from app.config import Config
 from app.money import format_amount
 from app.payments.bounded import HeldAdapter, Line, within
+from app.text import clean_text
 
 LARGEST_ANSWER = 64 * 1024
 MAX_REFERENCE = 200
 _REASON_SHOWN = 200
-_TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+# 409: another request with this key is in progress (draft-ietf-httpapi-idempotency-key-header, section 2.7).
+_TRY_AGAIN = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Payout:
 
 @dataclass(frozen=True)
 class Paid:
-    """The money has moved; `reference` is the service's own, None when the ledger alone was asked."""
+    """The money has moved; `reference` is the service's own, None when there is none that can be stored."""
 
     reference: str | None = None
 
@@ -60,10 +70,15 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Nobody knows whether the money has moved: ask again with the same key. `detail` is for the log alone."""
+    """Nobody knows whether the money has moved: ask again with the same key. `detail` is for the log alone.
+
+    `retry_after`: seconds for which the service asked to be left alone. `was_reached`: whether a connection was made.
+    """
 
     reason: str
     detail: str = ""
+    retry_after: float = 0.0
+    was_reached: bool = True
 
 
 Outcome = Paid | Refused | Unknown
@@ -76,15 +91,16 @@ def pay(payout: Payout, settings: Config) -> Outcome:
     """
     if not settings.payout_url:
         return Paid()
-    seconds = longest_call(settings)
+    seconds, line = longest_call(settings), Line()
     try:
-        return within(seconds, lambda line: _ask(payout, settings, line))
+        return within(seconds, line, lambda line: _ask(payout, settings, line))
     except _BadAnswerError as error:
         return Unknown(str(error))
     except TimeoutError:
-        return Unknown(f"the answer does not come within {seconds:g} s")
+        return Unknown(f"the answer does not come within {seconds:g} s", was_reached=line.was_connected)
     except Exception as error:  # noqa: BLE001 - see above
-        return Unknown(f"no answer ({type(error).__name__})", detail=str(error))
+        reason = f"no answer ({type(error).__name__})"
+        return Unknown(reason, detail=str(error), was_reached=line.was_connected)
 
 
 def longest_call(settings: Config) -> float:
@@ -124,7 +140,7 @@ def _ask(payout: Payout, settings: Config, line: Line) -> Outcome:
         session.post(settings.payout_url, data=body, headers=headers, timeout=timeout, stream=True) as response,
     ):
         answer = _read(response, time.monotonic() + settings.payout_read_timeout)
-    return _outcome(response.status_code, answer)
+    return _outcome(response.status_code, response.headers, answer)
 
 
 def _one_request(line: Line) -> requests.Session:
@@ -149,21 +165,46 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     return answer
 
 
-def _outcome(status: int, answer: bytes) -> Outcome:
+def _outcome(status: int, headers: Mapping[str, str], answer: bytes) -> Outcome:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Paid(_reference(answer))
-    shown = "".join(char for char in answer.decode("utf-8", "replace") if char.isprintable())[:_REASON_SHOWN]
-    reason = f"HTTP {status}: {shown}".rstrip(": ")
+    reason = f"HTTP {status}: {_one_line(answer.decode('utf-8', 'replace'), _REASON_SHOWN)}".rstrip(": ")
     is_final = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return Refused(reason) if is_final and status not in _TRY_AGAIN else Unknown(reason)
+    if is_final and status not in _TRY_AGAIN:
+        return Refused(reason)
+    return Unknown(reason, retry_after=_retry_after(headers))
 
 
-def _reference(answer: bytes) -> str:
-    """Raises _BadAnswerError: a 2xx that does not name the payout proves nothing."""
+def _reference(answer: bytes) -> str | None:
+    """The service's name for the payout, numbers as they were written; None when nothing of it can be stored.
+
+    Raises _BadAnswerError: a 2xx that does not name the payout proves nothing.
+    """
     try:
-        reference = json.loads(answer)["reference"]
+        reference = json.loads(answer, parse_int=str, parse_float=str)["reference"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _BadAnswerError("2xx without a JSON object with `reference`") from error
-    if not isinstance(reference, str) or not 0 < len(reference) <= MAX_REFERENCE or "\x00" in reference:
-        raise _BadAnswerError(f"`reference` is not a string of 1 to {MAX_REFERENCE} characters")
-    return reference
+    if not isinstance(reference, str) or not reference:
+        raise _BadAnswerError("2xx whose `reference` is neither a number nor a string of 1 character or more")
+    return _one_line(reference, MAX_REFERENCE) or None
+
+
+def _one_line(text: str, limit: int) -> str:
+    """A provider's text as it can be stored and shown: one line of visible characters, cut to `limit`."""
+    line = " ".join(clean_text(text, LARGEST_ANSWER).split())
+    return clean_text("".join(filter(str.isprintable, line)), limit)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds of the Retry-After header (RFC 9110, 10.2.3); 0 when there is none that makes sense.
+
+    A date is compared with the answer's own `Date`, so that the two hosts' clocks need not agree.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # no date, or one of them without a zone
+        return 0.0

@@ -6,6 +6,7 @@ from enum import StrEnum
 from app.text import naming_problem
 
 LONGEST_RECIPIENT = 128
+PAID_NOT_RECORDED = "paid, but not recorded"  # how `lastError` begins when the money has moved
 _MOST_DOUBLINGS = 30
 
 

@@ -184,6 +184,5 @@ class StrictHead:
         if major != "1":
             raise Refusal(505, f"HTTP/{major}.{minor} is not spoken here: HTTP/1.1 is.")
         self.command = method
-        # `//host/path` would be read as an address elsewhere by whoever is sent there.
-        self.path = "/" + target.lstrip("/") if target.startswith("//") else target
+        self.path = target
         self.request_version = "HTTP/1.0" if minor == "0" else "HTTP/1.1"

@@ -17,6 +17,13 @@ keep /secrets/postgres/password 999:999 "$(random)"
 keep /secrets/valkey/password 999:999 "$(random)"
 keep /secrets/valkey/password.conf 999:999 "requirepass $(cat /secrets/valkey/password)"
 keep /secrets/app/signing_key 10001:10001 "$(random)"
-keep /secrets/app/database_url 10001:10001 \
+keep /secrets/postgres/application_password 999:999 "$(random)"
+keep /secrets/migration/database_url 10001:10001 \
     "postgresql+psycopg://dashboard:$(cat /secrets/postgres/password)@postgres:5432/dashboard"
+keep /secrets/app/application_database_url 10001:10001 \
+    "postgresql+psycopg://dashboard_app:$(cat /secrets/postgres/application_password)@postgres:5432/dashboard"
 keep /secrets/app/redis_url 10001:10001 "redis://:$(cat /secrets/valkey/password)@valkey:6379/0"
+# Where earlier releases kept what only one part may read: the password of the tables' owner and the secret of payouts.
+rm -f /secrets/app/database_url
+[ ! -s /secrets/app/payout_secret ] || mv /secrets/app/payout_secret /secrets/payout/payout_secret
+keep /secrets/payout/payout_secret 10001:10001 "$(random)"

@@ -5,6 +5,7 @@ import pytest
 from tests.containers import flows
 from tests.containers.compose import Compose
 from tests.factories import deposit, make_agent, make_protocol, report
+from tests.security.raw import exchange, request
 from tests.support.api import OverHttp
 from tests.support.js_client import JsClient
 
@@ -104,6 +105,45 @@ def test_the_proxy_cannot_reach_the_database_or_redis(compose: Compose) -> None:
 
     assert not networks_of("proxy") & (networks_of("postgres") | networks_of("valkey"))
     assert networks_of("postgres") == networks_of("valkey") == {"dashboard-test_inside"}
+
+
+@pytest.mark.parametrize(
+    "target", ["/metrics", "//metrics", "/%6detrics", "/x/../metrics", "//socket.io/", "/healthz/."]
+)
+def test_the_proxy_answers_404_to_metrics_and_to_other_spellings_of_a_path(compose: Compose, target: str) -> None:
+    reply = exchange(compose.port, request(target))
+
+    assert (reply.status, reply.problem["code"]) == (404, "NOT_FOUND")
+
+
+def test_a_process_tells_its_metrics_to_those_inside(compose: Compose) -> None:
+    ask = "import urllib.request as u; print(u.urlopen('http://web:5000/metrics', timeout=5).status)"
+
+    assert compose("exec", "-T", "worker", "python", "-c", ask) == "200"
+
+
+def test_only_the_workers_of_payments_have_a_way_out_and_the_secret_of_payouts(compose: Compose) -> None:
+    networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+    look = "test -r /run/secrets/payout/payout_secret && echo readable || echo none"
+    seen = {}
+    for service in OURS:
+        names = compose.docker("inspect", "--format", networks, compose.containers(service)[0]).split()
+        internal = compose.docker("network", "inspect", "--format", "{{.Internal}}", *names).split()
+        seen[service] = (set(internal), compose("exec", "-T", service, "sh", "-c", look))
+
+    assert seen.pop("worker-payments") == ({"true", "false"}, "readable")
+    assert set(seen) == {"web", "sockets", "worker", "beat"}
+    assert all(found == ({"true"}, "none") for found in seen.values()), seen
+
+
+def test_the_applications_role_cannot_change_the_ledger(compose: Compose) -> None:
+    deposit(compose.api, make_protocol(compose.api), "5.00")
+    psql = ("exec", "-T", "postgres", "psql", "--username=dashboard", "--tuples-only", "--no-align", "dashboard", "-c")
+
+    users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE client_addr IS NOT NULL"
+    assert compose(*psql, users) == "dashboard_app"
+    rights = "SELECT string_agg(DISTINCT privilege_type, ',') FROM information_schema.table_privileges WHERE grantee = "
+    assert compose(*psql, f"{rights}'dashboard_app' AND table_name = 'bounty_entries'") == "INSERT,SELECT"
 
 
 def test_no_secret_is_an_environment_variable_or_an_argument(compose: Compose) -> None:

@@ -8,10 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from app.auth import keys
+from app.auth.permissions import Role
+from app.auth.tokens import issue
 from tests.support.api import Api
 
 RSA_KEY, EC_KEY = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())
@@ -72,10 +74,11 @@ def api(app_with, provider: Provider) -> Api:
     return app_with(DASHBOARD_JWKS_URL=provider.url, DASHBOARD_SIGNING_KEY="")
 
 
-def sign(key=RSA_KEY, algorithm: str = "RS256", kid: str | None = "rsa") -> str:
+def sign(key=RSA_KEY, algorithm: str = "RS256", kid: str | None = "rsa", header=None, claims=None) -> str:
     now = int(time.time())
-    claims = {"sub": "v", "role": "viewer", "protocols": ["*"], "iat": now, "exp": now + 600, "jti": "1"}
-    return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid} if kid else None)
+    all_claims = {"sub": "v", "role": "viewer", "protocols": ["*"], "iat": now, "exp": now + 600, "jti": "1"}
+    headers = (header or {}) | ({"kid": kid} if kid else {})
+    return jwt.encode(all_claims | (claims or {}), key, algorithm=algorithm, headers=headers)
 
 
 def status(api: Api, token: str) -> int:
@@ -104,11 +107,137 @@ def test_a_key_serves_only_the_algorithm_it_was_published_for(api: Api, provider
     assert status(api, sign(algorithm="RS512")) == 200
 
 
-def test_an_encryption_key_verifies_nothing(api: Api, provider: Provider) -> None:
-    entries = public(RSAAlgorithm, RSA_KEY, kid="rsa", use="enc"), public(ECAlgorithm, EC_KEY, kid="ec")
-    provider.publish(*entries)
+UNFIT = {
+    "for encryption": {"use": "enc"},
+    "for signing alone": {"key_ops": ["sign"]},
+    "with operations that are no list": {"key_ops": "verify"},
+    "for an algorithm of another type": {"alg": "ES256"},
+    "for an HMAC": {"alg": "HS256"},
+    "for no algorithm": {"alg": "none"},
+    "for an algorithm that is no text": {"alg": ["RS256"]},
+    "private": {"d": "AQAB"},
+    "of an unknown type": {"kty": "PQC"},
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_a_key_verifies_nothing_that_is(what: str, api: Api, provider: Provider) -> None:
+    provider.publish(public(RSAAlgorithm, RSA_KEY, kid="rsa") | UNFIT[what], public(ECAlgorithm, EC_KEY, kid="ec"))
 
     assert status(api, sign()) == 401
+    assert status(api, sign(EC_KEY, "ES256", "ec")) == 200
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_keys_of_one_id_are_told_apart_by_their_algorithm(order: int, api: Api, provider: Provider) -> None:
+    entries = [public(RSAAlgorithm, RSA_KEY, kid="one"), public(ECAlgorithm, EC_KEY, kid="one")]
+    provider.publish(*entries[::order])
+
+    assert status(api, sign(kid="one")) == 200
+    assert status(api, sign(EC_KEY, "ES256", "one")) == 200
+    assert provider.fetches == 1
+
+
+def test_of_two_keys_of_one_id_and_type_either_verifies(api: Api, provider: Provider) -> None:
+    second = rsa.generate_private_key(65537, 2048)
+    provider.publish(*(public(RSAAlgorithm, key, kid="one") for key in (RSA_KEY, second, second)))
+
+    assert [status(api, sign(key, kid="one")) for key in (RSA_KEY, second)] == [200, 200]
+    assert status(api, sign(rsa.generate_private_key(65537, 2048), kid="one")) == 401
+
+
+def test_a_key_that_joins_another_under_its_id_is_found(api: Api, provider: Provider, monkeypatch) -> None:
+    monkeypatch.setattr(keys, "RETRY_SECONDS", 0.0)
+    provider.publish(public(RSAAlgorithm, RSA_KEY, kid="one"))
+    assert status(api, sign(EC_KEY, "ES256", "one")) == 401
+    provider.publish(public(RSAAlgorithm, RSA_KEY, kid="one"), public(ECAlgorithm, EC_KEY, kid="one"))
+
+    assert status(api, sign(EC_KEY, "ES256", "one")) == 200
+
+
+def test_a_token_without_key_id_is_verified_where_one_key_alone_fits(api: Api, provider: Provider) -> None:
+    assert (status(api, sign(kid=None)), status(api, sign(EC_KEY, "ES256", None))) == (200, 200)
+
+
+def test_a_token_without_key_id_is_refused_where_several_keys_fit(api: Api, provider: Provider) -> None:
+    other = rsa.generate_private_key(65537, 2048)
+    provider.publish(public(RSAAlgorithm, RSA_KEY, kid="a"), public(RSAAlgorithm, other, kid="b"))
+
+    assert status(api, sign(kid=None)) == 401
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+@pytest.mark.parametrize(("bits", "answer"), [(1024, 401), (2047, 401), (2048, 200), (3072, 200)])
+def test_rsa_keys_of_fewer_than_2048_bits_verify_nothing(bits: int, answer: int, api: Api, provider: Provider) -> None:
+    key = rsa.generate_private_key(65537, bits)
+    provider.publish(public(RSAAlgorithm, key, kid="rsa"), public(ECAlgorithm, EC_KEY, kid="ec"))
+
+    assert status(api, sign(key)) == answer
+
+
+CURVES = [
+    (ec.SECP256R1, "ES256", {}, 200),
+    (ec.SECP384R1, "ES384", {}, 200),
+    (ec.SECP521R1, "ES512", {"alg": "ES512"}, 200),
+    (ec.SECP384R1, "ES384", {"alg": "ES256"}, 401),
+    (ec.SECP256K1, "ES256K", {}, 401),
+    (ec.SECP256R1, "ES256", {"crv": "P-192"}, 401),
+    (ec.SECP256R1, "ES256", {"crv": None}, 401),
+    (ec.SECP256R1, "ES256", {"crv": ["P-256"]}, 401),
+]
+
+
+@pytest.mark.parametrize("case", CURVES)
+def test_each_curve_has_its_one_algorithm_and_others_verify_nothing(case, api: Api, provider: Provider) -> None:
+    curve, algorithm, members, answer = case
+    key = ec.generate_private_key(curve())
+    provider.publish(public(ECAlgorithm, key, kid="k") | members, public(RSAAlgorithm, RSA_KEY, kid="rsa"))
+
+    assert status(api, sign(key, algorithm, "k")) == answer
+
+
+def test_an_ed25519_key_verifies_and_an_ed448_key_does_not(api: Api, provider: Provider) -> None:
+    good, other = ed25519.Ed25519PrivateKey.generate(), ed448.Ed448PrivateKey.generate()
+    provider.publish(public(OKPAlgorithm, good, kid="25519"), public(OKPAlgorithm, other, kid="448"))
+
+    assert (status(api, sign(good, "EdDSA", "25519")), status(api, sign(other, "EdDSA", "448"))) == (200, 401)
+
+
+def test_an_unsigned_token_is_refused(api: Api) -> None:
+    assert status(api, sign(None, "none", "rsa")) == 401
+
+
+def test_a_token_that_demands_an_extension_is_refused(api: Api) -> None:
+    assert status(api, sign(header={"crit": ["exp"]})) == 401
+
+
+def test_a_token_for_an_audience_is_refused_where_none_is_set(api: Api) -> None:
+    for audience in ("somebody-else", ["us", "them"]):
+        answer = api.with_token(sign(claims={"aud": audience})).get("/protocols")
+        assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
+        assert "audience" in answer.json["detail"]
+
+
+def test_where_an_audience_is_set_a_token_must_name_it(app_with, provider: Provider) -> None:
+    api = app_with(DASHBOARD_JWKS_URL=provider.url, DASHBOARD_SIGNING_KEY="", DASHBOARD_TOKEN_AUDIENCE="us")
+
+    assert [status(api, sign(claims={"aud": each})) for each in ("us", ["them", "us"], "them", ["them"], "")] == [
+        200,
+        200,
+        401,
+        401,
+        401,
+    ]
+    assert status(api, sign()) == 401
+
+
+def test_our_own_tokens_for_an_audience_are_refused_where_none_is_set(app_with) -> None:
+    issuing = app_with(DASHBOARD_TOKEN_AUDIENCE="us")
+    with issuing.transport.client.application.app_context() as context:
+        settings = context.app.extensions["dashboard_config"]
+        token = issue(settings, subject="v", role=Role.VIEWER, protocols=["*"], ttl_seconds=60)
+
+    assert (status(issuing, token), status(app_with(), token)) == (200, 401)
 
 
 def test_a_new_key_is_found_without_a_restart(api: Api, provider: Provider, monkeypatch) -> None:

@@ -63,7 +63,7 @@ def provider(request: pytest.FixtureRequest) -> Iterator[DrippingProvider]:
 def seconds_until_refused(keys: ProviderKeys) -> float:
     began = time.monotonic()
     with pytest.raises(DependencyDown):
-        keys.candidates("rsa")
+        keys.candidates("rsa", "RS256")
     return time.monotonic() - began
 
 
@@ -98,7 +98,7 @@ keys, waited = ProviderKeys(sys.argv[1]), []
 def ask():
     began = time.monotonic()
     try:
-        keys.candidates("rsa")
+        keys.candidates("rsa", "RS256")
     except DependencyDown:
         waited.append(time.monotonic() - began)
 asked = [runtime.spawn(ask) for _ in range(4)]

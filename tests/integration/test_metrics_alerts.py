@@ -211,6 +211,18 @@ def test_payment_failed_fires_while_a_payment_is_failed(firing: Callable[[str], 
     assert firing("DashboardPaymentFailed")
 
 
+def test_payment_not_recorded_fires_until_the_payout_is_recorded(firing: Callable[[str], bool], api: Api) -> None:
+    pay(api, make_protocol(api))
+    store(Payment, failure_reason="HTTP 503")
+    assert not firing("DashboardPaymentNotRecorded")
+
+    store(Payment, failure_reason="paid, but not recorded (DataError)")
+
+    assert firing("DashboardPaymentNotRecorded")
+    store(Payment, status="RELEASED")
+    assert not firing("DashboardPaymentNotRecorded")
+
+
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
 def test_payments_slow_fires_when_one_waits_for_long(firing: Callable[[str], bool], api: Api, status: str) -> None:
     pay(api, make_protocol(api))

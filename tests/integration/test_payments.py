@@ -2,17 +2,13 @@ import json
 import os
 import signal
 import time
-from datetime import timedelta
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from app.database import transaction, utc_now
 from app.extensions import db
 from app.payments import settlement
-from app.payments.breaker import FAILURES_TO_OPEN, Breaker
-from app.payments.models import Payment
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.money import (
@@ -22,6 +18,7 @@ from tests.support.money import (
     books,
     confirmed,
     funded_protocol,
+    make_due,
     own_api,
     payout_service,
     pool,
@@ -58,13 +55,6 @@ def events_of(app, protocol_id):
         ).all()
     datas = [json.loads(row.data_json) for row in rows]
     return [data.get("changeType") or data.get("newStatus") for data in datas]
-
-
-def make_due(app, payment_id):
-    """Let the payment's lease or pause run out."""
-    with app.app_context(), transaction() as session:
-        past = utc_now() - timedelta(seconds=60)
-        session.execute(update(Payment).where(Payment.id == payment_id).values(due_at=past))
 
 
 # asking for a payment
@@ -223,7 +213,7 @@ def test_while_a_payment_is_tried_again_its_last_error_is_shown_and_told_as_a_wa
     assert warned[0].reason == "HTTP 500: no disk"
 
 
-def test_a_time_limit_that_strikes_in_the_call_puts_the_payment_back_and_counts_for_the_circuit(paying, service):
+def test_a_time_limit_that_strikes_in_the_call_puts_the_payment_back(paying, service):
     """As Celery does: a signal whose handler raises in the main thread."""
 
     def strike(*_):
@@ -237,7 +227,6 @@ def test_a_time_limit_that_strikes_in_the_call_puts_the_payment_back_and_counts_
     finally:
         signal.signal(signal.SIGUSR1, earlier)
     assert payment(paying, asked["id"])["lastError"] == "no answer (SoftTimeLimitExceeded)"
-    assert app_of(paying).extensions["payout_breaker"].failures == 1
 
 
 def test_a_payment_that_is_put_back_waits_for_its_pause(app_with, service):
@@ -342,24 +331,6 @@ def test_two_workers_that_both_learn_of_the_payout_charge_it_once(paying, servic
     assert pool(paying, protocol_id)["paid"] == "40.00"
     assert events_of(app, protocol_id).count("PAYMENT_RELEASED") == 1
     assert books(app) == []
-
-
-def test_while_the_service_is_down_it_is_left_alone_and_payments_wait(paying, service):
-    app, protocol_id = app_of(paying), funded_protocol(paying)
-    asked = [request_payment(paying, confirmed(paying, protocol_id, "1.00"))["id"] for _ in range(FAILURES_TO_OPEN + 1)]
-    service.replies = [Reply(503)] * FAILURES_TO_OPEN
-    for payment_id in asked:
-        settle(app, payment_id)
-    assert len(service.requests) == FAILURES_TO_OPEN
-    last = payment(paying, asked[-1])
-    assert (last["status"], last["attempts"]) == ("PENDING", "0")
-
-    app.extensions["payout_breaker"].open_until = 0.0  # the pause is over
-    for payment_id in asked:
-        make_due(app, payment_id)
-        settle(app, payment_id)
-    assert pool(paying, protocol_id)["paid"] == f"{len(asked)}.00"
-    assert isinstance(app.extensions["payout_breaker"], Breaker)
 
 
 def test_the_sweep_takes_up_what_is_due_and_nothing_else(app, api):

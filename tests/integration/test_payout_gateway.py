@@ -1,6 +1,5 @@
 """The payout service as the worker meets it: good answers, bad ones, none."""
 
-import json
 import os
 import secrets
 import signal
@@ -90,14 +89,14 @@ def test_an_answer_in_chunks_that_breaks_off_proves_nothing(service, settings):
     assert isinstance(pay(PAYOUT, settings), Unknown)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 451])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 422, 451])
 def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
     service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]
     outcome = pay(PAYOUT, settings)
     assert outcome == Refused(f'HTTP {status}: {{"error": "unknown recipient"}}')
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 301, 302, 307])
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 301, 302, 307])
 def test_what_may_be_different_next_time_is_no_refusal(service, settings, status):
     service.replies = [Reply(status, b"later", headers={"Location": service.url})]
     assert pay(PAYOUT, settings) == Unknown(f"HTTP {status}: later")
@@ -107,14 +106,70 @@ def test_what_may_be_different_next_time_is_no_refusal(service, settings, status
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"OK", b"null", b"[]", b"{}", b'"tx"', b'{"reference": null}', b'{"reference": 5}', b'{"reference": ""}',
-        b'{"reference": "\\u0000"}', b'{"reference": "tx"', b"\xff\xfe", b"[" * 10_000,
-        json.dumps({"reference": "x" * 201}).encode(),
+        b"", b"OK", b"null", b"[]", b"{}", b"5", b'"tx"', b'[{"reference": "tx"}]', b'{"reference": null}',
+        b'{"reference": ""}', b'{"reference": true}', b'{"reference": ["tx"]}', b'{"reference": NaN}',
+        b'{"reference": "tx"', b"\xff\xfe", b"[" * 10_000,
     ],
 )  # fmt: skip
 def test_a_2xx_that_names_no_reference_proves_nothing(service, settings, body):
     service.replies = [Reply(200, body)]
     assert isinstance(pay(PAYOUT, settings), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        (b"5", "5"),
+        (b"12345678901234567890123", "12345678901234567890123"),
+        (b"1.50", "1.50"),
+        (b'"tx\\ud800"', "tx"),
+        (b'"\\u001b[31mtx\\r\\n7\\u0000\\u202e"', "tx 7"),
+        (b'"' + b"x" * 201 + b'"', "x" * 199 + "…"),
+        (b'"\\u0000"', None),
+        ('"支払い-7"'.encode(), "支払い-7"),
+    ],
+)
+def test_a_reference_is_stored_as_text_that_every_database_takes(service, settings, written, stored):
+    service.replies = [Reply(201, b'{"reference": ' + written + b"}")]
+    assert pay(PAYOUT, settings) == Paid(stored)
+
+
+def test_a_refusals_reason_is_one_line_without_escape_sequences_and_of_bounded_length(service, settings):
+    service.replies = [Reply(422, b"\x1b[31mno\r\nfunds\x1b[0m\xff" + b"!" * 5000)]
+    reason = pay(PAYOUT, settings).reason
+    assert reason.startswith("HTTP 422: no funds\ufffd!!!")
+    assert reason.endswith("…")
+    assert len(reason) < 500
+
+
+DATES = {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}  # a service whose clock stands
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": " 0 "}, 0.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:40 GMT"} | DATES, 30.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:01 GMT"} | DATES, 0.0),
+        ({"Retry-After": "soon"}, 0.0),
+        ({"Retry-After": "-5"}, 0.0),
+        ({"Retry-After": "1e9"}, 0.0),
+        ({"Retry-After": "9" * 400}, float("inf")),
+        ({}, 0.0),
+    ],
+)
+@pytest.mark.parametrize("status", [409, 429, 503])
+def test_the_pause_that_the_service_asks_for_is_told(service, settings, status, headers, seconds):
+    service.replies = [Reply(status, b"later", headers=headers)]
+    outcome = pay(PAYOUT, settings)
+    assert (outcome.reason, outcome.retry_after) == (f"HTTP {status}: later", seconds)
+
+
+def test_only_a_connection_that_was_not_made_counts_as_not_reached(service, settings):
+    service.replies = [Reply(503), Reply(cut_after=3), Reply(before=lambda: time.sleep(2))]
+    assert [pay(PAYOUT, settings).was_reached for _ in range(3)] == [True, True, True]
+    assert not pay(PAYOUT, settings_for(f"http://127.0.0.1:{free_port()}/payouts")).was_reached
 
 
 def test_an_answer_without_end_is_cut_off(service, settings):

@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import update
 
 from app.config import Config
+from app.database import transaction, utc_now
 from app.payments import audit, settlement
+from app.payments.models import Payment
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api, InProcess
 
@@ -72,6 +76,13 @@ def books(app: Flask) -> list[tuple[str, str]]:
         return audit.mismatches()
 
 
+def make_due(app: Flask, payment_id: str) -> None:
+    """Let the payment's lease or pause run out."""
+    with app.app_context(), transaction() as session:
+        past = utc_now() - timedelta(seconds=60)
+        session.execute(update(Payment).where(Payment.id == payment_id).values(due_at=past))
+
+
 def settle(app: Flask, payment_id: str) -> None:
     """What the Celery task does."""
     with app.app_context():
@@ -116,16 +127,20 @@ class Reply:
 
 @dataclass
 class PayoutService:
-    """Pays each idempotency key once and counts it; `replies` are used up one by one, then it just pays."""
+    """Pays each idempotency key once and counts it; `replies` are used up one by one, then it just pays.
+
+    `choose` may give the reply to a request; what it gives none for is answered as ever.
+    """
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     paid: dict[str, str] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
+    choose: Callable[[Request], Reply | None] = lambda _: None
 
     def reply_to(self, request: Request) -> tuple[Reply, bytes]:
         self.requests.append(request)
-        reply = self.replies.pop(0) if self.replies else Reply()
+        reply = self.choose(request) or (self.replies.pop(0) if self.replies else Reply())
         if reply.body is not None or reply.status != 200:
             return reply, reply.body or b""
         reference = self.paid.setdefault(request.key, f"tx-{len(self.paid) + 1}")
@@ -155,8 +170,8 @@ def payout_service(certificate: tuple[Path, Path] | None = None) -> Iterator[Pay
             if reply.head:
                 self._write(reply.head, reply.pause)
                 return
-            self.send_response(reply.status)
-            headers = {"Content-Length": str(len(answer))} | reply.headers
+            self.send_response_only(reply.status)
+            headers = {"Date": self.date_time_string(), "Content-Length": str(len(answer))} | reply.headers
             if "Transfer-Encoding" in headers:
                 del headers["Content-Length"]
             for name, value in headers.items():

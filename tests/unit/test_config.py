@@ -44,7 +44,7 @@ def test_what_cannot_be_read_hides_no_fault_of_the_rest(tmp_path: Path) -> None:
         DASHBOARD_JWKS_URL_FILE=str(tmp_path / "missing"),
     )
     assert set(told) == {
-        "DASHBOARD_SIGNING_KEY", "DASHBOARD_ALLOWED_ORIGINS", "PAYOUT_SECRET", "DASHBOARD_LOG_LEVEL",
+        "DASHBOARD_SIGNING_KEY", "DASHBOARD_ALLOWED_ORIGINS", "PAYOUT_SECRET", "PAYOUT_URL", "DASHBOARD_LOG_LEVEL",
         "DASHBOARD_TRUSTED_PROXIES", "REDIS_URL", "DASHBOARD_JWKS_URL",
     }  # fmt: skip
 
@@ -95,7 +95,7 @@ def test_secrets_as_they_are_made_are_strong_enough() -> None:
 
 
 def test_a_payout_service_needs_a_secret_and_an_address_of_the_web() -> None:
-    assert list(faults(PAYOUT_URL="http://pay.example")) == ["PAYOUT_SECRET"]
+    assert list(faults(PAYOUT_URL="https://pay.example")) == ["PAYOUT_SECRET"]
     assert list(faults(PAYOUT_URL="ftp://pay.example", PAYOUT_SECRET=KEY)) == ["PAYOUT_URL"]
 
 
@@ -136,7 +136,10 @@ BAD_ADDRESSES = {
         "postgresql://u:hunter2@h:port/x", "postgresql://h:99999/x", "postgresql://u:hunter2@[::1/x", "sqlite://x.db",
         "postgresql://h/x?hunter2=1", "postgresql://h/x?pgbouncer=true", "sqlite:////tmp/is?this/x.db", "sqlite:////a\nb",
     ],
-    "PAYOUT_URL": ["https://", "https://:443/x", "https://h:99999", "http://[::1/x", "https://h ost/"],
+    "PAYOUT_URL": [
+        "https://", "https://:443/x", "https://h:99999", "http://[::1/x", "https://h ost/",
+        "http://pay.example", "http://u:hunter2@10.0.0.7/pay", "http://localhost.example/pay", "http://[2001:db8::1]/",
+    ],
     "DASHBOARD_JWKS_URL": ["http://id.example/jwks.json", "https://u:hunter2@id.example/k", "ftp://127.0.0.1/"],
 }  # fmt: skip
 
@@ -158,13 +161,23 @@ GOOD_ADDRESSES = {
         "postgres://u:p@h:5432/x?sslmode=require&application_name=dash", "POSTGRES://h/x",
         "sqlite:////tmp/50%25 é#/x.db?timeout=5",
     ],
+    "PAYOUT_URL": ["https://pay.example/x", "http://127.0.0.1:1/", "http://[::1]:1/", "http://localhost/pay"],
     "DASHBOARD_JWKS_URL": ["https://id.example/k", "http://127.0.0.1:1/k", "http://[::1]:1/k", "http://localhost/k"],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in GOOD_ADDRESSES.items() for url in urls])
 def test_an_address_that_can_be_used_is_not_refused(name: str, url: str) -> None:
-    load_config(GOOD | {name: url})
+    load_config(GOOD | {name: url, "PAYOUT_SECRET": KEY})
+
+
+@pytest.mark.parametrize("under_up", ["0", "1"])
+def test_payouts_leave_this_machine_in_the_clear_only_where_that_is_allowed(under_up: str) -> None:
+    given = {"PAYOUT_URL": "http://pay.example", "PAYOUT_SECRET": KEY, "DASHBOARD_UNDER_UP": under_up}
+
+    assert list(faults(**given)) == ["PAYOUT_URL"]
+    assert load_config(GOOD | given | {"PAYOUT_ALLOW_HTTP": "1"}).payout_url == "http://pay.example"
+    assert "PAYOUT_ALLOW_HTTP" in faults(**given, PAYOUT_ALLOW_HTTP="2")
 
 
 TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=12)

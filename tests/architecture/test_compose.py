@@ -1,0 +1,60 @@
+"""What `docker-compose.yml` grants to whom: ways out, secrets, and the database's roles."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+OURS = [name for name, service in SERVICES.items() if str(service["image"]).startswith("dashboard-realtime")]
+
+
+def readers_of(volume: str) -> set[str]:
+    return {name for name, each in SERVICES.items() if any(v.startswith(f"{volume}:") for v in each.get("volumes", []))}
+
+
+def has_way_out(network: str) -> bool:
+    settings = STACK["networks"][network] or {}
+    masquerades = settings.get("driver_opts", {}).get("com.docker.network.bridge.enable_ip_masquerade") != "false"
+    return not settings.get("internal") and masquerades
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_only_the_workers_of_payments_have_a_way_out(service: str) -> None:
+    settings = SERVICES[service]
+    ways_out = [each for each in settings.get("networks", []) if has_way_out(each)]
+
+    assert settings.get("network_mode") == "none" or settings["networks"]
+    assert ways_out == (["outside"] if service == "worker-payments" else [])
+
+
+def test_the_secret_of_payouts_is_readable_by_their_workers_alone() -> None:
+    assert readers_of("payout-secrets") == {"worker-payments", "secrets"}
+    told = [
+        name for name, each in SERVICES.items() if any(key.startswith("PAYOUT") for key in each.get("environment", {}))
+    ]
+    assert told == ["worker-payments"]
+
+
+def test_the_password_of_the_tables_owner_is_readable_by_what_changes_the_schema_alone() -> None:
+    assert readers_of("migration-secrets") == {"migrate", "secrets"}
+    assert readers_of("postgres-secrets") == {"postgres", "roles", "secrets"}
+    for name in set(OURS) - {"migrate", "secrets"}:
+        assert SERVICES[name]["environment"]["DATABASE_URL_FILE"] == "/run/secrets/app/application_database_url"
+        assert SERVICES[name]["depends_on"]["roles"] == {"condition": "service_completed_successfully"}
+
+
+def test_the_proxy_shares_no_network_with_database_and_redis() -> None:
+    assert not set(SERVICES["proxy"]["networks"]) & set(
+        SERVICES["postgres"]["networks"] + SERVICES["valkey"]["networks"]
+    )
+
+
+def test_every_file_that_the_stack_mounts_is_there() -> None:
+    mounted = {v.split(":")[0] for each in SERVICES.values() for v in each.get("volumes", []) if v.startswith("./")}
+
+    assert mounted
+    assert all((ROOT / path).exists() for path in mounted)
