@@ -1,0 +1,60 @@
+"""What is mutated, and which tests may notice: quick ones, without whole systems. The one table to change on a rename.
+
+For Python only those of the tests are run that reach the mutated line (line_record.py), so a list may be generous.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """Files below `folder` with this ending; `tests` are arguments for pytest, the likeliest to fail first."""
+
+    folder: str
+    tests: tuple[str, ...]
+    ending: str = ".py"
+    skipped: tuple[str, ...] = ()
+
+
+# One kind of database: what only PostgreSQL does is held by the whole suite.
+DESELECTED = "not postgresql and not slow"
+
+_ROOMS = (
+    "tests/integration/test_meter.py",
+    "tests/integration/test_coalescer.py",
+    "tests/integration/test_closings.py",
+)
+
+TARGETS = {
+    "realtime": Target("app/realtime", (*_ROOMS, "tests/integration/test_money_outbox.py")),
+    "bounties": Target(
+        "app/bounties",
+        (
+            "tests/unit/test_ledger.py",
+            "tests/integration/test_bounties.py",
+            "tests/integration/test_books.py",
+            "tests/integration/test_money_outbox.py",
+            "tests/integration/test_audit.py",
+        ),
+    ),
+    "payments": Target(
+        "app/payments",
+        (
+            "tests/unit/test_payment_rules.py",
+            "tests/integration/test_payments.py",
+            "tests/integration/test_payout_gateway.py",
+            "tests/integration/test_books.py",
+        ),
+    ),
+    "auth": Target(
+        "app/auth",
+        (
+            "tests/unit/test_permissions.py",
+            "tests/integration/test_auth.py",
+            "tests/integration/test_idempotency.py",
+            "tests/integration/test_revocation.py",
+            "tests/integration/test_jwks.py",
+        ),
+    ),
+    "lua": Target("app/realtime/lua", _ROOMS, ending=".lua"),
+}
