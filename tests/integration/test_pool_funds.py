@@ -100,7 +100,8 @@ def test_every_change_tells_what_it_is_for_and_nothing_else(app, api):
     ]  # fmt: skip
     assert [(each["total"], each["available"], each["reserved"], each["paid"]) for each in events] == [
         ("100.00", "100.00", "0.00", "0.00"), ("101.00", "101.00", "0.00", "0.00"),
-        ("101.00", "61.00", "40.00", "0.00"), ("101.00", "71.00", "30.00", "0.00"), ("101.00", "71.00", "0.00", "30.00"),
+        ("101.00", "61.00", "40.00", "0.00"), ("101.00", "71.00", "30.00", "0.00"),
+        ("101.00", "71.00", "0.00", "30.00"),
     ]  # fmt: skip
     extra = [{name: value for name, value in each.items() if name not in about} for each in events]
     assert extra[0] == {"reference": "invoice 7"}
