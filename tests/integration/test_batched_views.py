@@ -105,7 +105,7 @@ def test_a_closing_comes_by_itself_and_its_agent_is_in_no_batch_before_it(api, b
     agent_id = make_agent(api)
     say(agent_id, "one", progress=50)
     say(agent_id, "one", status="COMPLETED")
-    drained(lambda: batched.read())
+    drained(batched.read)
     say(agent_id, "two", progress=5)
     drained(lambda: batches(batched))
 

@@ -25,7 +25,7 @@ from tests.mutation.targets import DESELECTED, Target
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("app", "tests", "tasks", "docs", "deploy", "pyproject.toml", "wsgi.py", "celery_worker.py", "README.md")
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider")
 SLACK_SECONDS = 30.0
 TIMES_SLOWER = 4.0
 

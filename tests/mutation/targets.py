@@ -20,39 +20,52 @@ class Target:
 DESELECTED = "not postgresql and not slow"
 
 _ROOMS = (
+    "tests/integration/test_room_limits.py",
+    "tests/integration/test_closing_order.py",
+    "tests/integration/test_batched_views.py",
     "tests/integration/test_meter.py",
     "tests/integration/test_coalescer.py",
     "tests/integration/test_closings.py",
 )
+_MONEY = (
+    "tests/unit/test_ledger.py",
+    "tests/unit/test_payment_rules.py",
+    "tests/integration/test_pool_funds.py",
+    "tests/integration/test_books.py",
+)
 
 TARGETS = {
-    "realtime": Target("app/realtime", (*_ROOMS, "tests/integration/test_money_outbox.py")),
-    "bounties": Target(
-        "app/bounties",
+    "realtime": Target(
+        "app/realtime",
         (
-            "tests/unit/test_ledger.py",
-            "tests/integration/test_bounties.py",
-            "tests/integration/test_books.py",
+            *_ROOMS,
+            "tests/integration/test_relay_failures.py",
+            "tests/integration/test_drain_scheduling.py",
             "tests/integration/test_money_outbox.py",
-            "tests/integration/test_audit.py",
         ),
     ),
+    "bounties": Target("app/bounties", (*_MONEY, "tests/integration/test_bounties.py")),
     "payments": Target(
         "app/payments",
         (
-            "tests/unit/test_payment_rules.py",
+            *_MONEY,
+            "tests/integration/test_payment_timing.py",
             "tests/integration/test_payments.py",
             "tests/integration/test_payout_gateway.py",
-            "tests/integration/test_books.py",
+            "tests/integration/test_stats.py",
         ),
     ),
     "auth": Target(
         "app/auth",
         (
             "tests/unit/test_permissions.py",
+            "tests/unit/test_token_claims.py",
+            "tests/integration/test_idempotency_edges.py",
+            "tests/integration/test_revocation_outages.py",
             "tests/integration/test_auth.py",
             "tests/integration/test_idempotency.py",
             "tests/integration/test_revocation.py",
+            "tests/integration/test_limits.py",
             "tests/integration/test_jwks.py",
         ),
     ),
