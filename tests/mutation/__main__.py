@@ -1,4 +1,4 @@
-"""`python -m tests.mutation TARGET [--module NAME] [--sample N] [--seed S]`: which mutants does no test notice?
+"""`python -m tests.mutation TARGET… [--module NAME] [--sample N] [--seed S]`: which mutants does no test notice?
 
 A fresh seed is drawn and printed unless one is given. Ends with 1 when fewer than 90 % of the mutants are killed.
 """
@@ -7,32 +7,36 @@ import argparse
 import secrets
 import sys
 
-from tests.mutation import run
+from tests.mutation import client_mutants, run
 from tests.mutation.targets import TARGETS
 
 WANTED = 0.9
 DEFAULT_SAMPLE = 40
+CLIENT = "client"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", choices=TARGETS, nargs="+")
+    parser.add_argument("target", choices=[*TARGETS, CLIENT], nargs="+")
     parser.add_argument("--module", help="the name of one file, without its ending")
     parser.add_argument("--sample", type=int, default=DEFAULT_SAMPLE, help="0: all of them, which takes hours")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     options = parser.parse_args()
-    return max(_try(name, options) for name in options.target)
+    return max([_try(name, options) for name in options.target])
 
 
 def _try(name: str, options: argparse.Namespace) -> int:
     _tell(f"{name}: seed {options.seed}, sample {options.sample or 'all'}")
-    results = run.run(TARGETS[name], options.module, options.sample or None, options.seed, _tell)
-    survivors = [each for each in results if each.verdict in ("survived", "uncovered")]
-    killed = len(results) - len(survivors)
-    _tell(f"\n{name}: {killed} of {len(results)} killed ({killed / max(1, len(results)):.0%})")
+    sample = options.sample or None
+    if name == CLIENT:
+        tried, survivors = client_mutants.run(options.module, sample, options.seed, _tell)
+    else:
+        tried, survivors = run.run(TARGETS[name], options.module, sample, options.seed, _tell)
+    killed = tried - len(survivors)
+    _tell(f"\n{name}: {killed} of {tried} killed ({killed / max(1, tried):.0%})")
     for each in survivors:
-        _tell(f"  {each.verdict}: {each.mutant.name}")
-    return int(killed < WANTED * len(results))
+        _tell(f"  {each}")
+    return int(killed < WANTED * tried)
 
 
 def _tell(line: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 _FOLDER = str(Path(os.environ["LINE_FOLDER"]).resolve()) + os.sep
+_HAS_LINES = any(Path(_FOLDER).glob("*.py"))
 _ROOT = str(Path.cwd()) + os.sep
 _lines: set[tuple[str, int]] = set()
 _record: dict[str, Any] = {}
@@ -37,8 +38,9 @@ def _trace(frame: FrameType, event: str, _argument: Any) -> Any:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     _lines.clear()
     began = time.monotonic()
-    threading.settrace(_trace)
-    sys.settrace(_trace)
+    if _HAS_LINES:
+        threading.settrace(_trace)
+        sys.settrace(_trace)
     try:
         return (yield)
     finally:
