@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MUTANTS = $(BIN)/python -m tests.mutation $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(MODULE),--module $(MODULE))
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-containers lint types format lock docs soak bench clean
+.PHONY: help setup run test test-containers lint types format lock docs soak mutants mutants-python mutants-lua mutants-client bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -49,6 +50,18 @@ docs: setup ## write the pages that are generated: configuration, rights, types
 
 soak: setup ## five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_soak.py
+
+mutants: setup ## put small mistakes into the code: which does no test notice? (SAMPLE=40 SEED=7 MODULE=ledger)
+	@$(MUTANTS) bounties payments auth realtime lua client
+
+mutants-python: setup ## the same for the Python packages alone
+	@$(MUTANTS) bounties payments auth realtime
+
+mutants-lua: setup ## the same for the scripts that run in Redis
+	@$(MUTANTS) lua
+
+mutants-client: setup ## the same for the page's room client
+	@$(MUTANTS) client
 
 bench: setup ## measure against peers; writes the tables of bench/README.md
 	@$(BIN)/python -m bench

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.randomness import SEED
+
 ROOT = Path(__file__).resolve().parents[1]
 FEWEST, MOST = 2, 8
 
@@ -23,10 +25,12 @@ def run(*arguments: str) -> int:
 
 
 def main() -> int:
+    os.environ["TEST_SEED"] = str(SEED)  # the same for all processes of the run
     for folder in ("app", "tasks", "tests"):  # once, not in each of hundreds of processes, whatever Python may write
         compileall.compile_dir(str(ROOT / folder), quiet=1)
+    drawn = f"--hypothesis-seed={SEED}"
     together = ["-n", str(workers()), "--dist", "loadfile", "--no-loadscope-reorder"]
-    failed = [run("-m", "alone and not soak"), run(*together, "-m", "not alone and not soak")]
+    failed = [run(drawn, "-m", "alone and not soak"), run(drawn, *together, "-m", "not alone and not soak")]
     return next((code for code in failed if code), 0)
 
 

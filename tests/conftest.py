@@ -13,7 +13,7 @@ from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 
-pytest_plugins = ["tests.support.stack_fixtures", "tests.support.order"]
+pytest_plugins = ["tests.support.stack_fixtures", "tests.support.order", "tests.support.randomness"]
 
 
 @pytest.fixture(scope="session")

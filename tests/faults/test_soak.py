@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.api import Api
 from tests.support.emissions import Emissions
+from tests.support.randomness import SEED
 from tests.support.rooms import Rooms
 from tests.support.stack import Stack
 
@@ -95,10 +96,10 @@ def test_under_random_kills_no_limit_breaks_no_order_breaks_and_no_client_stays_
     stack = make_stack(webs=WEBS)
     stack.run_part("worker", "--queues", "realtime,maintenance")
     protocols = _prepare(stack)
-    chance = random.Random(7)
+    chance = random.Random(SEED)
     with Rooms(stack, dict.fromkeys(protocols, CLIENTS_PER_ROOM)) as rooms, stack.emissions() as emissions:
         rooms.wait_until_live(120)
-        traffic = [Traffic(stack.api, protocols, seed) for seed in (1, 2)]
+        traffic = [Traffic(stack.api, protocols, SEED + number) for number in (1, 2)]
         for each in traffic:
             each.start()
         time.sleep(20)  # caches fill before memory is compared

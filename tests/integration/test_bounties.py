@@ -12,6 +12,7 @@ from app.extensions import db
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import at_once, books, funded_protocol, own_api, pool
+from tests.support.randomness import SEED
 
 LARGEST = "999999999999.999999"
 
@@ -158,7 +159,7 @@ def test_random_operations_by_many_threads_never_overdraw_and_always_add_up(app,
     seen: list[dict] = []
 
     def one(seed):
-        luck, mine = random.Random(seed), own_api(app, settings)
+        luck, mine = random.Random(SEED + seed), own_api(app, settings)
         protocol_id = luck.choice(protocols)
         amount = f"{luck.randint(1, 3000) / 100:.2f}"
         match luck.randrange(4):

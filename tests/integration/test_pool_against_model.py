@@ -133,7 +133,7 @@ def machine_for(app, api):
 @pytest.mark.slow
 def test_whatever_is_done_pool_and_ledger_agree_with_a_plain_model(app, api):
     few = settings(
-        max_examples=8, stateful_step_count=20, deadline=None, derandomize=True, database=None,
+        max_examples=8, stateful_step_count=20, deadline=None, print_blob=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     run_state_machine_as_test(machine_for(app, api), settings=few)

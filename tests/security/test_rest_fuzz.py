@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol
 from tests.security.nasty import STRINGS, TYPES, Source
 from tests.support.api import Api
+from tests.support.randomness import SEED
 
 REQUESTS = 5_000
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
@@ -50,7 +51,7 @@ def templates(api: Api) -> dict[str, list]:
 def test_malformed_requests_are_refused_and_crash_nothing(api: Api, templates, caplog) -> None:
     caplog.set_level(logging.WARNING)
     app = api.transport.client.application
-    source, tokens = Source(20261122), [api.token(role) for role in ("admin", "owner", "validator")]
+    source, tokens = Source(SEED), [api.token(role) for role in ("admin", "owner", "validator")]
     tokens += [api.token("agent", sub=templates["ids"][1]), "garbage", "a.b.c", "é" * 10]
     seen: Counter[int] = Counter()
 

@@ -13,6 +13,7 @@ from tests.security.nasty import FIELDS, RAW_BODIES, Source
 from tests.security.wire import BINARY, WebSocket, connect, frame, memory_kib, open_files
 from tests.support.js_client import JsClient
 from tests.support.processes import until
+from tests.support.randomness import SEED
 from tests.support.stack import Stack, StackMaker
 
 MESSAGES = 5_000
@@ -29,7 +30,7 @@ def system(make_stack: StackMaker) -> Stack:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_malformed_messages_hurt_nobody_and_leave_nothing_behind(system: Stack, js: JsClient) -> None:
-    protocol_id, source = make_protocol(system.api), Source(20261122)
+    protocol_id, source = make_protocol(system.api), Source(SEED)
     neighbour, pid = system.watch(js, protocol_id), system.pid("web-1")
     attack(system, source, protocol_id, MESSAGES // 5)  # so that what is made once is made
     settle(system, files=None)
