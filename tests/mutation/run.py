@@ -45,6 +45,7 @@ PRELOADED = (
     "cryptography.hazmat.primitives.asymmetric.rsa",
     "openapi_schema_validator",
 )
+KILLER = "killer.txt"
 Tell = Callable[[str], None]
 SLACK_SECONDS = 30.0
 TIMES_SLOWER = 4.0
@@ -71,6 +72,7 @@ def run(target: Target, module: str | None, sample: int | None, seed: int, tell:
         for number, mutant in enumerate(chosen, start=1):
             result = _try(tree, mutant, record)
             results.append(result)
+            _remember_killer(tree, record)
             tell(f"[{number}/{len(chosen)}] {result.verdict:9} {result.seconds:5.1f} s  {mutant.name}")
     survivors = [f"{each.verdict}: {each.mutant.name}" for each in results if each.verdict in ("survived", "uncovered")]
     return len(results), survivors
@@ -147,12 +149,26 @@ def _try(tree: Path, mutant: Mutant, record: dict[str, Any]) -> Result:
 
 
 def _tests_for(mutant: Mutant, record: dict[str, Any]) -> list[str]:
-    """Those that reach the line, the quickest first; of a line that runs at import, those that reach the file."""
+    """Those that reach the line, the likeliest to fail first; of a line that runs at import, those of the file."""
     if mutant.path.endswith(".lua"):
-        return sorted(record, key=lambda test: float(record[test]["seconds"]))
+        return sorted(record, key=lambda test: _rank(record[test]))
     reaching = {test for test, each in record.items() if mutant.line in each["lines"].get(mutant.path, ())}
     reaching = reaching or {test for test, each in record.items() if mutant.path in each["lines"]}
-    return sorted(reaching, key=lambda test: float(record[test]["seconds"]))
+    return sorted(reaching, key=lambda test: _rank(record[test]))
+
+
+def _rank(test: dict[str, Any]) -> tuple[float, float]:
+    """Tests that killed others go first, and the quick before the slow."""
+    return -test.get("kills", 0) / test["seconds"], test["seconds"]
+
+
+def _remember_killer(tree: Path, record: dict[str, Any]) -> None:
+    killer = tree / KILLER
+    if killer.exists():
+        test = record.get(killer.read_text(encoding="utf-8"))
+        if test:
+            test["kills"] = test.get("kills", 0) + 1
+        killer.unlink()
 
 
 def _verdict(tree: Path, tests: list[str], seconds: float) -> str:
@@ -173,6 +189,12 @@ def _verdict(tree: Path, tests: list[str], seconds: float) -> str:
     return "timeout"
 
 
+class _FirstFailure:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            Path(KILLER).write_text(report.nodeid, encoding="utf-8")
+
+
 def _run_tests(tree: Path, tests: list[str]) -> NoReturn:
     silence = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
@@ -185,7 +207,7 @@ def _run_tests(tree: Path, tests: list[str]) -> NoReturn:
     os.environ.update(_environment(tree))
     status = int(pytest.ExitCode.USAGE_ERROR)
     try:
-        status = int(pytest.main([*OPTIONS, *tests]))
+        status = int(pytest.main([*OPTIONS, *tests], plugins=[_FirstFailure()]))
     finally:
         os._exit(status)
 
