@@ -121,6 +121,14 @@ def test_a_closing_comes_by_itself_and_its_agent_is_in_no_batch_before_it(api, b
     assert [each["seq"] for each in single.read()] == ["1", "2"]
 
 
+def test_the_task_after_a_closing_is_told_by_the_next_batch(api, batched, say) -> None:
+    say(make_agent(api), "one", status="COMPLETED", nextTask="two")
+    drained(lambda: batches(batched))
+    told = batched.read()
+    assert [each["eventType"] for each in told] == [SINGLE, BATCH]
+    assert [(each["task"], each["status"]) for each in told[1]["data"]["updates"]] == [("two", "RUNNING")]
+
+
 def test_an_agent_that_closed_meanwhile_is_left_out_and_the_others_are_told(api, batched, say) -> None:
     staying, closing = make_agent(api), make_agent(api)
     say(staying, progress=1)

@@ -189,14 +189,15 @@ def test_while_the_circuit_is_open_a_payment_waits_for_its_end_and_keeps_its_att
     assert due_in(app, first, utc_now()) > 400, "what waits for longer is left alone"
 
 
-def test_a_refusal_counts_for_the_circuit_as_an_answer(paying, service):
+@pytest.mark.parametrize(("reply", "state"), [(Reply(400, b"no"), "FAILED"), (Reply(), "RELEASED")])
+def test_each_answer_counts_for_the_circuit_as_one(paying, service, reply, state):
     app = app_of(paying)
     for _ in range(6):
-        failing, refused = new_payment(paying), new_payment(paying)
-        service.replies = [Reply(503), Reply(400, b"no")]
+        failing, answered = new_payment(paying), new_payment(paying)
+        service.replies = [Reply(503), reply]
         settle(app, failing)
-        settle(app, refused)
-        assert status(paying, refused)[0] == "FAILED"
+        settle(app, answered)
+        assert status(paying, answered)[0] == state
     assert app.extensions["payout_breaker"].pause == 0
 
 
