@@ -151,6 +151,16 @@ def test_a_batch_waits_behind_the_queue_and_counts_as_one_of_the_rooms_ten(api, 
     assert seqs == list(range(seqs[0], seqs[0] + 13))
 
 
+def test_a_batch_waits_for_the_rooms_second_also_when_nothing_is_queued(api, batched, say, protocol_id) -> None:
+    for number in range(10):
+        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+    say(make_agent(api), progress=1)
+    drained(lambda: batches(batched))
+    moments = [seconds_of(each["timestamp"]) for each in batched.read()]
+    assert len(moments) == 11
+    assert moments[10] - moments[0] >= 1.0
+
+
 def test_an_update_that_only_the_batched_view_hears_of_is_not_undelivered(api, batched, say) -> None:
     say(make_agent(api), progress=1)
     outcomes: list[meter.Outcome] = []

@@ -106,6 +106,17 @@ def test_the_second_of_an_agent_moves_with_it_to_another_room(api, in_context, e
     assert events[1].at - events[0].at >= GAP
 
 
+def test_a_closing_that_waits_for_its_agents_second_is_not_forgotten_when_others_leave(
+    api, in_context, emissions, *, agent_id, protocol_id, say
+) -> None:
+    say(agent_id, protocol_id, "scan", progress=5)
+    drained(lambda: of_agent(emissions, agent_id, protocol_id))
+    say(agent_id, protocol_id, "scan", status="COMPLETED")
+    fill(protocol_id, 1)
+    drained(lambda: len(of_agent(emissions, agent_id, protocol_id)) == 2)
+    assert of_agent(emissions, agent_id, protocol_id)[1].members["status"] == "COMPLETED"
+
+
 def test_a_closing_waits_behind_a_full_queue_and_pushes_nothing_out(
     api, in_context, emissions, *, agent_id, protocol_id, say
 ) -> None:

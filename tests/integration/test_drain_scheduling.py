@@ -95,6 +95,17 @@ def test_what_waits_has_a_drain_and_what_left_has_none(api, drains) -> None:
     assert 0 < drains[0]["countdown"] <= 1.1
 
 
+def test_a_drain_that_leaves_something_waiting_arranges_the_next(api, drains) -> None:
+    protocol_id = make_protocol(api)
+    while meter.publish(protocol_id, POOL, '{"version":"1"}').next_due is None:
+        pass
+    meter.publish(protocol_id, POOL, '{"version":"2"}')
+    drains.clear()
+    redis_client().delete(DRAIN_KEY)
+    pipeline.release_due()
+    assert len(drains) == 1
+
+
 def test_a_tick_leaves_the_moment_of_beat_and_of_the_worker(in_context) -> None:
     before = redis_client().time()[0]
     pipeline.tick()
