@@ -1,10 +1,11 @@
 # Everything a developer does. `make run` and `make test` need nothing done before.
 VENV := .venv
 BIN := $(VENV)/bin
+MUTANTS = $(BIN)/python -m tests.mutation $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(MODULE),--module $(MODULE))
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint types format lock docs soak fault-mix bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint types format lock docs soak fault-mix mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,6 +48,18 @@ soak: setup ## five minutes of load under random kills (SOAK_SECONDS=3600 for an
 
 fault-mix: setup ## a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
+
+mutants: setup ## put small mistakes into the code: which does no test notice? (SAMPLE=40 SEED=7 MODULE=ledger)
+	@$(MUTANTS) bounties payments auth realtime lua client
+
+mutants-python: setup ## the same for the Python packages alone
+	@$(MUTANTS) bounties payments auth realtime
+
+mutants-lua: setup ## the same for the scripts that run in Redis
+	@$(MUTANTS) lua
+
+mutants-client: setup ## the same for the page's room client
+	@$(MUTANTS) client
 
 bench: setup ## measure against peers; writes the tables of bench/README.md
 	@$(BIN)/python -m bench

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.node import CACHE, ROOT, _install, node_binary, one_at_a_time
+from tests.support.node import CACHE, ROOT, install, node_binary, one_at_a_time
 
 SOURCES = ROOT / "tests" / "js" / "tools"
 TYPES = ROOT / "docs" / "types"
@@ -26,7 +26,7 @@ def modules() -> Path:
     folder = CACHE / f"tools-{digest}"
     with one_at_a_time(folder):
         if not (folder / "package.json").exists():
-            _install(folder, manifest, lock)
+            install(folder, manifest, lock)
     return folder / "node_modules"
 
 

@@ -28,7 +28,7 @@ def client_modules() -> Path:
     folder = CACHE / f"client-{digest}"
     with one_at_a_time(folder):
         if not (folder / "package.json").exists():
-            _install(folder, manifest, lock)
+            install(folder, manifest, lock)
     return folder
 
 
@@ -41,10 +41,11 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _install(folder: Path, manifest: Path, lock: Path) -> None:
+def install(folder: Path, manifest: Path, lock: Path) -> None:
+    """Fill the folder with what the lock names. Raises RuntimeError."""
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError("`npm` is needed on PATH to fetch the JavaScript client of the tests")
+        raise RuntimeError("`npm` is needed on PATH to fetch the JavaScript packages of the tests")
     staging = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -54,5 +55,5 @@ def _install(folder: Path, manifest: Path, lock: Path) -> None:
     done = subprocess.run(argv, cwd=staging, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         shutil.rmtree(staging)
-        raise RuntimeError(f"npm could not install the JavaScript client:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"npm could not install the JavaScript packages:\n{done.stdout}{done.stderr}")
     staging.rename(folder)

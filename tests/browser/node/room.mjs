@@ -11,6 +11,9 @@ export class Room {
   renewed = [];
   isDown = false;
   refusal = null;
+  /** What the next joins of open connections are answered, as functions; afterwards every join is accepted. */
+  joinAnswers = [];
+  joins = [];
 
   io = (_, options) => {
     const socket = new FakeSocket(this, options);
@@ -93,7 +96,7 @@ export const pause = (milliseconds) => new Promise((done) => setTimeout(done, mi
 class FakeSocket {
   connected = false;
   active = true;
-  io = { on: () => {} };
+  io = { on: (_, handler) => (this.ping = handler) };
   #room;
   #options;
   #handlers = {};
@@ -123,7 +126,7 @@ class FakeSocket {
   }
 
   #refuse(data) {
-    this.active = false;
+    this.active = !data.code; // Socket.IO itself tries again where no server answered
     this.#handlers.connect_error(Object.assign(new Error(data.code), { data }));
   }
 
@@ -147,6 +150,8 @@ class FakeSocket {
   }
 
   async emitWithAck(_, { protocolId }) {
-    return { ok: true, protocolId, seq: String(this.#room.seq) };
+    this.#room.joins.push(protocolId);
+    const answer = this.#room.joinAnswers.shift();
+    return answer ? answer() : { ok: true, protocolId, seq: String(this.#room.seq) };
   }
 }

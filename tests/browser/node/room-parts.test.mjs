@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import { RequestError, getJson } from "../../../app/dashboard/static/js/room/request.js";
+import { Schedule } from "../../../app/dashboard/static/js/room/schedule.js";
+import { Sequence } from "../../../app/dashboard/static/js/room/sequence.js";
+import { DEFAULTS } from "../../../app/dashboard/static/js/room/settings.js";
+
+beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 }));
+afterEach(() => {
+  mock.timers.reset();
+  mock.restoreAll();
+});
+
+// the numbers of events
+
+const losses = (sequence, ...seqs) => seqs.map((seq) => sequence.arrive(String(seq)));
+
+test("before a snapshot no missing number is a loss, and a number that does not rise is one", () => {
+  assert.deepEqual(losses(new Sequence(), 5, 9, 10), [false, false, false]);
+  assert.deepEqual(losses(new Sequence(), 5, 5), [false, true]);
+  assert.deepEqual(losses(new Sequence(), 5, 4), [false, true]);
+});
+
+test("after a snapshot each missing number is a loss once", () => {
+  const sequence = new Sequence();
+  assert.equal(sequence.cover("7", []), false);
+  assert.deepEqual(losses(sequence, 8, 9, 11, 12), [false, false, true, false]);
+});
+
+test("what a snapshot covers may be missing, or come late in its order", () => {
+  const sequence = new Sequence();
+  sequence.cover("7", []);
+  assert.deepEqual(losses(sequence, 3, 6, 7, 8), [false, false, false, false]);
+  const next = new Sequence();
+  next.cover("7", []);
+  assert.deepEqual(losses(next, 9), [true]);
+});
+
+test("the newer of what arrived and what is covered counts", () => {
+  const sequence = new Sequence();
+  sequence.cover("7", []);
+  losses(sequence, 8, 9, 10);
+  sequence.cover("8", ["9", "10"]);
+  assert.deepEqual(losses(sequence, 11, 13), [false, true]);
+});
+
+test("events that arrived while a snapshot was fetched must follow it without a hole", () => {
+  const isLoss = (seq, ...since) => new Sequence().cover(String(seq), since.map(String));
+  assert.equal(isLoss(7, 5, 6, 7), false);
+  assert.equal(isLoss(7, 8, 9), false);
+  assert.equal(isLoss(7, 6, 8), false);
+  assert.equal(isLoss(7, 9), true);
+  assert.equal(isLoss(7, 8, 10), true);
+  assert.equal(isLoss(7, 8, 8), true);
+  assert.equal(isLoss(7, 8, 7), true);
+  assert.equal(isLoss(7, 9, 10), true);
+  assert.equal(isLoss(0, 0), false);
+  assert.equal(isLoss(7), false);
+});
+
+test("a new connection knows nothing of the numbers before", () => {
+  const sequence = new Sequence();
+  sequence.cover("7", []);
+  losses(sequence, 8);
+  sequence.restart();
+  assert.deepEqual(losses(sequence, 20, 30), [false, false]);
+  losses(sequence, 31);
+  sequence.restart();
+  assert.deepEqual(losses(sequence, 1), [false]);
+});
+
+test("numbers beyond 2^53 are told apart", () => {
+  const sequence = new Sequence();
+  sequence.cover("9007199254740992", []);
+  assert.deepEqual(losses(sequence, "9007199254740993", "9007199254740995"), [false, true]);
+});
+
+// timers
+
+const schedule = (options = {}) => new Schedule({ jitterMs: 400, retryMs: 500, retryCapMs: 15_000, ...options });
+
+test("of two wishes for one purpose the sooner stays, and purposes do not disturb each other", () => {
+  const ran = [];
+  const timers = schedule();
+  timers.later("a", 50, () => ran.push("late"));
+  timers.later("a", 20, () => ran.push("soon"));
+  timers.later("a", 40, () => ran.push("later"));
+  timers.later("a", 20, () => ran.push("same"));
+  timers.later("b", 30, () => ran.push("other"));
+  mock.timers.tick(100);
+  assert.deepEqual(ran, ["soon", "other"]);
+  timers.later("a", 70, () => ran.push("again"));
+  mock.timers.tick(69);
+  assert.equal(ran.length, 2);
+  mock.timers.tick(1);
+  assert.deepEqual(ran, ["soon", "other", "again"]);
+});
+
+test("a timer may be set anew by its own action", () => {
+  const ran = [];
+  const timers = schedule();
+  timers.later("a", 10, () => {
+    ran.push(1);
+    timers.later("a", 10, () => ran.push(2));
+  });
+  mock.timers.tick(10);
+  mock.timers.tick(10);
+  assert.deepEqual(ran, [1, 2]);
+});
+
+test("what is cancelled does not run, and can be wished for again", () => {
+  const ran = [];
+  const timers = schedule();
+  timers.cancel("unknown");
+  timers.later("a", 10, () => ran.push("a"));
+  timers.later("b", 10, () => ran.push("b"));
+  timers.later("c", 10, () => ran.push("c"));
+  timers.cancel("a");
+  timers.later("a", 30, () => ran.push("a later"));
+  mock.timers.tick(20);
+  assert.deepEqual(ran, ["b", "c"]);
+  timers.later("b", 5, () => ran.push("b"));
+  timers.cancelAll();
+  mock.timers.tick(100);
+  assert.deepEqual(ran, ["b", "c"]);
+});
+
+test("pauses after failures double up to the cap, at least half of each, and begin anew after a success", () => {
+  mock.method(Math, "random", () => 1);
+  const longest = schedule();
+  assert.deepEqual([1, 2, 3, 4, 5, 6, 7].map(() => longest.backoff()), [500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
+  longest.succeeded();
+  assert.equal(longest.backoff(), 500);
+  mock.method(Math, "random", () => 0);
+  assert.deepEqual([1, 2].map(() => longest.backoff()), [500, 1000]);
+  assert.equal(schedule().backoff(), 250);
+});
+
+test("the random pause is between nothing and its longest", () => {
+  mock.method(Math, "random", () => 0.25);
+  assert.equal(schedule().jitter(), 100);
+});
+
+test("the pauses that are documented are those that are kept", () => {
+  const { refreshMs, restMs, jitterMs, retryMs, retryCapMs, timeoutMs, agentBatches, baseUrl } = DEFAULTS;
+  assert.deepEqual([refreshMs, restMs, jitterMs, retryMs, retryCapMs, timeoutMs], [20_000, 1_000, 400, 500, 15_000, 10_000]);
+  assert.deepEqual([agentBatches, baseUrl], [false, ""]);
+});
+
+// requests
+
+const answering = (status, body, headers = {}) => async () => new Response(body, { status, headers });
+const failure = (fetch) => getJson(fetch, "/x", "T").then(() => assert.fail("no failure"), (error) => error);
+
+test("a body is returned, asked for with the token and the signal", async () => {
+  const asked = [];
+  const fetch = async (...args) => (asked.push(args), Response.json({ a: 1 }));
+  const { signal } = new AbortController();
+  assert.deepEqual(await getJson(fetch, "/state", "T", signal), { a: 1 });
+  assert.deepEqual(asked, [["/state", { headers: { Authorization: "Bearer T" }, signal }]]);
+});
+
+test("a refusal tells what the server said of it", async () => {
+  const error = await failure(answering(429, JSON.stringify({ detail: "Slowly.", code: "RATE_LIMITED" }), { "Retry-After": "3" }));
+  assert.ok(error instanceof RequestError);
+  assert.deepEqual([error.detail, error.message, error.status, error.code, error.retryAfterMs], ["Slowly.", "Slowly.", 429, "RATE_LIMITED", 3000]);
+  const bare = await failure(answering(502, "<html>"));
+  assert.deepEqual([bare.detail, bare.status, bare.code, bare.retryAfterMs], ["HTTP 502", 502, "UNREACHABLE", 0]);
+});
+
+test("no answer, and an answer that cannot be read, are failures that may pass", async () => {
+  for (const fetch of [async () => Promise.reject(new TypeError("fetch failed")), answering(200, "<html>")]) {
+    const error = await failure(fetch);
+    assert.deepEqual([error.status, error.code, error.retryAfterMs, error.isPassing], [0, "UNREACHABLE", 0, true]);
+  }
+});
+
+test("exactly these refusals may pass", async () => {
+  const passing = [0, 400, 401, 403, 404, 409, 422, 428, 429, 430, 499, 500, 502, 503, 599].filter((status) => new RequestError("x", { status }).isPassing);
+  assert.deepEqual(passing, [0, 429, 500, 502, 503, 599]);
+  const bare = new RequestError("x");
+  assert.deepEqual([bare.status, bare.code, bare.retryAfterMs, bare.detail], [0, "UNREACHABLE", 0, "x"]);
+});

@@ -1,0 +1,97 @@
+"""A provider's key set at its edges: size, number and kinds of keys, other answers than 200."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from app.auth import key_set
+from app.auth.key_set import LARGEST_KEY_SET, MOST_KEYS
+
+RSA = json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key()))
+EC = json.loads(ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """`serve(body, status=200, Location="…")`: the address of a server that answers everything with this."""
+    servers = []
+
+    def start(body: bytes, status: int = 200, **headers: str) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/keys"
+
+    yield start
+    for each in servers:
+        each.shutdown()
+        each.server_close()
+
+
+def document(*entries: Any) -> bytes:
+    return json.dumps({"keys": list(entries)}).encode()
+
+
+def test_each_kind_of_key_serves_its_own_algorithms(serve):
+    found = key_set.fetch(serve(document(RSA | {"kid": "r"}, RSA | {"kid": "one", "alg": "RS256"}, EC | {"kid": "e"})))
+    assert set(found) == {"r", "one", "e"}
+    assert found["r"].algorithms == ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
+    assert (found["one"].algorithms, found["e"].algorithms) == (["RS256"], ["ES256"])
+
+
+def test_entries_that_are_no_public_signature_keys_are_left_out(serve):
+    strange = [
+        None, "key", [], {}, {"kty": "RSA"}, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared", "alg": "HS256"},
+        RSA | {"kid": "enc", "use": "enc"}, RSA | {"kid": 5}, RSA | {"kid": ["x"]}, EC | {"kid": "bad", "x": "!"},
+    ]  # fmt: skip
+    assert set(key_set.fetch(serve(document(*strange, RSA | {"kid": "good", "use": "sig"})))) == {"good"}
+    with pytest.raises(ValueError, match="no key"):
+        key_set.fetch(serve(document(*strange)))
+
+
+def test_a_key_without_an_id_is_kept(serve):
+    assert set(key_set.fetch(serve(document(EC)))) == {None}
+
+
+def test_the_first_sixty_four_entries_count(serve):
+    entries = [EC | {"kid": str(number)} for number in range(MOST_KEYS + 3)]
+    assert set(key_set.fetch(serve(document(*entries)))) == {str(number) for number in range(64)}
+
+
+def test_a_key_set_has_a_largest_size(serve):
+    good = document(EC | {"kid": "e"})
+    assert LARGEST_KEY_SET == 256 * 1024
+    assert set(key_set.fetch(serve(good + b" " * (LARGEST_KEY_SET - len(good))))) == {"e"}
+    with pytest.raises(ValueError, match="longer than 262144 bytes"):
+        key_set.fetch(serve(good + b" " * (LARGEST_KEY_SET - len(good) + 1)))
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 304, 400, 404, 500])
+def test_another_answer_than_200_is_no_key_set(serve, status):
+    elsewhere = serve(document(EC | {"kid": "e"}))
+    with pytest.raises(ValueError, match=str(status)):
+        key_set.fetch(serve(b"" if status in (204, 304) else document(EC), status, Location=elsewhere))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": 5}', b"null", b"<html>", b'{"keys": []}']
+)
+def test_another_document_is_no_key_set(serve, body):
+    with pytest.raises(ValueError):
+        key_set.fetch(serve(body))

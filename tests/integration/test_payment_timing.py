@@ -1,0 +1,221 @@
+"""When a payment is tried, and by whom: leases, pauses between attempts, the sweep's grace and its order."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from app.database import transaction, utc_now
+from app.extensions import celery, config, db
+from app.payments import gateway, settlement
+from app.payments.models import Payment
+from tests.support.api import Api
+from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, request_payment, settle
+
+PAY_NOW = {"PAYOUT_SECRET": SECRET, "PAYOUT_READ_TIMEOUT": "2", "PAYOUT_RETRY_BASE": "8", "PAYOUT_RETRY_CAP": "20"}
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def service():
+    with payout_service() as running:
+        yield running
+
+
+@pytest.fixture
+def paying(app_with, service) -> Api:
+    return app_with(PAYOUT_URL=service.url, **PAY_NOW)
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """(payment id, options) of each job that was sent."""
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    def send(_name: str, args: list[str], **options: Any) -> None:
+        sent.append((args[0], options))
+
+    monkeypatch.setattr(celery, "send_task", send)
+    return sent
+
+
+def app_of(api: Api) -> Flask:
+    return api.transport.client.application
+
+
+def new_payment(api: Api) -> str:
+    return request_payment(api, confirmed(api, funded_protocol(api)))["id"]
+
+
+def due_in(app: Flask, payment_id: str, moment: datetime) -> float:
+    """Seconds from a moment to when the payment may be tried next."""
+    with app.app_context():
+        due = db.session.scalar(select(Payment.due_at).where(Payment.id == payment_id))
+        return (due - moment).total_seconds()
+
+
+def set_due(app: Flask, payment_id: str, seconds: float, **values: Any) -> None:
+    with app.app_context(), transaction() as session:
+        due = utc_now() + timedelta(seconds=seconds)
+        session.execute(update(Payment).where(Payment.id == payment_id).values(due_at=due, **values))
+
+
+def status(api: Api, payment_id: str) -> tuple[str, str]:
+    found = api.viewer.get(f"/payments/{payment_id}").expect(200)
+    return found["status"], found["attempts"]
+
+
+def test_a_payment_is_leased_for_longer_than_its_call_can_take(paying, service):
+    payment_id, seen = new_payment(paying), []
+
+    def look() -> None:
+        seen.append((status(paying, payment_id), due_in(app_of(paying), payment_id, utc_now())))
+
+    service.replies = [Reply(before=look)]
+    with app_of(paying).app_context():
+        longest = gateway.longest_call(config())
+    settle(app_of(paying), payment_id)
+
+    [((state, attempts), lease)] = seen
+    assert (state, attempts) == ("PROCESSING", "1")
+    assert longest - 2 < lease <= longest + 5
+    assert longest == pytest.approx(config_of(paying).payout_connect_timeout + 4.0)
+
+
+def config_of(api: Api) -> Any:
+    with app_of(api).app_context():
+        return config()
+
+
+def test_while_a_lease_runs_nobody_else_tries_and_at_its_end_somebody_does(paying, service):
+    payment_id = new_payment(paying)
+    app = app_of(paying)
+    with app.app_context():
+        first = settlement._lease(payment_id)
+        assert first is not None
+        assert settlement._lease(payment_id) is None
+    set_due(app, payment_id, 30)
+    settle(app, payment_id)
+    assert service.requests == []
+    set_due(app, payment_id, -0.001)
+    settle(app, payment_id)
+    assert status(paying, payment_id) == ("RELEASED", "2")
+
+
+def test_pauses_between_attempts_double_from_the_base_to_the_cap(paying, service, jobs):
+    payment_id, app = new_payment(paying), app_of(paying)
+    service.replies = [Reply(503)] * 4
+    for attempt, (least, most) in enumerate([(4, 8), (8, 16), (10, 20), (10, 20)], start=1):
+        set_due(app, payment_id, -1)
+        before = utc_now()
+        settle(app, payment_id)
+        assert least <= due_in(app, payment_id, before)
+        assert due_in(app, payment_id, utc_now()) <= most
+        assert status(paying, payment_id) == ("PENDING", str(attempt))
+
+
+def test_a_short_pause_is_a_job_of_its_own_and_a_long_one_is_the_sweeps(app_with, service, jobs):
+    for base, is_job in (("1", True), ("1000", False)):
+        api = app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE=base, PAYOUT_RETRY_CAP="1000")
+        payment_id = new_payment(api)
+        jobs.clear()
+        service.replies = [Reply(503)]
+        settle(app_of(api), payment_id)
+        assert [job for job, _ in jobs] == ([payment_id] if is_job else [])
+    for _, options in jobs:
+        assert 0.5 <= options["countdown"] <= 1
+
+
+def test_a_job_that_nobody_takes_up_expires_and_a_late_one_later(api, jobs):
+    payment_id = new_payment(api)
+    with app_of(api).app_context():
+        settlement.enqueue(payment_id, 7.0)
+    (first, at_once), (second, later) = jobs
+    assert (first, second) == (payment_id, payment_id)
+    assert at_once["countdown"] is None
+    assert at_once["expires"] > 0
+    assert (later["countdown"], later["expires"]) == (7.0, at_once["expires"] + 7.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "is_swept"),
+    [
+        ("PENDING", -60, True), ("PROCESSING", -60, True), ("RELEASED", -60, False), ("FAILED", -60, False),
+        ("PENDING", 60, False), ("PROCESSING", 60, False), ("PENDING", -3, True), ("PENDING", -0.5, False),
+    ],
+)  # fmt: skip
+def test_the_sweep_takes_what_is_unsettled_and_has_been_due_for_some_seconds(api, jobs, state, seconds, is_swept):
+    payment_id = new_payment(api)
+    set_due(app_of(api), payment_id, seconds, status=state)
+    jobs.clear()
+    with app_of(api).app_context():
+        assert settlement.sweep() == int(is_swept)
+    assert [job for job, _ in jobs] == ([payment_id] if is_swept else [])
+
+
+def test_the_sweep_takes_the_longest_due_first_and_a_limited_number(api, jobs, monkeypatch):
+    monkeypatch.setattr(settlement, "SWEEP_LIMIT", 2)
+    payments = [new_payment(api) for _ in range(3)]
+    for payment_id, seconds in zip(payments, (-10, -30, -20), strict=True):
+        set_due(app_of(api), payment_id, seconds)
+    jobs.clear()
+    with app_of(api).app_context():
+        assert settlement.sweep() == 2
+    assert [job for job, _ in jobs] == [payments[1], payments[2]]
+
+
+def test_while_the_circuit_is_open_a_payment_waits_for_its_end_and_keeps_its_attempts(paying, service):
+    first, second = new_payment(paying), new_payment(paying)
+    app = app_of(paying)
+    service.replies = [Reply(503)] * 5
+    for _ in range(5):
+        set_due(app, first, -1)
+        settle(app, first)
+    asked = len(service.requests)
+
+    settle(app, second)
+
+    assert (asked, len(service.requests)) == (5, 5)
+    assert status(paying, second) == ("PENDING", "0")
+    assert 0 < due_in(app, second, utc_now()) <= 10
+    set_due(app, first, 500)
+    settle(app, first)
+    assert due_in(app, first, utc_now()) > 400, "what waits for longer is left alone"
+
+
+@pytest.mark.parametrize(("reply", "state"), [(Reply(400, b"no"), "FAILED"), (Reply(), "RELEASED")])
+def test_each_answer_counts_for_the_circuit_as_one(paying, service, reply, state):
+    app = app_of(paying)
+    for _ in range(6):
+        failing, answered = new_payment(paying), new_payment(paying)
+        service.replies = [Reply(503), reply]
+        settle(app, failing)
+        settle(app, answered)
+        assert status(paying, answered)[0] == state
+    assert app.extensions["payout_breaker"].pause == 0
+
+
+def test_a_retry_is_due_at_once_and_its_attempts_go_on(paying, service, jobs):
+    payment_id, app = new_payment(paying), app_of(paying)
+    service.replies = [Reply(400, b"no")]
+    settle(app, payment_id)
+    jobs.clear()
+    before = utc_now()
+    paying.owner.post(f"/payments/{payment_id}/retry").expect(202)
+    assert [job for job, _ in jobs] == [payment_id]
+    assert due_in(app, payment_id, before - timedelta(seconds=1)) >= 0
+    settle(app, payment_id)
+    assert status(paying, payment_id) == ("RELEASED", "2")
+
+
+def test_a_new_payment_is_due_at_once_and_enqueued_once(api, jobs):
+    before = utc_now()
+    payment_id = new_payment(api)
+    assert [job for job, _ in jobs] == [payment_id]
+    assert -1 <= due_in(app_of(api), payment_id, before) <= (utc_now() - before).total_seconds()

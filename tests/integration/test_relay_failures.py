@@ -1,0 +1,182 @@
+"""The relay when one event fails before others that would not: order, marks, and nothing skipped or lost."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from app.database import transaction
+from app.extensions import db, redis_client
+from app.realtime import meter, outbox
+from app.realtime.envelope import EventType
+from app.realtime.outbox import OutboxEvent
+from tests.factories import deposit, make_agent, make_protocol, report
+from tests.support.room_reader import reading
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def protocol_id(api) -> str:
+    return make_protocol(api)
+
+
+@pytest.fixture
+def store(api, monkeypatch) -> Callable[[str, list[str]], None]:
+    """`store(protocol, ["1.00", "2.00"])`: deposits whose events wait, as after a crash."""
+
+    def deposits(protocol_id: str, amounts: list[str]) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(outbox, "relay", lambda _: 0)
+            for amount in amounts:
+                deposit(api, protocol_id, amount)
+
+    return deposits
+
+
+@pytest.fixture
+def fail_on(in_context, monkeypatch) -> Callable[[str], Any]:
+    """`with fail_on('"amount":"2.00"'):` Redis does not take what holds this text."""
+    connection = in_context.extensions["hotline"]
+    take = connection.call
+
+    @contextmanager
+    def failing(text: str) -> Iterator[None]:
+        def call(*command: Any) -> Any:
+            if any(text in str(part) for part in command):
+                raise redis.TimeoutError("too late")
+            return take(*command)
+
+        with monkeypatch.context() as outage:
+            outage.setattr(connection, "call", call)
+            yield
+
+    return failing
+
+
+def marks(protocol_id: str) -> list[bool]:
+    """Whether each stored event is marked as told, in their order."""
+    query = select(OutboxEvent.published_at).where(OutboxEvent.protocol_id == protocol_id)
+    found = [at is not None for at in db.session.scalars(query.order_by(OutboxEvent.position))]
+    db.session.rollback()
+    return found
+
+
+def test_an_event_that_fails_holds_up_those_behind_it_and_is_told_first(protocol_id, store, fail_on, caplog) -> None:
+    store(protocol_id, ["1.00", "2.00", "3.00"])
+    with reading(redis_client(), protocol_id) as room:
+        with fail_on('"amount":"2.00"'):
+            assert outbox.relay(protocol_id) == 1
+        assert marks(protocol_id) == [True, False, False]
+        assert meter.current_seq(protocol_id) == "1"
+        assert outbox.relay(protocol_id) == 2
+        events = room.wait_for(3)
+
+    assert marks(protocol_id) == [True, True, True]
+    assert [(each["seq"], each["data"]["amount"]) for each in events] == [("1", "1.00"), ("2", "2.00"), ("3", "3.00")]
+    [failed] = [each for each in caplog.records if each.message == "event.emission_failed"]
+    assert (failed.levelname, failed.room, failed.eventType) == (
+        "ERROR", f"protocol:{protocol_id}", "bounty_pool:updated",
+    )  # fmt: skip
+    assert json.loads(failed.data)["amount"] == "2.00"
+    assert "too late" in failed.error
+
+
+def test_when_the_first_event_fails_none_is_told_or_marked(protocol_id, store, fail_on, counted) -> None:
+    store(protocol_id, ["1.00", "2.00"])
+    before = counted("dashboard_emission_failures_total")
+    with fail_on('"amount":"1.00"'):
+        assert outbox.relay(protocol_id) == 0
+    assert marks(protocol_id) == [False, False]
+    assert meter.current_seq(protocol_id) == "0"
+    assert counted("dashboard_emission_failures_total") == before + 1
+    assert outbox.relay(protocol_id) == 2
+
+
+def test_a_closing_that_fails_holds_up_the_events_behind_it(api, protocol_id, store, fail_on, monkeypatch) -> None:
+    agent_id = make_agent(api)
+    store(protocol_id, ["1.00"])
+    with monkeypatch.context() as crash:
+        crash.setattr(outbox, "relay", lambda _: 0)
+        body = report(protocol_id, "doomed", status="COMPLETED")
+        api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
+    store(protocol_id, ["2.00"])
+
+    with fail_on("doomed"):
+        assert outbox.relay(protocol_id) == 1
+    assert marks(protocol_id) == [True, False, False]
+    assert outbox.relay(protocol_id) == 2
+    assert marks(protocol_id) == [True, True, True]
+
+
+def test_one_protocols_failure_holds_up_no_other(api, store, fail_on) -> None:
+    failing, well = make_protocol(api), make_protocol(api)
+    store(failing, ["7.77"])
+    store(well, ["1.00", "2.00"])
+    with fail_on('"amount":"7.77"'):
+        assert outbox.sweep() == 2
+    assert (marks(failing), marks(well)) == ([False], [True, True])
+    assert outbox.sweep() == 1
+
+
+def test_what_was_told_but_not_marked_is_marked_and_not_told_again(in_context, protocol_id, store, monkeypatch) -> None:
+    store(protocol_id, ["1.00", "2.00"])
+
+    def crash(_ids: list[int]) -> None:
+        raise OperationalError("update", {}, Exception("the database is away"))
+
+    with monkeypatch.context() as outage:
+        outage.setattr(outbox, "_mark", crash)
+        assert outbox.relay(protocol_id) == 0
+    assert marks(protocol_id) == [False, False]
+    assert meter.current_seq(protocol_id) == "2"
+
+    assert outbox.relay(protocol_id) == 2
+    assert marks(protocol_id) == [True, True]
+    assert meter.current_seq(protocol_id) == "2"
+
+
+def test_a_database_that_does_not_answer_ends_the_relay_with_a_warning(
+    in_context, protocol_id, monkeypatch, caplog
+) -> None:
+    def fails(_protocol_id: str) -> None:
+        raise OperationalError("select", {}, Exception("the database is away"))
+
+    monkeypatch.setattr(outbox, "_unpublished", fails)
+    assert outbox.relay(protocol_id) == 0
+    [warning] = [each for each in caplog.records if each.message == "outbox.relay_failed"]
+    assert (warning.levelname, warning.protocolId) == ("WARNING", protocol_id)
+
+
+def test_more_events_than_one_relay_takes_are_all_told_in_order(in_context, protocol_id) -> None:
+    with transaction() as session:
+        for number in range(outbox.BATCH + 5):
+            outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": number})
+    assert outbox.relay(protocol_id) == outbox.BATCH
+    assert marks(protocol_id) == [True] * outbox.BATCH + [False] * 5
+    assert outbox.sweep() == 5
+    assert outbox.sweep() == 0
+    assert meter.current_seq(protocol_id) == str(outbox.BATCH + 5)
+
+
+def test_each_protocol_numbers_its_own_events_and_numbers_they_hold_become_texts(api, in_context) -> None:
+    one, other = make_protocol(api), make_protocol(api)
+    with transaction() as session:
+        for protocol_id in (one, other, one):
+            outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"amount": 1, "deep": [{"n": 2}]})
+    rows = db.session.execute(
+        select(OutboxEvent.protocol_id, OutboxEvent.position, OutboxEvent.data_json, OutboxEvent.published_at).where(
+            OutboxEvent.protocol_id.in_([one, other])
+        )
+    ).all()
+    assert sorted((row[0], row[1]) for row in rows) == sorted([(one, 1), (one, 2), (other, 1)])
+    assert all(json.loads(row[2]) == {"amount": "1", "deep": [{"n": "2"}]} for row in rows)
+    assert all(row[3] is None for row in rows)

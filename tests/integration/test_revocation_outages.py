@@ -1,0 +1,170 @@
+"""Revocations while Redis or the database fails: what is known stays in force, and what can be asked is asked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy.exc import OperationalError
+
+from app.auth import revocation
+from app.auth.permissions import Role
+from app.auth.tokens import Principal
+from tests.factories import make_protocol
+from tests.support.api import Api
+
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+def app_of(api: Api) -> Any:
+    return api.transport.client.application
+
+
+def known(api: Api) -> Any:
+    return app_of(api).extensions["revocations"]
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`passes(3)`: so many seconds, for revocations alone."""
+    real = revocation.time.monotonic
+    ahead = 0.0
+
+    class Clock:
+        time = staticmethod(revocation.time.time)
+
+        @staticmethod
+        def monotonic() -> float:
+            return real() + ahead
+
+    monkeypatch.setattr(revocation, "time", Clock)
+
+    def turn(seconds: float) -> None:
+        nonlocal ahead
+        ahead += seconds
+
+    return turn
+
+
+def revoke(api: Api, jti: str) -> None:
+    api.admin.post("/tokens/revoke", {"jti": jti, "reason": "leaked"}).expect(201)
+
+
+def status(api: Api, jti: str) -> int:
+    return api.as_("viewer", jti=jti).get("/protocols").status
+
+
+def test_without_redis_a_revocation_counts_here_at_once_and_elsewhere_when_the_database_is_asked(app_with, passes):
+    here, there = app_with(REDIS_URL=NOBODY), app_with(REDIS_URL=NOBODY)
+    assert status(there, "shared") == 200
+
+    revoke(here, "shared")
+
+    assert status(here, "shared") == 401
+    passes(3)
+    assert status(there, "shared") == 401
+
+
+def test_between_two_looks_nothing_is_asked(app_with, passes):
+    here, there = app_with(), app_with()
+    assert (status(here, "shared"), status(there, "shared")) == (200, 200)
+    revoke(here, "shared")
+    passes(2)
+    assert status(there, "shared") == 200
+    passes(1)
+    assert status(there, "shared") == 401
+
+
+def test_a_look_without_news_leaves_the_database_alone_for_half_a_minute(app_with, passes, monkeypatch):
+    api = app_with()
+    loads = []
+    load = known(api).load
+    assert status(api, "any") == 200
+    monkeypatch.setattr(known(api), "load", lambda: (loads.append(1), load()))
+    for _ in range(9):
+        passes(3)
+        assert status(api, "any") == 200
+    assert loads == []
+    passes(4)
+    assert status(api, "any") == 200
+    assert loads == [1]
+
+
+def test_what_is_known_stays_in_force_while_neither_redis_nor_the_database_answers(
+    app_with, passes, monkeypatch, counted
+):
+    api = app_with()
+    revoke(api, "gone")
+    before = counted("dashboard_revocation_failures_total")
+
+    def fails(*_: Any) -> Any:
+        raise OperationalError("select", {}, Exception("the database is away"))
+
+    class Away:
+        def get(self, *_: Any) -> Any:
+            raise redis.ConnectionError
+
+    monkeypatch.setattr(known(api), "load", fails)
+    monkeypatch.setattr(revocation, "redis_client", Away)
+    passes(60)
+    with app_of(api).app_context():
+        known(api).look()
+        with pytest.raises(revocation.Unauthorized) as refused:
+            known(api).check(principal("v", "gone", 10.0))
+        known(api).check(principal("v", "kept", 10.0))
+
+    assert refused.value.code == "TOKEN_REVOKED"
+    assert counted("dashboard_revocation_failures_total") > before
+
+
+def test_a_look_that_failed_is_tried_again_with_the_next(app_with, passes, monkeypatch):
+    here, there = app_with(), app_with()
+    assert status(there, "shared") == 200
+    revoke(here, "shared")
+
+    def fails() -> None:
+        raise OperationalError("select", {}, Exception("the database is away"))
+
+    with monkeypatch.context() as outage:
+        outage.setattr(known(there), "load", fails)
+        passes(3)
+        assert status(there, "shared") == 200
+    passes(3)
+    assert status(there, "shared") == 401
+
+
+def principal(subject: str, token_id: str, issued_at: float) -> Principal:
+    return Principal(subject, Role.VIEWER, frozenset({"*"}), 9e9, token_id, issued_at)
+
+
+def test_a_subjects_tokens_are_covered_up_to_the_moment_of_its_revocation_and_the_leeway(app_with):
+    api = app_with(DASHBOARD_TOKEN_LEEWAY="5")
+    make_protocol(api)
+    covers = known(api).covers
+    assert not covers(principal("carol", "a", 0.0))
+    api.admin.post("/tokens/revoke", {"subject": "carol", "reason": "left"}).expect(201)
+    [told] = api.admin.get("/tokens/revoked").expect(200)["items"]
+    revoked_at = known(api)._subjects["carol"]
+
+    assert told["subject"] == "carol"
+    assert covers(principal("carol", "a", revoked_at - 1000))
+    assert covers(principal("carol", "a", revoked_at + 5))
+    assert not covers(principal("carol", "a", revoked_at + 5.01))
+    assert not covers(principal("dave", "a", revoked_at - 1000))
+
+
+def test_of_several_revocations_of_a_subject_the_latest_counts(app_with):
+    api = app_with(DASHBOARD_TOKEN_LEEWAY="0")
+    moments = []
+    for _ in range(2):
+        api.admin.post("/tokens/revoke", {"subject": "carol", "reason": "left"}).expect(201)
+        moments.append(known(api)._subjects["carol"])
+    assert moments[1] > moments[0]
+    with app_of(api).app_context():
+        known(api).load()
+    assert known(api).covers(principal("carol", "a", moments[1]))

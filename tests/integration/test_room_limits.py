@@ -1,0 +1,221 @@
+"""The second-order branches of a room's limits: catching up, pausing, dropping, and what a caller is told of it."""
+
+import re
+import time
+from datetime import UTC, datetime
+from importlib.resources import files
+
+import pytest
+
+from app.extensions import redis_client
+from app.realtime import absent, meter
+from app.realtime.envelope import EventType
+from tests.factories import make_agent, make_protocol, report
+from tests.support.processes import until
+from tests.support.room_reader import reading, seconds_of
+
+POOL, AGENT = EventType.BOUNTY_POOL_UPDATED, EventType.AGENT_TASK_UPDATE
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def protocol_id(api) -> str:
+    return make_protocol(api)
+
+
+def publish(protocol_id: str, count: int = 1) -> list[meter.Outcome]:
+    return [meter.publish(protocol_id, POOL, f'{{"version":"{number}"}}') for number in range(count)]
+
+
+def total(*outcomes: meter.Outcome) -> int:
+    """How many events left."""
+    return sum(sum(each.emitted.values()) for each in outcomes)
+
+
+def redis_clock() -> int:
+    """Microseconds."""
+    seconds, micros = redis_client().time()
+    return seconds * 1_000_000 + micros
+
+
+def drain_until(count: int, already: int = 0) -> None:
+    left = already
+
+    def drained() -> bool:
+        nonlocal left
+        left += total(meter.drain())
+        return left >= count
+
+    until(drained, 40, f"{count} events have left", pause=0.02)
+
+
+def test_a_backlog_that_had_no_turn_for_a_while_makes_up_for_two_events(in_context, protocol_id, sleeping) -> None:
+    left = total(*publish(protocol_id, 25))
+    assert 10 <= left <= 22
+
+    sleeping(1.6)
+
+    caught_up = meter.drain()
+    assert total(caught_up) == 3
+    assert 90_000 <= caught_up.next_due - caught_up.now <= 150_000, "and then goes on at its pace"
+    assert total(meter.drain()) <= 1
+
+
+def test_a_backlog_leaves_evenly_and_never_more_than_ten_in_a_second(in_context, protocol_id, emissions) -> None:
+    publish(protocol_id, 22)
+    drain_until(22, already=10)
+
+    left = emissions.wait_for(protocol_id, 22, 5)
+
+    assert emissions.most_a_second(protocol_id) == 10
+    assert left[10].at - left[0].at >= 1.0
+    backlog = left[10:]
+    assert all(sixth.at - first.at >= 0.25 for first, sixth in zip(backlog, backlog[5:], strict=False))
+
+
+def test_a_room_that_has_nothing_waiting_has_its_whole_budget_again_after_a_second(
+    in_context, protocol_id, sleeping
+) -> None:
+    publish(protocol_id, 12)
+    drain_until(12, already=10)
+    sleeping(1.1)
+    assert [total(each) for each in publish(protocol_id, 10)] == [1] * 10
+
+
+def test_a_room_that_waits_for_its_window_is_told_when_it_is_due(in_context, protocol_id) -> None:
+    first, *_, last = publish(protocol_id, 11)
+
+    assert first.next_due is None
+    assert last.next_due is not None
+    window_ends = first.now + 1_000_000
+    assert window_ends <= last.next_due <= window_ends + 100_000
+    drain_until(1)
+    assert meter.drain().next_due is None
+
+
+def test_a_hundred_may_wait_and_each_one_more_drops_the_oldest_in_order(in_context, protocol_id) -> None:
+    outcomes = publish(protocol_id, 115)
+    left = sum(total(each) for each in outcomes)
+    dropped = [lost for each in outcomes for lost in each.dropped]
+
+    first_drop = next(number for number, each in enumerate(outcomes) if each.dropped)
+    left_before = sum(total(each) for each in outcomes[: first_drop + 1])
+    assert first_drop == 100 + left_before
+    assert [int(lost["seq"]) for lost in dropped] == list(range(left_before + 1, left_before + 1 + len(dropped)))
+    assert {(lost["protocolId"], lost["eventType"]) for lost in dropped} == {(protocol_id, POOL)}
+    assert left + len(dropped) + 100 == 115
+
+
+def test_more_rooms_than_one_call_takes_all_get_their_turn_in_one_drain(in_context, api, monkeypatch) -> None:
+    monkeypatch.setattr(meter, "ROOMS_PER_CALL", 3)
+    rooms = [make_protocol(api) for _ in range(8)]
+    last = [publish(room, 11)[-1] for room in rooms]
+    until(lambda: redis_clock() > last[0].next_due + 500_000, 20, "all are due")
+
+    assert total(meter.drain()) == len(rooms)
+
+
+def test_the_room_that_is_due_first_has_its_turn_first(in_context, api, emissions) -> None:
+    late, early = make_protocol(api, id="b" * 20), make_protocol(api, id="z" * 20)
+    first = publish(early, 11)[-1]
+    publish(late, 11)
+    until(lambda: redis_clock() > first.next_due + 500_000, 20, "both are due")
+
+    meter.drain()
+
+    emissions.wait_until(lambda: len(emissions.of(early)) > 10 and len(emissions.of(late)) > 10, 10)
+    assert list(emissions.seen).index(emissions.of(early)[-1]) < list(emissions.seen).index(emissions.of(late)[-1])
+
+
+def test_an_event_that_nobody_listens_to_is_told_as_undelivered(in_context, protocol_id) -> None:
+    missed = publish(protocol_id)[0].undelivered
+    assert missed == [{"protocolId": protocol_id, "seq": "1", "eventType": POOL, "processes": "0"}]
+
+
+def test_an_event_that_is_heard_is_undelivered_only_while_a_client_is_known_to_be_away(
+    in_context, protocol_id, caplog
+) -> None:
+    with reading(redis_client(), protocol_id):
+        heard = publish(protocol_id)[0]
+        absent.remember(protocol_id, "viewer-1/token-1")
+        missed = publish(protocol_id)[0]
+        absent.forget(protocol_id, "viewer-1/token-1")
+        heard_again = publish(protocol_id)[0]
+
+    assert (heard.undelivered, heard_again.undelivered) == ([], [])
+    assert [(each["seq"], each["processes"]) for each in missed.undelivered] == [("2", "1")]
+
+
+def test_an_event_that_waited_is_undelivered_when_it_leaves(in_context, protocol_id) -> None:
+    assert publish(protocol_id, 11)[-1].undelivered == []
+    missed = []
+    until(lambda: missed.extend(meter.drain().undelivered) or missed, 20, "it leaves")
+    assert [each["seq"] for each in missed] == ["11"]
+
+
+def test_each_event_bears_the_moment_in_which_it_was_taken(in_context, protocol_id) -> None:
+    with reading(redis_client(), protocol_id) as room:
+        before = redis_clock() / 1e6
+        outcomes = publish(protocol_id, 11)
+        after = redis_clock() / 1e6
+        drain_until(1)
+        events = room.wait_for(11)
+
+    assert len(outcomes) == 11
+    moments = [seconds_of(each["timestamp"]) for each in events]
+    assert moments == sorted(moments)
+    assert before - 0.001 <= moments[0]
+    assert moments[-1] <= after
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", each["timestamp"]) for each in events)
+    assert [each["seq"] for each in events] == [str(number) for number in range(1, 12)]
+
+
+def test_every_date_is_written_as_the_calendar_has_it(in_context) -> None:
+    """The scripts' own calendar, against Python's: leap years, ends of months and years, and the milliseconds."""
+    source = next(
+        text
+        for path in sorted((files("app.realtime") / "lua").iterdir(), key=lambda each: each.name)
+        if "local function iso(" in (text := path.read_text(encoding="utf-8"))
+    )
+    calendar = source[source.index("local function iso(") :]
+    calendar = calendar[: calendar.index("\nend\n") + 5]
+    days = [(2024, 2, 28), (2024, 2, 29), (2024, 3, 1), (2025, 2, 28), (2025, 3, 1), (2025, 12, 31), (2026, 1, 1)]
+    days += [(2000, 2, 29), (2100, 2, 28), (2100, 3, 1), (2099, 12, 31), (2254, 12, 31), (1970, 1, 1), (2026, 11, 30)]
+    days += [(2027, month, day) for month in range(1, 13) for day in (1, 28)] + [(2096, 2, 29), (2000, 3, 1)]
+    clocks = [(0, 0, 0, 0), (23, 59, 59, 999_999), (12, 34, 56, 1_999), (9, 5, 7, 78_000)]
+    moments = [datetime(*day, *clock, tzinfo=UTC) for day in days for clock in clocks]
+    micros = [int(each.timestamp()) * 1_000_000 + each.microsecond for each in moments]
+
+    script = calendar + "local told = {} for i, at in ipairs(ARGV) do told[i] = iso(tonumber(at)) end return told"
+    told = redis_client().eval(script, 0, *micros)
+
+    wanted = [each.isoformat(timespec="milliseconds").replace("+00:00", "Z") for each in moments]
+    assert [each.decode() for each in told] == wanted
+
+
+def test_how_long_a_report_waited_is_told_when_it_leaves(in_context, api, protocol_id) -> None:
+    agent_id = make_agent(api)
+    api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id)).expect(202)
+    said_at = time.monotonic()
+    waits: list[int] = []
+    until(lambda: waits.extend(meter.drain().waits_us) or waits, 20, "it leaves")
+
+    assert len(waits) == 1
+    assert 0 <= waits[0] <= (time.monotonic() - said_at) * 1e6 + 5e6
+
+
+def test_a_room_that_only_has_agents_waiting_rests_until_they_may_speak(in_context, api, protocol_id) -> None:
+    agent_id = make_agent(api)
+    for progress in (1, 2):
+        api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
+        outcome = meter.drain()
+    told = outcome if outcome.next_due else meter.drain()
+    if told.next_due is not None:  # else the machine took more than a second for the second report
+        assert told.emitted == {}
+        assert 0 < told.next_due - told.now <= 1_100_000
+        until(lambda: total(meter.drain()) == 1, 20, "it may speak")
+    assert meter.drain().next_due is None

@@ -1,0 +1,99 @@
+"""The page's room client under Stryker: its own tests in node, in a copy of the files they need.
+
+Stryker (9.6, the last line for Node 20) with its TAP runner; pinned and locked in `client/`, fetched at the first use.
+A sample is one of lines: Stryker can be told those, not a number of mutants.
+"""
+
+import json
+import random
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.support.node import CACHE, ROOT, install, node_binary, one_at_a_time
+
+SOURCES = Path(__file__).parent / "client"
+SCRIPTS = Path("app/dashboard/static/js")
+TESTS = Path("tests/browser/node")
+MUTATED = ("room-client.js", "room/*.js")
+LEFT_ALONE = "room/settings.js"  # numbers and names alone
+KILLED, ALIVE = ("Killed", "Timeout"), ("Survived", "NoCoverage")
+
+
+def run(module: str | None, sample: int | None, seed: int, tell: Callable[[str], None]) -> tuple[int, list[str]]:
+    """How many mutants were tried, and which survived, as lines. Raises RuntimeError when Stryker does not work."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder)
+        _fill(tree, module, sample, seed)
+        command = [node_binary(), "node_modules/@stryker-mutator/core/bin/stryker.js", "run"]
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+        report = tree / "reports/mutation/mutation.json"
+        if not report.exists():
+            raise RuntimeError(f"Stryker did not run:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+        found = json.loads(report.read_text(encoding="utf-8"))
+    return _judge(found, tell)
+
+
+def _fill(tree: Path, module: str | None, sample: int | None, seed: int) -> None:
+    for part in (SCRIPTS, TESTS):
+        shutil.copytree(ROOT / part, tree / part)
+    (tree / "node_modules").symlink_to(_modules() / "node_modules")
+    (tree / "package.json").write_text('{"type": "module", "private": true}')
+    tests = sorted((tree / TESTS).glob("room-*.test.mjs"), key=lambda each: each.stat().st_size)
+    config = {
+        "testRunner": "tap",
+        "plugins": ["@stryker-mutator/tap-runner"],
+        "tap": {
+            "testFiles": [str(each.relative_to(tree)) for each in tests],
+            "nodeArgs": ["--test-reporter=tap", "-r", "{{hookFile}}", "{{testFile}}"],
+            "forceBail": True,
+        },
+        "mutate": _lines(module, sample, seed),
+        "coverageAnalysis": "perTest",
+        "concurrency": 1,
+        "reporters": ["json"],
+        "timeoutMS": 30_000,
+    }
+    (tree / "stryker.config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def _lines(module: str | None, sample: int | None, seed: int) -> list[str]:
+    """What to mutate: files, or a sample of their lines with code."""
+    paths = [path for pattern in MUTATED for path in sorted((ROOT / SCRIPTS).glob(pattern))]
+    chosen = [path for path in paths if module in (None, path.stem) and not str(path).endswith(LEFT_ALONE)]
+    names = {path: str(path.relative_to(ROOT)) for path in chosen}
+    if sample is None:
+        return list(names.values())
+    lines = [
+        f"{names[path]}:{number}-{number}"
+        for path in chosen
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if line.strip() and not line.strip().startswith(("*", "/*", "//", "import", "export {", "}"))
+    ]
+    return sorted(random.Random(seed).sample(lines, min(sample, len(lines))))
+
+
+def _modules() -> Path:
+    folder = CACHE / "stryker"
+    with one_at_a_time(folder):
+        if not (folder / "package.json").exists():
+            install(folder, SOURCES / "package.json", SOURCES / "lock.json")
+    return folder
+
+
+def _judge(report: dict[str, Any], tell: Callable[[str], None]) -> tuple[int, list[str]]:
+    survivors, verdicts = [], Counter[str]()
+    for path, file in sorted(report["files"].items()):
+        lines = file["source"].splitlines()
+        for each in file["mutants"]:
+            verdicts[each["status"]] += 1
+            if each["status"] in ALIVE:
+                line = each["location"]["start"]["line"]
+                change = f"{lines[line - 1].strip()} -> {each['mutatorName']}: {each.get('replacement', '')}"
+                survivors.append(f"{each['status'].lower()}: {path}:{line}: {change}")
+    tell(", ".join(f"{count} {verdict.lower()}" for verdict, count in sorted(verdicts.items())))
+    return sum(verdicts[verdict] for verdict in (*KILLED, *ALIVE)), survivors

@@ -1,0 +1,46 @@
+"""One room's channel in Redis, read as a web process reads it; the timestamps of what leaves for it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from app.realtime.rooms import channel_of
+from tests.support.processes import until
+
+
+@dataclass
+class RoomReader:
+    """Subscribed to one room, or to its batched view; `events` are the JSON objects that left, in order."""
+
+    pubsub: Any
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All that has left until now."""
+        while (message := self.pubsub.get_message(timeout=0.02)) is not None:
+            if message["type"] == "message":
+                self.events.append(json.loads(message["data"])["data"][0])
+        return self.events
+
+    def wait_for(self, count: int, seconds: float = 20) -> list[dict[str, Any]]:
+        until(lambda: len(self.read()) >= count, seconds, f"{count} events left")
+        return self.events
+
+
+@contextmanager
+def reading(client: "redis.Redis[bytes]", protocol_id: str) -> Iterator[RoomReader]:
+    """Listen to a room while the `with` lasts."""
+    with client.pubsub() as pubsub:
+        pubsub.subscribe(channel_of(protocol_id))
+        until(lambda: pubsub.get_message(timeout=0.1) is not None, 5, "subscribed")
+        yield RoomReader(pubsub)
+
+
+def seconds_of(timestamp: str) -> float:
+    """An event's timestamp as Unix seconds."""
+    return datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()

@@ -1,0 +1,215 @@
+"""Claims of tokens at their edges: what is taken, what is refused, and what is remembered of a token."""
+
+import base64
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from app.auth import tokens
+from app.auth.permissions import Role
+from app.auth.tokens import MAX_GRANTS, MAX_TOKEN_LENGTH, Principal, TokenVerifier, issue
+from app.config import Config, load_config
+from app.errors import Unauthorized
+
+NOW = 1_800_000_000
+KEY = secrets.token_hex(32)
+
+
+def settings_with(tmp_path: Path, **more: str) -> Config:
+    environment = {
+        "DASHBOARD_HOME": str(tmp_path),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/x.db",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DASHBOARD_SIGNING_KEY": KEY,
+    }
+    return load_config(environment | more)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`clock(NOW + 5)` turns the clock of tokens, PyJWT's included."""
+
+    class Frozen:
+        at: float = NOW
+
+    class Moment(jwt.api_jwt.datetime):  # type: ignore[name-defined,misc]
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return cls.fromtimestamp(Frozen.at, tz)
+
+    monkeypatch.setattr(tokens.time, "time", lambda: Frozen.at)
+    monkeypatch.setattr(jwt.api_jwt, "datetime", Moment)
+
+    def turn(at: float) -> None:
+        Frozen.at = at
+
+    return turn
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """A viewer's claims; a change of `...` leaves the claim out."""
+    good = {"sub": "v", "role": "viewer", "protocols": ["P1"], "iat": NOW, "exp": NOW + 100, "jti": "j"}
+    return {name: value for name, value in (good | changes).items() if value is not ...}
+
+
+def token(**changes: Any) -> str:
+    return jwt.encode(claims(**changes), KEY, algorithm="HS256")
+
+
+@pytest.fixture
+def verify(tmp_path: Path, clock: Callable[[float], None]) -> Callable[[str], Principal]:
+    """Without leeway, so that the edges are exact."""
+    return TokenVerifier(settings_with(tmp_path, DASHBOARD_TOKEN_LEEWAY="0")).verify
+
+
+def base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def is_refused(verify: Callable[[str], Principal], text: str) -> str:
+    with pytest.raises(Unauthorized) as refused:
+        verify(text)
+    return refused.value.code
+
+
+def test_a_token_becomes_its_claims(verify):
+    assert verify(token()) == Principal("v", Role.VIEWER, frozenset({"P1"}), NOW + 100.0, "j", issued_at=float(NOW))
+
+
+def test_a_token_ends_in_the_second_of_its_expiry(verify, clock):
+    text = token()
+    clock(NOW + 99)
+    assert verify(text).subject == "v"
+    clock(NOW + 100)
+    assert is_refused(verify, text) == "TOKEN_EXPIRED"  # it was remembered
+    assert is_refused(verify, token(sub="w")) == "TOKEN_EXPIRED"  # it was not
+
+
+def test_the_leeway_lengthens_a_token_and_no_further(tmp_path, clock):
+    verify = TokenVerifier(settings_with(tmp_path, DASHBOARD_TOKEN_LEEWAY="5")).verify
+    text = token()
+    clock(NOW + 104)
+    assert verify(text).subject == "v"
+    clock(NOW + 105)
+    assert is_refused(verify, text) == "TOKEN_EXPIRED"
+    assert is_refused(verify, token(sub="w")) == "TOKEN_EXPIRED"
+
+
+def test_a_token_from_the_future_counts_from_its_moment_on(verify, clock):
+    assert is_refused(verify, token(iat=NOW + 1)) == "UNAUTHORIZED"
+    assert is_refused(verify, token(nbf=NOW + 1)) == "UNAUTHORIZED"
+    assert verify(token(iat=NOW, nbf=NOW)).subject == "v"
+    clock(NOW + 1)
+    assert verify(token(iat=NOW + 1, nbf=NOW + 1)).subject == "v"
+
+
+@pytest.mark.parametrize("claim", ["sub", "role", "protocols", "exp", "iat", "jti"])
+@pytest.mark.parametrize("value", [..., None, True, [], {}, "", -1])
+def test_a_claim_that_is_missing_or_of_another_kind_is_refused(verify, claim, value):
+    if claim == "protocols" and value == []:
+        assert verify(token(protocols=[])).protocols == frozenset()
+    else:
+        assert is_refused(verify, token(**{claim: value})) in {"UNAUTHORIZED", "TOKEN_EXPIRED"}
+
+
+@pytest.mark.parametrize(("claim", "longest"), [("sub", 128), ("jti", 255)])
+def test_names_have_a_longest_length_and_can_be_printed(verify, claim, longest):
+    for good in ("x", "x" * longest, "Zoë <z@example.org>"):
+        assert verify(token(**{claim: good}))
+    for bad in ("x" * (longest + 1), "a\nb", "a\x00b", "\u202eevil", 7):
+        assert is_refused(verify, token(**{claim: bad})) == "UNAUTHORIZED", bad
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_role_is_known(verify, role):
+    assert verify(token(role=role.value)).role is role
+
+
+@pytest.mark.parametrize("role", ["root", "ADMIN", "Viewer", " admin", "admin ", ["admin"], {"admin": 1}, 1])
+def test_another_role_is_refused(verify, role):
+    assert is_refused(verify, token(role=role)) == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize("protocols", ["*", "P1", {"P1": 1}, [1], ["P1", None], [["P1"]], 5])
+def test_protocols_are_a_list_of_texts(verify, protocols):
+    assert is_refused(verify, token(protocols=protocols)) == "UNAUTHORIZED"
+
+
+def test_a_token_grants_a_thousand_protocols_and_no_more(verify):
+    most = [f"{number}" for number in range(MAX_GRANTS)]
+    assert len(verify(token(protocols=most)).protocols) == MAX_GRANTS
+    assert is_refused(verify, token(protocols=[*most, "P"])) == "UNAUTHORIZED"
+
+
+def test_what_is_no_protocols_id_grants_nothing_and_a_star_all(verify):
+    assert verify(token(protocols=["P1", "no id!", ""])).protocols == frozenset({"P1"})
+    seen = verify(token(protocols=["*"]))
+    assert (seen.sees_all, seen.sees("anything")) == (True, True)
+    one = verify(token())
+    assert (one.sees_all, one.sees("P1"), one.sees("P2")) == (False, True, False)
+    nobody = verify(token(protocols=[], role="admin"))
+    assert nobody.sees("anything")
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat"])
+def test_times_are_numbers_of_seconds_within_reason(verify, claim):
+    for bad in (-1, 2**53, 2**53 + 1, 10**400, "soon", True, [NOW]):
+        assert is_refused(verify, token(**{claim: bad})) in {"UNAUTHORIZED", "TOKEN_EXPIRED"}, bad
+    assert verify(token(iat=0)).issued_at == 0.0
+    assert verify(token(exp=2**53 - 1)).expires_at == float(2**53 - 1)
+    assert verify(token(exp=NOW + 1.5, iat=NOW - 0.5)).expires_at == NOW + 1.5
+
+
+def padded(length: int) -> str:
+    """A good token of this length or a little more, by a header that says nothing."""
+    fill = (length - len(token())) * 3 // 4 - 20
+    while len(text := jwt.encode(claims(), KEY, algorithm="HS256", headers={"x": "y" * fill})) < length:
+        fill += 1
+    return text
+
+
+def test_a_token_has_a_longest_length_and_is_plain_text(verify):
+    fits = padded(MAX_TOKEN_LENGTH - 4)
+    assert len(fits) <= MAX_TOKEN_LENGTH
+    assert verify(fits).subject == "v"
+    for bad in (padded(MAX_TOKEN_LENGTH + 1), "", ".", "..", "a.b", "é.é.é", token() + "x", "." + token()):
+        assert is_refused(verify, bad) == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize("kid", [None, "", "unknown", 5, ["k"]])
+def test_a_key_id_that_is_not_ours_is_refused(verify, kid):
+    if kid is None:
+        assert verify(token()).subject == "v"
+    else:
+        body = token().split(".")[1]
+        head = base64url(json.dumps({"alg": "HS256", "typ": "JWT", "kid": kid}).encode())
+        signature = base64url(hmac.digest(KEY.encode(), f"{head}.{body}".encode(), "sha256"))
+        assert is_refused(verify, f"{head}.{body}.{signature}") == "UNAUTHORIZED"
+
+
+def test_what_is_issued_is_verified_and_lasts_as_long_as_asked(tmp_path, clock):
+    settings = settings_with(
+        tmp_path, DASHBOARD_TOKEN_LEEWAY="0", DASHBOARD_TOKEN_ISSUER="https://id", DASHBOARD_TOKEN_AUDIENCE="us"
+    )
+    verify = TokenVerifier(settings).verify
+    text = issue(settings, subject="o", role=Role.OWNER, protocols=["P1"], ttl_seconds=60)
+    found = verify(text)
+    assert (found.subject, found.role, found.protocols) == ("o", Role.OWNER, {"P1"})
+    assert (found.issued_at, found.expires_at) == (NOW, NOW + 60)
+    other = verify(issue(settings, subject="o", role=Role.OWNER, protocols=["P1"], ttl_seconds=60))
+    assert other.token_id != found.token_id
+    read = jwt.decode(text, options={"verify_signature": False})
+    assert (read["iss"], read["aud"]) == ("https://id", "us")
+    assert is_refused(verify, token()) == "UNAUTHORIZED"
+
+
+def test_a_provider_issues_its_tokens_itself(tmp_path):
+    settings = settings_with(tmp_path, DASHBOARD_JWKS_URL="https://id.example/keys", DASHBOARD_SIGNING_KEY="")
+    with pytest.raises(ValueError, match="DASHBOARD_JWKS_URL"):
+        issue(settings, subject="o", role=Role.OWNER, protocols=["P1"], ttl_seconds=60)
