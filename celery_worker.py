@@ -7,11 +7,10 @@ from celery.signals import setup_logging
 
 from app import create_app
 from app.config import load_config
-from app.extensions import celery, db
-from app.observability import workers
+from app.core.extensions import celery, db
+from app.observability import process_registry, workers
 from app.observability.logging import init_logging
 from app.observability.requests import on_behalf_of
-from app.realtime import parts
 from tasks.schedule import SCHEDULE
 
 settings = load_config()
@@ -32,7 +31,7 @@ def _our_logging(**_: Any) -> None:
 
 
 workers.init(settings)
-parts.announce_celery(flask_app)
+process_registry.announce_celery(flask_app)
 celery.Task = ContextTask
 celery.flask_app = flask_app
 celery.conf.beat_schedule = SCHEDULE

@@ -1,16 +1,16 @@
 """Web entry: patches the runtime before anything else is imported, then makes the app."""
 
-from app import runtime
+from app.core import runtime
 
 runtime.patch()
 
 from app import create_app  # noqa: E402
 from app.config import load_config  # noqa: E402
-from app.observability import abroad  # noqa: E402
+from app.observability import exporters  # noqa: E402
 from app.observability.logging import init_logging  # noqa: E402
 
 settings = load_config()
 init_logging(settings)
-abroad.report_crashes(settings)
+exporters.report_crashes(settings)
 app = create_app(settings, serve_sockets=True)
-abroad.trace(settings)
+exporters.trace(settings)

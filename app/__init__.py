@@ -23,8 +23,8 @@ def create_app(settings: Config | None = None, *, serve_rest: bool = True, serve
     """
     from flask import Flask
 
-    from app import extensions
     from app.config import load_config
+    from app.core import extensions
 
     settings = settings or load_config()
     app = Flask(__name__, static_folder=None)
@@ -45,8 +45,8 @@ def create_app(settings: Config | None = None, *, serve_rest: bool = True, serve
 
 
 def _init_celery(settings: Config) -> None:
-    from app import extensions
-    from app.broker import configure
+    from app.core import extensions
+    from app.core.celery_config import configure
 
     configure(extensions.celery, settings)
 
@@ -58,21 +58,20 @@ def _init_realtime(app: Flask) -> None:
 
 
 def _observe(app: Flask, settings: Config) -> None:
-    from app.observability import abroad, pools, requests, workers
+    from app.observability import exporters, pools, requests, workers
 
     pools.init()
     workers.init_publishing()
     requests.init_app(app)
-    abroad.instrument(app, settings)  # after the request has its id
+    exporters.instrument(app, settings)  # after the request has its id
 
 
 def _serve_rest(app: Flask, settings: Config) -> None:
-    from app import dependency_errors, errors
-    from app.observability import health
-    from app.realtime import parts
+    from app.core import dependency_errors, errors
+    from app.observability import health, process_registry
 
     _protect(app, settings)
-    app.extensions["silent_processes"] = parts.silent_names
+    app.extensions["silent_processes"] = process_registry.silent_names
     app.register_blueprint(health.blueprint)
     _register_features(app)
     _open_short_way(app)
@@ -81,15 +80,14 @@ def _serve_rest(app: Flask, settings: Config) -> None:
 
 
 def _protect(app: Flask, settings: Config) -> None:
-    from app import limits
-    from app.auth import guard
-    from app.web import compression
-    from app.web.http import init_app as init_http
+    from app.auth import authorization
+    from app.http import compression, rate_limits
+    from app.http.middleware import init_app as init_http
 
-    limits.init_open_answers(app)
+    rate_limits.init_open_answers(app)
     compression.init_app(app)
-    limits.init_app(app, settings)
-    guard.init_app(app, settings)
+    rate_limits.init_app(app, settings)
+    authorization.init_app(app, settings)
     init_http(app, settings)
 
 
@@ -97,7 +95,7 @@ def _register_features(app: Flask) -> None:
     from app.apidocs import openapi
     from app.apidocs.routes import blueprint as documents
     from app.dashboard.routes import blueprint as pages
-    from app.web.rest import api
+    from app.http.rest import api
 
     app.config.update(
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
@@ -122,51 +120,51 @@ def _blueprints() -> list[Blueprint]:
 
 
 def _serve_sockets(app: Flask, settings: Config) -> None:
-    from app import limits
+    from app.http import rate_limits
     from app.protocols.service import check_exists
-    from app.realtime import sockets
+    from app.sockets import handlers
 
-    sockets.init_app(app, settings, check_exists)
-    limits.start_sharing(app)
+    handlers.init_app(app, settings, check_exists)
+    rate_limits.start_sharing(app)
 
 
 def _trust_proxies(app: Flask, settings: Config) -> None:
-    from app.web.http import trust_proxies
+    from app.http.middleware import trust_proxies
 
     trust_proxies(app, settings)
 
 
 def _demand_canonical_paths(app: Flask) -> None:
-    from app.web import paths
+    from app.http import paths
 
     paths.init_app(app)
 
 
 def _open_short_way(app: Flask) -> None:
-    from app.agents.ingest import ShortWay
+    from app.agents.progress_fast_path import ShortWay
 
     app.wsgi_app = ShortWay(app, app.wsgi_app)  # type: ignore[method-assign]
 
 
 def _connect_features() -> None:
     """Hand what stands above to what stands below: imports run downwards only."""
-    from app import dependency_errors
-    from app.agents import overview as agents
+    from app.agents import agent_snapshot as agents
     from app.bounties import service as bounties
-    from app.bounties.gauges import read_ledger
-    from app.observability.state import READERS
+    from app.bounties.collectors import read_ledger
+    from app.core import dependency_errors
+    from app.observability.collectors import READERS
     from app.payments import service as payments
-    from app.payments.gauges import read_payments
+    from app.payments.collectors import read_payments
     from app.protocols import service as protocols
-    from app.protocols import snapshot
-    from app.realtime.gauges import read_outbox, read_rooms, show_zeros
+    from app.realtime.collectors import read_outbox, read_rooms, show_zeros
+    from app.snapshot import service
     from app.vulnerabilities import lists as vulnerabilities
 
     show_zeros()
     dependency_errors.show_zeros()
     READERS.update(rooms=read_rooms, outbox=read_outbox, ledger=read_ledger, payments=read_payments)
     protocols.ON_CREATE[:] = [bounties.open_pool]
-    snapshot.SECTIONS[:] = [
+    service.SECTIONS[:] = [
         bounties.snapshot_section,
         agents.snapshot_section,
         vulnerabilities.snapshot_section,

@@ -11,7 +11,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from app.extensions import db
+from app.core.extensions import db
 from bench import database_rows
 from bench.fanout_servers import LOAD_CORE, Valkey
 from bench.ingest_load import Connections, post

@@ -6,7 +6,7 @@ from sqlalchemy import insert
 
 from app.agents.models import Agent, AgentTask
 from app.bounties.models import LedgerEntry
-from app.database import utc_now
+from app.core.database import utc_now
 from app.payments.models import Payment
 from app.protocols.models import Protocol
 from app.realtime.outbox import OutboxEvent

@@ -9,8 +9,8 @@ import time
 
 import msgspec
 
-from app.realtime import meter
-from app.realtime.rooms import channel_of
+from app.realtime import limiter
+from app.realtime.redis_keys import channel_of
 from bench.fanout_report import COLUMNS, MANY_COLUMNS, ratios, table
 from bench.fanout_servers import SERVER_CORE, Load, Process, Valkey, command_of, install_peers
 
@@ -52,7 +52,7 @@ def message_for(peer, number):
     if peer == "floor":
         return "floor", f'["{EVENT}",{text}]'.encode()
     room, channel = ("protocol:bench", channel_of("bench")) if peer == "ours" else ("bench", "flask-socketio")
-    body = json.loads(meter.message_template(EVENT).replace("@data@", "null")) | {"data": [event], "room": room}
+    body = json.loads(limiter.message_template(EVENT).replace("@data@", "null")) | {"data": [event], "room": room}
     return channel, json.dumps(body, separators=(",", ":")).encode()
 
 

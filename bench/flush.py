@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app import create_app
 from app.config import load_config
-from app.realtime import coalescer, pipeline
+from app.realtime import coalescer, emitter
 from bench.fanout_servers import LOAD_CORE, SERVER_CORE, Process, Valkey
 from bench.ingest_servers import KEY, own_cpu, pin
 from tests.support.databases import environment
@@ -40,7 +40,7 @@ def flush(valkey):
     """One flush: its CPU in milliseconds, and how many events left."""
     worker, redis = own_cpu(), valkey.cpu_seconds()
     began = time.monotonic()
-    outcome = pipeline.release_due()
+    outcome = emitter.release_due()
     seconds = time.monotonic() - began
     cpu = (own_cpu() - worker) * 1e3, (valkey.cpu_seconds() - redis) * 1e3
     return {"worker_ms": cpu[0], "redis_ms": cpu[1], "seconds": seconds, "events": sum(outcome.emitted.values())}
@@ -66,11 +66,11 @@ def idle(valkey, rooms):
     valkey.client.flushall()
     if rooms:
         fill(rooms, rooms, 1)
-        while pipeline.release_due().next_due is not None:
+        while emitter.release_due().next_due is not None:
             time.sleep(0.5)
     worker, redis = own_cpu(), valkey.cpu_seconds()
     for _ in range(IDLE_FLUSHES):
-        pipeline.release_due()
+        emitter.release_due()
     return {
         "rooms": rooms,
         "worker_us": (own_cpu() - worker) / IDLE_FLUSHES * 1e6,

@@ -6,7 +6,7 @@
 import socket
 import sys
 
-from app.realtime.rooms import channel_of
+from app.realtime.redis_keys import channel_of
 
 
 def main():

@@ -9,7 +9,7 @@ import itertools
 import json
 import time
 
-from app.realtime import coalescer, meter
+from app.realtime import coalescer, limiter
 
 ROUNDS = 7
 
@@ -84,7 +84,7 @@ def fill(agents, rooms, per_call=500):
 
 def bare_publishes(client, count, per_call=1000):
     """What Redis must do at the least to send as many messages of the same size."""
-    message = meter.message_template("agent:task_update")
+    message = limiter.message_template("agent:task_update")
     script = "for i = 1, tonumber(ARGV[1]) do redis.call('PUBLISH', 'bench:' .. i, ARGV[2] .. i) end"
     for _ in range(count // per_call):
         client.eval(script, 0, per_call, message)

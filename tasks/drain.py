@@ -1,10 +1,10 @@
 """Rooms with a backlog go on as soon as their budget allows."""
 
-from app.extensions import celery
-from app.queues import DRAIN_TASK
-from app.realtime import pipeline
+from app.core.extensions import celery
+from app.core.queues import DRAIN_TASK
+from app.realtime import emitter
 
 
 @celery.task(name=DRAIN_TASK)
 def drain(planned: int) -> None:
-    pipeline.run_scheduled_drain(planned)
+    emitter.run_scheduled_drain(planned)

@@ -1,10 +1,10 @@
 """Beat's tick: coalesced agent updates leave (spec: High-frequency task updates)."""
 
-from app.extensions import celery
-from app.queues import FLUSH_TASK
-from app.realtime import pipeline
+from app.core.extensions import celery
+from app.core.queues import FLUSH_TASK
+from app.realtime import emitter
 
 
 @celery.task(name=FLUSH_TASK)
 def flush() -> None:
-    pipeline.tick()
+    emitter.tick()

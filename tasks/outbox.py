@@ -1,7 +1,7 @@
 """The safety net of the outbox: what a crash left unpublished goes out."""
 
-from app.extensions import celery
-from app.queues import OUTBOX_SWEEP_TASK
+from app.core.extensions import celery
+from app.core.queues import OUTBOX_SWEEP_TASK
 from app.realtime import outbox
 
 

@@ -1,8 +1,8 @@
 """Payments are settled, and those that a lost message or a dead worker left behind are taken up again."""
 
-from app.extensions import celery
+from app.core.extensions import celery
+from app.core.queues import PAYMENT_SETTLE_TASK, PAYMENT_SWEEP_TASK
 from app.payments import settlement
-from app.queues import PAYMENT_SETTLE_TASK, PAYMENT_SWEEP_TASK
 
 
 @celery.task(name=PAYMENT_SETTLE_TASK)

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 
 from app.agents import retention as agents
-from app.auth import idempotency, revocation
-from app.extensions import celery
-from app.queues import RETENTION_TASK
+from app.auth import revocation
+from app.core.extensions import celery
+from app.core.queues import RETENTION_TASK
+from app.http import idempotency
 from app.realtime import retention as realtime
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """What beat does, and every how many seconds."""
 
-from app import queues
+from app.core import queues
 
 FLUSH_SECONDS = 1.0
 SWEEP_SECONDS = 5.0

@@ -13,9 +13,9 @@ import redis
 import uuid_utils.compat as uuid
 from celery.beat import Scheduler
 
-from app.extensions import redis_client
+from app.core.extensions import redis_client
+from app.core.queues import TASK_QUEUES
 from app.observability import metrics, workers
-from app.queues import TASK_QUEUES
 from app.realtime import scripts
 
 logger = logging.getLogger(__name__)

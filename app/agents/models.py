@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import UtcDateTime
-from app.extensions import Base
+from app.core.database import UtcDateTime
+from app.core.extensions import Base
 
 
 class AgentType(StrEnum):

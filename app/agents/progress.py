@@ -16,21 +16,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.agents import service
-from app.agents.hearing import last_heard
+from app.agents.last_seen import last_heard
 from app.agents.models import Agent
-from app.agents.worklist import Worklists
-from app.auth.guard import budget_key, check_grant, check_speaks_for, principal
-from app.auth.idempotency import FirstAnswer, claim, is_keyed, keep
+from app.agents.task_queue import Worklists
+from app.auth.authorization import budget_key, check_grant, check_speaks_for, principal
 from app.auth.tokens import Principal
-from app.database import transaction
-from app.errors import DomainError, TooManyRequests
-from app.extensions import redis_client
-from app.limits import charge_token
+from app.core.database import transaction
+from app.core.errors import DomainError, TooManyRequests
+from app.core.extensions import redis_client
+from app.core.serialization import to_wire
+from app.http.idempotency import FirstAnswer, claim, is_keyed, keep
+from app.http.rate_limits import charge_token
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
 from app.realtime import coalescer, outbox
-from app.realtime.envelope import EventType
-from app.wire import to_wire
+from app.realtime.events import EventType
 
 logger = logging.getLogger(__name__)
 

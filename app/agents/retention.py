@@ -6,8 +6,8 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from app.agents.models import AgentTask
-from app.database import delete_in_batches, utc_now
-from app.extensions import db
+from app.core.database import delete_in_batches, utc_now
+from app.core.extensions import db
 from app.protocols.models import Protocol
 from app.realtime import scripts
 

@@ -15,12 +15,12 @@ from app.agents.schemas import (
     TaskPage,
     TaskSchema,
 )
-from app.auth.guard import check_grant, check_speaks_for, principal, requires
-from app.auth.idempotency import answers_once
+from app.auth.authorization import check_grant, check_speaks_for, principal, requires
 from app.auth.permissions import Action
-from app.paging import Page, PageQuery
+from app.core.pagination import Page, PageQuery
+from app.http.idempotency import answers_once
+from app.http.rest import Blueprint
 from app.protocols.service import check_exists as check_protocol
-from app.web.rest import Blueprint
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Agents, their tasks and their progress")
 

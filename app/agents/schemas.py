@@ -4,9 +4,9 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.agents.models import AgentType
-from app.paging import PageQuery, page_schema
-from app.schemas import CamelSchema, DescribingText, Identifier, Name, NumberText, Timestamp
-from app.text import REASON_LENGTH
+from app.core.pagination import PageQuery, page_schema
+from app.core.schemas import CamelSchema, DescribingText, Identifier, Name, NumberText, Timestamp
+from app.core.text import REASON_LENGTH
 
 MAX_UPDATES = 500
 LONGEST_ERROR_CODE = 64

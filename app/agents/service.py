@@ -9,17 +9,17 @@ import uuid_utils.compat as uuid
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.agents.hearing import is_online, last_heard, now_us
+from app.agents.last_seen import is_online, last_heard, now_us
 from app.agents.models import Agent, AgentTask, TaskStatus
-from app.auth.guard import check_grant
-from app.auth.idempotency import claim, keep
+from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
-from app.database import transaction, utc_now
-from app.errors import AlreadyExists, Conflict, NotFound
-from app.extensions import db, known_ids, redis_client
-from app.paging import Page, cursor_keys, page_of
-from app.realtime.rooms import ON_KEY, latest_key
-from app.schemas import is_identifier
+from app.core.database import transaction, utc_now
+from app.core.errors import AlreadyExists, Conflict, NotFound
+from app.core.extensions import db, known_ids, redis_client
+from app.core.pagination import Page, cursor_keys, page_of
+from app.core.schemas import is_identifier
+from app.http.idempotency import claim, keep
+from app.realtime.redis_keys import ON_KEY, latest_key
 
 MAX_QUEUED_TASKS = 1000
 

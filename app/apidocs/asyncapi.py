@@ -8,7 +8,7 @@ from app.apidocs.connection import OTHERS
 from app.apidocs.converter import Json, schemas_of
 from app.apidocs.events import CONDITIONS, EVENTS
 from app.apidocs.words import PROTOCOL
-from app.schemas import ID_PATTERN
+from app.core.schemas import ID_PATTERN
 
 _ABOUT = """Socket.IO (protocol 5 on Engine.IO 4), namespace `/`, path `/socket.io`. The address of a channel is the
 name of the Socket.IO room, or `/` for the connection itself; the name of a message is the name of the Socket.IO event.

@@ -3,7 +3,7 @@
 from marshmallow import fields, validate
 
 from app.apidocs.events import text
-from app.schemas import CamelSchema, Identifier, NumberText
+from app.core.schemas import CamelSchema, Identifier, NumberText
 
 _BATCHES = (
     "Take RUNNING updates as one `agent:task_updates` a second for all agents, in place of one event per agent. Such "

@@ -11,9 +11,9 @@ from apispec.ext.marshmallow.common import resolve_schema_cls
 from marshmallow import Schema, fields
 
 from app.agents.schemas import Percentage, TaskError
-from app.paging import Cursor
-from app.schemas import Money, Name, NumberText, Reason, Timestamp
-from app.text import NAME_PATTERN, VISIBLE_PATTERN
+from app.core.pagination import Cursor
+from app.core.schemas import Money, Name, NumberText, Reason, Timestamp
+from app.core.text import NAME_PATTERN, VISIBLE_PATTERN
 
 OPENAPI_VERSION = "3.1.0"
 Json = dict[str, Any]

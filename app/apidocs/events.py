@@ -9,10 +9,10 @@ from typing import Any
 from marshmallow import fields, validate
 
 from app.agents.schemas import TaskErrorSchema
-from app.bounties.ledger import ChangeType
-from app.realtime.envelope import EventType
-from app.schemas import CamelSchema, Money, NumberText, Timestamp
-from app.vulnerabilities.states import Severity, Status
+from app.bounties.rules import ChangeType
+from app.core.schemas import CamelSchema, Money, NumberText, Timestamp
+from app.realtime.events import EventType
+from app.vulnerabilities.rules import Severity, Status
 
 _TASK_STATUS = validate.OneOf(["RUNNING", "COMPLETED", "FAILED", "IDLE"])
 

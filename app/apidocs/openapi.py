@@ -10,9 +10,9 @@ from app.apidocs import operations, problems, system, vocabulary
 from app.apidocs.converter import MONEY_SHOWN, MONEY_TAKEN, TIMESTAMP_SHOWN, HousePlugin, Json, schemas_of
 from app.apidocs.state import REPLACED
 from app.apidocs.webhooks import WEBHOOKS
-from app.auth.idempotency import HEADER
-from app.schemas import ID_PATTERN, camel_case
-from app.web.rest import api
+from app.core.schemas import ID_PATTERN, camel_case
+from app.http.idempotency import HEADER
+from app.http.rest import api
 
 _ABOUT = """Realtime backend for security dashboards: agents report progress, pools take deposits and pay bounties,
 vulnerabilities move from status to status. What changes is told over Socket.IO (`/asyncapi.json`); this is the rest.

@@ -7,7 +7,7 @@ from app.apidocs import examples, problems
 from app.apidocs.converter import Json
 from app.apidocs.notes import NOTES, Note
 from app.auth.permissions import ALLOWED, ANYONE, ONLY_FOR_ITSELF, Action, Role
-from app.schemas import camel_case
+from app.core.schemas import camel_case
 
 BEARER = "bearer"
 JSON_TYPE = "application/json"

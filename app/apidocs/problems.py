@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from app.apidocs.converter import Json
-from app.web.problems import PROBLEM_TYPE, TYPE_BASE
+from app.http.problems import PROBLEM_TYPE, TYPE_BASE
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from app.agents.models import AgentType
 from app.agents.schemas import BatchUpdate
 from app.apidocs.events import AgentTaskData
 from app.bounties.schemas import PoolSchema
+from app.core.schemas import CamelSchema, NumberText, Timestamp
 from app.payments.schemas import PaymentSchema
 from app.protocols.schemas import ProtocolSchema
-from app.schemas import CamelSchema, NumberText, Timestamp
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 
 

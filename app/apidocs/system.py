@@ -2,7 +2,7 @@
 
 from app.apidocs import problems
 from app.apidocs.converter import Json
-from app.web.problems import PROBLEM_TYPE
+from app.http.problems import PROBLEM_TYPE
 
 TAG: Json = {"name": "system", "description": "Health, metrics and documents"}
 _NO_STORE = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.vulnerabilities.states import Severity, Status
+from app.vulnerabilities.rules import Severity, Status
 
 PROTOCOL = "aave-v3"
 AGENT = "scanner-7"

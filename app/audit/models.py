@@ -4,8 +4,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import UtcDateTime
-from app.extensions import Base
+from app.core.database import UtcDateTime
+from app.core.extensions import Base
 
 
 class AuditEntry(Base):

@@ -2,10 +2,10 @@ from typing import Any
 
 from app.audit import service
 from app.audit.schemas import AuditPage, AuditQuery
-from app.auth.guard import requires
+from app.auth.authorization import requires
 from app.auth.permissions import Action
-from app.paging import Page
-from app.web.rest import Blueprint
+from app.core.pagination import Page
+from app.http.rest import Blueprint
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Who did what")
 

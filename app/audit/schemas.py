@@ -1,8 +1,8 @@
 from marshmallow import fields, validate
 
 from app.audit.service import Audited
-from app.paging import PageQuery, page_schema
-from app.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp
+from app.core.pagination import PageQuery, page_schema
+from app.core.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp
 
 
 class AuditQuery(PageQuery):

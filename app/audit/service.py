@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit.models import AuditEntry
-from app.database import utc_now
-from app.extensions import db
-from app.paging import Page, cursor_keys, page_of
-from app.wire import to_wire
+from app.core.database import utc_now
+from app.core.extensions import db
+from app.core.pagination import Page, cursor_keys, page_of
+from app.core.serialization import to_wire
 
 SYSTEM = "system"
 MOST_ADDRESS = 64

@@ -12,7 +12,7 @@ import urllib3
 from app.auth import key_set
 from app.auth.key_set import Key
 from app.config import Config
-from app.errors import DependencyDown
+from app.core.errors import DependencyDown
 from app.observability import metrics
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.auth.tokens import LONGEST_LIFE_SECONDS, Principal
-from app.database import UtcDateTime, delete_in_batches, utc_now
-from app.errors import Unauthorized
-from app.extensions import Base, db, redis_client
+from app.core.database import UtcDateTime, delete_in_batches, utc_now
+from app.core.errors import Unauthorized
+from app.core.extensions import Base, db, redis_client
 from app.observability import metrics
 
 logger = logging.getLogger(__name__)

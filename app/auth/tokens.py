@@ -12,9 +12,9 @@ from app.auth.key_set import Key
 from app.auth.keys import ALGORITHM, key_id_of, key_source
 from app.auth.permissions import Role
 from app.config import Config
-from app.errors import Unauthorized
-from app.schemas import is_identifier
-from app.text import naming_problem
+from app.core.errors import Unauthorized
+from app.core.schemas import is_identifier
+from app.core.text import naming_problem
 
 REQUIRED_CLAIMS = ["sub", "role", "protocols", "exp", "iat", "jti"]
 ALL_PROTOCOLS = "*"

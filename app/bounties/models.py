@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, event, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import MinorUnits, UtcDateTime
-from app.extensions import Base
+from app.core.database import MinorUnits, UtcDateTime
+from app.core.extensions import Base
 
 _ONE_CHARGE = text("change_type = 'PAYMENT_RELEASED'")
 

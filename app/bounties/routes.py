@@ -1,13 +1,13 @@
 from typing import Any
 
-from app.auth.guard import principal, requires
-from app.auth.idempotency import answers_once
+from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.bounties import service
 from app.bounties.models import Pool
 from app.bounties.schemas import DepositCreate, DepositSchema, LedgerEntryPage, PoolSchema
-from app.paging import Page, PageQuery
-from app.web.rest import Blueprint
+from app.core.pagination import Page, PageQuery
+from app.http.idempotency import answers_once
+from app.http.rest import Blueprint
 
 blueprint = Blueprint(
     "bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools"

@@ -1,8 +1,8 @@
 from marshmallow import fields, validate
 
-from app.bounties.ledger import ChangeType
-from app.paging import page_schema
-from app.schemas import CamelSchema, Money, Name, NumberText, Timestamp
+from app.bounties.rules import ChangeType
+from app.core.pagination import page_schema
+from app.core.schemas import CamelSchema, Money, Name, NumberText, Timestamp
 
 
 class DepositCreate(CamelSchema):

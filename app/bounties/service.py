@@ -8,19 +8,19 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.audit.service import Audited, record
-from app.auth.guard import unknown_protocol
-from app.auth.idempotency import claim, keep
-from app.bounties.ledger import EFFECTS, Change, ChangeType
+from app.auth.authorization import unknown_protocol
 from app.bounties.models import LedgerEntry, Pool
+from app.bounties.rules import EFFECTS, Change, ChangeType
 from app.bounties.schemas import PoolSchema
-from app.database import MinorUnits, transaction, update_one, utc_now
-from app.errors import Conflict
-from app.extensions import db
-from app.money import LARGEST, format_amount
-from app.paging import Page, cursor_keys, page_of
+from app.core.database import MinorUnits, transaction, update_one, utc_now
+from app.core.errors import Conflict
+from app.core.extensions import db
+from app.core.money import LARGEST, format_amount
+from app.core.pagination import Page, cursor_keys, page_of
+from app.http.idempotency import claim, keep
 from app.protocols.models import Protocol
 from app.realtime import outbox
-from app.realtime.envelope import EventType
+from app.realtime.events import EventType
 
 
 def open_pool(session: Session, protocol: Protocol) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from app.cli import process
+from app.cli import process_setup
 from app.cli.doctor import doctor
 from app.cli.migrate import migrate
-from app.cli.simulate import simulate
+from app.cli.simulate.simulation import simulate
+from app.cli.supervisor.up import up
 from app.cli.token import token
-from app.cli.up import up
 from app.cli.web import web
 from app.cli.worker import beat, worker
 
@@ -33,7 +33,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
     """Dashboard Realtime: agent progress, bounty pools and vulnerability status, live."""
-    process.prepare()
+    process_setup.prepare()
 
 
 for command in (up, web, worker, beat, migrate, token, doctor, simulate):

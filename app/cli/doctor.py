@@ -65,7 +65,7 @@ def _examine(name: str, check: Callable[[], str]) -> bool:
     except Unwell as unwell:
         _tell("FAIL", name, str(unwell), unwell.remedy)
     except Exception as error:  # noqa: BLE001 - whatever a check meets is its finding
-        from app.dependency_errors import outage_of
+        from app.core.dependency_errors import outage_of
 
         outage = outage_of(error)
         problem = f"{outage.detail} " if outage else ""
@@ -83,7 +83,7 @@ def _tell(verdict: str, name: str, detail: str, remedy: str = "") -> None:
 def _database() -> str:
     from sqlalchemy import text
 
-    from app.extensions import db
+    from app.core.extensions import db
 
     with db.engine.connect() as connection:
         connection.execute(text("SELECT 1"))
@@ -91,8 +91,8 @@ def _database() -> str:
 
 
 def _migrations() -> str:
-    from app import schema_version
-    from app.schema_version import SchemaState
+    from app.core import schema_version
+    from app.core.schema_version import SchemaState
 
     revision = schema_version.present()
     state = schema_version.state_of(revision)
@@ -109,22 +109,22 @@ def _migrations() -> str:
 
 
 def _database_writes() -> str:
-    from app.database import check_writable
+    from app.core.database import check_writable
 
     check_writable()
     return "takes writes"
 
 
 def _redis() -> str:
-    from app.extensions import redis_client
+    from app.core.extensions import redis_client
 
     information = redis_client().info("server")
     return f"answers, version {information.get('valkey_version') or information['redis_version']}"
 
 
 def _redis_writes() -> str:
-    from app.extensions import redis_client
-    from app.redis_connection import check_writable
+    from app.core.extensions import redis_client
+    from app.core.redis_connection import check_writable
 
     check_writable(redis_client())
     return "takes writes"
@@ -147,7 +147,7 @@ def _redis_setting(name: str) -> str:
     """Empty where a hosted Redis does not tell its settings."""
     import redis
 
-    from app.extensions import redis_client
+    from app.core.extensions import redis_client
 
     try:
         found: dict[Any, Any] = redis_client().config_get(name)
@@ -162,7 +162,7 @@ def _text(value: Any) -> str:
 
 
 def _broker() -> str:
-    from app.extensions import celery
+    from app.core.extensions import celery
 
     with celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
@@ -170,8 +170,8 @@ def _broker() -> str:
 
 
 def _tick() -> str:
-    from app.extensions import redis_client
-    from app.realtime.rooms import TICK_KEY
+    from app.core.extensions import redis_client
+    from app.realtime.redis_keys import TICK_KEY
 
     sign = redis_client().get(TICK_KEY)
     if sign is None:
@@ -185,10 +185,10 @@ def _tick() -> str:
 
 
 def _process(role: str) -> str:
-    from app.realtime import parts
+    from app.observability import process_registry
 
-    known = parts.known()
-    fault = parts.faults(known).get(role)
+    known = process_registry.known()
+    fault = process_registry.faults(known).get(role)
     command = "dashboard worker --queues payments" if role == "worker-payments" else f"dashboard {role}"
     if fault:
         silent = any(each.is_silent for each in known if role in each.roles)
@@ -200,11 +200,11 @@ def _process(role: str) -> str:
 def _clocks() -> str:
     import time
 
-    from app.extensions import redis_client
-    from app.realtime import parts
-    from app.redis_connection import redis_time
+    from app.core.extensions import redis_client
+    from app.core.redis_connection import redis_time
+    from app.observability import process_registry
 
-    ahead = {each.label: each.clock_ahead for each in parts.known() if not each.is_silent}
+    ahead = {each.label: each.clock_ahead for each in process_registry.known() if not each.is_silent}
     ahead["this host"] = time.time() - redis_time(redis_client())
     wrong = {name: seconds for name, seconds in ahead.items() if abs(seconds) > CLOCK_SECONDS}
     if wrong:
@@ -214,7 +214,7 @@ def _clocks() -> str:
 
 
 def _ledger() -> str:
-    from app.payments.audit import mismatches
+    from app.payments.reconciliation import mismatches
 
     found = mismatches()
     if found:
@@ -225,7 +225,7 @@ def _ledger() -> str:
 
 
 def _payments() -> str:
-    from app.payments.gauges import stuck_payments
+    from app.payments.collectors import stuck_payments
 
     found = stuck_payments(SHOWN_PAYMENTS)
     if found:

@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli.loading import loading
+from app.cli.gc_freeze import loading
 
 
 @click.command()
@@ -11,9 +11,10 @@ def migrate() -> None:
     with loading():
         from sqlalchemy.exc import InterfaceError, OperationalError
 
-        from app import create_app, schema_version
+        from app import create_app
         from app.config import load_config
-        from app.migration import upgrade
+        from app.core import schema_version
+        from app.core.migration import upgrade
         from app.observability.logging import init_logging
 
         settings = load_config()

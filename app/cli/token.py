@@ -13,7 +13,7 @@ STAR = "*"
 
 def _check_protocols(_ctx: click.Context, _option: Any, protocols: tuple[str, ...]) -> tuple[str, ...]:
     """A grant that is no id grants nothing, and nothing would say why."""
-    from app.schemas import is_identifier
+    from app.core.schemas import is_identifier
 
     for each in protocols:
         if each != STAR and not is_identifier(each):

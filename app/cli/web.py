@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from app.cli.loading import loading
+from app.cli.gc_freeze import loading
 from app.observability import probe
 
 
@@ -19,10 +19,9 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     _raise_open_files()
     with loading():
         import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
-    from app import runtime
-    from app.observability import abroad
-    from app.realtime import parts
-    from app.web.serving import serve
+    from app.core import runtime
+    from app.http.server.serving import serve
+    from app.observability import exporters, process_registry
 
     try:
         listener = runtime.listen(host, port, reuse_port=reuse_port)
@@ -33,8 +32,8 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
         serve(wsgi.app, listener, grace_seconds=wsgi.settings.shutdown_grace)
     finally:
         with wsgi.app.app_context():
-            parts.leave()
-        abroad.finish()
+            process_registry.leave()
+        exporters.finish()
 
 
 def _give_signs(sleep: Callable[[float], None]) -> None:

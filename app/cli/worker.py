@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from app.cli.loading import loading
-from app.queues import ALL_QUEUES
+from app.cli.gc_freeze import loading
+from app.core.queues import ALL_QUEUES
 
 
 @click.command()
@@ -52,8 +52,7 @@ def beat() -> None:
         import redis
 
         import celery_worker
-        from app.observability import abroad
-        from app.realtime import parts
+        from app.observability import exporters, process_registry
 
     logging.getLogger("celery.beat").addFilter(_without_traceback)
     try:
@@ -62,8 +61,8 @@ def beat() -> None:
         raise click.ClickException(f"beat ends: Redis does not answer: {error}") from error
     finally:
         with celery_worker.flask_app.app_context():
-            parts.leave()
-        abroad.finish()
+            process_registry.leave()
+        exporters.finish()
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -74,6 +73,6 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 def _end_with_worker(worker_pid: int, **_: Any) -> None:
     """A pool process whose worker was killed would go on alone, with nobody to take its task's result."""
-    from app.cli.leash import end_with_parent
+    from app.cli.supervisor.parent_death import end_with_parent
 
     end_with_parent(worker_pid)

@@ -4,15 +4,15 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.agents.hearing import ONLINE_SECONDS
-from app.database import utc_now
-from app.extensions import db, redis_client
-from app.observability import health
-from app.observability.redis_clock import redis_clock
-from app.realtime import parts, presence
-from app.realtime.rooms import BUSY_KEY, DROPPED_AT_KEY, DROPPED_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
+from app.agents.last_seen import ONLINE_SECONDS
+from app.core.database import utc_now
+from app.core.extensions import db, redis_client
+from app.core.redis_clock import redis_clock
+from app.core.serialization import to_wire
+from app.observability import health, process_registry
+from app.realtime.redis_keys import BUSY_KEY, DROPPED_AT_KEY, DROPPED_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
 from app.realtime.steady_clock import read_steady_time
-from app.wire import to_wire
+from app.sockets import presence
 
 MOST_ROOMS = 200
 BUDGET = 10
@@ -104,7 +104,7 @@ def _agents() -> dict[str, int]:
 
 def _processes() -> dict[str, Any]:
     """Each process with the seconds since its last sign of life, and what is wrong with each needed role."""
-    known = parts.known()
+    known = process_registry.known()
     shown = [
         {
             "kind": each.kind,
@@ -115,7 +115,7 @@ def _processes() -> dict[str, Any]:
         }
         for each in known
     ]
-    return {"processes": shown, "faults": parts.faults(known)}
+    return {"processes": shown, "faults": process_registry.faults(known)}
 
 
 def _versions() -> dict[str, str]:
@@ -138,10 +138,16 @@ def _sum(samples: list[Any], name: str) -> int:
 
 def _readings(samples: list[Any]) -> dict[str, float]:
     """Depths and ages that are read, not counted: outbox, payments, Celery's queues, beat's last tick."""
-    parts = ("dashboard_outbox", "dashboard_payments_", "dashboard_celery_queue", "dashboard_beat", "dashboard_rooms")
+    process_registry = (
+        "dashboard_outbox",
+        "dashboard_payments_",
+        "dashboard_celery_queue",
+        "dashboard_beat",
+        "dashboard_rooms",
+    )
     found: dict[str, float] = {}
     for sample in samples:
-        if sample.name.startswith(parts) and not sample.name.endswith(("_total", "_created")):
+        if sample.name.startswith(process_registry) and not sample.name.endswith(("_total", "_created")):
             label = next(iter(sample.labels.values()), "")
             found[f"{sample.name.removeprefix('dashboard_')} {label}".strip()] = sample.value
     return found

@@ -11,15 +11,15 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.security import safe_join
 
-from app.auth.guard import requires
+from app.auth.authorization import requires
 from app.auth.permissions import Action, Role
 from app.auth.tokens import issue
 from app.config.addresses import is_loopback, is_loopback_authority
+from app.core.errors import DomainError, NotFound
+from app.core.extensions import config
 from app.dashboard import operations
 from app.dashboard.assets import STAMP, VENDOR
-from app.errors import DomainError, NotFound
-from app.extensions import config
-from app.web.compression import BEST, Content
+from app.http.compression import BEST, Content
 
 STATIC = Path(__file__).parent / "static"
 DEMO_SWITCH = "DASHBOARD_DEMO"

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from app.extensions import db
+from app.core.extensions import db
 
 
 def run() -> None:

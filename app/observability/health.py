@@ -9,14 +9,14 @@ import redis
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
-from app import redis_connection, schema_version
-from app.database import check_writable
-from app.dependency_errors import SCHEMA_OUTDATED, as_refusal
-from app.errors import DependencyDown, DomainError, problem
-from app.extensions import config
+from app.core import redis_connection, schema_version
+from app.core.database import check_writable
+from app.core.dependency_errors import SCHEMA_OUTDATED, as_refusal
+from app.core.errors import DependencyDown, DomainError, problem
+from app.core.extensions import config
+from app.core.schema_version import SchemaState
 from app.observability import metric_files
-from app.observability.state import StateCollector
-from app.schema_version import SchemaState
+from app.observability.collectors import StateCollector
 
 logger = logging.getLogger(__name__)
 READY_CHANNEL = "dashboard:ready"

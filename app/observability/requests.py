@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from flask import Flask, Response, g, has_app_context, request
 
+from app.http.problems import REQUEST_ID_HEADER, request_id
 from app.observability import metrics
-from app.web.problems import REQUEST_ID_HEADER, request_id
 
 
 def current_request_id() -> str:

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sqlalchemy import Engine, event
 
-from app import queues
+from app.core import queues
 from app.observability.requests import current_request_id
 
 REQUEST_ID = "dashboard.request_id"

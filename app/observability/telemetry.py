@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from app.config import Config
-from app.extensions import db
+from app.core.extensions import db
 from app.observability import spans
 from app.observability.requests import current_request_id
 

@@ -11,8 +11,8 @@ from flask import has_app_context
 from prometheus_client import CollectorRegistry, start_http_server
 
 from app.config import Config
-from app.observability import abroad, metric_files, metrics, probe
-from app.observability.redis_clock import redis_clock
+from app.core.redis_clock import redis_clock
+from app.observability import exporters, metric_files, metrics, probe
 from app.observability.requests import current_request_id
 
 beat_ticked = Signal(name="beat_ticked", providing_args={"leads"})
@@ -39,10 +39,10 @@ def init(settings: Config) -> None:
 def _tell_abroad(settings: Config) -> None:
     """Crashes from every process; traces from those that run jobs, after their fork: beat begins nothing but ticks."""
     for begun in (signals.worker_init, signals.beat_init):
-        begun.connect(lambda **_: abroad.report_crashes(settings), weak=False)
-    signals.worker_process_init.connect(lambda **_: abroad.trace(settings), weak=False)
+        begun.connect(lambda **_: exporters.report_crashes(settings), weak=False)
+    signals.worker_process_init.connect(lambda **_: exporters.trace(settings), weak=False)
     for ended in (signals.worker_process_shutdown, signals.worker_shutdown):
-        ended.connect(lambda **_: abroad.finish(), weak=False)
+        ended.connect(lambda **_: exporters.finish(), weak=False)
 
 
 def _note_origin(headers: dict[str, Any], **_: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.database import database_now
-from app.extensions import config, db
+from app.core.database import database_now
+from app.core.extensions import config, db
 from app.payments import gateway
 from app.payments.breaker import OPEN_SECONDS
 from app.payments.models import IS_UNSETTLED, Payment

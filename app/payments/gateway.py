@@ -16,9 +16,9 @@ from http import HTTPStatus
 import requests
 
 from app.config import Config
-from app.money import format_amount
-from app.payments.bounded import HeldAdapter, Line, within
-from app.text import clean_text
+from app.core.money import format_amount
+from app.core.text import clean_text
+from app.payments.deadline import HeldAdapter, Line, within
 
 LARGEST_ANSWER = 64 * 1024
 MAX_REFERENCE = 200

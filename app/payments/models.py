@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import MinorUnits, UtcDateTime
-from app.extensions import Base
+from app.core.database import MinorUnits, UtcDateTime
+from app.core.extensions import Base
 from app.payments.rules import PaymentStatus
 
 IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index for its very words only

@@ -1,15 +1,16 @@
 from typing import Any
 
-from app.auth.guard import principal, requires
-from app.auth.idempotency import answers_once
+from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
-from app.database import reading
-from app.paging import Page, PageQuery
-from app.payments import service, stats
+from app.core.database import reading
+from app.core.pagination import Page, PageQuery
+from app.http.idempotency import answers_once
+from app.http.rest import Blueprint
+from app.payments import service
 from app.payments.models import Payment
 from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
-from app.payments.stats import StatsQuery, StatsSchema
-from app.web.rest import Blueprint
+from app.snapshot import stats
+from app.snapshot.stats import StatsQuery, StatsSchema
 
 blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments and totals")
 

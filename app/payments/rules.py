@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.text import naming_problem
+from app.core.text import naming_problem
 
 LONGEST_RECIPIENT = 128
 PAID_NOT_RECORDED = "paid, but not recorded"  # how `lastError` begins when the money has moved

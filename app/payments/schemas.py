@@ -1,8 +1,8 @@
 from marshmallow import ValidationError, fields, validate
 
-from app.paging import page_schema
+from app.core.pagination import page_schema
+from app.core.schemas import CamelSchema, Money, NumberText, Timestamp
 from app.payments.rules import LONGEST_RECIPIENT, PaymentStatus, is_recipient
-from app.schemas import CamelSchema, Money, NumberText, Timestamp
 
 _HIDDEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff"
 _RECIPIENT = rf"\A[^ {_HIDDEN}]([^{_HIDDEN}]{{0,{LONGEST_RECIPIENT - 2}}}[^ {_HIDDEN}])?\Z"

@@ -8,25 +8,26 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.audit.service import Audited, record
-from app.auth.idempotency import claim, keep
 from app.auth.tokens import Principal
-from app.bounties.ledger import Change, ChangeType
+from app.bounties.rules import Change, ChangeType
 from app.bounties.service import get_pool
-from app.database import database_now, transaction, update_one, utc_now
-from app.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from app.extensions import celery, db
-from app.money import format_amount
+from app.core import redis_health
+from app.core.database import database_now, transaction, update_one, utc_now
+from app.core.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from app.core.extensions import celery, db
+from app.core.money import format_amount
+from app.core.pagination import Page, cursor_keys, page_of
+from app.core.queues import PAYMENT_SETTLE_TASK
+from app.core.schemas import is_identifier
+from app.http.idempotency import claim, keep
 from app.observability import metrics
-from app.paging import Page, cursor_keys, page_of
 from app.payments.models import AT_ONCE, Payment
 from app.payments.rules import PaymentStatus, Terms, TermsRefused, terms_of
 from app.payments.schemas import PaymentSchema
-from app.queues import PAYMENT_SETTLE_TASK
-from app.realtime import outbox, pulse
-from app.schemas import is_identifier
+from app.realtime import outbox
 from app.vulnerabilities import service as vulnerabilities
 from app.vulnerabilities.models import Vulnerability
-from app.vulnerabilities.states import Status
+from app.vulnerabilities.rules import Status
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def snapshot_section(protocol_id: str) -> Any:
 
 def enqueue(payment_id: str) -> None:
     """Have a committed payment settled; when the broker does not take the job, the sweep makes it good."""
-    if not pulse.answers():
+    if not redis_health.answers():
         _tell_not_enqueued(payment_id, "Redis does not answer")
         return
     try:

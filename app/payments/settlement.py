@@ -14,10 +14,10 @@ from sqlalchemy import or_, update
 
 from app.audit.service import SYSTEM, Audited
 from app.bounties import service as bounties
-from app.bounties.ledger import Change, ChangeType
-from app.database import database_now, transaction, update_one, utc_now
-from app.extensions import config
-from app.money import format_amount
+from app.bounties.rules import Change, ChangeType
+from app.core.database import database_now, transaction, update_one, utc_now
+from app.core.extensions import config
+from app.core.money import format_amount
 from app.observability import metrics
 from app.payments import concurrency, gateway
 from app.payments.breaker import Breaker
@@ -27,7 +27,7 @@ from app.payments.rules import PAID_NOT_RECORDED, PaymentStatus, retry_delay
 from app.payments.service import audit, enqueue
 from app.realtime import outbox
 from app.vulnerabilities import service as vulnerabilities
-from app.vulnerabilities.states import Status
+from app.vulnerabilities.rules import Status
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import UtcDateTime
-from app.extensions import Base
+from app.core.database import UtcDateTime
+from app.core.extensions import Base
 
 
 class Protocol(Base):

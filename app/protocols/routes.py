@@ -3,13 +3,14 @@ from typing import Any
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.auth.guard import principal, requires
+from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
-from app.paging import Page, PageQuery
-from app.protocols import service, snapshot
+from app.core.pagination import Page, PageQuery
+from app.http.rest import Blueprint
+from app.protocols import service
 from app.protocols.models import Protocol
 from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema, StateQuery, StateSchema
-from app.web.rest import Blueprint
+from app.snapshot import service
 
 blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols and their state")
 
@@ -46,7 +47,7 @@ def get_protocol(protocol_id: str) -> Protocol:
 @blueprint.response(200, StateSchema)
 def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
     """Read the protocol's present state, to start from or to come back to"""
-    content, tag = snapshot.rendered(protocol_id, batches=query["agent_batches"])
+    content, tag = service.rendered(protocol_id, batches=query["agent_batches"])
     response = content.response("application/json")
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag, weak=True)

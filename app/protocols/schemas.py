@@ -2,8 +2,8 @@ import re
 
 from marshmallow import fields, validate
 
-from app.paging import page_schema
-from app.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp
+from app.core.pagination import page_schema
+from app.core.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp
 
 _CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
 

@@ -10,14 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.auth.guard import unknown_protocol
+from app.auth.authorization import unknown_protocol
 from app.auth.tokens import Principal
-from app.database import transaction, utc_now
-from app.errors import AlreadyExists
-from app.extensions import db, known_ids
-from app.paging import Page, cursor_keys, page_of
+from app.core.database import transaction, utc_now
+from app.core.errors import AlreadyExists
+from app.core.extensions import db, known_ids
+from app.core.pagination import Page, cursor_keys, page_of
 from app.protocols.models import Protocol
-from app.realtime import meter
+from app.realtime import limiter
 from app.realtime.outbox import EventCounter
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ ON_CREATE: list[Callable[[Session, Protocol], None]] = []
 
 def _open_room(protocol_id: str) -> None:
     try:
-        meter.open_room(protocol_id)
+        limiter.open_room(protocol_id)
     except redis.RedisError as error:
         logger.warning("room.not_opened", extra={"protocolId": protocol_id, "error": str(error)})
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from app.core.redis_multiplexer import Hotline
+from app.core.serialization import to_json
 from app.realtime import scripts
-from app.realtime.hotline import Hotline
-from app.realtime.meter import BEHIND, Stored
-from app.wire import to_json
+from app.realtime.limiter import BEHIND, Stored
 
 MAX_WAITING_FINALS = 100
 FINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})

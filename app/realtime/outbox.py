@@ -29,16 +29,17 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.database import UtcDateTime, database_now, transaction
-from app.errors import DependencyDown
-from app.extensions import Base, db, redis_client
+from app.core import redis_health
+from app.core.database import UtcDateTime, database_now, transaction
+from app.core.errors import DependencyDown
+from app.core.extensions import Base, db, redis_client
+from app.core.keyed_lock import turn_of
+from app.core.serialization import to_json
 from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
-from app.realtime import coalescer, meter, pipeline, pulse
-from app.realtime.envelope import EventType
-from app.realtime.rooms import COMPARED_KEY, position_key, room_of
-from app.realtime.turns import turn_of
-from app.wire import to_json
+from app.realtime import coalescer, emitter, limiter
+from app.realtime.events import EventType
+from app.realtime.redis_keys import COMPARED_KEY, position_key, room_of
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def relay(protocol_id: str) -> int:
 def _relay(protocol_id: str) -> int:
     done: list[Any] = []
     rows = _unpublished(protocol_id)
-    if rows and not pulse.answers():
+    if rows and not redis_health.answers():
         _tell_failure(protocol_id, rows[0], "Redis does not answer")
         return 0
     for row in rows:
@@ -199,7 +200,7 @@ def compare_positions() -> int:
     db.session.rollback()
     ahead = [each for each, position in zip(protocol_ids, told, strict=True) if int(position or 0) > held[each]]
     for protocol_id in ahead:
-        pipeline.rewind(protocol_id, held[protocol_id])
+        emitter.rewind(protocol_id, held[protocol_id])
     return len(ahead)
 
 
@@ -211,13 +212,13 @@ def _unpublished(protocol_id: str) -> list[Any]:
 
 
 def _let_in(protocol_id: str, row: Any) -> bool:
-    stored = meter.Stored(row.position, _identity(row))
+    stored = limiter.Stored(row.position, _identity(row))
     if row.event_type != EventType.AGENT_TASK_UPDATE:
-        return pipeline.publish(protocol_id, row.event_type, row.data_json, stored)
+        return emitter.publish(protocol_id, row.event_type, row.data_json, stored)
     try:
         event = (protocol_id, stored, json.loads(row.data_json), row.data_json)
         if not coalescer.enter(*event):
-            pipeline.rewind(protocol_id, stored.position - 1)
+            emitter.rewind(protocol_id, stored.position - 1)
             coalescer.enter(*event)
     except redis.RedisError as error:
         _tell_failure(protocol_id, row, str(error))

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app.database import database_now, delete_in_batches
+from app.core.database import database_now, delete_in_batches
 from app.realtime.outbox import OutboxEvent
 
 KEPT = timedelta(days=7)

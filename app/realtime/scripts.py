@@ -9,7 +9,7 @@ from typing import Any, cast
 import redis
 from flask import Flask, current_app
 
-from app.realtime.hotline import Hotline
+from app.core.redis_multiplexer import Hotline
 
 logger = logging.getLogger(__name__)
 

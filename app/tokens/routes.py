@@ -1,12 +1,12 @@
 from typing import Any
 
-from app.auth.guard import principal, requires
+from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.auth.revocation import RevokedToken
-from app.paging import Page, PageQuery
+from app.core.pagination import Page, PageQuery
+from app.http.rest import Blueprint
 from app.tokens import service
 from app.tokens.schemas import Revocation, RevokedTokenPage, RevokedTokenSchema
-from app.web.rest import Blueprint
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", description="Tokens that count no more")
 

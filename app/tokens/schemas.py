@@ -4,8 +4,8 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from app.auth.revocation import MOST_REASON
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
-from app.paging import page_schema
-from app.schemas import CamelSchema, Name, NumberText, Reason, Timestamp
+from app.core.pagination import page_schema
+from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp
 
 
 class Revocation(CamelSchema):

@@ -8,9 +8,9 @@ from app.audit.service import Audited, record
 from app.auth import revocation
 from app.auth.revocation import RevokedToken
 from app.auth.tokens import Principal
-from app.database import transaction, utc_now
-from app.extensions import db
-from app.paging import Page, cursor_keys, page_of
+from app.core.database import transaction, utc_now
+from app.core.extensions import db
+from app.core.pagination import Page, cursor_keys, page_of
 
 
 def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:

@@ -4,14 +4,14 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from app.extensions import db
-from app.money import format_amount
-from app.paging import Page, cursor_keys, page_of
+from app.core.extensions import db
+from app.core.money import format_amount
+from app.core.pagination import Page, cursor_keys, page_of
+from app.core.serialization import iso_timestamp
 from app.protocols.service import get as get_protocol
 from app.vulnerabilities.models import Vulnerability
+from app.vulnerabilities.rules import OPEN, Severity, Status
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
-from app.vulnerabilities.states import OPEN, Severity, Status
-from app.wire import iso_timestamp
 
 # A snapshot holds what people can look through, and stays so small that a thousand clients may come back at once:
 # 0.6 MB with descriptions of 300 characters, and never more than 3 MB of text.

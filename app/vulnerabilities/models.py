@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import MinorUnits, UtcDateTime
-from app.extensions import Base
+from app.core.database import MinorUnits, UtcDateTime
+from app.core.extensions import Base
 
 
 class Vulnerability(Base):

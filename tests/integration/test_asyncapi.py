@@ -8,7 +8,7 @@ from jsonschema import Draft7Validator
 
 from app.apidocs import asyncapi, examples
 from app.apidocs.events import EVENTS
-from app.realtime.envelope import EventType
+from app.realtime.events import EventType
 from tests.factories import deposit, file_vulnerability, make_agent, report
 from tests.support import document_tools, documents
 from tests.support.js_client import JsClient, RefusedError

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.extensions import db
+from app.core.extensions import db
 from app.payments import settlement
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api

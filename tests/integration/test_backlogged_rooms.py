@@ -7,9 +7,9 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from app.realtime import meter
-from app.realtime.envelope import EventType
-from app.realtime.rooms import DUE_KEY, queue_key
+from app.realtime import limiter
+from app.realtime.events import EventType
+from app.realtime.redis_keys import DUE_KEY, queue_key
 from app.realtime.scripts import source
 from tests.factories import unique
 from tests.support.everywhere import hear_everything
@@ -51,7 +51,7 @@ def client(system: Stack) -> Iterator["redis.Redis[bytes]"]:
 def fill(client: "redis.Redis[bytes]", rooms: list[str], count: int) -> None:
     """Let `count` events into each room by the meter's own script, thousands in one round trip."""
     publish, kind = client.register_script(source("publish")), EventType.BOUNTY_POOL_UPDATED
-    head, template = meter._prelude(), meter.message_template(kind)
+    head, template = limiter._prelude(), limiter.message_template(kind)
     for first in range(0, len(rooms), ROOMS_AT_ONCE):
         with client.pipeline(transaction=False) as pipe:
             for room in rooms[first : first + ROOMS_AT_ONCE]:

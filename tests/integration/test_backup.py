@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from app.config import load_config
-from app.payments.audit import mismatches
+from app.payments.reconciliation import mismatches
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess

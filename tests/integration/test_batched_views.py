@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from app.extensions import redis_client
-from app.realtime import meter
-from app.realtime.envelope import EventType
-from app.realtime.rooms import batched_view
+from app.core.extensions import redis_client
+from app.realtime import limiter
+from app.realtime.events import EventType
+from app.realtime.redis_keys import batched_view
 from tests.factories import make_agent, make_protocol, report
 from tests.support.processes import until
 from tests.support.room_reader import RoomReader, reading, seconds_of
@@ -30,7 +30,7 @@ def protocol_id(api) -> str:
 def batched(in_context, protocol_id) -> Iterator[RoomReader]:
     """Somebody who joined the batched view."""
     with reading(redis_client(), batched_view(protocol_id)) as reader:
-        assert meter.current_seq(batched_view(protocol_id)) != ""
+        assert limiter.current_seq(batched_view(protocol_id)) != ""
         yield reader
 
 
@@ -51,7 +51,7 @@ def say(api, protocol_id) -> Callable[..., None]:
 
 def drained(condition: Callable[[], object]) -> None:
     def turn() -> object:
-        meter.drain()
+        limiter.drain()
         return condition()
 
     until(turn, 30, "what waits has left", pause=0.03)
@@ -82,7 +82,7 @@ def test_batches_are_a_second_apart_and_tell_only_what_changed_since(api, batche
     say(first, progress=1)
     drained(lambda: batches(batched))
     say(second, progress=2)
-    meter.drain()
+    limiter.drain()
     drained(lambda: len(batches(batched)) == 2)
 
     told = batches(batched)
@@ -97,7 +97,7 @@ def test_without_a_change_no_batch_leaves(api, batched, say, sleeping) -> None:
     drained(lambda: batches(batched))
     for _ in range(4):
         sleeping(0.4)
-        meter.drain()
+        limiter.drain()
     assert len(batches(batched)) == 1
 
 
@@ -140,7 +140,7 @@ def test_an_agent_that_closed_meanwhile_is_left_out_and_the_others_are_told(api,
 
 def test_a_batch_waits_behind_the_queue_and_counts_as_one_of_the_rooms_ten(api, batched, single, say, protocol_id):
     for number in range(12):
-        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
     say(make_agent(api), progress=1)
     drained(lambda: batches(batched))
 
@@ -153,7 +153,7 @@ def test_a_batch_waits_behind_the_queue_and_counts_as_one_of_the_rooms_ten(api, 
 
 def test_a_batch_waits_for_the_rooms_second_also_when_nothing_is_queued(api, batched, say, protocol_id) -> None:
     for number in range(10):
-        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
     say(make_agent(api), progress=1)
     drained(lambda: batches(batched))
     moments = [seconds_of(each["timestamp"]) for each in batched.read()]
@@ -163,10 +163,10 @@ def test_a_batch_waits_for_the_rooms_second_also_when_nothing_is_queued(api, bat
 
 def test_an_update_that_only_the_batched_view_hears_of_is_not_undelivered(api, batched, say) -> None:
     say(make_agent(api), progress=1)
-    outcomes: list[meter.Outcome] = []
+    outcomes: list[limiter.Outcome] = []
 
     def told() -> bool:
-        outcomes.append(meter.drain())
+        outcomes.append(limiter.drain())
         return any(each.emitted.get(BATCH) for each in outcomes)
 
     until(told, 20, "the batch leaves")
@@ -175,13 +175,13 @@ def test_an_update_that_only_the_batched_view_hears_of_is_not_undelivered(api, b
 
 def test_events_are_numbered_for_the_batched_view_also_while_nobody_listens(api, in_context, protocol_id) -> None:
     view = batched_view(protocol_id)
-    meter.current_seq(view)
+    limiter.current_seq(view)
     with reading(redis_client(), view):
-        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
-    before = int(meter.current_seq(view))
-    meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"2"}')
-    assert int(meter.current_seq(view)) == before + 1
+        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
+    before = int(limiter.current_seq(view))
+    limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"2"}')
+    assert int(limiter.current_seq(view)) == before + 1
     with reading(redis_client(), view) as reader:
-        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"3"}')
+        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"3"}')
         [event] = reader.wait_for(1)
     assert int(event["seq"]) == before + 2

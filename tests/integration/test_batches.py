@@ -9,9 +9,9 @@ import redis
 from flask import Flask
 from sqlalchemy import event, func, select
 
-from app.agents import progress, worklist
+from app.agents import progress, task_queue
 from app.agents.models import AgentTask
-from app.extensions import db
+from app.core.extensions import db
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api, Caller
 
@@ -141,8 +141,8 @@ def test_a_batch_costs_as_many_requests_as_it_stores_changes(app_with) -> None:
 def test_an_agents_closed_tasks_stay_bounded(
     api: Api, app: Flask, agent_id: str, protocol_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worklist, "MAX_CLOSED_TASKS", 5)
-    monkeypatch.setattr(worklist, "PRUNE_EVERY", 2)
+    monkeypatch.setattr(task_queue, "MAX_CLOSED_TASKS", 5)
+    monkeypatch.setattr(task_queue, "PRUNE_EVERY", 2)
     agent = api.agent(agent_id)
     for number in range(40):
         body = report(protocol_id, f"t{number}", status="COMPLETED")

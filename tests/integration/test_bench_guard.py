@@ -5,7 +5,7 @@ import secrets
 import pytest
 import redis
 
-from app.realtime import meter
+from app.realtime import limiter
 from bench import guard
 from tests.factories import make_agent, make_protocol
 from tests.support import databases
@@ -73,7 +73,7 @@ def test_a_flush_costs_redis_at_most_sixteen_times_the_bare_publishes(in_context
         guard.fill(AGENTS, ROOMS)
 
     def flush():
-        assert sum(meter.drain().emitted.values()) == AGENTS
+        assert sum(limiter.drain().emitted.values()) == AGENTS
 
     assert guard.redis_ratio(client, prepare, flush, lambda: guard.bare_publishes(client, AGENTS)) < 16
 
@@ -81,21 +81,21 @@ def test_a_flush_costs_redis_at_most_sixteen_times_the_bare_publishes(in_context
 def test_the_worker_spends_less_on_a_flush_than_redis_does(in_context, client):
     client.flushdb()
     guard.fill(AGENTS, ROOMS)
-    worker = guard.spent(lambda: guard.cpu_of_redis(client, meter.drain))
+    worker = guard.spent(lambda: guard.cpu_of_redis(client, limiter.drain))
     client.flushdb()
     guard.fill(AGENTS, ROOMS)
-    assert worker < guard.cpu_of_redis(client, meter.drain)
+    assert worker < guard.cpu_of_redis(client, limiter.drain)
 
 
 def test_quiet_rooms_cost_a_flush_nothing(in_context, client):
     def flushes():
         for _ in range(100):
-            meter.drain()
+            limiter.drain()
 
     client.flushdb()
     few = min(guard.cpu_of_redis(client, flushes) for _ in range(5))
     guard.fill(AGENTS, ROOMS)
-    meter.drain()
+    limiter.drain()
     assert client.zcard("rooms:due") == 0
     many = min(guard.cpu_of_redis(client, flushes) for _ in range(5))
     assert many < 2 * few

@@ -9,11 +9,11 @@ from sqlalchemy import func, select, update
 
 from app import create_app  # noqa: F401 - its features define the tables
 from app.agents.models import AgentTask
-from app.auth.idempotency import IdempotencyKey
 from app.auth.revocation import RevokedToken
-from app.database import transaction, utc_now
-from app.extensions import Base, db
-from app.realtime import rooms
+from app.core.database import transaction, utc_now
+from app.core.extensions import Base, db
+from app.http.idempotency import IdempotencyKey
+from app.realtime import redis_keys
 from app.realtime.outbox import OutboxEvent
 from tasks.retention import forget
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report, unique
@@ -48,7 +48,7 @@ def test_every_table_is_listed_and_every_listed_one_exists(in_context: Flask) ->
 
 
 def test_every_key_that_the_code_names_is_listed() -> None:
-    named = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", rooms.__doc__ or "", re.MULTILINE)
+    named = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", redis_keys.__doc__ or "", re.MULTILINE)
     keys = [key for cell in named for key in re.findall(r"`([^`]+)`", cell)]
 
     assert len(keys) > 20

@@ -8,12 +8,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, insert
 
-from app.agents import overview, retention
+from app.agents import agent_snapshot, retention
 from app.agents.models import Agent
 from app.config import Config
-from app.database import transaction, utc_now
-from app.extensions import db, redis_client
-from app.realtime.rooms import heard_key, latest_key
+from app.core.database import transaction, utc_now
+from app.core.extensions import db, redis_client
+from app.realtime.redis_keys import heard_key, latest_key
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
 
@@ -88,7 +88,7 @@ def test_20_000_agents_ever_heard_of_make_a_bounded_state(
 def test_agents_beyond_those_shown_are_in_the_list_of_the_protocols_agents(
     api: Api, in_context: Flask, protocol_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overview, "MOST_SHOWN", 2)
+    monkeypatch.setattr(agent_snapshot, "MOST_SHOWN", 2)
     made = store_agents(protocol_id, 5, status="RUNNING")
     make_agent(api)
 
@@ -154,7 +154,7 @@ def test_long_failure_messages_do_not_make_a_large_state(api: Api, in_context: F
     updates = [report(protocol_id, agentId=each, **failed) for each in agents]
     api.admin.post("/progress", {"updates": updates}).expect(202)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overview, "MOST_CHARACTERS", 20_000)
+        patch.setattr(agent_snapshot, "MOST_CHARACTERS", 20_000)
         state = state_of(api, protocol_id)
 
     assert (len(state["agents"]), state["agentsTruncated"]) == (10, True)

@@ -7,8 +7,8 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.bounties.models import LedgerEntry
-from app.database import transaction
-from app.extensions import db
+from app.core.database import transaction
+from app.core.extensions import db
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import at_once, books, funded_protocol, own_api, pool

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from app.config import load_config
-from app.extensions import redis_client
-from app.realtime import parts, pipeline
+from app.core.extensions import redis_client
+from app.observability import process_registry
+from app.realtime import emitter
 from tests.support import databases, servers
 from tests.support.apps import make_app
 from tests.support.pace import patience
@@ -123,12 +124,12 @@ def test_a_redis_that_is_a_replica_is_told_with_its_remedy(environment: dict[str
 
 def test_a_silent_worker_is_named_while_beat_ticks(environment: dict[str, str]) -> None:
     with make_app(load_config(environment)) as app, app.app_context():
-        pipeline.tick()
-        parts.announce("worker", ("worker-payments",))
-        (key,) = redis_client().hkeys(parts.PROCESSES_KEY)
-        record = json.loads(redis_client().hget(parts.PROCESSES_KEY, key))
-        record["sign"] -= parts.SILENT_SECONDS + 5
-        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(record))
+        emitter.tick()
+        process_registry.announce("worker", ("worker-payments",))
+        (key,) = redis_client().hkeys(process_registry.PROCESSES_KEY)
+        record = json.loads(redis_client().hget(process_registry.PROCESSES_KEY, key))
+        record["sign"] -= process_registry.SILENT_SECONDS + 5
+        redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(record))
 
     found = verdicts(ended := run(environment))
 
@@ -138,10 +139,10 @@ def test_a_silent_worker_is_named_while_beat_ticks(environment: dict[str, str]) 
 
 def test_a_process_whose_clock_is_far_from_redis_is_named(environment: dict[str, str]) -> None:
     with make_app(load_config(environment)) as app, app.app_context():
-        parts.announce("worker", ("worker",))
-        (key,) = redis_client().hkeys(parts.PROCESSES_KEY)
-        record = json.loads(redis_client().hget(parts.PROCESSES_KEY, key)) | {"clock_ahead": 3600.0}
-        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(record))
+        process_registry.announce("worker", ("worker",))
+        (key,) = redis_client().hkeys(process_registry.PROCESSES_KEY)
+        record = json.loads(redis_client().hget(process_registry.PROCESSES_KEY, key)) | {"clock_ahead": 3600.0}
+        redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(record))
 
     ended = run(environment)
 

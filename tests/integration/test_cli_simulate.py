@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.cli.actors import FLOAT, ROUND
-from app.cli.simulate import STORY_PAUSE_SECONDS, Simulation
+from app.cli.simulate.personas import FLOAT, ROUND
+from app.cli.simulate.simulation import STORY_PAUSE_SECONDS, Simulation
 from app.config import load_config
 from tests.factories import unique
 from tests.support.pace import patience

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from app.agents.hearing import is_online, last_heard
-from app.extensions import redis_client
-from app.observability.redis_clock import redis_clock
-from app.realtime import coalescer, meter, pipeline
-from app.realtime.envelope import EventType
-from app.realtime.rooms import DRAIN_KEY, HEARD_KEY, VERSION_KEY
+from app.agents.last_seen import is_online, last_heard
+from app.core.extensions import redis_client
+from app.core.redis_clock import redis_clock
+from app.realtime import coalescer, emitter, limiter
+from app.realtime.events import EventType
+from app.realtime.redis_keys import DRAIN_KEY, HEARD_KEY, VERSION_KEY
 from tests.factories import make_agent, make_protocol
 from tests.support.processes import until
 from tests.support.redis_clock import movable_clock
@@ -32,12 +32,12 @@ def set_clock(in_context, monkeypatch):
 
 def publish(protocol_id: str, count: int) -> None:
     for number in range(count):
-        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
 
 
 def drain_until(condition, seconds: float) -> None:
     def is_met() -> bool:
-        pipeline.release_due()
+        emitter.release_due()
         return bool(condition())
 
     until(is_met, seconds, "what waits has left", pause=0.05)
@@ -82,16 +82,16 @@ def test_an_agent_is_told_of_within_seconds_and_once_a_second_when_redis_clock_s
 
 def test_a_scheduled_drain_of_the_future_is_not_waited_for(api, set_clock, emissions, monkeypatch):
     sent = []
-    monkeypatch.setattr("app.extensions.celery.send_task", lambda *args, **_: sent.append(args))
+    monkeypatch.setattr("app.core.extensions.celery.send_task", lambda *args, **_: sent.append(args))
     protocol_id = make_protocol(api)
     redis_client().set(DRAIN_KEY, 10**16)
     for number in range(LIMIT + 1):
-        pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
 
     assert [task for task, _ in sent] == ["tasks.drain"]
     began = time.monotonic()
     redis_client().set(DRAIN_KEY, 10**16)
-    pipeline.run_scheduled_drain(10**16)
+    emitter.run_scheduled_drain(10**16)
     assert time.monotonic() - began < 30
 
 
@@ -100,7 +100,7 @@ def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_ste
     client.hset(VERSION_KEY, "A1", int(ahead))
     client.zadd(HEARD_KEY, {"A1": ahead})
 
-    pipeline.release_due()
+    emitter.release_due()
 
     (heard,) = last_heard(client, ["A1"])
     assert heard is not None

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.database import transaction
-from app.extensions import redis_client
-from app.realtime import meter, outbox
-from app.realtime.envelope import EventType
-from app.realtime.rooms import queue_key
+from app.core.database import transaction
+from app.core.extensions import redis_client
+from app.realtime import limiter, outbox
+from app.realtime.events import EventType
+from app.realtime.redis_keys import queue_key
 from tests.factories import make_agent, make_protocol, report
 from tests.support.emissions import Emission, Emissions
 from tests.support.processes import until
@@ -44,13 +44,13 @@ def say(api) -> Callable[..., None]:
     return send
 
 
-def fill(protocol_id: str, count: int) -> list[meter.Outcome]:
-    return [meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}') for _ in range(count)]
+def fill(protocol_id: str, count: int) -> list[limiter.Outcome]:
+    return [limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}') for _ in range(count)]
 
 
 def drained(condition: Callable[[], object], seconds: float = 40) -> None:
     def turn() -> object:
-        meter.drain()
+        limiter.drain()
         return condition()
 
     until(turn, seconds, "what waits has left", pause=0.03)
@@ -125,7 +125,7 @@ def test_a_closing_waits_behind_a_full_queue_and_pushes_nothing_out(
         assert fill(protocol_id, 1)[0].dropped == []
     say(agent_id, protocol_id, "scan", status="COMPLETED")
 
-    assert meter.drain().dropped == []
+    assert limiter.drain().dropped == []
     waiting = [each.decode() for each in redis_client().lrange(queue, 0, -1)]
     assert agent_id not in "".join(waiting[:90])
 
@@ -160,7 +160,7 @@ def test_a_stored_agent_event_is_taken_once_and_an_older_position_never(
     outbox.relay(protocol_id)
     drained(lambda: len(of_agent(emissions, agent_id, protocol_id)) >= 2)
     sleeping(1.1)
-    meter.drain()
+    limiter.drain()
 
     assert [each.members["task"] for each in of_agent(emissions, agent_id, protocol_id)] == ["one", "two"]
 
@@ -175,7 +175,7 @@ def test_a_report_that_arrives_after_a_newer_closing_does_not_show_the_agent_at_
     [agent] = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
     version = of_agent(emissions, agent_id, protocol_id)[-1].members["version"]
     assert (agent["status"], agent["progress"], agent["version"]) == ("COMPLETED", "100", version)
-    assert meter.drain().emitted == {}
+    assert limiter.drain().emitted == {}
 
 
 def test_versions_of_an_agent_rise_over_rooms_tasks_and_closings(api, in_context, emissions, agent_id, say) -> None:
@@ -201,7 +201,7 @@ def test_reports_of_a_batch_for_the_same_agent_have_rising_versions_and_the_last
     with reading(redis_client(), protocol_id) as room:
         api.admin.post("/progress", {"updates": updates}).expect(202)
         first = api.viewer.get(f"/agents/{agent_id}").expect(200)["currentTask"]
-        meter.drain()
+        limiter.drain()
         [event] = room.wait_for(1)
 
     assert first["progress"] == "3"

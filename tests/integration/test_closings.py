@@ -6,8 +6,8 @@ import pytest
 from flask import Flask
 
 from app.config import Config
-from app.extensions import db
-from app.realtime import meter, outbox
+from app.core.extensions import db
+from app.realtime import limiter, outbox
 from app.realtime.outbox import OutboxEvent
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
@@ -50,7 +50,7 @@ def completed(emissions: Emissions, *protocol_ids: str) -> list[tuple[str, str]]
 
 def drained(condition: Callable[[], bool], seconds: float = 40) -> None:
     def turn() -> bool:
-        meter.drain()
+        limiter.drain()
         return condition()
 
     until(turn, seconds, "all closings have left")

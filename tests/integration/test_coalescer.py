@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from app.realtime import meter
-from app.realtime.envelope import EventType
+from app.realtime import limiter
+from app.realtime.events import EventType
 from tests.factories import make_agent, make_protocol, report
 from tests.support.emissions import Emission, Emissions
 
@@ -92,7 +92,7 @@ def test_however_often_it_ticks_an_agent_is_told_of_once_a_second(api, in_contex
     agent_id = make_agent(api)
     for progress in range(1, 30):
         say(agent_id, protocol_id, progress=progress)
-        meter.drain()
+        limiter.drain()
 
     events = of_agent(emissions, protocol_id, agent_id)
 
@@ -106,7 +106,7 @@ def test_the_newest_report_wins_and_the_older_ones_are_no_loss(
     agent_id, before = make_agent(api), counted("dashboard_events_dropped_total")
     for progress in (1, 2, 3, 99):
         say(agent_id, protocol_id, progress=progress)
-    meter.drain()
+    limiter.drain()
 
     events = emissions.wait_for(protocol_id, 1, 5)
 
@@ -122,7 +122,7 @@ def test_a_closing_replaces_the_waiting_report_of_its_task_and_nothing_older_fol
     say(agent_id, protocol_id, "scan", 50)
     say(agent_id, protocol_id, "scan", status="COMPLETED")
     for _ in range(4):
-        meter.drain()
+        limiter.drain()
         sleeping(0.5)
 
     told = [(each.members["task"], each.members["status"]) for each in emissions.of(protocol_id)]
@@ -135,7 +135,7 @@ def test_a_report_after_a_closing_waits_for_its_second(api, in_context, emission
     say(agent_id, protocol_id, "one", status="COMPLETED")
     say(agent_id, protocol_id, "two", 5)
     for _ in range(25):
-        meter.drain()
+        limiter.drain()
         sleeping(0.05)
 
     events = of_agent(emissions, protocol_id, agent_id)
@@ -151,7 +151,7 @@ def test_an_agent_in_two_rooms_is_told_of_in_both_and_once_a_second_in_all(
     say(agent_id, protocol_id, "here", 1)
     say(agent_id, other, "there", 2)
     for _ in range(25):
-        meter.drain()
+        limiter.drain()
         sleeping(0.05)
 
     events = sorted([*emissions.of(protocol_id), *emissions.of(other)], key=lambda event: event.at)
@@ -215,7 +215,7 @@ def test_an_agent_that_comes_back_within_one_batch_is_not_idle(api, in_context, 
 
 def drain_until(emissions: Emissions, protocol_id: str, count: int) -> None:
     def have_left() -> bool:
-        meter.drain()
+        limiter.drain()
         return len(emissions.of(protocol_id)) >= count
 
     emissions.wait_until(have_left, 15)
@@ -225,10 +225,10 @@ def test_progress_never_holds_up_what_waits_in_the_queue(api, in_context, emissi
     agents = [make_agent(api) for _ in range(15)]
     for each in agents:
         say(each, protocol_id)
-    meter.drain()
-    meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
+    limiter.drain()
+    limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
     for _ in range(40):
-        meter.drain()
+        limiter.drain()
         sleeping(0.05)
 
     kinds = [event.members["eventType"] for event in emissions.of(protocol_id)]
@@ -246,9 +246,9 @@ def test_of_many_agents_the_longest_waiting_is_told_of_first_and_none_is_left_ou
     for progress in (2, 3):
         updates = [report(protocol_id, progress=progress) | {"agentId": each} for each in agents]
         api.admin.post("/progress", {"updates": updates}).expect(202)
-        meter.drain()
+        limiter.drain()
     for _ in range(75):
-        meter.drain()
+        limiter.drain()
         sleeping(0.05)
 
     told = [event.members["agentId"] for event in emissions.of(protocol_id)]

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from app.payments.audit import mismatches
+from app.payments.reconciliation import mismatches
 from tests.support.api import Api
 from tests.support.money import confirmed, funded_protocol, request_payment, settle
 from tests.support.servers import Postgres

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from app.extensions import celery, redis_client
-from app.realtime import meter, pipeline
-from app.realtime.envelope import EventType
-from app.realtime.rooms import DRAIN_KEY, HEARTBEAT_KEY, TICK_KEY
+from app.core.extensions import celery, redis_client
+from app.realtime import emitter, limiter
+from app.realtime.events import EventType
+from app.realtime.redis_keys import DRAIN_KEY, HEARTBEAT_KEY, TICK_KEY
 from tests.factories import make_protocol
 
 POOL = EventType.BOUNTY_POOL_UPDATED
-QUANTUM = pipeline.DRAIN_QUANTUM_US
+QUANTUM = emitter.DRAIN_QUANTUM_US
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def drains(in_context, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return sent
 
 
-def outcome(now: int, next_due: int | None) -> meter.Outcome:
-    return meter.Outcome(now=now, next_due=next_due)
+def outcome(now: int, next_due: int | None) -> limiter.Outcome:
+    return limiter.Outcome(now=now, next_due=next_due)
 
 
 def pending() -> int | None:
@@ -37,38 +37,38 @@ def pending() -> int | None:
 
 
 def test_without_anything_waiting_no_drain_is_arranged(drains) -> None:
-    pipeline.schedule_drain(outcome(1_000_000, None))
+    emitter.schedule_drain(outcome(1_000_000, None))
     assert (drains, pending()) == ([], None)
 
 
 def test_a_drain_comes_when_the_room_is_due_and_never_sooner_than_its_share_of_a_second(drains) -> None:
-    pipeline.schedule_drain(outcome(1_000_000, 1_900_000))
+    emitter.schedule_drain(outcome(1_000_000, 1_900_000))
     assert [(each["at"], each["countdown"]) for each in drains] == [(1_900_000, 0.9)]
     assert pending() == 1_900_000
     assert 900 < redis_client().pttl(DRAIN_KEY) <= 900 + 2_000
     assert drains[0]["expires"] == pytest.approx(2.9)
 
     redis_client().delete(DRAIN_KEY)
-    pipeline.schedule_drain(outcome(1_000_000, 900_000))
+    emitter.schedule_drain(outcome(1_000_000, 900_000))
     assert (drains[1]["at"], drains[1]["countdown"]) == (1_000_000 + QUANTUM, QUANTUM / 1e6)
 
 
 def test_a_drain_that_is_pending_serves_what_is_due_a_little_sooner_too(drains) -> None:
-    pipeline.schedule_drain(outcome(1_000_000, 2_000_000))
-    pipeline.schedule_drain(outcome(1_000_000, 3_000_000))
-    pipeline.schedule_drain(outcome(1_000_000, 2_000_000 - QUANTUM))
+    emitter.schedule_drain(outcome(1_000_000, 2_000_000))
+    emitter.schedule_drain(outcome(1_000_000, 3_000_000))
+    emitter.schedule_drain(outcome(1_000_000, 2_000_000 - QUANTUM))
     assert len(drains) == 1
-    pipeline.schedule_drain(outcome(1_000_000, 2_000_000 - QUANTUM - 1))
+    emitter.schedule_drain(outcome(1_000_000, 2_000_000 - QUANTUM - 1))
     assert [each["at"] for each in drains] == [2_000_000, 2_000_000 - QUANTUM - 1]
     assert pending() == 2_000_000 - QUANTUM - 1
 
 
 def test_only_the_pending_drain_takes_its_mark_away(drains) -> None:
     redis_client().set(DRAIN_KEY, 5_000_000)
-    pipeline.release_due(4_000_000)
-    pipeline.release_due()
+    emitter.release_due(4_000_000)
+    emitter.release_due()
     assert pending() == 5_000_000
-    pipeline.release_due(5_000_000)
+    emitter.release_due(5_000_000)
     assert pending() is None
 
 
@@ -78,7 +78,7 @@ def test_a_broker_that_fails_is_counted_and_harms_nothing(in_context, monkeypatc
 
     monkeypatch.setattr(celery, "send_task", fails)
     before = counted("dashboard_enqueue_failures_total")
-    pipeline.schedule_drain(outcome(1_000_000, 2_000_000))
+    emitter.schedule_drain(outcome(1_000_000, 2_000_000))
     assert counted("dashboard_enqueue_failures_total") == before + 1
     assert [each.error for each in caplog.records if each.message == "drain.not_scheduled"] == ["no broker"]
 
@@ -88,27 +88,27 @@ def test_what_waits_has_a_drain_and_what_left_has_none(api, drains) -> None:
     drains.clear()
     redis_client().delete(DRAIN_KEY)
     for number in range(10):
-        assert pipeline.publish(protocol_id, POOL, f'{{"version":"{number}"}}') is True
+        assert emitter.publish(protocol_id, POOL, f'{{"version":"{number}"}}') is True
     assert drains == []
-    assert pipeline.publish(protocol_id, POOL, '{"version":"11"}') is True
+    assert emitter.publish(protocol_id, POOL, '{"version":"11"}') is True
     assert len(drains) == 1
     assert 0 < drains[0]["countdown"] <= 1.1
 
 
 def test_a_drain_that_leaves_something_waiting_arranges_the_next(api, drains) -> None:
     protocol_id = make_protocol(api)
-    while meter.publish(protocol_id, POOL, '{"version":"1"}').next_due is None:
+    while limiter.publish(protocol_id, POOL, '{"version":"1"}').next_due is None:
         pass
-    meter.publish(protocol_id, POOL, '{"version":"2"}')
+    limiter.publish(protocol_id, POOL, '{"version":"2"}')
     drains.clear()
     redis_client().delete(DRAIN_KEY)
-    pipeline.release_due()
+    emitter.release_due()
     assert len(drains) == 1
 
 
 def test_a_tick_leaves_the_moment_of_beat_and_of_the_worker(in_context) -> None:
     before = redis_client().time()[0]
-    pipeline.tick()
+    emitter.tick()
     tick, heartbeat = (float(each) for each in redis_client().mget(TICK_KEY, HEARTBEAT_KEY))
     assert tick == heartbeat
     assert before <= tick <= redis_client().time()[0] + 1

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from app.realtime.rooms import CONTROL_CHANNEL, channel_of
+from app.realtime.redis_keys import CONTROL_CHANNEL, channel_of
 from tests.integration.fanout_client import RawClient
 from tests.integration.fanout_stack import join, publish, running_server, running_valkey, wait_until
 from tests.support.pace import slowdown

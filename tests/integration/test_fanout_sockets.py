@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.realtime.rooms import channel_of
+from app.realtime.redis_keys import channel_of
 from tests.integration.fanout_client import RawClient
 from tests.integration.fanout_polling import PollingClient
 from tests.integration.fanout_stack import join, message, publish, running_server, running_valkey, wait_until

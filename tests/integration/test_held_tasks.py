@@ -5,8 +5,8 @@ import time
 import pytest
 from kombu import Connection, Queue
 
-from app.broker import HeldMessages
-from app.redis_connection import redis_time
+from app.core.celery_config import HeldMessages
+from app.core.redis_connection import redis_time
 
 VISIBILITY_SECONDS = 60
 
@@ -22,7 +22,7 @@ def test_a_held_task_is_handed_out_again_when_its_time_is_over_and_not_before(
 ):
     clock = time.time
     monkeypatch.setattr("kombu.transport.redis.time", lambda: clock() + ahead)
-    monkeypatch.setattr("app.broker.time.time", lambda: clock() + ahead)
+    monkeypatch.setattr("app.core.celery_config.time.time", lambda: clock() + ahead)
     options = {"visibility_timeout": VISIBILITY_SECONDS}
     with Connection(redis_url, transport_options=options) as connection:
         channel, queue = connection.default_channel, Queue("held")

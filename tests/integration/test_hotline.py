@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from app.realtime.hotline import Hotline
+from app.core.redis_multiplexer import Hotline
 
 CALLS = 400
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from app.auth import idempotency
-from app.auth.idempotency import IdempotencyKey
-from app.database import transaction, utc_now
-from app.extensions import db
+from app.core.database import transaction, utc_now
+from app.core.extensions import db
+from app.http import idempotency
+from app.http.idempotency import IdempotencyKey
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.money import at_once, books, confirmed, funded_protocol, own_api, pool
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from app.bounties.service import get_pool
 from app.config import load_config
-from app.database import reading, transaction
-from app.extensions import db
-from app.money import parse_amount
+from app.core.database import reading, transaction
+from app.core.extensions import db
+from app.core.money import parse_amount
 from app.vulnerabilities.lists import OPEN_SHOWN
 from tests.factories import file_vulnerability
 from tests.support import databases

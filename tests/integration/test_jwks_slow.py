@@ -13,7 +13,7 @@ import pytest
 
 from app.auth import key_set
 from app.auth.keys import ProviderKeys
-from app.errors import DependencyDown
+from app.core.errors import DependencyDown
 from tests.support.pace import patience
 from tests.support.processes import until
 from tests.support.stack import ROOT
@@ -87,12 +87,12 @@ def test_callers_at_a_cold_start_share_one_fetch_and_its_outcome(provider: Dripp
 
 
 IN_A_WEB_PROCESS = """
-from app import runtime
+from app.core import runtime
 runtime.patch()
 import sys, time
 from app.auth import key_set
 from app.auth.keys import ProviderKeys
-from app.errors import DependencyDown
+from app.core.errors import DependencyDown
 key_set.FETCH_SECONDS = 0.5
 keys, waited = ProviderKeys(sys.argv[1]), []
 def ask():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.limits import SYNC_SECONDS, Limit, address_key, share
+from app.http.rate_limits import SYNC_SECONDS, Limit, address_key, share
 from tests.support.api import Api
 
 PER_SECOND = 20

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from app.extensions import redis_client
-from app.realtime import meter, pipeline
-from app.realtime.envelope import EventType
-from app.realtime.rooms import channel_of, queue_key
+from app.core.extensions import redis_client
+from app.realtime import emitter, limiter
+from app.realtime.events import EventType
+from app.realtime.redis_keys import channel_of, queue_key
 from tests.factories import make_protocol, unique
 from tests.support.pace import patience
 
@@ -25,7 +25,7 @@ def publish(protocol_id: str, count: int = 1) -> list[dict[str, str]]:
     """Publish at once; returns what was dropped."""
     dropped = []
     for number in range(count):
-        outcome = meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        outcome = limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
         dropped += outcome.dropped
     return dropped
 
@@ -67,7 +67,7 @@ def test_ten_events_leave_at_once_and_the_eleventh_waits(api, in_context, emissi
     left = emissions.wait_for(protocol_id, LIMIT, 5)
 
     assert [each.seq for each in left] == list(range(1, 11))
-    assert meter.drain().emitted == {}
+    assert limiter.drain().emitted == {}
 
 
 def test_a_full_room_that_rests_a_second_never_lets_20_through_in_one(api, in_context, emissions, sleeping) -> None:
@@ -77,7 +77,7 @@ def test_a_full_room_that_rests_a_second_never_lets_20_through_in_one(api, in_co
     publish(protocol_id, 10)
     for _ in range(30):
         sleeping(0.05)
-        meter.drain()
+        limiter.drain()
 
     assert emissions.most_a_second(protocol_id) == LIMIT
     assert len(emissions.of(protocol_id)) == 15
@@ -97,7 +97,7 @@ def test_the_101st_waiting_event_pushes_out_the_oldest_with_a_warning_and_a_coun
     while not lost():
         waiting = redis_client().llen(queue_key(protocol_id))
         kind = EventType.VULN_STATUS_CHANGED if waiting == CAPACITY else EventType.BOUNTY_POOL_UPDATED
-        pipeline.publish(protocol_id, kind, f'{{"version":"{published}"}}')
+        emitter.publish(protocol_id, kind, f'{{"version":"{published}"}}')
         published += 1
 
     assert waiting == CAPACITY
@@ -131,11 +131,11 @@ def test_rooms_do_not_share_their_budgets(api, in_context, emissions) -> None:
 def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_context, emissions) -> None:
     protocol_id = make_protocol(api)
     for position in (1, 2, 2, 1, 3, 3):
-        meter.publish(
+        limiter.publish(
             protocol_id,
             EventType.BOUNTY_POOL_UPDATED,
             f'{{"version":"{position}"}}',
-            meter.Stored(position, str(position)),
+            limiter.Stored(position, str(position)),
         )
 
     left = emissions.wait_for(protocol_id, 3, 5)
@@ -146,13 +146,13 @@ def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_conte
 def test_a_room_whose_number_was_forgotten_goes_on_far_above_the_old_one(api, in_context, valkey, settings) -> None:
     protocol_id = make_protocol(api)
     publish(protocol_id, 3)
-    assert meter.current_seq(protocol_id) == "3"
+    assert limiter.current_seq(protocol_id) == "3"
 
     with valkey.client(int(settings.redis_url.rpartition("/")[2])) as client:
         client.flushdb()
     publish(protocol_id)
 
-    assert int(meter.current_seq(protocol_id)) > 1_000_000_000
+    assert int(limiter.current_seq(protocol_id)) > 1_000_000_000
 
 
 def test_text_in_the_data_that_looks_like_a_mark_of_the_template_is_left_alone(api, in_context, valkey) -> None:
@@ -160,12 +160,12 @@ def test_text_in_the_data_that_looks_like_a_mark_of_the_template_is_left_alone(a
     with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(channel_of(protocol_id))
         listener.get_message(timeout=1)
-        meter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"reference":"@seq@ @data@ %1 %%"}')
+        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"reference":"@seq@ @data@ %1 %%"}')
         message = listener.get_message(timeout=patience(2))
 
     assert re.search(rb'"reference": ?"@seq@ @data@ %1 %%"', message["data"])
 
 
 def test_an_unknown_room_can_be_drained_and_read_without_harm(in_context) -> None:
-    assert meter.drain().next_due is None
-    assert int(meter.current_seq(unique("P"))) > 0
+    assert limiter.drain().next_due is None
+    assert int(limiter.current_seq(unique("P"))) > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from app.realtime import pipeline
+from app.realtime import emitter
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.js_client import JsClient
@@ -29,7 +29,7 @@ def shown(stack: Stack) -> str:
 def defined(api: Api, in_context: Flask) -> str:
     """All metrics, also those that nothing has been counted in yet."""
     importlib.import_module("app.realtime.fanout.metrics")
-    pipeline.tick()
+    emitter.tick()
     return api.with_token(None).get("//metrics").body.decode()
 
 

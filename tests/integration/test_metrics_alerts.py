@@ -17,16 +17,17 @@ from sqlalchemy import update
 
 from app.bounties.models import Pool
 from app.config import Config
-from app.database import transaction, utc_now
-from app.dependency_errors import as_refusal
-from app.extensions import celery, redis_client
+from app.core.database import transaction, utc_now
+from app.core.dependency_errors import as_refusal
+from app.core.extensions import celery, redis_client
+from app.core.queues import PAYMENTS_QUEUE
+from app.core.redis_connection import connect_redis
+from app.observability import process_registry
 from app.payments.models import Payment
-from app.queues import PAYMENTS_QUEUE
-from app.realtime import outbox, parts, pipeline
-from app.realtime.envelope import EventType
+from app.realtime import emitter, outbox
+from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
-from app.realtime.rooms import CONTROL_CHANNEL, TICK_KEY, channel_of, position_key
-from app.redis_connection import connect_redis
+from app.realtime.redis_keys import CONTROL_CHANNEL, TICK_KEY, channel_of, position_key
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.api import Api
@@ -76,7 +77,7 @@ def store(model: Any, **values: Any) -> None:
 
 @pytest.mark.alone
 def test_no_alert_fires_on_a_system_that_is_well(firing: Callable[[str], bool], api: Api, in_context: Flask) -> None:
-    pipeline.tick()
+    emitter.tick()
     pay(api, make_protocol(api))
 
     assert [alert for alert in EXPRESSIONS if firing(alert)] == []
@@ -84,7 +85,7 @@ def test_no_alert_fires_on_a_system_that_is_well(firing: Callable[[str], bool], 
 
 def test_every_alert_names_a_metric_that_exists_and_a_runbook(api: Api, in_context: Flask) -> None:
     importlib.import_module("app.realtime.fanout.metrics")
-    pipeline.tick()
+    emitter.tick()
     shown = scrape(api)
 
     for rule in RULES:
@@ -112,7 +113,7 @@ def test_source_down_fires_when_redis_does_not_answer(app_with: Callable[..., Ap
 
 
 def test_beat_silent_fires_when_nothing_ticked_for_long(firing: Callable[[str], bool]) -> None:
-    pipeline.tick()
+    emitter.tick()
     assert not firing("DashboardBeatSilent")
 
     redis_client().set(TICK_KEY, time.time() - 20)
@@ -121,20 +122,20 @@ def test_beat_silent_fires_when_nothing_ticked_for_long(firing: Callable[[str], 
 
 
 def test_process_silent_fires_when_a_process_hangs(firing: Callable[[str], bool]) -> None:
-    parts.announce("worker", ("worker-payments",))
+    process_registry.announce("worker", ("worker-payments",))
     assert not firing("DashboardProcessSilent")
 
-    age(parts.SILENT_SECONDS + 1)
+    age(process_registry.SILENT_SECONDS + 1)
 
     assert firing("DashboardProcessSilent")
 
 
 def age(seconds: float) -> None:
     """Make every process's last sign of life older."""
-    for key, record in redis_client().hgetall(parts.PROCESSES_KEY).items():
+    for key, record in redis_client().hgetall(process_registry.PROCESSES_KEY).items():
         older = json.loads(record)
         older["sign"] -= seconds
-        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(older))
+        redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(older))
 
 
 def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) -> None:
@@ -146,11 +147,13 @@ def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) 
 
 
 def test_clocks_differ_fires_when_a_process_is_far_from_redis(firing: Callable[[str], bool]) -> None:
-    parts.announce("worker", ("worker",))
+    process_registry.announce("worker", ("worker",))
     assert not firing("DashboardClocksDiffer")
 
-    for key, record in redis_client().hgetall(parts.PROCESSES_KEY).items():
-        redis_client().hset(parts.PROCESSES_KEY, key, json.dumps(json.loads(record) | {"clock_ahead": -3600.0}))
+    for key, record in redis_client().hgetall(process_registry.PROCESSES_KEY).items():
+        redis_client().hset(
+            process_registry.PROCESSES_KEY, key, json.dumps(json.loads(record) | {"clock_ahead": -3600.0})
+        )
 
     assert firing("DashboardClocksDiffer")
 
@@ -168,7 +171,7 @@ def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], 
 def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id = make_protocol(api)
     for _ in range(12):
-        pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
+        emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
 
     until(lambda: firing("DashboardRoomsOverdue"), 15, "the room's turn is overdue", pause=0.5)
 
@@ -178,7 +181,7 @@ def test_events_dropped_fires_when_a_room_overflows(firing: Callable[[str], bool
 
     def overflows() -> bool:
         for _ in range(30):  # ten a second leave meanwhile
-            pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
+            emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
         return firing("DashboardEventsDropped")
 
     until(overflows, 60, "the loss is alarming", pause=0)
@@ -189,7 +192,7 @@ def test_emission_failing_fires_when_redis_takes_no_event(app_with: Callable[...
     before = scrape(api)
 
     with api.transport.client.application.app_context():
-        pipeline.publish("P1", EventType.BOUNTY_POOL_UPDATED, "{}")
+        emitter.publish("P1", EventType.BOUNTY_POOL_UPDATED, "{}")
 
     assert Scrapes(before, scrape(api)).fires(EXPRESSIONS["DashboardEmissionFailing"])
 
@@ -284,7 +287,7 @@ def test_progress_late_fires_when_nothing_drains_in_time(firing: Callable[[str],
         api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
     time.sleep(2.2)
 
-    pipeline.tick()
+    emitter.tick()
 
     assert firing("DashboardProgressLate")
 

@@ -13,8 +13,8 @@ from flask import Flask
 from sqlalchemy import inspect, text
 
 from app.config import load_config
-from app.extensions import db
-from app.migration import downgrade, upgrade
+from app.core.extensions import db
+from app.core.migration import downgrade, upgrade
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess

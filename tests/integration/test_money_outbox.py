@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import func, select
 
 from app.bounties import service as bounties
-from app.extensions import db
-from app.realtime import meter, outbox, turns
+from app.core import keyed_lock
+from app.core.extensions import db
+from app.realtime import limiter, outbox
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import confirmed, funded_protocol, pool, request_payment, settle
@@ -52,9 +53,9 @@ def test_the_sweep_lets_waiting_events_in_once_and_in_order(app, api, app_with):
 
     with app.app_context():
         assert outbox.sweep() == len(STORY)
-        assert meter.current_seq(protocol_id) == str(len(STORY))
+        assert limiter.current_seq(protocol_id) == str(len(STORY))
         assert outbox.sweep() == 0
-        assert meter.current_seq(protocol_id) == str(len(STORY))
+        assert limiter.current_seq(protocol_id) == str(len(STORY))
     assert unpublished(app) == 0
 
 
@@ -90,13 +91,13 @@ def test_an_event_that_a_second_relay_also_takes_is_logged_as_relayed_once(
             second.append(outbox.relay(protocol_id))  # it has waited for its turn in vain and goes ahead
         return publish(*arguments)
 
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(keyed_lock, "TURN_SECONDS", 0.01)
     monkeypatch.setattr(outbox, "_let_in", publish_after_a_second_relay)
 
     assert outbox.relay(protocol_id) == 0
     assert second == ["runs", 1]
     assert len(relayed(caplog)) == 1
-    assert meter.current_seq(protocol_id) == "1"
+    assert limiter.current_seq(protocol_id) == "1"
 
 
 def relayed(caplog):

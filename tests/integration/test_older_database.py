@@ -9,11 +9,11 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from app.config import load_config
-from app.database import transaction
-from app.extensions import db
-from app.realtime import outbox, pipeline
+from app.core.database import transaction
+from app.core.extensions import db
+from app.realtime import emitter, outbox
 from app.realtime.outbox import OutboxEvent
-from app.realtime.rooms import CONTROL_CHANNEL
+from app.realtime.redis_keys import CONTROL_CHANNEL
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import databases
 from tests.support.api import Api, InProcess
@@ -90,7 +90,7 @@ def test_a_closing_stored_after_a_restore_reaches_the_room(api, restored, emissi
     restored_api.agent(agent_id).post(path, done).expect(202)
 
     with app_of(restored_api).app_context():
-        pipeline.release_due()
+        emitter.release_due()
     assert emissions.wait_for(protocol_id, 2, 10)[1].members["status"] == "COMPLETED"
 
 
@@ -124,7 +124,7 @@ def test_what_waits_in_the_queue_of_changes_that_are_gone_is_dropped_and_said_so
         deposit(restored_api, protocol_id, "5")
 
     def is_told() -> bool:
-        pipeline.release_due()
+        emitter.release_due()
         return emissions.of(protocol_id)[-1].members["version"] == "1"
 
     assert any(each.message == "event.dropped" for each in caplog.records)

@@ -14,7 +14,7 @@ from app.apidocs import asyncapi, notes, problems
 from app.apidocs.special_words import SPECIAL
 from app.apidocs.words import WORDS
 from app.auth.permissions import ALLOWED, Role
-from app.schemas import camel_case
+from app.core.schemas import camel_case
 from tests.support import document_tools, documents
 from tests.support.api import Api
 from tests.support.project_files import project_files
@@ -195,7 +195,7 @@ def test_the_docs_page_and_what_it_loads_come_from_this_server(api: Api) -> None
 
 
 def test_amounts_are_strings_that_the_document_and_the_server_judge_alike(document: dict[str, Any]) -> None:
-    from app.money import parse_amount
+    from app.core.money import parse_amount
 
     pattern = document["components"]["schemas"]["DepositCreate"]["properties"]["amount"]
     validator = Draft202012Validator(pattern)

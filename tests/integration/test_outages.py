@@ -11,16 +11,10 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app import schema_version
 from app.config import load_config
-from app.dependency_errors import (
-    DATABASE_BUSY,
-    DATABASE_FULL,
-    DATABASE_READ_ONLY,
-    OUTAGES,
-    outage_of,
-)
-from app.extensions import db
+from app.core import schema_version
+from app.core.dependency_errors import DATABASE_BUSY, DATABASE_FULL, DATABASE_READ_ONLY, OUTAGES, outage_of
+from app.core.extensions import db
 from tests.factories import make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.api import Api, InProcess

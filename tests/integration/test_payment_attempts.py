@@ -7,12 +7,12 @@ import pytest
 from flask import Flask
 
 from app.bounties import service as bounties
-from app.bounties.ledger import Change, ChangeType
+from app.bounties.rules import Change, ChangeType
 from app.cli.doctor import CHECKS, _examine
-from app.database import transaction, utc_now
-from app.extensions import db
+from app.core.database import transaction, utc_now
+from app.core.extensions import db
 from app.payments import concurrency, gateway, settlement
-from app.payments.gauges import STUCK_ATTEMPTS
+from app.payments.collectors import STUCK_ATTEMPTS
 from app.payments.models import Payment
 from tests.support.api import Api
 from tests.support.money import (

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 
-from app.database import utc_now
-from app.extensions import db
+from app.core.database import utc_now
+from app.core.extensions import db
 from app.payments import concurrency, settlement
 from app.payments.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
 from app.payments.models import Payment

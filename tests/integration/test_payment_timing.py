@@ -7,8 +7,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from app.database import transaction, utc_now
-from app.extensions import celery, config, db
+from app.core.database import transaction, utc_now
+from app.core.extensions import celery, config, db
 from app.payments import gateway, settlement
 from app.payments.models import Payment
 from tests.support.api import Api

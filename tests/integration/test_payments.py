@@ -7,7 +7,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import select
 
-from app.extensions import db
+from app.core.extensions import db
 from app.payments import settlement
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
@@ -348,7 +348,7 @@ def test_a_broker_that_is_down_costs_nothing_but_time(app_with, api, valkey):
     """The payment is stored and accepted; the sweep settles it."""
     protocol_id = funded_protocol(api)
     path = confirmed(api, protocol_id, "1.00")
-    from app.extensions import celery
+    from app.core.extensions import celery
 
     url = celery.conf.broker_url
     celery.conf.broker_url = "redis://127.0.0.1:1/0"

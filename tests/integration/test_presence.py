@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.extensions import redis_client
-from app.realtime import absent, parts, presence
+from app.core.extensions import redis_client
+from app.observability import process_registry
+from app.realtime import missed_deliveries
+from app.sockets import presence
 from tests.factories import unique
 
 
@@ -62,27 +64,27 @@ def test_what_a_process_told_ends_with_it(in_context):
 
 
 def test_living_parts_are_listed_by_kind_and_name_and_forgotten_in_time(in_context, monkeypatch):
-    parts.announce("worker", "w@host")
-    parts.announce("web", "host")
-    parts.announce("beat")
-    listed = parts.living()
+    process_registry.announce("worker", "w@host")
+    process_registry.announce("web", "host")
+    process_registry.announce("beat")
+    listed = process_registry.living()
     assert [each["kind"] for each in listed] == ["beat", "web", "worker"]
     assert listed[2]["process"].startswith("w@host:")
     assert listed[0]["process"].split(":")[0] != ""
     assert all(each["version"] and each["python"] for each in listed)
-    now = parts.time.time()
-    monkeypatch.setattr(parts.time, "time", lambda: now + 14.5)
-    assert len(parts.living()) == 3
-    monkeypatch.setattr(parts.time, "time", lambda: now + 15.5)
-    assert parts.living() == []
-    parts.announce("web", "host")
-    assert redis_client().zcard(parts.PARTS_KEY) == 1
+    now = process_registry.time.time()
+    monkeypatch.setattr(process_registry.time, "time", lambda: now + 14.5)
+    assert len(process_registry.living()) == 3
+    monkeypatch.setattr(process_registry.time, "time", lambda: now + 15.5)
+    assert process_registry.living() == []
+    process_registry.announce("web", "host")
+    assert redis_client().zcard(process_registry.PARTS_KEY) == 1
 
 
 def undelivered(protocol_id: str, caplog) -> list[str]:
     caplog.clear()
-    caplog.set_level("INFO", "app.realtime.absent")
-    absent.tell_undelivered(
+    caplog.set_level("INFO", "app.realtime.missed_deliveries")
+    missed_deliveries.tell_undelivered(
         [{"protocolId": protocol_id, "seq": "7", "eventType": "vuln:status_changed", "processes": "1"}]
     )
     [told] = [each for each in caplog.records if each.message == "event.undelivered"]
@@ -91,12 +93,12 @@ def undelivered(protocol_id: str, caplog) -> list[str]:
 
 
 def test_who_missed_an_event_is_named_the_latest_first_and_until_it_is_back(in_context, caplog, monkeypatch):
-    protocol_id, now = unique("P"), absent.time.time()
+    protocol_id, now = unique("P"), missed_deliveries.time.time()
     for number, client in enumerate(("a", "b", "c")):
-        monkeypatch.setattr(absent.time, "time", lambda number=number: now + number)
-        absent.remember(protocol_id, client)
+        monkeypatch.setattr(missed_deliveries.time, "time", lambda number=number: now + number)
+        missed_deliveries.remember(protocol_id, client)
     assert undelivered(protocol_id, caplog) == ["c", "b", "a"]
-    absent.forget(protocol_id, "b")
+    missed_deliveries.forget(protocol_id, "b")
     assert undelivered(protocol_id, caplog) == ["c", "a"]
 
 
@@ -109,11 +111,11 @@ def test_where_nobody_is_known_to_be_away_the_event_reached_nobody(in_context, c
 def test_the_latest_hundred_that_went_away_are_kept_for_five_minutes_and_twenty_are_named(
     in_context, caplog, monkeypatch
 ):
-    protocol_id, now = unique("P"), absent.time.time()
+    protocol_id, now = unique("P"), missed_deliveries.time.time()
     for number in range(103):
-        monkeypatch.setattr(absent.time, "time", lambda number=number: now + number)
-        absent.remember(protocol_id, f"c{number}")
-    key = absent.absent_key(protocol_id)
+        monkeypatch.setattr(missed_deliveries.time, "time", lambda number=number: now + number)
+        missed_deliveries.remember(protocol_id, f"c{number}")
+    key = missed_deliveries.absent_key(protocol_id)
     assert redis_client().zcard(key) == 100
     assert redis_client().zrange(key, 0, 0) == [b"c3"]
     assert 290 < redis_client().ttl(key) <= 300

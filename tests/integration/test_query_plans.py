@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy import event, text
 
-from app.extensions import db
+from app.core.extensions import db
 from app.payments import settlement
 from app.realtime import outbox
 from bench import database_rows

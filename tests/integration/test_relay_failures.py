@@ -10,10 +10,10 @@ import redis
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from app.database import transaction
-from app.extensions import db, redis_client
-from app.realtime import meter, outbox
-from app.realtime.envelope import EventType
+from app.core.database import transaction
+from app.core.extensions import db, redis_client
+from app.realtime import limiter, outbox
+from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.room_reader import reading
@@ -76,7 +76,7 @@ def test_an_event_that_fails_holds_up_those_behind_it_and_is_told_first(protocol
         with fail_on('"amount":"2.00"'):
             assert outbox.relay(protocol_id) == 1
         assert marks(protocol_id) == [True, False, False]
-        assert meter.current_seq(protocol_id) == "1"
+        assert limiter.current_seq(protocol_id) == "1"
         assert outbox.relay(protocol_id) == 2
         events = room.wait_for(3)
 
@@ -96,7 +96,7 @@ def test_when_the_first_event_fails_none_is_told_or_marked(protocol_id, store, f
     with fail_on('"amount":"1.00"'):
         assert outbox.relay(protocol_id) == 0
     assert marks(protocol_id) == [False, False]
-    assert meter.current_seq(protocol_id) == "0"
+    assert limiter.current_seq(protocol_id) == "0"
     assert counted("dashboard_emission_failures_total") == before + 1
     assert outbox.relay(protocol_id) == 2
 
@@ -137,11 +137,11 @@ def test_what_was_told_but_not_marked_is_marked_and_not_told_again(in_context, p
         outage.setattr(outbox, "_mark", crash)
         assert outbox.relay(protocol_id) == 0
     assert marks(protocol_id) == [False, False]
-    assert meter.current_seq(protocol_id) == "2"
+    assert limiter.current_seq(protocol_id) == "2"
 
     assert outbox.relay(protocol_id) == 2
     assert marks(protocol_id) == [True, True]
-    assert meter.current_seq(protocol_id) == "2"
+    assert limiter.current_seq(protocol_id) == "2"
 
 
 def test_a_database_that_does_not_answer_ends_the_relay_with_a_warning(
@@ -164,7 +164,7 @@ def test_more_events_than_one_relay_takes_are_all_told_in_order(in_context, prot
     assert marks(protocol_id) == [True] * outbox.BATCH + [False] * 5
     assert outbox.sweep() == 5
     assert outbox.sweep() == 0
-    assert meter.current_seq(protocol_id) == str(outbox.BATCH + 5)
+    assert limiter.current_seq(protocol_id) == str(outbox.BATCH + 5)
 
 
 def test_each_protocol_numbers_its_own_events_and_numbers_they_hold_become_texts(api, in_context) -> None:

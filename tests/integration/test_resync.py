@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from app.realtime.rooms import CONTROL_CHANNEL, channel_of
+from app.realtime.redis_keys import CONTROL_CHANNEL, channel_of
 from tests.factories import unique
 
 with warnings.catch_warnings():

@@ -8,16 +8,16 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from app import database
 from app.agents.models import AgentTask
-from app.auth.idempotency import IdempotencyKey
 from app.auth.revocation import RevokedToken
 from app.bounties.models import LedgerEntry
-from app.database import transaction, utc_now
-from app.extensions import db
+from app.core import database
+from app.core.database import transaction, utc_now
+from app.core.extensions import db
+from app.core.serialization import iso_timestamp
+from app.http.idempotency import IdempotencyKey
 from app.realtime import retention
 from app.realtime.outbox import OutboxEvent
-from app.wire import iso_timestamp
 from tasks.retention import forget
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.api import Api

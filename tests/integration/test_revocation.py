@@ -7,7 +7,7 @@ from sqlalchemy import delete
 
 from app.auth import revocation
 from app.auth.revocation import RevokedToken
-from app.database import transaction
+from app.core.database import transaction
 from tests.factories import make_protocol
 from tests.support.api import Api
 from tests.support.js_client import JsClient, RefusedError

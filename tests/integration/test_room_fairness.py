@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 
-from app.realtime.envelope import EventType
+from app.realtime.events import EventType
 from tests.factories import deposit, file_vulnerability
 from tests.support.crowd import Crowd
 from tests.support.emissions import Emission

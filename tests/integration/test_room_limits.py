@@ -7,9 +7,9 @@ from importlib.resources import files
 
 import pytest
 
-from app.extensions import redis_client
-from app.realtime import absent, meter
-from app.realtime.envelope import EventType
+from app.core.extensions import redis_client
+from app.realtime import limiter, missed_deliveries
+from app.realtime.events import EventType
 from tests.factories import make_agent, make_protocol, report
 from tests.support.processes import until
 from tests.support.room_reader import reading, seconds_of
@@ -27,11 +27,11 @@ def protocol_id(api) -> str:
     return make_protocol(api)
 
 
-def publish(protocol_id: str, count: int = 1) -> list[meter.Outcome]:
-    return [meter.publish(protocol_id, POOL, f'{{"version":"{number}"}}') for number in range(count)]
+def publish(protocol_id: str, count: int = 1) -> list[limiter.Outcome]:
+    return [limiter.publish(protocol_id, POOL, f'{{"version":"{number}"}}') for number in range(count)]
 
 
-def total(*outcomes: meter.Outcome) -> int:
+def total(*outcomes: limiter.Outcome) -> int:
     """How many events left."""
     return sum(sum(each.emitted.values()) for each in outcomes)
 
@@ -47,7 +47,7 @@ def drain_until(count: int, already: int = 0) -> None:
 
     def drained() -> bool:
         nonlocal left
-        left += total(meter.drain())
+        left += total(limiter.drain())
         return left >= count
 
     until(drained, 40, f"{count} events have left", pause=0.02)
@@ -59,10 +59,10 @@ def test_a_backlog_that_had_no_turn_for_a_while_makes_up_for_two_events(in_conte
 
     sleeping(1.6)
 
-    caught_up = meter.drain()
+    caught_up = limiter.drain()
     assert total(caught_up) == 3
     assert 90_000 <= caught_up.next_due - caught_up.now <= 150_000, "and then goes on at its pace"
-    assert total(meter.drain()) <= 1
+    assert total(limiter.drain()) <= 1
 
 
 def test_a_backlog_leaves_evenly_and_never_more_than_ten_in_a_second(in_context, protocol_id, emissions) -> None:
@@ -94,7 +94,7 @@ def test_a_room_that_waits_for_its_window_is_told_when_it_is_due(in_context, pro
     window_ends = first.now + 1_000_000
     assert window_ends <= last.next_due <= window_ends + 100_000
     drain_until(1)
-    assert meter.drain().next_due is None
+    assert limiter.drain().next_due is None
 
 
 def test_a_hundred_may_wait_and_each_one_more_drops_the_oldest_in_order(in_context, protocol_id) -> None:
@@ -111,12 +111,12 @@ def test_a_hundred_may_wait_and_each_one_more_drops_the_oldest_in_order(in_conte
 
 
 def test_more_rooms_than_one_call_takes_all_get_their_turn_in_one_drain(in_context, api, monkeypatch) -> None:
-    monkeypatch.setattr(meter, "ROOMS_PER_CALL", 3)
+    monkeypatch.setattr(limiter, "ROOMS_PER_CALL", 3)
     rooms = [make_protocol(api) for _ in range(8)]
     last = [publish(room, 11)[-1] for room in rooms]
     until(lambda: redis_clock() > last[0].next_due + 500_000, 20, "all are due")
 
-    assert total(meter.drain()) == len(rooms)
+    assert total(limiter.drain()) == len(rooms)
 
 
 def test_the_room_that_is_due_first_has_its_turn_first(in_context, api, emissions) -> None:
@@ -125,7 +125,7 @@ def test_the_room_that_is_due_first_has_its_turn_first(in_context, api, emission
     publish(late, 11)
     until(lambda: redis_clock() > first.next_due + 500_000, 20, "both are due")
 
-    meter.drain()
+    limiter.drain()
 
     emissions.wait_until(lambda: len(emissions.of(early)) > 10 and len(emissions.of(late)) > 10, 10)
     assert list(emissions.seen).index(emissions.of(early)[-1]) < list(emissions.seen).index(emissions.of(late)[-1])
@@ -141,9 +141,9 @@ def test_an_event_that_is_heard_is_undelivered_only_while_a_client_is_known_to_b
 ) -> None:
     with reading(redis_client(), protocol_id):
         heard = publish(protocol_id)[0]
-        absent.remember(protocol_id, "viewer-1/token-1")
+        missed_deliveries.remember(protocol_id, "viewer-1/token-1")
         missed = publish(protocol_id)[0]
-        absent.forget(protocol_id, "viewer-1/token-1")
+        missed_deliveries.forget(protocol_id, "viewer-1/token-1")
         heard_again = publish(protocol_id)[0]
 
     assert (heard.undelivered, heard_again.undelivered) == ([], [])
@@ -153,7 +153,7 @@ def test_an_event_that_is_heard_is_undelivered_only_while_a_client_is_known_to_b
 def test_an_event_that_waited_is_undelivered_when_it_leaves(in_context, protocol_id) -> None:
     assert publish(protocol_id, 11)[-1].undelivered == []
     missed = []
-    until(lambda: missed.extend(meter.drain().undelivered) or missed, 20, "it leaves")
+    until(lambda: missed.extend(limiter.drain().undelivered) or missed, 20, "it leaves")
     assert [each["seq"] for each in missed] == ["11"]
 
 
@@ -202,7 +202,7 @@ def test_how_long_a_report_waited_is_told_when_it_leaves(in_context, api, protoc
     api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id)).expect(202)
     said_at = time.monotonic()
     waits: list[int] = []
-    until(lambda: waits.extend(meter.drain().waits_us) or waits, 20, "it leaves")
+    until(lambda: waits.extend(limiter.drain().waits_us) or waits, 20, "it leaves")
 
     assert len(waits) == 1
     assert 0 <= waits[0] <= (time.monotonic() - said_at) * 1e6 + 5e6
@@ -212,10 +212,10 @@ def test_a_room_that_only_has_agents_waiting_rests_until_they_may_speak(in_conte
     agent_id = make_agent(api)
     for progress in (1, 2):
         api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
-        outcome = meter.drain()
-    told = outcome if outcome.next_due else meter.drain()
+        outcome = limiter.drain()
+    told = outcome if outcome.next_due else limiter.drain()
     if told.next_due is not None:  # else the machine took more than a second for the second report
         assert told.emitted == {}
         assert 0 < told.next_due - told.now <= 1_100_000
-        until(lambda: total(meter.drain()) == 1, 20, "it may speak")
-    assert meter.drain().next_due is None
+        until(lambda: total(limiter.drain()) == 1, 20, "it may speak")
+    assert limiter.drain().next_due is None

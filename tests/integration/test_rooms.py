@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from app.realtime.rooms import channel_of
+from app.realtime.redis_keys import channel_of
 from tests.factories import deposit, make_protocol
 from tests.support.js_client import JsClient, JsSocket
 from tests.support.processes import stop, until

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.extensions import celery, redis_client
-from app.queues import ALL_QUEUES, REALTIME_QUEUE
+from app.core.extensions import celery, redis_client
+from app.core.queues import ALL_QUEUES, REALTIME_QUEUE
 from tasks.schedule import SCHEDULE
 from tasks.scheduler import LEAD_MS, MOST_WAITING, MonotonicScheduler
 

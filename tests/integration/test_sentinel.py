@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from app.config import load_config
-from app.redis_connection import connect_redis
+from app.core.redis_connection import connect_redis
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.js_client import JsClient

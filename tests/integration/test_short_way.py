@@ -8,7 +8,7 @@ import pytest
 import redis
 from flask import Flask
 
-from app.agents.ingest import ShortWay
+from app.agents.progress_fast_path import ShortWay
 from tests.factories import make_agent, make_protocol, report
 from tests.support.api import BASE, Api
 
@@ -62,7 +62,7 @@ def test_a_report_that_redis_refuses_goes_on_to_flask_whole_and_is_logged(send, 
             raise redis.ResponseError("no")
 
     app.extensions["hotline"] = Refusing()
-    with caplog.at_level(logging.WARNING, "app.agents.ingest"):
+    with caplog.at_level(logging.WARNING, "app.agents.progress_fast_path"):
         _, body, handed_on = send()
 
     assert handed_on == [body]
@@ -84,7 +84,7 @@ def test_what_nobody_expected_goes_on_to_flask_whole_and_is_logged_with_its_requ
     def fail(*_: object) -> bool:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("app.agents.ingest.compiled.is_plain", fail)
+    monkeypatch.setattr("app.agents.progress_fast_path.compiled.is_plain", fail)
     _, body, handed_on = send(HTTP_X_REQUEST_ID="mine-1")
 
     assert handed_on == [body]
@@ -100,7 +100,7 @@ def test_a_start_that_cannot_be_stored_is_logged_and_the_report_stays_accepted(a
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     caller, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
     caller.post(path, report(protocol_id, "scan", 1)).expect(202)
-    monkeypatch.setattr("app.agents.ingest.progress.store_starts", fail)
+    monkeypatch.setattr("app.agents.progress_fast_path.progress.store_starts", fail)
 
     assert caller.post(path, report(protocol_id, "another task", 1)).status == 202
     assert [record.agentIds for record in caplog.records if record.message == "task_start.not_stored"] == [[agent_id]]

@@ -4,7 +4,7 @@ import uuid_utils.compat as uuid
 from flask import Flask
 from sqlalchemy import insert, inspect
 
-from app.database import transaction
+from app.core.database import transaction
 from app.vulnerabilities.models import Vulnerability
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Api

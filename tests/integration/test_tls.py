@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.redis_connection import connect_redis
+from app.core.redis_connection import connect_redis
 from tests.integration.test_sentinel import a_report_and_a_payment_reach_the_room
 from tests.support import servers
 from tests.support.js_client import JsClient

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app import limits
+from app.http import rate_limits
 from app.vulnerabilities.models import Vulnerability
 from tests.factories import file_vulnerability, make_protocol
 from tests.integration.test_state import multiply
@@ -18,11 +18,11 @@ from tests.support.api import Api
 from tests.support.stack import ROOT, Stack
 
 SERVER = """
-import app.runtime as runtime
+import app.core.runtime as runtime
 runtime.patch()
 import gc, sys, time, weakref
 from flask import Flask, Response
-from app.web import connection, serving
+from app.http.server import connection, serving
 serving.SOCKET_SECONDS = 0.5
 gc.disable()
 made = []
@@ -86,8 +86,8 @@ def test_a_page_of_long_items_ends_early_and_the_cursor_leads_to_all_of_them(api
 
 
 def test_an_item_that_alone_is_longer_than_a_page_is_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.paging.MAX_BYTES", 100)
-    from app.paging import page_of
+    monkeypatch.setattr("app.core.pagination.MAX_BYTES", 100)
+    from app.core.pagination import page_of
 
     rows = [Vulnerability(id=str(number), description="x" * 200) for number in range(3)]
     assert [row.id for row in page_of(rows, 2, lambda row: [row.id]).items] == ["0"]
@@ -126,8 +126,8 @@ def test_40_connections_that_do_not_read_a_long_list_hold_little_memory(stack: S
 
 
 def test_an_open_answer_counts_until_it_is_closed(api: Api, app, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "OPEN_BYTES", 1500)
-    monkeypatch.setattr(limits, "COUNTED_FROM", 1000)
+    monkeypatch.setattr(rate_limits, "OPEN_BYTES", 1500)
+    monkeypatch.setattr(rate_limits, "COUNTED_FROM", 1000)
     protocol_id = make_protocol(api)
     file_vulnerability(api, protocol_id, description="x" * 800)
     client, token = app.test_client(), api.token("viewer")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.console import Console, LogFile
+from app.cli.supervisor.console import Console, LogFile
 from tests.integration.test_cli_doctor import run, verdicts
 from tests.integration.test_up_life import _answers, run_up
 from tests.support.processes import free_port, until

@@ -1,6 +1,6 @@
 """Scenario: User leaves protocol room."""
 
-from app.realtime.rooms import channel_of
+from app.realtime.redis_keys import channel_of
 from tests.factories import deposit, make_protocol
 from tests.support.js_client import JsClient
 from tests.support.processes import until

@@ -15,7 +15,7 @@ from tests.support.processes import free_port, is_open, start, stop, until
 
 REQUEST_SECONDS = 2
 IMPATIENT = f"""
-from app.web import connection, serving
+from app.http.server import connection, serving
 connection.REQUEST_SECONDS, serving.SWEEP_SECONDS = {REQUEST_SECONDS}, 0.2
 from app.cli import main
 main()

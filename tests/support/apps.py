@@ -7,7 +7,7 @@ from flask import Flask
 
 from app import create_app
 from app.config import Config
-from app.extensions import celery, db
+from app.core.extensions import celery, db
 
 
 @contextmanager

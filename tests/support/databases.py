@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app import create_app
 from app.config import load_config
-from app.extensions import db
-from app.migration import upgrade
+from app.core.extensions import db
+from app.core.migration import upgrade
 from tests.support.servers import Postgres
 
 TEMPLATE = "dashboard_template"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from app.realtime.rooms import CHANNEL_PREFIX
+from app.realtime.redis_keys import CHANNEL_PREFIX
 from tests.support.processes import until
 from tests.support.wire import most_in_a_window
 

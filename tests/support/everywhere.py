@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import redis
 
-from app.realtime.rooms import CHANNEL_PREFIX
+from app.realtime.redis_keys import CHANNEL_PREFIX
 
 SEQ = re.compile(rb'"seq": ?"(\d+)"')
 

@@ -11,10 +11,10 @@ from app.agents import progress
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.config import load_config
+from app.core.serialization import to_json
 from app.observability.logging import init_logging
-from app.realtime import pipeline
-from app.realtime.envelope import EventType
-from app.wire import to_json
+from app.realtime import emitter
+from app.realtime.events import EventType
 
 READY = "load.ready"
 ADMIN = Principal("load", Role.ADMIN, frozenset("*"), time.time() + 3600, "load")
@@ -26,7 +26,7 @@ def publish(protocol_id: str, count: str, pause_ms: str, source: str) -> None:
     """Let `count` pool events into the room; `paymentId` says which process and which of its events it was."""
     for number in range(int(count)):
         data = {"changeType": "DEPOSIT", "amount": "1.00", **POOL, "paymentId": f"{source}:{number}", "version": number}
-        pipeline.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, to_json(data))
+        emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, to_json(data))
         time.sleep(int(pause_ms) / 1000)
 
 
@@ -34,7 +34,7 @@ def tick(seconds: str, interval_ms: str) -> None:
     """Tick as beat's task does, for so long and so often."""
     end = time.monotonic() + float(seconds)
     while time.monotonic() < end:
-        pipeline.tick()
+        emitter.tick()
         time.sleep(int(interval_ms) / 1000)
 
 

@@ -19,8 +19,8 @@ from flask import Flask
 from sqlalchemy import update
 
 from app.config import Config
-from app.database import transaction, utc_now
-from app.payments import audit, settlement
+from app.core.database import transaction, utc_now
+from app.payments import reconciliation, settlement
 from app.payments.models import Payment
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api, InProcess
@@ -73,7 +73,7 @@ def pool(api: Api, protocol_id: str) -> dict[str, Any]:
 def books(app: Flask) -> list[tuple[str, str]]:
     """What is wrong with them."""
     with app.app_context():
-        return audit.mismatches()
+        return reconciliation.mismatches()
 
 
 def make_due(app: Flask, payment_id: str) -> None:

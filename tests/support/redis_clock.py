@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.extensions import redis_client
+from app.core.extensions import redis_client
 from app.realtime import scripts
 
 OFFSET_KEY = "test:clock:offset"

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from app.realtime.rooms import channel_of
+from app.realtime.redis_keys import channel_of
 from tests.support.processes import until
 
 

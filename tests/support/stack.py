@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import redis
 
-from app.realtime.rooms import TICK_KEY
+from app.realtime.redis_keys import TICK_KEY
 from tests.support.api import Api, OverHttp
 from tests.support.emissions import Emissions, watch_emissions
 from tests.support.js_client import JsClient, JsSocket

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
-from app.broker import broker
 from app.config import ConfigError, load_config, sentinel
 from app.config.secret_strength import is_weak
-from app.redis_connection import connect_redis
+from app.core.celery_config import broker
+from app.core.redis_connection import connect_redis
 
 KEY = secrets.token_hex(32)
 GOOD = {"DATABASE_URL": "sqlite:////tmp/x.db", "REDIS_URL": "redis://127.0.0.1/0", "DASHBOARD_SIGNING_KEY": KEY}

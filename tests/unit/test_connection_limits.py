@@ -8,9 +8,9 @@ import pytest
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.config import load_config
-from app.errors import TooManyRequests
-from app.realtime.connections import Connection, Connections
-from app.realtime.persecond import PerSecond
+from app.core.errors import TooManyRequests
+from app.core.rate_counter import PerSecond
+from app.sockets.connections import Connection, Connections
 
 
 def principal(token_id: str = "t") -> Principal:  # noqa: S107 - an id, no secret

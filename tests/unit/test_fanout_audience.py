@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout import delivery
     from app.realtime.fanout.delivery import Audiences, QueueMessage, decode, seq_of
-    from app.realtime.fanout.wire import Wire
+    from app.realtime.fanout.websocket import Wire
 
 ROOM = "protocol:P1"
 

@@ -13,7 +13,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout.delivery import Audience
     from app.realtime.fanout.pinger import Pinger
-    from app.realtime.fanout.wire import FRAMES_PER_TURN, Wire
+    from app.realtime.fanout.websocket import FRAMES_PER_TURN, Wire
 
 FRAME = b"x" * 1000
 
@@ -136,7 +136,7 @@ def test_a_wire_that_has_said_farewell_stays_until_its_client_has_gone(client):
 
 
 def test_who_sends_on_after_the_farewell_is_not_read_for_ever(client, monkeypatch):
-    monkeypatch.setattr("app.realtime.fanout.wire.LINGER_BYTES", 1000)
+    monkeypatch.setattr("app.realtime.fanout.websocket.LINGER_BYTES", 1000)
     wire, theirs, _ = client
     wire.finish()
     theirs.sendall(b"x" * 1001)
@@ -145,7 +145,7 @@ def test_who_sends_on_after_the_farewell_is_not_read_for_ever(client, monkeypatc
 
 
 def test_only_so_many_wires_stay_at_a_time(client, monkeypatch):
-    monkeypatch.setattr("app.realtime.fanout.wire.MAX_LINGERING", Wire.lingering)
+    monkeypatch.setattr("app.realtime.fanout.websocket.MAX_LINGERING", Wire.lingering)
     wire, theirs, _ = client
     wire.finish()
     assert wire.closed

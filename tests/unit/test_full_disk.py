@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
-from app.cli import embedded
-from app.cli.console import Console
-from app.cli.home import Home
-from app.cli.parts import Part
-from app.cli.supervisor import Supervisor
+from app.cli.supervisor import embedded_redis
+from app.cli.supervisor.console import Console
+from app.cli.supervisor.home import Home
+from app.cli.supervisor.parts import Part
+from app.cli.supervisor.supervisor import Supervisor
 from app.observability import metric_storage
 from app.observability.metric_storage import AllocatedDict
 
@@ -116,9 +116,9 @@ def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatc
 
 def test_backups_of_redis_are_bounded(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    for _ in range(embedded.BACKUPS + 2):
+    for _ in range(embedded_redis.BACKUPS + 2):
         (tmp_path / "redis").mkdir()
-        embedded.set_aside(home)
+        embedded_redis.set_aside(home)
 
-    assert len(list(tmp_path.glob("redis.backup-*"))) == embedded.BACKUPS
-    assert embedded.set_aside(home) is None
+    assert len(list(tmp_path.glob("redis.backup-*"))) == embedded_redis.BACKUPS
+    assert embedded_redis.set_aside(home) is None

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from app.agents import compiled
+from app.agents import compiled_reports
 from app.agents.progress import _event_data
 from app.agents.schemas import BatchUpdate, ProgressReport
-from app.schemas import is_identifier
-from app.wire import to_wire
+from app.core.schemas import is_identifier
+from app.core.serialization import to_wire
 
 PATH = "/api/v1/agents/A1/progress"
 
@@ -65,7 +65,7 @@ def _compare(body, schema, decoded):
     fields = schema.load(json.loads(body))
     agent_id = fields.pop("agent_id", "A1")
     long_way = to_wire(_event_data(agent_id, fields))
-    assert json.loads(compiled.event_json(agent_id, decoded) + "}") == long_way
+    assert json.loads(compiled_reports.event_json(agent_id, decoded) + "}") == long_way
 
 
 def _is_known(*ids):
@@ -77,8 +77,8 @@ def _is_known(*ids):
 @given(reports)
 def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(report):
     body = _as_text(report)
-    for _, decoded in compiled.single(body, "/api/v1/agents/A1/progress"):
-        if _is_known(decoded.protocol_id) and compiled.is_plain(decoded):
+    for _, decoded in compiled_reports.single(body, "/api/v1/agents/A1/progress"):
+        if _is_known(decoded.protocol_id) and compiled_reports.is_plain(decoded):
             _compare(body, ProgressReport(), decoded)
 
 
@@ -86,8 +86,8 @@ def test_what_the_short_way_takes_the_schema_takes_and_both_make_the_same_event(
 @given(st.lists(st.tuples(ids, reports), min_size=1, max_size=3))
 def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
     body = _as_text({"updates": [{"agentId": agent_id, **report} for agent_id, report in updates]})
-    for number, (_, decoded) in enumerate(compiled.batch(body)):
-        if _is_known(decoded.agent_id, decoded.protocol_id) and compiled.is_plain(decoded):
+    for number, (_, decoded) in enumerate(compiled_reports.batch(body)):
+        if _is_known(decoded.agent_id, decoded.protocol_id) and compiled_reports.is_plain(decoded):
             _compare(_as_text(json.loads(body)["updates"][number]), BatchUpdate(), decoded)
 
 
@@ -95,8 +95,8 @@ def test_a_batch_that_the_short_way_takes_is_valid_in_each_part(updates):
 @given(dates)
 def test_any_date_that_the_short_way_takes_is_the_same_moment_on_both(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
-    for _, decoded in compiled.single(body, PATH):
-        if compiled.is_plain(decoded):
+    for _, decoded in compiled_reports.single(body, PATH):
+        if compiled_reports.is_plain(decoded):
             _compare(body, ProgressReport(), decoded)
 
 
@@ -105,15 +105,15 @@ def test_any_date_that_the_short_way_takes_is_the_same_moment_on_both(moment):
 )
 def test_a_date_as_rfc_3339_has_it_is_taken_on_both_ways(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
-    ((_, decoded),) = compiled.single(body, PATH)
-    assert compiled.is_plain(decoded)
+    ((_, decoded),) = compiled_reports.single(body, PATH)
+    assert compiled_reports.is_plain(decoded)
     _compare(body, ProgressReport(), decoded)
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_date_beyond_the_calendar_is_left_to_flask(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
-    assert not any(compiled.is_plain(decoded) for _, decoded in compiled.single(body, PATH))
+    assert not any(compiled_reports.is_plain(decoded) for _, decoded in compiled_reports.single(body, PATH))
     with pytest.raises(ValidationError):
         ProgressReport().load(json.loads(body))
 
@@ -125,30 +125,30 @@ def test_bytes_that_are_not_utf8_are_left_to_flask(report, at, noise):
     try:
         body.decode()
     except UnicodeDecodeError:
-        assert compiled.single(body, PATH) == []
-        assert compiled.batch(b'{"updates":[' + body + b"]}") == []
+        assert compiled_reports.single(body, PATH) == []
+        assert compiled_reports.batch(b'{"updates":[' + body + b"]}") == []
 
 
 def test_minus_zero_is_zero_on_both_ways():
     body = b'{"protocolId":"P1","task":"scan","progress":-0.0}'
-    ((_, decoded),) = compiled.single(body, PATH)
+    ((_, decoded),) = compiled_reports.single(body, PATH)
     _compare(body, ProgressReport(), decoded)
-    assert '"progress":"0"' in compiled.event_json("A1", decoded)
+    assert '"progress":"0"' in compiled_reports.event_json("A1", decoded)
 
 
 def test_an_ordinary_report_takes_the_short_way():
     body = b'{"protocolId":"P1","task":"scan","progress":65.5,"estimatedCompletion":"2026-11-22T20:30:00.123Z"}'
-    ((agent_id, report),) = compiled.single(body, "/api/v1/agents/A1/progress")
-    event = json.loads(compiled.event_json(agent_id, report) + "}")
+    ((agent_id, report),) = compiled_reports.single(body, "/api/v1/agents/A1/progress")
+    event = json.loads(compiled_reports.event_json(agent_id, report) + "}")
     assert (event["agentId"], event["progress"]) == ("A1", "65.5")
 
 
 def test_closing_reports_and_faults_are_left_to_flask():
     path = "/api/v1/agents/A1/progress"
-    assert compiled.single(b'{"protocolId":"P1","task":"t","status":"COMPLETED"}', path) == []
-    assert compiled.single(b'{"protocolId":"P1","task":"t","progress":NaN}', path) == []
-    assert compiled.single(b"[" * 100_000, path) == []
-    assert compiled.single(b'{"protocolId":"P1","task":"t","progress":5}', "/api/v1/agents/A1/x/progress") == []
+    assert compiled_reports.single(b'{"protocolId":"P1","task":"t","status":"COMPLETED"}', path) == []
+    assert compiled_reports.single(b'{"protocolId":"P1","task":"t","progress":NaN}', path) == []
+    assert compiled_reports.single(b"[" * 100_000, path) == []
+    assert compiled_reports.single(b'{"protocolId":"P1","task":"t","progress":5}', "/api/v1/agents/A1/x/progress") == []
 
 
 def test_the_schema_refuses_what_it_must_so_that_agreeing_with_it_means_something():

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.bounties.ledger import ChangeType, PoolRuleBroken, Totals
-from app.money import LARGEST
+from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
+from app.core.money import LARGEST
 
 amounts = st.integers(min_value=1, max_value=LARGEST)
 changes = st.lists(st.tuples(st.sampled_from(list(ChangeType)), st.integers(min_value=1, max_value=1000)))

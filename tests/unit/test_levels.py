@@ -1,6 +1,6 @@
 """Every line that `dashboard up` shows carries a level, whoever printed it."""
 
-from app.cli.levels import Levels
+from app.cli.supervisor.log_levels import Levels
 
 
 def levels_of(*lines: str) -> list[str]:

@@ -7,8 +7,8 @@ from engineio import Server
 from werkzeug.test import Client, EnvironBuilder
 
 from app.config.origins import normalized
-from app.realtime.origins import gate
-from app.web.http import forwarded_by
+from app.http.middleware import forwarded_by
+from app.http.origins import gate
 
 OWN, FRIEND, STRANGER = "https://dash.example", "https://app.example", "https://evil.example"
 

@@ -6,8 +6,8 @@ import json
 import pytest
 from marshmallow import ValidationError
 
-from app.errors import InvalidInput
-from app.paging import PageQuery, cursor_keys, page_of
+from app.core.errors import InvalidInput
+from app.core.pagination import PageQuery, cursor_keys, page_of
 
 
 def cursor(keys: object) -> str:

@@ -9,7 +9,7 @@ import requests
 from app.auth import keys
 from app.auth.key_set import Key
 from app.auth.keys import ProviderKeys
-from app.errors import DependencyDown
+from app.core.errors import DependencyDown
 from tests.support.processes import until
 
 HOUR = 3600.0

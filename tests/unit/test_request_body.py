@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.request_body import CHUNK_COST, LONGEST_LINE, MOST_ON_THE_WIRE, MOST_TRAILERS, BrokenBody, Chunks
+from app.http.server.request_body import CHUNK_COST, LONGEST_LINE, MOST_ON_THE_WIRE, MOST_TRAILERS, BrokenBody, Chunks
 from tests.security.raw import chunked
 
 NEXT = b"GET /next HTTP/1.1\r\n\r\n"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.problems import Refusal
-from app.web.request_head import StrictHead, read_fields
+from app.http.problems import Refusal
+from app.http.server.request_head import StrictHead, read_fields
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

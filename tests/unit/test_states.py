@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from app.vulnerabilities.states import COMES_FROM, Severity, Status
+from app.vulnerabilities.rules import COMES_FROM, Severity, Status
 
 ALLOWED = {
     (Status.PENDING, Status.CONFIRMED),

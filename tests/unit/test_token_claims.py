@@ -15,7 +15,7 @@ from app.auth import tokens
 from app.auth.permissions import Role
 from app.auth.tokens import MAX_GRANTS, MAX_TOKEN_LENGTH, Principal, TokenVerifier, issue
 from app.config import Config, load_config
-from app.errors import Unauthorized
+from app.core.errors import Unauthorized
 
 NOW = 1_800_000_000
 KEY = secrets.token_hex(32)

@@ -7,7 +7,7 @@ Revises:
 import sqlalchemy as sa
 from alembic import op
 
-import app.database
+import app.core.database
 
 revision = '0001'
 down_revision = None
@@ -21,14 +21,14 @@ def upgrade() -> None:
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('name', sa.String(length=200), nullable=False),
     sa.Column('currency', sa.String(length=16), nullable=False),
-    sa.Column('created_at', app.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.core.database.UtcDateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
     op.create_table('agents',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('name', sa.String(length=200), nullable=False),
     sa.Column('type', sa.String(length=16), nullable=False),
-    sa.Column('created_at', app.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('created_at', app.core.database.UtcDateTime(timezone=True), nullable=False),
     sa.Column('task_protocol_id', sa.String(length=64), nullable=True),
     sa.Column('task_data', sa.JSON(), nullable=True),
     sa.ForeignKeyConstraint(['task_protocol_id'], ['protocols.id'], ),
@@ -50,8 +50,8 @@ def upgrade() -> None:
     sa.Column('event_type', sa.String(), nullable=False),
     sa.Column('data_json', sa.Text(), nullable=False),
     sa.Column('request_id', sa.String(), nullable=False),
-    sa.Column('created_at', app.database.UtcDateTime(timezone=True), nullable=False),
-    sa.Column('published_at', app.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('created_at', app.core.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('published_at', app.core.database.UtcDateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['protocol_id'], ['protocols.id'], ),
     sa.PrimaryKeyConstraint('id')
     )
@@ -66,9 +66,9 @@ def upgrade() -> None:
     sa.Column('protocol_id', sa.String(length=64), nullable=False),
     sa.Column('name', sa.String(length=200), nullable=False),
     sa.Column('status', sa.String(length=16), nullable=False),
-    sa.Column('created_at', app.database.UtcDateTime(timezone=True), nullable=False),
-    sa.Column('started_at', app.database.UtcDateTime(timezone=True), nullable=True),
-    sa.Column('closed_at', app.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('created_at', app.core.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('started_at', app.core.database.UtcDateTime(timezone=True), nullable=True),
+    sa.Column('closed_at', app.core.database.UtcDateTime(timezone=True), nullable=True),
     sa.CheckConstraint("status IN ('QUEUED','RUNNING','COMPLETED','FAILED','SUPERSEDED')", name='ck_agent_tasks_status'),
     sa.ForeignKeyConstraint(['agent_id'], ['agents.id'], ),
     sa.ForeignKeyConstraint(['protocol_id'], ['protocols.id'], ),

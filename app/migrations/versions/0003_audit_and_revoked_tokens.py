@@ -7,7 +7,7 @@ Revises: 0002
 import sqlalchemy as sa
 from alembic import op
 
-import app.database
+import app.core.database
 
 revision = '0003'
 down_revision = '0002'
@@ -18,7 +18,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table('audit_entries',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('at', app.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('at', app.core.database.UtcDateTime(timezone=True), nullable=False),
     sa.Column('action', sa.String(length=40), nullable=False),
     sa.Column('subject', sa.String(length=128), nullable=False),
     sa.Column('role', sa.String(length=16), nullable=False),
@@ -40,7 +40,7 @@ def upgrade() -> None:
     sa.Column('subject', sa.String(length=128), nullable=True),
     sa.Column('reason', sa.String(length=500), nullable=False),
     sa.Column('revoked_by', sa.String(length=128), nullable=False),
-    sa.Column('revoked_at', app.database.UtcDateTime(timezone=True), nullable=False),
+    sa.Column('revoked_at', app.core.database.UtcDateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index('ix_revoked_tokens_token_id', 'revoked_tokens', ['token_id'])

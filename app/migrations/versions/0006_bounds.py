@@ -9,7 +9,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from alembic import op
 
-import app.database
+import app.core.database
 
 revision = '0006'
 down_revision = '0005'
@@ -26,7 +26,7 @@ _agents = sa.table(
 _revoked = sa.table(
     'revoked_tokens',
     sa.column('id', sa.BigInteger),
-    sa.column('revoked_at', app.database.UtcDateTime), sa.column('expires_at', app.database.UtcDateTime),
+    sa.column('revoked_at', app.core.database.UtcDateTime), sa.column('expires_at', app.core.database.UtcDateTime),
 )
 
 
@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.add_column('idempotency_keys', sa.Column('resume', sa.JSON(), nullable=True))
     op.add_column('agents', sa.Column('task_status', sa.String(length=16), nullable=True))
     op.add_column('agents', sa.Column('task_version', sa.BigInteger(), nullable=True))
-    op.add_column('revoked_tokens', sa.Column('expires_at', app.database.UtcDateTime(timezone=True), nullable=True))
+    op.add_column('revoked_tokens', sa.Column('expires_at', app.core.database.UtcDateTime(timezone=True), nullable=True))
     _fill_agents()
     _fill_revoked()
     op.drop_index('ix_agents_task_protocol_id', 'agents')

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 from engineio import packet as engine_packet
 
-from app import runtime
+from app.core import runtime
 from app.realtime.fanout.frames import frame
 from app.realtime.fanout.metrics import FANOUT_DELIVERIES
-from app.realtime.fanout.wire import Wire
+from app.realtime.fanout.websocket import Wire
 
 CLIENTS_PER_YIELD = 250
 

@@ -15,14 +15,14 @@ from typing import Any
 import engineio
 from engineio import exceptions, packet
 
+from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
+from app.http.problems import REQUEST_ID_HEADER, Refusal, answer, request_id
 from app.realtime.fanout.frames import POLICY_VIOLATION
 from app.realtime.fanout.handshake import VERSION, check_handshake, switch_protocols
 from app.realtime.fanout.metrics import ENGINE_REFUSALS
 from app.realtime.fanout.pinger import Pinger
 from app.realtime.fanout.socket import EngineSocket
-from app.realtime.fanout.wire import Wire
-from app.web.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
-from app.web.problems import REQUEST_ID_HEADER, Refusal, answer, request_id
+from app.realtime.fanout.websocket import Wire
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from engineio import packet
 
-from app import runtime
+from app.core import runtime
+from app.http.problems import REQUEST_ID_HEADER, Refusal, request_id
 from app.realtime.fanout import frames
-from app.realtime.fanout.wire import Wire
-from app.web.problems import REQUEST_ID_HEADER, Refusal, request_id
+from app.realtime.fanout.websocket import Wire
 
 PROBE_SECONDS = 10.0
 VERSION = "13"

@@ -10,14 +10,14 @@ from typing import Any
 import redis
 from socketio import PubSubManager
 
-from app import runtime
-from app.errors import Conflict
+from app.core import runtime
+from app.core.errors import Conflict
+from app.core.redis_connection import connect_redis
 from app.realtime.fanout.delivery import Audiences, decode, seq_of
 from app.realtime.fanout.metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.subscriber import Batch, RealtimeUnavailable, Subscriber
-from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
-from app.redis_connection import connect_redis
+from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
 
 __all__ = ["RealtimeUnavailable", "RoomManager"]
 

@@ -7,7 +7,7 @@ from weakref import ReferenceType, ref
 
 from engineio.exceptions import EngineIOError
 
-from app import runtime
+from app.core import runtime
 
 TICK_SECONDS, TICKS_PER_TIMEOUT = 0.25, 100
 SOCKETS_PER_YIELD = 250

@@ -13,7 +13,7 @@ import redis
 import uuid_utils.compat as uuid
 
 from app.realtime.fanout.metrics import RESYNCS
-from app.realtime.rooms import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
+from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
 from app.realtime.scripts import source
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ from typing import Any
 
 from engineio import exceptions, packet
 
-from app import runtime
+from app.core import runtime
+from app.core.rate_counter import PerSecond
 from app.realtime.fanout import frames
 from app.realtime.fanout.handshake import Probe, emptied, hold_back, switch_protocols
 from app.realtime.fanout.metrics import FLOODS, TOO_SLOW_SOCKETS
 from app.realtime.fanout.polling import QUEUE_PACKETS, PollingSocket
-from app.realtime.fanout.wire import FLOOD, TOO_SLOW, Wire
-from app.realtime.persecond import PerSecond
+from app.realtime.fanout.websocket import FLOOD, TOO_SLOW, Wire
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Any
 import hiredis
 import redis
 
-from app.errors import Conflict, DependencyDown
-from app.realtime.fanout.link import Link
+from app.core.errors import Conflict, DependencyDown
 from app.realtime.fanout.metrics import FANOUT_FAILURES, ROOMS, SUBSCRIBER_LOSSES
+from app.realtime.fanout.pubsub_connection import Link
 
 logger = logging.getLogger(__name__)
 

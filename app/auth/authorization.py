@@ -1,0 +1,90 @@
+"""Who may call: `@requires(action)` for REST routes, `authenticate()` for both REST and sockets."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+from flask import current_app, g, request
+
+from app.auth.permissions import Action, Role, allows
+from app.auth.revocation import Revocations, revocations
+from app.auth.tokens import Principal, TokenVerifier
+from app.config import Config
+from app.core.errors import Forbidden, NotFound, Unauthorized
+from app.core.schemas import is_identifier
+from app.http.rate_limits import limit_token
+
+
+def verifier() -> TokenVerifier:
+    return cast(TokenVerifier, current_app.extensions["token_verifier"])
+
+
+def init_app(app: Any, settings: Config) -> None:
+    app.extensions["token_verifier"] = TokenVerifier(settings)
+    app.extensions["revocations"] = Revocations(settings.token_leeway)
+
+
+def authenticate(token: object) -> Principal:
+    """Return whose token this is. Raises Unauthorized, also for a revoked one, and DependencyDown."""
+    if not isinstance(token, str) or not token:
+        raise Unauthorized("A token is required.")
+    principal = verifier().verify(token)
+    revocations().check(principal)
+    return principal
+
+
+def authenticate_request() -> Principal:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("Send `Authorization: Bearer <token>`.")
+    return authenticate(token.strip())
+
+
+def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let only roles through that may do `action`; a `protocol_id` in the path must be granted."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            g.principal = authenticate_request()
+            limit_token(budget_key(g.principal))
+            check_role(g.principal, action)
+            if "protocol_id" in kwargs:
+                check_grant(g.principal, kwargs["protocol_id"])
+            return view(*args, **kwargs)
+
+        guarded.required_action = action  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def budget_key(caller: Principal) -> str:
+    """What a token's rate limit counts by."""
+    return f"{caller.subject}\n{caller.token_id}"
+
+
+def principal() -> Principal:
+    """The caller of the present request."""
+    return cast(Principal, g.principal)
+
+
+def check_role(caller: Principal, action: Action) -> None:
+    if not allows(caller.role, action):
+        raise Forbidden(f"The role {caller.role} may not: {action}.")
+
+
+def check_grant(caller: Principal, protocol_id: str) -> None:
+    """A protocol that the token does not name is told of exactly as one that does not exist."""
+    if not is_identifier(protocol_id) or not caller.sees(protocol_id):
+        raise unknown_protocol(protocol_id)
+
+
+def unknown_protocol(protocol_id: str) -> NotFound:
+    return NotFound(f"There is no protocol {protocol_id!r}.", code="PROTOCOL_NOT_FOUND")
+
+
+def check_speaks_for(caller: Principal, agent_id: str | None) -> None:
+    """An agent reports as itself only."""
+    if caller.role is Role.AGENT and caller.subject != agent_id:
+        raise Forbidden(f"The agent {caller.subject!r} may only speak for itself.")

@@ -1,0 +1,93 @@
+"""Celery's configuration: at least once, late acknowledgement, bounded waiting, no result backend."""
+
+import os
+import time
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+from kombu.transport.redis import Channel, QoS
+
+from app.config import Config, sentinel
+from app.config.addresses import broker_redis_url
+from app.core import queues
+from app.core.redis_connection import redis_time
+
+OVERRIDING = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # of `broker_url`
+TASK_TIME_LIMIT_SECONDS = 50
+WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
+
+
+class HeldMessages(QoS):
+    """What workers hold, by Redis's clock: kombu stamps it with the clock of one worker, and judges by another's."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+        with self.channel.conn_or_acquire() as client:
+            client.zadd(self.unacked_index_key, {delivery_tag: redis_time(client)}, xx=True)
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Hand out again what has been held for too long, such as a dead worker's."""
+        with self.channel.conn_or_acquire() as client:
+            now = redis_time(client)
+            ahead = client.zrange(self.unacked_index_key, now + 1, "+inf", byscore=True)
+            if ahead:  # from before Redis's clock stepped back
+                client.zadd(self.unacked_index_key, dict.fromkeys(ahead, now), xx=True)
+        self.visibility_timeout = self.channel.visibility_timeout + time.time() - now
+        super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
+    """Celery's URL of the broker, and what Sentinel needs beside it."""
+    if not redis_url.startswith(sentinel.SCHEME):
+        return broker_redis_url(redis_url), {}
+    address = sentinel.parse(redis_url)
+    options = {"master_name": address.service, "sentinel_kwargs": {**WAITS, **address.sentinel_login}}
+    return sentinel.broker_url(address), options
+
+
+def configure(celery: Celery, settings: Config) -> None:
+    """Point Celery at the broker. A killed worker's tasks run again; one that raises is acknowledged."""
+    for variable in OVERRIDING:
+        os.environ.pop(variable, None)
+    Channel.QoS = HeldMessages
+    transport: dict[str, Any] = {
+        "visibility_timeout": settings.visibility_timeout,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 5,
+        **WAITS,
+        "health_check_interval": 15,
+        "retry_on_timeout": True,
+        # A publisher tries to connect twice at once, not for 6 s with pauses: the sweeps make good what it could not.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
+    }
+    url, sentinel_options = broker(settings.redis_url)
+    transport.update(sentinel_options)
+    celery.conf.update(
+        broker_url=url,
+        broker_transport_options=transport,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=10,
+        broker_pool_acquire_timeout=2,
+        task_publish_retry=False,
+        task_queues=[Queue(name) for name in queues.ALL_QUEUES],
+        task_default_queue=queues.MAINTENANCE_QUEUE,
+        task_create_missing_queues=False,
+        task_routes={task: {"queue": queue} for task, queue in queues.TASK_QUEUES.items()},
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_time_limit=TASK_TIME_LIMIT_SECONDS,
+        task_soft_time_limit=TASK_TIME_LIMIT_SECONDS - 10,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=True,
+        enable_utc=True,
+        timezone="UTC",
+        beat_scheduler="tasks.scheduler.MonotonicScheduler",
+    )

@@ -1,0 +1,226 @@
+"""Declarative base, Money and UTC types, transaction(), and the differences of SQLite and PostgreSQL."""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Float, delete, event, literal, select, text, tuple_
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from app.core.dependency_errors import DATABASE_BUSY, OUTAGES, as_refusal
+from app.core.errors import DependencyDown
+from app.core.extensions import Base, db
+
+WRITE_WAIT_SECONDS = 10.0
+DELETED_AT_ONCE = 500
+DELETE_PAUSE_SECONDS = 0.02
+PROBE_WAIT_SECONDS = 2.0
+_sqlite_write_lock = threading.Lock()
+Row = TypeVar("Row")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC; SQLite, which knows no zones, gives it back aware as well."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+
+
+class MinorUnits(TypeDecorator[int]):
+    """An amount of money in whole minor units (10⁻⁶ of the currency): SQLite's Numeric rounds, integers do not."""
+
+    impl = BigInteger
+    cache_ok = True
+
+
+def utc_now() -> datetime:
+    """The present moment, cut to milliseconds: what is stored is what clients are told."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class database_now(FunctionElement[datetime]):  # noqa: N801 - read as the SQL function that it is
+    """SQL: the present moment on the database's own clock, so many seconds later; comparable to stored ones.
+
+    Deadlines that one host sets and another one judges are times of this clock. SQLite's is its host's.
+    """
+
+    inherit_cache = True
+    type = UtcDateTime()
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(literal(seconds, Float))
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(element: Any, compiler: Any, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%.3f seconds', {seconds}))"
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"(date_trunc('milliseconds', clock_timestamp()) + make_interval(secs => {seconds}))"
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One write transaction: commits at the end, rolls back on any error, never holds a network call.
+
+    SQLite has one writer: within the process a lock orders writers (a cooperative wait), between processes
+    `BEGIN IMMEDIATE` is tried until it succeeds. Raises DependencyDown for an outage (no turn within 10 s, no
+    connection, a full disk, read-only); other errors pass through: mistakes of ours, and IntegrityError, since only the
+    caller knows what it means.
+    """
+    session: Session = db.session()
+    session.rollback()
+    try:
+        if _is_sqlite(session):
+            with _sqlite_turn():
+                _begin_immediate(session)
+                yield session
+                session.commit()
+        else:
+            yield session
+            session.commit()
+    except IntegrityError:
+        session.rollback()
+        raise
+    except DBAPIError as error:
+        session.rollback()
+        refusal = as_refusal(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+    except BaseException:
+        session.rollback()
+        raise
+
+
+@contextmanager
+def _sqlite_turn() -> Iterator[None]:
+    if not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
+        OUTAGES.labels("database", DATABASE_BUSY.cause).inc()
+        raise DependencyDown(DATABASE_BUSY.detail, code=DATABASE_BUSY.code)
+    try:
+        yield
+    finally:
+        _sqlite_write_lock.release()
+
+
+def _begin_immediate(session: Session, wait_seconds: float = WRITE_WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+        except OperationalError as error:
+            session.rollback()
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.002, 0.01))  # noqa: S311 - spreads writers, guards nothing
+        else:
+            return
+
+
+@event.listens_for(Engine, "connect")
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    del record
+    if isinstance(connection, sqlite3.Connection):
+        connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=0"):
+            connection.execute(f"PRAGMA {pragma}")
+
+
+@event.listens_for(Engine, "begin")
+def _begin_sqlite(connection: Any) -> None:
+    if connection.dialect.name == "sqlite":
+        kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+def check_writable() -> str:
+    """Write one row and return the schema's revision. Raises SQLAlchemyError; waits for a lock for 2 s at most."""
+    session: Session = db.session()
+    session.rollback()
+    try:
+        if _is_sqlite(session):
+            _begin_immediate(session, PROBE_WAIT_SECONDS)
+        else:
+            session.execute(text("SELECT set_config('lock_timeout', '2s', true)"))
+        write = text("UPDATE alembic_version SET version_num = version_num RETURNING version_num")
+        revision = str(session.scalars(write).first() or "")
+        session.commit()
+        return revision
+    finally:
+        session.rollback()
+
+
+def update_one(session: Session, statement: ReturningUpdate[Row], values: dict[str, Any] | None = None) -> Row | None:
+    """The row that a conditional UPDATE … RETURNING has changed, as it is now; None when the condition failed."""
+    options = {"populate_existing": True, "synchronize_session": False}
+    return session.scalars(statement, values, execution_options=options).one_or_none()
+
+
+def delete_in_batches(model: type[Base], condition: Any, deadline: float) -> int:
+    """Delete the rows of a table that meet `condition`, in short transactions with a pause after each.
+
+    Stops at `deadline` (monotonic seconds); the next call goes on. Returns how many rows are gone.
+    """
+    columns = list(model.__table__.primary_key.columns)  # type: ignore[attr-defined]
+    key = tuple_(*columns) if len(columns) > 1 else columns[0]
+    old, deleted = select(*columns).where(condition).limit(DELETED_AT_ONCE), 0
+    while time.monotonic() < deadline:
+        with transaction() as session:
+            result = session.execute(
+                delete(model).where(key.in_(old)), execution_options={"synchronize_session": False}
+            )
+        batch = int(result.rowcount)  # type: ignore[attr-defined]
+        deleted += batch
+        if batch < DELETED_AT_ONCE:
+            break
+        time.sleep(DELETE_PAUSE_SECONDS)
+    return deleted
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """One moment for all that is read: no statement sees what another transaction commits after the first has begun.
+
+    What was read stays as it was when the block has ended. Writes are refused on PostgreSQL, and lost on SQLite.
+    """
+    session: Session = db.session()
+    session.rollback()
+    try:
+        if not _is_sqlite(session):  # whose deferred transaction sees one moment as it is
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        yield session
+        session.expunge_all()
+    finally:
+        session.rollback()

@@ -1,0 +1,59 @@
+"""The objects that reach outside: database, Redis, Celery, Socket.IO. Made here empty, wired in create_app()."""
+
+from typing import cast
+
+import redis
+from cachetools import LRUCache
+from celery import Celery
+from flask import Flask, current_app
+from flask_socketio import SocketIO
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import DeclarativeBase
+
+from app.config import Config
+from app.core.redis_connection import connect_redis
+
+
+class Base(DeclarativeBase):
+    """Root of all models."""
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+socketio = SocketIO()
+celery = Celery("dashboard")
+
+
+def config() -> Config:
+    """The running app's configuration."""
+    return cast(Config, current_app.extensions["dashboard_config"])
+
+
+def redis_client() -> redis.Redis:
+    """The running app's Redis connection pool, for commands (never for blocking reads)."""
+    return cast(redis.Redis, current_app.extensions["redis"])
+
+
+def known_ids(kind: str) -> LRUCache[str, bool]:
+    """Ids of things that are never deleted and were seen in the database by this process."""
+    return cast("LRUCache[str, bool]", current_app.extensions["known_ids"][kind])
+
+
+def init_app(app: Flask, settings: Config) -> None:
+    """Wire database and Redis; opens no connection."""
+    app.extensions["dashboard_config"] = settings
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    if settings.database_url.startswith("sqlite"):
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 0}}
+    else:
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+            "isolation_level": "READ COMMITTED",  # by the server's default writers at once may be refused
+            "pool_size": 10,
+            "max_overflow": 10,
+            "pool_timeout": 5,
+            "pool_pre_ping": True,
+            "pool_recycle": 1800,
+            "connect_args": {"connect_timeout": 3, "options": "-c statement_timeout=10000 -c lock_timeout=5000"},
+        }
+    db.init_app(app)
+    app.extensions["known_ids"] = {kind: LRUCache(maxsize=100_000) for kind in ("protocol", "agent")}
+    app.extensions["redis"] = connect_redis(settings.redis_url)

@@ -1,0 +1,91 @@
+"""Lists: `?limit=` (1–200, default 50) and an opaque `?cursor=`; the answer is `{items, nextCursor}`.
+
+A page has at most 1 MiB: it ends early where its items are long, and `nextCursor` leads on.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from app.core.errors import InvalidInput
+from app.core.schemas import CamelSchema, is_identifier
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+MAX_BYTES = 1024 * 1024
+ITEM_BYTES = 700  # names of fields, numbers and dates, generously
+
+
+class Cursor(fields.Field[list[Any]]):
+    """Where the next page begins: base64url of a JSON list of sort keys. Clients pass it back unread."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        try:
+            keys = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
+        except (ValueError, TypeError) as error:
+            raise ValidationError("Is not a cursor of this list.") from error
+        if not isinstance(keys, list) or not all(is_identifier(key) or _is_counter(key) for key in keys):
+            raise ValidationError("Is not a cursor of this list.")
+        return keys
+
+
+def _is_counter(key: object) -> bool:
+    """An integer that a database column holds."""
+    return isinstance(key, int) and 0 <= key < 2**63
+
+
+class PageQuery(CamelSchema):
+    limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(min=1, max=MAX_LIMIT))
+    cursor = Cursor(load_default=None)
+
+
+@dataclass(frozen=True)
+class Page:
+    items: list[Any]
+    next_cursor: str | None
+
+
+def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Page:
+    """Cut `rows`, read with `limit + 1`, to one page; `keys(row)` are the sort keys the next page begins after."""
+    items = _fitting(rows[:limit])
+    if len(rows) == len(items):
+        return Page(items, None)
+    text = json.dumps(keys(items[-1]), separators=(",", ":")).encode()
+    return Page(items, base64.urlsafe_b64encode(text).decode().rstrip("="))
+
+
+def _fitting(rows: list[Any]) -> list[Any]:
+    """As many of the first rows as one page may hold by their length, one at least."""
+    size = 0
+    for place, row in enumerate(rows):
+        size += ITEM_BYTES + _long_values(row)
+        if size > MAX_BYTES and place:
+            return rows[:place]
+    return rows
+
+
+def _long_values(row: Any) -> int:
+    """The bytes that a row's texts and JSON values have in an answer."""
+    members = row if isinstance(row, dict) else vars(row)
+    values = (value for name, value in members.items() if not name.startswith("_"))
+    return sum(len(json.dumps(value)) for value in values if isinstance(value, str | dict))
+
+
+def cursor_keys(cursor: list[Any] | None, *kinds: type) -> list[Any] | None:
+    """Check a cursor against the sort keys of this list. Raises InvalidInput when it belongs to another list."""
+    if cursor is not None and [type(key) for key in cursor] != list(kinds):
+        raise InvalidInput("The request has invalid fields.", fields={"cursor": ["Is not a cursor of this list."]})
+    return cursor
+
+
+def page_schema(item_schema: type[CamelSchema]) -> type[CamelSchema]:
+    name = item_schema.__name__.removesuffix("Schema") + "PageSchema"
+    members: dict[str, Any] = {
+        "items": fields.List(fields.Nested(item_schema)),
+        "next_cursor": fields.String(allow_none=True),
+    }
+    return CamelSchema.from_dict(members, name=name)  # type: ignore[return-value]

@@ -1,0 +1,49 @@
+"""Redis's clock as this process knows it: the one clock by which processes of several hosts may compare times."""
+
+import time
+from typing import cast
+
+import redis
+from flask import current_app
+
+from app.core.extensions import redis_client
+from app.core.redis_connection import redis_time
+
+FRESH_SECONDS = 5.0
+RETRY_SECONDS = 1.0
+
+
+class RedisClock:
+    """Asks Redis at most every five seconds and goes on by the monotonic clock in between."""
+
+    def __init__(self) -> None:
+        self._time: float | None = None
+        self._asked_at = self._ask_at = float("-inf")
+        self.difference = 0.0
+        """How many seconds this process's wall clock was ahead of Redis's."""
+
+    def now(self) -> float:
+        """Seconds on Redis's clock. Raises redis.RedisError if Redis has never answered."""
+        if time.monotonic() >= self._ask_at:
+            self._ask()
+        if self._time is None:
+            raise redis.ConnectionError("Redis's clock is not known yet.")
+        return self._time + time.monotonic() - self._asked_at
+
+    def _ask(self) -> None:
+        asked_at, wall = time.monotonic(), time.time()
+        try:
+            self._time = redis_time(redis_client())
+        except redis.RedisError:
+            if self._time is None:
+                raise
+            self._ask_at = time.monotonic() + RETRY_SECONDS
+            return
+        self._asked_at = time.monotonic()
+        self._ask_at = self._asked_at + FRESH_SECONDS
+        self.difference = wall + (self._asked_at - asked_at) / 2 - self._time
+
+
+def redis_clock() -> RedisClock:
+    """The running app's."""
+    return cast(RedisClock, current_app.extensions.setdefault("redis_clock", RedisClock()))

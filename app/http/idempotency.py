@@ -1,0 +1,189 @@
+"""Idempotency keys: a POST that is sent again gets its first answer again, and has its effect once.
+
+The key's row commits with the effect or not at all, so no crash falls between them and a refused request leaves
+no key behind. A view says `@answers_once(blueprint, 201, SomeSchema)`; its service calls `claim(session)` first
+and `keep(session, result)` last in its transaction. Without the header both do next to nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, g, has_request_context, jsonify, request
+from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.auth.authorization import principal
+from app.core.database import UtcDateTime, database_now, delete_in_batches
+from app.core.errors import Conflict, InvalidInput
+from app.core.extensions import Base
+from app.core.schemas import CamelSchema
+
+if TYPE_CHECKING:  # workers forget old keys without it
+    from app.http.rest import Blueprint
+
+HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotent-Replayed"
+MAX_KEY_LENGTH = 255
+KEPT = timedelta(hours=24)
+_GAVE_UP_WAITING = {"55P03", "57014"}  # PostgreSQL: lock_timeout and statement_timeout
+
+PARAMETER = {
+    "in": "header",
+    "name": HEADER,
+    "required": False,
+    "description": "The same key with the same body gives the first answer again, with "
+    "`Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has "
+    "had no effect and leaves no key: it may be sent again with the same key, changed or not.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+}
+
+
+class IdempotencyKey(Base):
+    """A used key of one subject, with the fingerprint of its request and the answer.
+
+    `resume`: what a repetition needs to finish the part of the first request that follows its commit.
+    """
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        PrimaryKeyConstraint("subject", "key", name="pk_idempotency_keys"),
+        Index("ix_idempotency_keys_created_at", "created_at"),
+    )
+
+    subject: Mapped[str] = mapped_column(String(128))
+    key: Mapped[str] = mapped_column(String(MAX_KEY_LENGTH))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    body: Mapped[str] = mapped_column(Text)
+    resume: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+@dataclass
+class _Claim:
+    """The present request's key, and how its answer is written."""
+
+    subject: str
+    key: str
+    fingerprint: str
+    status: int
+    schema: CamelSchema
+
+
+class FirstAnswer(Exception):
+    """The effect was had before; this was answered then."""
+
+    def __init__(self, status: int, body: str, resume: dict[str, Any] | None = None) -> None:
+        super().__init__(status)
+        self.status, self.body, self.resume = status, body, resume or {}
+
+
+def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
+    """As `blueprint.response`, for a view whose effect happens at most once per Idempotency-Key."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def once(*args: Any, **kwargs: Any) -> Any:
+            g.idempotency_claim = _claim_of_request(status, schema())
+            try:
+                return view(*args, **kwargs)
+            except FirstAnswer as first:
+                response: Response = jsonify(json.loads(first.body))
+                response.status_code = first.status
+                response.headers[REPLAYED_HEADER] = "true"
+                return response
+
+        once.answers_once = True  # type: ignore[attr-defined]
+        documented = blueprint.doc(parameters=[PARAMETER])(once)
+        result: Callable[..., Any] = blueprint.response(status, schema)(documented)
+        return result
+
+    return decorate
+
+
+def is_keyed() -> bool:
+    """Whether the present request came with an Idempotency-Key."""
+    return _present_claim() is not None
+
+
+def claim(session: Session) -> None:
+    """Take the request's key, as the first step of the transaction with the effect.
+
+    A second caller waits here until the first has committed or rolled back (PostgreSQL: at most `lock_timeout`).
+    Raises Conflict: the key belongs to another request, or is still in use. Ends the view when the key has its
+    answer already, by FirstAnswer.
+    """
+    wanted = _present_claim()
+    if wanted is None:
+        return
+    row = IdempotencyKey(
+        subject=wanted.subject, key=wanted.key, fingerprint=wanted.fingerprint,
+        status=wanted.status, body="", created_at=database_now(),
+    )  # fmt: skip
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        _answer_again(session, wanted)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) in _GAVE_UP_WAITING:
+            raise _in_use(wanted.key) from error
+        raise
+
+
+def keep(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
+    """Store the answer with the key, as the last step of the transaction; `resume` comes back with FirstAnswer."""
+    wanted = _present_claim()
+    if wanted is not None:
+        row = session.get_one(IdempotencyKey, (wanted.subject, wanted.key))
+        row.body, row.resume = json.dumps(wanted.schema.dump(result)), resume
+
+
+def delete_old(deadline: float) -> int:
+    """Forget keys older than a day; returns how many rows are gone."""
+    old = IdempotencyKey.created_at < database_now(-KEPT.total_seconds())
+    return delete_in_batches(IdempotencyKey, old, deadline)
+
+
+def _present_claim() -> _Claim | None:
+    return g.get("idempotency_claim") if has_request_context() else None
+
+
+def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not all(" " <= char <= "~" for char in key):
+        message = f"Must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
+        raise InvalidInput(f"The header {HEADER} is not valid.", fields={HEADER: [message]})
+    return _Claim(principal().subject, key, _fingerprint(), status, schema)
+
+
+def _fingerprint() -> str:
+    """What makes two requests the same: method, path and body, whatever the order of the body's members.
+
+    No body says the same as an empty object.
+    """
+    body = json.dumps(request.get_json(silent=True) or {}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
+
+
+def _answer_again(session: Session, wanted: _Claim) -> None:
+    first = session.get(IdempotencyKey, (wanted.subject, wanted.key), populate_existing=True)
+    if first is None:  # deleted as too old in this very moment
+        raise _in_use(wanted.key)
+    if first.fingerprint != wanted.fingerprint:
+        raise Conflict(f"The {HEADER} {wanted.key!r} was used for another request.", code="IDEMPOTENCY_KEY_REUSED")
+    raise FirstAnswer(first.status, first.body, first.resume)
+
+
+def _in_use(key: str) -> Conflict:
+    return Conflict(
+        f"A request with the {HEADER} {key!r} is still running.", code="IDEMPOTENCY_KEY_IN_USE", retry_after=1
+    )

@@ -1,0 +1,56 @@
+"""Events that reached nobody: logged with who missed them, never sent again (spec: Client disconnected)."""
+
+import logging
+
+import redis
+from flask import current_app
+
+from app.core.extensions import redis_client
+from app.core.redis_clock import redis_clock
+from app.observability import metrics
+from app.realtime.redis_keys import absent_key, room_of
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_SECONDS = 300
+REMEMBERED_CLIENTS = 100
+NAMED_CLIENTS = 20
+
+
+def remember(protocol_id: str, client: str) -> None:
+    """Note that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
+    key = absent_key(protocol_id)
+    with redis_client().pipeline(transaction=False) as pipe:
+        pipe.zadd(key, {client: redis_clock().now()})
+        pipe.zremrangebyrank(key, 0, -REMEMBERED_CLIENTS - 1)
+        pipe.expire(key, REMEMBERED_SECONDS)
+        pipe.execute()
+
+
+def forget(protocol_id: str, client: str) -> None:
+    """Note that `client` is back in the room. Raises redis.RedisError.
+
+    On the connection that all scripts share: a crowd that comes back at once would wait for connections of its own.
+    """
+    current_app.extensions["hotline"].call("ZREM", absent_key(protocol_id), client)
+
+
+def tell_undelivered(events: list[dict[str, str]]) -> None:
+    """Log each event that a known client was not there to receive, or that nobody was."""
+    absent = _absent(sorted({event["protocolId"] for event in events}))
+    for event in events:
+        metrics.EVENTS_UNDELIVERED.labels(event["eventType"]).inc()
+        whom = absent.get(event["protocolId"]) or ["nobody connected"]
+        logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": whom})
+
+
+def _absent(protocol_ids: list[str]) -> dict[str, list[str]]:
+    """Who is missing from each room, in one round trip: a turn of all rooms may tell of thousands of events."""
+    try:
+        with redis_client().pipeline(transaction=False) as pipe:
+            for protocol_id in protocol_ids:
+                pipe.zrange(absent_key(protocol_id), 0, NAMED_CLIENTS - 1, desc=True)
+            found = pipe.execute()
+    except redis.RedisError:
+        return {}
+    return {room: [name.decode() for name in names] for room, names in zip(protocol_ids, found, strict=True)}

@@ -1,0 +1,52 @@
+"""The state of a protocol at a moment: what a client fetches after joining and after a gap (spec: reconnects)."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from app.core.database import reading, utc_now
+from app.core.singleflight import Flight
+from app.http.compression import Content
+from app.protocols import service
+from app.protocols.schemas import StateSchema
+from app.realtime import limiter
+from app.realtime.redis_keys import batched_view
+
+SECTIONS: list[Callable[[str], dict[str, Any]]] = []
+"""Each makes some members of the snapshot, given the protocol's id. The features above add theirs in create_app()."""
+
+
+_schema = StateSchema()
+_encode = msgspec.json.Encoder().encode
+_flight: Flight[tuple[Content, str]] = Flight()
+
+
+def rendered(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
+    """The snapshot as JSON, and a tag that changes when it does; callers at the same time share one."""
+    return _flight.share(f"{batches} {protocol_id}", lambda: _render(protocol_id, batches=batches))
+
+
+def _render(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
+    state = snapshot(protocol_id, batches=batches)
+    text = _encode(state)
+    untimed = text.replace(_encode(state["asOf"]), b"", 1)
+    return Content(text), hashlib.sha256(untimed).hexdigest()[:32]
+
+
+def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
+    """`seq` first, then all the rest as of one moment: an event with a higher `seq` may be in it already, none with a
+    lower one is missing, and no part of it is ahead of another.
+
+    `batches`: for connections that joined with `agentBatches`, whose events are numbered apart.
+    Raises NotFound, redis.RedisError.
+    """
+    service.check_exists(protocol_id)
+    seq = limiter.current_seq(batched_view(protocol_id) if batches else protocol_id)
+    state: dict[str, Any] = {"seq": seq, "as_of": utc_now()}
+    with reading():
+        state["protocol"] = service.get(protocol_id)
+        for section in SECTIONS:
+            state |= section(protocol_id)
+    return dict(_schema.dump(state))

@@ -1,0 +1,83 @@
+"""Which protocol's room a connection is in: one at a time, entered only by who may."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.auth.permissions import Action, allows
+from app.auth.tokens import Principal
+from app.core.dependency_errors import as_refusal
+from app.core.errors import DependencyDown, NotFound
+from app.core.extensions import socketio
+from app.core.schemas import is_identifier
+from app.realtime import limiter, missed_deliveries
+from app.realtime.redis_keys import batched_view, room_of
+from app.sockets.connections import Connection
+
+logger = logging.getLogger(__name__)
+
+_protocol_exists: Callable[[str], None]
+
+
+def init(exists: Callable[[str], None]) -> None:
+    """`exists` raises NotFound; the protocols' feature stands above this one, so create_app() hands it in."""
+    global _protocol_exists  # noqa: PLW0603 - wired once at start
+    _protocol_exists = exists
+
+
+def enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
+    """Put the connection in the room and out of its previous one; returns the room's seq.
+
+    One at a time for each connection: it waits for Redis between looking where the connection is and moving it.
+    Subscribed first, seq read after: whatever comes later reaches this connection.
+    Raises NotFound (INVALID_PROTOCOL), DependencyDown, Conflict; the connection then stays where it was.
+    """
+    _check_may_enter(connection.principal, protocol_id)
+    view = batched_view(protocol_id) if batches else protocol_id
+    room, before = room_of(view), connection.room
+    if before != room:
+        _manager().enter_room(connection.sid, "/", room)
+    try:
+        seq = limiter.current_seq(view)
+        missed_deliveries.forget(protocol_id, connection.name)
+    except redis.RedisError as error:
+        logger.warning("room.not_entered", extra={"sid": connection.sid, "room": room, "error": str(error)})
+        if before != room:
+            _manager().leave_room(connection.sid, "/", room)
+        raise DependencyDown("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
+    if before not in (None, room):
+        _manager().leave_room(connection.sid, "/", before)
+    connection.protocol_id, connection.room = protocol_id, room
+    _manager().note_seq(view, seq)
+    return seq
+
+
+def leave(connection: Connection) -> None:
+    if connection.room is not None:
+        _manager().leave_room(connection.sid, "/", connection.room)
+        connection.protocol_id = connection.room = None
+
+
+def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
+    invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
+    if (
+        not is_identifier(protocol_id)
+        or not principal.sees(protocol_id)
+        or not allows(principal.role, Action.SUBSCRIBE)
+    ):
+        raise invalid
+    try:
+        _protocol_exists(protocol_id)
+    except NotFound as error:
+        raise invalid from error
+    except SQLAlchemyError as error:
+        if (refusal := as_refusal(error)) is None:
+            raise
+        raise DependencyDown(refusal.detail, code="DATABASE_UNAVAILABLE") from error
+
+
+def _manager() -> Any:
+    return socketio.server.manager
