@@ -141,9 +141,9 @@ def _demand_canonical_paths(app: Flask) -> None:
 
 
 def _open_short_way(app: Flask) -> None:
-    from app.agents.progress_fast_path import ShortWay
+    from app.agents.progress_fast_path import ProgressFastPath
 
-    app.wsgi_app = ShortWay(app, app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = ProgressFastPath(app, app.wsgi_app)  # type: ignore[method-assign]
 
 
 def _connect_features() -> None:

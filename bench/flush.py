@@ -1,6 +1,6 @@
 """What a flush costs in worker and Redis: `python -m bench flush`.
 
-A flush is what beat's tick makes a worker do: `pipeline.release_due()`, here without Celery around it.
+A flush is what beat's tick makes a worker do: `pipeline.drain()`, here without Celery around it.
 """
 
 import argparse
@@ -33,14 +33,14 @@ def fill(agents, rooms, progress):
     for first in range(0, agents, OFFERS_PER_CALL):
         numbers = range(first, min(first + OFFERS_PER_CALL, agents))
         names = [(f"agent-{number}", f"room-{number % rooms}", DATA % (number, progress)) for number in numbers]
-        coalescer.offer([coalescer.Offer(agent, room, "Scan Vault.sol", data) for agent, room, data in names])
+        coalescer.report([coalescer.RunningReport(agent, room, "Scan Vault.sol", data) for agent, room, data in names])
 
 
 def flush(valkey):
     """One flush: its CPU in milliseconds, and how many events left."""
     worker, redis = own_cpu(), valkey.cpu_seconds()
     began = time.monotonic()
-    outcome = emitter.release_due()
+    outcome = emitter.drain()
     seconds = time.monotonic() - began
     cpu = (own_cpu() - worker) * 1e3, (valkey.cpu_seconds() - redis) * 1e3
     return {"worker_ms": cpu[0], "redis_ms": cpu[1], "seconds": seconds, "events": sum(outcome.emitted.values())}
@@ -66,11 +66,11 @@ def idle(valkey, rooms):
     valkey.client.flushall()
     if rooms:
         fill(rooms, rooms, 1)
-        while emitter.release_due().next_due is not None:
+        while emitter.drain().next_due is not None:
             time.sleep(0.5)
     worker, redis = own_cpu(), valkey.cpu_seconds()
     for _ in range(IDLE_FLUSHES):
-        emitter.release_due()
+        emitter.drain()
     return {
         "rooms": rooms,
         "worker_us": (own_cpu() - worker) / IDLE_FLUSHES * 1e6,

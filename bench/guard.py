@@ -75,11 +75,11 @@ def post(wsgi_app, path, token, body, **more):
 def fill(agents, rooms, per_call=500):
     """Have that many agents wait, spread over the rooms."""
     offers = (
-        coalescer.Offer(f"agent-{n}", f"room-{n % rooms}", "Scan", f'{{"agentId":"agent-{n}","progress":"5"')
+        coalescer.RunningReport(f"agent-{n}", f"room-{n % rooms}", "Scan", f'{{"agentId":"agent-{n}","progress":"5"')
         for n in range(agents)
     )
     while batch := list(itertools.islice(offers, per_call)):
-        coalescer.offer(batch)
+        coalescer.report(batch)
 
 
 def bare_publishes(client, count, per_call=1000):

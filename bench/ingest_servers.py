@@ -69,8 +69,8 @@ class Web(Process):
 
 def peer(name, redis_port):
     """A peer's process; `port` is where it listens."""
-    script = MODULES / "offer.lua"
-    script.write_text(scripts.source("offer"), encoding="utf-8")
+    script = MODULES / "report.lua"
+    script.write_text(scripts.source("report"), encoding="utf-8")
     commands = {
         "fastapi": [PYTHON_PEERS / "bin" / "python", PEERS / "fastapi_ingest.py"],
         "express": ["node", PEERS / "express_fastify_ingest.cjs", WEB_MODULES, "express"],

@@ -21,8 +21,8 @@ from app.realtime import scripts
 logger = logging.getLogger(__name__)
 
 LEAD_MS = 4_000  # renewed each second; a killed beat's successor waits for it
-LONGEST_PAUSE_SECONDS = 1.0
-MOST_WAITING = 10
+MAX_PAUSE_SECONDS = 1.0
+MAX_WAITING = 10
 """Tasks in a queue beyond which beat sends it no more: while its workers are down ticks do not pile up."""
 
 
@@ -44,7 +44,7 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
                 pause = self._send_due() if leads else self._wait()
             except redis.RedisError as error:
                 logger.warning("beat.redis_failed", extra={"error": str(error)})
-                return LONGEST_PAUSE_SECONDS
+                return MAX_PAUSE_SECONDS
             workers.beat_ticked.send(sender=self, leads=leads)
         return pause
 
@@ -59,7 +59,7 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
 
     def _wait(self) -> float:
         self._due.clear()  # a new leader sends everything at once
-        return LONGEST_PAUSE_SECONDS
+        return MAX_PAUSE_SECONDS
 
     def _send_due(self) -> float:
         """Answers in how many seconds the next task is due. A late one is not made up for."""
@@ -70,10 +70,10 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
                 self._send(entry["task"])
                 due = max(due + entry["schedule"], now)
             self._due[name] = due
-        return max(0.0, min(*self._due.values(), time.monotonic() + LONGEST_PAUSE_SECONDS) - time.monotonic())
+        return max(0.0, min(*self._due.values(), time.monotonic() + MAX_PAUSE_SECONDS) - time.monotonic())
 
     def _send(self, task: str) -> None:
-        if int(redis_client().llen(TASK_QUEUES[task])) >= MOST_WAITING:
+        if int(redis_client().llen(TASK_QUEUES[task])) >= MAX_WAITING:
             logger.warning("beat.queue_full", extra={"task": task, "queue": TASK_QUEUES[task]})
             return
         try:

@@ -13,8 +13,8 @@ from app.core.extensions import db, redis_client
 from app.core.serialization import iso_timestamp
 from app.realtime.redis_keys import ON_KEY, heard_key, latest_key
 
-MOST_SHOWN = 1000
-MOST_CHARACTERS = 1_000_000
+MAX_SHOWN = 1000
+MAX_CHARACTERS = 1_000_000
 RECENT_US = 24 * 3600 * 1e6
 
 
@@ -31,7 +31,7 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     for agent_id in _gone_elsewhere(client, protocol_id, agents):
         del agents[agent_id]
     ranked = sorted(agents, key=lambda each: (_is_running(agents[each]), int(agents[each]["version"])), reverse=True)
-    shown = sorted(_fitting(ranked[:MOST_SHOWN], agents))
+    shown = sorted(_fitting(ranked[:MAX_SHOWN], agents))
     badges = _badges(client, shown, present_us)
     return {
         "agents": [agents[each] | badges[each] for each in shown],
@@ -49,7 +49,7 @@ def _newest(client: redis.Redis, protocol_id: str, since_us: float) -> dict[str,
         desc=True,
         byscore=True,
         offset=0,
-        num=MOST_SHOWN + 1,
+        num=MAX_SHOWN + 1,
     )
     ids = list(stored | {each.decode(): None for each in heard})
     if not ids:
@@ -66,7 +66,7 @@ def _newest(client: redis.Redis, protocol_id: str, since_us: float) -> dict[str,
 def _stored(protocol_id: str, since_us: float) -> list[Any]:
     """Agents whose last stored change is of this protocol and which were at work then, or stored it since."""
     query = select(Agent.id, Agent.task_data).where(Agent.task_protocol_id == protocol_id)
-    query = query.order_by(Agent.task_version.desc()).limit(MOST_SHOWN + 1)
+    query = query.order_by(Agent.task_version.desc()).limit(MAX_SHOWN + 1)
     running = db.session.execute(query.where(Agent.task_status == TaskStatus.RUNNING))
     recent = db.session.execute(query.where(Agent.task_version >= int(since_us)))
     return [*running, *recent]
@@ -92,7 +92,7 @@ def _fitting(ranked: list[str], agents: dict[str, dict[str, Any]]) -> list[str]:
     for place, agent_id in enumerate(ranked):
         error = agents[agent_id]["error"]
         characters += len(error["message"]) if error else 0
-        if characters > MOST_CHARACTERS:
+        if characters > MAX_CHARACTERS:
             return ranked[:place]
     return ranked
 

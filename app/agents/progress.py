@@ -19,13 +19,13 @@ from app.agents import service
 from app.agents.last_seen import last_heard
 from app.agents.models import Agent
 from app.agents.task_queue import Worklists
-from app.auth.authorization import budget_key, check_grant, check_speaks_for, principal
+from app.auth.authorization import budget_key, check_grant, check_reports_as_itself, principal
 from app.auth.tokens import Principal
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests
 from app.core.extensions import redis_client
 from app.core.serialization import to_wire
-from app.http.idempotency import FirstAnswer, claim, is_keyed, keep
+from app.http.idempotency import StoredResponse, claim_key, is_keyed, store_response
 from app.http.rate_limits import charge_token
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
@@ -58,7 +58,7 @@ class Start(NamedTuple):
 
 Failure = tuple[int, DomainError | redis.RedisError]
 Answer = Callable[[list[Failure]], dict[str, Any]]
-Stored = tuple[Update, coalescer.Reservation]
+Stored = tuple[Update, coalescer.TaskVersions]
 
 
 class _Overtaken(Exception):
@@ -86,7 +86,7 @@ def report(agent_id: str, fields: dict[str, Any], caller: Principal) -> dict[str
 
 def check(agent_id: str, protocol_id: str, caller: Principal) -> None:
     """Raises Forbidden, NotFound."""
-    check_speaks_for(caller, agent_id)
+    check_reports_as_itself(caller, agent_id)
     service.check_exists(agent_id)
     check_grant(caller, protocol_id)
     check_protocol(protocol_id)
@@ -97,7 +97,7 @@ def take(updates: list[Update], answer: Answer) -> dict[str, Any]:
 
     Of an agent's RUNNING reports between two closing ones only the newest counts, and none that a closing one follows:
     merging them is no loss (contract, delivery rule 3).
-    Raises FirstAnswer, Conflict; redis.RedisError and TooManyRequests when nothing was taken.
+    Raises StoredResponse, Conflict; redis.RedisError and TooManyRequests when nothing was taken.
     """
     closings, running = _merged(updates)
     if closings or is_keyed():
@@ -114,7 +114,7 @@ def _merged(updates: list[Update]) -> tuple[list[Update], list[Update]]:
     closings: list[Update] = []
     running: dict[str, Update] = {}
     for update in updates:
-        if update.fields["status"] in coalescer.FINAL_STATUSES:
+        if update.fields["status"] in coalescer.TERMINAL_STATUSES:
             closings.append(update)
             running.pop(update.agent_id, None)
         else:
@@ -130,7 +130,7 @@ def _take_stored(closings: list[Update], running: list[Update], answer: Answer) 
     try:
         with _large_requests if len(closings) >= LARGE else nullcontext():
             plan, rooms, changes = _store(closings, running, answer)
-    except FirstAnswer as first:
+    except StoredResponse as first:
         _offer(_not_offered(running, first.resume))
         raise
     _charge(changes - 1)
@@ -158,10 +158,10 @@ def _store(closings: list[Update], running: list[Update], answer: Answer) -> tup
         plan = _reserved(closings, running)
         try:
             with transaction() as session:
-                claim(session)
+                claim_key(session)
                 rooms, changes = _write(session, plan, in_any_order=last)
                 resume = {str(update.place): reserved.starting for update, reserved in plan.running}
-                keep(session, answer(plan.failed), resume or None)
+                store_response(session, answer(plan.failed), resume or None)
         except _Overtaken:
             continue
         break
@@ -171,13 +171,13 @@ def _store(closings: list[Update], running: list[Update], answer: Answer) -> tup
 def _reserved(closings: list[Update], running: list[Update]) -> _Plan:
     """Raises TooManyRequests when no report can be taken, redis.RedisError."""
     updates = [*closings, *running]
-    reserved = coalescer.reserve([update.agent_id for update in updates]) if updates else []
+    reserved = coalescer.allocate_versions([update.agent_id for update in updates]) if updates else []
     stored: list[Stored] = []
     failed: list[Failure] = []
     waiting: dict[str, int] = {}
     for update, each in zip(closings, reserved[: len(closings)], strict=True):
         before = waiting.get(update.agent_id, each.waiting)
-        if before >= coalescer.MAX_WAITING_FINALS:
+        if before >= coalescer.MAX_WAITING_TERMINAL:
             text = "This agent has 100 closing updates waiting; they leave one a second."
             failed.append((update.place, TooManyRequests(text)))
         else:
@@ -208,7 +208,7 @@ def _write(session: Session, plan: _Plan, *, in_any_order: bool) -> tuple[list[s
     return list(events), lists.changes
 
 
-def _close(lists: Worklists, update: Update, reserved: coalescer.Reservation) -> list[tuple[str, dict[str, Any]]]:
+def _close(lists: Worklists, update: Update, reserved: coalescer.TaskVersions) -> list[tuple[str, dict[str, Any]]]:
     """Close the task and begin the next one, where there is one; returns the events of both, each with its protocol."""
     agent_id, fields = update.agent_id, update.fields
     protocol_id = fields["protocol_id"]
@@ -255,7 +255,9 @@ def _offer(running: list[Update]) -> list[Start]:
         return []
     datas = [_event_data(update.agent_id, update.fields) for update in running]
     places = [update.fields["protocol_id"] for update in running]
-    accepted = coalescer.offer([coalescer.offer_of(place, data) for place, data in zip(places, datas, strict=True)])
+    accepted = coalescer.report(
+        [coalescer.running_report(place, data) for place, data in zip(places, datas, strict=True)]
+    )
     return [
         Start(update.agent_id, place, data, each.version)
         for update, place, data, each in zip(running, places, datas, accepted, strict=True)

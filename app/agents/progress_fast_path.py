@@ -29,7 +29,7 @@ from app.realtime import coalescer
 
 logger = logging.getLogger(__name__)
 
-LONGEST_BODY = 512 * 1024
+MAX_BODY = 512 * 1024
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -45,7 +45,7 @@ _counted = {
 }
 
 
-class ShortWay:
+class ProgressFastPath:
     """WSGI: takes what it can, hands on the rest."""
 
     def __init__(self, app: Flask, onward: Callable[..., Any]) -> None:
@@ -128,11 +128,13 @@ class ShortWay:
     def _offer(self, reports: Reports, principal: Principal, given_id: str) -> bool:
         """Take the newest report of each agent. False when Redis failed: Flask's side tries again and tells."""
         offers = [
-            coalescer.Offer(agent_id, report.protocol_id, report.task, compiled_reports.event_json(agent_id, report))
+            coalescer.RunningReport(
+                agent_id, report.protocol_id, report.task, compiled_reports.event_json(agent_id, report)
+            )
             for agent_id, report in reports
         ]
         try:
-            accepted = coalescer.offer(offers, self._app.extensions["hotline"])
+            accepted = coalescer.report(offers, self._app.extensions["redis_multiplexer"])
         except redis.RedisError as error:
             logger.warning("ingest.short_way_failed", extra={"reports": len(reports), "error": str(error)})
             return False
@@ -183,7 +185,7 @@ def _body(environ: Environ) -> bytes | None:
         return None
     if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
         return None
-    if not length.isdecimal() or not 0 < int(length) <= LONGEST_BODY:
+    if not length.isdecimal() or not 0 < int(length) <= MAX_BODY:
         return None
     body: bytes = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = io.BytesIO(body)

@@ -15,10 +15,10 @@ from app.agents.schemas import (
     TaskPage,
     TaskSchema,
 )
-from app.auth.authorization import check_grant, check_speaks_for, principal, requires
+from app.auth.authorization import check_grant, check_reports_as_itself, principal, requires
 from app.auth.permissions import Action
 from app.core.pagination import Page, PageQuery
-from app.http.idempotency import answers_once
+from app.http.idempotency import idempotent
 from app.http.rest import Blueprint
 from app.protocols.service import check_exists as check_protocol
 
@@ -54,10 +54,10 @@ def get_agent(agent_id: str) -> dict[str, Any]:
 @blueprint.post("/agents/<string:agent_id>/tasks")
 @requires(Action.QUEUE_TASK)
 @blueprint.arguments(TaskCreate)
-@answers_once(blueprint, 201, TaskSchema)
+@idempotent(blueprint, 201, TaskSchema)
 def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
     """Append a task to the agent's queue"""
-    check_speaks_for(principal(), agent_id)
+    check_reports_as_itself(principal(), agent_id)
     check_grant(principal(), fields["protocol_id"])
     check_protocol(fields["protocol_id"])
     return service.queue_task(agent_id, fields)
@@ -75,7 +75,7 @@ def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
 @blueprint.post("/agents/<string:agent_id>/progress")
 @requires(Action.REPORT_PROGRESS)
 @blueprint.arguments(ProgressReport)
-@answers_once(blueprint, 202, AcceptedSchema)
+@idempotent(blueprint, 202, AcceptedSchema)
 def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
     """Report the progress of an agent's task"""
     return progress.report(agent_id, fields, principal())
@@ -84,7 +84,7 @@ def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
 @blueprint.post("/progress")
 @requires(Action.REPORT_PROGRESS)
 @blueprint.arguments(Batch)
-@answers_once(blueprint, 202, BatchAnswer)
+@idempotent(blueprint, 202, BatchAnswer)
 def report_batch(fields: dict[str, Any]) -> dict[str, Any]:
     """Report the progress of many agents at once"""
     return batch.report(fields["updates"], principal())

@@ -9,7 +9,7 @@ from app.core.schemas import CamelSchema, DescribingText, Identifier, Name, Numb
 from app.core.text import REASON_LENGTH
 
 MAX_UPDATES = 500
-LONGEST_ERROR_CODE = 64
+MAX_ERROR_CODE = 64
 
 
 class AgentCreate(CamelSchema):
@@ -76,7 +76,7 @@ class Percentage(fields.Field[int | float]):
 
 
 class TaskErrorSchema(CamelSchema):
-    code = DescribingText(LONGEST_ERROR_CODE, load_default=None, allow_none=True)
+    code = DescribingText(MAX_ERROR_CODE, load_default=None, allow_none=True)
     message = DescribingText(REASON_LENGTH, required=True)
 
 

@@ -18,7 +18,7 @@ from app.core.errors import AlreadyExists, Conflict, NotFound
 from app.core.extensions import db, known_ids, redis_client
 from app.core.pagination import Page, cursor_keys, page_of
 from app.core.schemas import is_identifier
-from app.http.idempotency import claim, keep
+from app.http.idempotency import claim_key, store_response
 from app.realtime.redis_keys import ON_KEY, latest_key
 
 MAX_QUEUED_TASKS = 1000
@@ -129,12 +129,12 @@ def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
     )
     queued = select(func.count()).where(AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.QUEUED)
     with transaction() as session:
-        claim(session)
+        claim_key(session)
         if session.scalar(queued) >= MAX_QUEUED_TASKS:  # type: ignore[operator]
             raise Conflict(f"The agent has {MAX_QUEUED_TASKS} tasks waiting.", code="QUEUE_FULL")
         session.add(task)
         session.flush()
-        keep(session, task)
+        store_response(session, task)
     return task
 
 

@@ -49,7 +49,7 @@ def _house_field(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) ->
     return shape
 
 
-class HousePlugin(MarshmallowPlugin):
+class ContractPlugin(MarshmallowPlugin):
     """apispec's marshmallow plugin, which also knows the house's own fields."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def schema_name(schema: Any) -> str:
 
 def schemas_of(*classes: type[Schema]) -> dict[str, Json]:
     """The JSON Schemas of these classes and of all that they nest, by name."""
-    spec = APISpec("", "", OPENAPI_VERSION, plugins=[HousePlugin()])
+    spec = APISpec("", "", OPENAPI_VERSION, plugins=[ContractPlugin()])
     for cls in classes:
         if schema_name(cls) not in spec.components.schemas:
             spec.components.schema(schema_name(cls), schema=cls)

@@ -7,7 +7,7 @@ from flask import Flask
 from flask_smorest.spec.plugins import FlaskPlugin
 
 from app.apidocs import operations, problems, system, vocabulary
-from app.apidocs.converter import MONEY_SHOWN, MONEY_TAKEN, TIMESTAMP_SHOWN, HousePlugin, Json, schemas_of
+from app.apidocs.converter import MONEY_SHOWN, MONEY_TAKEN, TIMESTAMP_SHOWN, ContractPlugin, Json, schemas_of
 from app.apidocs.state import REPLACED
 from app.apidocs.webhooks import WEBHOOKS
 from app.core.schemas import ID_PATTERN, camel_case
@@ -40,7 +40,7 @@ _BEARER: Json = {
 
 def spec_options() -> dict[str, Any]:
     """What flask-smorest's `Api.init_app` needs as `spec_kwargs`, before any blueprint is registered."""
-    return {"marshmallow_plugin": HousePlugin()}
+    return {"marshmallow_plugin": ContractPlugin()}
 
 
 def document(app: Flask) -> Json:

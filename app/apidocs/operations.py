@@ -25,7 +25,7 @@ def complete(path: str, method: str, operation: Json, view: Callable[..., Any], 
     name = camel_case(view.__name__)
     note = NOTES.get(name, Note(operation.get("summary", name) + "."))
     action: Action | None = getattr(view, "required_action", None)
-    answers_once = getattr(view, "answers_once", False)
+    idempotent = getattr(view, "idempotent", False)
     operation["operationId"] = name
     operation["description"] = " ".join(filter(None, [note.about, _rights(action)]))
     operation["security"] = [{BEARER: []}] if action else []
@@ -33,10 +33,10 @@ def complete(path: str, method: str, operation: Json, view: Callable[..., Any], 
         operation["x-roles"] = [role.value for role in Role if role in ALLOWED[action]]
     _add_request_examples(operation, name, schemas)
     successes = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
-    _complete_answers(successes, name, schemas, answers_once=answers_once)
+    _complete_answers(successes, name, schemas, idempotent=idempotent)
     if note.conditional:
         successes["304"] = {"description": "Unchanged since the state with the `ETag` in `If-None-Match`."}
-    found = dict(_refusals(path, method, operation, note, action, answers_once=answers_once))
+    found = dict(_refusals(path, method, operation, note, action, idempotent=idempotent))
     refusals = {str(status): found[status] for status in sorted(found)}
     ordered = {key: operation[key] for key in _ORDER if key in operation}
     return ordered | {"responses": successes | refusals}
@@ -52,7 +52,7 @@ def _rights(action: Action | None) -> str:
 
 
 def _refusals(
-    path: str, method: str, operation: Json, note: Note, action: Action | None, *, answers_once: bool
+    path: str, method: str, operation: Json, note: Note, action: Action | None, *, idempotent: bool
 ) -> Iterator[tuple[int, Json]]:
     """Which refusals apply: by the rights, by what is sent, and by the note."""
     if action:
@@ -66,7 +66,7 @@ def _refusals(
         yield from ((status, problems.shared(status)) for status in (400, 413, 415, 422))
     elif any(each["in"] == "query" for each in operation.get("parameters", ())):
         yield 422, problems.shared(422)
-    conflicts = note.conflicts + (problems.KEY_CODES if answers_once else ())
+    conflicts = note.conflicts + (problems.KEY_CODES if idempotent else ())
     if conflicts:
         yield 409, problems.response(409, conflicts)
 
@@ -77,10 +77,10 @@ def _add_request_examples(operation: Json, name: str, schemas: dict[str, Json]) 
         body["examples"] = {title: {"summary": title, "value": value} for title, value in given.items()}
 
 
-def _complete_answers(successes: Json, name: str, schemas: dict[str, Json], *, answers_once: bool) -> None:
+def _complete_answers(successes: Json, name: str, schemas: dict[str, Json], *, idempotent: bool) -> None:
     for answer in successes.values():
         answer["headers"] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
-        if answers_once:
+        if idempotent:
             answer["headers"]["Idempotent-Replayed"] = {"$ref": "#/components/headers/Idempotent-Replayed"}
         for body in answer.get("content", {}).values():
             value = examples.example_of(body["schema"], schemas)

@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 
 from app.apidocs import asyncapi, openapi
 from app.apidocs.converter import Json
-from app.http.compression import BEST, Content
+from app.http.compression import BEST, CompressibleBody
 
 blueprint = Blueprint("apidocs", __name__, static_folder="static", static_url_path="/docs/static")
 
@@ -33,10 +33,10 @@ def docs_page() -> Response:
 
 def _document(name: str, make: Callable[[], Json]) -> Response:
     """Made at the first request, since only then all routes are known; the same ever after."""
-    contents: dict[str, tuple[Content, str]] = current_app.extensions.setdefault(_CACHE, {})
+    contents: dict[str, tuple[CompressibleBody, str]] = current_app.extensions.setdefault(_CACHE, {})
     if name not in contents:
         text = json.dumps(make(), indent=1, ensure_ascii=False).encode()
-        contents[name] = Content(text, BEST), hashlib.sha256(text).hexdigest()[:32]
+        contents[name] = CompressibleBody(text, BEST), hashlib.sha256(text).hexdigest()[:32]
     content, tag = contents[name]
     response = content.response("application/json")
     response.headers["Cache-Control"] = "no-cache"

@@ -14,7 +14,7 @@ from app.core.pagination import Page, cursor_keys, page_of
 from app.core.serialization import to_wire
 
 SYSTEM = "system"
-MOST_ADDRESS = 64
+MAX_ADDRESS = 64
 
 
 class Audited(StrEnum):
@@ -73,6 +73,6 @@ def _who() -> dict[str, Any]:
         "subject": g.principal.subject,
         "role": g.principal.role.value,
         "token_id": g.principal.token_id,
-        "address": (request.remote_addr or "")[:MOST_ADDRESS],
+        "address": (request.remote_addr or "")[:MAX_ADDRESS],
         "request_id": g.get("request_id", ""),
     }

@@ -25,7 +25,7 @@ def init_app(app: Any, settings: Config) -> None:
 
 
 def authenticate(token: object) -> Principal:
-    """Return whose token this is. Raises Unauthorized, also for a revoked one, and DependencyDown."""
+    """Return whose token this is. Raises Unauthorized, also for a revoked one, and DependencyUnavailable."""
     if not isinstance(token, str) or not token:
         raise Unauthorized("A token is required.")
     principal = verifier().verify(token)
@@ -84,7 +84,7 @@ def unknown_protocol(protocol_id: str) -> NotFound:
     return NotFound(f"There is no protocol {protocol_id!r}.", code="PROTOCOL_NOT_FOUND")
 
 
-def check_speaks_for(caller: Principal, agent_id: str | None) -> None:
+def check_reports_as_itself(caller: Principal, agent_id: str | None) -> None:
     """An agent reports as itself only."""
     if caller.role is Role.AGENT and caller.subject != agent_id:
         raise Forbidden(f"The agent {caller.subject!r} may only speak for itself.")

@@ -15,8 +15,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 FETCH_SECONDS = 3.0
-LARGEST_KEY_SET = 256 * 1024
-MOST_KEYS = 64
+MAX_KEY_SET = 256 * 1024
+MAX_KEYS = 64
 LEAST_RSA_BITS = 2048  # RFC 7518, 3.3
 # By type and curve. Asymmetric ones alone: a public key must never serve as an HMAC secret.
 ALGORITHMS = {
@@ -48,8 +48,8 @@ def fetch(url: str) -> KeySet:
         body = b""
         while piece := response.raw.read1(8192, decode_content=True):
             body += piece
-            if len(body) > LARGEST_KEY_SET:
-                raise ValueError(f"the key set is longer than {LARGEST_KEY_SET} bytes")
+            if len(body) > MAX_KEY_SET:
+                raise ValueError(f"the key set is longer than {MAX_KEY_SET} bytes")
     keys = _parse(json.loads(body))
     if not keys:
         raise ValueError("the key set holds no key that can verify signatures")
@@ -120,7 +120,7 @@ def _parse(document: Any) -> KeySet:
     if not isinstance(listed, list):
         raise ValueError("not a key set")  # noqa: TRY004 - a fault of the text, like all others here
     keys: KeySet = {}
-    for each in listed[:MOST_KEYS]:
+    for each in listed[:MAX_KEYS]:
         key = _key_of(each)
         if key is not None:
             keys.setdefault(each.get("kid"), []).append(key)

@@ -21,7 +21,7 @@ from sqlalchemy import BigInteger, Index, Integer, String, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.auth.tokens import LONGEST_LIFE_SECONDS, Principal
+from app.auth.tokens import MAX_LIFE_SECONDS, Principal
 from app.core.database import UtcDateTime, delete_in_batches, utc_now
 from app.core.errors import Unauthorized
 from app.core.extensions import Base, db, redis_client
@@ -34,7 +34,7 @@ LOOK_SECONDS = 1.0
 LATE_SECONDS = 2.5
 RELOAD_SECONDS = 30.0
 FORGET_SECONDS = 600.0
-MOST_REASON = 500
+MAX_REASON = 500
 PAGE = 1000
 OVERLAP = 1000
 MARGIN = timedelta(days=1)
@@ -56,7 +56,7 @@ class RevokedToken(Base):
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     token_id: Mapped[str | None] = mapped_column(String(255))
     subject: Mapped[str | None] = mapped_column(String(128))
-    reason: Mapped[str] = mapped_column(String(MOST_REASON))
+    reason: Mapped[str] = mapped_column(String(MAX_REASON))
     revoked_by: Mapped[str] = mapped_column(String(128))
     revoked_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -64,7 +64,7 @@ class RevokedToken(Base):
 
 def expiry_of(revoked_at: datetime, expires_at: datetime | None = None) -> datetime:
     """When a revocation may be forgotten: when its token has expired, or every token issued before it has."""
-    latest = revoked_at + timedelta(seconds=LONGEST_LIFE_SECONDS)
+    latest = revoked_at + timedelta(seconds=MAX_LIFE_SECONDS)
     return latest if expires_at is None else min(expires_at, latest)
 
 
@@ -174,7 +174,7 @@ class Revocations:
         self._forgot_at = now
         over = time.time() - MARGIN.total_seconds()
         self._token_ids = {token_id: until for token_id, until in self._token_ids.items() if until > over}
-        oldest = over - LONGEST_LIFE_SECONDS
+        oldest = over - MAX_LIFE_SECONDS
         self._subjects = {subject: at for subject, at in self._subjects.items() if at > oldest}
 
 

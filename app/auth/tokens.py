@@ -24,7 +24,7 @@ MAX_SUBJECT_LENGTH = 128  # room for an e-mail address
 MAX_TOKEN_ID_LENGTH = 255
 REMEMBERED_SECONDS = 60
 LATEST = 2**53
-LONGEST_LIFE_SECONDS = 400 * 24 * 3600
+MAX_LIFE_SECONDS = 400 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class TokenVerifier:
         self._source = key_source(settings)
 
     def verify(self, token: str) -> Principal:
-        """Return whose token this is. Raises Unauthorized, or DependencyDown when the key set is out of reach."""
+        """Return whose token this is. Raises Unauthorized, or DependencyUnavailable when the key set is out of reach."""
         principal = self._known.get(token)
         if principal is None:
             principal = _principal(self._claims(token))
             self._known[token] = principal
-        ends_at = min(principal.expires_at, principal.issued_at + LONGEST_LIFE_SECONDS)  # so revocations need not stay
+        ends_at = min(principal.expires_at, principal.issued_at + MAX_LIFE_SECONDS)  # so revocations need not stay
         if ends_at + self._settings.token_leeway <= time.time():
             raise Unauthorized("The token has expired.", code="TOKEN_EXPIRED")
         return principal

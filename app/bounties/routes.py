@@ -6,7 +6,7 @@ from app.bounties import service
 from app.bounties.models import Pool
 from app.bounties.schemas import DepositCreate, DepositSchema, LedgerEntryPage, PoolSchema
 from app.core.pagination import Page, PageQuery
-from app.http.idempotency import answers_once
+from app.http.idempotency import idempotent
 from app.http.rest import Blueprint
 
 blueprint = Blueprint(
@@ -34,7 +34,7 @@ def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
 @blueprint.post("/deposits")
 @requires(Action.DEPOSIT)
 @blueprint.arguments(DepositCreate)
-@answers_once(blueprint, 201, DepositSchema)
+@idempotent(blueprint, 201, DepositSchema)
 def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:
     """Deposit funds"""
     return service.deposit(protocol_id, fields["amount"], fields["reference"], principal().subject)

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.core.money import LARGEST
+from app.core.money import MAX_AMOUNT
 
 
 class ChangeType(StrEnum):
@@ -61,7 +61,7 @@ class Totals:
 
     @property
     def are_possible(self) -> bool:
-        return min(self.reserved, self.paid, self.available) >= 0 and self.total <= LARGEST
+        return min(self.reserved, self.paid, self.available) >= 0 and self.total <= MAX_AMOUNT
 
     def after(self, change_type: ChangeType, amount_minor: int) -> "Totals":
         """The totals after one entry. Raises PoolRuleBroken."""

@@ -15,9 +15,9 @@ from app.bounties.schemas import PoolSchema
 from app.core.database import MinorUnits, transaction, update_one, utc_now
 from app.core.errors import Conflict
 from app.core.extensions import db
-from app.core.money import LARGEST, format_amount
+from app.core.money import MAX_AMOUNT, format_amount
 from app.core.pagination import Page, cursor_keys, page_of
-from app.http.idempotency import claim, keep
+from app.http.idempotency import claim_key, store_response
 from app.protocols.models import Protocol
 from app.realtime import outbox
 from app.realtime.events import EventType
@@ -59,12 +59,12 @@ def list_entries(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page
 def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: str) -> dict[str, Any]:
     """Add funds. Answers `{entry, pool}`. Raises NotFound, Conflict (more than the largest amount)."""
     with transaction() as session:
-        claim(session)
+        claim_key(session)
         change = Change(ChangeType.DEPOSIT, amount_minor, actor, reference=reference)
         entry, pool = apply(session, protocol_id, change)
         _audit(session, entry, pool)
         result = {"entry": entry, "pool": pool}
-        keep(session, result)
+        store_response(session, result)
     outbox.relay(protocol_id)
     return result
 
@@ -87,7 +87,7 @@ def _conditional_update() -> ReturningUpdate[Pool]:
     return (
         update(Pool)
         .where(Pool.protocol_id == bindparam("protocol"))
-        .where(total <= LARGEST, reserved >= 0, total - reserved - paid >= 0)
+        .where(total <= MAX_AMOUNT, reserved >= 0, total - reserved - paid >= 0)
         .values(total_minor=total, reserved_minor=reserved, paid_minor=paid, version=Pool.version + 1)
         .returning(Pool)
     )
@@ -120,7 +120,7 @@ def _refusal(session: Session, protocol_id: str, change: Change) -> Exception:
     amount, available = format_amount(change.amount_minor), format_amount(pool.available_minor)
     if change.change_type is ChangeType.DEPOSIT:
         return Conflict(
-            f"With {amount} more the pool would hold more than {format_amount(LARGEST)}.",
+            f"With {amount} more the pool would hold more than {format_amount(MAX_AMOUNT)}.",
             code="AMOUNT_TOO_LARGE",
         )
     if change.change_type is ChangeType.RESERVATION:

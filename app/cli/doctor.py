@@ -13,7 +13,7 @@ CLOCK_SECONDS = 2.0
 SHOWN_PAYMENTS = 5
 
 
-class Unwell(Exception):
+class CheckFailed(Exception):
     """What is wrong, and what to do about it."""
 
     def __init__(self, problem: str, remedy: str) -> None:
@@ -62,7 +62,7 @@ def _examine_all() -> bool:
 def _examine(name: str, check: Callable[[], str]) -> bool:
     try:
         _tell("ok", name, check())
-    except Unwell as unwell:
+    except CheckFailed as unwell:
         _tell("FAIL", name, str(unwell), unwell.remedy)
     except Exception as error:  # noqa: BLE001 - whatever a check meets is its finding
         from app.core.dependency_errors import outage_of
@@ -97,14 +97,14 @@ def _migrations() -> str:
     revision = schema_version.present()
     state = schema_version.state_of(revision)
     if state is SchemaState.BEHIND:
-        raise Unwell(
+        raise CheckFailed(
             f"at {revision or 'nothing'}, newest is {schema_version.revisions()[1]}", "run `dashboard migrate`"
         )
     if state is SchemaState.AHEAD:
-        raise Unwell(schema_version.newer_release_words(revision), "run that release, or restore an older copy")
+        raise CheckFailed(schema_version.newer_release_words(revision), "run that release, or restore an older copy")
     if missing := schema_version.missing_columns():
         remedy = "somebody changed the schema by hand: add what is missing, or restore the database"
-        raise Unwell(f"at {revision}, but without {', '.join(missing[:SHOWN_MISMATCHES])}", remedy)
+        raise CheckFailed(f"at {revision}, but without {', '.join(missing[:SHOWN_MISMATCHES])}", remedy)
     return f"at {revision}"
 
 
@@ -132,14 +132,14 @@ def _redis_writes() -> str:
 
 def _persistence() -> str:
     if _redis_setting("appendonly") == "no":
-        raise Unwell("Redis keeps nothing over a restart (appendonly no)", "set `appendonly yes`")
+        raise CheckFailed("Redis keeps nothing over a restart (appendonly no)", "set `appendonly yes`")
     return "Redis writes what it holds to disk"
 
 
 def _eviction() -> str:
     policy = _redis_setting("maxmemory-policy")
     if policy not in ("noeviction", ""):
-        raise Unwell(f"a full Redis would throw tasks away ({policy})", "set `maxmemory-policy noeviction`")
+        raise CheckFailed(f"a full Redis would throw tasks away ({policy})", "set `maxmemory-policy noeviction`")
     return "Redis refuses writes rather than losing tasks when it is full"
 
 
@@ -175,12 +175,12 @@ def _tick() -> str:
 
     sign = redis_client().get(TICK_KEY)
     if sign is None:
-        raise Unwell("no task of beat was ever handled", "start `dashboard worker` and `dashboard beat`")
+        raise CheckFailed("no task of beat was ever handled", "start `dashboard worker` and `dashboard beat`")
     seconds, micros = redis_client().time()
     age = abs(float(seconds + micros / 1e6) - float(sign))  # Redis's clock may have stepped back
     if age > OLDEST_TICK_SECONDS:
         remedy = "look at the logs of `dashboard worker` and `dashboard beat`, and restart them"
-        raise Unwell(f"beat's last task was handled {age:.0f} s ago", remedy)
+        raise CheckFailed(f"beat's last task was handled {age:.0f} s ago", remedy)
     return f"beat's last task was handled {age:.1f} s ago"
 
 
@@ -193,7 +193,7 @@ def _process(role: str) -> str:
     if fault:
         silent = any(each.is_silent for each in known if role in each.roles)
         todo = "it hangs, or its machine does: restart it" if silent else f"start `{command}`"
-        raise Unwell(fault, todo)
+        raise CheckFailed(fault, todo)
     return ", ".join(each.label for each in known if role in each.roles)
 
 
@@ -209,7 +209,7 @@ def _clocks() -> str:
     wrong = {name: seconds for name, seconds in ahead.items() if abs(seconds) > CLOCK_SECONDS}
     if wrong:
         listed = "; ".join(f"{name} is {abs(s):.0f} s {'ahead' if s > 0 else 'behind'}" for name, s in wrong.items())
-        raise Unwell(f"compared with Redis's clock, {listed}", "synchronise the hosts' clocks (NTP)")
+        raise CheckFailed(f"compared with Redis's clock, {listed}", "synchronise the hosts' clocks (NTP)")
     return f"within {CLOCK_SECONDS:g} s of Redis's"
 
 
@@ -220,7 +220,7 @@ def _ledger() -> str:
     if found:
         text = "; ".join(f"{protocol}: {explanation}" for protocol, explanation in found[:SHOWN_MISMATCHES])
         remedy = "stop payments and read docs/runbooks/DashboardLedgerMismatch.md"
-        raise Unwell(f"{len(found)} faults in the books: {text}", remedy)
+        raise CheckFailed(f"{len(found)} faults in the books: {text}", remedy)
     return "every pool is the sum of its ledger, every reservation and payment is in it"
 
 
@@ -231,7 +231,7 @@ def _payments() -> str:
     if found:
         told = [f"{each.id} of {each.protocol_id} ({each.attempts} attempts): {each.failure_reason}" for each in found]
         remedy = "look at the payout service and worker-payments; docs/runbooks/DashboardPaymentsSlow.md"
-        raise Unwell(f"not settled: {'; '.join(told)}", remedy)
+        raise CheckFailed(f"not settled: {'; '.join(told)}", remedy)
     return "none waits for long"
 
 

@@ -7,7 +7,7 @@ import click
 from app.auth.permissions import Role
 
 DEFAULT_TTL_SECONDS = 3600
-LONGEST_TTL_SECONDS = 100 * 365 * 24 * 3600
+MAX_TTL_SECONDS = 100 * 365 * 24 * 3600
 STAR = "*"
 
 
@@ -48,7 +48,7 @@ def _check_subject(_ctx: click.Context, _option: Any, subject: str) -> str:
 @click.option(
     "--ttl",
     default=DEFAULT_TTL_SECONDS,
-    type=click.IntRange(min=1, max=LONGEST_TTL_SECONDS),
+    type=click.IntRange(min=1, max=MAX_TTL_SECONDS),
     help="seconds until it expires",
 )
 def token(role: str, protocols: tuple[str, ...], subject: str, ttl: int) -> None:

@@ -13,7 +13,7 @@ from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 Values = dict[str, Any]
 Fault = tuple[str, str]
 
-LONGEST_PAYOUT_SECONDS = 35
+MAX_PAYOUT_SECONDS = 35
 MISSING = "is not set, and `dashboard up` has made none in DASHBOARD_HOME"
 SERVERS: tuple[tuple[str, str, Callable[[str], str]], ...] = (
     ("DATABASE_URL", "database_url", database_fault),
@@ -73,10 +73,10 @@ def _too_weak(least_bytes: int) -> str:
 
 
 def _payout_faults(values: Values, *, under_up: bool) -> Iterator[Fault]:
-    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > LONGEST_PAYOUT_SECONDS:
+    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > MAX_PAYOUT_SECONDS:
         yield (
             "PAYOUT_READ_TIMEOUT",
-            f"connect timeout + 2 × read timeout must not exceed {LONGEST_PAYOUT_SECONDS} s: a job ends before 40 s",
+            f"connect timeout + 2 × read timeout must not exceed {MAX_PAYOUT_SECONDS} s: a job ends before 40 s",
         )
     if values["payout_url"] and not values["payout_secret"]:
         yield "PAYOUT_SECRET", "is required when PAYOUT_URL is set: payouts are signed"

@@ -11,7 +11,7 @@ FORM = (
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SAME_SCHEME = {"ws": "http", "wss": "https"}
 _HIGHEST_PORT = 65535
-_LONGEST_HOST = 253
+_MAX_HOST = 253
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]*)(?::(?P<port>[0-9]{0,5}))?/?",
     re.IGNORECASE,
@@ -45,7 +45,7 @@ def _host(text: str) -> str:
     """Raises ValueError (UnicodeError is one)."""
     if text.startswith("["):
         return f"[{ipaddress.IPv6Address(text[1:-1])}]"
-    if len(text) > _LONGEST_HOST:
+    if len(text) > _MAX_HOST:
         raise ValueError(FORM)
     host = text.removesuffix(".")
     ascii_host = (host if host.isascii() else host.encode("idna").decode()).lower()

@@ -2,7 +2,7 @@
 
 import re
 
-FEWEST_CHARACTERS = 8
+MIN_CHARACTERS = 8
 _PLACEHOLDERS = re.compile(
     "change|secret|password|passwd|passphrase|example|default|placeholder|insert|replace|please|letmein|qwerty|"
     "dashboard|signing|token|payout|your|test|this|here|with|key|me",
@@ -15,7 +15,7 @@ def is_weak(secret: str, least_bytes: int) -> bool:
     if len(secret.encode()) < least_bytes:
         return True
     left = _PLACEHOLDERS.sub("", _told_once(secret))
-    return len(left) < least_bytes // 2 or len(set(left)) < FEWEST_CHARACTERS
+    return len(left) < least_bytes // 2 or len(set(left)) < MIN_CHARACTERS
 
 
 def _told_once(text: str) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from app.core.dependency_errors import DATABASE_BUSY, OUTAGES, as_refusal
-from app.core.errors import DependencyDown
+from app.core.errors import DependencyUnavailable
 from app.core.extensions import Base, db
 
 WRITE_WAIT_SECONDS = 10.0
@@ -95,7 +95,7 @@ def transaction() -> Iterator[Session]:
     """One write transaction: commits at the end, rolls back on any error, never holds a network call.
 
     SQLite has one writer: within the process a lock orders writers (a cooperative wait), between processes
-    `BEGIN IMMEDIATE` is tried until it succeeds. Raises DependencyDown for an outage (no turn within 10 s, no
+    `BEGIN IMMEDIATE` is tried until it succeeds. Raises DependencyUnavailable for an outage (no turn within 10 s, no
     connection, a full disk, read-only); other errors pass through: mistakes of ours, and IntegrityError, since only the
     caller knows what it means.
     """
@@ -128,7 +128,7 @@ def transaction() -> Iterator[Session]:
 def _sqlite_turn() -> Iterator[None]:
     if not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
         OUTAGES.labels("database", DATABASE_BUSY.cause).inc()
-        raise DependencyDown(DATABASE_BUSY.detail, code=DATABASE_BUSY.code)
+        raise DependencyUnavailable(DATABASE_BUSY.detail, code=DATABASE_BUSY.code)
     try:
         yield
     finally:

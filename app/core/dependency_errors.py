@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core import schema_version
-from app.core.errors import DependencyDown, crash, problem
+from app.core.errors import DependencyUnavailable, crash, problem
 
 logger = logging.getLogger(__name__)
 OUTAGES = Counter("dashboard_dependency_errors_total", "Errors of database and Redis", ["dependency", "cause"])
@@ -174,7 +174,7 @@ def _redis_outage(error: redis.RedisError) -> Outage | None:
     return _REDIS_CODES[found[0]] if found else None
 
 
-def as_refusal(error: BaseException) -> DependencyDown | None:
+def as_refusal(error: BaseException) -> DependencyUnavailable | None:
     """The error as a 503, logged and counted with its cause; None when it is no outage."""
     outage = outage_of(error)
     if outage is None:
@@ -182,7 +182,7 @@ def as_refusal(error: BaseException) -> DependencyDown | None:
     OUTAGES.labels(outage.dependency, outage.cause).inc()
     extra = {"dependency": outage.dependency, "cause": outage.cause, "error": _first_line(error)}
     logger.error("dependency.failed", extra=extra)
-    return DependencyDown(outage.detail, code=outage.code)
+    return DependencyUnavailable(outage.detail, code=outage.code)
 
 
 def _first_line(error: BaseException) -> str:

@@ -71,7 +71,7 @@ class TooManyRequests(DomainError):
     code, status, retry_after = "RATE_LIMITED", HTTPStatus.TOO_MANY_REQUESTS, 1
 
 
-class DependencyDown(DomainError):
+class DependencyUnavailable(DomainError):
     """A database or Redis that does not answer; the same request may succeed in `retry_after` seconds."""
 
     code, status, retry_after = "DEPENDENCY_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, 1

@@ -10,7 +10,7 @@ _turns = tuple(threading.Lock() for _ in range(64))
 
 
 @contextmanager
-def turn_of(protocol_id: str) -> Iterator[bool]:
+def keyed_lock(protocol_id: str) -> Iterator[bool]:
     """Callers of one protocol relay one after the other: the first takes the events of all, and none is sent again.
 
     False for a caller that waited a second in vain: another one is still at it, or the sweep comes.

@@ -4,7 +4,7 @@ import re
 
 SCALE = 6
 UNITS = 10**SCALE
-LARGEST = 999_999_999_999 * UNITS + UNITS - 1
+MAX_AMOUNT = 999_999_999_999 * UNITS + UNITS - 1
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,6}))?", re.ASCII)
 _SHOWN_DECIMALS = 2
 

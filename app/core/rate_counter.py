@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class PerSecond:
+class RateCounter:
     count: int = 0
     _second: int = 0
 

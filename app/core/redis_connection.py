@@ -13,7 +13,7 @@ from app.config import sentinel
 COMMAND_TIMEOUT_SECONDS = 1.0
 READY_KEY = "dashboard:ready"
 READY_KEY_SECONDS = 60
-MOST_CONNECTIONS = 64  # of one process; whoever finds all of them in use waits for its turn
+MAX_CONNECTIONS = 64  # of one process; whoever finds all of them in use waits for its turn
 TURN_SECONDS = 5.0
 
 
@@ -40,7 +40,7 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
         return _behind_sentinel(sentinel.parse(url), options)
     if blocking:
         return redis.Redis.from_url(url, **options)
-    pool = redis.BlockingConnectionPool.from_url(url, max_connections=MOST_CONNECTIONS, timeout=TURN_SECONDS, **options)
+    pool = redis.BlockingConnectionPool.from_url(url, max_connections=MAX_CONNECTIONS, timeout=TURN_SECONDS, **options)
     return redis.Redis(connection_pool=pool)
 
 
@@ -61,7 +61,7 @@ class _PatientSentinelPool(SentinelConnectionPool):
     """redis-py has none that waits for a connection behind Sentinel."""
 
     def __init__(self, *names: Any, **options: Any) -> None:
-        self._turns = BoundedSemaphore(MOST_CONNECTIONS)
+        self._turns = BoundedSemaphore(MAX_CONNECTIONS)
         self._taken: set[int] = set()
         super().__init__(*names, **options)  # type: ignore[no-untyped-call]
 

@@ -22,7 +22,7 @@ class _Pulse:
     silent_until: float = 0.0
 
 
-def answers() -> bool:
+def is_available() -> bool:
     """One round trip; a silence is remembered for a moment, so that one request does not wait for it twice."""
     pulse = _pulse()
     if time.monotonic() < pulse.silent_until:
@@ -35,7 +35,7 @@ def answers() -> bool:
 
 
 def _pulse() -> _Pulse:
-    found: _Pulse | None = current_app.extensions.get("redis_pulse")
+    found: _Pulse | None = current_app.extensions.get("redis_health")
     if found is None:
-        found = current_app.extensions["redis_pulse"] = _Pulse(connect_redis(config().redis_url, retries=0))
+        found = current_app.extensions["redis_health"] = _Pulse(connect_redis(config().redis_url, retries=0))
     return found

@@ -27,7 +27,7 @@ class _Call:
         self.wake: threading.Event | None = None
 
 
-class Hotline:
+class RedisMultiplexer:
     """`call` from any thread or greenlet; replies come in the order of the commands."""
 
     def __init__(self, client: Callable[[], redis.Redis]) -> None:

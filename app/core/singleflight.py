@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from app.core.errors import DependencyDown
+from app.core.errors import DependencyUnavailable
 
 Answer = TypeVar("Answer")
 
@@ -23,7 +23,7 @@ class _Call(Generic[Answer]):
         self.error: BaseException | None = None
 
 
-class Flight(Generic[Answer]):
+class SingleFlight(Generic[Answer]):
     """One at a time per key; those who come while one is under way share the next."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Flight(Generic[Answer]):
             self._lead(key, leading, make)
             call = leading
         elif not call.done.wait(WAIT_SECONDS):
-            raise DependencyDown("The state took too long to read.")
+            raise DependencyUnavailable("The state took too long to read.")
         if call.error is not None:
             raise call.error
         return call.answer  # type: ignore[return-value]

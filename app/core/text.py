@@ -42,7 +42,7 @@ VISIBLE_PATTERN = rf"[^\s{_CONTROLS}]"
 _JOINER = "\u200d"
 _EXTENDS = re.compile("[\u200c\u200d\u1160-\u11ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
 _FLAG_LETTERS = re.compile("[\U0001f1e6-\U0001f1ff]*$")
-_LONGEST_GRAPHEME = 64
+_MAX_GRAPHEME = 64
 
 
 def clean_text(value: str, limit: int) -> str:
@@ -72,7 +72,7 @@ def is_visible(text: str) -> bool:
 
 def _cut_before(text: str, position: int) -> int:
     """The last place at or before `position` that does not split a grapheme of ordinary length."""
-    for at in range(position, max(position - _LONGEST_GRAPHEME, 0), -1):
+    for at in range(position, max(position - _MAX_GRAPHEME, 0), -1):
         if not _is_inside_grapheme(text, at):
             return at
     return position
@@ -82,5 +82,5 @@ def _is_inside_grapheme(text: str, at: int) -> bool:
     following = text[at]
     if text[at - 1] == _JOINER or _EXTENDS.match(following) or unicodedata.category(following).startswith("M"):
         return True
-    before = _FLAG_LETTERS.search(text, max(at - _LONGEST_GRAPHEME, 0), at)
+    before = _FLAG_LETTERS.search(text, max(at - _MAX_GRAPHEME, 0), at)
     return "\U0001f1e6" <= following <= "\U0001f1ff" and before is not None and len(before.group()) % 2 == 1

@@ -14,7 +14,7 @@ from app.realtime.redis_keys import BUSY_KEY, DROPPED_AT_KEY, DROPPED_KEY, DUE_K
 from app.realtime.steady_clock import read_steady_time
 from app.sockets import presence
 
-MOST_ROOMS = 200
+MAX_ROOMS = 200
 BUDGET = 10
 QUEUE_CAPACITY = 100
 LOSS_SHOWN_US = 10 * 60 * 1_000_000  # a room without connections is listed this long after its last loss
@@ -50,13 +50,13 @@ def _rooms() -> list[dict[str, Any]]:
     connections = presence.connections_by_protocol()
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
-        pipe.zrange(DUE_KEY, 0, MOST_ROOMS - 1)
-        pipe.zrange(DROPPED_AT_KEY, 0, MOST_ROOMS - 1, desc=True, withscores=True)
+        pipe.zrange(DUE_KEY, 0, MAX_ROOMS - 1)
+        pipe.zrange(DROPPED_AT_KEY, 0, MAX_ROOMS - 1, desc=True, withscores=True)
         (seconds, micros), waiting, losers = pipe.execute()
     now, steady = seconds * 1_000_000 + micros, read_steady_time(client)
     lost = [room.decode() for room, at in losers if now - at < LOSS_SHOWN_US]
     due = [room.decode() for room in waiting]
-    ids = sorted({*connections, *due, *lost}, key=lambda each: -connections.get(each, 0))[:MOST_ROOMS]
+    ids = sorted({*connections, *due, *lost}, key=lambda each: -connections.get(each, 0))[:MAX_ROOMS]
     with client.pipeline(transaction=False) as pipe:
         for each in ids:
             _ask_of_room(pipe, each)

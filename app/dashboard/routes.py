@@ -19,7 +19,7 @@ from app.core.errors import DomainError, NotFound
 from app.core.extensions import config
 from app.dashboard import operations
 from app.dashboard.assets import STAMP, VENDOR
-from app.http.compression import BEST, Content
+from app.http.compression import BEST, CompressibleBody
 
 STATIC = Path(__file__).parent / "static"
 DEMO_SWITCH = "DASHBOARD_DEMO"
@@ -38,7 +38,7 @@ class NotSetUp(DomainError):
 class Asset:
     """A file as it goes over the wire."""
 
-    content: Content
+    content: CompressibleBody
     etag: str
     content_type: str
 
@@ -132,4 +132,4 @@ def _asset(path: str, changed_ns: int, *, demo: bool) -> Asset:
         body = body.replace(b"<html ", b"<html data-demo ", 1)
     if content_type.startswith("text/") or content_type.endswith(("javascript", "json", "svg+xml")):
         content_type += "; charset=utf-8"
-    return Asset(Content(body, BEST), hashlib.sha256(body).hexdigest()[:32], content_type)
+    return Asset(CompressibleBody(body, BEST), hashlib.sha256(body).hexdigest()[:32], content_type)

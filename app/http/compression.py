@@ -9,13 +9,13 @@ from http import HTTPStatus
 
 from flask import Flask, Response, request
 
-SMALLEST, LARGEST = 1024, 4 * 1024 * 1024
-LONGEST_ACCEPT = 512  # parsing 8 KiB takes as long as ten requests
+MIN_SIZE, MAX_SIZE = 1024, 4 * 1024 * 1024
+MAX_ACCEPT = 512  # parsing 8 KiB takes as long as ten requests
 FAST, BEST = 1, 9
 ZIPPED_TYPES = ("text/", "application/json", "application/javascript", "application/problem+json", "image/svg+xml")
 
 
-class Content:
+class CompressibleBody:
     """A body that many callers get: zipped once, when the first of them takes it so."""
 
     def __init__(self, plain: bytes, level: int = FAST) -> None:
@@ -35,12 +35,12 @@ class Content:
 
 
 def _is_worth_it(content_type: str, size: int) -> bool:
-    return size >= SMALLEST and content_type.startswith(ZIPPED_TYPES)
+    return size >= MIN_SIZE and content_type.startswith(ZIPPED_TYPES)
 
 
 def _is_taken() -> bool:
     accepted = request.headers.get("Accept-Encoding", "")
-    return len(accepted) <= LONGEST_ACCEPT and request.accept_encodings.quality("gzip") > 0
+    return len(accepted) <= MAX_ACCEPT and request.accept_encodings.quality("gzip") > 0
 
 
 def init_app(app: Flask) -> None:
@@ -48,12 +48,12 @@ def init_app(app: Flask) -> None:
 
 
 def _zip(response: Response) -> Response:
-    """Zip what was not made as Content. A tag is weak then: the same document in other bytes (RFC 9110, 8.8.3.3)."""
+    """Zip what was not made as CompressibleBody. A tag is weak then: the same document in other bytes (RFC 9110, 8.8.3.3)."""
     size = response.content_length or 0
     if response.content_encoding is None and _is_worth_it(response.content_type or "", size):
         response.vary.add("Accept-Encoding")
         is_part = response.status_code == HTTPStatus.PARTIAL_CONTENT
-        if _is_taken() and not is_part and size <= LARGEST:
+        if _is_taken() and not is_part and size <= MAX_SIZE:
             response.direct_passthrough = False
             response.set_data(gzip.compress(response.get_data(), FAST, mtime=0))
             response.content_encoding = "gzip"

@@ -1,8 +1,8 @@
 """Idempotency keys: a POST that is sent again gets its first answer again, and has its effect once.
 
 The key's row commits with the effect or not at all, so no crash falls between them and a refused request leaves
-no key behind. A view says `@answers_once(blueprint, 201, SomeSchema)`; its service calls `claim(session)` first
-and `keep(session, result)` last in its transaction. Without the header both do next to nothing.
+no key behind. A view says `@idempotent(blueprint, 201, SomeSchema)`; its service calls `claim_key(session)` first
+and `store_response(session, result)` last in its transaction. Without the header both do next to nothing.
 """
 
 import hashlib
@@ -76,7 +76,7 @@ class _Claim:
     schema: CamelSchema
 
 
-class FirstAnswer(Exception):
+class StoredResponse(Exception):
     """The effect was had before; this was answered then."""
 
     def __init__(self, status: int, body: str, resume: dict[str, Any] | None = None) -> None:
@@ -84,7 +84,7 @@ class FirstAnswer(Exception):
         self.status, self.body, self.resume = status, body, resume or {}
 
 
-def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
+def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
     """As `blueprint.response`, for a view whose effect happens at most once per Idempotency-Key."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,13 +93,13 @@ def answers_once(blueprint: "Blueprint", status: int, schema: type[CamelSchema])
             g.idempotency_claim = _claim_of_request(status, schema())
             try:
                 return view(*args, **kwargs)
-            except FirstAnswer as first:
+            except StoredResponse as first:
                 response: Response = jsonify(json.loads(first.body))
                 response.status_code = first.status
                 response.headers[REPLAYED_HEADER] = "true"
                 return response
 
-        once.answers_once = True  # type: ignore[attr-defined]
+        once.idempotent = True  # type: ignore[attr-defined]
         documented = blueprint.doc(parameters=[PARAMETER])(once)
         result: Callable[..., Any] = blueprint.response(status, schema)(documented)
         return result
@@ -112,12 +112,12 @@ def is_keyed() -> bool:
     return _present_claim() is not None
 
 
-def claim(session: Session) -> None:
+def claim_key(session: Session) -> None:
     """Take the request's key, as the first step of the transaction with the effect.
 
     A second caller waits here until the first has committed or rolled back (PostgreSQL: at most `lock_timeout`).
     Raises Conflict: the key belongs to another request, or is still in use. Ends the view when the key has its
-    answer already, by FirstAnswer.
+    answer already, by StoredResponse.
     """
     wanted = _present_claim()
     if wanted is None:
@@ -137,8 +137,8 @@ def claim(session: Session) -> None:
         raise
 
 
-def keep(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
-    """Store the answer with the key, as the last step of the transaction; `resume` comes back with FirstAnswer."""
+def store_response(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
+    """Store the answer with the key, as the last step of the transaction; `resume` comes back with StoredResponse."""
     wanted = _present_claim()
     if wanted is not None:
         row = session.get_one(IdempotencyKey, (wanted.subject, wanted.key))
@@ -180,7 +180,7 @@ def _answer_again(session: Session, wanted: _Claim) -> None:
         raise _in_use(wanted.key)
     if first.fingerprint != wanted.fingerprint:
         raise Conflict(f"The {HEADER} {wanted.key!r} was used for another request.", code="IDEMPOTENCY_KEY_REUSED")
-    raise FirstAnswer(first.status, first.body, first.resume)
+    raise StoredResponse(first.status, first.body, first.resume)
 
 
 def _in_use(key: str) -> Conflict:

@@ -65,7 +65,7 @@ class Limit:
         self._full_at[key] = max(self._full_at.get(key, now), now) + count / self.per_second
         self._used[key] = self._used.get(key, 0) + count
 
-    def busy(self) -> dict[str, int]:
+    def near_limit(self) -> dict[str, int]:
         """What each busy key has used since the last call: only those are worth telling others of."""
         now = self._clock()
         self._full_at = {key: moment for key, moment in self._full_at.items() if moment > now}
@@ -207,7 +207,7 @@ def _share_forever(app: Flask) -> None:
 def share(app: Flask) -> None:
     """Tell the other processes what was used here, and learn what was used there."""
     with app.app_context():
-        counted = [(limit, limit.busy()) for limit in (limits().token, limits().address)]
+        counted = [(limit, limit.near_limit()) for limit in (limits().token, limits().address)]
         uses = [(limit, key, used) for limit, busy in counted for key, used in busy.items()]
         try:
             for (limit, key, used), total in zip(uses, _add_up(uses), strict=True):

@@ -41,7 +41,7 @@ TOLD = frozenset(
     }
 )
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*")
-LONGEST_WORDS = 200
+MAX_WORDS = 200
 
 
 def start(settings: Config) -> None:
@@ -87,7 +87,7 @@ def _discreet(event: Any, hint: dict[str, Any]) -> Any:
 
 def _without_values(words: str) -> str:
     """The first line, with what is quoted or a number left out: an error's words may hold what a caller sent."""
-    return _VALUES.sub("…", words.partition("\n")[0])[:LONGEST_WORDS]
+    return _VALUES.sub("…", words.partition("\n")[0])[:MAX_WORDS]
 
 
 def _tags() -> dict[str, str]:

@@ -99,7 +99,7 @@ def announce(kind: str, roles: tuple[str, ...]) -> None:
 def leave() -> None:
     """Remove this process's record: it ends in order. Does not wait for a Redis that hangs."""
     with contextlib.suppress(redis.RedisError):
-        if redis_health.answers():
+        if redis_health.is_available():
             redis_client().hdel(PROCESSES_KEY, _own_key())
 
 

@@ -20,7 +20,7 @@ from app.core.money import format_amount
 from app.core.text import clean_text
 from app.payments.deadline import HeldAdapter, Line, within
 
-LARGEST_ANSWER = 64 * 1024
+MAX_ANSWER = 64 * 1024
 MAX_REFERENCE = 200
 _REASON_SHOWN = 200
 # 409: another request with this key is in progress (draft-ietf-httpapi-idempotency-key-header, section 2.7).
@@ -158,8 +158,8 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     answer = b""
     while piece := response.raw.read1(4096, decode_content=True):
         answer += piece
-        if len(answer) > LARGEST_ANSWER:
-            raise _BadAnswerError(f"the answer is longer than {LARGEST_ANSWER} bytes")
+        if len(answer) > MAX_ANSWER:
+            raise _BadAnswerError(f"the answer is longer than {MAX_ANSWER} bytes")
         if time.monotonic() > deadline:
             raise _BadAnswerError("the answer does not end")
     return answer
@@ -191,7 +191,7 @@ def _reference(answer: bytes) -> str | None:
 
 def _one_line(text: str, limit: int) -> str:
     """A provider's text as it can be stored and shown: one line of visible characters, cut to `limit`."""
-    line = " ".join(clean_text(text, LARGEST_ANSWER).split())
+    line = " ".join(clean_text(text, MAX_ANSWER).split())
     return clean_text("".join(filter(str.isprintable, line)), limit)
 
 

@@ -4,7 +4,7 @@ from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.core.database import reading
 from app.core.pagination import Page, PageQuery
-from app.http.idempotency import answers_once
+from app.http.idempotency import idempotent
 from app.http.rest import Blueprint
 from app.payments import service
 from app.payments.models import Payment
@@ -18,7 +18,7 @@ blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="P
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/payment")
 @requires(Action.RELEASE_PAYMENT)
 @blueprint.arguments(PaymentCreate)
-@answers_once(blueprint, 202, PaymentSchema)
+@idempotent(blueprint, 202, PaymentSchema)
 def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
     """Release the payment of a confirmed vulnerability"""
     return service.request_payment(vulnerability_id, fields["recipient"], fields["amount"], principal())
@@ -43,7 +43,7 @@ def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
 
 @blueprint.post("/payments/<string:payment_id>/retry")
 @requires(Action.RELEASE_PAYMENT)
-@answers_once(blueprint, 202, PaymentSchema)
+@idempotent(blueprint, 202, PaymentSchema)
 def retry_payment(payment_id: str) -> Payment:
     """Try a failed payment again"""
     return service.retry(payment_id, principal())

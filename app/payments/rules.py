@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from app.core.text import naming_problem
 
-LONGEST_RECIPIENT = 128
+MAX_RECIPIENT = 128
 PAID_NOT_RECORDED = "paid, but not recorded"  # how `lastError` begins when the money has moved
-_MOST_DOUBLINGS = 30
+_MAX_DOUBLINGS = 30
 
 
 class PaymentStatus(StrEnum):
@@ -47,7 +47,7 @@ def terms_of(reserved: int, asked: int | None) -> Terms:
 
 def retry_delay(attempt: int, base: float, cap: float, spread: float) -> float:
     """Seconds to wait after the n-th attempt: doubles from `base` to `cap`; `spread` (0 to 1) is the jitter."""
-    whole = min(cap, base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
+    whole = min(cap, base * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS))
     return whole * (0.5 + spread / 2)
 
 
@@ -55,5 +55,5 @@ def is_recipient(text: str) -> bool:
     """Whether all of it can be seen: nothing that hides or turns the line around, so that who releases a payment
     reads whom it goes to. `isprintable` refuses what Unicode calls format, private, unassigned and other blanks.
     """
-    fits = 0 < len(text) <= LONGEST_RECIPIENT and text.isprintable() and text == text.strip()
+    fits = 0 < len(text) <= MAX_RECIPIENT and text.isprintable() and text == text.strip()
     return fits and naming_problem(text) is None

@@ -2,10 +2,10 @@ from marshmallow import ValidationError, fields, validate
 
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Money, NumberText, Timestamp
-from app.payments.rules import LONGEST_RECIPIENT, PaymentStatus, is_recipient
+from app.payments.rules import MAX_RECIPIENT, PaymentStatus, is_recipient
 
 _HIDDEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff"
-_RECIPIENT = rf"\A[^ {_HIDDEN}]([^{_HIDDEN}]{{0,{LONGEST_RECIPIENT - 2}}}[^ {_HIDDEN}])?\Z"
+_RECIPIENT = rf"\A[^ {_HIDDEN}]([^{_HIDDEN}]{{0,{MAX_RECIPIENT - 2}}}[^ {_HIDDEN}])?\Z"
 
 
 class _Recipient(validate.Regexp):
@@ -19,7 +19,7 @@ class _Recipient(validate.Regexp):
 
 _CAN_BE_SEEN = _Recipient(
     _RECIPIENT,
-    error=f"Must be 1 to {LONGEST_RECIPIENT} printable characters, none of them invisible, without blanks at the ends.",
+    error=f"Must be 1 to {MAX_RECIPIENT} printable characters, none of them invisible, without blanks at the ends.",
 )
 
 

@@ -19,7 +19,7 @@ from app.core.money import format_amount
 from app.core.pagination import Page, cursor_keys, page_of
 from app.core.queues import PAYMENT_SETTLE_TASK
 from app.core.schemas import is_identifier
-from app.http.idempotency import claim, keep
+from app.http.idempotency import claim_key, store_response
 from app.observability import metrics
 from app.payments.models import AT_ONCE, Payment
 from app.payments.rules import PaymentStatus, Terms, TermsRefused, terms_of
@@ -42,7 +42,7 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
     found = vulnerabilities.get(vulnerability_id, principal)
     currency = get_pool(found.protocol_id).currency
     with transaction() as session:
-        claim(session)
+        claim_key(session)
         payment_id = str(uuid.uuid7())
         vulnerability = _assign(session, vulnerability_id, payment_id)
         terms = _terms(vulnerability, asked_minor)
@@ -50,7 +50,7 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
         session.add(payment)
         _adjust_reservation(session, vulnerability, terms, payment)
         audit(session, Audited.PAYMENT_REQUESTED, payment, before=None)
-        keep(session, payment)
+        store_response(session, payment)
     outbox.relay(payment.protocol_id)
     enqueue(payment.id)
     return payment
@@ -61,7 +61,7 @@ def retry(payment_id: str, principal: Principal) -> Payment:
     get(payment_id, principal)
     pending = {"status": PaymentStatus.PENDING.value, "due_at": AT_ONCE}
     with transaction() as session:
-        claim(session)
+        claim_key(session)
         statement = (
             update(Payment)
             .where(Payment.id == payment_id, Payment.status == PaymentStatus.FAILED.value)
@@ -72,7 +72,7 @@ def retry(payment_id: str, principal: Principal) -> Payment:
         if payment is None:
             raise _not_failed(session.get_one(Payment, payment_id, populate_existing=True))
         audit(session, Audited.PAYMENT_RETRIED, payment, before=PaymentStatus.FAILED)
-        keep(session, payment)
+        store_response(session, payment)
     enqueue(payment.id)
     return payment
 
@@ -119,7 +119,7 @@ def snapshot_section(protocol_id: str) -> Any:
 
 def enqueue(payment_id: str) -> None:
     """Have a committed payment settled; when the broker does not take the job, the sweep makes it good."""
-    if not redis_health.answers():
+    if not redis_health.is_available():
         _tell_not_enqueued(payment_id, "Redis does not answer")
         return
     try:

@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from app.core.redis_multiplexer import Hotline
+from app.core.redis_multiplexer import RedisMultiplexer
 from app.core.serialization import to_json
 from app.realtime import scripts
 from app.realtime.limiter import BEHIND, Stored
 
-MAX_WAITING_FINALS = 100
-FINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
+MAX_WAITING_TERMINAL = 100
+TERMINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class Offer(NamedTuple):
+class RunningReport(NamedTuple):
     """One RUNNING report. `data_json`: the event's data without `version` and without the closing brace.
 
     Text, never bytes: Redis's MessagePack knows no other kind of string.
@@ -41,7 +41,7 @@ class Accepted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reservation:
+class TaskVersions:
     """Versions for a closing report and for the start of the task after it."""
 
     closing: int
@@ -49,38 +49,42 @@ class Reservation:
     waiting: int
 
 
-def offer_of(protocol_id: str, data: dict[str, Any]) -> Offer:
-    return Offer(data["agentId"], protocol_id, data["task"], to_json(data)[:-1])
+def running_report(protocol_id: str, data: dict[str, Any]) -> RunningReport:
+    return RunningReport(data["agentId"], protocol_id, data["task"], to_json(data)[:-1])
 
 
-def offer(offers: Sequence[Offer], hotline: Hotline | None = None) -> list[Accepted]:
+def report(offers: Sequence[RunningReport], redis_multiplexer: RedisMultiplexer | None = None) -> list[Accepted]:
     """Take RUNNING reports, in one Redis round trip however many. Raises redis.RedisError.
 
-    With a `hotline` no app context is needed.
+    With a `redis_multiplexer` no app context is needed.
     """
     values = _pack(list(chain.from_iterable(offers)))
-    answer = scripts.run("offer", values) if hotline is None else scripts.run_on(hotline, "offer", values)
+    answer = (
+        scripts.run("report", values)
+        if redis_multiplexer is None
+        else scripts.run_on(redis_multiplexer, "report", values)
+    )
     accepted = [Accepted(int(answer[0]), is_new_task=False)] * len(offers)
     for place, version, is_new in zip(answer[1::3], answer[2::3], answer[3::3], strict=True):
         accepted[place] = Accepted(int(version), is_new == b"1")
     return accepted
 
 
-def reserve(agent_ids: Sequence[str]) -> list[Reservation]:
+def allocate_versions(agent_ids: Sequence[str]) -> list[TaskVersions]:
     """Reserve the versions of reports before they are stored, in one round trip; an agent may be named again.
 
     Raises redis.RedisError.
     """
-    answer = scripts.run("reserve", *agent_ids)
+    answer = scripts.run("allocate_versions", *agent_ids)
     pairs = zip(answer[::2], answer[1::2], strict=True)
-    return [Reservation(int(version), int(version) + 1, waiting) for version, waiting in pairs]
+    return [TaskVersions(int(version), int(version) + 1, waiting) for version, waiting in pairs]
 
 
-def enter(protocol_id: str, stored: Stored, data: dict[str, Any], data_json: str) -> bool:
+def add_stored(protocol_id: str, stored: Stored, data: dict[str, Any], data_json: str) -> bool:
     """Take a stored agent event; False when the database is older than the room (meter.rewind helps).
 
     Raises redis.RedisError.
     """
-    kind, task = ("final", "") if data["status"] in FINAL_STATUSES else ("running", data["task"])
+    kind, task = ("final", "") if data["status"] in TERMINAL_STATUSES else ("running", data["task"])
     about = (data["agentId"], protocol_id, stored.position, task, data_json, data["version"], kind, stored.identity)
-    return bool(scripts.run("enter", *about) != BEHIND)
+    return bool(scripts.run("add_stored", *about) != BEHIND)

@@ -16,20 +16,20 @@ from app.realtime.steady_clock import read_steady_time
 logger = logging.getLogger(__name__)
 
 DRAIN_QUANTUM_US = 125_000  # drains and beat's tick together: at most ten tasks a second, however many rooms wait
-LONGEST_WAIT_US = 2_000_000  # of a drain for its moment
+MAX_WAIT_US = 2_000_000  # of a drain for its moment
 DRAIN_SLACK_US = 2_000_000  # a drain that is later than that was lost
 
 
-def publish(protocol_id: str, event_type: str, data_json: str, stored: limiter.Stored | None = None) -> bool:
+def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.Stored | None = None) -> bool:
     """Let one event into its room; False when Redis failed, logged with the whole event (spec: Emission failure)."""
     try:
-        outcome = limiter.publish(protocol_id, event_type, data_json, stored)
+        outcome = limiter.emit(protocol_id, event_type, data_json, stored)
     except redis.RedisError as error:
         metrics.EMISSION_FAILURES.labels(event_type).inc()
         whole = {"room": room_of(protocol_id), "eventType": event_type, "data": data_json, "error": str(error)}
         logger.error("event.emission_failed", extra=whole)  # noqa: TRY400 - the cause is Redis, not this line
         return False
-    tell(outcome)
+    record_outcome(outcome)
     schedule_drain(outcome)
     return True
 
@@ -46,29 +46,29 @@ def run_scheduled_drain(planned: int) -> None:
     Only the pending drain clears its marker; anybody else would begin a second chain of drains beside the first.
     """
     client = redis_client()
-    wait_us = min(planned - read_steady_time(client), LONGEST_WAIT_US)
+    wait_us = min(planned - read_steady_time(client), MAX_WAIT_US)
     time.sleep(max(wait_us, 0) / 1e6)
     if client.get(DRAIN_KEY) == str(planned).encode():
         client.delete(DRAIN_KEY)
-    release_due()
+    drain()
 
 
-def release_due() -> limiter.Outcome:
+def drain() -> limiter.Outcome:
     """Give every due room its turn, and schedule the next drain. Raises redis.RedisError."""
     outcome = limiter.drain()
-    tell(outcome)
+    record_outcome(outcome)
     schedule_drain(outcome)
     return outcome
 
 
 def tick() -> None:
     """Beat's second: release what is due, and leave a sign that beat and a worker do their work."""
-    release_due()
+    drain()
     client = redis_client()
     client.set(TICK_KEY, redis_time(client))
 
 
-def tell(outcome: limiter.Outcome) -> None:
+def record_outcome(outcome: limiter.Outcome) -> None:
     """Log and count what was emitted, lost and sent to absent clients."""
     for event_type, count in outcome.emitted.items():
         metrics.EVENTS_EMITTED.labels(event_type).inc(count)
@@ -82,7 +82,7 @@ def tell(outcome: limiter.Outcome) -> None:
         logger.warning(
             "room.rewound", extra={"room": room_of(protocol_id), "cause": "the database is older than Redis"}
         )
-    missed_deliveries.tell_undelivered(outcome.undelivered)
+    missed_deliveries.log_undelivered(outcome.undelivered)
 
 
 def schedule_drain(outcome: limiter.Outcome) -> None:
@@ -90,7 +90,7 @@ def schedule_drain(outcome: limiter.Outcome) -> None:
     if outcome.next_due is None:
         return
     delay_us = max(outcome.next_due - outcome.now, DRAIN_QUANTUM_US)
-    if delay_us > LONGEST_WAIT_US:
+    if delay_us > MAX_WAIT_US:
         return  # a tick comes first
     at = outcome.now + delay_us
     client = redis_client()

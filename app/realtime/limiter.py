@@ -85,14 +85,14 @@ def _prelude() -> tuple[str, str, str]:
     return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch
 
 
-def publish(protocol_id: str, event_type: str, data_json: str, stored: Stored | None = None) -> Outcome:
+def emit(protocol_id: str, event_type: str, data_json: str, stored: Stored | None = None) -> Outcome:
     """Let one event into its room; a `stored` one that was let in before is passed over. Raises redis.RedisError."""
     outcome = Outcome()
     event = (protocol_id, *(stored or ("", "")), event_type, message_template(event_type), data_json)
-    answer = _run("publish", *event)
+    answer = _run("emit", *event)
     if answer == BEHIND and stored is not None:
         outcome = rewind(protocol_id, stored.position - 1)
-        answer = _run("publish", *event)
+        answer = _run("emit", *event)
     outcome.add(answer)
     return outcome
 

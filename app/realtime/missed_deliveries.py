@@ -32,10 +32,10 @@ def forget(protocol_id: str, client: str) -> None:
 
     On the connection that all scripts share: a crowd that comes back at once would wait for connections of its own.
     """
-    current_app.extensions["hotline"].call("ZREM", absent_key(protocol_id), client)
+    current_app.extensions["redis_multiplexer"].call("ZREM", absent_key(protocol_id), client)
 
 
-def tell_undelivered(events: list[dict[str, str]]) -> None:
+def log_undelivered(events: list[dict[str, str]]) -> None:
     """Log each event that a known client was not there to receive, or that nobody was."""
     absent = _absent(sorted({event["protocolId"] for event in events}))
     for event in events:

@@ -31,9 +31,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core import redis_health
 from app.core.database import UtcDateTime, database_now, transaction
-from app.core.errors import DependencyDown
+from app.core.errors import DependencyUnavailable
 from app.core.extensions import Base, db, redis_client
-from app.core.keyed_lock import turn_of
+from app.core.keyed_lock import keyed_lock
 from app.core.serialization import to_json
 from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
@@ -44,7 +44,7 @@ from app.realtime.redis_keys import COMPARED_KEY, position_key, room_of
 logger = logging.getLogger(__name__)
 
 BATCH = 200
-MOST_BATCHES = 5
+MAX_BATCHES = 5
 SWEEP_PROTOCOLS = 200
 COMPARED_PROTOCOLS = 1000
 
@@ -137,14 +137,14 @@ def relay(protocol_id: str) -> int:
     """
     relayed = 0
     try:
-        with turn_of(protocol_id) as is_mine:
-            for _ in range(MOST_BATCHES if is_mine else 0):
+        with keyed_lock(protocol_id) as is_mine:
+            for _ in range(MAX_BATCHES if is_mine else 0):
                 batch = _relay(protocol_id)
                 relayed += batch
                 if batch < BATCH:
                     break
             return relayed
-    except (SQLAlchemyError, DependencyDown) as error:
+    except (SQLAlchemyError, DependencyUnavailable) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
         return relayed
 
@@ -152,7 +152,7 @@ def relay(protocol_id: str) -> int:
 def _relay(protocol_id: str) -> int:
     done: list[Any] = []
     rows = _unpublished(protocol_id)
-    if rows and not redis_health.answers():
+    if rows and not redis_health.is_available():
         _tell_failure(protocol_id, rows[0], "Redis does not answer")
         return 0
     for row in rows:
@@ -214,12 +214,12 @@ def _unpublished(protocol_id: str) -> list[Any]:
 def _let_in(protocol_id: str, row: Any) -> bool:
     stored = limiter.Stored(row.position, _identity(row))
     if row.event_type != EventType.AGENT_TASK_UPDATE:
-        return emitter.publish(protocol_id, row.event_type, row.data_json, stored)
+        return emitter.emit(protocol_id, row.event_type, row.data_json, stored)
     try:
         event = (protocol_id, stored, json.loads(row.data_json), row.data_json)
-        if not coalescer.enter(*event):
+        if not coalescer.add_stored(*event):
             emitter.rewind(protocol_id, stored.position - 1)
-            coalescer.enter(*event)
+            coalescer.add_stored(*event)
     except redis.RedisError as error:
         _tell_failure(protocol_id, row, str(error))
         return False

@@ -9,18 +9,18 @@ from typing import Any, cast
 import redis
 from flask import Flask, current_app
 
-from app.core.redis_multiplexer import Hotline
+from app.core.redis_multiplexer import RedisMultiplexer
 
 logger = logging.getLogger(__name__)
 
-_ROOM = ("clock", "room", "batch", "idle", "turn")
+_ROOM = ("clock", "room", "batch", "idle", "drain_room")
 _NEEDS = {
-    "publish": (*_ROOM, "stored"),
+    "emit": (*_ROOM, "stored"),
     "drain": _ROOM,
     "rewind": _ROOM,
-    "offer": ("clock", "agents", "idle"),
-    "reserve": ("clock",),
-    "enter": ("clock", "idle", "stored"),
+    "report": ("clock", "agents", "idle"),
+    "allocate_versions": ("clock",),
+    "add_stored": ("clock", "idle", "stored"),
     "seq": ("clock",),
     "forget": ("clock",),
     "lead": (),
@@ -28,7 +28,7 @@ _NEEDS = {
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["hotline"] = Hotline(lambda: cast(redis.Redis, app.extensions["redis"]))
+    app.extensions["redis_multiplexer"] = RedisMultiplexer(lambda: cast(redis.Redis, app.extensions["redis"]))
 
 
 @cache
@@ -50,22 +50,22 @@ def run(operation: str, *args: Any) -> Any:
     A connection that broke is tried once more: each operation may be repeated without harm (a repeated event is old
     news by its version).
     """
-    return run_on(current_app.extensions["hotline"], operation, *args)
+    return run_on(current_app.extensions["redis_multiplexer"], operation, *args)
 
 
-def run_on(hotline: Hotline, operation: str, *args: Any) -> Any:
+def run_on(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
     """As `run`, for who has the connection at hand and no app context: the short way of progress reports."""
     try:
-        return _evaluate(hotline, operation, *args)
+        return _evaluate(redis_multiplexer, operation, *args)
     except redis.ConnectionError:
         logger.info("redis.reconnecting", extra={"operation": operation})
-        return _evaluate(hotline, operation, *args)
+        return _evaluate(redis_multiplexer, operation, *args)
 
 
-def _evaluate(hotline: Hotline, operation: str, *args: Any) -> Any:
+def _evaluate(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
     """A Redis that was started anew knows no script: it is told."""
     try:
-        return hotline.call("EVALSHA", _sha(operation), 0, *args)
+        return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
     except redis.exceptions.NoScriptError:
-        hotline.call("SCRIPT", "LOAD", source(operation))
-        return hotline.call("EVALSHA", _sha(operation), 0, *args)
+        redis_multiplexer.call("SCRIPT", "LOAD", source(operation))
+        return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)

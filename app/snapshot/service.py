@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from app.core.database import reading, utc_now
-from app.core.singleflight import Flight
-from app.http.compression import Content
+from app.core.singleflight import SingleFlight
+from app.http.compression import CompressibleBody
 from app.protocols import service
 from app.protocols.schemas import StateSchema
 from app.realtime import limiter
@@ -20,19 +20,19 @@ SECTIONS: list[Callable[[str], dict[str, Any]]] = []
 
 _schema = StateSchema()
 _encode = msgspec.json.Encoder().encode
-_flight: Flight[tuple[Content, str]] = Flight()
+_flight: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
 
 
-def rendered(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
+def rendered(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
     """The snapshot as JSON, and a tag that changes when it does; callers at the same time share one."""
     return _flight.share(f"{batches} {protocol_id}", lambda: _render(protocol_id, batches=batches))
 
 
-def _render(protocol_id: str, *, batches: bool) -> tuple[Content, str]:
+def _render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
     state = snapshot(protocol_id, batches=batches)
     text = _encode(state)
     untimed = text.replace(_encode(state["asOf"]), b"", 1)
-    return Content(text), hashlib.sha256(untimed).hexdigest()[:32]
+    return CompressibleBody(text), hashlib.sha256(untimed).hexdigest()[:32]
 
 
 def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flask import current_app
 from app.auth.tokens import Principal
 from app.config import Config
 from app.core.errors import TooManyRequests
-from app.core.rate_counter import PerSecond
+from app.core.rate_counter import RateCounter
 from app.http.rate_limits import address_key
 from app.observability import metrics
 
@@ -29,7 +29,7 @@ class Connection:
     protocol_id: str | None = None
     room: str | None = None
     is_busy: bool = False
-    _events: PerSecond = field(default_factory=PerSecond, repr=False)
+    _events: RateCounter = field(default_factory=RateCounter, repr=False)
 
     @property
     def name(self) -> str:
@@ -78,7 +78,7 @@ class Connections:
         present = self._per_token[token_id] + self.elsewhere[f"token {token_id}"]
         self._check("token", present, self._settings.sockets_per_token)
 
-    def busy(self) -> dict[str, int]:
+    def near_limit(self) -> dict[str, int]:
         """Tokens and addresses with so many connections here that other processes should count them too."""
         kinds = (
             ("token", self._per_token, self._settings.sockets_per_token),

@@ -54,7 +54,7 @@ def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> Soc
     socketio.server.eio.max_sessions = SESSIONS_FACTOR * settings.sockets_per_process
     socketio.server.eio.packets_per_second = 2 * FLOOD_FACTOR * settings.client_events_per_second
     _register_handlers()
-    runtime.on_drain(sessions.send_away)
+    runtime.on_drain(sessions.disconnect_all)
     sessions.keep_watch(app, settings)
     return socketio
 
@@ -77,7 +77,7 @@ def on_connect(auth: Any = None) -> None:
         principal = authenticate(fields.get("token"))
         connection = connections().open(sid, principal, request.remote_addr or "")
         if fields.get("protocolId") is not None:
-            room_membership.enter(connection, fields["protocolId"], batches=fields.get("agentBatches") is True)
+            room_membership.join(connection, fields["protocolId"], batches=fields.get("agentBatches") is True)
     except DomainError as error:
         connections().close(sid)
         code = "UNAUTHORIZED" if error.status == 401 else error.code  # noqa: PLR2004 - any fault of the token
@@ -103,7 +103,7 @@ def on_join(connection: Connection, message: Any, *more: Any) -> dict[str, Any]:
     """Move the connection to another protocol's room; on any fault nothing changes."""
     if more or not isinstance(message, dict):
         raise InvalidInput("Send an object with `protocolId`.", code="INVALID_MESSAGE")
-    seq = room_membership.enter(connection, message.get("protocolId"), batches=message.get("agentBatches") is True)
+    seq = room_membership.join(connection, message.get("protocolId"), batches=message.get("agentBatches") is True)
     protocol_id = str(connection.protocol_id)
     return {
         "ok": True,

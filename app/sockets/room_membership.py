@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.permissions import Action, allows
 from app.auth.tokens import Principal
 from app.core.dependency_errors import as_refusal
-from app.core.errors import DependencyDown, NotFound
+from app.core.errors import DependencyUnavailable, NotFound
 from app.core.extensions import socketio
 from app.core.schemas import is_identifier
 from app.realtime import limiter, missed_deliveries
@@ -28,12 +28,12 @@ def init(exists: Callable[[str], None]) -> None:
     _protocol_exists = exists
 
 
-def enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
+def join(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
     """Put the connection in the room and out of its previous one; returns the room's seq.
 
     One at a time for each connection: it waits for Redis between looking where the connection is and moving it.
     Subscribed first, seq read after: whatever comes later reaches this connection.
-    Raises NotFound (INVALID_PROTOCOL), DependencyDown, Conflict; the connection then stays where it was.
+    Raises NotFound (INVALID_PROTOCOL), DependencyUnavailable, Conflict; the connection then stays where it was.
     """
     _check_may_enter(connection.principal, protocol_id)
     view = batched_view(protocol_id) if batches else protocol_id
@@ -47,7 +47,7 @@ def enter(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
         logger.warning("room.not_entered", extra={"sid": connection.sid, "room": room, "error": str(error)})
         if before != room:
             _manager().leave_room(connection.sid, "/", room)
-        raise DependencyDown("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
+        raise DependencyUnavailable("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
     if before not in (None, room):
         _manager().leave_room(connection.sid, "/", before)
     connection.protocol_id, connection.room = protocol_id, room
@@ -76,7 +76,7 @@ def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
     except SQLAlchemyError as error:
         if (refusal := as_refusal(error)) is None:
             raise
-        raise DependencyDown(refusal.detail, code="DATABASE_UNAVAILABLE") from error
+        raise DependencyUnavailable(refusal.detail, code="DATABASE_UNAVAILABLE") from error
 
 
 def _manager() -> Any:

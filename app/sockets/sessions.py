@@ -19,7 +19,7 @@ from app.sockets.connections import Connection, connections
 logger = logging.getLogger(__name__)
 
 PRESENCE_SECONDS = 5.0
-STRANGERS_SECONDS = 2.0
+UNAUTHENTICATED_CHECK_SECONDS = 2.0
 FAREWELL_SECONDS = 2.0
 NEWS = {
     "expired": ("session:expired", "TOKEN_EXPIRED"),
@@ -32,9 +32,9 @@ _told_to_go: list[Any] = []
 
 def keep_watch(app: Flask, settings: Config) -> None:
     """Watch this process's connections from now on."""
-    runtime.spawn(_every, app, LOOK_SECONDS, end_unwelcome)
-    strangers = Strangers(settings.handshake_seconds)
-    runtime.spawn(_every, app, STRANGERS_SECONDS, strangers.end)
+    runtime.spawn(_every, app, LOOK_SECONDS, end_invalid)
+    strangers = UnauthenticatedReaper(settings.handshake_seconds)
+    runtime.spawn(_every, app, UNAUTHENTICATED_CHECK_SECONDS, strangers.end)
     runtime.spawn(_every, app, PRESENCE_SECONDS, _announce, 0.0)
     runtime.spawn(_every, app, LOOK_SECONDS, socketio.server.manager.check_memory)
 
@@ -52,7 +52,7 @@ def _every(app: Flask, seconds: float, act: Any, first_pause: float | None = Non
         runtime.sleep(seconds)
 
 
-def end_unwelcome() -> int:
+def end_invalid() -> int:
     """End the connections whose token has expired or was revoked; returns how many."""
     _hang_up()
     known, expired_at = revocations(), time.time() - config().token_leeway
@@ -89,7 +89,7 @@ def _hang_up() -> None:
         engine_socket.close(wait=False, abort=True, reason="told to go")
 
 
-class Strangers:
+class UnauthenticatedReaper:
     """Engine.IO connections without a Socket.IO session: each has a few seconds to authenticate.
 
     Also drops what is left of a connection that was lost in the middle of its own handshake.
@@ -142,7 +142,7 @@ def _announce() -> None:
         logger.warning("presence.not_announced", extra={"error": str(error)})
 
 
-def send_away(seconds: float) -> None:
+def disconnect_all(seconds: float) -> None:
     """Before this process leaves: have its connections reconnect elsewhere, spread over `seconds`."""
     everyone = list(socketio.server.eio.sockets.values())
     logger.info("sockets.sent_away", extra={"connections": len(everyone)})

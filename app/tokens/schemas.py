@@ -2,7 +2,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from app.auth.revocation import MOST_REASON
+from app.auth.revocation import MAX_REASON
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp
@@ -13,7 +13,7 @@ class Revocation(CamelSchema):
 
     jti = Name(load_default=None, longest=MAX_TOKEN_ID_LENGTH)
     subject = Name(load_default=None, longest=MAX_SUBJECT_LENGTH)
-    reason = Reason(MOST_REASON)
+    reason = Reason(MAX_REASON)
     expires_at = Timestamp(
         load_default=None,
         allow_none=True,

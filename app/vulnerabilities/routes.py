@@ -3,7 +3,7 @@ from typing import Any
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.core.pagination import Page
-from app.http.idempotency import answers_once
+from app.http.idempotency import idempotent
 from app.http.rest import Blueprint
 from app.vulnerabilities import lists, service
 from app.vulnerabilities.models import Vulnerability
@@ -22,7 +22,7 @@ blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", descrip
 @blueprint.post("/protocols/<string:protocol_id>/vulnerabilities")
 @requires(Action.FILE_VULNERABILITY)
 @blueprint.arguments(VulnerabilityCreate)
-@answers_once(blueprint, 201, VulnerabilitySchema)
+@idempotent(blueprint, 201, VulnerabilitySchema)
 def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerability:
     """File a vulnerability"""
     return service.file(protocol_id, fields, principal())
@@ -48,7 +48,7 @@ def get_vulnerability(vulnerability_id: str) -> Vulnerability:
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/confirm")
 @requires(Action.DECIDE_VULNERABILITY)
 @blueprint.arguments(Confirmation)
-@answers_once(blueprint, 200, VulnerabilitySchema)
+@idempotent(blueprint, 200, VulnerabilitySchema)
 def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
     """Confirm a vulnerability"""
     return service.confirm(vulnerability_id, fields["bounty"], principal())
@@ -57,7 +57,7 @@ def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vuln
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/reject")
 @requires(Action.DECIDE_VULNERABILITY)
 @blueprint.arguments(Rejection)
-@answers_once(blueprint, 200, VulnerabilitySchema)
+@idempotent(blueprint, 200, VulnerabilitySchema)
 def reject_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
     """Reject a vulnerability"""
     return service.reject(vulnerability_id, fields["reason"], principal())

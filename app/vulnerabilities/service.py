@@ -7,7 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.audit.service import Audited, record
-from app.auth.authorization import check_speaks_for
+from app.auth.authorization import check_reports_as_itself
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.bounties import service as bounties
@@ -17,7 +17,7 @@ from app.core.errors import Conflict, NotFound
 from app.core.extensions import db
 from app.core.money import format_amount
 from app.core.schemas import is_identifier
-from app.http.idempotency import claim, keep
+from app.http.idempotency import claim_key, store_response
 from app.protocols.service import get as get_protocol
 from app.realtime import outbox
 from app.realtime.events import EventType
@@ -40,16 +40,16 @@ def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vuln
     Raises NotFound, Forbidden (an agent files as itself), Conflict (INSUFFICIENT_FUNDS).
     """
     agent_id = fields["agent_id"] or (principal.subject if principal.role is Role.AGENT else None)
-    check_speaks_for(principal, agent_id)
+    check_reports_as_itself(principal, agent_id)
     get_protocol(protocol_id)
     vulnerability = _new(protocol_id, fields, agent_id, principal.subject)
     with transaction() as session:
-        claim(session)
+        claim_key(session)
         session.add(vulnerability)
         session.flush()
         if fields["bounty"] is not None:
             _reserve(session, vulnerability, fields["bounty"], principal.subject)
-        keep(session, vulnerability)
+        store_response(session, vulnerability)
     outbox.relay(protocol_id)
     return vulnerability
 
@@ -61,14 +61,14 @@ def confirm(vulnerability_id: str, bounty_minor: int | None, principal: Principa
     """
     get(vulnerability_id, principal)
     with transaction() as session:
-        claim(session)
+        claim_key(session)
         vulnerability = move(session, vulnerability_id, Status.CONFIRMED, decided_by=principal.subject)
         if bounty_minor is not None:
             _check_unreserved(vulnerability)
             _reserve(session, vulnerability, bounty_minor, principal.subject)
         tell(session, vulnerability)
         _audit(session, Audited.VULNERABILITY_CONFIRMED, vulnerability)
-        keep(session, vulnerability)
+        store_response(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
 
@@ -77,13 +77,13 @@ def reject(vulnerability_id: str, reason: str, principal: Principal) -> Vulnerab
     """PENDING → REJECTED; a reservation is given back. Raises NotFound, Conflict (INVALID_TRANSITION)."""
     get(vulnerability_id, principal)
     with transaction() as session:
-        claim(session)
+        claim_key(session)
         decision = {"decided_by": principal.subject, "rejection_reason": reason}
         vulnerability = move(session, vulnerability_id, Status.REJECTED, **decision)
         give_back(session, vulnerability, vulnerability.reserved_minor, principal.subject)
         tell(session, vulnerability, rejectionReason=reason)
         _audit(session, Audited.VULNERABILITY_REJECTED, vulnerability)
-        keep(session, vulnerability)
+        store_response(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
 

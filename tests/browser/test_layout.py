@@ -10,7 +10,7 @@ WIDTHS = [360, 390, 768, 900, 1100, 1280, 1920, 2560]
 FINDER = "argus-who-finds"
 LARGEST = "999999999999.999999"
 LEAST_TITLE_PX = 240
-SMALLEST_TARGET_PX = 24
+MIN_TARGET_PX = 24
 
 # Texts that stand in more than one line, or reach over what stands beside or around them.
 MISPLACED = """() => {
@@ -99,7 +99,7 @@ def test_every_control_is_large_enough_to_hit(stack: Stack, vast: str, visit: Op
     page = visit_at(visit, stack, vast, width)
     boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
     sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
-    assert [size for size in sizes if size[1] < SMALLEST_TARGET_PX] == []
+    assert [size for size in sizes if size[1] < MIN_TARGET_PX] == []
 
 
 def test_the_picture_of_the_pool_reaches_up_to_now_and_shows_the_latest_change_as_a_step(

@@ -15,7 +15,7 @@ from tests.factories import deposit, file_vulnerability, make_agent, make_protoc
 from tests.support.node import ROOT
 from tests.support.stack import Stack
 
-MOST_BYTES = 200_000
+MAX_BYTES = 200_000
 PICTURE = ROOT / "docs" / "img" / "dashboard.png"
 UPDATE = "UPDATE_PICTURES"
 NAMES = ["Argus", "Basilisk", "Cerberus", "Dryad", "Echidna", "Fenrir", "Griffin", "Hydra"]
@@ -108,8 +108,8 @@ def test_under_200_kb_come_over_the_wire_from_this_host_alone_and_nothing_compla
     page.page.wait_for_load_state("networkidle")
     urls = {answer.url for answer in answers}
     assert all(url.startswith((stack.url, stack.url.replace("http", "ws"))) for url in urls)
-    assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MOST_BYTES
-    assert weight_of_all_modules(stack) < MOST_BYTES
+    assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MAX_BYTES
+    assert weight_of_all_modules(stack) < MAX_BYTES
     assert page.complaints == []
 
 

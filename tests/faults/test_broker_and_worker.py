@@ -78,10 +78,10 @@ def test_a_locked_database_is_told_as_503_and_changes_nothing(scene):
 def test_the_limits_hold_when_a_workers_clock_jumps(in_context, monkeypatch):
     limiter.open_room("P1")
     data = {"agentId": "A1", "task": "t", "progress": 1, "status": "RUNNING"}
-    coalescer.offer([coalescer.offer_of("P1", data)])
-    assert emitter.release_due().emitted == {"agent:task_update": 1}
+    coalescer.report([coalescer.running_report("P1", data)])
+    assert emitter.drain().emitted == {"agent:task_update": 1}
     real = time.time
     for jump in (3600, -3600):
         monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
-        coalescer.offer([coalescer.offer_of("P1", data)])
-        assert emitter.release_due().emitted == {}
+        coalescer.report([coalescer.running_report("P1", data)])
+        assert emitter.drain().emitted == {}

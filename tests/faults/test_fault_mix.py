@@ -34,7 +34,7 @@ ROOMS, CLIENTS_PER_ROOM, LOADS = 12, 4, 6
 WEBS = ["web-1", "web-2"]
 PARTS = [*WEBS, "worker", "worker-payments", "beat", "redis"]
 REDIS_STEPS, WORKER_STEPS = [-600, -30, 0, 30, 600], [-3600, -3, 0, 3, 3600]
-LONGEST_STOP_SECONDS = 8.0
+MAX_STOP_SECONDS = 8.0
 RESTART_SECONDS = 15.0  # after a kill or a stop of a web process its probes do not count for so long
 LIMIT, GAP_SECONDS = 10, 1.0
 NEWEST_TASKS = 100
@@ -71,7 +71,7 @@ class Faults:
             self._signal(part, signal.SIGKILL)
 
     def _stop(self) -> None:
-        part, seconds = self._random.choice(PARTS), self._random.uniform(1, LONGEST_STOP_SECONDS)
+        part, seconds = self._random.choice(PARTS), self._random.uniform(1, MAX_STOP_SECONDS)
         self._note(f"stop {part} for {seconds:.1f} s")
         with self._absence(part):
             pid = self._signal(part, signal.SIGSTOP)

@@ -170,7 +170,7 @@ def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, fe
     batched.wait_until_count(1, 15, BATCH)
     with stack.redis() as client:
         listening = [each["id"] for each in client.client_list(_type="pubsub") if int(each["sub"]) > 1]
-        publish, pool = client.register_script(source("publish")), EventType.BOUNTY_POOL_UPDATED
+        publish, pool = client.register_script(source("emit")), EventType.BOUNTY_POOL_UPDATED
         with client.pipeline(transaction=True) as pipe:
             for number in listening:
                 pipe.client_kill_filter(_id=number)

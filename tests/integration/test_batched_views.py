@@ -140,7 +140,7 @@ def test_an_agent_that_closed_meanwhile_is_left_out_and_the_others_are_told(api,
 
 def test_a_batch_waits_behind_the_queue_and_counts_as_one_of_the_rooms_ten(api, batched, single, say, protocol_id):
     for number in range(12):
-        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
     say(make_agent(api), progress=1)
     drained(lambda: batches(batched))
 
@@ -153,7 +153,7 @@ def test_a_batch_waits_behind_the_queue_and_counts_as_one_of_the_rooms_ten(api, 
 
 def test_a_batch_waits_for_the_rooms_second_also_when_nothing_is_queued(api, batched, say, protocol_id) -> None:
     for number in range(10):
-        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
     say(make_agent(api), progress=1)
     drained(lambda: batches(batched))
     moments = [seconds_of(each["timestamp"]) for each in batched.read()]
@@ -177,11 +177,11 @@ def test_events_are_numbered_for_the_batched_view_also_while_nobody_listens(api,
     view = batched_view(protocol_id)
     limiter.current_seq(view)
     with reading(redis_client(), view):
-        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
+        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
     before = int(limiter.current_seq(view))
-    limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"2"}')
+    limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"2"}')
     assert int(limiter.current_seq(view)) == before + 1
     with reading(redis_client(), view) as reader:
-        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"3"}')
+        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"3"}')
         [event] = reader.wait_for(1)
     assert int(event["seq"]) == before + 2

@@ -88,7 +88,7 @@ def test_20_000_agents_ever_heard_of_make_a_bounded_state(
 def test_agents_beyond_those_shown_are_in_the_list_of_the_protocols_agents(
     api: Api, in_context: Flask, protocol_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_snapshot, "MOST_SHOWN", 2)
+    monkeypatch.setattr(agent_snapshot, "MAX_SHOWN", 2)
     made = store_agents(protocol_id, 5, status="RUNNING")
     make_agent(api)
 
@@ -154,7 +154,7 @@ def test_long_failure_messages_do_not_make_a_large_state(api: Api, in_context: F
     updates = [report(protocol_id, agentId=each, **failed) for each in agents]
     api.admin.post("/progress", {"updates": updates}).expect(202)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agent_snapshot, "MOST_CHARACTERS", 20_000)
+        patch.setattr(agent_snapshot, "MAX_CHARACTERS", 20_000)
         state = state_of(api, protocol_id)
 
     assert (len(state["agents"]), state["agentsTruncated"]) == (10, True)

@@ -32,12 +32,12 @@ def set_clock(in_context, monkeypatch):
 
 def publish(protocol_id: str, count: int) -> None:
     for number in range(count):
-        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
 
 
 def drain_until(condition, seconds: float) -> None:
     def is_met() -> bool:
-        emitter.release_due()
+        emitter.drain()
         return bool(condition())
 
     until(is_met, seconds, "what waits has left", pause=0.05)
@@ -64,7 +64,7 @@ def test_an_agent_is_told_of_within_seconds_and_once_a_second_when_redis_clock_s
 
     def offer(progress: int) -> int:
         data = {"agentId": agent_id, "task": "scan", "progress": progress, "status": "RUNNING"}
-        return coalescer.offer([coalescer.offer_of(protocol_id, data)])[0].version
+        return coalescer.report([coalescer.running_report(protocol_id, data)])[0].version
 
     versions = [offer(1)]
     drain_until(lambda: len(emissions.of(protocol_id)) == 1, 10)
@@ -86,7 +86,7 @@ def test_a_scheduled_drain_of_the_future_is_not_waited_for(api, set_clock, emiss
     protocol_id = make_protocol(api)
     redis_client().set(DRAIN_KEY, 10**16)
     for number in range(LIMIT + 1):
-        emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        emitter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
 
     assert [task for task, _ in sent] == ["tasks.drain"]
     began = time.monotonic()
@@ -100,7 +100,7 @@ def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_ste
     client.hset(VERSION_KEY, "A1", int(ahead))
     client.zadd(HEARD_KEY, {"A1": ahead})
 
-    emitter.release_due()
+    emitter.drain()
 
     (heard,) = last_heard(client, ["A1"])
     assert heard is not None
@@ -110,9 +110,9 @@ def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_ste
 
 
 def test_a_report_after_a_step_back_counts_as_heard_now(set_clock):
-    coalescer.offer([coalescer.Offer("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
+    coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
     set_clock(-3600)
-    coalescer.offer([coalescer.Offer("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
+    coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
 
     score = redis_client().zscore(HEARD_KEY, "A1")
 

@@ -45,7 +45,7 @@ def say(api) -> Callable[..., None]:
 
 
 def fill(protocol_id: str, count: int) -> list[limiter.Outcome]:
-    return [limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}') for _ in range(count)]
+    return [limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}') for _ in range(count)]
 
 
 def drained(condition: Callable[[], object], seconds: float = 40) -> None:

@@ -226,7 +226,7 @@ def test_progress_never_holds_up_what_waits_in_the_queue(api, in_context, emissi
     for each in agents:
         say(each, protocol_id)
     limiter.drain()
-    limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
+    limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}')
     for _ in range(40):
         limiter.drain()
         sleeping(0.05)

@@ -65,10 +65,10 @@ def test_a_drain_that_is_pending_serves_what_is_due_a_little_sooner_too(drains) 
 
 def test_only_the_pending_drain_takes_its_mark_away(drains) -> None:
     redis_client().set(DRAIN_KEY, 5_000_000)
-    emitter.release_due(4_000_000)
-    emitter.release_due()
+    emitter.drain(4_000_000)
+    emitter.drain()
     assert pending() == 5_000_000
-    emitter.release_due(5_000_000)
+    emitter.drain(5_000_000)
     assert pending() is None
 
 
@@ -88,21 +88,21 @@ def test_what_waits_has_a_drain_and_what_left_has_none(api, drains) -> None:
     drains.clear()
     redis_client().delete(DRAIN_KEY)
     for number in range(10):
-        assert emitter.publish(protocol_id, POOL, f'{{"version":"{number}"}}') is True
+        assert emitter.emit(protocol_id, POOL, f'{{"version":"{number}"}}') is True
     assert drains == []
-    assert emitter.publish(protocol_id, POOL, '{"version":"11"}') is True
+    assert emitter.emit(protocol_id, POOL, '{"version":"11"}') is True
     assert len(drains) == 1
     assert 0 < drains[0]["countdown"] <= 1.1
 
 
 def test_a_drain_that_leaves_something_waiting_arranges_the_next(api, drains) -> None:
     protocol_id = make_protocol(api)
-    while limiter.publish(protocol_id, POOL, '{"version":"1"}').next_due is None:
+    while limiter.emit(protocol_id, POOL, '{"version":"1"}').next_due is None:
         pass
-    limiter.publish(protocol_id, POOL, '{"version":"2"}')
+    limiter.emit(protocol_id, POOL, '{"version":"2"}')
     drains.clear()
     redis_client().delete(DRAIN_KEY)
-    emitter.release_due()
+    emitter.drain()
     assert len(drains) == 1
 
 

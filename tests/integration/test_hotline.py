@@ -6,32 +6,32 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from app.core.redis_multiplexer import Hotline
+from app.core.redis_multiplexer import RedisMultiplexer
 
 CALLS = 400
 
 
 @pytest.fixture
-def hotline(redis_url):
-    return Hotline(lambda: redis.Redis.from_url(redis_url, protocol=2, socket_timeout=1))
+def redis_multiplexer(redis_url):
+    return RedisMultiplexer(lambda: redis.Redis.from_url(redis_url, protocol=2, socket_timeout=1))
 
 
-def test_each_of_many_callers_gets_its_own_reply(hotline):
+def test_each_of_many_callers_gets_its_own_reply(redis_multiplexer):
     def echo(number):
-        return all(hotline.call("ECHO", f"{number}-{n}") == f"{number}-{n}".encode() for n in range(CALLS))
+        return all(redis_multiplexer.call("ECHO", f"{number}-{n}") == f"{number}-{n}".encode() for n in range(CALLS))
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(echo, range(16)))
 
 
-def test_a_killed_connection_fails_those_who_wait_and_serves_those_who_come_after(hotline, redis_url):
+def test_a_killed_connection_fails_those_who_wait_and_serves_those_who_come_after(redis_multiplexer, redis_url):
     other = redis.Redis.from_url(redis_url)
 
     def echo(number):
         failures = 0
         for n in range(CALLS):
             try:
-                assert hotline.call("ECHO", f"{number}-{n}") == f"{number}-{n}".encode()
+                assert redis_multiplexer.call("ECHO", f"{number}-{n}") == f"{number}-{n}".encode()
             except redis.ConnectionError:
                 failures += 1
         return failures
@@ -41,26 +41,26 @@ def test_a_killed_connection_fails_those_who_wait_and_serves_those_who_come_afte
         for _ in range(5):
             other.client_kill_filter(_type="normal", skipme=True)
         assert sum(each.result() for each in running) < 8 * CALLS
-    assert hotline.call("PING") == b"PONG"
+    assert redis_multiplexer.call("PING") == b"PONG"
 
 
-def test_an_error_reply_is_raised_and_the_connection_goes_on(hotline):
+def test_an_error_reply_is_raised_and_the_connection_goes_on(redis_multiplexer):
     with pytest.raises(redis.exceptions.NoScriptError):
-        hotline.call("EVALSHA", "0" * 40, 0)
-    assert hotline.call("PING") == b"PONG"
+        redis_multiplexer.call("EVALSHA", "0" * 40, 0)
+    assert redis_multiplexer.call("PING") == b"PONG"
 
 
 def test_a_server_that_is_gone_is_told_as_a_connection_error():
-    nowhere = Hotline(lambda: redis.Redis(port=1, protocol=2, socket_connect_timeout=1))
+    nowhere = RedisMultiplexer(lambda: redis.Redis(port=1, protocol=2, socket_connect_timeout=1))
     with pytest.raises(redis.ConnectionError):
         nowhere.call("PING")
 
 
-def test_a_forked_child_opens_a_connection_of_its_own(hotline):
-    assert hotline.call("PING") == b"PONG"
+def test_a_forked_child_opens_a_connection_of_its_own(redis_multiplexer):
+    assert redis_multiplexer.call("PING") == b"PONG"
     child = os.fork()
     if child == 0:
-        os._exit(0 if hotline.call("ECHO", "child") == b"child" else 1)
+        os._exit(0 if redis_multiplexer.call("ECHO", "child") == b"child" else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert hotline.call("ECHO", "parent") == b"parent"
+    assert redis_multiplexer.call("ECHO", "parent") == b"parent"

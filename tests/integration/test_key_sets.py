@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from app.auth import key_set
-from app.auth.key_set import LARGEST_KEY_SET, MOST_KEYS
+from app.auth.key_set import MAX_KEY_SET, MAX_KEYS
 
 RSA = json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key()))
 EC = json.loads(ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
@@ -70,16 +70,16 @@ def test_a_key_without_an_id_is_kept(serve):
 
 
 def test_the_first_sixty_four_entries_count(serve):
-    entries = [EC | {"kid": str(number)} for number in range(MOST_KEYS + 3)]
+    entries = [EC | {"kid": str(number)} for number in range(MAX_KEYS + 3)]
     assert set(key_set.fetch(serve(document(*entries)))) == {str(number) for number in range(64)}
 
 
 def test_a_key_set_has_a_largest_size(serve):
     good = document(EC | {"kid": "e"})
-    assert LARGEST_KEY_SET == 256 * 1024
-    assert set(key_set.fetch(serve(good + b" " * (LARGEST_KEY_SET - len(good))))) == {"e"}
+    assert MAX_KEY_SET == 256 * 1024
+    assert set(key_set.fetch(serve(good + b" " * (MAX_KEY_SET - len(good))))) == {"e"}
     with pytest.raises(ValueError, match="longer than 262144 bytes"):
-        key_set.fetch(serve(good + b" " * (LARGEST_KEY_SET - len(good) + 1)))
+        key_set.fetch(serve(good + b" " * (MAX_KEY_SET - len(good) + 1)))
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 304, 400, 404, 500])

@@ -25,7 +25,7 @@ def publish(protocol_id: str, count: int = 1) -> list[dict[str, str]]:
     """Publish at once; returns what was dropped."""
     dropped = []
     for number in range(count):
-        outcome = limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+        outcome = limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
         dropped += outcome.dropped
     return dropped
 
@@ -97,7 +97,7 @@ def test_the_101st_waiting_event_pushes_out_the_oldest_with_a_warning_and_a_coun
     while not lost():
         waiting = redis_client().llen(queue_key(protocol_id))
         kind = EventType.VULN_STATUS_CHANGED if waiting == CAPACITY else EventType.BOUNTY_POOL_UPDATED
-        emitter.publish(protocol_id, kind, f'{{"version":"{published}"}}')
+        emitter.emit(protocol_id, kind, f'{{"version":"{published}"}}')
         published += 1
 
     assert waiting == CAPACITY
@@ -131,7 +131,7 @@ def test_rooms_do_not_share_their_budgets(api, in_context, emissions) -> None:
 def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_context, emissions) -> None:
     protocol_id = make_protocol(api)
     for position in (1, 2, 2, 1, 3, 3):
-        limiter.publish(
+        limiter.emit(
             protocol_id,
             EventType.BOUNTY_POOL_UPDATED,
             f'{{"version":"{position}"}}',
@@ -160,7 +160,7 @@ def test_text_in_the_data_that_looks_like_a_mark_of_the_template_is_left_alone(a
     with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(channel_of(protocol_id))
         listener.get_message(timeout=1)
-        limiter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"reference":"@seq@ @data@ %1 %%"}')
+        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"reference":"@seq@ @data@ %1 %%"}')
         message = listener.get_message(timeout=patience(2))
 
     assert re.search(rb'"reference": ?"@seq@ @data@ %1 %%"', message["data"])

@@ -171,7 +171,7 @@ def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], 
 def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id = make_protocol(api)
     for _ in range(12):
-        emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
+        emitter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
 
     until(lambda: firing("DashboardRoomsOverdue"), 15, "the room's turn is overdue", pause=0.5)
 
@@ -181,7 +181,7 @@ def test_events_dropped_fires_when_a_room_overflows(firing: Callable[[str], bool
 
     def overflows() -> bool:
         for _ in range(30):  # ten a second leave meanwhile
-            emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
+            emitter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
         return firing("DashboardEventsDropped")
 
     until(overflows, 60, "the loss is alarming", pause=0)
@@ -192,7 +192,7 @@ def test_emission_failing_fires_when_redis_takes_no_event(app_with: Callable[...
     before = scrape(api)
 
     with api.transport.client.application.app_context():
-        emitter.publish("P1", EventType.BOUNTY_POOL_UPDATED, "{}")
+        emitter.emit("P1", EventType.BOUNTY_POOL_UPDATED, "{}")
 
     assert Scrapes(before, scrape(api)).fires(EXPRESSIONS["DashboardEmissionFailing"])
 

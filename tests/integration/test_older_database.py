@@ -90,7 +90,7 @@ def test_a_closing_stored_after_a_restore_reaches_the_room(api, restored, emissi
     restored_api.agent(agent_id).post(path, done).expect(202)
 
     with app_of(restored_api).app_context():
-        emitter.release_due()
+        emitter.drain()
     assert emissions.wait_for(protocol_id, 2, 10)[1].members["status"] == "COMPLETED"
 
 
@@ -124,7 +124,7 @@ def test_what_waits_in_the_queue_of_changes_that_are_gone_is_dropped_and_said_so
         deposit(restored_api, protocol_id, "5")
 
     def is_told() -> bool:
-        emitter.release_due()
+        emitter.drain()
         return emissions.of(protocol_id)[-1].members["version"] == "1"
 
     assert any(each.message == "event.dropped" for each in caplog.records)

@@ -10,7 +10,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from app.config import load_config
-from app.payments.gateway import LARGEST_ANSWER, Paid, Payout, Refused, Unknown, longest_call, pay
+from app.payments.gateway import MAX_ANSWER, Paid, Payout, Refused, Unknown, longest_call, pay
 from tests.integration.test_tls import make_certificate
 from tests.support.money import SECRET, Reply, payout_service
 from tests.support.pace import slowdown
@@ -173,7 +173,7 @@ def test_only_a_connection_that_was_not_made_counts_as_not_reached(service, sett
 
 
 def test_an_answer_without_end_is_cut_off(service, settings):
-    service.replies = [Reply(200, b" " * (LARGEST_ANSWER + 1))]
+    service.replies = [Reply(200, b" " * (MAX_ANSWER + 1))]
     assert "longer than" in pay(PAYOUT, settings).reason
 
 

@@ -84,7 +84,7 @@ def test_living_parts_are_listed_by_kind_and_name_and_forgotten_in_time(in_conte
 def undelivered(protocol_id: str, caplog) -> list[str]:
     caplog.clear()
     caplog.set_level("INFO", "app.realtime.missed_deliveries")
-    missed_deliveries.tell_undelivered(
+    missed_deliveries.log_undelivered(
         [{"protocolId": protocol_id, "seq": "7", "eventType": "vuln:status_changed", "processes": "1"}]
     )
     [told] = [each for each in caplog.records if each.message == "event.undelivered"]

@@ -45,7 +45,7 @@ def store(api, monkeypatch) -> Callable[[str, list[str]], None]:
 @pytest.fixture
 def fail_on(in_context, monkeypatch) -> Callable[[str], Any]:
     """`with fail_on('"amount":"2.00"'):` Redis does not take what holds this text."""
-    connection = in_context.extensions["hotline"]
+    connection = in_context.extensions["redis_multiplexer"]
     take = connection.call
 
     @contextmanager

@@ -28,7 +28,7 @@ def protocol_id(api) -> str:
 
 
 def publish(protocol_id: str, count: int = 1) -> list[limiter.Outcome]:
-    return [limiter.publish(protocol_id, POOL, f'{{"version":"{number}"}}') for number in range(count)]
+    return [limiter.emit(protocol_id, POOL, f'{{"version":"{number}"}}') for number in range(count)]
 
 
 def total(*outcomes: limiter.Outcome) -> int:

@@ -8,7 +8,7 @@ import pytest
 import redis
 from flask import Flask
 
-from app.agents.progress_fast_path import ShortWay
+from app.agents.progress_fast_path import ProgressFastPath
 from tests.factories import make_agent, make_protocol, report
 from tests.support.api import BASE, Api
 
@@ -43,7 +43,7 @@ def send(app: Flask, api: Api):
             "REMOTE_ADDR": "127.0.0.1",
             "wsgi.input": io.BytesIO(body),
         } | more
-        b"".join(ShortWay(app, onward)(environ, lambda status, _headers: told.append(status)))
+        b"".join(ProgressFastPath(app, onward)(environ, lambda status, _headers: told.append(status)))
         return told[0], body, onward.bodies
 
     return post
@@ -61,7 +61,7 @@ def test_a_report_that_redis_refuses_goes_on_to_flask_whole_and_is_logged(send, 
         def call(self, *_: object) -> object:
             raise redis.ResponseError("no")
 
-    app.extensions["hotline"] = Refusing()
+    app.extensions["redis_multiplexer"] = Refusing()
     with caplog.at_level(logging.WARNING, "app.agents.progress_fast_path"):
         _, body, handed_on = send()
 

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 TRACES = "/v1/traces"
 PROJECT = "42"
-LONGEST_HANG_SECONDS = 120
+MAX_HANG_SECONDS = 120
 
 
 @dataclass
@@ -95,7 +95,7 @@ def collecting(*, answers: bool = True) -> Iterator[Collector]:
             packed = self.headers.get("Content-Encoding") == "gzip"
             collector.received.append((self.path, dict(self.headers), gzip.decompress(body) if packed else body))
             if not collector.answers:
-                collector.enough.wait(LONGEST_HANG_SECONDS)
+                collector.enough.wait(MAX_HANG_SECONDS)
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()

@@ -26,7 +26,7 @@ def publish(protocol_id: str, count: str, pause_ms: str, source: str) -> None:
     """Let `count` pool events into the room; `paymentId` says which process and which of its events it was."""
     for number in range(int(count)):
         data = {"changeType": "DEPOSIT", "amount": "1.00", **POOL, "paymentId": f"{source}:{number}", "version": number}
-        emitter.publish(protocol_id, EventType.BOUNTY_POOL_UPDATED, to_json(data))
+        emitter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, to_json(data))
         time.sleep(int(pause_ms) / 1000)
 
 

@@ -9,7 +9,7 @@ from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.config import load_config
 from app.core.errors import TooManyRequests
-from app.core.rate_counter import PerSecond
+from app.core.rate_counter import RateCounter
 from app.sockets.connections import Connection, Connections
 
 
@@ -141,7 +141,7 @@ def test_a_connection_may_send_so_many_events_in_a_second_and_floods_far_beyond(
 
 
 def test_each_second_is_counted_by_itself():
-    counted = PerSecond()
+    counted = RateCounter()
     assert [counted.add(at) for at in (5.0, 5.999, 6.0, 6.5, 8.0)] == [1, 2, 1, 2, 1]
 
 

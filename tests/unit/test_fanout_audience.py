@@ -11,14 +11,14 @@ import pytest
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout import delivery
-    from app.realtime.fanout.delivery import Audiences, QueueMessage, decode, seq_of
-    from app.realtime.fanout.websocket import Wire
+    from app.realtime.fanout.delivery import Deliverer, QueueMessage, decode, seq_of
+    from app.realtime.fanout.websocket import WebSocket
 
 ROOM = "protocol:P1"
 
 
 class Member:
-    """One connection of the room: our end is a wire, `heard` is what its client has received."""
+    """One connection of the room: our end is a websocket, `heard` is what its client has received."""
 
     def __init__(self, number: int) -> None:
         ours, self.theirs = socket.socketpair()
@@ -28,12 +28,12 @@ class Member:
         self.reasons: list[str] = []
         self.is_early = False
         self.packets: list[str] = []
-        self.wire: Any = Wire(ours, self, 1000)
+        self.websocket: Any = WebSocket(ours, self, 1000)
         self.closed = False
 
-    def wire_received(self, opcode: int, payload: str | bytes) -> None: ...
+    def message_received(self, opcode: int, payload: str | bytes) -> None: ...
 
-    def wire_ended(self, reason: str) -> None:
+    def connection_ended(self, reason: str) -> None:
         self.reasons.append(reason)
 
     def send(self, packet: Any) -> None:
@@ -70,16 +70,16 @@ def rooms() -> Iterator[list[Room]]:
     made: list[Room] = []
     yield made
     for member in [each for room in made for each in room.members]:
-        if member.wire is not None:
-            member.wire.end("over")
+        if member.websocket is not None:
+            member.websocket.end("over")
         member.theirs.close()
-    assert Wire.clogged == 0
+    assert WebSocket.backlogged == 0
 
 
-def make(rooms: list[Room], count: int) -> tuple[Room, Audiences]:
+def make(rooms: list[Room], count: int) -> tuple[Room, Deliverer]:
     room = Room(count)
     rooms.append(room)
-    return room, Audiences(room)
+    return room, Deliverer(room)
 
 
 def framed(*packets: bytes) -> bytes:
@@ -116,7 +116,7 @@ def test_who_left_while_others_had_their_turn_is_not_told_and_the_rest_are(rooms
 
     told = [each.heard for each in everyone]
     assert told == [framed(b"42a")] * 3 + [b""] + [framed(b"42a")] * 2
-    everyone[3].wire.end("over")
+    everyone[3].websocket.end("over")
     everyone[3].theirs.close()
 
 
@@ -143,23 +143,23 @@ def test_a_reader_that_lags_is_told_all_of_it_later_and_holds_up_nobody(rooms):
     room, audiences = make(rooms, 3)
     slow, big = room.members[1], b"42" + b"x" * 50_000
     sent = 0
-    while slow.wire.backlog is None:
+    while slow.websocket.backlog is None:
         audiences.send(ROOM, [big])
         sent += len(framed(big))
         for other in (room.members[0], room.members[2]):
             assert other.heard == framed(big)
-    assert Wire.clogged == 1
+    assert WebSocket.backlogged == 1
     audiences.send(ROOM, [b"42last"])
     assert [each.heard for each in (room.members[0], room.members[2])] == [framed(b"42last")] * 2
     found = slow.heard
     for _ in range(1000):
-        if slow.wire.backlog is None:
+        if slow.websocket.backlog is None:
             break
-        slow.wire._writable(0)
+        slow.websocket._writable(0)
         found += slow.heard
     assert len(found) == sent + len(framed(b"42last"))
     assert found.endswith(framed(b"42last"))
-    assert Wire.clogged == 0
+    assert WebSocket.backlogged == 0
 
 
 def test_a_reader_too_far_behind_is_cut_off_and_the_others_go_on(rooms):
@@ -169,8 +169,8 @@ def test_a_reader_too_far_behind_is_cut_off_and_the_others_go_on(rooms):
     for _ in range(40):
         audiences.send(ROOM, [big])
         assert quick.heard.endswith(b"x" * 1000)
-        while quick.wire.backlog is not None:
-            quick.wire._writable(0)
+        while quick.websocket.backlog is not None:
+            quick.websocket._writable(0)
             quick.heard  # noqa: B018 - reads
     assert slow.reasons == ["too slow"]
     assert quick.reasons == []
@@ -201,8 +201,8 @@ def test_what_waited_for_a_connection_that_never_came_is_forgotten(rooms):
 def test_connections_without_a_wire_and_closed_ones(rooms):
     room, audiences = make(rooms, 3)
     polling, closed, gone = room.members
-    polling.wire.end("over")
-    polling.wire, closed.closed = None, True
+    polling.websocket.end("over")
+    polling.websocket, closed.closed = None, True
     del room.server.eio.sockets[gone.engine_sid]
     audiences.send(ROOM, [b"42a"])
     assert polling.packets == ["2a"]

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
-from app.core.money import LARGEST
+from app.core.money import MAX_AMOUNT
 
-amounts = st.integers(min_value=1, max_value=LARGEST)
+amounts = st.integers(min_value=1, max_value=MAX_AMOUNT)
 changes = st.lists(st.tuples(st.sampled_from(list(ChangeType)), st.integers(min_value=1, max_value=1000)))
 
 
@@ -32,7 +32,7 @@ def test_a_payment_is_made_from_the_reservation():
         (Totals(total=100, reserved=60), ChangeType.RESERVATION, 41),
         (Totals(total=100, reserved=60), ChangeType.RESERVATION_RELEASED, 61),
         (Totals(total=100, reserved=60), ChangeType.PAYMENT_RELEASED, 61),
-        (Totals(total=LARGEST), ChangeType.DEPOSIT, 1),
+        (Totals(total=MAX_AMOUNT), ChangeType.DEPOSIT, 1),
         (Totals(), ChangeType.DEPOSIT, 0),
         (Totals(total=5), ChangeType.RESERVATION, -1),
     ],
@@ -58,7 +58,7 @@ def test_no_sequence_of_changes_makes_anything_negative_or_money_out_of_nothing(
 @given(amounts, amounts)
 def test_the_largest_pool_is_reached_exactly_and_not_passed(first, second):
     totals = Totals().after(ChangeType.DEPOSIT, first)
-    if first + second <= LARGEST:
+    if first + second <= MAX_AMOUNT:
         assert totals.after(ChangeType.DEPOSIT, second).total == first + second
     else:
         with pytest.raises(PoolRuleBroken):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.money import LARGEST, format_amount, parse_amount
+from app.core.money import MAX_AMOUNT, format_amount, parse_amount
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from app.core.money import LARGEST, format_amount, parse_amount
         ("1000.00", 1_000_000_000),
         ("0.000001", 1),
         ("0.1", 100_000),
-        ("999999999999.999999", LARGEST),
+        ("999999999999.999999", MAX_AMOUNT),
     ],
 )
 def test_decimal_strings_become_whole_minor_units(text, minor):
@@ -37,13 +37,13 @@ def test_anything_else_is_refused_with_a_reason(refused):
 @pytest.mark.parametrize(
     ("minor", "text"),
     [(0, "0.00"), (1, "0.000001"), (100_000, "0.10"), (123_456, "0.123456"), (1_000_000_000, "1000.00"),
-     (LARGEST, "999999999999.999999"), (-2_500_000, "-2.50"), (120_000, "0.12"), (123_000, "0.123")],
+     (MAX_AMOUNT, "999999999999.999999"), (-2_500_000, "-2.50"), (120_000, "0.12"), (123_000, "0.123")],
 )  # fmt: skip
 def test_amounts_are_shown_with_two_decimals_or_as_many_as_they_need(minor, text):
     assert format_amount(minor) == text
 
 
-@given(st.integers(min_value=1, max_value=LARGEST))
+@given(st.integers(min_value=1, max_value=MAX_AMOUNT))
 def test_what_is_shown_is_read_as_the_same_amount(minor):
     shown = format_amount(minor)
     assert parse_amount(shown) == minor

@@ -9,7 +9,7 @@ import requests
 from app.auth import keys
 from app.auth.key_set import Key
 from app.auth.keys import ProviderKeys
-from app.core.errors import DependencyDown
+from app.core.errors import DependencyUnavailable
 from tests.support.processes import until
 
 HOUR = 3600.0
@@ -73,7 +73,7 @@ def test_keys_count_for_a_day_while_they_cannot_be_fetched_and_no_longer(provide
     provider.now += 24 * HOUR
     assert found("a") == ["A"]
     provider.now += 1
-    with pytest.raises(DependencyDown) as refused:
+    with pytest.raises(DependencyUnavailable) as refused:
         found("a")
     assert refused.value.code == "KEYS_UNAVAILABLE"
     provider.is_down = False
@@ -97,7 +97,7 @@ def test_without_any_keys_the_set_is_asked_for_every_second(provider, found):
     provider.is_down = True
     for passed, fetches in ((0.0, 1), (0.9, 1), (0.1, 2), (1.0, 3)):
         provider.now += passed
-        with pytest.raises(DependencyDown):
+        with pytest.raises(DependencyUnavailable):
             found("a")
         assert provider.fetches == fetches
     provider.is_down = False
@@ -123,7 +123,7 @@ def test_what_the_provider_no_longer_publishes_no_longer_counts(provider, found)
 
 def test_a_fetch_that_fails_is_counted_and_logged(provider, found, caplog):
     provider.is_down = True
-    with pytest.raises(DependencyDown):
+    with pytest.raises(DependencyUnavailable):
         found("a")
     [told] = [each for each in caplog.records if each.message == "keys.unavailable"]
     assert told.error == "ConnectionError: no route"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.server.request_body import CHUNK_COST, LONGEST_LINE, MOST_ON_THE_WIRE, MOST_TRAILERS, BrokenBody, Chunks
+from app.http.server.request_body import CHUNK_COST, MAX_LINE, MAX_ON_THE_WIRE, MAX_TRAILERS, BrokenBody, Chunks
 from tests.security.raw import chunked
 
 NEXT = b"GET /next HTTP/1.1\r\n\r\n"
@@ -58,12 +58,12 @@ BROKEN = {
     "cut off in the trailers": b"5\r\nhello\r\n0\r\n",
     "longer than its size": b"3\r\nhello\r\n0\r\n\r\n",
     "a trailer that is none": b"5\r\nhello\r\n0\r\njunk\r\n\r\n",
-    "an endless size": b"5;" + b"a" * 2 * LONGEST_LINE,
-    "an endless trailer": b"0\r\nX: " + b"a" * 2 * LONGEST_LINE,
-    "endless trailers": b"0\r\n" + b"X: y\r\n" * (MOST_TRAILERS + 1) + b"\r\n",
+    "an endless size": b"5;" + b"a" * 2 * MAX_LINE,
+    "an endless trailer": b"0\r\nX: " + b"a" * 2 * MAX_LINE,
+    "endless trailers": b"0\r\n" + b"X: y\r\n" * (MAX_TRAILERS + 1) + b"\r\n",
     "a size beyond all": b"fffffffff\r\nhello",
-    "more chunks than anybody needs": chunked(*[b"x"] * (MOST_ON_THE_WIRE // CHUNK_COST)),
-    "more than anybody needs": chunked(*[b"x" * 65536] * (MOST_ON_THE_WIRE // 65536 + 1)),
+    "more chunks than anybody needs": chunked(*[b"x"] * (MAX_ON_THE_WIRE // CHUNK_COST)),
+    "more than anybody needs": chunked(*[b"x" * 65536] * (MAX_ON_THE_WIRE // 65536 + 1)),
 }
 
 
@@ -76,4 +76,4 @@ def test_a_broken_body_is_told_again_and_again_and_never_taken_for_its_end(what:
             list(iter(lambda: body.read(65536), b""))
 
     assert broken
-    assert stream.tell() <= MOST_ON_THE_WIRE + LONGEST_LINE
+    assert stream.tell() <= MAX_ON_THE_WIRE + MAX_LINE

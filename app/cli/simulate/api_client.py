@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = (3.0, 10.0)
 FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
 TRIES = 8
 TRY_AGAIN = frozenset(
     {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
@@ -57,7 +57,7 @@ class Api:
                 wanted = _seconds(response.headers.get("Retry-After", ""))
             if self._stop.wait(max(wanted, pause * random.uniform(0.5, 1.0))):  # noqa: S311 - spreads callers
                 break
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
         raise Stopped
 
     def _once(self, method: str, path: str, body: Any, headers: dict[str, str]) -> requests.Response:
@@ -72,4 +72,4 @@ class Api:
 
 
 def _seconds(text: str) -> float:
-    return min(float(text), LONGEST_PAUSE_SECONDS) if text.isdigit() else 0.0
+    return min(float(text), MAX_PAUSE_SECONDS) if text.isdigit() else 0.0

@@ -26,7 +26,7 @@ FINDINGS = (
 BOUNTIES = {"CRITICAL": "5000.00", "HIGH": "1500.00", "MEDIUM": "400.00", "LOW": "75.50", "INFO": "25.00"}
 REASONS = ("duplicate of an earlier finding", "works as designed", "cannot be reproduced")
 FLOAT = Decimal(25000)  # what the owner keeps available: several of the largest bounties
-SMALLEST_DEPOSIT = Decimal(100)
+MIN_DEPOSIT = Decimal(100)
 FAILURE_CHANCE = 0.01
 ROUND = ("deposit", "finding", "confirmation", "payment", "finding", "rejection")
 
@@ -72,7 +72,7 @@ class WorkingAgent:
 
 
 @dataclass
-class Story:
+class SimulatedPeople:
     """What people do, in rounds of six steps: whoever begins to watch sees every kind of change within one round.
 
     What comes into the pool in a round is what has left it, and as many findings are decided as are filed, so that
@@ -102,7 +102,7 @@ class Story:
         if "available" not in pool:
             return ""
         spent = FLOAT - Decimal(pool["available"])
-        amount = spent if spent > 0 else SMALLEST_DEPOSIT
+        amount = spent if spent > 0 else MIN_DEPOSIT
         path = f"/protocols/{self.protocol_id}/deposits"
         return self._post(self.owner, path, {"amount": f"{amount:.2f}"}, "deposit")
 

@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from app.cli.simulate.api_client import Api
-    from app.cli.simulate.personas import Story, WorkingAgent
+    from app.cli.simulate.personas import SimulatedPeople, WorkingAgent
     from app.config import Config
 
 logger = logging.getLogger(__name__)
@@ -130,15 +130,15 @@ class Simulation:
         accepted = api.post(f"/agents/{agent.id}/progress", report).ok
         return str(report.get("status", "RUNNING")).lower() if accepted else "refused"
 
-    def _story(self) -> "Story":
-        from app.cli.simulate.personas import Story
+    def _story(self) -> "SimulatedPeople":
+        from app.cli.simulate.personas import SimulatedPeople
 
         finders = {agent.id: self._api("agent", agent.id) for agent in self._agents[:3]}
         chance = random.Random()  # noqa: S311 - a simulation
         owner, validator = self._api("owner", "simulated-owner"), self._api("validator", "simulated-validator")
-        return Story(owner, validator, finders, self._protocol_id, chance)
+        return SimulatedPeople(owner, validator, finders, self._protocol_id, chance)
 
-    def _tell_story(self, story: "Story") -> None:
+    def _tell_story(self, story: "SimulatedPeople") -> None:
         while not self.stop.wait(STORY_PAUSE_SECONDS):
             self._attempt(story.step)
 

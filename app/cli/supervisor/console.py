@@ -18,7 +18,7 @@ _LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
 
 
-LARGEST_LOG_BYTES = 10 * 1024 * 1024
+MAX_LOG_BYTES = 10 * 1024 * 1024
 SHOWN_BESIDE_LOG = ("WARNING", "ERROR", "CRITICAL")
 
 
@@ -32,7 +32,7 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
-            if self._bytes > LARGEST_LOG_BYTES:
+            if self._bytes > MAX_LOG_BYTES:
                 self._rotate()
             if self._descriptor < 0:
                 self.path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -16,17 +16,17 @@ from app.cli.supervisor.parts import Part
 
 STEADY_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 3.0
+MAX_PAUSE_SECONDS = 3.0
 DEATHS_BEFORE_READY = 2
 POLL_SECONDS = 0.05
 FIRST_WORD_SECONDS = 2.0
 NEXT_WORD_SECONDS = 15.0
 START_LIMIT_SECONDS = 120.0  # a part that has given no sign by then hangs in its start
-LONGEST_LOOK_SECONDS = 1.0  # while this process itself does not run, its parts are not silent
+MAX_LOOK_SECONDS = 1.0  # while this process itself does not run, its parts are not silent
 RETRY_WRITE_SECONDS = 1.0
 
 
-class _Keeper:
+class _RestartBackoff:
     """One part: its present child, and when to start the next. A first death costs no pause, a row of them does."""
 
     def __init__(self, part: Part) -> None:
@@ -38,7 +38,7 @@ class _Keeper:
     def note_death(self, age_seconds: float) -> float:
         self.deaths = 1 if age_seconds > STEADY_SECONDS else self.deaths + 1
         pause = FIRST_PAUSE_SECONDS * 2 ** (self.deaths - 2) if self.deaths > 1 else 0.0
-        pause = min(pause, LONGEST_PAUSE_SECONDS)
+        pause = min(pause, MAX_PAUSE_SECONDS)
         self.start_at = time.monotonic() + pause
         return pause
 
@@ -48,7 +48,7 @@ class Supervisor:
 
     def __init__(self, home: Home, console: Console, environment: Mapping[str, str]) -> None:
         self._home, self._console, self._environment = home, console, environment
-        self._keepers: dict[str, _Keeper] = {}
+        self._keepers: dict[str, _RestartBackoff] = {}
         self.stop_asked = threading.Event()
         self._signals = 0
         self._looked_at = time.monotonic()
@@ -83,10 +83,10 @@ class Supervisor:
 
     def add(self, parts: Sequence[Part]) -> None:
         for part in parts:
-            keeper = self._keepers.setdefault(part.name, _Keeper(part))
+            keeper = self._keepers.setdefault(part.name, _RestartBackoff(part))
             self._start(keeper)
 
-    def _start(self, keeper: _Keeper) -> None:
+    def _start(self, keeper: _RestartBackoff) -> None:
         try:
             keeper.child = self._child(keeper.part)
         except OSError as error:  # no memory, no process or no file is free at the moment
@@ -114,7 +114,7 @@ class Supervisor:
     def tend(self) -> None:
         """Look after every part once."""
         now = time.monotonic()
-        passed, self._looked_at = min(now - self._looked_at, LONGEST_LOOK_SECONDS), now
+        passed, self._looked_at = min(now - self._looked_at, MAX_LOOK_SECONDS), now
         for keeper in self._keepers.values():
             if keeper.child is None:
                 if now >= keeper.start_at:
@@ -143,7 +143,7 @@ class Supervisor:
         if keeper and (child := keeper.child):
             child.note_sign()
 
-    def _note_death(self, keeper: _Keeper, child: Child, code: int) -> None:
+    def _note_death(self, keeper: _RestartBackoff, child: Child, code: int) -> None:
         """The pid file stays until the next start replaces it: whoever watches it sees one pid, then the other."""
         self._home.forget_gauges(child.pid)
         keeper.child = None

@@ -13,7 +13,7 @@ from app.core import runtime
 from app.http import problems
 from app.http.problems import Refusal
 from app.http.server.request_body import decode_chunks
-from app.http.server.request_head import LONGEST_LINE, StrictHead
+from app.http.server.request_head import MAX_LINE, StrictHead
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ MAX_LINGERING = 1000
 READS_PER_YIELD = 16
 MAX_PIPELINED = 100
 SOCKETS = "/socket.io/"
-BLANK_LINES, LONGEST_BLANK_LINE = (b"\r\n", b"\n"), 2
+BLANK_LINES, MAX_BLANK_LINE = (b"\r\n", b"\n"), 2
 
 
 class Connection(list[Any]):
@@ -121,7 +121,7 @@ class Handler(StrictHead):
         if length > LINGER_BYTES:
             self.close_connection = True  # rather than read all of it away
         if not is_chunked:
-            self._pipelined = self._pipelined + 1 if self._arrived() > length + LONGEST_BLANK_LINE else 0
+            self._pipelined = self._pipelined + 1 if self._arrived() > length + MAX_BLANK_LINE else 0
         if self._pipelined > MAX_PIPELINED:
             logger.warning("connection.flooding", extra={"requests": self._pipelined})
             raise Refusal(429, f"At most {MAX_PIPELINED} requests in a row may come before the answers are read.")
@@ -144,7 +144,7 @@ class Handler(StrictHead):
         if self.raw_requestline in BLANK_LINES:  # after a body, from old clients (RFC 9112, 2.2)
             self.raw_requestline = self._read_request_line()
         self.conn_state[2] = "request"
-        if len(self.raw_requestline) >= LONGEST_LINE:
+        if len(self.raw_requestline) >= MAX_LINE:
             raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "A request line may have 8 KiB.")
         return self.raw_requestline.endswith(b"\n") and self.parse_request()
 

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 from app.core import runtime
 
-LONGEST_LINE = 4096
-MOST_TRAILERS = 32
-MOST_ON_THE_WIRE = 8 * 1024 * 1024
+MAX_LINE = 4096
+MAX_TRAILERS = 32
+MAX_ON_THE_WIRE = 8 * 1024 * 1024
 CHUNKS_AT_A_TIME = 100
 CHUNK_COST = 64  # in bytes: a million chunks of a byte would be a second's work
 
@@ -29,14 +29,14 @@ class Chunks:
     def __init__(self, stream: Any, on_broken: Callable[[], None]) -> None:
         self._stream, self._on_broken = stream, on_broken
         self._left_in_chunk = 0
-        self._left_on_wire = MOST_ON_THE_WIRE
+        self._left_on_wire = MAX_ON_THE_WIRE
         self._chunks = 0
         self._has_ended = False
         self._is_broken = False
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; fewer only at the end, where it is none."""
-        wanted = MOST_ON_THE_WIRE if size < 0 else size
+        wanted = MAX_ON_THE_WIRE if size < 0 else size
         parts = []
         while wanted > 0 and (self._left_in_chunk or self._next_chunk()):
             part = self._take(min(wanted, self._left_in_chunk))
@@ -85,7 +85,7 @@ class Chunks:
         return part
 
     def _skip_trailers(self) -> None:
-        for _ in range(MOST_TRAILERS):
+        for _ in range(MAX_TRAILERS):
             line = self._line()
             if line == b"\r\n":
                 return
@@ -94,7 +94,7 @@ class Chunks:
         self._fail("there are too many trailers")
 
     def _line(self) -> bytes:
-        line: bytes = self._stream.readline(LONGEST_LINE)
+        line: bytes = self._stream.readline(MAX_LINE)
         self._spend(len(line))
         return line
 
@@ -116,5 +116,5 @@ def decode_chunks(environ: dict[str, Any], on_broken: Callable[[], None]) -> Non
     """
     body = environ["wsgi.input"]
     body.rfile = Chunks(body.rfile, on_broken)
-    body.chunked_input, body.content_length = False, MOST_ON_THE_WIRE
+    body.chunked_input, body.content_length = False, MAX_ON_THE_WIRE
     environ["wsgi.input_terminated"] = True

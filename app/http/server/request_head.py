@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from app.http.problems import Refusal
 
-MOST_FIELDS = 100
-LONGEST_LINE = 8192
-LONGEST_HEAD = 65536
+MAX_FIELDS = 100
+MAX_LINE = 8192
+MAX_HEAD = 65536
 
 _QUICK_REQUEST = re.compile(rb"([A-Z]{3,7}) (/(?!/)[\x21-\x7e]*|/) HTTP/1\.1\r\n")
 _REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])\r?\n")
@@ -70,7 +70,7 @@ class Fields:
             if name in _ONLY_ONCE and name in sizes:
                 raise Refusal(400, f"There is more than one {name}.")
             sizes[name] += len(value) + 1
-            if sizes[name] > LONGEST_LINE:
+            if sizes[name] > MAX_LINE:
                 raise Refusal(431, "A field may have 8 KiB, also when it comes in several lines.")
 
 
@@ -90,7 +90,7 @@ def read_fields(stream: Stream) -> Fields | None:
     at, end = 0, last + len(b"\r\n")
     while at < end:
         field = _FIELD.match(waiting, at, end)
-        if field is None or len(pairs) == MOST_FIELDS:
+        if field is None or len(pairs) == MAX_FIELDS:
             return _read_slowly(stream)  # which knows what to say, or finds an end that came with bare newlines
         name, value = field.groups()
         pairs.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
@@ -103,12 +103,12 @@ def _read_slowly(stream: Stream) -> Fields | None:
     pairs: list[tuple[str, str]] = []
     total = 0
     while True:
-        line = stream.readline(LONGEST_LINE)
+        line = stream.readline(MAX_LINE)
         if line in (b"\r\n", b"\n"):
             return Fields(pairs)
         total += len(line)
-        if len(line) == LONGEST_LINE or total > LONGEST_HEAD or len(pairs) == MOST_FIELDS:
-            raise Refusal(431, f"A head may have {MOST_FIELDS} fields, of 8 KiB each and 64 KiB together.")
+        if len(line) == MAX_LINE or total > MAX_HEAD or len(pairs) == MAX_FIELDS:
+            raise Refusal(431, f"A head may have {MAX_FIELDS} fields, of 8 KiB each and 64 KiB together.")
         if not line.endswith(b"\n"):
             return None
         field = _FIELD.fullmatch(line)

@@ -1,4 +1,4 @@
-"""From one read of Redis to the sockets of each room: framed once, written straight to every wire."""
+"""From one read of Redis to the sockets of each room: framed once, written straight to every websocket."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from engineio import packet as engine_packet
 from app.core import runtime
 from app.realtime.fanout.frames import frame
 from app.realtime.fanout.metrics import FANOUT_DELIVERIES
-from app.realtime.fanout.websocket import Wire
+from app.realtime.fanout.websocket import WebSocket
 
 CLIENTS_PER_YIELD = 250
 
@@ -55,47 +55,47 @@ def seq_of(message: QueueMessage) -> int | None:
     return None if seq is None else int(seq)
 
 
-class Audience:
+class RoomRecipients:
     """Who is in a room here, by the way to reach them; made anew whenever somebody comes or goes."""
 
-    __slots__ = ("early", "others", "sends", "wires")
+    __slots__ = ("early", "others", "sends", "websockets")
 
-    def __init__(self, wires: Iterable[Wire] = ()) -> None:
-        self.wires = list(wires)
-        self.sends: list[Callable[[bytes], int]] = [wire.send for wire in self.wires]
+    def __init__(self, websockets: Iterable[WebSocket] = ()) -> None:
+        self.websockets = list(websockets)
+        self.sends: list[Callable[[bytes], int]] = [websocket.send for websocket in self.websockets]
         self.others: list[Any] = []
         self.early: list[str] = []
 
-    def add(self, wire: Wire) -> None:
-        self.wires.append(wire)
-        self.sends.append(wire.send)
+    def add(self, websocket: WebSocket) -> None:
+        self.websockets.append(websocket)
+        self.sends.append(websocket.send)
 
     def write(self, data: bytes, first: int, end: int) -> None:
-        """Give it to the wires from `first` to before `end`; straight to their sockets while no wire is behind.
+        """Give it to the websockets from `first` to before `end`; straight to their sockets while no websocket is behind.
 
-        A wire is one object more to fetch into the processor for each client: a tenth of what a delivery costs.
+        A websocket is one object more to fetch into the processor for each client: a tenth of what a delivery costs.
         """
-        if Wire.clogged:
-            for wire in self.wires[first:end]:
-                wire.write(data)
+        if WebSocket.backlogged:
+            for websocket in self.websockets[first:end]:
+                websocket.write(data)
             return
         size = len(data)
         for number, send in enumerate(self.sends[first:end]):
             try:
                 sent = send(data)
             except OSError:
-                self.wires[first + number].write(data)
+                self.websockets[first + number].write(data)
             else:
                 if sent != size:
-                    self.wires[first + number].keep(data[sent:])
+                    self.websockets[first + number].keep(data[sent:])
 
 
-class Audiences:
+class Deliverer:
     """Rooms' audiences, cached until a member comes or goes, and the frames kept for those still connecting."""
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
-        self._cached: dict[str, Audience] = {}
+        self._cached: dict[str, RoomRecipients] = {}
         self._early: dict[str, list[bytes]] = {}
         self._written = 0
 
@@ -108,13 +108,13 @@ class Audiences:
 
     def send(self, room: str, packets: list[bytes]) -> None:
         """Give one room its events, in order, yielding now and then so that nobody else waits long."""
-        audience = self._audience(room)
-        FANOUT_DELIVERIES.inc(len(packets) * (len(audience.wires) + len(audience.others)))
-        for sid in audience.early:
+        recipients = self._recipients(room)
+        FANOUT_DELIVERIES.inc(len(packets) * (len(recipients.websockets) + len(recipients.others)))
+        for sid in recipients.early:
             self._early.setdefault(sid, []).extend(packets)
-        for socket in audience.others:
+        for socket in recipients.others:
             _send_packets(socket, packets)
-        self._write(room, audience, b"".join(map(frame, packets)))
+        self._write(room, recipients, b"".join(map(frame, packets)))
 
     def arrived(self, sid: str, socket: Any) -> None:
         """The connection's CONNECT is out: what its room got meanwhile follows."""
@@ -125,44 +125,44 @@ class Audiences:
     def forget(self, sid: str) -> None:
         self._early.pop(sid, None)
 
-    def _write(self, room: str, audience: Audience, data: bytes) -> None:
+    def _write(self, room: str, recipients: RoomRecipients, data: bytes) -> None:
         first = 0
-        while first < len(audience.wires):
-            end = min(first + CLIENTS_PER_YIELD - self._written, len(audience.wires))
-            audience.write(data, first, end)
+        while first < len(recipients.websockets):
+            end = min(first + CLIENTS_PER_YIELD - self._written, len(recipients.websockets))
+            recipients.write(data, first, end)
             self._written += end - first
             first = end
             if self._written >= CLIENTS_PER_YIELD:
                 self._written = 0
                 runtime.sleep(0)
-                if self._cached.get(room) is not audience:
-                    audience, first = self._still_in(room, audience.wires[first:]), 0
+                if self._cached.get(room) is not recipients:
+                    recipients, first = self._still_in(room, recipients.websockets[first:]), 0
 
-    def _still_in(self, room: str, wires: list[Wire]) -> Audience:
+    def _still_in(self, room: str, websockets: list[WebSocket]) -> RoomRecipients:
         """Leave out who left while others had their turn; who came since was told a later seq."""
-        members = set(self._audience(room).wires)
-        return Audience(wire for wire in wires if wire in members)
+        members = set(self._recipients(room).websockets)
+        return RoomRecipients(websocket for websocket in websockets if websocket in members)
 
-    def _audience(self, room: str) -> Audience:
-        audience = self._cached.get(room)
-        if audience is None:
-            audience = self._cached[room] = self._gather(room)
-        return audience
+    def _recipients(self, room: str) -> RoomRecipients:
+        recipients = self._cached.get(room)
+        if recipients is None:
+            recipients = self._cached[room] = self._gather(room)
+        return recipients
 
-    def _gather(self, room: str) -> Audience:
-        audience, manager = Audience(), self._manager
+    def _gather(self, room: str) -> RoomRecipients:
+        recipients, manager = RoomRecipients(), self._manager
         sockets = manager.server.eio.sockets
         for sid, engine_sid in manager.get_participants("/", room):
             socket = sockets.get(engine_sid)
             if socket is None or socket.closed:
                 continue
             if manager.is_pre_connected(sid, "/"):
-                audience.early.append(sid)
-            elif (wire := getattr(socket, "wire", None)) is not None:
-                audience.add(wire)
+                recipients.early.append(sid)
+            elif (websocket := getattr(socket, "websocket", None)) is not None:
+                recipients.add(websocket)
             else:
-                audience.others.append(socket)
-        return audience
+                recipients.others.append(socket)
+        return recipients
 
 
 def _send_packets(socket: Any, packets: list[bytes]) -> None:

@@ -1,7 +1,7 @@
 """Engine.IO for many mostly silent connections: python-engineio's server, with a cheaper socket.
 
 python-engineio keeps three greenlets, a queue and the whole WSGI environment per connection. Here a WebSocket is a
-`Wire` that the hub calls; a greenlet exists only while a client's event is handled, and one greenlet pings all.
+`WebSocket` that the hub calls; a greenlet exists only while a client's event is handled, and one greenlet pings all.
 """
 
 import json
@@ -22,7 +22,7 @@ from app.realtime.fanout.handshake import VERSION, check_handshake, switch_proto
 from app.realtime.fanout.metrics import ENGINE_REFUSALS
 from app.realtime.fanout.pinger import Pinger
 from app.realtime.fanout.socket import EngineSocket
-from app.realtime.fanout.websocket import Wire
+from app.realtime.fanout.websocket import WebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ class Engine(engineio.Server):  # type: ignore[misc]
     pinger: Pinger
     packets_per_second: int = 1000
     max_sessions: int = 20_000
-    on_wire: Callable[[EngineSocket], None]
+    on_websocket: Callable[[EngineSocket], None]
 
     @property
     def lingering(self) -> int:
         """How many WebSockets have been told goodbye and are not closed yet."""
-        return Wire.lingering
+        return WebSocket.lingering
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
         """As in python-engineio, after what it does not look at; every answer has the headers of all others here."""
@@ -183,5 +183,5 @@ def install(engine: engineio.Server) -> None:
     """Turn python-socketio's Engine.IO server into ours."""
     engine.__class__ = Engine
     engine.pinger = Pinger(engine)
-    engine.on_wire = lambda _socket: None
+    engine.on_websocket = lambda _socket: None
     engine.start_service_task = False  # the pinger does its work

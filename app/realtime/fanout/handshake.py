@@ -15,7 +15,7 @@ from engineio import packet
 from app.core import runtime
 from app.http.problems import REQUEST_ID_HEADER, Refusal, request_id
 from app.realtime.fanout import frames
-from app.realtime.fanout.websocket import Wire
+from app.realtime.fanout.websocket import WebSocket
 
 PROBE_SECONDS = 10.0
 VERSION = "13"
@@ -36,19 +36,19 @@ def check_handshake(environ: dict[str, Any]) -> None:
         raise Refusal(400, "`Sec-WebSocket-Key` is not the base64 of 16 bytes.")
 
 
-def switch_protocols(environ: dict[str, Any], owner: Any) -> Wire:
+def switch_protocols(environ: dict[str, Any], owner: Any) -> WebSocket:
     """Take the connection over from the WSGI server, and answer the handshake, which `check_handshake` has passed."""
     key = environ["HTTP_SEC_WEBSOCKET_KEY"].encode()
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
     given = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
     sock = runtime.take_connection(environ)
     hold_back(sock, hold=True)
-    wire = Wire(sock, owner, owner.server.max_http_buffer_size, owner.server.packets_per_second)
-    wire.write(
+    websocket = WebSocket(sock, owner, owner.server.max_http_buffer_size, owner.server.packets_per_second)
+    websocket.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + f"Sec-WebSocket-Accept: {accept}\r\n{REQUEST_ID_HEADER}: {given}\r\n\r\n".encode()
     )
-    return wire
+    return websocket
 
 
 def hold_back(sock: socket.socket, hold: bool) -> None:
@@ -64,7 +64,7 @@ class Probe:
     def __init__(self, engine_socket: Any) -> None:
         self.server = engine_socket.server
         self._engine_socket = engine_socket
-        self._wire: Wire | None = None
+        self._wire: WebSocket | None = None
         self._is_answered = False
 
     def begin(self, environ: dict[str, Any]) -> None:
@@ -73,23 +73,23 @@ class Probe:
         self._wire.read()
         runtime.spawn(self._expire)
 
-    def wire_received(self, _opcode: int, payload: str | bytes) -> None:
+    def message_received(self, _opcode: int, payload: str | bytes) -> None:
         if payload == "2probe" and not self._is_answered:
             self._is_answered = self._engine_socket.upgrading = True
             self._write(b"3probe")
             self._engine_socket.queue.put(packet.Packet(packet.NOOP))  # ends the poll that is still open
         elif payload == "5" and self._is_answered and not self._engine_socket.closed:
-            wire, self._wire = self._wire, None
+            websocket, self._wire = self._wire, None
             self._engine_socket.probe_ended()
-            self._engine_socket.adopt(wire)
+            self._engine_socket.adopt(websocket)
         else:
-            self.wire_ended("")
+            self.connection_ended("")
 
-    def wire_ended(self, reason: str) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
+    def connection_ended(self, reason: str) -> None:
+        websocket, self._wire = self._wire, None
+        if websocket is not None:
             self._engine_socket.probe_ended(reason)
-            wire.finish()
+            websocket.finish()
 
     def _write(self, text: bytes) -> None:
         if self._wire is not None:
@@ -98,11 +98,11 @@ class Probe:
     def _expire(self) -> None:
         """The time is limited in all: a WebSocket's own pings would make each wait begin anew."""
         runtime.sleep(PROBE_SECONDS)
-        self.wire_ended("")
+        self.connection_ended("")
 
 
 def emptied(queue: Any) -> list[packet.Packet]:
-    """What waits for a poll, now to be written to the wire."""
+    """What waits for a poll, now to be written to the websocket."""
     waiting = []
     while not queue.empty():
         waiting.append(queue.get(block=False))

@@ -13,7 +13,7 @@ from socketio import PubSubManager
 from app.core import runtime
 from app.core.errors import Conflict
 from app.core.redis_connection import connect_redis
-from app.realtime.fanout.delivery import Audiences, decode, seq_of
+from app.realtime.fanout.delivery import Deliverer, decode, seq_of
 from app.realtime.fanout.metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.subscriber import Batch, RealtimeUnavailable, Subscriber
@@ -34,7 +34,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
 
     def __init__(self, redis_url: str) -> None:
         super().__init__(channel=CONTROL_CHANNEL)
-        self._audiences = Audiences(self)
+        self._deliverer = Deliverer(self)
         self._rooms_of: dict[str, set[Any]] = {}
         self._redis = connect_redis(redis_url)
         self._resync = Resync(self, self._redis)
@@ -61,15 +61,15 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
             from app.realtime.fanout import engine
 
             engine.install(server.eio)
-            server.eio.on_wire = lambda _socket: self._audiences.drop_all()
+            server.eio.on_websocket = lambda _socket: self._deliverer.drop_all()
 
     def _thread(self) -> None:
         self._subscriber.run()
 
     def connect(self, sid: str, namespace: str) -> str:
         sid = super().connect(sid, namespace)
-        self._audiences.drop(self._rooms_of.get(sid, ()))
-        self._audiences.arrived(sid, self._socket(sid))
+        self._deliverer.drop(self._rooms_of.get(sid, ()))
+        self._deliverer.arrived(sid, self._socket(sid))
         return sid
 
     def enter_room(self, sid: str, namespace: str, room: str, eio_sid: str | None = None) -> None:
@@ -94,19 +94,19 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
     def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         self._rooms_of.setdefault(sid, set()).add(room)
-        self._audiences.drop((room,))
+        self._deliverer.drop((room,))
 
     def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
         super().basic_leave_room(sid, namespace, room)
         self._rooms_of.get(sid, set()).discard(room)
-        self._audiences.drop((room,))
+        self._deliverer.drop((room,))
         self._let_go(sid, room)
 
     def basic_disconnect(self, sid: str, namespace: str, **_: Any) -> None:
         """As in python-socketio, but without looking through every room there is."""
         for room in sorted(self._rooms_of.pop(sid, ()), key=lambda room: room is None):
             self.basic_leave_room(sid, namespace, room)
-        self._audiences.forget(sid)
+        self._deliverer.forget(sid)
         self.callbacks.pop(sid, None)
         for pending in (self.pending_connect, self.pending_disconnect):
             if sid in pending.get(namespace, ()):
@@ -147,7 +147,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
                 whole = {"channel": channel, "body": body.decode(errors="replace")}
                 logger.exception("fanout.failed", extra=whole)
         for room, packets in rooms.items():
-            self._audiences.send(room, packets)
+            self._deliverer.send(room, packets)
 
     def _sort(self, rooms: dict[str, list[bytes]], channel: str, body: bytes) -> None:
         if channel == CONTROL_CHANNEL:
@@ -158,7 +158,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
         if message.is_plain:
             rooms.setdefault(room, []).append(message.packet())
         else:
-            self._audiences.send(room, rooms.pop(room, []))
+            self._deliverer.send(room, rooms.pop(room, []))
             self._handle_emit({**json.loads(body), "room": room})
         self._resync.heard(channel, seq_of(message))
 

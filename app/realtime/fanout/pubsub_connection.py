@@ -13,7 +13,7 @@ QUIET_LIMIT = 3
 CHANNELS_PER_COMMAND = 1000
 
 
-class Link:
+class PubSubConnection:
     """A connection that redis-py opened (address, login, Sentinel), then read and written by hand.
 
     One greenlet reads; writers agree among themselves. A silent connection is asked for a sign of life, so
@@ -50,7 +50,7 @@ class Link:
         try:
             data = self._socket.recv(READ_BYTES)
         except TimeoutError:
-            self._knock()
+            self._ping()
             return []
         if not data:
             raise redis.ConnectionError("Redis closed the pub/sub connection.")
@@ -62,7 +62,7 @@ class Link:
         """Close from any greenlet; a reader blocked in `read` wakes up."""
         self._connection.disconnect()
 
-    def _knock(self) -> None:
+    def _ping(self) -> None:
         self._quiet += 1
         if self._quiet > QUIET_LIMIT:
             raise redis.ConnectionError("Redis does not answer on the pub/sub connection.")

@@ -1,4 +1,4 @@
-"""An Engine.IO connection that becomes a wire when it is a WebSocket (Engine.IO protocol, version 4)."""
+"""An Engine.IO connection that becomes a websocket when it is a WebSocket (Engine.IO protocol, version 4)."""
 
 import logging
 import time
@@ -8,12 +8,12 @@ from typing import Any
 from engineio import exceptions, packet
 
 from app.core import runtime
-from app.core.rate_counter import PerSecond
+from app.core.rate_counter import RateCounter
 from app.realtime.fanout import frames
 from app.realtime.fanout.handshake import Probe, emptied, hold_back, switch_protocols
 from app.realtime.fanout.metrics import FLOODS, TOO_SLOW_SOCKETS
 from app.realtime.fanout.polling import QUEUE_PACKETS, PollingSocket
-from app.realtime.fanout.websocket import FLOOD, TOO_SLOW, Wire
+from app.realtime.fanout.websocket import FLOOD, TOO_SLOW, WebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ CLOSE_CODES = {
 
 
 class EngineSocket(PollingSocket):
-    """An Engine.IO connection; a wire once it is a WebSocket.
+    """An Engine.IO connection; a websocket once it is a WebSocket.
 
-    All that is written to a wire goes through the wire, so there is one order: what was queued before the upgrade,
+    All that is written to a websocket goes through the websocket, so there is one order: what was queued before the upgrade,
     then whatever is sent, packets and the fan-out's frames alike.
     """
 
@@ -45,26 +45,26 @@ class EngineSocket(PollingSocket):
 
     def __init__(self, server: Any, sid: str) -> None:
         super().__init__(server, sid)
-        self.wire: Wire | None = None
+        self.websocket: WebSocket | None = None
         self.connects = 0
         self._inbox: deque[tuple[int, Any]] = deque()
         self._handling = self._probing = False
-        self._packets = PerSecond()
+        self._packets = RateCounter()
 
     def send(self, pkt: packet.Packet) -> None:
         if self.closed:
             raise exceptions.SocketIsClosedError
-        if self.wire is not None:
-            self.wire.write(frames.packet_frame(pkt.encode()))
+        if self.websocket is not None:
+            self.websocket.write(frames.packet_frame(pkt.encode()))
         elif self.queue.qsize() < QUEUE_PACKETS:
             self.queue.put(pkt)
         elif not self._handling:
-            self.wire_ended(TOO_SLOW)
+            self.connection_ended(TOO_SLOW)
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         del wait
         why = reason or self.server.reason.SERVER_DISCONNECT
-        if self.wire is None:
+        if self.websocket is None:
             super().close(wait=False, abort=abort, reason=why)
             return
         if self.closed or self.closing:
@@ -74,7 +74,7 @@ class EngineSocket(PollingSocket):
         if not abort:
             self.send(packet.Packet(packet.CLOSE))
         self.closed = True
-        self.wire.finish(CLOSE_CODES.get(why, frames.NORMAL))
+        self.websocket.finish(CLOSE_CODES.get(why, frames.NORMAL))
         self.server.sockets.pop(self.sid, None)
 
     def schedule_ping(self) -> None:
@@ -99,12 +99,12 @@ class EngineSocket(PollingSocket):
     def end_silent(self) -> None:
         """The client did not answer a ping in time."""
         reason = self.server.reason.PING_TIMEOUT
-        if self.wire is None:
+        if self.websocket is None:
             self.close(wait=False, abort=False, reason=reason)
         else:
-            self.wire.end(reason)
+            self.websocket.end(reason)
 
-    # From polling, or from the handshake, to a wire.
+    # From polling, or from the handshake, to a websocket.
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Take the connection over; the WSGI server's greenlet ends here and leaves it open."""
@@ -116,38 +116,38 @@ class EngineSocket(PollingSocket):
             self.adopt(switch_protocols(environ, self))
         return ()
 
-    def adopt(self, wire: Wire) -> None:
-        """Write to this wire from now on: first what has waited, then whatever is sent."""
+    def adopt(self, websocket: WebSocket) -> None:
+        """Write to this websocket from now on: first what has waited, then whatever is sent."""
         has_polled = self.connected
         self.connected = self.upgraded = True
         waiting = emptied(self.queue)
         if has_polled:
             self.queue.put(packet.Packet(packet.NOOP))  # for a poll that has not noticed yet
         else:
-            self.queue = None  # kilobytes that a wire has no use for
-        self.wire, wire.owner = wire, self
+            self.queue = None  # kilobytes that a websocket has no use for
+        self.websocket, websocket.owner = websocket, self
         for pkt in waiting:
-            wire.write(frames.packet_frame(pkt.encode()))
-        hold_back(wire.socket, hold=False)
-        self.server.on_wire(self)
-        wire.read()
+            websocket.write(frames.packet_frame(pkt.encode()))
+        hold_back(websocket.socket, hold=False)
+        self.server.on_websocket(self)
+        websocket.read()
 
     def probe_ended(self, reason: str = "") -> None:
         self._probing = self.upgrading = False
         if reason == FLOOD:
             self._log_flood()
 
-    # What the wire tells.
+    # What the websocket tells.
 
-    def wire_received(self, opcode: int, payload: Any) -> None:
+    def message_received(self, opcode: int, payload: Any) -> None:
         if payload == PONG and opcode == frames.TEXT:
             self.schedule_ping()
             return
         self._into_inbox(opcode, payload)
-        if len(self._inbox) >= INBOX_PACKETS and self.wire is not None:
-            self.wire.pause()
+        if len(self._inbox) >= INBOX_PACKETS and self.websocket is not None:
+            self.websocket.pause()
 
-    def wire_ended(self, reason: str) -> None:
+    def connection_ended(self, reason: str) -> None:
         self._into_inbox(frames.CLOSE, reason)
 
     def _into_inbox(self, opcode: int, payload: Any) -> None:
@@ -167,8 +167,8 @@ class EngineSocket(PollingSocket):
                     self._handle_packet(payload)
         finally:
             self._handling = False
-        if self.wire is not None:
-            self.wire.read()
+        if self.websocket is not None:
+            self.websocket.read()
 
     def may_send_on(self, size: int) -> bool:
         """Count a packet, whatever is in it; who sends far too many is ended, and others have their turn between."""

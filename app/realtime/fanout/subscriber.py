@@ -12,9 +12,9 @@ from typing import Any
 import hiredis
 import redis
 
-from app.core.errors import Conflict, DependencyDown
+from app.core.errors import Conflict, DependencyUnavailable
 from app.realtime.fanout.metrics import FANOUT_FAILURES, ROOMS, SUBSCRIBER_LOSSES
-from app.realtime.fanout.pubsub_connection import Link
+from app.realtime.fanout.pubsub_connection import PubSubConnection
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ LINK_ERRORS = (redis.RedisError, OSError, EOFError, hiredis.HiredisError)
 Batch = list[tuple[str, bytes]]
 
 
-class RealtimeUnavailable(DependencyDown):
+class RealtimeUnavailable(DependencyUnavailable):
     """Redis did not confirm the subscription in time: events of this room would not arrive."""
 
     code, status, retry_after = "REALTIME_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, 1
@@ -60,7 +60,7 @@ class Subscriber:
         self._missed: set[str] = set()
         self._server_id = ""
         self._is_same_server = True
-        self._link: Link | None = None
+        self._link: PubSubConnection | None = None
         self._stopped = threading.Event()
 
     def keep(self, channel: str, holder: str) -> _Channel:
@@ -124,8 +124,8 @@ class Subscriber:
                 self._stopped.wait(random.uniform(most / 2, most))  # noqa: S311 - jitter
         self._lost(None)
 
-    def _open(self) -> Link:
-        link = Link(self._url)
+    def _open(self) -> PubSubConnection:
+        link = PubSubConnection(self._url)
         self._is_same_server = self._is_same_server and link.server_id == (self._server_id or link.server_id)
         self._server_id = link.server_id
         with self._lock:

@@ -33,10 +33,10 @@ def _ignore(*_: Any) -> None:
     """For the hub, which also calls about errors that a read or write shows anyway."""
 
 
-class Wire:
-    """The writing and reading end of one WebSocket. `send` is its socket's own; `clogged` counts who is behind.
+class WebSocket:
+    """The writing and reading end of one WebSocket. `send` is its socket's own; `backlogged` counts who is behind.
 
-    Its owner is told of the end by `wire_ended`, and calls `finish` when it has answered what came before.
+    Its owner is told of the end by `connection_ended`, and calls `finish` when it has answered what came before.
     """
 
     __slots__ = (
@@ -44,7 +44,7 @@ class Wire:
         "backlog", "closed", "owner", "send", "socket",
     )  # fmt: skip
 
-    clogged = 0
+    backlogged = 0
     lingering = 0
 
     def __init__(self, sock: socket.socket, owner: Owner, max_length: int, frame_budget: int = sys.maxsize) -> None:
@@ -98,11 +98,11 @@ class Wire:
         if self.closed or self._leaving:
             return
         self.write(self._farewell or frames.close_frame(code))
-        if self.closed or Wire.lingering >= MAX_LINGERING:
+        if self.closed or WebSocket.lingering >= MAX_LINGERING:
             self._close()
             return
         self._leaving = True
-        Wire.lingering += 1
+        WebSocket.lingering += 1
         self.owner, self._reader = NOBODY, _DEAF
         self._unlisten(READ)
         self._listen(READ, self._drain)
@@ -118,7 +118,7 @@ class Wire:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         owner = self.owner
         self._close()
-        owner.wire_ended(reason)
+        owner.connection_ended(reason)
 
     def keep(self, data: bytes) -> None:
         """Send it when the client takes more, after what waits already; a client too far behind is cut off."""
@@ -126,7 +126,7 @@ class Wire:
             return
         if self.backlog is None:
             self.backlog = deque()
-            Wire.clogged += 1
+            WebSocket.backlogged += 1
             self._listen(WRITE, self._writable)
         self.backlog.append(data)
         self._backlog_bytes += len(data)
@@ -151,7 +151,7 @@ class Wire:
             backlog.appendleft(data[sent:])
         elif not backlog:
             self.backlog = None
-            Wire.clogged -= 1
+            WebSocket.backlogged -= 1
             self._unlisten(WRITE)
             if self._leaving:
                 self._shut()
@@ -191,7 +191,7 @@ class Wire:
         elif opcode == frames.CLOSE:
             self._part(frames.close_answer(payload), TRANSPORT_CLOSE)
         elif opcode != frames.PONG:
-            self.owner.wire_received(opcode, payload)
+            self.owner.message_received(opcode, payload)
 
     def _part(self, farewell: bytes, reason: str) -> None:
         """Take nothing more, and leave it to the owner when to say farewell."""
@@ -199,7 +199,7 @@ class Wire:
             return
         self._farewell = farewell
         self._unlisten(READ)
-        self.owner.wire_ended(reason)
+        self.owner.connection_ended(reason)
 
     def _shut(self) -> None:
         try:
@@ -234,9 +234,9 @@ class Wire:
         self.closed = True
         self.owner, self._reader = NOBODY, _DEAF
         if self._leaving:
-            Wire.lingering -= 1
+            WebSocket.lingering -= 1
         if self.backlog is not None:
-            Wire.clogged -= 1
+            WebSocket.backlogged -= 1
             self.backlog = None
         for kind in list(self._listeners):
             self._unlisten(kind)

@@ -1,7 +1,7 @@
 -- Give their turn to the rooms that are due, the longest due first.
 -- ARGV: channel prefix, agent template, batch template, expected steady time or '', most rooms in one call, due by when
 --   (steady time, µs) or '' for now
--- Answer: as publish.lua, and how many rooms had their turn.
+-- Answer: as emit.lua, and how many rooms had their turn.
 
 -- Redis's clock may have stepped back: an agent cannot have been heard after now.
 for _, key in ipairs({'agents:heard', 'agents:busy'}) do

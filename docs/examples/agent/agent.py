@@ -30,7 +30,7 @@ from datetime import datetime, timedelta, timezone
 
 RUNNING_ATTEMPTS = 3
 TIMEOUT_SECONDS = 10
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 30
 RETRYABLE = {408, 425, 429}  # and every 5xx
 
 
@@ -88,7 +88,7 @@ def pause_before_retry(refusal):
 
 def backoff(attempt):
     """Growing pauses of random length, so that many agents do not come back at the same moment."""
-    return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
+    return min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
 
 
 def in_seconds(seconds):

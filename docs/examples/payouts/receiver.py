@@ -23,7 +23,7 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 OLDEST_SECONDS = 300
-LARGEST_BODY = 64 * 1024
+MAX_BODY = 64 * 1024
 
 
 def is_genuine(secret, header, body, now):
@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         given = self.headers.get("Content-Length", "")
         length = int(given) if given.isdecimal() else 0
-        if not 0 < length <= LARGEST_BODY:
+        if not 0 < length <= MAX_BODY:
             return self.answer(413, {"error": "the body is missing or too large"})
         body = self.rfile.read(length)
         if not is_genuine(self.server.secret, self.headers.get("X-Signature", ""), body, time.time()):
