@@ -5,7 +5,7 @@ from typing import Any
 from celery import Task
 from celery.signals import setup_logging
 
-from app import create_app
+from app.background import create_background_app
 from app.config import load_config
 from app.core.extensions import celery, db
 from app.observability import process_registry, workers
@@ -14,7 +14,7 @@ from app.observability.requests import on_behalf_of
 from tasks.schedule import SCHEDULE
 
 settings = load_config()
-flask_app = create_app(settings, serve_rest=False)
+flask_app = create_background_app(settings)
 
 
 class ContextTask(Task):  # type: ignore[misc]

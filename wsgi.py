@@ -4,8 +4,8 @@ from app.core import runtime
 
 runtime.patch()
 
-from app import create_app  # noqa: E402
 from app.config import load_config  # noqa: E402
+from app.factory import create_app  # noqa: E402
 from app.observability import exporters  # noqa: E402
 from app.observability.logging import init_logging  # noqa: E402
 

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from app import create_app
 from app.config import load_config
+from app.factory import create_app
 from app.realtime import coalescer, emitter
 from bench.fanout_servers import LOAD_CORE, SERVER_CORE, Process, Valkey
 from bench.ingest_servers import KEY, own_cpu, pin

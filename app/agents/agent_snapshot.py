@@ -35,7 +35,7 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     badges = _badges(client, shown, present_us)
     return {
         "agents": [agents[each] | badges[each] for each in shown],
-        "agents_truncated": len(shown) < len(agents),
+        "agentsTruncated": len(shown) < len(agents),
     }
 
 

@@ -127,3 +127,16 @@ class RejectedSchema(CamelSchema):
 
 class BatchAnswer(AcceptedSchema):
     rejected = fields.List(fields.Nested(RejectedSchema))
+
+
+class AgentTaskData(CamelSchema):
+    """The task an agent is on."""
+
+    agent_id = fields.String(required=True)
+    task = fields.String(required=True)
+    progress = NumberText(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(["RUNNING", "COMPLETED", "FAILED", "IDLE"]))
+    estimated_completion = Timestamp(required=True, allow_none=True)
+    error = fields.Nested(TaskErrorSchema, required=True, allow_none=True)
+    next_task = fields.String(required=True, allow_none=True)
+    version = NumberText(required=True)

@@ -8,66 +8,23 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from app.agents.schemas import TaskErrorSchema
+from app.agents.schemas import AgentTaskData
 from app.bounties.rules import ChangeType
-from app.core.schemas import CamelSchema, Money, NumberText, Timestamp
+from app.bounties.schemas import BountyPoolData
+from app.core.schemas import CamelSchema, NumberText, Timestamp
 from app.realtime.events import EventType
-from app.vulnerabilities.rules import Severity, Status
-
-_TASK_STATUS = validate.OneOf(["RUNNING", "COMPLETED", "FAILED", "IDLE"])
+from app.vulnerabilities.rules import Status
+from app.vulnerabilities.schemas import VulnStatusData
 
 
 def text(**kwargs: Any) -> fields.String:
     return fields.String(required=True, **kwargs)
 
 
-class AgentTaskData(CamelSchema):
-    """The task an agent is on."""
-
-    agent_id = text()
-    task = text()
-    progress = NumberText(required=True)
-    status = text(validate=_TASK_STATUS)
-    estimated_completion = Timestamp(required=True, allow_none=True)
-    error = fields.Nested(TaskErrorSchema, required=True, allow_none=True)
-    next_task = text(allow_none=True)
-    version = NumberText(required=True)
-
-
 class AgentTasksData(CamelSchema):
     """The newest RUNNING or IDLE update of every agent that changed since the last such event."""
 
     updates = fields.List(fields.Nested(AgentTaskData), required=True, validate=validate.Length(min=1, max=1000))
-
-
-class BountyPoolData(CamelSchema):
-    """One change of a pool, and its totals right after it."""
-
-    change_type = text(validate=validate.OneOf(list(ChangeType)))
-    amount = Money(required=True)
-    total = Money(required=True)
-    available = Money(required=True)
-    reserved = Money(required=True)
-    paid = Money(required=True)
-    currency = text()
-    version = NumberText(required=True)
-    vulnerability_id = fields.String()
-    payment_id = fields.String()
-    reference = fields.String()
-
-
-class VulnStatusData(CamelSchema):
-    """A vulnerability's step from one status to the next."""
-
-    vulnerability_id = text()
-    old_status = text(validate=validate.OneOf([Status.PENDING, Status.CONFIRMED]))
-    new_status = text(validate=validate.OneOf([Status.CONFIRMED, Status.REJECTED, Status.PAID]))
-    severity = text(validate=validate.OneOf(list(Severity)))
-    version = NumberText(required=True)
-    changed_at = Timestamp(required=True)
-    payment_amount = Money()
-    payment_id = fields.String()
-    rejection_reason = fields.String()
 
 
 class _Envelope(CamelSchema):

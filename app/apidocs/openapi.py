@@ -6,9 +6,9 @@ from typing import Any
 from flask import Flask
 from flask_smorest.spec.plugins import FlaskPlugin
 
+from app.agents.schemas import BatchUpdate
 from app.apidocs import operations, problems, system, vocabulary
 from app.apidocs.converter import MONEY_SHOWN, MONEY_TAKEN, TIMESTAMP_SHOWN, ContractPlugin, Json, schemas_of
-from app.apidocs.state import REPLACED
 from app.apidocs.webhooks import WEBHOOKS
 from app.core.schemas import ID_PATTERN, camel_case
 from app.http.idempotency import HEADER
@@ -82,8 +82,10 @@ def _info(made: Json) -> Json:
 
 def _schemas(made: dict[str, Json]) -> dict[str, Json]:
     schemas = {name: shape for name, shape in made.items() if name not in ("Error", "PaginationMetadata")}
-    schemas |= schemas_of(*REPLACED) | {"Problem": problems.SCHEMA} | system.SCHEMAS
+    schemas |= schemas_of(BatchUpdate) | {"Problem": problems.SCHEMA} | system.SCHEMAS
     schemas = copy.deepcopy(schemas)
+    # The view takes each update as it comes and judges it by itself; the document tells what it is judged by.
+    schemas["Batch"]["properties"]["updates"]["items"] = {"$ref": "#/components/schemas/BatchUpdate"}
     vocabulary.put_into_words(schemas)
     return schemas
 

@@ -45,3 +45,19 @@ class DepositSchema(CamelSchema):
 
 
 LedgerEntryPage = page_schema(LedgerEntrySchema)
+
+
+class BountyPoolData(CamelSchema):
+    """One change of a pool, and its totals right after it."""
+
+    change_type = fields.String(required=True, validate=validate.OneOf(list(ChangeType)))
+    amount = Money(required=True)
+    total = Money(required=True)
+    available = Money(required=True)
+    reserved = Money(required=True)
+    paid = Money(required=True)
+    currency = fields.String(required=True)
+    version = NumberText(required=True)
+    vulnerability_id = fields.String()
+    payment_id = fields.String()
+    reference = fields.String()

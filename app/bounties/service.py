@@ -18,16 +18,15 @@ from app.core.extensions import db
 from app.core.money import MAX_AMOUNT, format_amount
 from app.core.pagination import Page, cursor_keys, page_of
 from app.http.idempotency import claim_key, store_response
-from app.protocols.models import Protocol
 from app.realtime import outbox
 from app.realtime.events import EventType
 
 
-def open_pool(session: Session, protocol: Protocol) -> None:
+def open_pool(session: Session, protocol_id: str, currency: str) -> None:
     """Give a new protocol its empty pool."""
     session.add(
         Pool(
-            protocol_id=protocol.id, currency=protocol.currency,
+            protocol_id=protocol_id, currency=currency,
             total_minor=0, reserved_minor=0, paid_minor=0, version=0,
         )
     )  # fmt: skip

@@ -40,10 +40,10 @@ def doctor(ctx: click.Context) -> None:
 def _quiet_app() -> Any:
     import logging
 
-    from app import create_app
+    from app.background import create_background_app
 
     logging.disable(logging.CRITICAL)  # what fails is told below, once
-    return create_app(serve_rest=False)
+    return create_background_app()
 
 
 def _examine_all() -> bool:

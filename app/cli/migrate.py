@@ -11,14 +11,14 @@ def migrate() -> None:
     with loading():
         from sqlalchemy.exc import InterfaceError, OperationalError
 
-        from app import create_app
+        from app.background import create_background_app
         from app.config import load_config
         from app.core import schema_version
         from app.core.migration import upgrade
         from app.observability.logging import init_logging
 
         settings = load_config()
-        app = create_app(settings, serve_rest=False)
+        app = create_background_app(settings)
     init_logging(settings)
     try:
         with app.app_context():

@@ -1,13 +1,12 @@
 """Numbers that are not counted but read: depth and age of what waits, read when `/metrics` is asked for.
 
-Each is the whole system's and the same from every web process: take the maximum of them, not the sum. What stands
-above hands its readers in (`create_app`), since imports run downwards only.
+Each is the whole system's and the same from every web process: take the maximum of them, not the sum.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import Metric
@@ -38,13 +37,13 @@ class Reading:
 
 
 Reader = Callable[[], list[Reading]]
-READERS: dict[str, Reader] = {}
 
 
 class StateCollector:
     """Asks the readers, at most every five seconds; one that fails takes no other with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Mapping[str, Reader]) -> None:
+        self._readers = {"queues": _queues, **readers}
         self._readings: list[Reading] = []
         self._read_at = float("-inf")
         self._lock = threading.Lock()
@@ -52,15 +51,15 @@ class StateCollector:
     def collect(self) -> Iterator[Metric]:
         with self._lock:
             if time.monotonic() - self._read_at > REMEMBERED_SECONDS:
-                self._readings = list(_read_all())
+                self._readings = list(_read_all(self._readers))
                 self._read_at = time.monotonic()
             readings = list(self._readings)
         return (reading.as_metric() for reading in readings)
 
 
-def _read_all() -> Iterator[Reading]:
+def _read_all(readers: Mapping[str, Reader]) -> Iterator[Reading]:
     answered: dict[str, float] = {}
-    for name, reader in {"queues": _queues, **READERS}.items():
+    for name, reader in readers.items():
         try:
             yield from reader()
             answered[name] = 1

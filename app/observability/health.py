@@ -16,7 +16,6 @@ from app.core.errors import DependencyUnavailable, DomainError, problem
 from app.core.extensions import config
 from app.core.schema_version import SchemaState
 from app.observability import metric_files
-from app.observability.collectors import StateCollector
 
 logger = logging.getLogger(__name__)
 READY_CHANNEL = "dashboard:ready"
@@ -70,7 +69,7 @@ def prometheus() -> Response:
     if folder is not None:
         counted = CollectorRegistry()
         counted.register(metric_files.Collector(folder))
-    state.register(current_app.extensions.setdefault("state_collector", StateCollector()))
+    state.register(current_app.extensions["state_collector"])
     return Response(generate_latest(counted) + generate_latest(state), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -2,17 +2,14 @@ from typing import Any
 
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
-from app.core.database import reading
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint
 from app.payments import service
 from app.payments.models import Payment
 from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
-from app.snapshot import stats
-from app.snapshot.stats import StatsQuery, StatsSchema
 
-blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments and totals")
+blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments")
 
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/payment")
@@ -47,13 +44,3 @@ def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
 def retry_payment(payment_id: str) -> Payment:
     """Try a failed payment again"""
     return service.retry(payment_id, principal())
-
-
-@blueprint.get("/stats")
-@requires(Action.READ)
-@blueprint.arguments(StatsQuery, location="query")
-@blueprint.response(200, StatsSchema)
-def get_stats(query: dict[str, Any]) -> dict[str, Any]:
-    """Read totals of one protocol, or of all that the token names"""
-    with reading():
-        return stats.totals(query["protocol_id"], principal())

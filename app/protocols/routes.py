@@ -1,18 +1,14 @@
 from typing import Any
 
-from flask import request
-from werkzeug.wrappers import Response as BaseResponse
-
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.core.pagination import Page, PageQuery
 from app.http.rest import Blueprint
 from app.protocols import service
 from app.protocols.models import Protocol
-from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema, StateQuery, StateSchema
-from app.snapshot import service
+from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema
 
-blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols and their state")
+blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols")
 
 
 @blueprint.post("")
@@ -39,16 +35,3 @@ def list_protocols(query: dict[str, Any]) -> Page:
 def get_protocol(protocol_id: str) -> Protocol:
     """Read a protocol"""
     return service.get(protocol_id)
-
-
-@blueprint.get("/<string:protocol_id>/state")
-@requires(Action.READ)
-@blueprint.arguments(StateQuery, location="query")
-@blueprint.response(200, StateSchema)
-def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
-    """Read the protocol's present state, to start from or to come back to"""
-    content, tag = service.rendered(protocol_id, batches=query["agent_batches"])
-    response = content.response("application/json")
-    response.headers["Cache-Control"] = "no-cache"
-    response.set_etag(tag, weak=True)
-    return response.make_conditional(request)

@@ -3,7 +3,7 @@ import re
 from marshmallow import fields, validate
 
 from app.core.pagination import page_schema
-from app.core.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp
+from app.core.schemas import CamelSchema, Identifier, Name, Timestamp
 
 _CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
 
@@ -22,20 +22,3 @@ class ProtocolSchema(CamelSchema):
 
 
 ProtocolPage = page_schema(ProtocolSchema)
-
-
-class StateQuery(CamelSchema):
-    agent_batches = fields.Boolean(load_default=False)
-
-
-class StateSchema(CamelSchema):
-    """The snapshot. `seq` is read before the rest, so nothing newer than it is missing."""
-
-    protocol = fields.Nested(ProtocolSchema)
-    seq = NumberText()
-    as_of = Timestamp()
-    pool = fields.Dict()
-    agents = fields.List(fields.Dict())
-    agents_truncated = fields.Boolean()
-    vulnerabilities = fields.Dict()
-    payments = fields.List(fields.Dict())

@@ -1,17 +1,16 @@
 """Protocols are created and read; they are never deleted, so that "exists" may be remembered."""
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import redis
 import uuid_utils.compat as uuid
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from app.auth.authorization import unknown_protocol
 from app.auth.tokens import Principal
+from app.bounties.service import open_pool
 from app.core.database import transaction, utc_now
 from app.core.errors import AlreadyExists
 from app.core.extensions import db, known_ids
@@ -33,16 +32,11 @@ def create(fields: dict[str, Any]) -> Protocol:
             session.add(protocol)
             session.flush()
             session.add(EventCounter(protocol_id=protocol.id, position=0))
-            for prepare in ON_CREATE:
-                prepare(session, protocol)
+            open_pool(session, protocol.id, protocol.currency)
     except IntegrityError as error:
         raise AlreadyExists(f"There is a protocol {protocol.id!r} already.") from error
     _open_room(protocol.id)
     return protocol
-
-
-ON_CREATE: list[Callable[[Session, Protocol], None]] = []
-"""What features above add to a new protocol, in its transaction; wired in create_app()."""
 
 
 def _open_room(protocol_id: str) -> None:

@@ -36,7 +36,7 @@ def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.Stor
 
 def rewind(protocol_id: str, position: int) -> None:
     """Have a room start over whose database is older than what the room was told. Raises redis.RedisError."""
-    tell(limiter.rewind(protocol_id, position))
+    record_outcome(limiter.rewind(protocol_id, position))
 
 
 def run_scheduled_drain(planned: int) -> None:

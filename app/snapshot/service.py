@@ -1,24 +1,29 @@
 """The state of a protocol at a moment: what a client fetches after joining and after a gap (spec: reconnects)."""
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from app.agents import agent_snapshot as agents
+from app.bounties import service as bounties
 from app.core.database import reading, utc_now
+from app.core.serialization import iso_timestamp
 from app.core.singleflight import SingleFlight
 from app.http.compression import CompressibleBody
-from app.protocols import service
-from app.protocols.schemas import StateSchema
+from app.payments import service as payments
+from app.protocols import service as protocols
+from app.protocols.schemas import ProtocolSchema
 from app.realtime import limiter
 from app.realtime.redis_keys import batched_view
+from app.vulnerabilities import lists as vulnerabilities
 
-SECTIONS: list[Callable[[str], dict[str, Any]]] = []
-"""Each makes some members of the snapshot, given the protocol's id. The features above add theirs in create_app()."""
-
-
-_schema = StateSchema()
+SECTIONS = (
+    bounties.snapshot_section,
+    agents.snapshot_section,
+    vulnerabilities.snapshot_section,
+    payments.snapshot_section,
+)
 _encode = msgspec.json.Encoder().encode
 _flight: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
 
@@ -42,11 +47,11 @@ def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
     `batches`: for connections that joined with `agentBatches`, whose events are numbered apart.
     Raises NotFound, redis.RedisError.
     """
-    service.check_exists(protocol_id)
+    protocols.check_exists(protocol_id)
     seq = limiter.current_seq(batched_view(protocol_id) if batches else protocol_id)
-    state: dict[str, Any] = {"seq": seq, "as_of": utc_now()}
+    as_of = iso_timestamp(utc_now())
     with reading():
-        state["protocol"] = service.get(protocol_id)
-        for section in SECTIONS:
-            state |= section(protocol_id)
-    return dict(_schema.dump(state))
+        state = {"protocol": ProtocolSchema().dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
+        for read_section in SECTIONS:
+            state |= read_section(protocol_id)
+    return state

@@ -8,64 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from marshmallow import fields
 from sqlalchemy import func, select
 
 from app.agents import agent_counts as agents
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
 from app.bounties.models import Pool
-from app.bounties.schemas import PoolSchema
 from app.bounties.service import get_pool
 from app.core.extensions import db
-from app.core.schemas import CamelSchema, Identifier, Money, NumberText
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
-from app.payments.schemas import PaymentSchema
 from app.vulnerabilities import lists as vulnerabilities
-from app.vulnerabilities.schemas import VulnerabilityCounts
-
-
-class StatsQuery(CamelSchema):
-    protocol_id = Identifier(load_default=None)
-
-
-class CurrencySum(CamelSchema):
-    currency = fields.String()
-    total = Money(attribute="total_minor")
-    available = Money(attribute="available_minor")
-    reserved = Money(attribute="reserved_minor")
-    paid = Money(attribute="paid_minor")
-
-
-class PoolSum(PoolSchema):
-    """As a pool; over several protocols `protocolId` and `version` are null."""
-
-    protocol_id = fields.String(allow_none=True)
-    currency = fields.String(allow_none=True)
-    version = NumberText(allow_none=True)
-    by_currency = fields.List(fields.Nested(CurrencySum))
-
-
-class PaymentSum(CamelSchema):
-    """Released payments only; `total` in the currency of `bountyPool`."""
-
-    total = Money()
-    count = NumberText()
-    last_payment = fields.Nested(PaymentSchema, allow_none=True)
-
-
-class AgentCounts(CamelSchema):
-    online = NumberText()
-    busy = NumberText()
-    offline = NumberText()
-
-
-class StatsSchema(CamelSchema):
-    bounty_pool = fields.Nested(PoolSum)
-    vulnerabilities = fields.Nested(VulnerabilityCounts)
-    payments = fields.Nested(PaymentSum)
-    agents = fields.Nested(AgentCounts)
 
 
 def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:

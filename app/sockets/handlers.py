@@ -19,6 +19,7 @@ from app.core.extensions import socketio
 from app.http import origins
 from app.observability import metrics
 from app.realtime import missed_deliveries
+from app.realtime.fanout.manager import RoomManager
 from app.realtime.redis_keys import room_of
 from app.sockets import packets, room_membership, sessions
 from app.sockets.connections import FLOOD_FACTOR, Connection, Connections, connections
@@ -31,11 +32,8 @@ MAX_MESSAGE_BYTES = 64 * 1024
 SESSIONS_FACTOR = 2  # Engine.IO sessions, those that have not authenticated among them, for each socket allowed
 
 
-def init_app(app: Flask, settings: Config, exists: Callable[[str], None]) -> SocketIO:
+def init_app(app: Flask, settings: Config) -> SocketIO:
     """Serve Socket.IO in this process: register the handlers and listen for events of rooms with members here."""
-    from app.realtime.fanout.manager import RoomManager
-
-    room_membership.init(exists)
     app.extensions["connections"] = Connections(settings)
     socketio.init_app(
         app,

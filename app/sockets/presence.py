@@ -18,8 +18,8 @@ def announce(here: Connections) -> None:
     """
     counts = Counter(each.protocol_id for each in here.all() if each.protocol_id)
     with redis_client().pipeline() as pipe:
-        _put(pipe, f"presence:{parts.UNIQUE_ID}", counts)
-        _put(pipe, f"crowded:{parts.UNIQUE_ID}", here.near_limit())
+        _put(pipe, f"presence:{process_registry.UNIQUE_ID}", counts)
+        _put(pipe, f"crowded:{process_registry.UNIQUE_ID}", here.near_limit())
         pipe.execute()
     process_registry.announce("web", ("web",))
     here.elsewhere = _sum("crowded:", without=process_registry.UNIQUE_ID)

@@ -1,7 +1,6 @@
 """Which protocol's room a connection is in: one at a time, entered only by who may."""
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -13,19 +12,12 @@ from app.core.dependency_errors import as_refusal
 from app.core.errors import DependencyUnavailable, NotFound
 from app.core.extensions import socketio
 from app.core.schemas import is_identifier
+from app.protocols.service import check_exists
 from app.realtime import limiter, missed_deliveries
 from app.realtime.redis_keys import batched_view, room_of
 from app.sockets.connections import Connection
 
 logger = logging.getLogger(__name__)
-
-_protocol_exists: Callable[[str], None]
-
-
-def init(exists: Callable[[str], None]) -> None:
-    """`exists` raises NotFound; the protocols' feature stands above this one, so create_app() hands it in."""
-    global _protocol_exists  # noqa: PLW0603 - wired once at start
-    _protocol_exists = exists
 
 
 def join(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
@@ -70,7 +62,7 @@ def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
     ):
         raise invalid
     try:
-        _protocol_exists(protocol_id)
+        check_exists(protocol_id)
     except NotFound as error:
         raise invalid from error
     except SQLAlchemyError as error:

@@ -60,3 +60,17 @@ class VulnerabilityCounts(CamelSchema):
 
 
 VulnerabilityPage = page_schema(VulnerabilitySchema)
+
+
+class VulnStatusData(CamelSchema):
+    """A vulnerability's step from one status to the next."""
+
+    vulnerability_id = fields.String(required=True)
+    old_status = fields.String(required=True, validate=validate.OneOf([Status.PENDING, Status.CONFIRMED]))
+    new_status = fields.String(required=True, validate=validate.OneOf([Status.CONFIRMED, Status.REJECTED, Status.PAID]))
+    severity = fields.String(required=True, validate=validate.OneOf(list(Severity)))
+    version = NumberText(required=True)
+    changed_at = Timestamp(required=True)
+    payment_amount = Money()
+    payment_id = fields.String()
+    rejection_reason = fields.String()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app import create_app
+from app.background import create_background_app
 from app.config import Config
 from tests.support.stack import ROOT
 
@@ -55,4 +55,4 @@ def test_workers_and_beat_load_nothing_of_rest_and_no_migrations(environment: di
 
 
 def test_an_app_without_rest_has_no_route(settings: Config) -> None:
-    assert list(create_app(settings, serve_rest=False).url_map.iter_rules()) == []
+    assert list(create_background_app(settings).url_map.iter_rules()) == []

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app import create_app
 from app.config import load_config
 from app.core.errors import flatten_messages
+from app.factory import create_app
 from tests.factories import make_agent, make_protocol
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app

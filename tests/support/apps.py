@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from flask import Flask
 
-from app import create_app
 from app.config import Config
 from app.core.extensions import celery, db
+from app.factory import create_app
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app import create_app
+from app.background import create_background_app
 from app.config import load_config
 from app.core.extensions import db
 from app.core.migration import upgrade
@@ -37,7 +37,7 @@ def migrate(database_url: str, home: Path) -> None:
         redis_url="redis://127.0.0.1:1/0",
         signing_key=secrets.token_hex(32),
     )
-    app = create_app(load_config(settings), serve_rest=False)
+    app = create_background_app(load_config(settings))
     with app.app_context():
         upgrade()
         db.engine.dispose()

@@ -136,9 +136,9 @@ def _validator(schemas: dict[str, Any], name: str) -> Any:
 
 def openapi_offline() -> dict[str, Any]:
     """The OpenAPI document of an app that is made for this alone; it opens no connection."""
-    from app import create_app
     from app.apidocs import openapi
     from app.config import load_config
+    from app.factory import create_app
 
     nowhere = {"DATABASE_URL": "sqlite:////nowhere/x.db", "REDIS_URL": "redis://127.0.0.1:1/0"}
     app = create_app(

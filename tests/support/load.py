@@ -6,10 +6,10 @@ The tests' parallel processes run the app's own code, without web server or Cele
 import sys
 import time
 
-from app import create_app
 from app.agents import progress
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
+from app.background import create_background_app
 from app.config import load_config
 from app.core.serialization import to_json
 from app.observability.logging import init_logging
@@ -54,7 +54,7 @@ def main() -> None:
     settings = load_config()
     init_logging(settings)
     operation, *arguments = sys.argv[1:]
-    with create_app(settings, serve_rest=False).app_context():
+    with create_background_app(settings).app_context():
         print(READY, flush=True)
         {"publish": publish, "tick": tick, "report": report}[operation](*arguments)
 

@@ -1,16 +1,18 @@
-"""The snapshot as its readers see it. The protocols' feature stands below those whose parts it shows, so its own
-schema cannot name them; here everything is known."""
+"""What `/state` and `/stats` answer."""
 
 from marshmallow import fields, validate
 
 from app.agents.models import AgentType
-from app.agents.schemas import BatchUpdate
-from app.apidocs.events import AgentTaskData
+from app.agents.schemas import AgentTaskData
 from app.bounties.schemas import PoolSchema
-from app.core.schemas import CamelSchema, NumberText, Timestamp
+from app.core.schemas import CamelSchema, Identifier, Money, NumberText, Timestamp
 from app.payments.schemas import PaymentSchema
 from app.protocols.schemas import ProtocolSchema
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
+
+
+class StateQuery(CamelSchema):
+    agent_batches = fields.Boolean(load_default=False)
 
 
 class AgentState(AgentTaskData):
@@ -43,11 +45,43 @@ class StateSchema(CamelSchema):
     payments = fields.List(fields.Nested(PaymentSchema))
 
 
-class Batch(CamelSchema):
-    """Each update is judged by itself: the good ones are accepted, the others answered by their index."""
-
-    updates = fields.List(fields.Nested(BatchUpdate), required=True, validate=validate.Length(min=1, max=500))
+class StatsQuery(CamelSchema):
+    protocol_id = Identifier(load_default=None)
 
 
-REPLACED = (StateSchema, Batch)
-"""Schemas of the same name in the features, told in full here."""
+class CurrencySum(CamelSchema):
+    currency = fields.String()
+    total = Money(attribute="total_minor")
+    available = Money(attribute="available_minor")
+    reserved = Money(attribute="reserved_minor")
+    paid = Money(attribute="paid_minor")
+
+
+class PoolSum(PoolSchema):
+    """As a pool; over several protocols `protocolId` and `version` are null."""
+
+    protocol_id = fields.String(allow_none=True)
+    currency = fields.String(allow_none=True)
+    version = NumberText(allow_none=True)
+    by_currency = fields.List(fields.Nested(CurrencySum))
+
+
+class PaymentSum(CamelSchema):
+    """Released payments only; `total` in the currency of `bountyPool`."""
+
+    total = Money()
+    count = NumberText()
+    last_payment = fields.Nested(PaymentSchema, allow_none=True)
+
+
+class AgentCounts(CamelSchema):
+    online = NumberText()
+    busy = NumberText()
+    offline = NumberText()
+
+
+class StatsSchema(CamelSchema):
+    bounty_pool = fields.Nested(PoolSum)
+    vulnerabilities = fields.Nested(VulnerabilityCounts)
+    payments = fields.Nested(PaymentSum)
+    agents = fields.Nested(AgentCounts)

@@ -1,0 +1,78 @@
+"""`create_app()`, the only place where the parts of the application are wired together."""
+
+from flask import Flask
+
+from app.agents.progress_fast_path import ProgressFastPath
+from app.agents.routes import blueprint as agents
+from app.apidocs import openapi
+from app.apidocs.routes import blueprint as documents
+from app.audit.routes import blueprint as audit
+from app.auth import authorization
+from app.background import create_background_app
+from app.bounties.collectors import read_ledger
+from app.bounties.routes import blueprint as bounties
+from app.config import Config, load_config
+from app.core import dependency_errors, errors
+from app.dashboard.routes import blueprint as pages
+from app.http import compression, middleware, paths, rate_limits
+from app.http.rest import api
+from app.observability import health, process_registry
+from app.observability.collectors import StateCollector
+from app.payments.collectors import read_payments
+from app.payments.routes import blueprint as payments
+from app.protocols.routes import blueprint as protocols
+from app.realtime.collectors import read_outbox, read_rooms
+from app.snapshot.routes import blueprint as snapshot
+from app.tokens.routes import blueprint as tokens
+from app.vulnerabilities.routes import blueprint as vulnerabilities
+
+FEATURES = (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit)
+GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
+
+
+def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -> Flask:
+    """Make the web application from `settings`, or from the environment. Opens no connection. Raises ConfigError.
+
+    `serve_sockets` needs a process that `app.core.runtime.patch()` has patched.
+    """
+    settings = settings or load_config()
+    app = create_background_app(settings)
+    _protect(app, settings)
+    _serve_rest(app)
+    if serve_sockets:
+        _serve_sockets(app, settings)
+    middleware.trust_proxies(app, settings)  # around the sockets, which see the callers' addresses too
+    paths.init_app(app)
+    return app
+
+
+def _protect(app: Flask, settings: Config) -> None:
+    rate_limits.init_open_answers(app)
+    compression.init_app(app)
+    rate_limits.init_app(app, settings)
+    authorization.init_app(app, settings)
+    middleware.init_app(app, settings)
+
+
+def _serve_rest(app: Flask) -> None:
+    app.extensions["state_collector"] = StateCollector(GAUGES)
+    app.extensions["silent_processes"] = process_registry.silent_names
+    app.register_blueprint(health.blueprint)
+    app.config.update(
+        API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
+    )
+    api.init_app(app, spec_kwargs=openapi.spec_options())
+    for blueprint in FEATURES:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(documents)
+    app.register_blueprint(pages)
+    app.wsgi_app = ProgressFastPath(app, app.wsgi_app)  # type: ignore[method-assign]
+    dependency_errors.init_app(app)
+    errors.init_app(app)  # last: flask-smorest brings a handler of its own
+
+
+def _serve_sockets(app: Flask, settings: Config) -> None:
+    from app.sockets import handlers
+
+    handlers.init_app(app, settings)
+    rate_limits.start_sharing(app)

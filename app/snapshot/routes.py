@@ -1,0 +1,36 @@
+from typing import Any
+
+from flask import request
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.auth.authorization import principal, requires
+from app.auth.permissions import Action
+from app.core.database import reading
+from app.http.rest import Blueprint
+from app.snapshot import service, stats
+from app.snapshot.schemas import StateQuery, StateSchema, StatsQuery, StatsSchema
+
+blueprint = Blueprint("snapshot", __name__, url_prefix="/api/v1", description="Whole states and totals")
+
+
+@blueprint.get("/protocols/<string:protocol_id>/state")
+@requires(Action.READ)
+@blueprint.arguments(StateQuery, location="query")
+@blueprint.response(200, StateSchema)
+def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
+    """Read the protocol's present state, to start from or to come back to"""
+    content, tag = service.rendered(protocol_id, batches=query["agent_batches"])
+    response = content.response("application/json")
+    response.headers["Cache-Control"] = "no-cache"
+    response.set_etag(tag, weak=True)
+    return response.make_conditional(request)
+
+
+@blueprint.get("/stats")
+@requires(Action.READ)
+@blueprint.arguments(StatsQuery, location="query")
+@blueprint.response(200, StatsSchema)
+def get_stats(query: dict[str, Any]) -> dict[str, Any]:
+    """Read totals of one protocol, or of all that the token names"""
+    with reading():
+        return stats.totals(query["protocol_id"], principal())
