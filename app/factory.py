@@ -9,16 +9,15 @@ from app.apidocs.routes import blueprint as documents
 from app.audit.routes import blueprint as audit
 from app.auth import authorization
 from app.background import create_background_app
-from app.bounties.collectors import read_ledger
 from app.bounties.routes import blueprint as bounties
 from app.config import Config, load_config
-from app.core import dependency_errors, errors
 from app.dashboard.routes import blueprint as pages
-from app.http import compression, middleware, paths, rate_limits
+from app.http import compression, health, middleware, paths, problems, rate_limits
 from app.http.rest import api
-from app.observability import health, process_registry
+from app.observability import process_registry
 from app.observability.collectors import StateCollector
 from app.payments.collectors import read_payments
+from app.payments.reconciliation import read_ledger
 from app.payments.routes import blueprint as payments
 from app.protocols.routes import blueprint as protocols
 from app.realtime.collectors import read_outbox, read_rooms
@@ -67,8 +66,7 @@ def _serve_rest(app: Flask) -> None:
     app.register_blueprint(documents)
     app.register_blueprint(pages)
     app.wsgi_app = ProgressFastPath(app, app.wsgi_app)  # type: ignore[method-assign]
-    dependency_errors.init_app(app)
-    errors.init_app(app)  # last: flask-smorest brings a handler of its own
+    problems.init_app(app)  # last: flask-smorest brings a handler of its own
 
 
 def _serve_sockets(app: Flask, settings: Config) -> None:

@@ -10,7 +10,8 @@ from app.agents import progress
 from app.agents.progress import Failure, Update
 from app.agents.schemas import BatchUpdate
 from app.auth.tokens import Principal
-from app.core.errors import DomainError, flatten_messages
+from app.core.errors import DomainError
+from app.http.problems import flatten_messages
 
 _schema = BatchUpdate()
 

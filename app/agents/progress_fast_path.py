@@ -22,9 +22,9 @@ from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
 from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
-from app.http.problems import REQUEST_ID_HEADER, request_id
 from app.http.rate_limits import address_key, rate_limit
 from app.observability import metrics
+from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime import coalescer
 
 logger = logging.getLogger(__name__)

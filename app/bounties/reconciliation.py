@@ -1,11 +1,10 @@
 """Proof that the books are right: the ledger of every pool, added up from its first entry, gives the pool."""
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app.bounties.models import LedgerEntry, Pool
 from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
 from app.core.extensions import db
-from app.protocols.models import Protocol
 
 Mismatch = tuple[str, str]
 """Whose books are wrong, as (protocol id, sentence)."""
@@ -13,25 +12,12 @@ Mismatch = tuple[str, str]
 
 def mismatches() -> list[Mismatch]:
     """What is wrong; empty when all ledgers agree with their pools. Call it within `reading()`: pools are in use."""
-    found = _without_pool()
+    found: list[Mismatch] = []
     for pool in db.session.scalars(select(Pool).order_by(Pool.protocol_id)).all():
         fault = _fault_of(pool)
         if fault:
             found.append((pool.protocol_id, fault))
     return found
-
-
-def _without_pool() -> list[Mismatch]:
-    is_pool_of = select(Pool.protocol_id)
-    entries = (
-        select(LedgerEntry.protocol_id, func.count())
-        .where(LedgerEntry.protocol_id.not_in(is_pool_of))
-        .group_by(LedgerEntry.protocol_id)
-    )
-    orphans = {row[0]: row[1] for row in db.session.execute(entries)}
-    poolless = set(db.session.scalars(select(Protocol.id).where(Protocol.id.not_in(is_pool_of))))
-    found = sorted(poolless | set(orphans))
-    return [(protocol_id, f"there is no pool, and {orphans.get(protocol_id, 0)} entries") for protocol_id in found]
 
 
 def _fault_of(pool: Pool) -> str | None:

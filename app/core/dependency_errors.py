@@ -10,13 +10,12 @@ import sqlite3
 from dataclasses import dataclass
 
 import redis
-from flask import Flask, Response, request
 from prometheus_client import Counter
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core import schema_version
-from app.core.errors import DependencyUnavailable, crash, problem
+from app.core.errors import DependencyUnavailable
 
 logger = logging.getLogger(__name__)
 OUTAGES = Counter("dashboard_dependency_errors_total", "Errors of database and Redis", ["dependency", "cause"])
@@ -188,17 +187,3 @@ def as_refusal(error: BaseException) -> DependencyUnavailable | None:
 def _first_line(error: BaseException) -> str:
     """Without the statement and its parameters, which may hold what a caller sent."""
     return str(getattr(error, "orig", None) or error).partition("\n")[0]
-
-
-def init_app(app: Flask) -> None:
-    """Answer the errors of both dependencies."""
-
-    @app.errorhandler(redis.RedisError)
-    @app.errorhandler(DBAPIError)
-    @app.errorhandler(PoolTimeout)
-    def _answer(error: Exception) -> Response:
-        refusal = as_refusal(error)
-        if refusal is None:
-            return crash(app, error)
-        logger.info("request.refused", extra={"path": request.path, "code": refusal.code})
-        return problem(refusal)

@@ -9,7 +9,7 @@ from sqlalchemy import inspect, text
 
 from app.core.extensions import db
 
-VERSIONS = Path(__file__).parent / "migrations" / "versions"
+VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
 _REVISION = re.compile(r"^(revision|down_revision) *(?::[^=]*)?= *['\"](\w+)['\"]", re.MULTILINE)
 
 

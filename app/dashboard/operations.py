@@ -9,7 +9,8 @@ from app.core.database import utc_now
 from app.core.extensions import db, redis_client
 from app.core.redis_clock import redis_clock
 from app.core.serialization import to_wire
-from app.observability import health, process_registry
+from app.http import health
+from app.observability import process_registry
 from app.realtime.redis_keys import BUSY_KEY, DROPPED_AT_KEY, DROPPED_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
 from app.realtime.steady_clock import read_steady_time
 from app.sockets import presence

@@ -18,7 +18,6 @@ from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.auth.authorization import principal
 from app.core.database import UtcDateTime, database_now, delete_in_batches
 from app.core.errors import Conflict, InvalidInput
 from app.core.extensions import Base
@@ -162,7 +161,7 @@ def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
     if not 1 <= len(key) <= MAX_KEY_LENGTH or not all(" " <= char <= "~" for char in key):
         message = f"Must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
         raise InvalidInput(f"The header {HEADER} is not valid.", fields={HEADER: [message]})
-    return _Claim(principal().subject, key, _fingerprint(), status, schema)
+    return _Claim(g.principal.subject, key, _fingerprint(), status, schema)
 
 
 def _fingerprint() -> str:

@@ -21,8 +21,9 @@ from flask import Flask, Response, current_app, g, request
 
 from app.config import Config
 from app.core import runtime
-from app.core.errors import TooManyRequests, problem
+from app.core.errors import TooManyRequests
 from app.core.extensions import redis_client
+from app.http.problems import problem
 from app.observability import metrics
 
 logger = logging.getLogger(__name__)

@@ -1,13 +1,22 @@
 """A request's id, from its response through the outbox and tasks to the event's emission; the time each route takes."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import uuid_utils.compat as uuid
 from flask import Flask, Response, g, has_app_context, request
 
-from app.http.problems import REQUEST_ID_HEADER, request_id
 from app.observability import metrics
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def request_id(given: str) -> str:
+    """The caller's own id of a request, or a new one."""
+    return given if _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid7().hex
 
 
 def current_request_id() -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, or_, select
 
 from app.bounties import reconciliation as ledgers
 from app.bounties.models import LedgerEntry, Pool
@@ -11,8 +11,10 @@ from app.bounties.rules import ChangeType
 from app.core.database import reading
 from app.core.extensions import db
 from app.core.money import format_amount
+from app.observability.collectors import Reading
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
+from app.protocols.models import Protocol
 from app.vulnerabilities.models import Vulnerability
 
 _IS_CHARGE = LedgerEntry.change_type == ChangeType.PAYMENT_RELEASED.value
@@ -22,7 +24,13 @@ _IS_RELEASED = Payment.status == PaymentStatus.RELEASED.value
 def mismatches() -> list[Mismatch]:
     """What is wrong, as (protocol id, sentence), all of it as of one moment; empty when the books are right."""
     with reading():
-        return [*ledgers.mismatches(), *_reservations(), *_charges_without_payment(), *_payments_without_charge()]
+        return [
+            *_without_pool(),
+            *ledgers.mismatches(),
+            *_reservations(),
+            *_charges_without_payment(),
+            *_payments_without_charge(),
+        ]
 
 
 def _reservations() -> list[Mismatch]:
@@ -69,3 +77,34 @@ def _payments_without_charge() -> list[Mismatch]:
         (protocol_id, f"payment {payment_id} is RELEASED, and no entry charges it")
         for protocol_id, payment_id in db.session.execute(found)
     ]
+
+
+def _without_pool() -> list[Mismatch]:
+    is_pool_of = select(Pool.protocol_id)
+    entries = (
+        select(LedgerEntry.protocol_id, func.count())
+        .where(LedgerEntry.protocol_id.not_in(is_pool_of))
+        .group_by(LedgerEntry.protocol_id)
+    )
+    orphans = {row[0]: row[1] for row in db.session.execute(entries)}
+    poolless = set(db.session.scalars(select(Protocol.id).where(Protocol.id.not_in(is_pool_of))))
+    found = sorted(poolless | set(orphans))
+    return [(protocol_id, f"there is no pool, and {orphans.get(protocol_id, 0)} entries") for protocol_id in found]
+
+
+def read_ledger() -> list[Reading]:
+    """Compare each pool with its newest entry: one look-up a pool. `dashboard doctor` adds up all of them.
+
+    Raises SQLAlchemyError.
+    """
+    newest = and_(LedgerEntry.protocol_id == Pool.protocol_id, LedgerEntry.version == Pool.version)
+    differs = or_(
+        LedgerEntry.id.is_(None),
+        LedgerEntry.total_minor != Pool.total_minor,
+        LedgerEntry.reserved_minor != Pool.reserved_minor,
+        LedgerEntry.paid_minor != Pool.paid_minor,
+    )
+    broken = select(func.count()).select_from(Pool).outerjoin(LedgerEntry, newest).where(Pool.version > 0, differs)
+    poolless = select(func.count()).select_from(Protocol).outerjoin(Pool).where(Pool.protocol_id.is_(None))
+    count = float(sum(db.session.execute(each).scalar_one() for each in (broken, poolless)))
+    return [Reading("dashboard_ledger_mismatches", "Pools that disagree with their ledger, or are gone", {"": count})]

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.config import load_config
-from app.core.errors import flatten_messages
 from app.factory import create_app
+from app.http.problems import flatten_messages
 from tests.factories import make_agent, make_protocol
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app

@@ -12,8 +12,8 @@ from app.cli.doctor import CHECKS, _examine
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.payments import concurrency, gateway, settlement
-from app.payments.collectors import STUCK_ATTEMPTS
 from app.payments.models import Payment
+from app.payments.reconciliation import STUCK_ATTEMPTS
 from tests.support.api import Api
 from tests.support.money import (
     SECRET,

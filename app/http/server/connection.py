@@ -14,6 +14,7 @@ from app.http import problems
 from app.http.problems import Refusal
 from app.http.server.request_body import decode_chunks
 from app.http.server.request_head import MAX_LINE, StrictHead
+from app.observability.requests import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class Handler(StrictHead):
         """Answer with a problem; the connection ends, for where the next request begins is unsure."""
         self.close_connection = True
         logger.debug("web.bad_request", extra={"detail": refusal.detail[:200]})
-        status, headers, body = problems.answer(refusal.status, refusal.detail, problems.request_id(""))
+        status, headers, body = problems.answer(refusal.status, refusal.detail, request_id(""))
         headers += [("Date", formatdate(usegmt=True)), ("Connection", "close")]
         if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
             headers.append(("Retry-After", "1"))

@@ -16,7 +16,8 @@ import engineio
 from engineio import exceptions, packet
 
 from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
-from app.http.problems import REQUEST_ID_HEADER, Refusal, answer, request_id
+from app.http.problems import Refusal, answer
+from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout.frames import POLICY_VIOLATION
 from app.realtime.fanout.handshake import VERSION, check_handshake, switch_protocols
 from app.realtime.fanout.metrics import ENGINE_REFUSALS

@@ -13,7 +13,8 @@ from typing import Any
 from engineio import packet
 
 from app.core import runtime
-from app.http.problems import REQUEST_ID_HEADER, Refusal, request_id
+from app.http.problems import Refusal
+from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout import frames
 from app.realtime.fanout.websocket import WebSocket
 

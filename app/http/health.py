@@ -12,9 +12,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from app.core import redis_connection, schema_version
 from app.core.database import check_writable
 from app.core.dependency_errors import SCHEMA_OUTDATED, as_refusal
-from app.core.errors import DependencyUnavailable, DomainError, problem
+from app.core.errors import DependencyUnavailable, DomainError
 from app.core.extensions import config
 from app.core.schema_version import SchemaState
+from app.http.problems import problem
 from app.observability import metric_files
 
 logger = logging.getLogger(__name__)
