@@ -1,7 +1,7 @@
 """Ratios that a change may not spoil unnoticed: CPU time of one thing against another in the same process and moment.
 
 Times differ from machine to machine and from minute to minute, ratios hardly; both sides take turns and the best of
-several rounds counts, so that what else the machine does cancels out. `tests/integration/test_bench_guard.py` runs it.
+several rounds counts, so that what else the machine does cancels out. `tests/bench/test_bench_guard.py` runs it.
 """
 
 import io

@@ -8,7 +8,7 @@ from werkzeug.routing import Rule
 
 from app.auth.permissions import ALLOWED, Action
 from app.http.middleware import API_PREFIX
-from tests.integration.test_auth import WHO_MAY
+from tests.auth.test_auth import WHO_MAY
 
 OPEN_TO_ALL = {
     "/healthz",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_cli_doctor import run
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.integration.test_cli_doctor import run
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 from tests.support.wire import most_in_a_window

@@ -1,0 +1,165 @@
+"""A plain report of a known agent is taken without Flask; one that Redis refuses goes on to Flask, and is logged."""
+
+import io
+import json
+import logging
+
+import pytest
+import redis
+from flask import Flask
+
+from app.agents.progress_fast_path import ProgressFastPath
+from tests.factories import make_agent, make_protocol, report
+from tests.support.api import BASE, Api
+
+
+class Onward:
+    """Stands where Flask would be, and keeps what it was handed."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def __call__(self, environ, start_response):
+        self.bodies.append(environ["wsgi.input"].read())
+        start_response("200 OK", [])
+        return [b""]
+
+
+@pytest.fixture
+def send(app: Flask, api: Api):
+    """`send()`: a report past the short way; its status, what was sent, and what went on to Flask."""
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    path = f"/agents/{agent_id}/progress"
+    api.agent(agent_id).post(path, report(protocol_id, "scan", 1)).expect(202)  # known from now on
+
+    def post(progress: int = 2, **more: str) -> tuple[str, bytes, list[bytes]]:
+        body, onward, told = json.dumps(report(protocol_id, "scan", progress)).encode(), Onward(), []
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": BASE + path,
+            "HTTP_AUTHORIZATION": f"Bearer {api.token('admin')}",
+            "CONTENT_TYPE": "application/json",
+            "CONTENT_LENGTH": str(len(body)),
+            "REMOTE_ADDR": "127.0.0.1",
+            "wsgi.input": io.BytesIO(body),
+        } | more
+        b"".join(ProgressFastPath(app, onward)(environ, lambda status, _headers: told.append(status)))
+        return told[0], body, onward.bodies
+
+    return post
+
+
+def test_a_plain_report_never_reaches_flask(send) -> None:
+    status, _, handed_on = send()
+
+    assert status == "202 ACCEPTED"
+    assert handed_on == []
+
+
+def test_a_report_that_redis_refuses_goes_on_to_flask_whole_and_is_logged(send, app: Flask, caplog) -> None:
+    class Refusing:
+        def call(self, *_: object) -> object:
+            raise redis.ResponseError("no")
+
+    app.extensions["redis_multiplexer"] = Refusing()
+    with caplog.at_level(logging.WARNING, "app.agents.progress_fast_path"):
+        _, body, handed_on = send()
+
+    assert handed_on == [body]
+    assert [record.message for record in caplog.records] == ["ingest.short_way_failed"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"CONTENT_LENGTH": "5000"}, {"HTTP_CONTENT_ENCODING": "gzip"}, {"CONTENT_TYPE": "text/plain"}],
+    ids=["cut off", "zipped", "not JSON"],
+)
+def test_a_body_that_is_not_plainly_whole_goes_on_to_flask(more, send) -> None:
+    _, body, handed_on = send(**more)
+
+    assert handed_on == [body]
+
+
+def test_what_nobody_expected_goes_on_to_flask_whole_and_is_logged_with_its_request(send, caplog, monkeypatch) -> None:
+    def fail(*_: object) -> bool:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("app.agents.progress_fast_path.compiled_reports.is_plain", fail)
+    _, body, handed_on = send(HTTP_X_REQUEST_ID="mine-1")
+
+    assert handed_on == [body]
+    (logged,) = [record for record in caplog.records if record.message == "ingest.short_way_failed"]
+    assert logged.requestId == "mine-1"
+    assert logged.exc_info
+
+
+def test_a_start_that_cannot_be_stored_is_logged_and_the_report_stays_accepted(app, api, caplog, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no database")
+
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    caller, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
+    caller.post(path, report(protocol_id, "scan", 1)).expect(202)
+    monkeypatch.setattr("app.agents.progress_fast_path.progress.store_starts", fail)
+
+    assert caller.post(path, report(protocol_id, "another task", 1)).status == 202
+    assert [record.agentIds for record in caplog.records if record.message == "task_start.not_stored"] == [[agent_id]]
+
+
+LONG_WAY = {"Origin": "https://elsewhere.example"}
+OWN = ("content-length", "x-request-id", "ratelimit")
+
+
+@pytest.mark.parametrize("more", [{}, {"X_Forwarded_Proto": "https"}], ids=["http", "https"])
+def test_both_ways_answer_with_the_same_headers(more, app_with) -> None:
+    api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    path = f"/agents/{agent_id}/progress"
+
+    long, short = (
+        api.agent(agent_id).post(path, report(protocol_id, "scan", n), **more, **way)
+        for n, way in enumerate([LONG_WAY, {}])
+    )
+
+    assert (long.status, short.status) == (202, 202)
+    assert {name: value for name, value in long.headers.items() if name not in OWN} == {
+        name: value for name, value in short.headers.items() if name not in OWN
+    }
+
+
+@pytest.mark.parametrize(
+    ("limits", "nearest"), [({"ADDRESS": "100"}, "address"), ({"TOKEN": "100"}, "token")], ids=["address", "token"]
+)
+def test_both_ways_tell_of_the_limit_that_is_nearest(limits, nearest, app_with) -> None:
+    api = app_with(**{f"DASHBOARD_REST_PER_{name}": value for name, value in limits.items()})
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+
+    for way in (LONG_WAY, {}):
+        answer = api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, "scan", 1), **way)
+        assert answer.headers["ratelimit"].startswith(f'"{nearest}";r='), way
+
+
+@pytest.mark.parametrize(
+    ("status", "change"),
+    [
+        (400, lambda body: body.replace(b"scan", b"a\xff")),
+        (422, lambda body: body.replace(b"1}", b'1,"estimatedCompletion":"0001-01-01T00:00:00+14:00"}')),
+        (422, lambda body: body.replace(b"1}", b'1,"estimatedCompletion":"9999-12-31T23:59:59-14:00"}')),
+        (202, lambda body: body.replace(b"1}", b'1,"estimatedCompletion":"2026-11-22t20:30:00z"}')),
+    ],
+    ids=["not UTF-8", "before the calendar", "after the calendar", "small letters"],
+)
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
+@pytest.mark.parametrize("way", [LONG_WAY, {}], ids=["long", "short"])
+def test_a_strange_report_is_told_the_same_on_both_ways(status, change, batch, way, api: Api) -> None:
+    protocol_id, agent_id = make_protocol(api), make_agent(api)
+    path = f"/agents/{agent_id}/progress"
+    api.admin.post(path, report(protocol_id, "scan", 1)).expect(202)
+    body = change(json.dumps(({"agentId": agent_id} if batch else {}) | report(protocol_id, "scan", 1)).encode())
+
+    answer = api.admin.post("/progress" if batch else path, b'{"updates":[%s]}' % body if batch else body, **way)
+
+    if batch and status == 422:
+        assert [list(each["errors"]) for each in answer.expect(202)["rejected"]] == [["estimatedCompletion"]]
+    else:
+        assert answer.status == status, answer

@@ -1,0 +1,58 @@
+"""Every message of the AsyncAPI document is shown by an example, and refusals by each of their codes."""
+
+import re
+from typing import Any
+
+import pytest
+
+from app.apidocs import asyncapi
+from tests.support import documents
+from tests.support.js_client import JsClient
+from tests.support.node import ROOT
+from tests.support.stack import Stack
+
+RAISED_BY = (
+    "sockets/handlers",
+    "sockets/room_membership",
+    "sockets/connections",
+    "auth/tokens",
+    "auth/revocation",
+    "auth/keys",
+)
+
+
+@pytest.fixture(scope="module")
+def messages() -> dict[str, Any]:
+    return asyncapi.document()["components"]["messages"]
+
+
+def test_every_message_has_an_example(messages: dict[str, Any]) -> None:
+    assert [key for key, message in messages.items() if not message.get("examples")] == []
+
+
+def test_every_event_says_whose_number_its_seq_is(messages: dict[str, Any]) -> None:
+    events = [message for message in messages.values() if message["name"] in asyncapi.EVENTS]
+    assert len(events) == len(asyncapi.EVENTS)
+    assert all("own number in its room" in each["description"] for each in events)
+
+
+def test_every_code_that_refuses_a_client_is_shown(messages: dict[str, Any]) -> None:
+    texts = [(ROOT / "app" / f"{name}.py").read_text(encoding="utf-8") for name in RAISED_BY]
+    raised = {code for text in texts for code in re.findall(r'(?:code=|Refused\(|_refusal\()"([A-Z_]+)"', text)}
+    shown = {example["payload"]["error"]["code"] for example in messages["refused"]["examples"]}
+    shown |= {example["payload"]["code"] for example in messages["connectError"]["examples"]}
+
+    assert {"INVALID_PROTOCOL", "DATABASE_UNAVAILABLE", "INTERNAL_ERROR"} <= raised
+    assert raised <= shown
+
+
+@pytest.mark.slow
+def test_the_shown_way_to_leave_a_room_is_taken(
+    stack: Stack, js: JsClient, protocol_id: str, messages: dict[str, Any]
+) -> None:
+    socket = js.connect(stack.url, {"token": stack.api.token("viewer", protocols=[protocol_id])})
+    socket.emit("protocol:join", {"protocolId": protocol_id})
+
+    shown = messages["protocolLeave"]["examples"][0]["payload"]
+
+    documents.validate_ack("protocol:leave", socket.emit("protocol:leave", shown))

@@ -1,0 +1,117 @@
+"""`dashboard up` takes from its shell what is meant for it, and nothing else."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.cli.supervisor.console import Console, LogFile
+from tests.cli.test_cli_doctor import run, verdicts
+from tests.cli.test_up_life import _answers, run_up
+from tests.support.processes import free_port, until
+from tests.support.stack import COMMAND, Stack
+
+NOWHERE = "http://127.0.0.1:1"
+HOSTILE = {
+    **dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), NOWHERE),
+    "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+    "CELERY_BROKER_READ_URL": "redis://127.0.0.1:1/0",
+    "CELERY_CONFIG_MODULE": "no.such.module",
+    "FLASK_DEBUG": "1",
+    "REDIS_URL": " ",
+    "DATABASE_URL": "\n",
+}
+
+
+@pytest.mark.slow
+def test_proxies_celerys_variables_blanks_and_any_folder_name_do_not_matter(tmp_path: Path) -> None:
+    system = Stack(tmp_path / 'a %20 b?c#d é"e', **HOSTILE)
+    with system:
+        assert (system.home / "dashboard.db").stat().st_size > 0
+        assert set(verdicts(run(system.environment)).values()) == {"ok"}
+
+
+def start_without_streams(system: Stack) -> "subprocess.Popen[bytes]":
+    """With descriptors 0 to 2 closed and SIGHUP ignored, as `nohup dashboard up >&- 2>&- <&-`."""
+    command = ["bash", "-c", 'trap "" HUP; exec "$@" <&- >&- 2>&-', "bash", *COMMAND, "up", "--port", str(system.port)]
+    system.folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(command, env=system.environment, cwd=system.folder)
+
+
+@pytest.mark.slow
+def test_closed_streams_and_an_ignored_hangup_do_no_harm(tmp_path: Path) -> None:
+    system = Stack(tmp_path)
+    up = start_without_streams(system)
+    try:
+        until(lambda: _answers(system), 120, "web is ready")
+        up.send_signal(signal.SIGHUP)
+        assert all(_answers(system) for _ in range(20))
+        assert up.poll() is None
+        assert (system.home / "up.lock").read_bytes() == b""
+    finally:
+        up.terminate()
+    assert up.wait(30) == 0
+
+
+@pytest.mark.parametrize("command", ["up", "web"])
+def test_the_port_may_come_from_the_environment(command: str, tmp_path: Path) -> None:
+    system = Stack(tmp_path)
+    system.home.mkdir()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        system.environment |= {"PORT": str(port), "REDIS_URL": f" redis://127.0.0.1:{free_port()}/0\n"}
+        argv = [*COMMAND, command]
+        ended = subprocess.run(argv, env=system.environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_broken_append_only_file_is_told_with_the_way_out_which_works(tmp_path: Path) -> None:
+    system = Stack(tmp_path)
+    with system:
+        pass
+    (file,) = (system.home / "redis" / "appendonlydir").glob("*.incr.aof")
+    file.write_bytes(b"this is no append-only file\r\n" * 10)
+
+    refused = run_up(system, "--port", str(system.port))
+    assert refused.returncode == 1
+    assert "--reset-redis" in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+    for _ in range(5):
+        ended = run_up(system, "--reset-redis", "--port", "1", "--host", "192.0.2.1")  # an address that is not ours
+        assert ended.returncode == 1
+    assert (system.home / "redis").is_dir(), "nothing is set aside when `up` cannot start anyway"
+
+    argv = [*COMMAND, "up", "--reset-redis", "--port", str(system.port)]
+    up = subprocess.Popen(argv, env=system.environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        until(lambda: _answers(system), 120, "web is ready")
+    finally:
+        up.terminate()
+        told = up.communicate(timeout=60)[1].decode()
+    (backup,) = system.home.glob("redis.backup-*")
+    assert str(backup) in told
+    assert (backup / "appendonlydir" / file.name).read_bytes().startswith(b"this is no")
+
+
+def test_a_terminal_shows_warnings_and_the_ready_line_and_the_log_file_has_all(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    log = LogFile(tmp_path / "logs" / "up.log")
+    console = Console(writer, log)
+    console.say("worker", "INFO event.undelivered room=protocol:P1")
+    console.say("worker", "WARNING event.dropped room=protocol:P1")
+    console.plain("ready: http://127.0.0.1:5000")
+    console.close()
+    os.close(writer)
+    shown = os.read(reader, 10_000).decode()
+    os.close(reader)
+
+    assert re.findall(r"event\.\w+|ready", shown) == ["event.dropped", "ready"]
+    assert re.findall(r"event\.\w+|ready", log.path.read_text()) == ["event.undelivered", "event.dropped", "ready"]

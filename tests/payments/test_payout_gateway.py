@@ -1,0 +1,241 @@
+"""The payout service as the worker meets it: good answers, bad ones, none."""
+
+import os
+import secrets
+import signal
+import threading
+import time
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+
+from app.config import load_config
+from app.payments.gateway import MAX_ANSWER, Paid, Payout, Refused, Unknown, longest_call, pay
+from tests.core.test_tls import make_certificate
+from tests.support.money import SECRET, Reply, payout_service
+from tests.support.pace import slowdown
+from tests.support.processes import free_port, until
+
+PAYOUT = Payout("payment-1", "P1", 1_500_000, "USDC", "0xabc → you")
+
+
+@pytest.fixture
+def service():
+    with payout_service() as running:
+        yield running
+
+
+@pytest.fixture(params=["http", "https"])
+def anyhow(request, tmp_path, monkeypatch):
+    """The service, without TLS and with it."""
+    certificate = make_certificate(tmp_path) if request.param == "https" else None
+    if certificate:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with payout_service(certificate) as running:
+        yield running
+
+
+def calls_under_way():
+    return [each for each in threading.enumerate() if each.name == "bounded-call"]
+
+
+def settings_for(url, **more):
+    environment = {
+        "DATABASE_URL": "sqlite://", "REDIS_URL": "redis://127.0.0.1:1", "DASHBOARD_SIGNING_KEY": secrets.token_hex(32),
+        "PAYOUT_URL": url, "PAYOUT_SECRET": SECRET, "PAYOUT_CONNECT_TIMEOUT": "1", "PAYOUT_READ_TIMEOUT": "0.4",
+    }  # fmt: skip
+    return load_config(environment | more)
+
+
+@pytest.fixture
+def settings(service):
+    return settings_for(service.url)
+
+
+def test_without_a_service_the_ledger_alone_pays():
+    assert pay(PAYOUT, settings_for("")) == Paid(None)
+
+
+def test_a_payment_is_posted_with_its_id_as_idempotency_key_and_signed(service, settings):
+    assert pay(PAYOUT, settings) == Paid("tx-1")
+    (request,) = service.requests
+    assert request.json == {
+        "paymentId": "payment-1", "protocolId": "P1", "amount": "1.50", "currency": "USDC", "recipient": "0xabc → you",
+    }  # fmt: skip
+    assert request.key == "payment-1"
+    assert request.is_signed_with(SECRET)
+    assert not request.is_signed_with("another secret")
+    assert request.headers["content-type"] == "application/json"
+
+
+def test_the_same_payment_is_sent_with_the_same_key_and_body_each_time(service, settings):
+    pay(PAYOUT, settings)
+    pay(PAYOUT, settings)
+    first, second = service.requests
+    assert (first.key, first.body) == (second.key, second.body)
+    assert len(service.paid) == 1
+
+
+def test_an_answer_in_chunks_is_read_to_its_end(service, settings):
+    service.replies = [
+        Reply(body=b'6\r\n{"refe\r\nd\r\nrence": "tx"}\r\n0\r\n\r\n', headers={"Transfer-Encoding": "chunked"})
+    ]
+    assert pay(PAYOUT, settings) == Paid("tx")
+
+
+def test_an_answer_in_chunks_that_breaks_off_proves_nothing(service, settings):
+    broken = b'e\r\n{"reference": "\r\n'
+    service.replies = [Reply(body=broken, headers={"Transfer-Encoding": "chunked"})]
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 422, 451])
+def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
+    service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]
+    outcome = pay(PAYOUT, settings)
+    assert outcome == Refused(f'HTTP {status}: {{"error": "unknown recipient"}}')
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 301, 302, 307])
+def test_what_may_be_different_next_time_is_no_refusal(service, settings, status):
+    service.replies = [Reply(status, b"later", headers={"Location": service.url})]
+    assert pay(PAYOUT, settings) == Unknown(f"HTTP {status}: later")
+    assert len(service.requests) == 1, "redirects are not followed"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"OK", b"null", b"[]", b"{}", b"5", b'"tx"', b'[{"reference": "tx"}]', b'{"reference": null}',
+        b'{"reference": ""}', b'{"reference": true}', b'{"reference": ["tx"]}', b'{"reference": NaN}',
+        b'{"reference": "tx"', b"\xff\xfe", b"[" * 10_000,
+    ],
+)  # fmt: skip
+def test_a_2xx_that_names_no_reference_proves_nothing(service, settings, body):
+    service.replies = [Reply(200, body)]
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        (b"5", "5"),
+        (b"12345678901234567890123", "12345678901234567890123"),
+        (b"1.50", "1.50"),
+        (b'"tx\\ud800"', "tx"),
+        (b'"\\u001b[31mtx\\r\\n7\\u0000\\u202e"', "tx 7"),
+        (b'"' + b"x" * 201 + b'"', "x" * 199 + "…"),
+        (b'"\\u0000"', None),
+        ('"支払い-7"'.encode(), "支払い-7"),
+    ],
+)
+def test_a_reference_is_stored_as_text_that_every_database_takes(service, settings, written, stored):
+    service.replies = [Reply(201, b'{"reference": ' + written + b"}")]
+    assert pay(PAYOUT, settings) == Paid(stored)
+
+
+def test_a_refusals_reason_is_one_line_without_escape_sequences_and_of_bounded_length(service, settings):
+    service.replies = [Reply(422, b"\x1b[31mno\r\nfunds\x1b[0m\xff" + b"!" * 5000)]
+    reason = pay(PAYOUT, settings).reason
+    assert reason.startswith("HTTP 422: no funds\ufffd!!!")
+    assert reason.endswith("…")
+    assert len(reason) < 500
+
+
+DATES = {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}  # a service whose clock stands
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": " 0 "}, 0.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:40 GMT"} | DATES, 30.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:01 GMT"} | DATES, 0.0),
+        ({"Retry-After": "soon"}, 0.0),
+        ({"Retry-After": "-5"}, 0.0),
+        ({"Retry-After": "1e9"}, 0.0),
+        ({"Retry-After": "9" * 400}, float("inf")),
+        ({}, 0.0),
+    ],
+)
+@pytest.mark.parametrize("status", [409, 429, 503])
+def test_the_pause_that_the_service_asks_for_is_told(service, settings, status, headers, seconds):
+    service.replies = [Reply(status, b"later", headers=headers)]
+    outcome = pay(PAYOUT, settings)
+    assert (outcome.reason, outcome.retry_after) == (f"HTTP {status}: later", seconds)
+
+
+def test_only_a_connection_that_was_not_made_counts_as_not_reached(service, settings):
+    service.replies = [Reply(503), Reply(cut_after=3), Reply(before=lambda: time.sleep(2))]
+    assert [pay(PAYOUT, settings).was_reached for _ in range(3)] == [True, True, True]
+    assert not pay(PAYOUT, settings_for(f"http://127.0.0.1:{free_port()}/payouts")).was_reached
+
+
+def test_an_answer_without_end_is_cut_off(service, settings):
+    service.replies = [Reply(200, b" " * (MAX_ANSWER + 1))]
+    assert "longer than" in pay(PAYOUT, settings).reason
+
+
+def test_a_service_that_hangs_is_left_in_time(service, settings):
+    test_is_over, hangs = threading.Event(), []
+    service.replies = [Reply(before=lambda: hangs.append(test_is_over.wait(60)))]
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert hangs == [], "the service had not answered yet"
+    test_is_over.set()
+
+
+def test_an_answer_that_trickles_in_is_left_within_the_longest_call(service, settings):
+    service.replies = [Reply(body=b" " * 60, pause=0.1)]
+    started = time.monotonic()
+    assert pay(PAYOUT, settings) == Unknown("the answer does not end")
+    assert time.monotonic() - started < longest_call(settings) * slowdown()
+
+
+SLOW_HEAD = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 60
+
+
+def test_a_head_that_trickles_in_is_left_within_the_longest_call_and_its_connection_ends(anyhow):
+    settings, ended = settings_for(anyhow.url), threading.Event()
+    anyhow.replies = [Reply(head=SLOW_HEAD, pause=0.1, after=ended.set)]
+    started = time.monotonic()
+    assert pay(PAYOUT, settings) == Unknown("the answer does not come within 1.8 s")
+    assert time.monotonic() - started < (longest_call(settings) + 0.5) * slowdown()
+    until(lambda: not calls_under_way(), 2, "the call's thread has ended")
+    assert not ended.is_set(), "the service could not finish its answer"
+
+
+def test_over_tls_the_service_is_asked_as_without(anyhow):
+    assert pay(PAYOUT, settings_for(anyhow.url)) == Paid("tx-1")
+
+
+def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings):
+    """As Celery does: a signal whose handler raises in the main thread."""
+
+    def strike(*_):
+        raise SoftTimeLimitExceeded
+
+    service.replies = [Reply(before=lambda: (os.kill(os.getpid(), signal.SIGUSR1), time.sleep(1)))]
+    earlier = signal.signal(signal.SIGUSR1, strike)
+    try:
+        assert pay(PAYOUT, settings) == Unknown("no answer (SoftTimeLimitExceeded)", "SoftTimeLimitExceeded()")
+    finally:
+        signal.signal(signal.SIGUSR1, earlier)
+
+
+def test_what_clients_are_shown_of_a_failed_call_names_no_address():
+    port = free_port()
+    outcome = pay(PAYOUT, settings_for(f"http://127.0.0.1:{port}/payouts?key=secret"))
+    assert outcome.reason == "no answer (ConnectionError)"
+    assert str(port) in outcome.detail
+
+
+def test_a_connection_that_breaks_inside_a_good_answer_proves_nothing(service, settings):
+    service.replies = [Reply(cut_after=5)]
+    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert len(service.paid) == 1, "the service has paid all the same"
+
+
+def test_nobody_at_the_address_is_no_refusal():
+    url = f"http://127.0.0.1:{free_port()}/payouts"
+    assert isinstance(pay(PAYOUT, settings_for(url)), Unknown)
