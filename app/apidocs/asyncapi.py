@@ -3,11 +3,11 @@ over the same converter that makes the OpenAPI document's schemas."""
 
 import copy
 
-from app.apidocs import messages, vocabulary
+from app.apidocs import messages
 from app.apidocs.connection import OTHERS
 from app.apidocs.converter import Json, schemas_of
 from app.apidocs.events import CONDITIONS, EVENTS
-from app.apidocs.words import PROTOCOL
+from app.core.examples import PROTOCOL
 from app.core.schemas import ID_PATTERN
 
 _ABOUT = """Socket.IO (protocol 5 on Engine.IO 4), namespace `/`, path `/socket.io`. The address of a channel is the
@@ -82,7 +82,6 @@ def _server() -> Json:
 
 def _schemas() -> dict[str, Json]:
     schemas = copy.deepcopy(schemas_of(*EVENTS.values(), *OTHERS))
-    vocabulary.put_into_words(schemas)
     for schema in schemas.values():
         schema.pop("additionalProperties", None)  # members may be added: clients pass over what they do not know
     for name, conditions in CONDITIONS.items():

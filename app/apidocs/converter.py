@@ -46,6 +46,8 @@ def _house_field(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) ->
         shape["type"] = [shape["type"], "null"]
     if field.allow_none and "enum" in ret and None not in ret["enum"]:
         shape["enum"] = [*ret["enum"], None]
+    if "shown" in field.metadata:
+        shape["examples"] = [field.metadata["shown"]]
     return shape
 
 

@@ -11,7 +11,8 @@ from marshmallow import fields, validate
 from app.agents.schemas import AgentTaskData
 from app.bounties.rules import ChangeType
 from app.bounties.schemas import BountyPoolData
-from app.core.schemas import CamelSchema, NumberText, Timestamp
+from app.core.examples import MOMENT, PROTOCOL
+from app.core.schemas import CamelSchema, NumberText, Timestamp, doc
 from app.realtime.events import EventType
 from app.vulnerabilities.rules import Status
 from app.vulnerabilities.schemas import VulnStatusData
@@ -24,44 +25,49 @@ def text(**kwargs: Any) -> fields.String:
 class AgentTasksData(CamelSchema):
     """The newest RUNNING or IDLE update of every agent that changed since the last such event."""
 
-    updates = fields.List(fields.Nested(AgentTaskData), required=True, validate=validate.Length(min=1, max=1000))
+    updates = fields.List(
+        fields.Nested(AgentTaskData),
+        required=True,
+        validate=validate.Length(min=1, max=1000),
+        metadata=doc("One entry per agent; each is judged and told of by itself."),
+    )
 
 
 class _Envelope(CamelSchema):
-    event_type = text()
-    timestamp = Timestamp(required=True)
-    protocol_id = text()
+    event_type = text(metadata=doc("The event's name."))
+    timestamp = Timestamp(required=True, metadata=doc("When it happened.", MOMENT))
+    protocol_id = text(metadata=doc("Id of the protocol it belongs to.", PROTOCOL))
     seq = NumberText(
         required=True,
-        metadata={"description": "This event's own number in its room; without gaps at the source."},
+        metadata=doc("This event's own number in its room; without gaps at the source.", "42"),
     )
 
 
 class AgentTaskUpdateEvent(_Envelope):
     """An agent's task made progress, was completed or failed."""
 
-    event_type = text(validate=validate.OneOf([EventType.AGENT_TASK_UPDATE]))
+    event_type = text(validate=validate.OneOf([EventType.AGENT_TASK_UPDATE]), metadata=doc("The event's name."))
     data = fields.Nested(AgentTaskData, required=True)
 
 
 class AgentTaskUpdatesEvent(_Envelope):
     """Only to connections that joined with `agentBatches`: many agents' progress as one event a second."""
 
-    event_type = text(validate=validate.OneOf([EventType.AGENT_TASK_UPDATES]))
+    event_type = text(validate=validate.OneOf([EventType.AGENT_TASK_UPDATES]), metadata=doc("The event's name."))
     data = fields.Nested(AgentTasksData, required=True)
 
 
 class BountyPoolUpdatedEvent(_Envelope):
     """The balance of the protocol's bounty pool changed."""
 
-    event_type = text(validate=validate.OneOf([EventType.BOUNTY_POOL_UPDATED]))
+    event_type = text(validate=validate.OneOf([EventType.BOUNTY_POOL_UPDATED]), metadata=doc("The event's name."))
     data = fields.Nested(BountyPoolData, required=True)
 
 
 class VulnStatusChangedEvent(_Envelope):
     """A vulnerability was confirmed, rejected or paid."""
 
-    event_type = text(validate=validate.OneOf([EventType.VULN_STATUS_CHANGED]))
+    event_type = text(validate=validate.OneOf([EventType.VULN_STATUS_CHANGED]), metadata=doc("The event's name."))
     data = fields.Nested(VulnStatusData, required=True)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.apidocs.converter import NUMBER_SHOWN, Json
-from app.apidocs.words import AGENT, LATER, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
+from app.core.examples import AGENT, LATER, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 
 _REPORT = {"protocolId": PROTOCOL, "task": "Symbolic execution of Vault.sol"}
 _RUNNING = _REPORT | {"progress": 65, "estimatedCompletion": LATER}

@@ -3,7 +3,7 @@
 from app.apidocs import examples
 from app.apidocs.converter import Json
 from app.apidocs.events import EVENTS
-from app.apidocs.words import PROTOCOL
+from app.core.examples import PROTOCOL
 
 JSON_TYPE = "application/json"
 _REFUSED_CONNECTIONS = (

@@ -7,9 +7,10 @@ from flask import Flask
 from flask_smorest.spec.plugins import FlaskPlugin
 
 from app.agents.schemas import BatchUpdate
-from app.apidocs import operations, problems, system, vocabulary
+from app.apidocs import operations, problems, system
 from app.apidocs.converter import MONEY_SHOWN, MONEY_TAKEN, TIMESTAMP_SHOWN, ContractPlugin, Json, schemas_of
 from app.apidocs.webhooks import WEBHOOKS
+from app.core.examples import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.schemas import ID_PATTERN, camel_case
 from app.http.idempotency import HEADER
 from app.http.rest import api
@@ -28,6 +29,12 @@ _HEADERS: Json = {
         "description": "`true` when this is the first answer again.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+}
+PATH_PARAMETERS = {
+    "agentId": ("Id of the agent.", AGENT),
+    "protocolId": ("Id of the protocol.", PROTOCOL),
+    "vulnerabilityId": ("Id of the vulnerability.", VULNERABILITY),
+    "paymentId": ("Id of the payment.", PAYMENT),
 }
 _BEARER: Json = {
     "type": "http",
@@ -86,7 +93,6 @@ def _schemas(made: dict[str, Json]) -> dict[str, Json]:
     schemas = copy.deepcopy(schemas)
     # The view takes each update as it comes and judges it by itself; the document tells what it is judged by.
     schemas["Batch"]["properties"]["updates"]["items"] = {"$ref": "#/components/schemas/BatchUpdate"}
-    vocabulary.put_into_words(schemas)
     return schemas
 
 
@@ -115,19 +121,15 @@ def _parameter(made: Json) -> Json:
     if parameter["in"] == "path":
         parameter["name"] = camel_case(parameter["name"])
         shape |= {"pattern": f"^{ID_PATTERN}$", "maxLength": 64}
+        parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
     if isinstance(shape.get("type"), list):
         shape["type"] = next(each for each in shape["type"] if each != "null")
         shape.pop("default", None)
     if "enum" in shape:
         shape["enum"] = [each for each in shape["enum"] if each is not None]
-    known = vocabulary.word(parameter["in"], parameter["name"])
-    if known:
-        parameter.setdefault("description", known.about)
     if parameter["name"] == HEADER:
         shape["pattern"] = "^[ -~]+$"
         parameter["example"] = "deposit-17"
-    elif known and known.example is not None and parameter["in"] == "path":
-        parameter["example"] = known.example
     return parameter
 
 

@@ -1,7 +1,7 @@
 """What this server asks of others: the payout service named by PAYOUT_URL."""
 
 from app.apidocs.converter import MONEY_SHOWN, Json
-from app.apidocs.words import PAYMENT, PROTOCOL
+from app.core.examples import PAYMENT, PROTOCOL
 
 _BODY: Json = {
     "type": "object",

@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from app.core.errors import InvalidInput
-from app.core.schemas import CamelSchema, is_identifier
+from app.core.schemas import CamelSchema, doc, is_identifier
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -39,8 +39,12 @@ def _is_counter(key: object) -> bool:
 
 
 class PageQuery(CamelSchema):
-    limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(min=1, max=MAX_LIMIT))
-    cursor = Cursor(load_default=None)
+    limit = fields.Integer(
+        load_default=DEFAULT_LIMIT,
+        validate=validate.Range(min=1, max=MAX_LIMIT),
+        metadata=doc("How many items at most."),
+    )
+    cursor = Cursor(load_default=None, metadata=doc("`nextCursor` of the page before; pass it back unread."))
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ def cursor_keys(cursor: list[Any] | None, *kinds: type) -> list[Any] | None:
 def page_schema(item_schema: type[CamelSchema]) -> type[CamelSchema]:
     name = item_schema.__name__.removesuffix("Schema") + "PageSchema"
     members: dict[str, Any] = {
-        "items": fields.List(fields.Nested(item_schema)),
-        "next_cursor": fields.String(allow_none=True),
+        "items": fields.List(fields.Nested(item_schema), metadata=doc("The items of this page, at most `limit`.")),
+        "next_cursor": fields.String(
+            allow_none=True, metadata=doc("Where the next page begins; null on the last.", None)
+        ),
     }
     return CamelSchema.from_dict(members, name=name)  # type: ignore[return-value]

@@ -12,7 +12,13 @@ from app.core.text import clean_text, is_visible, naming_problem
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _ID = re.compile(ID_PATTERN, re.ASCII)
+_NO_EXAMPLE = object()
 NAME_LENGTH = 200
+
+
+def doc(description: str, example: Any = _NO_EXAMPLE) -> dict[str, Any]:
+    """The `metadata` of a field: what it means and, for the API documents, a value; None is an example of its own."""
+    return {"description": description} | ({} if example is _NO_EXAMPLE else {"shown": example})
 
 
 def camel_case(name: str) -> str:
@@ -58,8 +64,8 @@ class DescribingText(fields.String):
 class Reason(DescribingText):
     """A reason that has to be given: one without anything visible counts as missing."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit, required=True, validate=_check_given)
+    def __init__(self, limit: int, **kwargs: Any) -> None:
+        super().__init__(limit, required=True, validate=_check_given, **kwargs)
 
 
 def _check_given(value: str) -> None:

@@ -4,23 +4,25 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from app.auth.revocation import MAX_REASON
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
+from app.core.examples import LATER, MOMENT
 from app.core.pagination import page_schema
-from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp
+from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp, doc
 
 
 class Revocation(CamelSchema):
     """Either `jti`, for one token, or `subject`, for all that were issued to it until now."""
 
-    jti = Name(load_default=None, longest=MAX_TOKEN_ID_LENGTH)
-    subject = Name(load_default=None, longest=MAX_SUBJECT_LENGTH)
-    reason = Reason(MAX_REASON)
+    jti = Name(load_default=None, longest=MAX_TOKEN_ID_LENGTH, metadata=doc("Id of one token.", "0f8c2d4e6a"))
+    subject = Name(load_default=None, longest=MAX_SUBJECT_LENGTH, metadata=doc("All tokens of this `sub`.", None))
+    reason = Reason(MAX_REASON, metadata=doc("Why it is revoked.", "The laptop was lost."))
     expires_at = Timestamp(
         load_default=None,
         allow_none=True,
-        metadata={
-            "description": "The token's own `exp`, where it is known: the revocation is forgotten a day later. "
-            "Otherwise it is kept for 401 days; no token counts longer than 400."
-        },
+        metadata=doc(
+            "The token's own `exp`, where it is known: the revocation is forgotten a day later. "
+            "Otherwise it is kept for 401 days; no token counts longer than 400.",
+            LATER,
+        ),
     )
 
     @validates_schema
@@ -30,13 +32,17 @@ class Revocation(CamelSchema):
 
 
 class RevokedTokenSchema(CamelSchema):
-    id = NumberText()
-    jti = fields.String(attribute="token_id", allow_none=True)
-    subject = fields.String(allow_none=True)
-    reason = fields.String()
-    revoked_by = fields.String()
-    revoked_at = Timestamp()
-    expires_at = Timestamp(allow_none=True)
+    id = NumberText(metadata=doc("The revocation's number.", "3"))
+    jti = fields.String(
+        attribute="token_id",
+        allow_none=True,
+        metadata=doc("Id of one token; or null, for all of the subject's.", "0f8c2d4e6a"),
+    )
+    subject = fields.String(allow_none=True, metadata=doc("Whose tokens; null where it is one token.", None))
+    reason = fields.String(metadata=doc("Why it was revoked.", "The laptop was lost."))
+    revoked_by = fields.String(metadata=doc("Who revoked it.", "admin-1"))
+    revoked_at = Timestamp(metadata=doc("When it was revoked.", MOMENT))
+    expires_at = Timestamp(allow_none=True, metadata=doc("When it expires.", LATER))
 
 
 RevokedTokenPage = page_schema(RevokedTokenSchema)
