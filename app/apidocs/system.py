@@ -27,20 +27,22 @@ def _parts(**others: str) -> Json:
     return dict.fromkeys(_PARTS, "ok") | others
 
 
+_ok = {"type": "string", "enum": ["ok"], "description": "Always `ok`."}
 _part = {"type": "string", "enum": ["ok", "down"]}
 SCHEMAS: dict[str, Json] = {
     "Health": {
         "type": "object",
         "required": ["status"],
-        "properties": {"status": {"type": "string", "enum": ["ok"]}},
+        "properties": {"status": _ok},
     },
     "Readiness": {
         "type": "object",
         "required": ["status", "parts"],
         "properties": {
-            "status": {"type": "string", "enum": ["ok"]},
+            "status": _ok,
             "parts": {
                 "type": "object",
+                "description": "Each dependency by name.",
                 "required": list(_PARTS),
                 "properties": dict.fromkeys(_PARTS, _part),
                 "additionalProperties": _part,

@@ -15,5 +15,8 @@ blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Who 
 @blueprint.arguments(AuditQuery, location="query")
 @blueprint.response(200, AuditPage)
 def list_audit(query: dict[str, Any]) -> Page:
-    """List the audit log, newest first"""
+    """List the audit log, newest first
+
+    Who did what to the money and to vulnerabilities; entries are never changed.
+    """
     return service.list_all(**query)

@@ -7,7 +7,7 @@ from app.bounties.models import Pool
 from app.bounties.schemas import DepositCreate, DepositSchema, LedgerEntryPage, PoolSchema
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint
+from app.http.rest import Blueprint, refuses
 
 blueprint = Blueprint(
     "bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools"
@@ -18,7 +18,10 @@ blueprint = Blueprint(
 @requires(Action.READ)
 @blueprint.response(200, PoolSchema)
 def get_pool(protocol_id: str) -> Pool:
-    """Read the bounty pool"""
+    """Read the bounty pool
+
+    `available` is `total - reserved - paid`, and never negative.
+    """
     return service.get_pool(protocol_id)
 
 
@@ -27,14 +30,21 @@ def get_pool(protocol_id: str) -> Pool:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, LedgerEntryPage)
 def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
-    """List the pool's ledger, newest first"""
+    """List the pool's ledger, newest first
+
+    Each entry has the pool's totals after it; entries are never changed.
+    """
     return service.list_entries(protocol_id, **query)
 
 
 @blueprint.post("/deposits")
 @requires(Action.DEPOSIT)
+@refuses("AMOUNT_TOO_LARGE")
 @blueprint.arguments(DepositCreate)
 @idempotent(blueprint, 201, DepositSchema)
 def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:
-    """Deposit funds"""
+    """Deposit funds
+
+    The room hears `bounty_pool:updated` with DEPOSIT.
+    """
     return service.deposit(protocol_id, fields["amount"], fields["reference"], principal().subject)

@@ -1,10 +1,13 @@
 """flask-smorest, as the REST features use it: one `Api` for all, and their `Blueprint`."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import flask_smorest
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
+
+View = TypeVar("View", bound=Callable[..., Any])
 from werkzeug.datastructures import MultiDict
 
 
@@ -26,3 +29,13 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
 
 api = flask_smorest.Api()
+
+
+def refuses(*codes: str) -> Callable[[View], View]:
+    """Name the 404 and 409 codes of a view that its path and decorators do not tell, for the API document."""
+
+    def decorate(view: View) -> View:
+        view.refusal_codes = codes  # type: ignore[attr-defined]
+        return view
+
+    return decorate

@@ -4,7 +4,7 @@ from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint
+from app.http.rest import Blueprint, refuses
 from app.payments import service
 from app.payments.models import Payment
 from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
@@ -14,10 +14,16 @@ blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="P
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/payment")
 @requires(Action.RELEASE_PAYMENT)
+@refuses("INVALID_TRANSITION", "ALREADY_EXISTS", "INSUFFICIENT_FUNDS")
 @blueprint.arguments(PaymentCreate)
 @idempotent(blueprint, 202, PaymentSchema)
 def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
-    """Release the payment of a confirmed vulnerability"""
+    """Release the payment of a confirmed vulnerability
+
+    Accepted, then paid in the background: the room hears `bounty_pool:updated` with PAYMENT_RELEASED, then
+    `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller one gives
+    the rest back. The pool is charged exactly once.
+    """
     return service.request_payment(vulnerability_id, fields["recipient"], fields["amount"], principal())
 
 
@@ -25,7 +31,10 @@ def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
 @requires(Action.READ)
 @blueprint.response(200, PaymentSchema)
 def get_payment(payment_id: str) -> Payment:
-    """Read a payment"""
+    """Read a payment
+
+    FAILED has a `failureReason`; its reservation stays until it is tried again.
+    """
     return service.get(payment_id, principal())
 
 
@@ -34,13 +43,20 @@ def get_payment(payment_id: str) -> Payment:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, PaymentPage)
 def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
-    """List payments, newest first"""
+    """List payments, newest first
+
+    Newest first.
+    """
     return service.list_of(protocol_id, **query)
 
 
 @blueprint.post("/payments/<string:payment_id>/retry")
 @requires(Action.RELEASE_PAYMENT)
+@refuses("INVALID_TRANSITION")
 @idempotent(blueprint, 202, PaymentSchema)
 def retry_payment(payment_id: str) -> Payment:
-    """Try a failed payment again"""
+    """Try a failed payment again
+
+    A FAILED payment goes back to PENDING.
+    """
     return service.retry(payment_id, principal())

@@ -3,7 +3,7 @@ from typing import Any
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.core.pagination import Page, PageQuery
-from app.http.rest import Blueprint
+from app.http.rest import Blueprint, refuses
 from app.protocols import service
 from app.protocols.models import Protocol
 from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema
@@ -13,10 +13,14 @@ blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", des
 
 @blueprint.post("")
 @requires(Action.CREATE_PROTOCOL)
+@refuses("ALREADY_EXISTS")
 @blueprint.arguments(ProtocolCreate)
 @blueprint.response(201, ProtocolSchema)
 def create_protocol(fields: dict[str, Any]) -> Protocol:
-    """Create a protocol"""
+    """Create a protocol
+
+    The protocol gets an empty bounty pool and a room.
+    """
     return service.create(fields)
 
 
@@ -25,7 +29,10 @@ def create_protocol(fields: dict[str, Any]) -> Protocol:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, ProtocolPage)
 def list_protocols(query: dict[str, Any]) -> Page:
-    """List the protocols the token names"""
+    """List the protocols the token names
+
+    By id; those that the token names.
+    """
     return service.list_for(principal(), **query)
 
 
@@ -33,5 +40,8 @@ def list_protocols(query: dict[str, Any]) -> Page:
 @requires(Action.READ)
 @blueprint.response(200, ProtocolSchema)
 def get_protocol(protocol_id: str) -> Protocol:
-    """Read a protocol"""
+    """Read a protocol
+
+    A protocol that the token does not name is told of as one that does not exist.
+    """
     return service.get(protocol_id)

@@ -16,7 +16,10 @@ blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", descripti
 @blueprint.arguments(Revocation)
 @blueprint.response(201, RevokedTokenSchema)
 def revoke_token(fields: dict[str, Any]) -> RevokedToken:
-    """Revoke a token, or all tokens of a subject"""
+    """Revoke a token, or all tokens of a subject
+
+    Name one token by its `jti`, or a `subject`: then all tokens issued to it until now.
+    """
     return service.revoke(fields, principal())
 
 
@@ -25,5 +28,8 @@ def revoke_token(fields: dict[str, Any]) -> RevokedToken:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, RevokedTokenPage)
 def list_revoked(query: dict[str, Any]) -> Page:
-    """List the revoked tokens, newest first"""
+    """List the revoked tokens, newest first
+
+    One token by its `jti`, or all of a subject until then.
+    """
     return service.list_revoked(**query)

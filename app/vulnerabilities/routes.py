@@ -4,7 +4,7 @@ from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.core.pagination import Page
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint
+from app.http.rest import Blueprint, refuses
 from app.vulnerabilities import lists, service
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import (
@@ -21,10 +21,14 @@ blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", descrip
 
 @blueprint.post("/protocols/<string:protocol_id>/vulnerabilities")
 @requires(Action.FILE_VULNERABILITY)
+@refuses("INSUFFICIENT_FUNDS")
 @blueprint.arguments(VulnerabilityCreate)
 @idempotent(blueprint, 201, VulnerabilitySchema)
 def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerability:
-    """File a vulnerability"""
+    """File a vulnerability
+
+    With a `bounty` the amount is reserved, or nothing is stored at all.
+    """
     return service.file(protocol_id, fields, principal())
 
 
@@ -33,7 +37,10 @@ def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerabilit
 @blueprint.arguments(VulnerabilityQuery, location="query")
 @blueprint.response(200, VulnerabilityPage)
 def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
-    """List vulnerabilities"""
+    """List vulnerabilities
+
+    Filtered by status and severity, ordered by date or severity.
+    """
     return lists.list_of(protocol_id, **query)
 
 
@@ -41,23 +48,35 @@ def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
 @requires(Action.READ)
 @blueprint.response(200, VulnerabilitySchema)
 def get_vulnerability(vulnerability_id: str) -> Vulnerability:
-    """Read a vulnerability"""
+    """Read a vulnerability
+
+    One of a protocol that the token does not name is told of as one that does not exist.
+    """
     return service.get(vulnerability_id, principal())
 
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/confirm")
 @requires(Action.DECIDE_VULNERABILITY)
+@refuses("INVALID_TRANSITION", "ALREADY_RESERVED", "INSUFFICIENT_FUNDS")
 @blueprint.arguments(Confirmation)
 @idempotent(blueprint, 200, VulnerabilitySchema)
 def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
-    """Confirm a vulnerability"""
+    """Confirm a vulnerability
+
+    PENDING → CONFIRMED; the room hears `vuln:status_changed`. A `bounty` here reserves when none was reserved
+    at filing.
+    """
     return service.confirm(vulnerability_id, fields["bounty"], principal())
 
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/reject")
 @requires(Action.DECIDE_VULNERABILITY)
+@refuses("INVALID_TRANSITION")
 @blueprint.arguments(Rejection)
 @idempotent(blueprint, 200, VulnerabilitySchema)
 def reject_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
-    """Reject a vulnerability"""
+    """Reject a vulnerability
+
+    PENDING → REJECTED; the room hears `vuln:status_changed`, and a reservation is given back.
+    """
     return service.reject(vulnerability_id, fields["reason"], principal())

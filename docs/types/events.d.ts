@@ -36,11 +36,11 @@ export interface components {
              */
             progress: string;
             /**
-             * @description Status of the task.
+             * @description Status of the task; IDLE when the agent turned to another protocol without closing it.
              * @example RUNNING
              * @enum {string}
              */
-            status: "RUNNING" | "COMPLETED" | "FAILED";
+            status: "RUNNING" | "COMPLETED" | "FAILED" | "IDLE";
             /**
              * @description Name of the task.
              * @example Symbolic execution of Vault.sol

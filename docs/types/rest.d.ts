@@ -60,7 +60,7 @@ export interface paths {
         put?: never;
         /**
          * Report the progress of an agent's task
-         * @description Answered before the room hears of it: one agent causes at most one event a second, and of RUNNING reports the newest one wins. COMPLETED and FAILED are stored first and always become an event of their own. Who may: agent, admin (an agent for itself only).
+         * @description Answered before the room hears of it: one agent causes at most one event a second, and of RUNNING reports the newest one wins. COMPLETED and FAILED are stored first and always become an event of their own. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: agent, admin (an agent for itself only).
          */
         post: operations["reportProgress"];
         delete?: never;
@@ -84,7 +84,7 @@ export interface paths {
         put?: never;
         /**
          * Append a task to the agent's queue
-         * @description The agent turns to the head of its queue when it completes a task. Who may: agent, admin (an agent for itself only).
+         * @description The agent turns to the head of its queue when it completes a task. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: agent, admin (an agent for itself only).
          */
         post: operations["queueTask"];
         delete?: never;
@@ -164,7 +164,7 @@ export interface paths {
         put?: never;
         /**
          * Report the progress of many agents at once
-         * @description Each update is judged by itself: what is wrong with one is told under its index, and the others are taken. A batch counts as one request for its `Idempotency-Key`; its token's budget is charged one request for each task that it starts or closes, at least one. Of an agent's RUNNING updates in a batch only the newest counts. Who may: agent, admin (an agent for itself only).
+         * @description Each update is judged by itself: what is wrong with one is told under its index, and the others are taken. A batch counts as one request for its `Idempotency-Key`; its token's budget is charged one request for each task that it starts or closes, at least one. Of an agent's RUNNING updates in a batch only the newest counts. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: agent, admin (an agent for itself only).
          */
         post: operations["reportBatch"];
         delete?: never;
@@ -744,11 +744,11 @@ export interface components {
              */
             progress: string;
             /**
-             * @description Status of the task.
+             * @description Status of the task; IDLE when the agent turned to another protocol without closing it.
              * @example RUNNING
              * @enum {string}
              */
-            status: "RUNNING" | "COMPLETED" | "FAILED";
+            status: "RUNNING" | "COMPLETED" | "FAILED" | "IDLE";
             /**
              * @description Name of the task.
              * @example Symbolic execution of Vault.sol
@@ -1008,7 +1008,7 @@ export interface components {
         };
         Health: {
             /**
-             * @description Where it stands now.
+             * @description Always `ok`.
              * @enum {string}
              */
             status: "ok";
@@ -1303,22 +1303,12 @@ export interface components {
              * @description Stable: decide by this one.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_UNAVAILABLE" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
             /** @description The present status, with INVALID_TRANSITION. */
             currentStatus?: string;
-            /**
-             * @description What was wrong, in words.
-             * @example There is no such protocol.
-             */
+            /** @description What was wrong, in words. */
             detail: string;
-            /**
-             * @description Field → messages, with 422; `error.message` is a field within a field.
-             * @example {
-             *       "progress": [
-             *         "Must be from 0 to 100."
-             *       ]
-             *     }
-             */
+            /** @description Field → messages, with 422; `error.message` is a field within a field. */
             errors?: {
                 [key: string]: string[];
             };
@@ -1326,22 +1316,15 @@ export interface components {
             parts?: {
                 [key: string]: "ok" | "down";
             };
-            /**
-             * @description The same as in `X-Request-Id`.
-             * @example 0d3f0c7e9a4b4d0f
-             */
+            /** @description The same as in `X-Request-Id`. */
             requestId: string;
             /** @description The HTTP status. */
             status: number;
-            /**
-             * @description The status in words.
-             * @example Reentrancy in withdraw()
-             */
+            /** @description The status in words. */
             title: string;
             /**
              * Format: uri
              * @description `urn:dashboard:problem:` and the code in lower case.
-             * @example RESEARCHER
              */
             type: string;
         };
@@ -1455,7 +1438,7 @@ export interface components {
             /** @description Processes that gave no sign of life for 15 s, such as `worker-payments`; else absent. */
             silent?: string[];
             /**
-             * @description Where it stands now.
+             * @description Always `ok`.
              * @enum {string}
              */
             status: "ok";
@@ -2073,7 +2056,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the agent it is about, or who found it.
+                 * @description Id of the agent.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2119,7 +2102,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the agent it is about, or who found it.
+                 * @description Id of the agent.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2184,7 +2167,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the agent it is about, or who found it.
+                 * @description Id of the agent.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2231,7 +2214,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the agent it is about, or who found it.
+                 * @description Id of the agent.
                  * @example scanner-7
                  */
                 agentId: string;
@@ -2328,7 +2311,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the payment; `GET /payments/{id}` tells how it stands.
+                 * @description Id of the payment.
                  * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
                  */
                 paymentId: string;
@@ -2374,7 +2357,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the payment; `GET /payments/{id}` tells how it stands.
+                 * @description Id of the payment.
                  * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
                  */
                 paymentId: string;
@@ -2553,7 +2536,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2599,7 +2582,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2664,7 +2647,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2705,7 +2688,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2750,7 +2733,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2794,7 +2777,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2816,6 +2799,7 @@ export interface operations {
             /** @description Unchanged since the state with the `ETag` in `If-None-Match`. */
             304: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2853,7 +2837,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -2900,7 +2884,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the protocol it belongs to.
+                 * @description Id of the protocol.
                  * @example aave-v3
                  */
                 protocolId: string;
@@ -3062,7 +3046,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Id of the vulnerability it is about.
+                 * @description Id of the vulnerability.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3108,7 +3092,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the vulnerability it is about.
+                 * @description Id of the vulnerability.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3174,7 +3158,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the vulnerability it is about.
+                 * @description Id of the vulnerability.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
@@ -3240,7 +3224,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Id of the vulnerability it is about.
+                 * @description Id of the vulnerability.
                  * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
                  */
                 vulnerabilityId: string;
