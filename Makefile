@@ -5,7 +5,7 @@ MUTANTS = $(BIN)/python -m tests.mutation $(if $(SAMPLE),--sample $(SAMPLE)) $(i
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint types format lock docs soak fault-mix mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock docs soak fault-mix mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -25,8 +25,12 @@ test-busy: setup ## the same beside two busy loops (TESTS=tests/scenarios for a 
 test-containers: setup ## the compose stack: build, start, kill, scale (needs root and apt)
 	@tests/containers/run
 
-lint: setup ## style, import contracts
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+lint: setup ## style, import contracts, declared dependencies
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/deptry .
+
+audit: setup ## look the locked packages up in the advisory database (needs access to it)
+	@test -x .cache/audit/bin/pip-audit || { $(PYTHON) -m venv .cache/audit && .cache/audit/bin/pip install --quiet 'pip-audit>=2.10,<3'; }
+	@.cache/audit/bin/pip-audit --disable-pip --require-hashes -r requirements.lock
 
 types: setup ## mypy, strict
 	@$(BIN)/mypy

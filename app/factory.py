@@ -1,6 +1,7 @@
 """`create_app()`, the only place where the parts of the application are wired together."""
 
 from flask import Flask
+from flask_migrate import Migrate
 
 from app.agents.progress_fast_path import ProgressFastPath
 from app.agents.routes import blueprint as agents
@@ -11,6 +12,7 @@ from app.auth import authorization
 from app.background import create_background_app
 from app.bounties.routes import blueprint as bounties
 from app.config import Config, load_config
+from app.core import extensions, migration
 from app.dashboard.routes import blueprint as pages
 from app.http import compression, health, middleware, paths, problems, rate_limits
 from app.http.rest import api
@@ -54,6 +56,7 @@ def _protect(app: Flask, settings: Config) -> None:
 
 
 def _serve_rest(app: Flask) -> None:
+    Migrate(app, extensions.db, directory=str(migration.FOLDER))  # for `flask --app wsgi db …`
     app.extensions["state_collector"] = StateCollector(GAUGES)
     app.extensions["silent_processes"] = process_registry.silent_names
     app.register_blueprint(health.blueprint)

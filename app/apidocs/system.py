@@ -32,8 +32,8 @@ _part = {"type": "string", "enum": ["ok", "down"]}
 SCHEMAS: dict[str, Json] = {
     "Health": {
         "type": "object",
-        "required": ["status"],
-        "properties": {"status": _ok},
+        "required": ["status", "version"],
+        "properties": {"status": _ok, "version": {"type": "string", "description": "The running release."}},
     },
     "Readiness": {
         "type": "object",
@@ -70,7 +70,7 @@ PATHS: Json = {
         "healthz",
         "Is the process up",
         "Answers as long as the process serves requests, whatever else is down.",
-        {"200": _answer("It is.", _JSON, _health, {"status": "ok"})},
+        {"200": _answer("It is.", _JSON, _health, {"status": "ok", "version": "0.2.0"})},
     ),
     "/readyz": _get(
         "readyz",

@@ -17,6 +17,7 @@ from app.core.extensions import config
 from app.core.schema_version import SchemaState
 from app.http.problems import problem
 from app.observability import metric_files
+from app.observability.process_registry import own_version
 
 logger = logging.getLogger(__name__)
 READY_CHANNEL = "dashboard:ready"
@@ -26,7 +27,7 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
-    return jsonify(status="ok")
+    return jsonify(status="ok", version=own_version())
 
 
 @blueprint.get("/readyz")
