@@ -112,8 +112,8 @@ def list_of(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
     return page_of(list(rows), limit, lambda payment: [payment.id])
 
 
-def snapshot_section(protocol_id: str) -> Any:
-    return PaymentSchema(many=True).dump(list_of(protocol_id, LATEST_SHOWN, None).items)
+def snapshot_section(protocol_id: str) -> dict[str, Any]:
+    return {"payments": PaymentSchema(many=True).dump(list_of(protocol_id, LATEST_SHOWN, None).items)}
 
 
 def enqueue(payment_id: str) -> None:
