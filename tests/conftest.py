@@ -17,7 +17,7 @@ from tests.support.apps import make_app
 from tests.support.pace import slowdown
 from tests.support.seeds import SEED
 
-pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.order"]
+pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.slow_files_first"]
 
 hypothesis_settings.register_profile("suite", deadline=None, derandomize=False, print_blob=True)
 hypothesis_settings.load_profile("suite")

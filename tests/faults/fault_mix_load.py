@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import requests
 
 from tests.factories import report
-from tests.security.wire import WebSocket, frame
+from tests.security.raw_websocket import WebSocket, frame
 from tests.support.api import Answer, Api, Caller
 from tests.support.stack import Stack
 

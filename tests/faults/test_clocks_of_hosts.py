@@ -9,9 +9,9 @@ import pytest
 
 from tests.cli.test_cli_doctor import run
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
-from tests.support.wire import most_in_a_window
 
 SHIM = Path(__file__).parents[1] / "support" / "clockshim.c"
 COMPILER = shutil.which("cc") or shutil.which("gcc")

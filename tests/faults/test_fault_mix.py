@@ -22,11 +22,11 @@ from tests.faults.fault_mix_load import Load, Probes, flood
 from tests.support.api import Caller
 from tests.support.clock_shim import Clocks
 from tests.support.emissions import Emission, Emissions, watch_emissions_over_restarts
+from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
 from tests.support.rooms import Rooms
 from tests.support.seeds import SEED
 from tests.support.stack import COMMAND, Stack
-from tests.support.wire import most_in_a_window
 
 SECONDS = int(os.environ.get("FAULT_MIX_SECONDS", "60"))
 KINDS = os.environ.get("FAULT_MIX_KINDS", "kill,stop,flood,clock").split(",")

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from tests.factories import deposit, report
-from tests.scenarios.everything import emit_every_event
+from tests.scenarios.every_event import emit_every_event
+from tests.support.event_checks import leaves, moment
 from tests.support.js_client import JsClient
 from tests.support.stack import Stack
-from tests.support.wire import leaves, moment
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 

@@ -1,7 +1,7 @@
 """Scenario: Event with protocol context."""
 
 from tests.factories import make_protocol
-from tests.scenarios.everything import emit_every_event
+from tests.scenarios.every_event import emit_every_event
 from tests.support.js_client import JsClient
 from tests.support.stack import Stack
 

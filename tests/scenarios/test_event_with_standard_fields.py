@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from tests.scenarios.everything import emit_every_event
+from tests.scenarios.every_event import emit_every_event
+from tests.support.event_checks import moment
 from tests.support.js_client import Event, JsClient
 from tests.support.stack import Stack
-from tests.support.wire import moment
 
 FIELDS = {"eventType", "timestamp", "protocolId", "seq", "data"}
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from tests.factories import make_agent, report
+from tests.support.event_checks import moment
 from tests.support.js_client import Event, JsSocket
 from tests.support.pace import slowdown
 from tests.support.stack import Stack
-from tests.support.wire import moment
 
 EVENT = "agent:task_update"
 GAP_MS = 1000

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import redis
 
 from app.realtime.redis_keys import CHANNEL_PREFIX
+from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
-from tests.support.wire import most_in_a_window
 
 PUBLISHED = re.compile(rf"PUBLISH {CHANNEL_PREFIX}(\S+) (.*)", re.IGNORECASE | re.DOTALL)
 MEMBER = re.compile(r'"(eventType|timestamp|seq|agentId|paymentId|task|progress|status|version)": ?"([^"]*)"')
