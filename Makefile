@@ -54,10 +54,10 @@ fault-mix: setup ## a minute of random faults under load (FAULT_MIX_SECONDS=1800
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
 
 mutants: setup ## put small mistakes into the code: which does no test notice? (SAMPLE=40 SEED=7 MODULE=ledger)
-	@$(MUTANTS) bounties payments auth realtime lua client
+	@$(MUTANTS) bounties payments auth http realtime lua client
 
 mutants-python: setup ## the same for the Python packages alone
-	@$(MUTANTS) bounties payments auth realtime
+	@$(MUTANTS) bounties payments auth http realtime
 
 mutants-lua: setup ## the same for the scripts that run in Redis
 	@$(MUTANTS) lua

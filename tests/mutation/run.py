@@ -53,7 +53,7 @@ TIMES_SLOWER = 4.0
 
 @dataclass
 class Result:
-    """The verdict on one mutant: `killed`, `timeout` (counts as killed), `survived`, or `uncovered` (no test reaches it)."""
+    """`verdict` is `killed`, `timeout` (counts as killed), `survived`, or `uncovered` (no test reaches it)."""
 
     mutant: Mutant
     verdict: str
@@ -61,7 +61,7 @@ class Result:
 
 
 def run(target: Target, module: str | None, sample: int | None, seed: int, log: Log) -> tuple[int, list[str]]:
-    """The number of mutants tried and a line for each survivor. Raises RuntimeError if a test fails without a mutant."""
+    """The number of mutants and a line for each survivor. Raises RuntimeError if a test fails without a mutant."""
     chosen = sample_of(_mutants(target, module), sample, seed)
     results = []
     for name in PRELOADED:

@@ -21,13 +21,13 @@ MEMBER = re.compile(r'"(eventType|timestamp|seq|agentId|paymentId|task|progress|
 class Emission:
     """`at`: seconds on Redis's clock; `members`: what the event says of itself, as far as these claims need it.
 
-    `heard_at`: when the watcher read of it, in seconds on the machine's clock.
+    `received_at`: when the watcher read of it, in seconds on the machine's clock.
     """
 
     at: float
     protocol_id: str
     members: dict[str, str]
-    heard_at: float = 0.0
+    received_at: float = 0.0
 
     @property
     def seq(self) -> int:
