@@ -37,11 +37,11 @@ def test_every_api_route_declares_its_roles(app: Flask) -> None:
     assert silent == []
 
 
-def test_every_action_is_in_the_table_of_rights() -> None:
+def test_every_action_is_in_the_permission_table() -> None:
     assert set(ALLOWED) == set(Action)
 
 
-def test_every_route_of_the_contract_is_there(app: Flask) -> None:
+def test_every_route_of_the_contract_exists(app: Flask) -> None:
     known = {(method, re.sub(r"<[^>]+>", "*", rule.rule)) for rule in rules(app) for method in rule.methods or ()}
     wanted = {
         (method, "/api/v1" + re.sub(r"\{\w\}|(?<=/)none(?=/|$)", "*", path)) for method, path, _, _ in WHO_MAY

@@ -59,7 +59,7 @@ def test_every_scenario_names_a_deciding_function_that_exists() -> None:
             assert re.search(rf"^ *def {name}\(", source, re.MULTILINE), (scenario, name, link)
 
 
-def test_every_link_of_the_table_leads_to_a_file() -> None:
+def test_every_link_in_the_table_leads_to_a_file() -> None:
     links = re.findall(r"\]\(([^)]+)\)", TABLE.read_text(encoding="utf-8"))
     assert len(links) > 3 * len(SCENARIOS) - 1
     assert [link for link in links if not (TABLE.parent / link).resolve().is_file()] == []
