@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: real Valkey, real databases, the app here, running systems, JS clients."""
+"""Fixtures of the whole suite: Valkey, databases, the app in this process, running systems, JavaScript clients."""
 
 import itertools
 import secrets
@@ -47,7 +47,7 @@ _database_numbers = itertools.cycle(range(1, servers.DATABASES))
 
 @pytest.fixture
 def redis_url(valkey: servers.Valkey) -> str:
-    """An empty database of the server. Channels are shared by all of them: use unique protocol ids."""
+    """An empty database of the server. All databases share their channels, so tests need unique protocol ids."""
     number = next(_database_numbers)
     with valkey.client(number) as client:
         client.flushdb()
@@ -99,7 +99,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def environment(tmp_path: Path, database_url: str, redis_url: str) -> dict[str, str]:
-    """The settings as environment variables, also for processes that the test starts beside `app`."""
+    """The settings as environment variables, also for processes that the test starts."""
     key = secrets.token_hex(32)
     return databases.environment(home=tmp_path, database_url=database_url, redis_url=redis_url, signing_key=key)
 
@@ -111,14 +111,14 @@ def settings(environment: dict[str, str]) -> Config:
 
 @pytest.fixture
 def app(settings: Config) -> Iterator[Flask]:
-    """The app in this process, unpatched, without sockets, on both kinds of database."""
+    """The app in this process, without eventlet's patches and without sockets."""
     with make_app(settings) as made:
         yield made
 
 
 @pytest.fixture
 def api(app: Flask, settings: Config) -> Api:
-    """Callers of every role against `app`."""
+    """The API of `app`, with callers of every role."""
     return Api(InProcess(app), settings.signing_key)
 
 
@@ -142,14 +142,14 @@ def agent_id(served_api: Api) -> str:
 
 @pytest.fixture
 def in_context(app: Flask) -> Iterator[Flask]:
-    """`app` with its context pushed, for calling services directly."""
+    """`app` with its context pushed, to call services directly."""
     with app.app_context():
         yield app
 
 
 @pytest.fixture
 def app_with(environment: dict[str, str]) -> Iterator[Callable[..., Api]]:
-    """`app_with(DASHBOARD_REST_PER_TOKEN="5")`: an API of an app with other settings."""
+    """`app_with(DASHBOARD_REST_PER_TOKEN="5")`: the API of an app with these settings."""
     opened = []
 
     def make(**overrides: str) -> Api:

@@ -22,7 +22,7 @@ def test_every_command_of_the_page_works_on_a_fresh_demo(page: str, tmp_path: Pa
 
     with reader.demo():
         for block in blocks:
-            reader.follow(block)
+            reader.run(block)
 
 
 def test_every_page_uses_the_command_by_a_name_on_the_path() -> None:
