@@ -1,4 +1,4 @@
-"""What the database side costs: `python -m bench database`. Deposits, reservations, decisions and `/state`.
+"""The cost of database operations: `python -m bench database`. Deposits, reservations, decisions and `/state`.
 
 Over HTTP, with a real `dashboard web`, Redis and database: what a caller gets, not what a statement costs.
 """
@@ -43,7 +43,7 @@ def cpu_of_family(pid):
 
 
 class Bench:
-    """A web process on one kind of database."""
+    """A web process on one of the databases."""
 
     def __init__(self, kind):
         pin(LOAD_CORE)
@@ -63,7 +63,7 @@ class Bench:
         return [post(path, self.admin, json.dumps(body).encode()) for path, body in requests]
 
     def app(self):
-        """The app here, to put rows into the same database."""
+        """The app in this process, to insert rows into the same database."""
         settings = databases.environment(
             home=self.web.folder, database_url=self.url, redis_url=self.valkey.url, signing_key=KEY, **UNLIMITED
         )
@@ -91,7 +91,7 @@ class Bench:
         return self.measure(((f"/api/v1/protocols/{pool}/vulnerabilities", body) for pool in targets), b"201")
 
     def decisions(self, pools):
-        """Confirm half of what waits and reject the other half."""
+        """Confirm half of the pending vulnerabilities and reject the other half."""
         each = REQUESTS // len(pools)
         with self.app() as app, app.app_context():
             numbers = [next(self.numbers) for _ in range(each)]

@@ -1,4 +1,4 @@
-"""Many rows at once, as a long life would leave them: for the database benchmark and the test of query plans."""
+"""Inserts many rows, as after years of use, for the database benchmark and the test of query plans."""
 
 from datetime import timedelta
 
@@ -66,7 +66,7 @@ def payment(protocol_id, number):
     }
 
 
-def told_event(protocol_id, number):
+def published_event(protocol_id, number):
     return {
         "protocol_id": protocol_id,
         "position": -number - 1,  # older than what the API will add
@@ -107,9 +107,9 @@ def add(session, model, rows):
 
 
 def fill(session, protocol_ids, *, each, agents):
-    """`each` rows of every kind for each protocol (which exists), and so many agents with ten tasks each."""
+    """Insert `each` rows of every table for each existing protocol, and this many agents with ten tasks each."""
     pairs = [(protocol_id, number) for protocol_id in protocol_ids for number in range(each)]
-    for model, row in ((Vulnerability, vulnerability), (LedgerEntry, entry), (OutboxEvent, told_event)):
+    for model, row in ((Vulnerability, vulnerability), (LedgerEntry, entry), (OutboxEvent, published_event)):
         add(session, model, (row(*pair) for pair in pairs))
     add(session, Payment, (payment(*pair) for pair in pairs if STATUSES[pair[1] % len(STATUSES)] == "PAID"))
     homes = [protocol_ids[number % len(protocol_ids)] for number in range(agents)]

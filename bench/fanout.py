@@ -1,4 +1,4 @@
-"""What it costs to bring an event to the clients of a room, beside the peers: `python -m bench fanout`."""
+"""The cost of delivering an event to the clients of a room, compared with peers: `python -m bench fanout`."""
 
 import argparse
 import json
@@ -67,7 +67,7 @@ class Run:
         self.port = int(self.server.first_line())
 
     def connect(self):
-        """CPU and memory per connection; a hundred come first, so that what is loaded once does not count."""
+        """CPU time and memory per connection, after a hundred that load what is loaded once."""
         warm = 100
         offer = self.peer not in COMPRESSES
         self.load.ask("connect", port=self.port, count=warm, offer=offer)
@@ -82,10 +82,10 @@ class Run:
         }
 
     def steady(self, rate, seconds=SECONDS):
-        """CPU per delivery and the ages of events, at `rate` events a second."""
+        """CPU time per delivery and the ages of events, at `rate` events a second."""
         events = int(rate * seconds)
         cpu = self.server.cpu_seconds()
-        self.load.tell("receive", events=events, seconds=seconds + 10)
+        self.load.send("receive", events=events, seconds=seconds + 10)
         publisher = threading.Thread(target=self._publish_paced, args=(events, rate))
         publisher.start()
         got = self.load.answer()
@@ -100,9 +100,9 @@ class Run:
         }
 
     def burst(self, events):
-        """Deliveries a second when all events come at once."""
+        """Deliveries a second when all events are published at once."""
         bodies = [message_for(self.peer, self._next()) for _ in range(events)]
-        self.load.tell("receive", events=events, seconds=30)
+        self.load.send("receive", events=events, seconds=30)
         cpu, began = self.server.cpu_seconds(), time.monotonic_ns()
         with self.valkey.client.pipeline(transaction=False) as pipe:
             for channel, body in bodies:
@@ -159,8 +159,8 @@ def measure_many(peer, valkey):
     return figures
 
 
-def told(peer, figures):
-    """Print what one run gave, so that a run that is stopped was not for nothing."""
+def printed(peer, figures):
+    """Print the figures of one run at once, so that an interrupted benchmark loses nothing; returns them."""
     short = {key: round(value, 2) for key, value in figures.items() if value is not None}
     print(peer, json.dumps(short), file=sys.stderr, flush=True)
     return figures
@@ -181,13 +181,13 @@ def main():
     install_peers()
     valkey = Valkey()
     try:
-        rounds = [{peer: told(peer, measure(peer, valkey)) for peer in peers} for _ in range(options.rounds)]
+        rounds = [{peer: printed(peer, measure(peer, valkey)) for peer in peers} for _ in range(options.rounds)]
         results = {peer: medians([each[peer] for each in rounds]) for peer in peers}
         print(f"### {CLIENTS:,} clients in a room, {EVENT_BYTES} bytes, median of {options.rounds}\n")
         print(table(results, COLUMNS))
         print("\n" + ratios(results) if "ours" in results else "")
         if options.many:
-            many = {peer: told(peer, measure_many(peer, valkey)) for peer in peers if peer != "stock"}
+            many = {peer: printed(peer, measure_many(peer, valkey)) for peer in peers if peer != "stock"}
             print(f"\n### {MANY_CLIENTS:,} clients in a room, one round\n\n{table(many, MANY_COLUMNS)}")
     finally:
         valkey.stop()

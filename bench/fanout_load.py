@@ -1,7 +1,7 @@
 """The load: thousands of raw WebSocket clients in one epoll loop. Commands and answers are lines of JSON.
 
-It does not parse frames: all events of a run have the same length, so bytes tell how many arrived; the newest event
-of each read tells its age by the monotonic clock, which all processes of a machine share.
+It does not parse frames: all events of a run have the same length, so the number of bytes gives the number of events.
+The age of the newest event of each read is taken by the monotonic clock, which all processes of a machine share.
 """
 
 import base64

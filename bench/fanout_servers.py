@@ -39,7 +39,7 @@ def install_peers():
 
 
 def _prepare_child(core):
-    """Pin it to a core, and have it end with the benchmark, also when that is killed."""
+    """Pin the child to a core and let it die with the benchmark."""
     os.sched_setaffinity(0, {core})
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -89,10 +89,10 @@ class Load(Process):
         super().__init__([sys.executable, "bench/fanout_load.py"], LOAD_CORE, wants_input=True)
 
     def ask(self, name, **options):
-        self.tell(name, **options)
+        self.send(name, **options)
         return self.answer()
 
-    def tell(self, name, **options):
+    def send(self, name, **options):
         self.popen.stdin.write(json.dumps({"do": name, **options}) + "\n")
         self.popen.stdin.flush()
 

@@ -1,4 +1,4 @@
-"""What a flush costs in worker and Redis: `python -m bench flush`.
+"""The cost of a flush in the worker and in Redis: `python -m bench flush`.
 
 A flush is what beat's tick makes a worker do: `pipeline.drain()`, here without Celery around it.
 """
@@ -20,7 +20,7 @@ from bench.ingest_servers import KEY, own_cpu, pin
 from tests.support.databases import environment
 
 CASES = [(1_000, 100), (10_000, 1_000), (100_000, 10_000), (10_000, 1), (10_000, 100), (10_000, 10_000)]
-"""Agents waiting, and the rooms they are spread over; a room lets ten of them go."""
+"""Numbers of waiting agents and of rooms; each room emits ten of them."""
 IDLE_ROOMS = 10_000
 IDLE_FLUSHES = 200
 OFFERS_PER_CALL = 500
@@ -29,7 +29,7 @@ DATA += '"estimatedCompletion":"2026-11-23T10:00:00.000Z","error":null,"nextTask
 
 
 def fill(agents, rooms, progress):
-    """Have that many agents wait."""
+    """Let this many agents wait."""
     for first in range(0, agents, OFFERS_PER_CALL):
         numbers = range(first, min(first + OFFERS_PER_CALL, agents))
         names = [(f"agent-{number}", f"room-{number % rooms}", DATA % (number, progress)) for number in numbers]
@@ -37,7 +37,7 @@ def fill(agents, rooms, progress):
 
 
 def flush(valkey):
-    """One flush: its CPU in milliseconds, and how many events left."""
+    """One flush: its CPU time in milliseconds and the number of emitted events."""
     worker, redis = own_cpu(), valkey.cpu_seconds()
     began = time.monotonic()
     outcome = emitter.drain()
@@ -62,7 +62,7 @@ def measure(valkey, agents, rooms, rounds):
 
 
 def idle(valkey, rooms):
-    """CPU of a flush with nothing to do, when so many rooms have been busy before."""
+    """The CPU time of a flush with nothing to do after this many rooms were busy."""
     valkey.client.flushall()
     if rooms:
         fill(rooms, rooms, 1)

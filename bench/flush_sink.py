@@ -1,4 +1,4 @@
-"""Stands for the web processes: subscribes to the rooms' channels and throws away what comes.
+"""Replaces the web processes: subscribes to the rooms' channels and discards the messages.
 
 `python flush_sink.py REDIS_PORT ROOMS` prints one line when it listens.
 """

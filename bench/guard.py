@@ -1,4 +1,4 @@
-"""Ratios that a change may not spoil unnoticed: CPU time of one thing against another in the same process and moment.
+"""Ratios of CPU time that a change must not worsen unnoticed, measured in one process at the same time.
 
 Times differ from machine to machine and from minute to minute, ratios hardly; both sides take turns and the best of
 several rounds counts, so that what else the machine does cancels out. `tests/bench/test_bench_guard.py` runs it.
@@ -15,32 +15,32 @@ ROUNDS = 7
 
 
 def spent(work):
-    """Seconds of this process's CPU."""
+    """The CPU seconds of this process."""
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
 def ratio(work, other, rounds=ROUNDS):
-    """CPU of `work` against `other`, alternating, best of each."""
+    """The CPU time of `work` divided by that of `other`: alternating runs, the best of each."""
     pairs = [(spent(work), spent(other)) for _ in range(rounds)]
     return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
 
 
 def cpu_of_redis(client, work):
-    """Seconds of Redis's main thread."""
+    """The CPU seconds of Redis's main thread."""
     began = _redis_seconds(client)
     work()
     return _redis_seconds(client) - began
 
 
 def _redis_seconds(client):
-    told = client.info("cpu")
-    return told["used_cpu_user_main_thread"] + told["used_cpu_sys_main_thread"]
+    cpu = client.info("cpu")
+    return cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"]
 
 
 def redis_ratio(client, prepare, work, other, rounds=3):
-    """As `ratio`, of Redis's CPU; `prepare()` is not counted."""
+    """As `ratio`, for the CPU time of Redis; `prepare()` is not counted."""
     pairs = []
     for _ in range(rounds):
         prepare()
@@ -50,7 +50,7 @@ def redis_ratio(client, prepare, work, other, rounds=3):
 
 def post(wsgi_app, path, token, body, **more):
     """One POST through the WSGI app, without a server; returns the status line."""
-    data, told = json.dumps(body).encode(), []
+    data, statuses = json.dumps(body).encode(), []
     environ = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -67,13 +67,13 @@ def post(wsgi_app, path, token, body, **more):
         "wsgi.errors": io.StringIO(),
         "wsgi.url_scheme": "http",
     } | more
-    for _ in wsgi_app(environ, lambda status, _headers, *_: told.append(status)):
+    for _ in wsgi_app(environ, lambda status, _headers, *_: statuses.append(status)):
         pass
-    return told[0]
+    return statuses[0]
 
 
 def fill(agents, rooms, per_call=500):
-    """Have that many agents wait, spread over the rooms."""
+    """Let this many agents wait, spread over the rooms."""
     offers = (
         coalescer.RunningReport(f"agent-{n}", f"room-{n % rooms}", "Scan", f'{{"agentId":"agent-{n}","progress":"5"')
         for n in range(agents)
@@ -83,7 +83,7 @@ def fill(agents, rooms, per_call=500):
 
 
 def bare_publishes(client, count, per_call=1000):
-    """What Redis must do at the least to send as many messages of the same size."""
+    """The minimum that Redis must do to publish as many messages of the same size."""
     message = limiter.message_template("agent:task_update")
     script = "for i = 1, tonumber(ARGV[1]) do redis.call('PUBLISH', 'bench:' .. i, ARGV[2] .. i) end"
     for _ in range(count // per_call):

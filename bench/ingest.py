@@ -1,4 +1,4 @@
-"""What it costs to take a progress report, beside the peers: `python -m bench ingest`."""
+"""The cost of accepting a progress report, compared with peers: `python -m bench ingest`."""
 
 import argparse
 import json
@@ -50,7 +50,7 @@ def batches(token, count):
 
 
 def start(name, valkey):
-    """The server and a token that it takes."""
+    """The server and a valid token."""
     if name != "ours":
         server = peer(name, valkey.port)
         return server, valkey.token
@@ -63,7 +63,7 @@ def start(name, valkey):
 
 
 def measured(server, valkey, connections, requests):
-    """CPU of server and Redis for these requests."""
+    """The CPU time of server and Redis for these requests."""
     requests = list(requests)
     client = Connections(server.port, connections)
     try:
@@ -119,7 +119,7 @@ def ratios(results):
 
 
 def run(names, rounds):
-    """Servers stay up and take turns: each round measures all of them."""
+    """Measure all servers in each round; they keep running."""
     valkey, servers = Valkey(), {}
     try:
         for name in names:

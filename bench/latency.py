@@ -1,6 +1,6 @@
-"""From the POST to the client: `python -m bench latency`, on a whole `dashboard up`, with the official JS client.
+"""The latency from POST to client: `python -m bench latency`, on `dashboard up`, with the official JavaScript client.
 
-Client and caller are processes of this machine, so one clock tells the age; it includes the HTTP call on its way in.
+Client and caller run on this machine, so one clock measures the latency, which includes the incoming HTTP request.
 """
 
 import argparse

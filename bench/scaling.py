@@ -15,7 +15,7 @@ QUIET_SECONDS = 5.0
 
 
 def connections(valkey, count):
-    """What one process pays for `count` connections in one room: at rest, and for an event a second."""
+    """The cost of `count` connections in one room for one process: idle, and with one event a second."""
     run = Run("ours", valkey, count)
     try:
         figures = run.connect()
@@ -29,7 +29,7 @@ def connections(valkey, count):
 
 
 def processes(valkey, count):
-    """CPU of an event whose room has its members on `count` processes, and of a process without members there."""
+    """The CPU time of an event whose room has members on `count` processes, and of a process without members."""
     runs = [Run("ours", valkey, MEMBERS // count) for _ in range(count)]
     bystander = Process(command_of("ours", valkey), SERVER_CORE)
     try:

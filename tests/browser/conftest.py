@@ -1,4 +1,4 @@
-"""A real browser on the real system: pages signed in as any role, with everything they complained of."""
+"""A browser on a running system: pages signed in as any role, and the errors they logged."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,20 +30,20 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """One page of one browser context, and what went wrong in it."""
+    """One page of one browser context, with its errors and warnings."""
 
     page: Page
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        self.page.on("console", self._record)
 
-    def _hear(self, message: Any) -> None:
-        # Somebody else's containers come and go on this machine; Chromium then drops what it is loading.
-        is_ours = "ERR_NETWORK_CHANGED" not in message.text
-        if message.type in ("error", "warning") and is_ours:
-            self.complaints.append(f"{message.type}: {message.text}")
+    def _record(self, message: Any) -> None:
+        # When containers start or stop on this machine, Chromium aborts its requests.
+        is_of_the_page = "ERR_NETWORK_CHANGED" not in message.text
+        if message.type in ("error", "warning") and is_of_the_page:
+            self.problems.append(f"{message.type}: {message.text}")
 
     def wait_until_live(self, seconds: float = LIVE_SECONDS) -> None:
         self.page.wait_for_selector("[data-status=live]", timeout=patience(seconds) * 1000)
@@ -52,7 +52,7 @@ class Visit:
         return self.page.inner_text(selector)
 
     def see(self, selector: str, text: str, seconds: float = LIVE_SECONDS) -> None:
-        """Wait until an element that matches shows this text."""
+        """Wait until a matching element shows this text."""
         self.page.locator(selector, has_text=text).first.wait_for(timeout=patience(seconds) * 1000)
 
 
@@ -61,7 +61,7 @@ Open = Callable[..., Visit]
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Open]:
-    """`visit(stack, role, protocol_id)`: the page, signed in; `protocol_id=None` leaves it signed out."""
+    """`visit(stack, role, protocol_id)`: the page, signed in unless `protocol_id` is None."""
     contexts: list[BrowserContext] = []
 
     def open_page(

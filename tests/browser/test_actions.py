@@ -1,4 +1,4 @@
-"""Owners and validators act on the page: they are asked, and hear in words what the server says."""
+"""Owners and validators perform actions on the page and see the server's responses."""
 
 import pytest
 from playwright.sync_api import Request, Route
@@ -79,7 +79,7 @@ def test_an_owner_pays_and_sees_the_payment_released(stack: Stack, protocol_id: 
     owner.see("#payments", "200.00 USDC")
     owner.see(f"[data-finding='{found['id']}']", "paid")
     owner.see("[data-field=available]", "800.00")
-    assert owner.complaints == []
+    assert owner.problems == []
 
 
 def test_a_decision_made_by_another_user_is_shown_and_no_longer_offered(

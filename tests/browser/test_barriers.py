@@ -1,4 +1,4 @@
-"""No barrier in any state: lost connections, forced colours, what a screen reader is told."""
+"""Accessibility in every state: lost connections, forced colours and live regions."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute
 
 from tests.browser.conftest import NARROW, WIDE, Open
-from tests.browser.test_quality import serious_faults
+from tests.browser.test_quality import axe_violations
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.stack import Stack
 
@@ -19,7 +19,7 @@ def funded(stack: Stack) -> str:
 
 
 def cut_off(page: Page, *, may_return: bool) -> None:
-    """Reload the page, let its first connection come to life, then cut it; the next one is refused or let through."""
+    """Reload the page and cut its first connection once it is live; `may_return` decides about the next one."""
     sockets: list[WebSocketRoute] = []
 
     def route(socket: WebSocketRoute) -> None:
@@ -49,7 +49,7 @@ def test_axe_finds_no_violation_while_the_page_is_disconnected(
     cut_off(page.page, may_return=status == "resyncing")
     page.page.wait_for_selector(f"[data-status={status}]")
     page.see(".banner", "may be old")
-    assert serious_faults(page) == []
+    assert axe_violations(page) == []
 
 
 LISTEN = """() => {

@@ -1,4 +1,4 @@
-"""The example of docs/clients.md runs as it stands there."""
+"""The example of docs/clients.md runs unchanged."""
 
 import os
 import re

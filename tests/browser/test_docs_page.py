@@ -1,4 +1,4 @@
-"""The page at /docs: both documents in a real browser, searchable, from this host alone."""
+"""The page at /docs shows both documents with a search and requests no other host."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import WIDE, Visit
-from tests.browser.test_quality import serious_faults
+from tests.browser.test_quality import axe_violations
 from tests.support.pace import patience
 from tests.support.stack import Stack
 
@@ -19,7 +19,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 
 class DocsVisit(Visit):
-    """The page, and the hosts it asked."""
+    """The page and the hosts it requested."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,7 +28,7 @@ class DocsVisit(Visit):
         self.page.on("websocket", lambda socket: self.hosts.add(urlsplit(socket.url).netloc))
 
     def shown(self) -> list[str]:
-        """The ids of the operations and events on the page that are not hidden."""
+        """The ids of the visible operations and events."""
         ids: list[str] = self.page.eval_on_selector_all(
             CARDS, "cards => cards.filter((card) => card.checkVisibility()).map((card) => card.id)"
         )
@@ -100,7 +100,7 @@ def test_the_page_logs_no_error_and_requests_no_other_host(stack: Stack, docs: D
     docs.page.locator("#links a:visible").nth(1).click()
     docs.page.wait_for_load_state("networkidle")
 
-    assert docs.complaints == []
+    assert docs.problems == []
     assert docs.hosts - {""} == {urlsplit(stack.url).netloc}
 
 
@@ -111,7 +111,7 @@ def test_axe_finds_no_violation_and_nothing_overflows(docs: DocsVisit, scheme: A
     docs.page.set_viewport_size({"width": width, "height": 900})
     docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     assert docs.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_faults(docs) == []
+    assert axe_violations(docs) == []
 
 
 def test_descriptions_of_nested_members_have_enough_width(docs: DocsVisit) -> None:

@@ -1,4 +1,4 @@
-"""Everything keeps its place: the largest amounts of the contract, long titles, the controls, at every width."""
+"""The layout holds at every width with the largest amounts of the contract, long titles and all controls."""
 
 import pytest
 
@@ -40,8 +40,8 @@ MISPLACED = """() => {
 
 
 @pytest.fixture(scope="module")
-def vast(stack: Stack) -> str:
-    """A protocol with the largest amounts there can be, and a title as long."""
+def large_amounts(stack: Stack) -> str:
+    """A protocol with the largest possible amounts and a long title."""
     api = stack.api
     protocol_id = make_protocol(api, name="The largest amounts")
     deposit(api, protocol_id, LARGEST, reference="R" * 64)
@@ -62,8 +62,10 @@ def visit_at(visit: Open, stack: Stack, protocol_id: str, width: int) -> Visit:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_largest_amounts_are_neither_cut_nor_overflowing(stack: Stack, vast: str, visit: Open, width: int) -> None:
-    page = visit_at(visit, stack, vast, width)
+def test_the_largest_amounts_are_neither_cut_nor_overflowing(
+    stack: Stack, large_amounts: str, visit: Open, width: int
+) -> None:
+    page = visit_at(visit, stack, large_amounts, width)
     page.see("#payments", "999,999,876,543.876542 USDC")
     page.page.wait_for_selector(".chart canvas")
     assert page.page.evaluate(MISPLACED) == []
@@ -72,9 +74,9 @@ def test_the_largest_amounts_are_neither_cut_nor_overflowing(stack: Stack, vast:
 
 @pytest.mark.parametrize("width", [360, 720, 900, 1280])
 def test_a_vulnerability_shows_a_readable_title_its_author_and_time(
-    stack: Stack, vast: str, visit: Open, width: int
+    stack: Stack, large_amounts: str, visit: Open, width: int
 ) -> None:
-    page = visit_at(visit, stack, vast, width)
+    page = visit_at(visit, stack, large_amounts, width)
     title = page.page.locator(".finding-title", has_text="Rounding").bounding_box()
     assert title
     assert title["width"] >= LEAST_TITLE_PX
@@ -85,9 +87,9 @@ def test_a_vulnerability_shows_a_readable_title_its_author_and_time(
 
 @pytest.mark.parametrize("width", [360, 900, 1920])
 def test_vulnerabilities_can_be_sorted_by_bounty_at_every_width(
-    stack: Stack, vast: str, visit: Open, width: int
+    stack: Stack, large_amounts: str, visit: Open, width: int
 ) -> None:
-    page = visit_at(visit, stack, vast, width)
+    page = visit_at(visit, stack, large_amounts, width)
     choice = page.page.get_by_label("Sort")
     if choice.is_visible():
         choice.select_option(label="Highest bounty first")
@@ -97,17 +99,17 @@ def test_vulnerabilities_can_be_sorted_by_bounty_at_every_width(
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_every_control_has_the_minimum_target_size(stack: Stack, vast: str, visit: Open, width: int) -> None:
-    page = visit_at(visit, stack, vast, width)
+def test_every_control_has_the_minimum_target_size(stack: Stack, large_amounts: str, visit: Open, width: int) -> None:
+    page = visit_at(visit, stack, large_amounts, width)
     boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
     sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
     assert [size for size in sizes if size[1] < MIN_TARGET_PX] == []
 
 
 def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
-    stack: Stack, vast: str, visit: Open
+    stack: Stack, large_amounts: str, visit: Open
 ) -> None:
-    page = visit_at(visit, stack, vast, 1280)
+    page = visit_at(visit, stack, large_amounts, 1280)
     stacked = """(until) => import("/static/js/ui/chart.js").then(({ stacked }) => stacked([
         { at: 0, available: "1.00", reserved: "0.00", paid: "0.00" },
         { at: 100_000, available: "3.00", reserved: "0.00", paid: "0.00" },

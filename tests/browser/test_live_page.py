@@ -1,4 +1,4 @@
-"""What happens shows on the page by itself, the same in every browser, and equals /state."""
+"""The page shows changes without a reload, in every browser, and equals /state."""
 
 import signal
 import time
@@ -16,12 +16,12 @@ from tests.support.stack import Stack, StackMaker
 PROMISED_SECONDS = 2.0
 
 
-def held(visit: Visit) -> dict[str, Any]:
-    """What the page's client holds, in the form of /state, and what it shows."""
+def client_state(visit: Visit) -> dict[str, Any]:
+    """The state that the page's client holds, in the form of /state."""
     return visit.page.evaluate("dashboard.room.snapshot()")
 
 
-def truth(stack: Stack, protocol_id: str) -> dict[str, Any]:
+def server_state(stack: Stack, protocol_id: str) -> dict[str, Any]:
     return stack.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
 
 
@@ -38,12 +38,12 @@ def comparable(state: dict[str, Any]) -> dict[str, Any]:
 
 def assert_page_equals_state(visit: Visit, stack: Stack, protocol_id: str, seconds: float = 30) -> None:
     until(
-        lambda: comparable(held(visit)) == comparable(truth(stack, protocol_id)),
+        lambda: comparable(client_state(visit)) == comparable(server_state(stack, protocol_id)),
         seconds,
         "the page holds what /state tells",
         pause=0.2,
     )
-    pool = truth(stack, protocol_id)["pool"]
+    pool = server_state(stack, protocol_id)["pool"]
     shown = visit.text("[data-field=available]").replace(",", "")
     assert shown == pool["available"]
 
@@ -62,7 +62,7 @@ def test_all_event_types_appear_in_two_browsers_within_two_seconds(stack: Stack,
         each.see(f"[data-finding='{found['id']}']", "confirmed")
         each.see("#feed", "treasury")
     assert time.monotonic() - began < PROMISED_SECONDS * slowdown()
-    assert [each.complaints for each in pages] == [[], []]
+    assert [each.problems for each in pages] == [[], []]
 
 
 def test_a_failed_task_and_the_task_after_a_completed_one_are_shown(
@@ -83,7 +83,7 @@ def test_after_many_concurrent_changes_the_page_equals_the_snapshot(
     stack: Stack, protocol_id: str, visit: Open
 ) -> None:
     page = visit(stack, "viewer", protocol_id)
-    storm(stack, protocol_id, rounds=25)
+    make_many_changes(stack, protocol_id, rounds=25)
     assert_page_equals_state(page, stack, protocol_id)
 
 
@@ -97,7 +97,7 @@ def test_after_a_killed_web_process_the_page_equals_the_snapshot(make_stack: Sta
     page.page.wait_for_selector("[data-status=reconnecting]", timeout=10_000)
     assert "may be old" in page.text("[role=alert]")
     own.wait_until_open()
-    storm(own, protocol_id, rounds=5)
+    make_many_changes(own, protocol_id, rounds=5)
     page.wait_until_live(20)
     assert_page_equals_state(page, own, protocol_id)
 
@@ -116,8 +116,8 @@ def test_switching_the_protocol_shows_nothing_of_the_previous_one(stack: Stack, 
     assert "100.00" not in page.text("#feed")
 
 
-def storm(stack: Stack, protocol_id: str, rounds: int) -> None:
-    """Deposits, reports and decisions from several callers at once."""
+def make_many_changes(stack: Stack, protocol_id: str, rounds: int) -> None:
+    """Make deposits, reports and decisions from several callers at once."""
     agents = [make_agent(stack.api) for _ in range(3)]
     deposit(stack.api, protocol_id, "100000.00")
 

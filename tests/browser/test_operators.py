@@ -1,11 +1,11 @@
-"""The operators' page tells how the system is, to admins alone, and everybody else what it needs."""
+"""The operators' page shows the state of the system to admins, and others the required role."""
 
 import time
 
 import pytest
 
 from tests.browser.conftest import NARROW, WIDE, Open, Visit
-from tests.browser.test_quality import serious_faults
+from tests.browser.test_quality import axe_violations
 from tests.factories import deposit, make_protocol
 from tests.support.pace import slowdown
 from tests.support.stack import Stack, StackMaker
@@ -31,8 +31,8 @@ def test_an_admin_sees_rooms_backlogs_and_processes_live(stack: Stack, protocol_
         "(before) => Number(document.querySelector('[data-reading=emitted] dd').textContent) > before", arg=before
     )
     assert float(admin.text("[data-reading=beat_tick_age_seconds] dd").split()[0]) < 5 * slowdown()
-    assert admin.complaints == []
-    assert serious_faults(admin) == []
+    assert admin.problems == []
+    assert axe_violations(admin) == []
 
 
 def test_web_worker_and_beat_are_listed_each_with_its_version(stack: Stack, visit: Open) -> None:
@@ -59,11 +59,11 @@ def test_a_non_admin_sees_the_required_role_and_no_request_is_made(stack: Stack,
     page = operators_page(stack, visit, "viewer")
     page.see("#main", "this page is for the role admin alone")
     assert "dashboard token --role admin --protocol '*'" in page.text("#main")
-    assert serious_faults(page) == []
+    assert axe_violations(page) == []
     page.page.fill("#token", stack.api.token("admin"))
     page.page.click("text=Sign in")
     page.wait_until_live()
-    assert page.complaints == []
+    assert page.problems == []
 
 
 @pytest.mark.parametrize("status", [401, 403])

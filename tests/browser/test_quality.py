@@ -1,4 +1,4 @@
-"""What makes the page bearable: no barrier, no weight, no stranger, no noise."""
+"""Accessibility, size, hosts and errors of the page."""
 
 import json
 import os
@@ -23,13 +23,13 @@ TASKS = ["Map contracts", "Fuzz token transfers", "Prove invariants", "Trace ree
 
 
 @pytest.fixture(scope="module")
-def furnished(stack: Stack) -> str:
-    """A protocol in which something of everything is to be seen."""
+def populated(stack: Stack) -> str:
+    """A protocol with at least one object of each kind."""
     api = stack.api
     protocol_id = make_protocol(api, name="Meridian Lending")
     for amount in ("60000.00", "25000.00", "40000.00"):
         deposit(api, protocol_id, amount, reference="treasury")
-        furnish_findings(stack, protocol_id)
+        add_vulnerabilities(stack, protocol_id)
     for number, name in enumerate(NAMES):
         make_agent(api, id=name.lower(), name=name, type=["PROTOCOL", "RESEARCHER", "VALIDATOR"][number % 3])
     agents_report(stack, protocol_id)
@@ -47,7 +47,7 @@ def agents_report(stack: Stack, protocol_id: str) -> None:
     assert stack.api.admin.post("/progress", {"updates": updates}).expect(202)["rejected"] == []
 
 
-def furnish_findings(stack: Stack, protocol_id: str) -> None:
+def add_vulnerabilities(stack: Stack, protocol_id: str) -> None:
     api = stack.api
     found = [
         file_vulnerability(api, protocol_id, title=title, severity=severity, bounty=bounty)["id"]
@@ -67,7 +67,7 @@ def furnish_findings(stack: Stack, protocol_id: str) -> None:
         api.owner.post(f"/vulnerabilities/{each}/payment", body).expect(202)
 
 
-def serious_faults(visit: Visit) -> list[Any]:
+def axe_violations(visit: Visit) -> list[Any]:
     # Evaluated by the debugger, not as a script of the page: its Content-Security-Policy stays in force.
     visit.page.evaluate(axe_source())
     found = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -81,26 +81,26 @@ def serious_faults(visit: Visit) -> list[Any]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_axe_finds_no_violation(
-    stack: Stack, furnished: str, visit: Open, scheme: str, viewport: dict[str, int]
+    stack: Stack, populated: str, visit: Open, scheme: str, viewport: dict[str, int]
 ) -> None:
-    page = visit(stack, "admin", furnished, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    page = visit(stack, "admin", populated, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
     page.see("#findings", "Reentrancy")
-    assert serious_faults(page) == []
+    assert axe_violations(page) == []
     page.page.click(".cell-actions >> text=Reject >> nth=0")
     page.page.click("dialog [type=submit]")
-    assert serious_faults(page) == []
+    assert axe_violations(page) == []
 
 
 def test_axe_finds_no_violation_on_the_sign_in_form(stack: Stack, visit: Open) -> None:
     page = visit(stack)
     page.page.wait_for_selector("#token")
-    assert serious_faults(page) == []
+    assert axe_violations(page) == []
 
 
 def test_the_page_transfers_under_200_kb_from_its_own_host_without_errors(
-    stack: Stack, furnished: str, visit: Open
+    stack: Stack, populated: str, visit: Open
 ) -> None:
-    page = visit(stack, "owner", furnished)
+    page = visit(stack, "owner", populated)
     page.see("#findings", "Reentrancy")
     answers: list[Response] = []
     page.page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - a bare append is no handler
@@ -111,12 +111,12 @@ def test_the_page_transfers_under_200_kb_from_its_own_host_without_errors(
     urls = {answer.url for answer in answers}
     assert all(url.startswith((stack.url, stack.url.replace("http", "ws"))) for url in urls)
     assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MAX_BYTES
-    assert weight_of_all_modules(stack) < MAX_BYTES
-    assert page.complaints == []
+    assert size_of_all_modules(stack) < MAX_BYTES
+    assert page.problems == []
 
 
-def weight_of_all_modules(stack: Stack) -> int:
-    """Everything the page can load, as it goes over the wire."""
+def size_of_all_modules(stack: Stack) -> int:
+    """The transferred bytes of everything that the page can load."""
     static = ROOT / "app" / "dashboard" / "static"
     files = [path for path in static.rglob("*") if path.suffix in (".js", ".css", ".svg")]
     total = 0
@@ -127,37 +127,37 @@ def weight_of_all_modules(stack: Stack) -> int:
     return total
 
 
-def test_a_module_that_failed_to_load_is_loaded_again(stack: Stack, furnished: str, visit: Open) -> None:
-    page = visit(stack, "viewer", furnished)
+def test_a_module_that_failed_to_load_is_loaded_again(stack: Stack, populated: str, visit: Open) -> None:
+    page = visit(stack, "viewer", populated)
     page.page.route("**/ledger.js", lambda route: route.abort(), times=1)
     page.page.reload()
     page.see("#app", "could not be loaded")
     page.wait_until_live()
 
 
-def test_reduced_motion_disables_animations(stack: Stack, furnished: str, visit: Open) -> None:
-    page = visit(stack, "viewer", furnished, reduced_motion="reduce")
+def test_reduced_motion_disables_animations(stack: Stack, populated: str, visit: Open) -> None:
+    page = visit(stack, "viewer", populated, reduced_motion="reduce")
     moving = "document.getAnimations().filter((each) => each.playState === 'running').length"
-    deposit(stack.api, furnished, "5.00")
+    deposit(stack.api, populated, "5.00")
     page.see("#feed", "5.00 USDC")
     assert page.page.evaluate(moving) == 0
 
 
 @pytest.mark.parametrize("width", [360, 768, 1100, 1440, 2560])
-def test_nothing_overflows_at_any_width(stack: Stack, furnished: str, visit: Open, width: int) -> None:
-    page = visit(stack, "admin", furnished, viewport={"width": width, "height": 900})
+def test_nothing_overflows_at_any_width(stack: Stack, populated: str, visit: Open, width: int) -> None:
+    page = visit(stack, "admin", populated, viewport={"width": width, "height": 900})
     page.see("#findings", "Reentrancy")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_screenshot_of_the_readme_is_current(stack: Stack, furnished: str, visit: Open, tmp_path: Path) -> None:
+def test_the_screenshot_of_the_readme_is_current(stack: Stack, populated: str, visit: Open, tmp_path: Path) -> None:
     target = PICTURE if os.environ.get(UPDATE) else tmp_path / PICTURE.name
-    agents_report(stack, furnished)
-    page = visit(stack, "owner", furnished, viewport={"width": 1440, "height": 960}, device_scale_factor=1.5)
+    agents_report(stack, populated)
+    page = visit(stack, "owner", populated, viewport={"width": 1440, "height": 960}, device_scale_factor=1.5)
     page.see("#payments", "paid")
     page.page.wait_for_selector(".chart canvas")
     page.page.wait_for_function("() => document.getAnimations().length === 0")
     page.page.screenshot(path=str(target))
     assert target.read_bytes().startswith(b"\x89PNG")
     assert PICTURE.exists(), f"make it with {UPDATE}=1"
-    assert json.dumps(page.complaints) == "[]"
+    assert json.dumps(page.problems) == "[]"

@@ -1,4 +1,4 @@
-"""The reference client's own tests run in node, beside the files that others may copy."""
+"""Runs the unit tests of the reference client in Node."""
 
 import subprocess
 from pathlib import Path

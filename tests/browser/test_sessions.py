@@ -1,4 +1,4 @@
-"""Signing in, out, and being signed out."""
+"""Signing in, signing out and being signed out."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +18,7 @@ def sign_in(page: Visit, stack: Stack, protocol_id: str, role: str = "viewer") -
 
 
 def focused(page: Visit) -> str:
-    """What of the page has the focus: its id, or its tag."""
+    """The id or the tag of the focused element."""
     return str(page.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
 
 
