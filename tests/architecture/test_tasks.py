@@ -10,7 +10,7 @@ import pytest
 
 from app.core import queues
 from tasks.schedule import SCHEDULE
-from tests.support.stack import ROOT
+from tests.support.project_files import ROOT, project_files
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -47,6 +47,6 @@ def test_beat_schedules_known_tasks_without_wall_clock_expiry() -> None:
 
 def test_no_task_is_sent_with_a_time_by_the_senders_clock() -> None:
     """An ETA, a countdown and an expiry are judged by the worker's clock."""
-    sources = [*(ROOT / "app").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")]
+    sources = [*project_files(ROOT / "app", "*.py"), *project_files(ROOT / "tasks", "*.py")]
     found = [path for path in sources if re.search(r"\b(countdown|eta|expires)=", path.read_text(encoding="utf-8"))]
     assert found == []

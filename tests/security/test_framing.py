@@ -58,18 +58,5 @@ def test_a_rejection_before_flask_is_a_problem_that_reveals_nothing_about_the_se
     assert reply.headers["cache-control"] == "no-store"
 
 
-def test_a_client_that_is_still_sending_can_read_the_rejection(stack: Stack) -> None:
-    reply = exchange(stack.port, request("/healthz", "X: " + "y" * 200_000))
-
-    assert reply.problem["code"] == "HEADERS_TOO_LARGE"
-
-
 def test_a_blank_line_before_a_request_is_ignored(stack: Stack) -> None:
     assert exchange(stack.port, b"\r\n" + request("/healthz")).status == 200
-
-
-def test_pipelined_requests_are_answered_in_order(stack: Stack) -> None:
-    reply = exchange(stack.port, request("/healthz") + request("/healthz", "Connection: close"))
-
-    assert (reply.status, reply.closed) == (200, True)
-    assert reply.rest.startswith(b"HTTP/1.1 200 ")

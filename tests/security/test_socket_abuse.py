@@ -36,18 +36,6 @@ def polling_session(stack: Stack) -> str:
     return json.loads(body[1:])["sid"]
 
 
-@pytest.mark.parametrize(
-    "body", [b"4" * 70_000, b'zzz\x1e{"', b"\xff\xfe"], ids=["too long", "not packets", "not UTF-8"]
-)
-def test_a_malformed_polling_body_is_rejected_with_400_and_ends_the_session(
-    stack: Stack, no_leaks, body: bytes
-) -> None:
-    sid = polling_session(stack)
-    status, _ = polling(stack, "POST", f"&sid={sid}", body)
-    assert status == 400
-    assert polling(stack, "GET", f"&sid={sid}")[0] == 400
-
-
 def test_a_client_that_keeps_connecting_after_rejections_is_disconnected(stack: Stack, no_leaks) -> None:
     with WebSocket(stack.port) as client:
         for _ in range(12):

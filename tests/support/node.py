@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.pace import patience
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests" / "js"
 CACHE = ROOT / ".cache" / "npm"
@@ -52,7 +54,7 @@ def install(folder: Path, manifest: Path, lock: Path) -> None:
     shutil.copyfile(manifest, staging / "package.json")
     shutil.copyfile(lock, staging / "package-lock.json")
     argv = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(argv, cwd=staging, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, cwd=staging, capture_output=True, text=True, timeout=patience(120), check=False)
     if done.returncode:
         shutil.rmtree(staging)
         raise RuntimeError(f"npm could not install the JavaScript packages:\n{done.stdout}{done.stderr}")
