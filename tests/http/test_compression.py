@@ -6,6 +6,8 @@ import pytest
 
 from tests.factories import deposit, file_vulnerability, make_protocol
 
+pytestmark = pytest.mark.database("sqlite")  # compression does not depend on the database
+
 GZIP = {"Accept_Encoding": "gzip, deflate"}
 
 

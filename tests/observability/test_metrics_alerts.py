@@ -105,6 +105,7 @@ def test_down_fires_when_no_process_answers() -> None:
     assert Scrapes("", "").fires(EXPRESSIONS["DashboardDown"])
 
 
+@pytest.mark.database("sqlite")
 def test_source_down_fires_when_redis_does_not_answer(app_with: Callable[..., Api]) -> None:
     shown = scrape(app_with(REDIS_URL=NOWHERE))
 
@@ -114,6 +115,7 @@ def test_source_down_fires_when_redis_does_not_answer(app_with: Callable[..., Ap
     ]
 
 
+@pytest.mark.database("sqlite")
 def test_beat_silent_fires_when_nothing_ticked_for_long(firing: Callable[[str], bool]) -> None:
     emitter.tick()
     assert not firing("DashboardBeatSilent")
@@ -123,6 +125,7 @@ def test_beat_silent_fires_when_nothing_ticked_for_long(firing: Callable[[str], 
     assert firing("DashboardBeatSilent")
 
 
+@pytest.mark.database("sqlite")
 def test_process_silent_fires_when_a_process_hangs(firing: Callable[[str], bool]) -> None:
     process_registry.announce("worker", ("worker-payments",))
     assert not firing("DashboardProcessSilent")
@@ -140,6 +143,7 @@ def age(seconds: float) -> None:
         redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(older))
 
 
+@pytest.mark.database("sqlite")
 def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) -> None:
     assert not firing("DashboardWritesRefused")
 
@@ -148,6 +152,7 @@ def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) 
     assert firing("DashboardWritesRefused")
 
 
+@pytest.mark.database("sqlite")
 def test_clocks_differ_fires_when_a_process_is_far_from_redis(firing: Callable[[str], bool]) -> None:
     process_registry.announce("worker", ("worker",))
     assert not firing("DashboardClocksDiffer")
@@ -170,6 +175,7 @@ def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], 
     assert firing("DashboardDatabaseOlder")
 
 
+@pytest.mark.database("sqlite")
 def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id = make_protocol(api)
     for _ in range(12):
@@ -178,6 +184,7 @@ def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], a
     until(lambda: firing("DashboardRoomsOverdue"), 15, "the room's turn is overdue", pause=0.5)
 
 
+@pytest.mark.database("sqlite")
 def test_events_dropped_fires_when_a_room_overflows(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id = make_protocol(api)
 
@@ -189,6 +196,7 @@ def test_events_dropped_fires_when_a_room_overflows(firing: Callable[[str], bool
     until(overflows, 60, "the loss is alarming", pause=0)
 
 
+@pytest.mark.database("sqlite")
 def test_emission_failing_fires_when_redis_takes_no_event(app_with: Callable[..., Api]) -> None:
     api = app_with(REDIS_URL=NOWHERE)
     before = scrape(api)
@@ -246,6 +254,7 @@ def test_ledger_mismatch_fires_when_a_pool_was_changed_by_hand(firing: Callable[
     assert firing("DashboardLedgerMismatch")
 
 
+@pytest.mark.database("sqlite")
 def test_queue_growing_fires_when_no_worker_takes_tasks(firing: Callable[[str], bool]) -> None:
     for _ in range(101):
         celery.send_task("tasks.payments.sweep", queue=PAYMENTS_QUEUE)
@@ -253,6 +262,7 @@ def test_queue_growing_fires_when_no_worker_takes_tasks(firing: Callable[[str], 
     assert firing("DashboardQueueGrowing")
 
 
+@pytest.mark.database("sqlite")
 def test_server_errors_fires_when_answers_are_errors(app_with: Callable[..., Api]) -> None:
     api = app_with(REDIS_URL=NOWHERE)
     before = scrape(api)
@@ -283,6 +293,7 @@ def test_slow_answers_fires_when_a_request_waits_for_the_database(
     assert firing("DashboardSlowAnswers")
 
 
+@pytest.mark.database("sqlite")
 def test_progress_late_fires_when_nothing_drains_in_time(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     for progress in (1, 2):
@@ -294,6 +305,7 @@ def test_progress_late_fires_when_nothing_drains_in_time(firing: Callable[[str],
     assert firing("DashboardProgressLate")
 
 
+@pytest.mark.database("sqlite")
 def test_redis_full_fires_near_the_memory_limit(tmp_path: Path, app_with: Callable[..., Api]) -> None:
     server = servers.start_valkey(tmp_path)
     try:
@@ -306,6 +318,7 @@ def test_redis_full_fires_near_the_memory_limit(tmp_path: Path, app_with: Callab
     assert Scrapes("", shown).fires(EXPRESSIONS["DashboardRedisFull"])
 
 
+@pytest.mark.database("sqlite")
 def test_redis_full_does_not_fire_where_there_is_no_limit(firing: Callable[[str], bool], settings: Config) -> None:
     assert int(connect_redis(settings.redis_url).config_get("maxmemory")["maxmemory"]) == 0
 
