@@ -1,4 +1,4 @@
-"""`make test-containers`: a stage of its own, since it needs root, a container engine and some minutes."""
+"""`make test-containers`: a separate stage, since it needs root, a container engine and several minutes."""
 
 import sys
 from pathlib import Path

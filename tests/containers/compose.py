@@ -17,7 +17,7 @@ UP_SECONDS = 240
 
 
 class Compose:
-    """`docker-compose.yml` as it is, under a project name and a port of the tests' own."""
+    """The unchanged `docker-compose.yml` under a project name and a port of the tests."""
 
     def __init__(self, engine: Engine) -> None:
         self.port = free_port()
@@ -52,7 +52,7 @@ class Compose:
         assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
     def up(self, *options: str) -> None:
-        """Start, and return when everything is healthy."""
+        """Start the stack and wait until every container is healthy."""
         self("up", "--detach", "--no-build", "--wait", *options, seconds=UP_SECONDS)
         self._signing_key = self("exec", "-T", "web", "cat", "/run/secrets/app/signing_key")
 
@@ -61,19 +61,19 @@ class Compose:
 
     @property
     def api(self) -> Api:
-        """Callers through the proxy, over a connection of their own."""
+        """An API through the proxy, over a new connection."""
         return Api(OverHttp(self.url), self._signing_key)
 
     def token(self, *arguments: str) -> str:
-        """What an operator gets from `dashboard token` in a container."""
+        """The token that `dashboard token` prints in a container."""
         return self("exec", "-T", "web", "dashboard", "token", *arguments)
 
     def containers(self, service: str) -> list[str]:
-        """Ids of a service's running containers."""
+        """The ids of a service's running containers."""
         return self("ps", "--quiet", service).split()
 
     def services(self) -> dict[str, list[str]]:
-        """Health of each running container, by service."""
+        """The health of each running container by service."""
         answer: dict[str, list[str]] = {}
         for line in self("ps", "--format", "json").splitlines():
             row = json.loads(line)
@@ -84,7 +84,7 @@ class Compose:
         return self.docker("inspect", "--format", "{{.State.Health.Status}}", container)
 
     def kill(self, container: str) -> None:
-        """Kill the container's main process from outside, as the kernel would when memory runs out."""
+        """Kill the container's main process from outside, as the kernel does when memory runs out."""
         os.kill(int(self.docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
 
     def restarts(self, container: str) -> int:
@@ -94,7 +94,7 @@ class Compose:
         return self("logs", "--no-color", "--tail", "200", *services, check=False)
 
     def until_it_works(self, container: str, seconds: float) -> None:
-        """Ask as the engine does, but at once rather than at the engine's next look."""
+        """Run the health check at once instead of at the engine's next interval."""
         test = json.loads(self.docker("inspect", "--format", "{{json .Config.Healthcheck.Test}}", container))
 
         def works() -> bool:

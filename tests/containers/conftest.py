@@ -1,4 +1,4 @@
-"""The compose stack, built and started once. Run by `make test-containers`, apart from the other tests."""
+"""The compose stack, built and started once. Run by `make test-containers`, separately from the other tests."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The engine the container tests use: the one that answers here, or one started for this run alone."""
+"""The container engine of the tests: a running one, or one started for this run."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.containers.tools import NoEngineError, cache, fetch_tools
 from tests.support.processes import start, stop, until
 
 START_SECONDS = 30
-# No bridge of its own, no rule in any firewall: containers reach each other and a published port on loopback, no more.
+# No bridge and no firewall rule: containers only reach each other and a published port on loopback.
 QUIET_NETWORK = (
     "--iptables=false",
     "--ip6tables=false",
@@ -25,14 +25,14 @@ QUIET_NETWORK = (
 
 @dataclass(frozen=True)
 class Engine:
-    """`environment` is what the `docker` command needs to reach it."""
+    """`environment` holds the variables with which `docker` reaches the engine."""
 
     environment: dict[str, str]
     has_registry: bool
     tools: Path | None = None
 
     def docker(self, *arguments: str, seconds: float = 60, check: bool = True, cwd: Path | None = None) -> str:
-        """Run `docker …` and return what it printed. Raises AssertionError with its output when it failed."""
+        """Run `docker …` and return its output. Raises AssertionError with the output if it failed."""
         done = subprocess.run(
             ["docker", *arguments],
             env=self.environment,
@@ -50,7 +50,7 @@ class Engine:
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """Raises NoEngineError where there can be none."""
+    """Raises NoEngineError if this machine cannot run one."""
     if _answers():
         yield Engine(dict(os.environ), has_registry=True)
         return
@@ -94,13 +94,13 @@ def _daemon(tools: Path, scratch: Path) -> Iterator[dict[str, str]]:
 
 
 def _kill_containers(environment: dict[str, str]) -> None:
-    """A container that is still there outlives its engine."""
+    """Remove the containers, which would survive the engine."""
     command = "docker ps --quiet | xargs --no-run-if-empty docker kill"
     subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=60, check=False)
 
 
 def _unmount(folder: Path) -> None:
-    """Let go of what the engine leaves mounted in its folder."""
+    """Unmount what the engine leaves mounted in its folder."""
     for line in reversed(Path("/proc/mounts").read_text(encoding="utf-8").splitlines()):
         target = line.split(" ")[1]
         if target.startswith(f"{folder}/"):

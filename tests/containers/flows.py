@@ -1,4 +1,4 @@
-"""What the system is for, done from outside through the proxy."""
+"""The main use cases, performed from outside through the proxy."""
 
 import time
 from typing import Any
@@ -31,7 +31,7 @@ def until_released(api: Api, payment_id: str, seconds: float = 20) -> None:
 
 
 def one_round(compose: Compose, js: JsClient) -> float:
-    """A report and a payment reach a new browser; returns the seconds it took."""
+    """Check that a report and a payment reach a new browser; returns the seconds it took."""
     started, api = time.monotonic(), compose.api
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     deposit(api, protocol_id, "100.00")
@@ -45,7 +45,7 @@ def one_round(compose: Compose, js: JsClient) -> float:
 
 
 def works(compose: Compose, js: JsClient) -> bool:
-    """Whether one round succeeds; while a part is coming back it may be refused, but never half done."""
+    """Whether one round succeeds; while a service restarts it may be rejected, but never done by half."""
     try:
         one_round(compose, js)
     except AssertionError:

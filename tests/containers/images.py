@@ -1,4 +1,4 @@
-"""The images of the stack: ours, and stand-ins for the public ones where there is no image registry."""
+"""The images of the stack: the project's own, and replacements for public ones if no registry can be reached."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ BUILD_SECONDS = 600
 
 
 def make_images(engine: Engine) -> None:
-    """Build our image as the Dockerfile says, after the stand-ins where they are needed."""
+    """Build the project's image from the Dockerfile, after the replacements if needed."""
     network = []
     if not engine.has_registry:
         _make_stand_ins(engine)
@@ -46,7 +46,7 @@ def _make_stand_ins(engine: Engine) -> None:
 
 
 def _root_folder(engine: Engine) -> Path:
-    """A Debian of our own; kept, since it takes a minute to make."""
+    """A Debian base image, cached because it takes a minute to build."""
     assert engine.tools is not None
     root = cache() / f"root-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:12]}"
     if not (root / ".complete").exists():
@@ -68,7 +68,7 @@ def _root_folder(engine: Engine) -> Path:
 
 
 def _fit(root: Path) -> None:
-    """Put things where the public images have them, and take the machine's certificates along."""
+    """Place files where the public images have them, and copy the machine's certificates."""
     for folder in NEEDLESS:
         shutil.rmtree(root / folder, ignore_errors=True)
     (root / "var/lib/apt/lists/partial").mkdir(parents=True, exist_ok=True)

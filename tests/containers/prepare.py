@@ -1,4 +1,4 @@
-"""Fetches and builds what the container tests need and keeps it in their cache: most of it is waiting.
+"""Fetches and builds what the container tests need, into their cache; most of the time is waiting.
 
 `.ci/run` does so beside other steps, so that the tests find everything there.
 """

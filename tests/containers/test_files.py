@@ -1,4 +1,4 @@
-"""The files operators start from are in order, by the tools of those who made the formats."""
+"""Compose file, Dockerfile, alert rules and proxy configuration pass the checkers of their formats."""
 
 import shutil
 import subprocess

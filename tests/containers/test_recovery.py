@@ -1,4 +1,4 @@
-"""Whatever is killed comes back within 15 seconds, and what was accepted is there."""
+"""A killed container is back within 15 seconds, and accepted changes are kept."""
 
 import time
 
@@ -29,7 +29,7 @@ def test_a_killed_container_is_back_within_fifteen_seconds(compose: Compose, js:
     until(lambda: flows.works(compose, js), BACK_SECONDS, "reports and payments reach the room again")
 
 
-def test_a_payment_asked_for_while_no_worker_runs_is_made_when_one_does(compose: Compose) -> None:
+def test_a_payment_requested_without_a_running_worker_is_made_once_one_runs(compose: Compose) -> None:
     api, protocol_id = compose.api, make_protocol(compose.api)
     deposit(api, protocol_id, "10.00")
     compose("stop", "worker-payments")

@@ -1,4 +1,4 @@
-"""A rolling restart under load loses nothing that was accepted, and callers notice nothing."""
+"""A rolling restart under load loses no accepted change and causes no failed request."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ class Load:
 
 @contextmanager
 def deposits(compose: Compose, protocol_id: str) -> Iterator[Load]:
-    """Callers who each deposit 1.00 ten times a second, without trying anything twice."""
+    """Callers that each deposit 1.00 ten times a second without retries."""
     load, stop, lock = Load(), threading.Event(), threading.Lock()
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""`docker compose up` on a fresh machine gives a system that does what the embedded one does."""
+"""`docker compose up` on a fresh machine starts a system that behaves like the embedded one."""
 
 import pytest
 
@@ -60,8 +60,8 @@ def test_a_deposit_a_reservation_and_a_payment_reach_the_room_in_order(compose: 
     flows.until_released(compose.api, flows.pay(compose.api, protocol_id, "400.00"))
 
     browser.wait_for_event("vuln:status_changed", newStatus="PAID")
-    told = [event.data.get("changeType") or event.data["newStatus"] for event in browser.events()]
-    assert told == ["DEPOSIT", "RESERVATION", "CONFIRMED", "PAYMENT_RELEASED", "PAID"]
+    changes = [event.data.get("changeType") or event.data["newStatus"] for event in browser.events()]
+    assert changes == ["DEPOSIT", "RESERVATION", "CONFIRMED", "PAYMENT_RELEASED", "PAID"]
     pool = compose.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)
     assert (pool["total"], pool["available"], pool["reserved"], pool["paid"]) == (
         "1000.00",
@@ -78,7 +78,7 @@ def test_an_operator_gets_a_token_from_a_container(compose: Compose) -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_sigterm_ends_a_container_in_good_order(compose: Compose, service: str) -> None:
+def test_sigterm_stops_a_container_gracefully(compose: Compose, service: str) -> None:
     container = compose.containers(service)[0]
 
     compose.docker("stop", "--time", "40", container)
@@ -90,7 +90,7 @@ def test_sigterm_ends_a_container_in_good_order(compose: Compose, service: str) 
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_our_containers_run_as_nobody_on_a_root_they_cannot_write(compose: Compose, service: str) -> None:
+def test_containers_run_unprivileged_on_a_read_only_root(compose: Compose, service: str) -> None:
     answer = compose("exec", "-T", service, "sh", "-c", "id -u; touch /srv/dashboard/x || echo refused")
 
     assert answer.split()[0] == "10001"
@@ -110,19 +110,19 @@ def test_the_proxy_cannot_reach_the_database_or_redis(compose: Compose) -> None:
 @pytest.mark.parametrize(
     "target", ["/metrics", "//metrics", "/%6detrics", "/x/../metrics", "//socket.io/", "/healthz/."]
 )
-def test_the_proxy_answers_404_to_metrics_and_to_other_spellings_of_a_path(compose: Compose, target: str) -> None:
+def test_the_proxy_responds_404_to_metrics_and_to_non_canonical_paths(compose: Compose, target: str) -> None:
     reply = exchange(compose.port, request(target))
 
     assert (reply.status, reply.problem["code"]) == (404, "NOT_FOUND")
 
 
-def test_a_process_tells_its_metrics_to_those_inside(compose: Compose) -> None:
+def test_metrics_are_available_inside_the_network(compose: Compose) -> None:
     ask = "import urllib.request as u; print(u.urlopen('http://web:5000/metrics', timeout=5).status)"
 
     assert compose("exec", "-T", "worker", "python", "-c", ask) == "200"
 
 
-def test_only_the_workers_of_payments_have_a_way_out_and_the_secret_of_payouts(compose: Compose) -> None:
+def test_only_payment_workers_have_outbound_access_and_the_payout_secret(compose: Compose) -> None:
     networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
     look = "test -r /run/secrets/payout/payout_secret && echo readable || echo none"
     seen = {}
@@ -150,11 +150,11 @@ def test_no_secret_is_an_environment_variable_or_an_argument(compose: Compose) -
     secret = compose("exec", "-T", "web", "cat", "/run/secrets/app/redis_url").split(":")[2].split("@")[0]
 
     for service in ("web", "worker", "valkey", "postgres"):
-        told = compose.docker("inspect", compose.containers(service)[0])
-        assert secret not in told
+        inspected = compose.docker("inspect", compose.containers(service)[0])
+        assert secret not in inspected
 
 
-def test_a_body_over_one_mebibyte_is_refused_in_our_own_words(compose: Compose) -> None:
+def test_a_body_over_one_mebibyte_is_rejected_with_a_problem_of_the_app(compose: Compose) -> None:
     answer = compose.api.admin.post("/protocols", b'"' + b"x" * (1024 * 1024) + b'"')
 
     assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
@@ -167,7 +167,7 @@ def test_a_request_id_is_the_same_for_caller_and_log(compose: Compose) -> None:
     assert answer.headers["x-request-id"] == "from-the-caller-1"
 
 
-def test_the_system_grows_to_three_web_two_workers_and_two_beats(compose: Compose, js: JsClient) -> None:
+def test_the_stack_scales_to_three_webs_two_workers_and_two_beats(compose: Compose, js: JsClient) -> None:
     compose.up("--scale", "web=3", "--scale", "worker=2", "--scale", "beat=2")
 
     services = compose.services()

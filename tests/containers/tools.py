@@ -1,4 +1,4 @@
-"""A container engine on a machine that has none: Debian's packages, unpacked into a cache, nothing installed.
+"""A container engine for machines without one: Debian's packages, unpacked into a cache and not installed.
 
 Installing them would start a daemon with rules in the machine's firewall; unpacked they do nothing by themselves.
 """
@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 ENGINE_PACKAGES = ("docker.io", "containerd", "runc", "debootstrap")
-# Each container's own name service needs a rule inside that container; on this machine nothing is changed.
+# The name service of each container needs a rule inside that container; the host is not changed.
 NAME_SERVICE_PACKAGES = (
     "iptables",
     "libip4tc2",
@@ -31,7 +31,7 @@ class NoEngineError(Exception):
 
 
 def cache() -> Path:
-    """Where everything is kept between runs."""
+    """The folder that is kept between runs."""
     return Path(os.environ.get("CONTAINERS_CACHE", "/var/cache/dashboard-containers"))
 
 
@@ -64,7 +64,7 @@ def fetch_tools() -> Path:
 
 
 def fetch_promtool() -> Path:
-    """Prometheus's own checker of rules, out of Debian's package. Raises NoEngineError."""
+    """The path of Prometheus's rule checker from Debian's package. Raises NoEngineError."""
     target = cache() / "prometheus"
     tool = target / "usr/bin/promtool"
     if not tool.exists():
@@ -77,7 +77,7 @@ def fetch_promtool() -> Path:
 
 
 def _other_release(folder: Path) -> list[str]:
-    """Options that have apt look at another release, in a folder of its own."""
+    """The apt options for another release in a separate folder."""
     for part in ("lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     source = folder / "sources.list"

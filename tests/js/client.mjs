@@ -1,6 +1,6 @@
-// Many Socket.IO clients in one process, driven by JSON lines: commands on stdin, answers and events on stdout.
-// Command: {id, op, socket, …}. Answer: {id, ok, …}. Event: {socket, event, args, at}; `at` is epoch milliseconds.
-// What the client itself tells of is an event as well: $connect, $disconnect, $connect_error.
+// Many Socket.IO clients in one process, driven by JSON lines: commands on stdin, responses and events on stdout.
+// Command: {id, op, socket, …}. Response: {id, ok, …}. Event: {socket, event, args, at}; `at` is epoch milliseconds.
+// The client's own events are reported as well: $connect, $disconnect, $connect_error.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
@@ -13,11 +13,11 @@ const tcp = (socket) => socket.io.engine.transport.ws._socket;
 const describe = (error) => ({ message: error.message, data: error.data ?? null });
 
 function watch(name, socket) {
-  const tell = (event, args) => write({ socket: name, event, args, at: now() });
-  socket.onAny((event, ...args) => tell(event, args));
-  socket.on("connect", () => tell("$connect", [socket.id]));
-  socket.on("disconnect", (reason) => tell("$disconnect", [reason]));
-  socket.on("connect_error", (error) => tell("$connect_error", [describe(error)]));
+  const report = (event, args) => write({ socket: name, event, args, at: now() });
+  socket.onAny((event, ...args) => report(event, args));
+  socket.on("connect", () => report("$connect", [socket.id]));
+  socket.on("disconnect", (reason) => report("$disconnect", [reason]));
+  socket.on("connect_error", (error) => report("$connect_error", [describe(error)]));
 }
 
 function settled(socket) {
@@ -65,7 +65,7 @@ const operations = {
     return { ok: true };
   },
   cut({ socket: name }) {
-    // The network is gone: no goodbye, and the client notices at once.
+    // Break the network connection: no close frame, and the client notices at once.
     tcp(sockets.get(name)).destroy();
     return { ok: true };
   },

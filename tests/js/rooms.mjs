@@ -1,5 +1,5 @@
-// Many reference clients in one process. First line on stdin: {url, clients: [{protocolId, token}]}. Then one word a
-// line: `count` answers how many are live; `compare` fetches each protocol's state once and answers which clients differ.
+// Many reference clients in one process. First line on stdin: {url, clients: [{protocolId, token}]}. Then one command
+// a line: `count` prints how many are live; `compare` fetches each protocol's state once and prints which clients differ.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";
@@ -27,7 +27,7 @@ const rooms = clients.map(({ protocolId, token }) => {
   return { room, protocolId, token };
 });
 
-/** What must be equal: everything but the moment, and what is only a reading of the clock. */
+/** The members that must be equal: all but timestamps and values computed from the clock. */
 function essence({ pool, agents, vulnerabilities, payments }) {
   const task = ({ agentId, task, progress, status, error, version }) => ({ agentId, task, progress, status, error, version });
   const byId = (a, b) => (a.id < b.id ? -1 : 1);

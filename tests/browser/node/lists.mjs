@@ -1,12 +1,12 @@
 import { pause } from "./room.mjs";
 
-/** Pauses that tests can wait for. */
+/** Short pauses for tests. */
 export const QUICK = { jitterMs: 1, retryMs: 2, retryCapMs: 5 };
 
-/** The page's API in memory: answers by path, each as slow and as faulty as a test says. */
+/** An in-memory API of the page: responses by path, with the delays and failures that a test sets. */
 export class FakeApi {
   asked = [];
-  /** How many of the next reads fail, and with what. */
+  /** The errors with which the next reads fail. */
   failures = [];
 
   /** @param {(path: string) => unknown} answer */

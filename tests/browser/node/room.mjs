@@ -1,4 +1,4 @@
-/** A room in memory that speaks the contract to one client: what `io` and `fetch` would reach on a server. */
+/** An in-memory room that implements the contract for one client, in place of the server behind `io` and `fetch`. */
 export class Room {
   seq = 0;
   connections = new Set();
@@ -11,7 +11,7 @@ export class Room {
   renewed = [];
   isDown = false;
   refusal = null;
-  /** What the next joins of open connections are answered, as functions; afterwards every join is accepted. */
+  /** Functions that return the acks of the next joins; after them every join is accepted. */
   joinAnswers = [];
   joins = [];
 
@@ -126,7 +126,7 @@ class FakeSocket {
   }
 
   #refuse(data) {
-    this.active = !data.code; // Socket.IO itself tries again where no server answered
+    this.active = !data.code; // Socket.IO itself retries if no server responded
     this.#handlers.connect_error(Object.assign(new Error(data.code), { data }));
   }
 
