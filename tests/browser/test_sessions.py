@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Route, WebSocket
 
 from tests.browser.conftest import Open, Visit
@@ -10,6 +11,14 @@ from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
 PROTOCOLS = "**/api/v1/protocols?*"
+
+
+@pytest.fixture(scope="module")
+def demo(make_shared_stack: StackMaker) -> Stack:
+    """A system in demo mode with the protocol `demo`."""
+    system = make_shared_stack(DASHBOARD_DEMO="1")
+    make_protocol(system.api, id="demo", name="Demo")
+    return system
 
 
 def sign_in(page: Visit, stack: Stack, protocol_id: str, role: str = "viewer") -> None:
@@ -45,11 +54,9 @@ def test_a_rejected_token_is_reported_and_can_be_replaced(stack: Stack, protocol
     page.page.wait_for_selector("#token")
 
 
-def test_the_demo_signs_in_as_a_viewer_and_offers_the_other_roles(make_stack: StackMaker, visit: Open) -> None:
-    own = make_stack(DASHBOARD_DEMO="1")
-    make_protocol(own.api, id="demo", name="Demo")
-    file_vulnerability(own.api, "demo", title="For the validator")
-    page = visit(own)
+def test_the_demo_signs_in_as_a_viewer_and_offers_the_other_roles(demo: Stack, visit: Open) -> None:
+    file_vulnerability(demo.api, "demo", title="For the validator")
+    page = visit(demo)
     page.wait_until_live()
     assert page.page.get_attribute(".segments [aria-pressed=true]", "aria-pressed") == "true"
     assert page.text(".bar [aria-pressed=true]").lower() == "viewer"
@@ -66,10 +73,8 @@ def test_user_input_is_rendered_as_text(stack: Stack, protocol_id: str, visit: O
     assert page.page.locator("#findings img").count() == 0
 
 
-def test_switching_roles_quickly_leaves_one_connection(make_stack: StackMaker, visit: Open) -> None:
-    own = make_stack(DASHBOARD_DEMO="1")
-    make_protocol(own.api, id="demo", name="Demo")
-    page = visit(own)
+def test_switching_roles_quickly_leaves_one_connection(demo: Stack, visit: Open) -> None:
+    page = visit(demo)
     page.wait_until_live()
     sockets: list[WebSocket] = []
     page.page.on("websocket", lambda socket: sockets.append(socket))  # noqa: PLW0108 - a bare append is no handler
@@ -107,12 +112,8 @@ def test_without_a_granted_protocol_the_page_says_so_until_there_is_one(stack: S
     page.see(".bar", "Made later")
 
 
-def test_a_late_rejection_of_the_previous_role_does_not_sign_out_the_current_one(
-    make_stack: StackMaker, visit: Open
-) -> None:
-    own = make_stack(DASHBOARD_DEMO="1")
-    make_protocol(own.api, id="demo", name="Demo")
-    page = visit(own)
+def test_a_late_rejection_of_the_previous_role_does_not_sign_out_the_current_one(demo: Stack, visit: Open) -> None:
+    page = visit(demo)
     page.wait_until_live()
     held: list[Route] = []
     page.page.route(PROTOCOLS, lambda route: held.append(route), times=1)  # noqa: PLW0108 - as above
