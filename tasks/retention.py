@@ -9,14 +9,14 @@ from app.auth import revocation
 from app.core.extensions import celery
 from app.core.queues import RETENTION_TASK
 from app.http import idempotency
-from app.realtime import retention as realtime
+from app.realtime import outbox
 
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 30.0
 JOBS: dict[str, Callable[[float], int]] = {
     "idempotencyKeys": idempotency.delete_old,
-    "events": realtime.delete_old_events,
+    "events": outbox.delete_published,
     "agentTasks": agents.delete_old_tasks,
     "revokedTokens": revocation.delete_expired,
     "agentStates": agents.forget_silent,

@@ -13,9 +13,9 @@ import msgspec
 from app.core.redis_multiplexer import RedisMultiplexer
 from app.core.serialization import to_json
 from app.realtime import scripts
-from app.realtime.limiter import BEHIND, Stored
+from app.realtime.limiter import BEHIND, StoredEvent
 
-MAX_WAITING_TERMINAL = 100
+MAX_PENDING_TERMINAL = 100
 TERMINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -42,11 +42,14 @@ class Accepted(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskVersions:
-    """Versions for a closing report and for the start of the task after it."""
+    """Versions reserved for a stored report and for the start of the agent's next task.
 
-    closing: int
-    starting: int
-    waiting: int
+    `pending_terminal`: how many terminal updates of the agent have yet to leave.
+    """
+
+    terminal: int
+    next_task: int
+    pending_terminal: int
 
 
 def running_report(protocol_id: str, data: dict[str, Any]) -> RunningReport:
@@ -77,10 +80,10 @@ def allocate_versions(agent_ids: Sequence[str]) -> list[TaskVersions]:
     """
     answer = scripts.run("allocate_versions", *agent_ids)
     pairs = zip(answer[::2], answer[1::2], strict=True)
-    return [TaskVersions(int(version), int(version) + 1, waiting) for version, waiting in pairs]
+    return [TaskVersions(int(version), int(version) + 1, pending) for version, pending in pairs]
 
 
-def add_stored(protocol_id: str, stored: Stored, data: dict[str, Any], data_json: str) -> bool:
+def add_stored(protocol_id: str, stored: StoredEvent, data: dict[str, Any], data_json: str) -> bool:
     """Take a stored agent event; False when the database is older than the room (meter.rewind helps).
 
     Raises redis.RedisError.

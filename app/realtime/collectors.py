@@ -7,14 +7,14 @@ from app.core.extensions import db, redis_client
 from app.observability import metrics, process_registry
 from app.observability.collectors import Reading
 from app.realtime.events import EventType
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from app.realtime.redis_keys import DUE_KEY, TICK_KEY, queue_key
 from app.realtime.steady_clock import read_steady_time
 
 LOOKED_AT = 200
 
 
-def show_zeros() -> None:
+def initialize_counters() -> None:
     """Show losses from 0 on: the increase of a counter that first appears as 1 is not seen by Prometheus."""
     for event in EventType:
         metrics.EVENTS_DROPPED.labels(event)

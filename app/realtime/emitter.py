@@ -20,7 +20,7 @@ MAX_WAIT_US = 2_000_000  # of a drain for its moment
 DRAIN_SLACK_US = 2_000_000  # a drain that is later than that was lost
 
 
-def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.Stored | None = None) -> bool:
+def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.StoredEvent | None = None) -> bool:
     """Let one event into its room; False when Redis failed, logged with the whole event (spec: Emission failure)."""
     try:
         outcome = limiter.emit(protocol_id, event_type, data_json, stored)

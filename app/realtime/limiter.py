@@ -22,7 +22,7 @@ MAX_CALLS = 1000
 BEHIND = b"behind"
 
 
-class Stored(NamedTuple):
+class StoredEvent(NamedTuple):
     """A stored event's place in its protocol's outbox, and an identity that no other event has."""
 
     position: int
@@ -85,7 +85,7 @@ def _prelude() -> tuple[str, str, str]:
     return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch
 
 
-def emit(protocol_id: str, event_type: str, data_json: str, stored: Stored | None = None) -> Outcome:
+def emit(protocol_id: str, event_type: str, data_json: str, stored: StoredEvent | None = None) -> Outcome:
     """Let one event into its room; a `stored` one that was let in before is passed over. Raises redis.RedisError."""
     outcome = Outcome()
     event = (protocol_id, *(stored or ("", "")), event_type, message_template(event_type), data_json)

@@ -17,7 +17,7 @@ REMEMBERED_CLIENTS = 100
 NAMED_CLIENTS = 20
 
 
-def remember(protocol_id: str, client: str) -> None:
+def record_disconnect(protocol_id: str, client: str) -> None:
     """Note that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
     key = absent_key(protocol_id)
     with redis_client().pipeline(transaction=False) as pipe:
@@ -27,7 +27,7 @@ def remember(protocol_id: str, client: str) -> None:
         pipe.execute()
 
 
-def forget(protocol_id: str, client: str) -> None:
+def record_return(protocol_id: str, client: str) -> None:
     """Note that `client` is back in the room. Raises redis.RedisError.
 
     On the connection that all scripts share: a crowd that comes back at once would wait for connections of its own.

@@ -8,37 +8,25 @@ not by its position: a database restored from an older copy gives the same posit
 import hashlib
 import json
 import logging
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, cast
 
 import redis
-from sqlalchemy import (
-    BigInteger,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    Text,
-    bindparam,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Table, bindparam, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from app.core import redis_health
-from app.core.database import UtcDateTime, database_now, transaction
+from app.core.database import database_now, delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
-from app.core.extensions import Base, db, redis_client
+from app.core.extensions import db, redis_client
 from app.core.keyed_lock import keyed_lock
 from app.core.serialization import to_json
 from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import coalescer, emitter, limiter
 from app.realtime.events import EventType
+from app.realtime.models import EventCounter, OutboxEvent
 from app.realtime.redis_keys import COMPARED_KEY, position_key, room_of
 
 logger = logging.getLogger(__name__)
@@ -47,39 +35,7 @@ BATCH = 200
 MAX_BATCHES = 5
 SWEEP_PROTOCOLS = 200
 COMPARED_PROTOCOLS = 1000
-
-
-def _only_where(condition: str) -> dict[str, Any]:
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
-
-
-class EventCounter(Base):
-    """How many stored events a protocol has had."""
-
-    __tablename__ = "event_counters"
-
-    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(BigInteger, default=0)
-
-
-class OutboxEvent(Base):
-    """One event that is to reach its room; `published_at` is empty until it has."""
-
-    __tablename__ = "outbox_events"
-    __table_args__ = (
-        Index("uq_outbox_position", "protocol_id", "position", unique=True),
-        Index("ix_outbox_unpublished", "protocol_id", "position", **_only_where("published_at IS NULL")),
-        Index("ix_outbox_published_at", "published_at"),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
-    position: Mapped[int] = mapped_column(BigInteger)
-    event_type: Mapped[str]
-    data_json: Mapped[str] = mapped_column(Text)
-    request_id: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+RETENTION = timedelta(days=7)
 
 
 # Every change of money runs these: built once, and on the tables, they cost a quarter of what they would as objects.
@@ -212,7 +168,7 @@ def _unpublished(protocol_id: str) -> list[Any]:
 
 
 def _let_in(protocol_id: str, row: Any) -> bool:
-    stored = limiter.Stored(row.position, _identity(row))
+    stored = limiter.StoredEvent(row.position, _identity(row))
     if row.event_type != EventType.AGENT_TASK_UPDATE:
         return emitter.emit(protocol_id, row.event_type, row.data_json, stored)
     try:
@@ -245,3 +201,9 @@ def _mark(ids: list[int]) -> set[int]:
         return set()
     with transaction() as session:
         return set(session.scalars(_MARK, {"ids": ids}))
+
+
+def delete_published(deadline: float) -> int:
+    """Delete events published a week ago, until the monotonic `deadline`; returns how many."""
+    published_before = database_now(-RETENTION.total_seconds())
+    return delete_in_batches(OutboxEvent, OutboxEvent.published_at < published_before, deadline)

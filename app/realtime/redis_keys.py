@@ -41,8 +41,8 @@
 CHANNEL_PREFIX = "dashboard:room:"
 CONTROL_CHANNEL = "dashboard:control"
 VERSION_KEY = "agents:version"
-ON_KEY = "agents:on"
-HEARD_KEY = "agents:heard"
+TASK_KEY = "agents:on"
+LAST_SEEN_KEY = "agents:heard"
 BUSY_KEY = "agents:busy"
 DUE_KEY = "rooms:due"
 DROPPED_KEY = "rooms:dropped"
@@ -73,7 +73,7 @@ def latest_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:latest"
 
 
-def heard_key(protocol_id: str) -> str:
+def last_seen_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:heard"
 
 
@@ -89,7 +89,15 @@ def queue_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:queue"
 
 
-def sent_key(protocol_id: str) -> str:
+def seq_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:seq"
+
+
+def waiting_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:running"
+
+
+def window_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:sent"
 
 

@@ -22,7 +22,7 @@ _NEEDS = {
     "allocate_versions": ("clock",),
     "add_stored": ("clock", "idle", "stored"),
     "seq": ("clock",),
-    "forget": ("clock",),
+    "forget_silent_agents": ("clock",),
     "lead": (),
 }
 

@@ -14,7 +14,7 @@ from app.core.database import transaction
 from app.core.extensions import db, redis_client
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.room_reader import reading
 
