@@ -156,7 +156,10 @@ def test_a_database_that_does_not_answer_ends_the_relay_with_a_warning(
     assert (warning.levelname, warning.protocolId) == ("WARNING", protocol_id)
 
 
-def test_more_events_than_one_relay_takes_are_all_told_in_order(in_context, protocol_id) -> None:
+def test_events_beyond_the_batches_of_a_relay_are_emitted_in_order_by_the_sweep(
+    in_context, protocol_id, monkeypatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_BATCHES", 1)
     with transaction() as session:
         for number in range(outbox.BATCH + 5):
             outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": number})
