@@ -30,28 +30,33 @@ class _Call:
 
 
 class RedisMultiplexer:
-    """May be called from any thread or greenlet; replies come in the order of the commands."""
+    """May be called from any thread or greenlet; replies come in the order of the commands.
 
-    def __init__(self, client: Callable[[], redis.Redis]) -> None:
+    `prepare` is given the `call` of each new connection before anybody else uses it.
+    """
+
+    def __init__(
+        self, client: Callable[[], redis.Redis], prepare: Callable[[Callable[..., Any]], None] | None = None
+    ) -> None:
         self._client = client
+        self._prepare = prepare
         self._lock = threading.Lock()
         self._current: _Connection | None = None
 
     def call(self, *command: Any) -> Any:
-        """Send one command and return its reply. Raises redis.RedisError; a broken connection fails all waiting calls."""
-        packed = hiredis.pack_command(command)
+        """Send one command and return its reply. Raises redis.RedisError; a broken connection fails all calls."""
         connection = self._current
         if connection is None or not connection.is_usable():
             connection = self._reconnect()
-        reply = connection.call(packed)
-        if isinstance(reply, hiredis.ReplyError):
-            raise _reply_error(reply)
-        return reply
+        return connection.call(*command)
 
     def _reconnect(self) -> "_Connection":
         with self._lock:
             if self._current is None or not self._current.is_usable():
-                self._current = _Connection(self._client().connection_pool)
+                connection = _Connection(self._client().connection_pool)
+                if self._prepare is not None:
+                    connection.prepare(self._prepare)
+                self._current = connection
             return self._current
 
 
@@ -73,7 +78,20 @@ class _Connection:
         """False once broken, and in a forked child: the parent's connection is not the child's."""
         return self._broken is None and self._process == os.getpid()
 
-    def call(self, packed: bytes) -> Any:
+    def prepare(self, prepare: Callable[[Callable[..., Any]], None]) -> None:
+        try:
+            prepare(self.call)
+        except redis.RedisError as error:
+            self._break(error)  # also returns the connection to its pool
+            raise
+
+    def call(self, *command: Any) -> Any:
+        reply = self._send_and_wait(hiredis.pack_command(command))
+        if isinstance(reply, hiredis.ReplyError):
+            raise _reply_error(reply)
+        return reply
+
+    def _send_and_wait(self, packed: bytes) -> Any:
         own = _Call()
         with self._lock:
             if self._broken is not None:

@@ -62,7 +62,7 @@ _MARK = (
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
-    """Add an event to the caller's transaction; call it late, because it locks the protocol's counter until the commit."""
+    """Add an event to the caller's transaction; call it late: it locks the protocol's counter until the commit."""
     append_all(session, protocol_id, event_type, [data])
 
 

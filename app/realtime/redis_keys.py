@@ -12,24 +12,24 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `room:{p}:relayed` | list | identities of the last 500 stored events taken | emit, add_stored | permanent |
 | `room:{p}:window` | list | times of the last 10 events | emits | permanent |
 | `room:{p}:pacing` | string | when a room with a queue may emit again | emits | while events wait |
-| `room:{p}:queue` | list | events that wait, at most 100 | emits | until emitted |
-| `room:{p}:waiting` | zset | agents whose RUNNING update waits, by due time | report, add_stored, emits | until emitted |
+| `room:{p}:queue` | list | events that wait, at most 100 | emits | until sent |
+| `room:{p}:waiting` | zset | agents whose RUNNING update waits, by due time | report, add_stored, emits | until sent |
 | `room:{p}:terminal` | zset | agents whose terminal update is next, by due time | add_stored, emits | until queued |
 | `room:{p}:latest` | hash | newest update of each agent | report, add_stored | a week after it was last seen here |
-| `room:{p}:last_seen` | zset | agents by when last seen here (wall, 5 s late at most) | report, add_stored | a week |
+| `room:{p}:last_seen` | zset | agents by when last seen here (wall, up to 5 s late) | report, add_stored | a week |
 | `room:{p}:busy` | zset | the same for agents with a running task | report, add_stored | a week |
 | `room:{p}:batch` | hash | `at`: when the last batch left | emits | permanent |
-| `room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | until emitted |
+| `room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | until sent |
 | `room:{p}:absent` | zset | up to 100 clients by when they lost the connection | missed_deliveries | 5 min |
 | `agents:version` | hash | newest version: when last seen (wall) | report, add_stored, allocate_versions | permanent |
 | `agents:task` | hash | protocol and task; no task after a terminal update | report, add_stored | permanent |
 | `agents:task_version` | hash | version of the update that set `agents:task` | report, add_stored | permanent |
 | `agents:next_allowed` | hash | when the next update may leave | emits | permanent |
-| `agents:pending_terminal` | hash | number of terminal updates yet to leave | add_stored, emits | until emitted |
+| `agents:pending_terminal` | hash | number of terminal updates yet to leave | add_stored, emits | until sent |
 | `agent:{a}:terminal` | list | terminal updates not yet queued, at most 100 | add_stored, emits | until queued |
-| `agents:last_seen` | zset | agents by when last seen (wall, 5 s late at most) | report, add_stored, drain | permanent |
+| `agents:last_seen` | zset | agents by when last seen (wall, up to 5 s late) | report, add_stored, drain | permanent |
 | `agents:busy` | zset | the same for agents with a running task | report, add_stored, drain | permanent |
-| `rooms:due` | zset | rooms by when something in them is due | report, add_stored, emits | until emitted |
+| `rooms:due` | zset | rooms by when something in them is due | report, add_stored, emits | until sent |
 | `rooms:dropped` | hash | number of events that each room dropped | emits | permanent |
 | `rooms:dropped:at` | zset | rooms by when they last dropped one (wall) | emits | permanent |
 | `drain:at` | string | when the scheduled drain runs | emitter | until it runs, at most 4 s |
@@ -42,7 +42,7 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `processes` | hash | version and last sign of life of each process | process_registry | at most 5 min after its end |
 | `presence:processes` | zset | web processes by last sign of life | sockets/presence | 15 s |
 | `presence:{x}`, `crowded:{x}` | hash | a process's connections by room, and by token | sockets/presence | 15 s |
-| `limit:{x}` | zset | processes' shares of a caller's request budget | http/rate_limits | 10 s |
+| `limit:{x}` | string | requests of a caller, of all processes | http/rate_limits | 10 s |
 | `auth:revocations` | string | changes with each revocation | auth/revocation | permanent |
 | `dashboard:ready` | string | empty; shows that Redis takes writes | redis_connection | 60 s |
 """

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -33,7 +34,9 @@ _SHARED = {
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["redis_multiplexer"] = RedisMultiplexer(lambda: cast(redis.Redis, app.extensions["redis"]))
+    app.extensions["redis_multiplexer"] = RedisMultiplexer(
+        lambda: cast(redis.Redis, app.extensions["redis"]), prepare=rename_old_keys
+    )
 
 
 @cache
@@ -71,25 +74,23 @@ def _evaluate(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -
     try:
         return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
     except redis.exceptions.NoScriptError:
-        _rename_old_keys(redis_multiplexer)
         redis_multiplexer.call("SCRIPT", "LOAD", source(operation))
         return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
 
 
-def _rename_old_keys(redis_multiplexer: RedisMultiplexer) -> None:
-    """Upgrade the keys of release 0.1, once for each data set.
+def rename_old_keys(call: Callable[..., Any]) -> None:
+    """Give the keys of release 0.1 their present names, once for each Redis database. Raises redis.RedisError.
 
-    Before a script is loaded is the one moment that comes before any emission: Redis forgets its scripts at each start,
-    and no script has the text it had in 0.1. An upgrade that was interrupted is repeated.
+    Runs on each new connection, so before any script. Repeats an upgrade that was interrupted.
     """
-    if redis_multiplexer.call("GET", LAYOUT_KEY) == LAYOUT:
+    if call("GET", LAYOUT_KEY) == LAYOUT:
         return
     cursor, renamed = b"0", 0
     while True:
-        cursor, count = redis_multiplexer.call("EVAL", source("rename_keys"), 0, cursor, KEYS_PER_STEP)
+        cursor, count = call("EVAL", source("rename_keys"), 0, cursor, KEYS_PER_STEP)
         renamed += count
         if cursor == b"0":
             break
-    redis_multiplexer.call("SET", LAYOUT_KEY, LAYOUT)
+    call("SET", LAYOUT_KEY, LAYOUT)
     if renamed:
         logger.info("redis.keys_renamed", extra={"keys": renamed})
