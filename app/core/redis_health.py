@@ -1,8 +1,8 @@
 """Whether Redis answers, known within a second.
 
-A Redis that hangs accepts connections and never replies: a caller that publishes events and enqueues jobs would wait for
-the timeout of every retry of every step. A request whose change is committed checks this first, and leaves its events
-and jobs to the sweeps.
+A Redis that hangs accepts connections and never replies: a caller that publishes events and enqueues jobs would wait
+for the timeout of every retry of every step. A request whose change is committed checks this first, and leaves its
+events and jobs to the sweeps.
 """
 
 import time
