@@ -1,8 +1,8 @@
 """One Redis connection for all script calls of a process.
 
 It replaces redis-py's connection pool for the scripts: the pool's `get_connection` took 11 % of a progress request's
-time. Concurrent calls are pipelined on one connection, and a single call does without the pool. The first waiting caller
-reads the replies of all others; when its own has arrived, the next waiting caller goes on reading.
+time. Concurrent calls are pipelined on one connection, and a single call does without the pool. The first waiting
+caller reads the replies of all others; when its own has arrived, the next waiting caller goes on reading.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Beat's scheduler: one leads, nothing piles up while workers are down, and no wall clock is asked."""
+"""Beat's scheduler: one beat leads, and ticks do not pile up without workers."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_while_no_worker_takes_them_ticks_do_not_pile_up(beat) -> None:
     assert redis_client().llen(REALTIME_QUEUE) <= MAX_QUEUED
 
 
-def test_a_lead_that_lasts_too_long_since_redis_clock_stepped_back_is_cut_short(beat) -> None:
+def test_a_lease_that_is_too_long_after_redis_clock_stepped_back_is_shortened(beat) -> None:
     beat().tick()
     redis_client().pexpire("beat:leader", 3_600_000)
 
