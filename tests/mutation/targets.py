@@ -42,6 +42,7 @@ TARGETS = {
             *_ROOMS,
             "tests/realtime/test_relay_failures.py",
             "tests/realtime/test_drain_scheduling.py",
+            "tests/realtime/test_key_upgrade.py",
             "tests/realtime/test_clock_steps.py",
             "tests/realtime/test_scheduler.py",
             "tests/core/test_retention.py",
@@ -86,5 +87,5 @@ TARGETS = {
             "tests/http/test_json_bodies.py",
         ),
     ),
-    "lua": Target("app/realtime/lua", _ROOMS[:-1], ending=".lua"),
+    "lua": Target("app/realtime/lua", (*_ROOMS[:-1], "tests/realtime/test_key_upgrade.py"), ending=".lua"),
 }
