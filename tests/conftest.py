@@ -10,6 +10,7 @@ from flask import Flask
 from hypothesis import settings as hypothesis_settings
 
 from app.config import Config, load_config
+from tests.factories import make_agent, make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
@@ -40,6 +41,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Valkey]
     servers.stop_server(server)
 
 
+DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
 _database_numbers = itertools.cycle(range(1, servers.DATABASES))
 
 
@@ -82,10 +84,17 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return databases.copy_sqlite(sqlite_template, tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of `database_url` on both databases, or on those that its `database` marker names."""
+    if "database_url" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("database")
+        metafunc.parametrize("database_url", marker.args if marker else list(DATABASES), indirect=True)
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A migrated database of the test's own; the test runs on both kinds."""
-    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    """The URL of a migrated database of the test's own."""
+    return request.getfixturevalue(DATABASES[request.param])
 
 
 @pytest.fixture
@@ -111,6 +120,24 @@ def app(settings: Config) -> Iterator[Flask]:
 def api(app: Flask, settings: Config) -> Api:
     """Callers of every role against `app`."""
     return Api(InProcess(app), settings.signing_key)
+
+
+@pytest.fixture
+def served_api(request: pytest.FixtureRequest) -> Api:
+    """The API of `app` if the test uses `app`, otherwise that of the running system `stack`."""
+    uses_app = {"app", "api"} & set(request.fixturenames)
+    return request.getfixturevalue("api") if uses_app else request.getfixturevalue("stack").api
+
+
+@pytest.fixture
+def protocol_id(served_api: Api) -> str:
+    """A new protocol: tests that share a running system have rooms of their own."""
+    return make_protocol(served_api)
+
+
+@pytest.fixture
+def agent_id(served_api: Api) -> str:
+    return make_agent(served_api)
 
 
 @pytest.fixture

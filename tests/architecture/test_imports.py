@@ -12,10 +12,7 @@ from app.background import create_background_app
 from app.config import Config
 from tests.support.stack import ROOT
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 def test_every_import_contract_holds() -> None:

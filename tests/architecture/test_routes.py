@@ -10,6 +10,8 @@ from app.auth.permissions import ALLOWED, Action
 from app.http.middleware import API_PREFIX
 from tests.auth.test_auth import WHO_MAY
 
+pytestmark = pytest.mark.database("sqlite")
+
 OPEN_TO_ALL = {
     "/healthz",
     "/readyz",
@@ -19,11 +21,6 @@ OPEN_TO_ALL = {
     "/docs",
     "/",
 }
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 def rules(app: Flask) -> list[Rule]:

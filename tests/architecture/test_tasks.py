@@ -12,14 +12,11 @@ from app.core import queues
 from tasks.schedule import SCHEDULE
 from tests.support.stack import ROOT
 
+pytestmark = pytest.mark.database("sqlite")
+
 SHOW = (
     "import json, celery_worker as w; w.celery.loader.import_default_modules(); print(json.dumps(list(w.celery.tasks)))"
 )
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture

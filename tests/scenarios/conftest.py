@@ -2,14 +2,8 @@
 
 import pytest
 
-from tests.factories import make_agent
 from tests.support.js_client import JsClient, JsSocket
 from tests.support.stack import Stack
-
-
-@pytest.fixture
-def agent_id(stack: Stack) -> str:
-    return make_agent(stack.api)
 
 
 @pytest.fixture

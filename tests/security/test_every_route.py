@@ -8,10 +8,7 @@ from flask import Flask
 from app.auth.permissions import Role, allows
 from tests.support.api import Api
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 def routes(app: Flask) -> list[tuple[str, str, object]]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from app.apidocs.events import EVENTS
-from tests.factories import make_protocol
 from tests.support import documents
 from tests.support.js_client import JsClient
 from tests.support.stack import Stack, StackMaker
@@ -62,12 +61,6 @@ def _make_stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMake
     for system in reversed(made):
         system.stop()
         _running.remove(system)
-
-
-@pytest.fixture
-def protocol_id(stack: Stack) -> str:
-    """A new protocol of the shared system, so that tests do not share rooms."""
-    return make_protocol(stack.api)
 
 
 @pytest.fixture
