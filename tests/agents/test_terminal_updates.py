@@ -174,7 +174,7 @@ def test_in_a_batch_the_closings_of_a_full_agent_are_refused_by_index_and_all_ot
 
     assert answer["accepted"] == "2"
     assert [each["index"] for each in answer["rejected"]] == ["1"]
-    assert "100 closing updates waiting" in answer["rejected"][0]["errors"]["status"][0]
+    assert "100 terminal updates waiting" in answer["rejected"][0]["errors"]["status"][0]
     assert tasks_of(api, other) == [("one", "COMPLETED"), ("two", "RUNNING")]
     refused = api.admin.post("/progress", {"updates": updates[1:2]})
     assert (refused.status, refused.headers["retry-after"]) == (429, "1")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.agents.last_seen import is_online, last_heard
+from app.agents.last_seen import is_online, last_seen_us, now_us
 from app.core.extensions import redis_client
 from app.core.redis_clock import redis_clock
 from app.realtime import coalescer, emitter, limiter
@@ -98,11 +98,11 @@ def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_ste
 
     emitter.drain()
 
-    (heard,) = last_heard(client, ["A1"])
-    assert heard is not None
-    assert heard <= redis_clock().now() * 1e6
-    assert is_online(heard)
-    assert not is_online(heard - 121e6)
+    (seen,) = last_seen_us(client, ["A1"])
+    assert seen is not None
+    assert seen <= redis_clock().now() * 1e6
+    assert is_online(seen, now_us())
+    assert not is_online(seen - 121e6, now_us())
 
 
 def test_a_report_after_a_step_back_counts_as_heard_now(set_clock):
