@@ -68,7 +68,7 @@ def _examine(name: str, check: Callable[[], str]) -> bool:
         from app.core.dependency_errors import outage_of
 
         outage = outage_of(error)
-        problem = f"{outage.detail} " if outage else ""
+        problem = f"{outage.example} " if outage else ""
         remedy = outage.remedy if outage else REMEDIES[name]
         _tell("FAIL", name, f"{problem}{type(error).__name__}: {str(error).partition(chr(10))[0]}", remedy)
     else:
