@@ -21,20 +21,24 @@ class AgentCreate(CamelSchema):
     )
 
 
-class CurrentTaskSchema(CamelSchema):
+class TaskState(CamelSchema):
+    task = fields.String(required=True, metadata=doc("Name of the task.", "Symbolic execution of Vault.sol"))
+    progress = NumberText(required=True, metadata=doc("Progress in per cent.", "65"))
+    estimated_completion = Timestamp(
+        required=True, allow_none=True, metadata=doc("When the agent expects to complete the task.", LATER)
+    )
+    version = NumberText(
+        required=True,
+        metadata=doc("Increases with every change; ignore a version that is not higher than the last.", "2"),
+    )
+
+
+class CurrentTaskSchema(TaskState):
     protocol_id = fields.String(metadata=doc("Id of the protocol.", PROTOCOL))
-    task = fields.String(metadata=doc("Name of the task.", "Symbolic execution of Vault.sol"))
-    progress = NumberText(metadata=doc("Progress in per cent.", "65"))
     status = fields.String(
         validate=validate.OneOf(["RUNNING", "FAILED"]), metadata=doc("Status of the task.", "RUNNING")
     )
-    estimated_completion = Timestamp(
-        allow_none=True, metadata=doc("When the agent expects to complete the task.", LATER)
-    )
     error = fields.Dict(allow_none=True, metadata=doc("Why the task failed; null otherwise.", None))
-    version = NumberText(
-        metadata=doc("Increases with every change; ignore a version that is not higher than the last.", "2")
-    )
 
 
 class AgentSchema(CamelSchema):
@@ -193,25 +197,16 @@ class BatchAnswer(AcceptedSchema):
     rejected = fields.List(fields.Nested(RejectedSchema), metadata=doc("The rejected reports."))
 
 
-class AgentTaskData(CamelSchema):
-    """The state of an agent's task."""
+class AgentTaskData(TaskState):
+    """The state of an agent's task, as in events."""
 
     agent_id = fields.String(required=True, metadata=doc("Id of the agent.", AGENT))
-    task = fields.String(required=True, metadata=doc("Name of the task.", "Symbolic execution of Vault.sol"))
-    progress = NumberText(required=True, metadata=doc("Progress in per cent.", "65"))
     status = fields.String(
         required=True,
         validate=validate.OneOf(["RUNNING", "COMPLETED", "FAILED", "IDLE"]),
         metadata=doc("Status of the task; IDLE if the agent moved to another protocol without ending it.", "RUNNING"),
     )
-    estimated_completion = Timestamp(
-        required=True, allow_none=True, metadata=doc("When the agent expects to complete the task.", LATER)
-    )
     error = fields.Nested(
         TaskErrorSchema, required=True, allow_none=True, metadata=doc("Why the task failed; null otherwise.", None)
     )
     next_task = fields.String(required=True, allow_none=True, metadata=doc("Name of the agent's next task.", None))
-    version = NumberText(
-        required=True,
-        metadata=doc("Increases with every change; ignore a version that is not higher than the last.", "2"),
-    )

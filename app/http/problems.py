@@ -29,7 +29,7 @@ class RejectedRequest(Exception):
         self.status, self.detail = HTTPStatus(status), detail
 
 
-def _members(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
+def members(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
     return {
         "type": TYPE_BASE + code.lower().replace("_", "-"),
         "title": HTTPStatus(status).phrase,
@@ -42,7 +42,7 @@ def _members(status: int, code: str, detail: str, request_id: str) -> dict[str, 
 
 def raw_response(status: int, detail: str, request_id: str) -> tuple[str, list[tuple[str, str]], bytes]:
     """A complete response without Flask: status line, headers, body."""
-    body = json.dumps(_members(status, HTTP_ERRORS[status].code, detail, request_id)).encode()
+    body = json.dumps(members(status, HTTP_ERRORS[status].code, detail, request_id)).encode()
     headers = [
         ("Content-Type", PROBLEM_TYPE),
         ("Content-Length", str(len(body))),
@@ -55,7 +55,7 @@ def raw_response(status: int, detail: str, request_id: str) -> tuple[str, list[t
 
 def problem(error: DomainError) -> Response:
     """The response for an error, as `application/problem+json`."""
-    body = _members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
+    body = members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
     if error.fields is not None:
         body["errors"] = error.fields
     response = Response(flask_json.dumps(body), status=int(error.status), content_type=PROBLEM_TYPE)
