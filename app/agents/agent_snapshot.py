@@ -68,13 +68,7 @@ def _newest_states(client: redis.Redis, protocol_id: str, since_us: float) -> di
     """The newer of each agent's reported and stored state. Reads one agent more than is shown, to detect truncation."""
     stored = {row.id: row.task_data for row in _stored_states(protocol_id, since_us)}
     recent: Any = client.zrange(
-        last_seen_key(protocol_id),
-        "+inf",
-        since_us,
-        desc=True,
-        byscore=True,
-        offset=0,
-        num=MAX_SHOWN + 1,
+        last_seen_key(protocol_id), "+inf", since_us, desc=True, byscore=True, offset=0, num=MAX_SHOWN + 1
     )
     ids = list(stored | {each.decode(): None for each in recent})
     if not ids:
@@ -123,18 +117,15 @@ def _within_size(ranked: list[str], agents: dict[str, dict[str, Any]]) -> list[s
 
 
 def _details(client: redis.Redis, agent_ids: list[str], at_us: float) -> dict[str, dict[str, Any]]:
+    """Name, type and presence of each agent; name and type are null if the agent is not stored."""
     if not agent_ids:
         return {}
     rows = db.session.execute(select(Agent.id, Agent.name, Agent.type).where(Agent.id.in_(agent_ids)))
-    known = {row.id: row for row in rows}
-    seen = zip(agent_ids, last_seen_us(client, agent_ids), strict=True)
-    return {agent_id: _details_of(known.get(agent_id), seen_us, at_us) for agent_id, seen_us in seen}
-
-
-def _details_of(agent: Any, seen_us: float | None, at_us: float) -> dict[str, Any]:
-    return {
-        "name": agent and agent.name,
-        "type": agent and agent.type,
-        "presence": "ONLINE" if is_online(seen_us, at_us) else "OFFLINE",
-        "lastSeen": seen_us and iso_timestamp(datetime.fromtimestamp(seen_us / 1e6, UTC)),
-    }
+    stored = {row.id: (row.name, row.type) for row in rows}
+    details = {}
+    for agent_id, seen_us in zip(agent_ids, last_seen_us(client, agent_ids), strict=True):
+        name, kind = stored.get(agent_id, (None, None))
+        last_seen = seen_us and iso_timestamp(datetime.fromtimestamp(seen_us / 1e6, UTC))
+        presence = "ONLINE" if is_online(seen_us, at_us) else "OFFLINE"
+        details[agent_id] = {"name": name, "type": kind, "presence": presence, "lastSeen": last_seen}
+    return details

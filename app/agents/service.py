@@ -11,17 +11,19 @@ from sqlalchemy.exc import IntegrityError
 
 from app.agents.last_seen import is_online, last_seen_us, now_us
 from app.agents.models import Agent, AgentTask, TaskStatus
+from app.agents.schemas import CurrentTaskSchema
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
 from app.core.database import transaction, utc_now
 from app.core.errors import AgentNotFound, AlreadyExists, QueueFull
 from app.core.extensions import db, known_ids, redis_client
 from app.core.pagination import Page, cursor_keys, page_of
-from app.core.schemas import is_identifier
+from app.core.schemas import camel_case, is_identifier
 from app.http.idempotency import claim_key, store_response
 from app.realtime.redis_keys import TASK_KEY, latest_key
 
 MAX_QUEUED_TASKS = 1000
+_TASK_FIELDS = CurrentTaskSchema().fields.keys()
 
 
 def create(fields: dict[str, Any]) -> dict[str, Any]:
@@ -104,16 +106,7 @@ def _describe(agent: Agent, seen_us: float | None, task: dict[str, Any] | None, 
         "created_at": agent.created_at,
         "status": "ONLINE" if is_online(seen_us, at_us) else "OFFLINE",
         "last_seen": datetime.fromtimestamp(seen_us / 1e6, UTC) if seen_us else None,
-        "current_task": task
-        and {
-            "protocol_id": task["protocolId"],
-            "task": task["task"],
-            "progress": task["progress"],
-            "status": task["status"],
-            "estimated_completion": task["estimatedCompletion"],
-            "error": task["error"],
-            "version": task["version"],
-        },
+        "current_task": task and {name: task[camel_case(name)] for name in _TASK_FIELDS},
     }
 
 
