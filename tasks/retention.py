@@ -1,4 +1,4 @@
-"""Deletes what nobody needs any more. docs/bounds.md lists what is kept for how long."""
+"""Deletes rows and keys past their retention, which docs/bounds.md lists."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ JOBS: dict[str, Callable[[float], int]] = {
 
 @celery.task(name=RETENTION_TASK)
 def forget() -> None:
-    """Work for at most half a minute; the next run goes on where this one ended."""
+    """Delete for at most half a minute; the next run goes on where this one ended."""
     deleted = {name: delete(time.monotonic() + RUN_SECONDS / len(JOBS)) for name, delete in JOBS.items()}
     if any(deleted.values()):
         logger.info("retention", extra=deleted)

@@ -1,4 +1,4 @@
-"""docs/bounds.md lists every table and every Redis key of a running system, and what has a retention shrinks again."""
+"""docs/bounds.md lists every table and every Redis key of a running system; rows past their retention are deleted."""
 
 import re
 from datetime import timedelta
@@ -26,7 +26,7 @@ PAGE = (Path(__file__).parents[2] / "docs/bounds.md").read_text(encoding="utf-8"
 
 
 def section(title: str) -> list[str]:
-    """What the first column of a section's table names."""
+    """The names in the first column of the table of a section."""
     text = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
     first = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     return re.findall(r"`([^`]+)`", " ".join(first))
@@ -81,7 +81,7 @@ def count(model: type[Base]) -> int:
     return db.session.scalar(select(func.count()).select_from(model)) or 0
 
 
-def test_what_has_a_retention_shrinks_to_nothing_when_it_is_old(api: Api, in_context: Flask) -> None:
+def test_rows_past_their_retention_are_deleted(api: Api, in_context: Flask) -> None:
     protocol_id, agents = make_protocol(api), [make_agent(api) for _ in range(30)]
     for number in range(3):
         updates = [report(protocol_id, f"t{number}", status="COMPLETED", agentId=each) for each in agents]

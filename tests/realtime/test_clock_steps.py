@@ -36,7 +36,7 @@ def drain_until(condition, seconds: float) -> None:
         emitter.drain()
         return bool(condition())
 
-    until(is_met, seconds, "what waits has left", pause=0.05)
+    until(is_met, seconds, "everything that waits has left", pause=0.05)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -55,7 +55,9 @@ def test_a_full_room_goes_on_and_keeps_its_limit_when_redis_clock_steps(api, set
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_an_agent_is_told_of_within_seconds_and_once_a_second_when_redis_clock_steps(api, set_clock, emissions, step):
+def test_an_agent_update_is_emitted_within_seconds_and_once_a_second_when_redis_clock_steps(
+    api, set_clock, emissions, step
+):
     protocol_id, agent_id = make_protocol(api), make_agent(api)
 
     def offer(progress: int) -> int:
@@ -91,7 +93,7 @@ def test_a_scheduled_drain_of_the_future_is_not_waited_for(api, set_clock, emiss
     assert time.monotonic() - began < 30
 
 
-def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_stepped_back(in_context, set_clock):
+def test_an_agent_last_seen_in_the_future_is_offline_two_minutes_after_the_clock_stepped_back(in_context, set_clock):
     client, ahead = redis_client(), (redis_clock().now() + 3600) * 1e6
     client.hset(VERSION_KEY, "A1", int(ahead))
     client.zadd(LAST_SEEN_KEY, {"A1": ahead})
@@ -105,7 +107,7 @@ def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_ste
     assert not is_online(seen - 121e6, now_us())
 
 
-def test_a_report_after_a_step_back_counts_as_heard_now(set_clock):
+def test_a_report_after_a_step_back_counts_as_seen_now(set_clock):
     coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
     set_clock(-3600)
     coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
