@@ -1,4 +1,4 @@
-"""Web entry: patches the runtime before anything else is imported, then makes the app."""
+"""Entry of web processes: patches the runtime before anything else is imported, then creates the app."""
 
 from app.core import runtime
 
@@ -13,4 +13,4 @@ settings = load_config()
 init_logging(settings)
 exporters.report_crashes(settings)
 app = create_app(settings, serve_sockets=True)
-exporters.trace(settings)
+exporters.start_tracing(settings)
