@@ -109,13 +109,14 @@ def _type_of(field: fields.Field[Any], statuses: list[str]) -> Any:
     return str
 
 
-def _checks(schema: ProgressReport) -> Iterator[tuple[str, Callable[[str], Any]]]:
-    """The field and function of each check that the compiled types leave out."""
+def _checks(schema: ProgressReport) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    """The field and function of each check that the compiled types leave out; the caller checks ids."""
+    compiled = (validate.Length, validate.OneOf)
     for name, field in schema.fields.items():
         if isinstance(field, Timestamp):
             yield name, moment_of
-        elif isinstance(field, Name):
-            yield from ((name, each) for each in field.validators if not isinstance(each, validate.Length))
+        if not isinstance(field, Identifier):
+            yield from ((name, each) for each in field.validators if not isinstance(each, compiled))
 
 
 def event_json(agent_id: str, report: Report) -> str:

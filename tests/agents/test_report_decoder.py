@@ -176,6 +176,7 @@ class ChangedReport(ProgressReport):
     EXCLUDED: ClassVar = {"RUNNING": {"error", "estimated_completion"}}
     task = Name(required=True, longest=5)
     progress = UpTo50(load_default=None)
+    next_task = fields.String(load_default=None, validate=validate.NoneOf(["reserved"]))
     status = fields.String(load_default="RUNNING", validate=validate.OneOf(["RUNNING", "PAUSED", "FAILED"]))
 
 
@@ -187,6 +188,10 @@ class ChangedBatch(Batch):
     updates = fields.List(fields.Raw(), validate=validate.Length(min=1, max=2))
 
 
+def _accepts(decoder, reports):
+    return bool(reports) and all(decoder.is_valid(report) for _, report in reports)
+
+
 @pytest.mark.parametrize(
     ("change", "accepted"),
     [
@@ -196,6 +201,8 @@ class ChangedBatch(Batch):
         ({"progress": 51}, False),
         ({"status": "PAUSED"}, True),
         ({"nextTask": None}, False),
+        ({"nextTask": "reserved"}, False),
+        ({"nextTask": "a\nb"}, True),
         ({"estimatedCompletion": "2026-11-22T20:30:00Z"}, False),
     ],
 )
@@ -204,8 +211,8 @@ def test_a_rule_changed_in_the_schema_changes_the_decoder(change, accepted):
     report = {"protocolId": "P1", "task": "scan", "progress": 50, "nextTask": "fuzz"} | change
     update = report | {"agentId": "A1"}
 
-    assert bool(changed.single(_as_text(report), PATH)) is accepted
-    assert bool(changed.batch(_as_text({"updates": [update] * 2}))) is accepted
+    assert _accepts(changed, changed.single(_as_text(report), PATH)) is accepted
+    assert _accepts(changed, changed.batch(_as_text({"updates": [update] * 2}))) is accepted
     assert changed.batch(_as_text({"updates": [update] * 3})) == []
 
 
