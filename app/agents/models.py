@@ -1,4 +1,4 @@
-"""Agents and the tasks they work through. What an agent is doing now is Redis's; starts and ends are kept here."""
+"""Agents and their tasks. Redis holds the current progress; the database holds each start and end of a task."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -22,14 +22,14 @@ class TaskStatus(StrEnum):
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
-    SUPERSEDED = "SUPERSEDED"  # the agent turned to another task without closing this one
+    SUPERSEDED = "SUPERSEDED"  # the agent started another task without ending this one
 
 
 CLOSED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SUPERSEDED)
 
 
 class Agent(Base):
-    """An agent, with the last start or end of a task that was stored (`task_*`)."""
+    """An agent. The columns `task_*` describe the last start or end of a task that was stored."""
 
     __tablename__ = "agents"
     __table_args__ = (
@@ -49,7 +49,7 @@ class Agent(Base):
 
 
 class AgentTask(Base):
-    """One task in an agent's queue; `id` gives the order."""
+    """A task of an agent; the queue is ordered by `id`."""
 
     __tablename__ = "agent_tasks"
     __table_args__ = (

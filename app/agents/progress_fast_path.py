@@ -1,8 +1,6 @@
-"""The short way of the requests that come by the thousand: plain RUNNING reports, one or a batch.
+"""Accepts RUNNING reports, single or in a batch, without Flask: the requests that make up most of the load.
 
-What is valid beyond doubt is taken here, without Flask: checked by a compiled schema, offered in one Redis round trip.
-Anything else (a closing report, an agent not seen yet, a fault of any kind) goes on to Flask untouched, so that there
-is one place for rules and errors: `schemas.ProgressReport`. A test proves that both ways agree.
+All other requests (terminal updates, agents not seen yet, any error) go on to Flask unchanged.
 """
 
 import io
@@ -14,14 +12,14 @@ import msgspec
 import redis
 from flask import Flask
 
-from app.agents import compiled_reports, progress
-from app.agents.compiled_reports import AGENTS, BATCH, PROGRESS, Reports
-from app.agents.progress import Start
+from app.agents import task_changes
+from app.agents.report_decoder import AGENTS, BATCH, PROGRESS, ReportDecoder, Reports, event_json
+from app.agents.task_changes import TaskStart
 from app.auth.authorization import budget_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
-from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
+from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.rate_limits import address_key, rate_limit
 from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, request_id
@@ -32,68 +30,67 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 512 * 1024
 
 Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
 Headers = list[tuple[str, str]]
-Answer = tuple[bytes, Headers]
 
-_FIXED: Headers = [("Content-Type", "application/json"), NO_STORE, *HEADERS.items()]
+_FIXED_HEADERS: Headers = [("Content-Type", "application/json"), NO_STORE, *HEADERS.items()]
 
 _accepted = metrics.PROGRESS_ACCEPTED.labels("RUNNING")
-_counted = {
+_requests = {
     False: metrics.HTTP_REQUESTS.labels("POST", AGENTS + "<string:agent_id>" + PROGRESS, "202"),
     True: metrics.HTTP_REQUESTS.labels("POST", BATCH, "202"),
 }
 
 
 class ProgressFastPath:
-    """WSGI: takes what it can, hands on the rest."""
+    """WSGI middleware in front of Flask."""
 
-    def __init__(self, app: Flask, onward: Callable[..., Any]) -> None:
+    def __init__(self, app: Flask, wsgi_app: Callable[..., Any]) -> None:
         self._app = app
-        self._onward = onward
+        self._wsgi_app = wsgi_app
+        self._decoder = ReportDecoder()
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].endswith(PROGRESS):
-            answer = self._take_if_plain(environ)
-            if answer is not None:
-                body, headers = answer
+            response = self._accept_or_none(environ)
+            if response is not None:
+                body, headers = response
                 start_response("202 ACCEPTED", headers)
                 return [body]
-        onward: Iterable[bytes] = self._onward(environ, start_response)
-        return onward
+        chunks: Iterable[bytes] = self._wsgi_app(environ, start_response)
+        return chunks
 
-    def _take_if_plain(self, environ: Environ) -> Answer | None:
-        """None leaves the request to Flask, with its body as it came: also when this way fails, which is logged."""
-        given = environ.get("HTTP_X_REQUEST_ID", "")
+    def _accept_or_none(self, environ: Environ) -> tuple[bytes, Headers] | None:
+        """The response; None leaves the request to Flask. An unexpected error is logged and also left to Flask."""
+        given_id = environ.get("HTTP_X_REQUEST_ID", "")
         try:
-            return self._take(environ, given)
+            return self._accept(environ, given_id)
         except Exception:
-            environ["HTTP_X_REQUEST_ID"] = request_id(given)  # Flask's side tells and logs the same
-            logger.exception("ingest.short_way_failed", extra={"requestId": environ["HTTP_X_REQUEST_ID"]})
+            environ["HTTP_X_REQUEST_ID"] = request_id(given_id)  # Flask logs and returns the same id
+            logger.exception("fast_path.failed", extra={"requestId": environ["HTTP_X_REQUEST_ID"]})
             return None
 
-    def _take(self, environ: Environ, given_id: str) -> Answer | None:
-        principal = self._caller(environ)
-        body = _body(environ) if principal else None
+    def _accept(self, environ: Environ, given_id: str) -> tuple[bytes, Headers] | None:
+        principal = self._authenticate(environ)
+        body = _read_body(environ) if principal else None
         if principal is None or body is None:
             return None
         path: str = environ["PATH_INFO"]
-        reports = compiled_reports.batch(body) if path == BATCH else compiled_reports.single(body, path)
+        reports = self._decoder.batch(body) if path == BATCH else self._decoder.single(body, path)
         if not reports or not self._may_report(principal, reports):
             return None
-        left = self._spend(environ, principal)
-        if left is None or not self._offer(list(dict(reports).items()), principal, given_id):
+        budget = self._spend_budget(environ, principal)
+        if budget is None or not self._submit(list(dict(reports).items()), principal, given_id):
             return None
         _accepted.inc(len(reports))
-        _counted[path == BATCH].inc()
+        _requests[path == BATCH].inc()
         rejected = b',"rejected":[]' if path == BATCH else b""
-        answer = b'{"accepted":"%d"%s}\n' % (len(reports), rejected)
-        return answer, self._headers(environ, len(answer), left, given_id)
+        response = b'{"accepted":"%d"%s}\n' % (len(reports), rejected)
+        return response, self._headers(environ, len(response), budget, given_id)
 
-    def _caller(self, environ: Environ) -> Principal | None:
+    def _authenticate(self, environ: Environ) -> Principal | None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or "HTTP_ORIGIN" in environ or "HTTP_IDEMPOTENCY_KEY" in environ:
-            return None  # a browser's cross-origin call needs headers that Flask's side adds; a key is stored there
+            return None  # only Flask adds CORS headers and stores keys
         try:
             principal: Principal = self._app.extensions["token_verifier"].verify(token.strip())
         except DomainError:
@@ -103,7 +100,7 @@ class ProgressFastPath:
         return None if may_be_revoked or not allows(principal.role, Action.REPORT_PROGRESS) else principal
 
     def _may_report(self, principal: Principal, reports: Reports) -> bool:
-        """Everything told of is known here, granted, and the agent's own."""
+        """Whether every report is valid and names a known agent and protocol that the principal may report for."""
         known = self._app.extensions["known_ids"]
         agents, protocols = known["agent"], known["protocol"]
         is_agent = principal.role is Role.AGENT
@@ -112,12 +109,12 @@ class ProgressFastPath:
                 return False
             if agent_id not in agents or report.protocol_id not in protocols or not principal.sees(report.protocol_id):
                 return False
-            if not compiled_reports.is_plain(report):
+            if not self._decoder.is_valid(report):
                 return False
         return True
 
-    def _spend(self, environ: Environ, principal: Principal) -> str | None:
-        """One request of the caller's budgets; the one nearest to its end as `RateLimit` tells it, None if one was."""
+    def _spend_budget(self, environ: Environ, principal: Principal) -> str | None:
+        """Spend one request; returns the `RateLimit` header of the smaller budget, None if one was exhausted."""
         limits = self._app.extensions["limits"]
         token = limits.token.take(budget_key(principal))
         address = limits.address.take(address_key(environ.get("REMOTE_ADDR", "")))
@@ -125,47 +122,45 @@ class ProgressFastPath:
             return None
         return rate_limit("token", token) if token < address else rate_limit("address", address)
 
-    def _offer(self, reports: Reports, principal: Principal, given_id: str) -> bool:
-        """Take the newest report of each agent. False when Redis failed: Flask's side tries again and tells."""
-        offers = [
-            coalescer.RunningReport(
-                agent_id, report.protocol_id, report.task, compiled_reports.event_json(agent_id, report)
-            )
+    def _submit(self, reports: Reports, principal: Principal, given_id: str) -> bool:
+        """Send one report of each agent to the coalescer. False if Redis failed: Flask then tries again."""
+        pending = [
+            coalescer.RunningReport(agent_id, report.protocol_id, report.task, event_json(agent_id, report))
             for agent_id, report in reports
         ]
         try:
-            accepted = coalescer.report(offers, self._app.extensions["redis_multiplexer"])
+            accepted = coalescer.report(pending, self._app.extensions["redis_multiplexer"])
         except redis.RedisError as error:
-            logger.warning("ingest.short_way_failed", extra={"reports": len(reports), "error": str(error)})
+            logger.warning("fast_path.failed", extra={"reports": len(reports), "error": str(error)})
             return False
         starts = [
-            Start(agent_id, report.protocol_id, _data(agent_id, report), each.version)
-            for (agent_id, report), each in zip(reports, accepted, strict=True)
-            if each.is_new_task
+            TaskStart(each.agent_id, each.protocol_id, msgspec.json.decode(each.data_json + "}"), result.version)
+            for each, result in zip(pending, accepted, strict=True)
+            if result.is_new_task
         ]
         if starts:
             self._store_starts(starts, principal, given_id)
         return True
 
-    def _store_starts(self, starts: list[Start], principal: Principal, given_id: str) -> None:
-        """Keep that agents turned to these tasks. The reports are accepted by now: whatever fails here is logged."""
+    def _store_starts(self, starts: list[TaskStart], principal: Principal, given_id: str) -> None:
+        """The reports are accepted already: any failure to store the starts is only logged."""
         try:
             with self._app.app_context():
-                changes = progress.store_starts(starts)
+                task_count = task_changes.store_starts(starts)
         except Exception:
             agent_ids = [start.agent_id for start in starts]
-            told = {"agentIds": agent_ids, "requestId": request_id(given_id)}
-            logger.exception("task_start.not_stored", extra=told)
+            context = {"agentIds": agent_ids, "requestId": request_id(given_id)}
+            logger.exception("task_start.store_failed", extra=context)
             return
-        if changes > 1:
-            self._app.extensions["limits"].token.charge(budget_key(principal), changes - 1)
+        if task_count > 1:
+            self._app.extensions["limits"].token.charge(budget_key(principal), task_count - 1)
 
-    def _headers(self, environ: Environ, length: int, left: str, given_id: str) -> Headers:
+    def _headers(self, environ: Environ, length: int, budget: str, given_id: str) -> Headers:
         headers = [
-            *_FIXED,
+            *_FIXED_HEADERS,
             ("Content-Length", str(length)),
             ("RateLimit-Policy", self._app.extensions["limits"].policy),
-            ("RateLimit", left),
+            ("RateLimit", budget),
             (REQUEST_ID_HEADER, request_id(given_id)),
         ]
         if environ.get("wsgi.url_scheme") == "https":
@@ -173,13 +168,8 @@ class ProgressFastPath:
         return headers
 
 
-def _data(agent_id: str, report: compiled_reports.Report) -> dict[str, Any]:
-    data: dict[str, Any] = msgspec.json.decode(compiled_reports.event_json(agent_id, report) + "}")
-    return data
-
-
-def _body(environ: Environ) -> bytes | None:
-    """The body, which is also put back for Flask; None when it is not plain JSON of a known, modest length."""
+def _read_body(environ: Environ) -> bytes | None:
+    """The body, also put back for Flask; None unless it is uncompressed JSON of a known length up to MAX_BODY."""
     length: str = environ.get("CONTENT_LENGTH") or ""
     if "HTTP_CONTENT_ENCODING" in environ:
         return None

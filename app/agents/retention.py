@@ -1,4 +1,4 @@
-"""What is forgotten of agents: tasks closed long ago, and what Redis knows of agents not heard of for long."""
+"""Deletes old tasks of agents, and from Redis the reported states of agents that stopped reporting."""
 
 import time
 from datetime import timedelta
@@ -11,38 +11,38 @@ from app.core.extensions import db
 from app.protocols.models import Protocol
 from app.realtime import scripts
 
-KEPT = timedelta(days=90)
-SILENT = timedelta(days=7)
-PAGE = 500
+TASK_RETENTION = timedelta(days=90)
+SILENT_AFTER = timedelta(days=7)
+BATCH_SIZE = 500
 
 
 def delete_old_tasks(deadline: float) -> int:
-    """Delete tasks that were closed 90 days ago; returns how many. An agent keeps 1,000 younger ones (`worklist`)."""
-    return delete_in_batches(AgentTask, AgentTask.closed_at < utc_now() - KEPT, deadline)
+    """Delete tasks closed more than 90 days ago; returns how many. `task_queue` bounds the younger ones."""
+    return delete_in_batches(AgentTask, AgentTask.closed_at < utc_now() - TASK_RETENTION, deadline)
 
 
 def forget_silent(deadline: float) -> int:
-    """Remove from each room in Redis what agents reported last that were not heard there for a week; returns how many.
+    """Remove from each room in Redis the states of agents that sent no report for a week; returns how many.
 
     The database keeps the last start or end of each agent's task. Raises redis.RedisError.
     """
-    silent_us, removed, last = int(SILENT.total_seconds() * 1e6), 0, ""
-    page = select(Protocol.id).order_by(Protocol.id).limit(PAGE)
+    removed, last_id = 0, ""
+    page = select(Protocol.id).order_by(Protocol.id).limit(BATCH_SIZE)
     while time.monotonic() < deadline:
-        protocol_ids = list(db.session.scalars(page.where(Protocol.id > last)))
+        protocol_ids = list(db.session.scalars(page.where(Protocol.id > last_id)))
         db.session.rollback()
-        for last in protocol_ids:
-            removed += _forget_in(last, silent_us, deadline)
-        if len(protocol_ids) < PAGE:
+        for last_id in protocol_ids:
+            removed += _forget_silent_in(last_id, deadline)
+        if len(protocol_ids) < BATCH_SIZE:
             break
     return removed
 
 
-def _forget_in(protocol_id: str, silent_us: int, deadline: float) -> int:
-    removed = 0
+def _forget_silent_in(protocol_id: str, deadline: float) -> int:
+    silent_us, removed = int(SILENT_AFTER.total_seconds() * 1e6), 0
     while time.monotonic() < deadline:
-        batch = int(scripts.run("forget_silent_agents", protocol_id, silent_us, PAGE))
+        batch = int(scripts.run("forget_silent_agents", protocol_id, silent_us, BATCH_SIZE))
         removed += batch
-        if batch < PAGE:
+        if batch < BATCH_SIZE:
             break
     return removed

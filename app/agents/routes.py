@@ -1,6 +1,6 @@
 from typing import Any
 
-from app.agents import batch, progress, service
+from app.agents import progress, service
 from app.agents.models import AgentTask
 from app.agents.schemas import (
     AcceptedSchema,
@@ -17,9 +17,10 @@ from app.agents.schemas import (
 )
 from app.auth.authorization import check_grant, check_reports_as_itself, principal, requires
 from app.auth.permissions import Action
+from app.core.errors import AgentNotFound, AlreadyExists, ProtocolNotFound, QueueFull
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint, refuses
+from app.http.rest import Blueprint, raises
 from app.protocols.service import check_exists as check_protocol
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Agents, their tasks and their progress")
@@ -27,27 +28,27 @@ blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Age
 
 @blueprint.post("/agents")
 @requires(Action.CREATE_AGENT)
-@refuses("ALREADY_EXISTS")
+@raises(AlreadyExists)
 @blueprint.arguments(AgentCreate)
 @blueprint.response(201, AgentSchema)
 def create_agent(fields: dict[str, Any]) -> dict[str, Any]:
     """Create an agent
 
-    An agent reports with a token whose `sub` is its id.
+    The agent reports with a token whose `sub` is its id.
     """
     return service.create(fields)
 
 
 @blueprint.get("/agents")
 @requires(Action.READ)
-@refuses("PROTOCOL_NOT_FOUND")
+@raises(ProtocolNotFound)
 @blueprint.arguments(AgentQuery, location="query")
 @blueprint.response(200, AgentPage)
 def list_agents(query: dict[str, Any]) -> Page:
-    """List the agents and what they are doing
+    """List agents with their current tasks
 
-    By id. A current task is shown only to readers whose token names its protocol. With `protocolId`: agents
-    whose last task was that protocol's.
+    Sorted by id. A current task is included only if the token names its protocol. With `protocolId`: only agents
+    whose last stored task belongs to that protocol.
     """
     return service.list_all(principal(), **query)
 
@@ -56,22 +57,22 @@ def list_agents(query: dict[str, Any]) -> Page:
 @requires(Action.READ)
 @blueprint.response(200, AgentSchema)
 def get_agent(agent_id: str) -> dict[str, Any]:
-    """Read an agent and what it is doing
+    """Read an agent with its current task
 
-    OFFLINE means that nothing was heard for 120 seconds.
+    An agent is OFFLINE after 120 seconds without a report.
     """
     return service.get(agent_id, principal())
 
 
 @blueprint.post("/agents/<string:agent_id>/tasks")
 @requires(Action.QUEUE_TASK)
-@refuses("QUEUE_FULL")
+@raises(QueueFull)
 @blueprint.arguments(TaskCreate)
 @idempotent(blueprint, 201, TaskSchema)
 def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
     """Append a task to the agent's queue
 
-    The agent turns to the head of its queue when it completes a task.
+    The agent starts the first task of its queue when it completes a task.
     """
     check_reports_as_itself(principal(), agent_id)
     check_grant(principal(), fields["protocol_id"])
@@ -84,23 +85,23 @@ def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, TaskPage)
 def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
-    """List the agent's tasks in order
+    """List the tasks of an agent
 
-    In the order of the queue; those of protocols that the token names.
+    In queue order; only tasks of protocols that the token names.
     """
     return service.list_tasks(agent_id, principal(), **query)
 
 
 @blueprint.post("/agents/<string:agent_id>/progress")
 @requires(Action.REPORT_PROGRESS)
-@refuses("AGENT_NOT_FOUND", "PROTOCOL_NOT_FOUND")
+@raises(AgentNotFound, ProtocolNotFound)
 @blueprint.arguments(ProgressReport)
 @idempotent(blueprint, 202, AcceptedSchema)
 def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
     """Report the progress of an agent's task
 
-    Answered before the room hears of it: one agent causes at most one event a second, and of RUNNING reports
-    the newest one wins. COMPLETED and FAILED are stored first and always become an event of their own.
+    The response is sent before the event. An agent causes at most one event a second, and the newest RUNNING report
+    replaces older ones. COMPLETED and FAILED are stored before the response and always become separate events.
     """
     return progress.report(agent_id, fields, principal())
 
@@ -112,9 +113,8 @@ def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
 def report_batch(fields: dict[str, Any]) -> dict[str, Any]:
     """Report the progress of many agents at once
 
-    Each update is judged by itself: what is wrong with one is told under its index, and the others are taken.
-    A batch counts as one request for its `Idempotency-Key`; its token's budget is charged one request for
-    each task that it starts or closes, at least one. Of an agent's RUNNING updates in a batch only the newest
-    counts.
+    Each update is validated separately: `rejected` lists errors by index, and the other updates are accepted. A batch
+    is one request for its `Idempotency-Key`. The token is charged one request for each task that the batch starts or
+    ends, and at least one. Only the newest of an agent's RUNNING updates in a batch takes effect.
     """
-    return batch.report(fields["updates"], principal())
+    return progress.report_batch(fields["updates"], principal())

@@ -1,101 +1,111 @@
-"""What else goes over Socket.IO, as marshmallow schemas: the handshake, what clients send, acks and refusals."""
+"""Schemas of the other Socket.IO messages, for AsyncAPI: handshake, client events, acknowledgements and errors."""
+
+from typing import Any
 
 from marshmallow import fields, validate
 
-from app.apidocs.events import text
 from app.core.examples import PROTOCOL
 from app.core.schemas import CamelSchema, Identifier, NumberText, doc
 
-_BATCHES = (
-    "Take RUNNING updates as one `agent:task_updates` a second for all agents, in place of one event per agent. Such "
-    "connections have a `seq` of their own and fetch `/state?agentBatches=true`."
-)
+_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln"  # noqa: S105 - an example
+_CODE = "A stable code: decide by it, not by the text."
+
+
+def _text(description: str, example: str, **options: Any) -> fields.String:
+    return fields.String(required=True, metadata=doc(description, example), **options)
+
+
+def _ok(*, value: bool) -> fields.Boolean:
+    return fields.Boolean(
+        required=True, validate=validate.OneOf([value]), metadata=doc("Whether the request succeeded.")
+    )
+
+
+def _agent_batches() -> fields.Boolean:
+    text = (
+        "Receive RUNNING updates as one `agent:task_updates` a second for all agents instead of one event per agent. "
+        "Such connections have a separate `seq` and fetch `/state?agentBatches=true`."
+    )
+    return fields.Boolean(metadata=doc(text, False))
 
 
 class Handshake(CamelSchema):
     """Socket.IO's `auth` object."""
 
-    token = text(metadata=doc("The JWT, without `Bearer`.", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln"))
-    protocol_id = Identifier(metadata=doc("Join this protocol's room before `connect` fires.", PROTOCOL))
-    agent_batches = fields.Boolean(metadata=doc(_BATCHES, False))
+    token = _text("The JWT, without `Bearer`.", _TOKEN)
+    protocol_id = Identifier(metadata=doc("Join the room of this protocol before `connect` fires.", PROTOCOL))
+    agent_batches = _agent_batches()
 
 
 class JoinMessage(CamelSchema):
-    """What a client sends to enter a room."""
+    """A request to join a room."""
 
-    protocol_id = Identifier(required=True, metadata=doc("Id of the protocol it belongs to.", PROTOCOL))
-    agent_batches = fields.Boolean(metadata=doc(_BATCHES, False))
+    protocol_id = Identifier(required=True, metadata=doc("Id of the protocol.", PROTOCOL))
+    agent_batches = _agent_batches()
 
 
 class LeaveMessage(CamelSchema):
-    """Nothing to say: a client may send an empty object, or no argument at all."""
+    """A request to leave the room: an empty object, or no argument at all."""
 
 
 class Refusal(CamelSchema):
-    """A stable code and a sentence for people."""
+    """Why a request was refused."""
 
-    code = text(metadata=doc("Why, as a code that never changes: decide by it, not by the words.", "INVALID_PROTOCOL"))
-    detail = text(metadata=doc("The refusal in words.", "There is no such protocol."))
+    code = _text(_CODE, "INVALID_PROTOCOL")
+    detail = _text("The reason as a sentence.", "There is no such protocol.")
 
 
 class RefusedAck(CamelSchema):
     """The answer to a client event that was refused; nothing has changed."""
 
-    ok = fields.Boolean(required=True, validate=validate.OneOf([False]), metadata=doc("Whether it was done."))
+    ok = _ok(value=False)
     error = fields.Nested(Refusal, required=True)
 
 
 class JoinedAck(CamelSchema):
-    """The connection is in the room, and out of its previous one."""
+    """The connection is in the room, and no longer in its previous one."""
 
-    ok = fields.Boolean(required=True, validate=validate.OneOf([True]), metadata=doc("Whether it was done."))
-    room = text(metadata=doc("The Socket.IO room.", "protocol:aave-v3"))
-    protocol_id = text(metadata=doc("Id of the protocol it belongs to.", PROTOCOL))
+    ok = _ok(value=True)
+    room = _text("The Socket.IO room.", "protocol:aave-v3")
+    protocol_id = _text("Id of the protocol.", PROTOCOL)
     seq = NumberText(
-        required=True,
-        metadata=doc("Number of the room's last event so far; the next event's is one higher.", "42"),
+        required=True, metadata=doc("Number of the room's last event; the next event's number is one higher.", "42")
     )
-    state_url = text(metadata=doc("Where to fetch the snapshot.", "/api/v1/protocols/aave-v3/state"))
+    state_url = _text("Path of the snapshot.", "/api/v1/protocols/aave-v3/state")
 
 
 class LeftAck(CamelSchema):
     """The connection is in no room."""
 
-    ok = fields.Boolean(required=True, validate=validate.OneOf([True]), metadata=doc("Whether it was done."))
+    ok = _ok(value=True)
 
 
 class RenewMessage(CamelSchema):
-    """A fresh token of the same subject, sent before the old one expires."""
+    """A new token of the same subject, sent before the old one expires."""
 
-    token = text(metadata=doc("A signed token (JWT).", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln"))
+    token = _text("The new JWT.", _TOKEN)
 
 
 class RenewedAck(CamelSchema):
-    """The connection goes on; `protocolId` is the room it is still in."""
+    """The connection continues with the new token."""
 
-    ok = fields.Boolean(required=True, validate=validate.OneOf([True]), metadata=doc("Whether it was done."))
-    protocol_id = text(allow_none=True, metadata=doc("The room it is still in; null for none.", PROTOCOL))
+    ok = _ok(value=True)
+    protocol_id = _text("The protocol whose room the connection is still in; null for none.", PROTOCOL, allow_none=True)
 
 
 class SessionExpired(CamelSchema):
-    """The token has expired; the connection ends right after."""
+    """The token has expired; the connection ends immediately afterwards."""
 
-    code = text(
-        validate=validate.OneOf(["TOKEN_EXPIRED"]),
-        metadata=doc("Why, as a code that never changes: decide by it, not by the words.", "TOKEN_EXPIRED"),
-    )
+    code = _text(_CODE, "TOKEN_EXPIRED", validate=validate.OneOf(["TOKEN_EXPIRED"]))
 
 
 class SessionRevoked(CamelSchema):
-    """The token was revoked; the connection ends right after."""
+    """The token was revoked; the connection ends immediately afterwards."""
 
-    code = text(
-        validate=validate.OneOf(["TOKEN_REVOKED"]),
-        metadata=doc("Why, as a code that never changes: decide by it, not by the words.", "TOKEN_REVOKED"),
-    )
+    code = _text(_CODE, "TOKEN_REVOKED", validate=validate.OneOf(["TOKEN_REVOKED"]))
 
 
-OTHERS: tuple[type[CamelSchema], ...] = (
+MESSAGES: tuple[type[CamelSchema], ...] = (
     Handshake, JoinMessage, JoinedAck, LeaveMessage, LeftAck, Refusal, RefusedAck, RenewMessage, RenewedAck,
     SessionExpired, SessionRevoked,
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""JSON Schema (OpenAPI 3.1, AsyncAPI 3.0) from the house's marshmallow schemas.
+"""JSON Schemas for OpenAPI 3.1 and AsyncAPI 3.0 from the marshmallow schemas.
 
-apispec knows marshmallow's own fields; what ours look like on the wire is told here, once for both documents.
+apispec converts marshmallow's own fields; this module adds the JSON form of the application's field classes.
 """
 
 from typing import Any
@@ -18,24 +18,24 @@ from app.core.text import NAME_PATTERN, VISIBLE_PATTERN
 OPENAPI_VERSION = "3.1.0"
 Json = dict[str, Any]
 
-MONEY_SHOWN = r"^(0|[1-9][0-9]*)\.[0-9]{2,6}$"
-MONEY_TAKEN = r"^(?!0(\.0{1,6})?$)(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
-TIMESTAMP_SHOWN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
-NUMBER_SHOWN = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"
+AMOUNT_PATTERN = r"^(0|[1-9][0-9]*)\.[0-9]{2,6}$"
+REQUEST_AMOUNT_PATTERN = r"^(?!0(\.0{1,6})?$)(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
+TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+NUMBER_PATTERN = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"
 
 _SHAPES: dict[type[fields.Field[Any]], Json] = {
-    Money: {"type": "string", "format": "decimal", "pattern": MONEY_SHOWN},
-    NumberText: {"type": "string", "pattern": NUMBER_SHOWN},
-    Timestamp: {"type": "string", "format": "date-time", "pattern": TIMESTAMP_SHOWN},
-    Percentage: {"type": "number", "minimum": 0, "maximum": 100},
+    Money: {"type": "string", "format": "decimal", "pattern": AMOUNT_PATTERN},
+    NumberText: {"type": "string", "pattern": NUMBER_PATTERN},
+    Timestamp: {"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN},
+    Percentage: {"type": "number", "minimum": Percentage.minimum, "maximum": Percentage.maximum},
     Cursor: {"type": "string", "minLength": 1},
     Name: {"type": "string", "pattern": NAME_PATTERN},
     Reason: {"type": "string", "pattern": VISIBLE_PATTERN},
 }
 
 
-def _house_field(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) -> Json:
-    """An apispec attribute function: what our own fields are on the wire. Runs after apispec's own functions."""
+def _field_shape(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) -> Json:
+    """An attribute function of apispec, run after apispec's own: the JSON form of a field."""
     del self
     shape: Json = next((dict(shape) for kind, shape in _SHAPES.items() if isinstance(field, kind)), {})
     if "pattern" in ret:
@@ -52,15 +52,15 @@ def _house_field(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) ->
 
 
 class ContractPlugin(MarshmallowPlugin):
-    """apispec's marshmallow plugin, which also knows the house's own fields."""
+    """apispec's marshmallow plugin with the application's field classes."""
 
     def __init__(self) -> None:
         super().__init__(schema_name_resolver=schema_name)
 
     def init_spec(self, spec: APISpec) -> None:
         super().init_spec(spec)
-        assert self.converter is not None  # noqa: S101 - made by the line above
-        self.converter.add_attribute_function(_house_field)  # type: ignore[no-untyped-call]
+        assert self.converter is not None  # noqa: S101 - set by the line above
+        self.converter.add_attribute_function(_field_shape)  # type: ignore[no-untyped-call]
 
 
 def schema_name(schema: Any) -> str:
@@ -71,7 +71,7 @@ def schema_name(schema: Any) -> str:
 
 
 def schemas_of(*classes: type[Schema]) -> dict[str, Json]:
-    """The JSON Schemas of these classes and of all that they nest, by name."""
+    """The JSON Schemas of these classes and of the schemas nested in them, by name."""
     spec = APISpec("", "", OPENAPI_VERSION, plugins=[ContractPlugin()])
     for cls in classes:
         if schema_name(cls) not in spec.components.schemas:

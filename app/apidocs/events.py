@@ -1,8 +1,4 @@
-"""The events of a room, as marshmallow schemas.
-
-The events themselves are made by the features; these schemas tell of them, and the tests hold every event that is
-really emitted against the document made from them.
-"""
+"""Schemas of the events of a room, for AsyncAPI. Tests validate every emitted event against them."""
 
 from typing import Any
 
@@ -18,56 +14,56 @@ from app.vulnerabilities.rules import Status
 from app.vulnerabilities.schemas import VulnStatusData
 
 
-def text(**kwargs: Any) -> fields.String:
-    return fields.String(required=True, **kwargs)
-
-
 class AgentTasksData(CamelSchema):
-    """The newest RUNNING or IDLE update of every agent that changed since the last such event."""
+    """The newest RUNNING or IDLE update of each agent that changed since the last such event."""
 
     updates = fields.List(
         fields.Nested(AgentTaskData),
         required=True,
         validate=validate.Length(min=1, max=1000),
-        metadata=doc("One entry per agent; each is judged and told of by itself."),
+        metadata=doc("One update per agent."),
     )
 
 
 class _Envelope(CamelSchema):
-    event_type = text(metadata=doc("The event's name."))
-    timestamp = Timestamp(required=True, metadata=doc("When it happened.", MOMENT))
-    protocol_id = text(metadata=doc("Id of the protocol it belongs to.", PROTOCOL))
+    timestamp = Timestamp(required=True, metadata=doc("Time of the event.", MOMENT))
+    protocol_id = fields.String(required=True, metadata=doc("Id of the protocol.", PROTOCOL))
     seq = NumberText(
-        required=True,
-        metadata=doc("This event's own number in its room; without gaps at the source.", "42"),
+        required=True, metadata=doc("This event's own number in its room; consecutive events have no gaps.", "42")
+    )
+
+
+def _event_type(event_type: EventType) -> fields.String:
+    return fields.String(
+        required=True, validate=validate.OneOf([event_type]), metadata=doc("Name of the event.", event_type.value)
     )
 
 
 class AgentTaskUpdateEvent(_Envelope):
     """An agent's task made progress, was completed or failed."""
 
-    event_type = text(validate=validate.OneOf([EventType.AGENT_TASK_UPDATE]), metadata=doc("The event's name."))
+    event_type = _event_type(EventType.AGENT_TASK_UPDATE)
     data = fields.Nested(AgentTaskData, required=True)
 
 
 class AgentTaskUpdatesEvent(_Envelope):
-    """Only to connections that joined with `agentBatches`: many agents' progress as one event a second."""
+    """The progress of many agents as one event a second, only for connections that joined with `agentBatches`."""
 
-    event_type = text(validate=validate.OneOf([EventType.AGENT_TASK_UPDATES]), metadata=doc("The event's name."))
+    event_type = _event_type(EventType.AGENT_TASK_UPDATES)
     data = fields.Nested(AgentTasksData, required=True)
 
 
 class BountyPoolUpdatedEvent(_Envelope):
     """The balance of the protocol's bounty pool changed."""
 
-    event_type = text(validate=validate.OneOf([EventType.BOUNTY_POOL_UPDATED]), metadata=doc("The event's name."))
+    event_type = _event_type(EventType.BOUNTY_POOL_UPDATED)
     data = fields.Nested(BountyPoolData, required=True)
 
 
 class VulnStatusChangedEvent(_Envelope):
     """A vulnerability was confirmed, rejected or paid."""
 
-    event_type = text(validate=validate.OneOf([EventType.VULN_STATUS_CHANGED]), metadata=doc("The event's name."))
+    event_type = _event_type(EventType.VULN_STATUS_CHANGED)
     data = fields.Nested(VulnStatusData, required=True)
 
 
@@ -78,22 +74,16 @@ EVENTS: dict[str, type[_Envelope]] = {
     EventType.VULN_STATUS_CHANGED: VulnStatusChangedEvent,
 }
 
-# What marshmallow cannot say of a schema: members that go with one status alone.
+
+def _requires(field: str, value: str, *required: str) -> dict[str, Any]:
+    """The condition that `required` members are present if `field` has this value; marshmallow cannot express it."""
+    return {"if": {"properties": {field: {"const": value}}}, "then": {"required": list(required)}}
+
+
 CONDITIONS: dict[str, list[dict[str, Any]]] = {
     "VulnStatusData": [
-        {
-            "if": {"properties": {"newStatus": {"const": Status.PAID.value}}},
-            "then": {"required": ["paymentAmount", "paymentId"]},
-        },
-        {
-            "if": {"properties": {"newStatus": {"const": Status.REJECTED.value}}},
-            "then": {"required": ["rejectionReason"]},
-        },
+        _requires("newStatus", Status.PAID.value, "paymentAmount", "paymentId"),
+        _requires("newStatus", Status.REJECTED.value, "rejectionReason"),
     ],
-    "BountyPoolData": [
-        {
-            "if": {"properties": {"changeType": {"const": ChangeType.PAYMENT_RELEASED.value}}},
-            "then": {"required": ["vulnerabilityId", "paymentId"]},
-        }
-    ],
+    "BountyPoolData": [_requires("changeType", ChangeType.PAYMENT_RELEASED.value, "vulnerabilityId", "paymentId")],
 }

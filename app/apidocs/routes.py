@@ -1,4 +1,4 @@
-"""`/openapi.json`, `/asyncapi.json`, and `/docs`, which shows both."""
+"""Serves `/openapi.json`, `/asyncapi.json` and `/docs`, the page that renders both."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def docs_page() -> Response:
 
 
 def _document(name: str, make: Callable[[], Json]) -> Response:
-    """Made at the first request, since only then all routes are known; the same ever after."""
+    """Generate the document at the first request, when all routes are registered, and keep it."""
     contents: dict[str, tuple[CompressibleBody, str]] = current_app.extensions.setdefault(_CACHE, {})
     if name not in contents:
         text = json.dumps(make(), indent=1, ensure_ascii=False).encode()

@@ -3,7 +3,7 @@
 The reference in `docs/configuration.md` is generated from these lines; `app/config.py` reads and checks them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,10 @@ class Config:
     )
     service_name: str = setting("OTEL_SERVICE_NAME", "dashboard-realtime", "the name traces carry")
     sentry_dsn: str = setting("SENTRY_DSN", "", "where crash reports go; empty: nowhere", secret=True)
+
+    def public_values(self) -> dict[str, Any]:
+        """Each setting that is not secret, by its environment variable."""
+        return {each.metadata["env"]: getattr(self, each.name) for each in fields(self) if not each.metadata["secret"]}
 
     @property
     def home_path(self) -> Path:

@@ -10,7 +10,7 @@ export interface components {
     schemas: {
         AgentTaskData: {
             /**
-             * @description Id of the agent it is about, or who found it.
+             * @description Id of the agent.
              * @example scanner-7
              */
             agentId: string;
@@ -21,22 +21,22 @@ export interface components {
             error: components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
-             * @description When the agent expects to be done.
+             * @description When the agent expects to complete the task.
              * @example 2026-11-22T20:45:00.000Z
              */
             estimatedCompletion: string | null;
             /**
-             * @description The task that the agent turns to next.
+             * @description Name of the agent's next task.
              * @example null
              */
             nextTask: string | null;
             /**
-             * @description Per cent of the task done.
+             * @description Progress in per cent.
              * @example 65
              */
             progress: string;
             /**
-             * @description Status of the task; IDLE when the agent turned to another protocol without closing it.
+             * @description Status of the task; IDLE if the agent moved to another protocol without ending it.
              * @example RUNNING
              * @enum {string}
              */
@@ -47,35 +47,36 @@ export interface components {
              */
             task: string;
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Increases with every change; ignore a version that is not higher than the last.
              * @example 2
              */
             version: string;
         };
         AgentTasksData: {
-            /** @description One entry per agent; each is judged and told of by itself. */
+            /** @description One update per agent. */
             updates: components["schemas"]["AgentTaskData"][];
         };
         AgentTaskUpdateEvent: {
             data: components["schemas"]["AgentTaskData"];
             /**
-             * @description The event's name.
+             * @description Name of the event.
+             * @example agent:task_update
              * @enum {string}
              */
             eventType: "agent:task_update";
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
             /**
-             * @description This event's own number in its room; without gaps at the source.
+             * @description This event's own number in its room; consecutive events have no gaps.
              * @example 42
              */
             seq: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time of the event.
              * @example 2026-11-22T20:30:00.123Z
              */
             timestamp: string;
@@ -83,23 +84,24 @@ export interface components {
         AgentTaskUpdatesEvent: {
             data: components["schemas"]["AgentTasksData"];
             /**
-             * @description The event's name.
+             * @description Name of the event.
+             * @example agent:task_updates
              * @enum {string}
              */
             eventType: "agent:task_updates";
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
             /**
-             * @description This event's own number in its room; without gaps at the source.
+             * @description This event's own number in its room; consecutive events have no gaps.
              * @example 42
              */
             seq: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time of the event.
              * @example 2026-11-22T20:30:00.123Z
              */
             timestamp: string;
@@ -170,35 +172,36 @@ export interface components {
         BountyPoolUpdatedEvent: {
             data: components["schemas"]["BountyPoolData"];
             /**
-             * @description The event's name.
+             * @description Name of the event.
+             * @example bounty_pool:updated
              * @enum {string}
              */
             eventType: "bounty_pool:updated";
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
             /**
-             * @description This event's own number in its room; without gaps at the source.
+             * @description This event's own number in its room; consecutive events have no gaps.
              * @example 42
              */
             seq: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time of the event.
              * @example 2026-11-22T20:30:00.123Z
              */
             timestamp: string;
         };
         Handshake: {
             /**
-             * @description Take RUNNING updates as one `agent:task_updates` a second for all agents, in place of one event per agent. Such connections have a `seq` of their own and fetch `/state?agentBatches=true`.
+             * @description Receive RUNNING updates as one `agent:task_updates` a second for all agents instead of one event per agent. Such connections have a separate `seq` and fetch `/state?agentBatches=true`.
              * @example false
              */
             agentBatches?: boolean;
             /**
-             * @description Join this protocol's room before `connect` fires.
+             * @description Join the room of this protocol before `connect` fires.
              * @example aave-v3
              */
             protocolId?: string;
@@ -210,12 +213,12 @@ export interface components {
         };
         JoinedAck: {
             /**
-             * @description Whether it was done.
+             * @description Whether the request succeeded.
              * @enum {boolean}
              */
             ok: true;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
@@ -225,24 +228,24 @@ export interface components {
              */
             room: string;
             /**
-             * @description Number of the room's last event so far; the next event's is one higher.
+             * @description Number of the room's last event; the next event's number is one higher.
              * @example 42
              */
             seq: string;
             /**
-             * @description Where to fetch the snapshot.
+             * @description Path of the snapshot.
              * @example /api/v1/protocols/aave-v3/state
              */
             stateUrl: string;
         };
         JoinMessage: {
             /**
-             * @description Take RUNNING updates as one `agent:task_updates` a second for all agents, in place of one event per agent. Such connections have a `seq` of their own and fetch `/state?agentBatches=true`.
+             * @description Receive RUNNING updates as one `agent:task_updates` a second for all agents instead of one event per agent. Such connections have a separate `seq` and fetch `/state?agentBatches=true`.
              * @example false
              */
             agentBatches?: boolean;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
@@ -250,19 +253,19 @@ export interface components {
         LeaveMessage: Record<string, never>;
         LeftAck: {
             /**
-             * @description Whether it was done.
+             * @description Whether the request succeeded.
              * @enum {boolean}
              */
             ok: true;
         };
         Refusal: {
             /**
-             * @description Why, as a code that never changes: decide by it, not by the words.
+             * @description A stable code: decide by it, not by the text.
              * @example INVALID_PROTOCOL
              */
             code: string;
             /**
-             * @description The refusal in words.
+             * @description The reason as a sentence.
              * @example There is no such protocol.
              */
             detail: string;
@@ -270,33 +273,33 @@ export interface components {
         RefusedAck: {
             error: components["schemas"]["Refusal"];
             /**
-             * @description Whether it was done.
+             * @description Whether the request succeeded.
              * @enum {boolean}
              */
             ok: false;
         };
         RenewedAck: {
             /**
-             * @description Whether it was done.
+             * @description Whether the request succeeded.
              * @enum {boolean}
              */
             ok: true;
             /**
-             * @description The room it is still in; null for none.
+             * @description The protocol whose room the connection is still in; null for none.
              * @example aave-v3
              */
             protocolId: string | null;
         };
         RenewMessage: {
             /**
-             * @description A signed token (JWT).
+             * @description The new JWT.
              * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln
              */
             token: string;
         };
         SessionExpired: {
             /**
-             * @description Why, as a code that never changes: decide by it, not by the words.
+             * @description A stable code: decide by it, not by the text.
              * @example TOKEN_EXPIRED
              * @enum {string}
              */
@@ -304,7 +307,7 @@ export interface components {
         };
         SessionRevoked: {
             /**
-             * @description Why, as a code that never changes: decide by it, not by the words.
+             * @description A stable code: decide by it, not by the text.
              * @example TOKEN_REVOKED
              * @enum {string}
              */
@@ -312,13 +315,13 @@ export interface components {
         };
         TaskError: {
             /**
-             * @description The agent's own code for it.
+             * @description The agent's code for the error.
              * @default null
              * @example RPC_TIMEOUT
              */
             code: string | null;
             /**
-             * @description What happened, in words. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 2,000 characters is cut and ends in `…`.
+             * @description What happened. Line ends become LF, other control characters and escape sequences are removed, and a text longer than 2,000 characters is cut and ends in `…`.
              * @example RPC endpoint timed out
              */
             message: string;
@@ -326,23 +329,24 @@ export interface components {
         VulnStatusChangedEvent: {
             data: components["schemas"]["VulnStatusData"];
             /**
-             * @description The event's name.
+             * @description Name of the event.
+             * @example vuln:status_changed
              * @enum {string}
              */
             eventType: "vuln:status_changed";
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
             /**
-             * @description This event's own number in its room; without gaps at the source.
+             * @description This event's own number in its room; consecutive events have no gaps.
              * @example 42
              */
             seq: string;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description Time of the event.
              * @example 2026-11-22T20:30:00.123Z
              */
             timestamp: string;

@@ -13,14 +13,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the agents and what they are doing
-         * @description By id. A current task is shown only to readers whose token names its protocol. With `protocolId`: agents whose last task was that protocol's. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
+         * List agents with their current tasks
+         * @description Sorted by id. A current task is included only if the token names its protocol. With `protocolId`: only agents whose last stored task belongs to that protocol. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listAgents"];
         put?: never;
         /**
          * Create an agent
-         * @description An agent reports with a token whose `sub` is its id. Who may: admin.
+         * @description The agent reports with a token whose `sub` is its id. Roles: admin.
          */
         post: operations["createAgent"];
         delete?: never;
@@ -37,8 +37,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read an agent and what it is doing
-         * @description OFFLINE means that nothing was heard for 120 seconds. Who may: anyone with a token.
+         * Read an agent with its current task
+         * @description An agent is OFFLINE after 120 seconds without a report. Roles: all.
          */
         get: operations["getAgent"];
         put?: never;
@@ -60,7 +60,7 @@ export interface paths {
         put?: never;
         /**
          * Report the progress of an agent's task
-         * @description Answered before the room hears of it: one agent causes at most one event a second, and of RUNNING reports the newest one wins. COMPLETED and FAILED are stored first and always become an event of their own. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: agent, admin (an agent for itself only).
+         * @description The response is sent before the event. An agent causes at most one event a second, and the newest RUNNING report replaces older ones. COMPLETED and FAILED are stored before the response and always become separate events. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, admin (an agent only for itself).
          */
         post: operations["reportProgress"];
         delete?: never;
@@ -77,14 +77,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the agent's tasks in order
-         * @description In the order of the queue; those of protocols that the token names. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
+         * List the tasks of an agent
+         * @description In queue order; only tasks of protocols that the token names. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listTasks"];
         put?: never;
         /**
          * Append a task to the agent's queue
-         * @description The agent turns to the head of its queue when it completes a task. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: agent, admin (an agent for itself only).
+         * @description The agent starts the first task of its queue when it completes a task. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, admin (an agent only for itself).
          */
         post: operations["queueTask"];
         delete?: never;
@@ -102,7 +102,7 @@ export interface paths {
         };
         /**
          * List the audit log, newest first
-         * @description Who did what to the money and to vulnerabilities; entries are never changed. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: admin.
+         * @description Who did what to the money and to vulnerabilities; entries are never changed. Request the next page with `cursor` set to `nextCursor` of this one. Roles: admin.
          */
         get: operations["listAudit"];
         put?: never;
@@ -122,7 +122,7 @@ export interface paths {
         };
         /**
          * Read a payment
-         * @description FAILED has a `failureReason`; its reservation stays until it is tried again. Who may: anyone with a token.
+         * @description FAILED has a `failureReason`; its reservation stays until it is tried again. Roles: all.
          */
         get: operations["getPayment"];
         put?: never;
@@ -144,7 +144,7 @@ export interface paths {
         put?: never;
         /**
          * Try a failed payment again
-         * @description A FAILED payment goes back to PENDING. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: owner, admin.
+         * @description A FAILED payment goes back to PENDING. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["retryPayment"];
         delete?: never;
@@ -164,7 +164,7 @@ export interface paths {
         put?: never;
         /**
          * Report the progress of many agents at once
-         * @description Each update is judged by itself: what is wrong with one is told under its index, and the others are taken. A batch counts as one request for its `Idempotency-Key`; its token's budget is charged one request for each task that it starts or closes, at least one. Of an agent's RUNNING updates in a batch only the newest counts. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: agent, admin (an agent for itself only).
+         * @description Each update is validated separately: `rejected` lists errors by index, and the other updates are accepted. A batch is one request for its `Idempotency-Key`. The token is charged one request for each task that the batch starts or ends, and at least one. Only the newest of an agent's RUNNING updates in a batch takes effect. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, admin (an agent only for itself).
          */
         post: operations["reportBatch"];
         delete?: never;
@@ -182,13 +182,13 @@ export interface paths {
         };
         /**
          * List the protocols the token names
-         * @description By id; those that the token names. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
+         * @description By id; those that the token names. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listProtocols"];
         put?: never;
         /**
          * Create a protocol
-         * @description The protocol gets an empty bounty pool and a room. Who may: admin.
+         * @description The protocol gets an empty bounty pool and a room. Roles: admin.
          */
         post: operations["createProtocol"];
         delete?: never;
@@ -206,7 +206,7 @@ export interface paths {
         };
         /**
          * Read a protocol
-         * @description A protocol that the token does not name is told of as one that does not exist. Who may: anyone with a token.
+         * @description A protocol that the token does not name is told of as one that does not exist. Roles: all.
          */
         get: operations["getProtocol"];
         put?: never;
@@ -228,7 +228,7 @@ export interface paths {
         put?: never;
         /**
          * Deposit funds
-         * @description The room hears `bounty_pool:updated` with DEPOSIT. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: owner, admin.
+         * @description The room hears `bounty_pool:updated` with DEPOSIT. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["createDeposit"];
         delete?: never;
@@ -246,7 +246,7 @@ export interface paths {
         };
         /**
          * List payments, newest first
-         * @description Newest first. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
+         * @description Newest first. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listPayments"];
         put?: never;
@@ -266,7 +266,7 @@ export interface paths {
         };
         /**
          * Read the bounty pool
-         * @description `available` is `total - reserved - paid`, and never negative. Who may: anyone with a token.
+         * @description `available` is `total - reserved - paid`, and never negative. Roles: all.
          */
         get: operations["getPool"];
         put?: never;
@@ -286,7 +286,7 @@ export interface paths {
         };
         /**
          * List the pool's ledger, newest first
-         * @description Each entry has the pool's totals after it; entries are never changed. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
+         * @description Each entry has the pool's totals after it; entries are never changed. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listEntries"];
         put?: never;
@@ -306,7 +306,7 @@ export interface paths {
         };
         /**
          * Read the protocol's present state, to start from or to come back to
-         * @description Join the room first, then fetch this, then apply the events that are newer: a `seq` above this one's, and of each thing a `version` above the one held. So nothing is missed and nothing applied twice. Who may: anyone with a token.
+         * @description Join the room first, then fetch this, then apply the events that are newer: a `seq` above this one's, and of each thing a `version` above the one held. So nothing is missed and nothing applied twice. Roles: all.
          */
         get: operations["getState"];
         put?: never;
@@ -326,13 +326,13 @@ export interface paths {
         };
         /**
          * List vulnerabilities
-         * @description Filtered by status and severity, ordered by date or severity. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: anyone with a token.
+         * @description Filtered by status and severity, ordered by date or severity. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listVulnerabilities"];
         put?: never;
         /**
          * File a vulnerability
-         * @description With a `bounty` the amount is reserved, or nothing is stored at all. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: agent, validator, admin (an agent for itself only).
+         * @description With a `bounty` the amount is reserved, or nothing is stored at all. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for itself).
          */
         post: operations["fileVulnerability"];
         delete?: never;
@@ -350,7 +350,7 @@ export interface paths {
         };
         /**
          * Read totals of one protocol, or of all that the token names
-         * @description Without `protocolId`: over all protocols that the token names; amounts of different currencies are never added up, `byCurrency` has one line for each. Who may: anyone with a token.
+         * @description Without `protocolId`: over all protocols that the token names; amounts of different currencies are never added up, `byCurrency` has one line for each. Roles: all.
          */
         get: operations["getStats"];
         put?: never;
@@ -372,7 +372,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token, or all tokens of a subject
-         * @description Name one token by its `jti`, or a `subject`: then all tokens issued to it until now. Who may: admin.
+         * @description Name one token by its `jti`, or a `subject`: then all tokens issued to it until now. Roles: admin.
          */
         post: operations["revokeToken"];
         delete?: never;
@@ -390,7 +390,7 @@ export interface paths {
         };
         /**
          * List the revoked tokens, newest first
-         * @description One token by its `jti`, or all of a subject until then. Ask for the next page with `cursor` = `nextCursor` of this one. Who may: admin.
+         * @description One token by its `jti`, or all of a subject until then. Request the next page with `cursor` set to `nextCursor` of this one. Roles: admin.
          */
         get: operations["listRevoked"];
         put?: never;
@@ -410,7 +410,7 @@ export interface paths {
         };
         /**
          * Read a vulnerability
-         * @description One of a protocol that the token does not name is told of as one that does not exist. Who may: anyone with a token.
+         * @description One of a protocol that the token does not name is told of as one that does not exist. Roles: all.
          */
         get: operations["getVulnerability"];
         put?: never;
@@ -432,7 +432,7 @@ export interface paths {
         put?: never;
         /**
          * Confirm a vulnerability
-         * @description PENDING → CONFIRMED; the room hears `vuln:status_changed`. A `bounty` here reserves when none was reserved at filing. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: validator, admin.
+         * @description PENDING → CONFIRMED; the room hears `vuln:status_changed`. A `bounty` here reserves when none was reserved at filing. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
          */
         post: operations["confirmVulnerability"];
         delete?: never;
@@ -452,7 +452,7 @@ export interface paths {
         put?: never;
         /**
          * Release the payment of a confirmed vulnerability
-         * @description Accepted, then paid in the background: the room hears `bounty_pool:updated` with PAYMENT_RELEASED, then `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller one gives the rest back. The pool is charged exactly once. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: owner, admin.
+         * @description Accepted, then paid in the background: the room hears `bounty_pool:updated` with PAYMENT_RELEASED, then `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller one gives the rest back. The pool is charged exactly once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["requestPayment"];
         delete?: never;
@@ -472,7 +472,7 @@ export interface paths {
         put?: never;
         /**
          * Reject a vulnerability
-         * @description PENDING → REJECTED; the room hears `vuln:status_changed`, and a reservation is given back. Send an `Idempotency-Key`, and a request that is sent twice has its effect once. Who may: validator, admin.
+         * @description PENDING → REJECTED; the room hears `vuln:status_changed`, and a reservation is given back. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
          */
         post: operations["rejectVulnerability"];
         delete?: never;
@@ -489,8 +489,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The Socket.IO side
-         * @description AsyncAPI 3.0: events, joins, acks and refusals.
+         * Read the document of the Socket.IO API
+         * @description AsyncAPI 3.0: events, acknowledgements and errors.
          */
         get: operations["asyncapi"];
         put?: never;
@@ -509,8 +509,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Is the process up
-         * @description Answers as long as the process serves requests, whatever else is down.
+         * Check that the process runs
+         * @description Succeeds as long as the process serves requests, even if a dependency is down.
          */
         get: operations["healthz"];
         put?: never;
@@ -529,8 +529,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Metrics
-         * @description In Prometheus' text format.
+         * Read the metrics
+         * @description Metrics in the text format of Prometheus.
          */
         get: operations["prometheus"];
         put?: never;
@@ -549,8 +549,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * This document
-         * @description OpenAPI 3.1, made from the schemas that the server itself validates with.
+         * Read this document
+         * @description OpenAPI 3.1, generated from the schemas that validate requests.
          */
         get: operations["openapi"];
         put?: never;
@@ -569,8 +569,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Do its dependencies answer
-         * @description Database, Redis and message queue; for load balancers.
+         * Check that the dependencies answer
+         * @description Checks the database, Redis and the message queue; for load balancers.
          */
         get: operations["readyz"];
         put?: never;
@@ -593,8 +593,8 @@ export interface webhooks {
         get?: never;
         put?: never;
         /**
-         * Move the money of one payment
-         * @description Sent to PAYOUT_URL, once or more often per payment: pay once per `Idempotency-Key`. Verify `X-Signature` with PAYOUT_SECRET before anything else; refuse a time more than five minutes off.
+         * Pay out one payment
+         * @description Sent to PAYOUT_URL once or more for each payment: pay once per `Idempotency-Key`. Verify `X-Signature` with PAYOUT_SECRET before anything else, and reject a time that is more than five minutes off.
          */
         post: operations["payout"];
         delete?: never;
@@ -608,7 +608,7 @@ export interface components {
     schemas: {
         Accepted: {
             /**
-             * @description How many reports were accepted.
+             * @description Number of accepted reports.
              * @example 1
              */
             accepted: string;
@@ -616,39 +616,39 @@ export interface components {
         Agent: {
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description Time of creation.
              * @example 2026-11-22T20:30:00.123Z
              */
             createdAt: string;
             /**
-             * @description The task it is on, or failed at; null when idle or not for the reader's eyes.
+             * @description The running or failed task; null if the agent is idle or the token may not read its protocol.
              * @example null
              */
             currentTask: components["schemas"]["CurrentTask"] | null;
             /**
-             * @description The agent's id.
+             * @description Id of the agent.
              * @example scanner-7
              */
             id: string;
             /**
              * Format: date-time
-             * @description When the agent was last heard; null if never.
+             * @description Time of the agent's last report; null if it never reported.
              * @example 2026-11-22T20:30:00.123Z
              */
             lastSeen: string | null;
             /**
-             * @description A name for people; programs go by the id.
+             * @description Display name.
              * @example Scanner 7
              */
             name: string;
             /**
-             * @description OFFLINE when not heard for 120 seconds.
+             * @description OFFLINE after 120 seconds without a report.
              * @example ONLINE
              * @enum {string}
              */
             status: "ONLINE" | "OFFLINE";
             /**
-             * @description What kind of agent it is.
+             * @description Kind of agent.
              * @example RESEARCHER
              * @enum {string}
              */
@@ -673,18 +673,18 @@ export interface components {
         };
         AgentCreate: {
             /**
-             * @description An id of your own; without it the server makes one.
+             * @description An id of your choice; generated if omitted.
              * @default null
              * @example scanner-7
              */
             id: string | null;
             /**
-             * @description A name for people; programs go by the id.
+             * @description Display name.
              * @example Scanner 7
              */
             name: string;
             /**
-             * @description What kind of agent it is.
+             * @description Kind of agent.
              * @example RESEARCHER
              * @enum {string}
              */
@@ -701,7 +701,7 @@ export interface components {
         };
         AgentState: {
             /**
-             * @description Id of the agent it is about, or who found it.
+             * @description Id of the agent.
              * @example scanner-7
              */
             agentId: string;
@@ -712,7 +712,7 @@ export interface components {
             error: components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
-             * @description When the agent expects to be done.
+             * @description When the agent expects to complete the task.
              * @example 2026-11-22T20:45:00.000Z
              */
             estimatedCompletion: string | null;
@@ -728,7 +728,7 @@ export interface components {
              */
             name: string | null;
             /**
-             * @description The task that the agent turns to next.
+             * @description Name of the agent's next task.
              * @example null
              */
             nextTask: string | null;
@@ -739,12 +739,12 @@ export interface components {
              */
             presence: "ONLINE" | "OFFLINE";
             /**
-             * @description Per cent of the task done.
+             * @description Progress in per cent.
              * @example 65
              */
             progress: string;
             /**
-             * @description Status of the task; IDLE when the agent turned to another protocol without closing it.
+             * @description Status of the task; IDLE if the agent moved to another protocol without ending it.
              * @example RUNNING
              * @enum {string}
              */
@@ -761,7 +761,7 @@ export interface components {
              */
             type: "PROTOCOL" | "RESEARCHER" | "VALIDATOR" | null;
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Increases with every change; ignore a version that is not higher than the last.
              * @example 2
              */
             version: string;
@@ -846,51 +846,51 @@ export interface components {
             nextCursor: string | null;
         };
         Batch: {
-            /** @description The reports; each is judged by itself. */
+            /** @description The reports; each is validated separately. */
             updates: components["schemas"]["BatchUpdate"][];
         };
         BatchAnswer: {
             /**
-             * @description How many reports were accepted.
+             * @description Number of accepted reports.
              * @example 1
              */
             accepted: string;
-            /** @description What is wrong with the others. */
+            /** @description The rejected reports. */
             rejected: components["schemas"]["Rejected"][];
         };
         BatchUpdate: {
             /**
-             * @description Id of the agent it is about, or who found it.
+             * @description Id of the agent.
              * @example scanner-7
              */
             agentId: string;
             /**
-             * @description Why the task FAILED, and required then: the message alone, or with a code of the agent's own.
+             * @description Why the task failed, required if the status is FAILED: the message, or an object with a code.
              * @default null
              * @example null
              */
             error: string | components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
-             * @description When the agent expects to be done.
+             * @description When the agent expects to complete the task.
              * @default null
              * @example 2026-11-22T20:45:00.000Z
              */
             estimatedCompletion: string | null;
             /**
-             * @description The task that the agent turns to next.
+             * @description Name of the agent's next task.
              * @default null
              * @example null
              */
             nextTask: string | null;
             /**
-             * @description Per cent of the task done; required while RUNNING.
+             * @description Progress in per cent; required if the status is RUNNING.
              * @default null
              * @example 65
              */
             progress: number | null;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
@@ -957,17 +957,17 @@ export interface components {
             } | null;
             /**
              * Format: date-time
-             * @description When the agent expects to be done.
+             * @description When the agent expects to complete the task.
              * @example 2026-11-22T20:45:00.000Z
              */
             estimatedCompletion: string | null;
             /**
-             * @description Per cent of the task done.
+             * @description Progress in per cent.
              * @example 65
              */
             progress: string;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
@@ -983,7 +983,7 @@ export interface components {
              */
             task: string;
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Increases with every change; ignore a version that is not higher than the last.
              * @example 2
              */
             version: string;
@@ -1012,6 +1012,8 @@ export interface components {
              * @enum {string}
              */
             status: "ok";
+            /** @description The running release. */
+            version: string;
         };
         LedgerEntry: {
             /**
@@ -1297,30 +1299,30 @@ export interface components {
              */
             version: string | null;
         };
-        /** @description A refusal, as RFC 9457 has it. */
+        /** @description An error (RFC 9457). */
         Problem: {
             /**
-             * @description Stable: decide by this one.
+             * @description A stable code: decide by it.
              * @enum {string}
              */
             code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
-            /** @description The present status, with INVALID_TRANSITION. */
+            /** @description The current status, with INVALID_TRANSITION. */
             currentStatus?: string;
-            /** @description What was wrong, in words. */
+            /** @description What was wrong, for people. */
             detail: string;
-            /** @description Field → messages, with 422; `error.message` is a field within a field. */
+            /** @description Error messages by field, with status 422; `error.message` is a nested field. */
             errors?: {
                 [key: string]: string[];
             };
-            /** @description Each part, `ok` or `down`, when `/readyz` is not ready. */
+            /** @description State of each dependency if `/readyz` is not ready. */
             parts?: {
                 [key: string]: "ok" | "down";
             };
-            /** @description The same as in `X-Request-Id`. */
+            /** @description The id of the request, as in `X-Request-Id`. */
             requestId: string;
             /** @description The HTTP status. */
             status: number;
-            /** @description The status in words. */
+            /** @description The name of the HTTP status. */
             title: string;
             /**
              * Format: uri
@@ -1330,32 +1332,32 @@ export interface components {
         };
         ProgressReport: {
             /**
-             * @description Why the task FAILED, and required then: the message alone, or with a code of the agent's own.
+             * @description Why the task failed, required if the status is FAILED: the message, or an object with a code.
              * @default null
              * @example null
              */
             error: string | components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
-             * @description When the agent expects to be done.
+             * @description When the agent expects to complete the task.
              * @default null
              * @example 2026-11-22T20:45:00.000Z
              */
             estimatedCompletion: string | null;
             /**
-             * @description The task that the agent turns to next.
+             * @description Name of the agent's next task.
              * @default null
              * @example null
              */
             nextTask: string | null;
             /**
-             * @description Per cent of the task done; required while RUNNING.
+             * @description Progress in per cent; required if the status is RUNNING.
              * @default null
              * @example 65
              */
             progress: number | null;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
@@ -1424,7 +1426,7 @@ export interface components {
             nextCursor: string | null;
         };
         Readiness: {
-            /** @description Each dependency by name. */
+            /** @description State of each dependency. */
             parts: {
                 /** @enum {string} */
                 database: "ok" | "down";
@@ -1435,7 +1437,7 @@ export interface components {
             } & {
                 [key: string]: "ok" | "down";
             };
-            /** @description Processes that gave no sign of life for 15 s, such as `worker-payments`; else absent. */
+            /** @description Processes without a sign of life for 15 seconds, such as `worker-payments`; absent if there are none. */
             silent?: string[];
             /**
              * @description Always `ok`.
@@ -1445,7 +1447,7 @@ export interface components {
         };
         Rejected: {
             /**
-             * @description What is wrong: field → messages.
+             * @description Error messages by field.
              * @example {
              *       "progress": [
              *         "Must be from 0 to 100."
@@ -1456,7 +1458,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * @description Place in the batch, from 0.
+             * @description Index in the batch, from 0.
              * @example 3
              */
             index: string;
@@ -1575,7 +1577,7 @@ export interface components {
         };
         Task: {
             /**
-             * @description Id of the agent it is about, or who found it.
+             * @description Id of the agent.
              * @example scanner-7
              */
             agentId: string;
@@ -1587,33 +1589,33 @@ export interface components {
             closedAt: string | null;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description Time of creation.
              * @example 2026-11-22T20:30:00.123Z
              */
             createdAt: string;
             /**
-             * @description Number of the task; rises in the order of the queue.
+             * @description Number of the task; increases in queue order.
              * @example 17
              */
             id: string;
             /**
-             * @description The task's name.
+             * @description Name of the task.
              * @example Fuzzing of Pool.sol
              */
             name: string;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
             /**
              * Format: date-time
-             * @description When the agent turned to it; null before.
+             * @description When the agent started the task; null before.
              * @example null
              */
             startedAt: string | null;
             /**
-             * @description Where it stands.
+             * @description Status of the task.
              * @example QUEUED
              * @enum {string}
              */
@@ -1621,25 +1623,25 @@ export interface components {
         };
         TaskCreate: {
             /**
-             * @description The task's name.
+             * @description Name of the task.
              * @example Fuzzing of Pool.sol
              */
             name: string;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description Id of the protocol.
              * @example aave-v3
              */
             protocolId: string;
         };
         TaskError: {
             /**
-             * @description The agent's own code for it.
+             * @description The agent's code for the error.
              * @default null
              * @example RPC_TIMEOUT
              */
             code: string | null;
             /**
-             * @description What happened, in words. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 2,000 characters is cut and ends in `…`.
+             * @description What happened. Line ends become LF, other control characters and escape sequences are removed, and a text longer than 2,000 characters is cut and ends in `…`.
              * @example RPC endpoint timed out
              */
             message: string;
@@ -1810,7 +1812,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description The body is not JSON. */
+        /** @description The body is not valid JSON. */
         BadRequest: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1820,7 +1822,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The token's role lacks this right, or an agent speaks for another one. */
+        /** @description The role of the token does not permit this, or an agent acts for another agent. */
         Forbidden: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1840,7 +1842,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The database, Redis or the key provider is down or takes no writes; try again after `Retry-After` seconds. */
+        /** @description The database, Redis or the key provider is unavailable or read-only; retry after `Retry-After` seconds. */
         ServiceUnavailable: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -1851,7 +1853,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Too many requests; come back after `Retry-After` seconds. */
+        /** @description Too many requests; retry after `Retry-After` seconds. */
         TooManyRequests: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -1862,7 +1864,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description There is no token, or it is not valid any more. */
+        /** @description The token is missing or no longer valid. */
         Unauthorized: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1872,7 +1874,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Fields are missing or invalid; `errors` says which. */
+        /** @description Fields are missing or invalid; `errors` names them. */
         UnprocessableEntity: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1882,7 +1884,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is not sent as JSON. */
+        /** @description The body is not declared as JSON. */
         UnsupportedMediaType: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1896,11 +1898,11 @@ export interface components {
     parameters: never;
     requestBodies: never;
     headers: {
-        /** @description `true` when this is the first answer again. */
+        /** @description `true` if this repeats the response to an earlier request. */
         "Idempotent-Replayed": "true";
         /** @description Seconds to wait. */
         "Retry-After": number;
-        /** @description The request's id, also in the logs. */
+        /** @description The id of the request, also in the logs. */
         "X-Request-Id": string;
     };
     pathItems: never;
@@ -1972,7 +1974,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
-                /** @description Id of the protocol it belongs to. */
+                /** @description Only agents whose last stored task belongs to this protocol. */
                 protocolId?: string;
             };
             header?: never;
@@ -1992,7 +1994,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2033,7 +2035,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2076,7 +2078,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2129,7 +2131,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2139,7 +2141,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2187,7 +2189,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2241,7 +2243,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2251,7 +2253,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2331,7 +2333,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2380,7 +2382,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2390,7 +2392,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2440,7 +2442,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2513,7 +2515,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2556,7 +2558,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2609,7 +2611,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2619,7 +2621,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2667,7 +2669,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2708,7 +2710,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2753,7 +2755,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2805,7 +2807,7 @@ export interface operations {
                 content?: never;
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2857,7 +2859,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2911,7 +2913,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2921,7 +2923,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2961,7 +2963,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3066,7 +3068,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthorized"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3119,7 +3121,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3129,7 +3131,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3185,7 +3187,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3195,7 +3197,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3251,7 +3253,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
-            /** @description There is no such thing, or the token does not name its protocol. */
+            /** @description The object does not exist, or the token does not name its protocol. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3261,7 +3263,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state; nothing was changed. */
+            /** @description The request conflicts with the current state; nothing was changed. */
             409: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3297,7 +3299,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description Unchanged since the document with the `ETag` in `If-None-Match`. */
+            /** @description The document still has the `ETag` of `If-None-Match`. */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -3315,7 +3317,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is. */
+            /** @description The process runs. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3367,7 +3369,7 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description Unchanged since the document with the `ETag` in `If-None-Match`. */
+            /** @description The document still has the `ETag` of `If-None-Match`. */
             304: {
                 headers: {
                     [name: string]: unknown;
@@ -3385,7 +3387,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description They do. */
+            /** @description All dependencies answer. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3395,7 +3397,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description A part does not answer; it is named. */
+            /** @description A dependency does not answer; `parts` names it. */
             503: {
                 headers: {
                     "Retry-After": components["headers"]["Retry-After"];
@@ -3431,43 +3433,43 @@ export interface operations {
                 "application/json": {
                     /**
                      * Format: decimal
-                     * @description How much.
+                     * @description Amount to pay.
                      */
                     amount: string;
-                    /** @description The pool's currency. */
+                    /** @description Currency of the pool. */
                     currency: string;
-                    /** @description The payment; the same in every attempt. */
+                    /** @description Id of the payment; the same in every attempt. */
                     paymentId: string;
-                    /** @description Whose pool is charged. */
+                    /** @description Id of the protocol whose pool is charged. */
                     protocolId: string;
-                    /** @description Where it goes. */
+                    /** @description Recipient, as the payout service understands it. */
                     recipient: string;
                 };
             };
         };
         responses: {
-            /** @description Refused for good: the payment is FAILED. 408, 425 and 429 are tried again. */
+            /** @description Rejected for good: the payment becomes FAILED. 408, 425 and 429 are retried. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Tried again, with longer and longer pauses; so is no answer at all. */
+            /** @description Retried with increasing delays, as is a missing response. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Paid, now or before; any 2xx. */
+            /** @description Paid, now or in an earlier attempt; any 2xx. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
-                        /** @description Your name for the payout. */
+                        /** @description The payout service's reference. */
                         reference: string;
                     };
                 };

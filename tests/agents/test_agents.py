@@ -1,4 +1,4 @@
-"""Agents and their tasks: created, listed, given work, moving on; who sees what an agent is doing."""
+"""Agents and their task queues: creating, listing, moving on to the next task, and who may read a current task."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def test_completing_moves_on_to_the_reported_next_task_then_the_queue_then_idle(
     assert complete("queued second") is None
 
 
-def test_the_queue_lists_an_agents_tasks_in_order_with_what_became_of_them(api, agent, agent_id, protocol_id):
+def test_the_task_list_shows_an_agents_tasks_in_order_with_their_status(api, agent, agent_id, protocol_id):
     path = f"/agents/{agent_id}"
     for name in ("one", "two", "three"):
         agent.post(f"{path}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
@@ -57,10 +57,10 @@ def test_a_failed_task_resets_progress_to_0_and_keeps_the_error(api, agent, agen
     failed = {"status": "FAILED", "error": {"code": "E42", "message": "node went away"}}
     agent.post(path, report(protocol_id, "scan", 80, **failed)).expect(202)
 
-    told = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
+    agents = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
 
-    assert [(each["agentId"], each["progress"], each["status"]) for each in told] == [(agent_id, "0", "FAILED")]
-    assert told[0]["error"] == {"code": "E42", "message": "node went away"}
+    assert [(each["agentId"], each["progress"], each["status"]) for each in agents] == [(agent_id, "0", "FAILED")]
+    assert agents[0]["error"] == {"code": "E42", "message": "node went away"}
 
 
 def test_the_version_rises_with_every_report(api: Api, agent, agent_id, protocol_id) -> None:
@@ -72,7 +72,7 @@ def test_the_version_rises_with_every_report(api: Api, agent, agent_id, protocol
     assert versions == sorted(set(versions))
 
 
-def test_parallel_closings_of_one_agent_are_all_stored(api, agent_id, protocol_id) -> None:
+def test_parallel_terminal_updates_of_one_agent_are_all_stored(api, agent_id, protocol_id) -> None:
     names = [f"task {number}" for number in range(12)]
     for name in names:
         api.admin.post(f"/agents/{agent_id}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
@@ -89,7 +89,7 @@ def test_parallel_closings_of_one_agent_are_all_stored(api, agent_id, protocol_i
 
 
 @pytest.mark.parametrize("kind", ["PROTOCOL", "RESEARCHER", "VALIDATOR"])
-def test_a_new_agent_is_idle_and_was_never_heard(kind: str, api: Api) -> None:
+def test_a_new_agent_is_idle_and_was_never_seen(kind: str, api: Api) -> None:
     created = api.admin.post("/agents", {"id": unique("A"), "name": "Scanner", "type": kind}).expect(201)
 
     assert (created["name"], created["type"], created["status"]) == ("Scanner", kind, "OFFLINE")
@@ -103,18 +103,18 @@ def test_an_agent_with_a_bad_field_is_refused(change: dict, api: Api) -> None:
     assert list(answer.expect(422)["errors"]) == list(change)
 
 
-def test_an_id_that_exists_is_a_conflict(api: Api, agent_id) -> None:
+def test_creating_an_agent_with_an_existing_id_is_a_conflict(api: Api, agent_id) -> None:
     answer = api.admin.post("/agents", {"id": agent_id, "name": "Twin", "type": "PROTOCOL"})
     assert (answer.status, answer.code) == (409, "ALREADY_EXISTS")
 
 
-def test_without_an_id_the_server_makes_ids_that_sort_by_time(api: Api) -> None:
+def test_generated_ids_sort_by_time(api: Api) -> None:
     body = {"name": "Scanner", "type": "PROTOCOL"}
     ids = [api.admin.post("/agents", body).expect(201)["id"] for _ in range(5)]
     assert ids == sorted(set(ids))
 
 
-def test_an_agent_that_reports_is_online_and_was_seen_now(api: Api, agent, agent_id, protocol_id) -> None:
+def test_an_agent_that_reports_is_online_and_was_last_seen_now(api: Api, agent, agent_id, protocol_id) -> None:
     agent.post(f"/agents/{agent_id}/progress", report(protocol_id)).expect(202)
 
     shown = api.viewer.get(f"/agents/{agent_id}").expect(200)
@@ -124,7 +124,7 @@ def test_an_agent_that_reports_is_online_and_was_seen_now(api: Api, agent, agent
     assert timedelta(seconds=-1) < age < timedelta(seconds=30)
 
 
-def test_a_current_task_is_shown_only_to_readers_who_hold_its_protocol(api, agent, agent_id, protocol_id) -> None:
+def test_a_current_task_is_shown_only_to_tokens_that_name_its_protocol(api, agent, agent_id, protocol_id) -> None:
     agent.post(f"/agents/{agent_id}/progress", report(protocol_id)).expect(202)
 
     insider = api.as_("viewer", protocols=[protocol_id]).get(f"/agents/{agent_id}").expect(200)
@@ -134,7 +134,7 @@ def test_a_current_task_is_shown_only_to_readers_who_hold_its_protocol(api, agen
     assert outsider["currentTask"] is None
 
 
-def test_agents_are_listed_by_pages_that_miss_none_and_repeat_none(api: Api) -> None:
+def test_pages_of_agents_miss_none_and_repeat_none(api: Api) -> None:
     made = sorted(make_agent(api) for _ in range(7))
 
     pages, cursor = [], ""
@@ -148,7 +148,7 @@ def test_agents_are_listed_by_pages_that_miss_none_and_repeat_none(api: Api) -> 
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=%21", "cursor=WzFd", "limit=-1"])
-def test_a_page_that_cannot_be_is_a_422(query: str, api: Api) -> None:
+def test_invalid_page_parameters_are_a_422(query: str, api: Api) -> None:
     answer = api.viewer.get(f"/agents?{query}")
     assert list(answer.expect(422)["errors"]) == [query.partition("=")[0]]
 

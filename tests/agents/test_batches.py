@@ -1,4 +1,4 @@
-"""A batch counts as one request: one transaction, one key, a bounded number of rows, a fair cost."""
+"""A batch is one request: one transaction, one key, a bounded number of rows, charged by the changes it stores."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ def completed(protocol_id: str, agent_id: str, task: str, **more: Any) -> dict[s
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["fast path", "Flask"])
-def test_a_batch_that_alternates_between_tasks_is_one_transaction_and_keeps_the_last_one(
+def test_a_batch_that_alternates_between_tasks_stores_the_last_one_in_one_transaction(
     known: bool, api: Api, app: Flask, agent_id: str, protocol_id: str
 ) -> None:
     agent = api.agent(agent_id)
@@ -80,7 +80,9 @@ def test_a_batch_that_alternates_between_tasks_is_one_transaction_and_keeps_the_
     assert rows_of(app, agent_id) <= 2
 
 
-def test_all_closings_of_a_batch_commit_together_in_few_statements(api: Api, app: Flask, protocol_id: str) -> None:
+def test_all_terminal_updates_of_a_batch_commit_together_in_few_statements(
+    api: Api, app: Flask, protocol_id: str
+) -> None:
     agents = [make_agent(api) for _ in range(40)]
     updates = [completed(protocol_id, each, "scan", nextTask="fuzz") for each in agents]
     api.admin.post(BATCH, {"updates": [running(protocol_id, each, "scan") for each in agents]}).expect(202)
@@ -95,7 +97,7 @@ def test_all_closings_of_a_batch_commit_together_in_few_statements(api: Api, app
         assert tasks_of(api, each) == [("scan", "COMPLETED"), ("fuzz", "RUNNING")]
 
 
-def test_reports_of_a_batch_count_in_their_order(api: Api, agent_id: str, protocol_id: str) -> None:
+def test_reports_of_a_batch_take_effect_in_order(api: Api, agent_id: str, protocol_id: str) -> None:
     api.admin.post(f"/agents/{agent_id}/tasks", {"protocolId": protocol_id, "name": "queued"}).expect(201)
     updates = [
         running(protocol_id, agent_id, "one", 50),
@@ -113,11 +115,11 @@ def test_reports_of_a_batch_count_in_their_order(api: Api, agent_id: str, protoc
         ("one", "COMPLETED"),
         ("queued", "COMPLETED"),
     ]
-    told = api.viewer.get(f"/agents/{agent_id}").expect(200)["currentTask"]
-    assert (told["task"], told["progress"], told["status"]) == ("last", "7", "RUNNING")
+    task = api.viewer.get(f"/agents/{agent_id}").expect(200)["currentTask"]
+    assert (task["task"], task["progress"], task["status"]) == ("last", "7", "RUNNING")
 
 
-def test_a_batch_costs_as_many_requests_as_it_stores_changes(app_with) -> None:
+def test_a_batch_is_charged_one_request_per_stored_change(app_with) -> None:
     api = app_with(DASHBOARD_REST_PER_TOKEN="20")
     protocol_id, agents = make_protocol(api), [make_agent(api) for _ in range(60)]
     caller = api.admin
@@ -148,7 +150,7 @@ class TestKey:
     def send(self, caller: Caller, updates: list[dict[str, Any]], key: str = "k") -> Any:
         return caller.post(BATCH, {"updates": updates}, Idempotency_Key=key)
 
-    def test_a_repetition_gets_the_first_answer_also_when_an_invalid_part_has_become_valid(
+    def test_a_repetition_gets_the_first_response_even_if_an_invalid_update_has_become_valid(
         self, api: Api, agent_id: str, protocol_id: str
     ) -> None:
         late = unique("late")
@@ -169,7 +171,7 @@ class TestKey:
         assert tasks_of(api, late) == []
 
     @pytest.mark.parametrize("status", ["RUNNING", "COMPLETED"])
-    def test_the_key_with_another_body_is_409_and_nothing_is_taken(
+    def test_the_key_with_another_body_is_a_409_and_changes_nothing(
         self, status: str, api: Api, agent_id: str, protocol_id: str
     ) -> None:
         make = running if status == "RUNNING" else completed
@@ -183,7 +185,7 @@ class TestKey:
         assert (refused.status, refused.code) == (409, "IDEMPOTENCY_KEY_REUSED")
         assert (api.viewer.get(f"/agents/{agent_id}").expect(200)["currentTask"], tasks_of(api, agent_id)) == before
 
-    def test_a_repetition_of_running_reports_takes_nothing_twice(
+    def test_a_repetition_of_running_reports_has_no_second_effect(
         self, api: Api, agent_id: str, protocol_id: str
     ) -> None:
         updates = [running(protocol_id, agent_id, "old", 30)]
@@ -195,13 +197,13 @@ class TestKey:
         assert (again.body, again.headers["idempotent-replayed"]) == (first.body, "true")
         assert api.viewer.get(f"/agents/{agent_id}").expect(200)["currentTask"]["task"] == "new"
 
-    def test_a_repetition_finishes_what_a_crash_after_the_commit_left_undone(
+    def test_a_repetition_finishes_a_request_that_crashed_after_its_commit(
         self, api: Api, agent_id: str, protocol_id: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         other = make_agent(api)
         updates = [completed(protocol_id, other, "done"), running(protocol_id, agent_id, "scan", 64)]
         with monkeypatch.context() as crash:
-            crash.setattr(progress.coalescer, "offer", fails)
+            crash.setattr(progress.coalescer, "report", fails)
             assert self.send(api.admin, updates).status == 503
 
         again = self.send(api.admin, updates)
@@ -212,7 +214,7 @@ class TestKey:
         assert {each["agentId"]: each["progress"] for each in state}[agent_id] == "64"
         assert tasks_of(api, other) == [("done", "COMPLETED")]
 
-    def test_a_single_running_report_has_its_key_too(self, api: Api, agent_id: str, protocol_id: str) -> None:
+    def test_a_key_also_applies_to_a_single_running_report(self, api: Api, agent_id: str, protocol_id: str) -> None:
         agent, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
         agent.post(path, report(protocol_id, "scan", 1)).expect(202)  # known from now on
         first, again = (agent.post(path, report(protocol_id, "scan", 2), Idempotency_Key="r") for _ in range(2))
@@ -226,7 +228,9 @@ def fails(*_: Any) -> Any:
     raise redis.ConnectionError("gone")
 
 
-def test_every_keyed_route_answers_again_and_refuses_another_body(api: Api, agent_id: str, protocol_id: str) -> None:
+def test_every_keyed_route_repeats_its_response_and_rejects_another_body(
+    api: Api, agent_id: str, protocol_id: str
+) -> None:
     progress_path = f"/agents/{agent_id}/progress"
     posts = [
         (

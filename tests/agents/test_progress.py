@@ -1,4 +1,4 @@
-"""Progress reports over REST: what is accepted, what is refused and how, and what a batch answers."""
+"""Progress reports over REST: which are accepted, how others are rejected, and the response to a batch."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_any_number_from_0_to_100_is_a_progress(progress, agent, agent_id, proto
 @pytest.mark.parametrize(
     "progress", [101, -1, 100.01, "65", None, True, [], {}, 1e300, pytest.param(10**400, id="huge")]
 )
-def test_another_progress_is_refused_with_the_field_named(progress, agent, agent_id, protocol_id) -> None:
+def test_any_other_progress_is_rejected_by_field(progress, agent, agent_id, protocol_id) -> None:
     answer = agent.post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress))
 
     assert answer.expect(422)["errors"]["progress"]
@@ -62,19 +62,19 @@ def test_malformed_json_is_a_400(body: bytes, agent, agent_id) -> None:
 
 
 @pytest.mark.parametrize("number", NOT_NUMBERS)
-def test_a_number_that_json_does_not_have_is_a_400(number: bytes, agent, agent_id, protocol_id) -> None:
+def test_a_number_that_json_lacks_is_a_400(number: bytes, agent, agent_id, protocol_id) -> None:
     body = json.dumps(report(protocol_id)).encode().replace(b"10}", number + b"}")
     assert number in body
     assert agent.post(f"/agents/{agent_id}/progress", body).status == 400
 
 
-def test_an_empty_body_is_refused_as_one_without_its_fields(agent, agent_id) -> None:
+def test_an_empty_body_is_rejected_for_its_missing_fields(agent, agent_id) -> None:
     errors = agent.post(f"/agents/{agent_id}/progress", b"").expect(422)["errors"]
     assert {"protocolId", "task"} <= set(errors)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"7", b"true"])
-def test_json_that_is_no_object_is_a_422(body: bytes, agent, agent_id) -> None:
+def test_json_other_than_an_object_is_a_422(body: bytes, agent, agent_id) -> None:
     assert agent.post(f"/agents/{agent_id}/progress", body).status == 422
 
 
@@ -105,7 +105,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_bad_field_is_refused_and_named_and_nothing_changes(fault, api, agent, agent_id, protocol_id) -> None:
+def test_an_invalid_field_is_named_and_nothing_changes(fault, api, agent, agent_id, protocol_id) -> None:
     changes, field = FAULTS[fault]
     body = {name: value for name, value in (report(protocol_id) | changes).items() if value is not None}
 
@@ -125,7 +125,7 @@ PASTED = {
 
 
 @pytest.mark.parametrize("kind", PASTED)
-def test_a_failure_is_stored_whatever_its_words_look_like(kind, api, agent, agent_id, protocol_id) -> None:
+def test_a_failure_is_stored_with_a_cleaned_message(kind, api, agent, agent_id, protocol_id) -> None:
     pasted, stored = PASTED[kind]
     failed = {"protocolId": protocol_id, "task": "t", "status": "FAILED"}
 
@@ -138,7 +138,7 @@ def test_a_failure_is_stored_whatever_its_words_look_like(kind, api, agent, agen
     assert current_task(api, agent_id)["error"] == {"code": "E\n" + "x" * 61 + "…", "message": stored}
 
 
-def test_a_running_report_needs_a_progress_and_a_closing_one_does_not(agent, agent_id, protocol_id) -> None:
+def test_a_running_report_needs_a_progress_and_a_terminal_update_does_not(agent, agent_id, protocol_id) -> None:
     body = {"protocolId": protocol_id, "task": "t"}
     path = f"/agents/{agent_id}/progress"
 
@@ -148,14 +148,14 @@ def test_a_running_report_needs_a_progress_and_a_closing_one_does_not(agent, age
 
 
 def test_an_unknown_agent_or_protocol_is_a_404(api: Api, agent, agent_id, protocol_id) -> None:
-    stranger = unique("A")
+    unknown = unique("A")
 
-    assert api.admin.post(f"/agents/{stranger}/progress", report(protocol_id)).status == 404
-    assert api.agent(stranger).post(f"/agents/{stranger}/progress", report(protocol_id)).status == 404
+    assert api.admin.post(f"/agents/{unknown}/progress", report(protocol_id)).status == 404
+    assert api.agent(unknown).post(f"/agents/{unknown}/progress", report(protocol_id)).status == 404
     assert agent.post(f"/agents/{agent_id}/progress", report("never-made")).status == 404
 
 
-def test_an_agent_without_the_protocol_is_told_it_does_not_exist(api: Api, agent_id, protocol_id) -> None:
+def test_a_protocol_that_the_token_does_not_name_is_a_404(api: Api, agent_id, protocol_id) -> None:
     agent = api.agent(agent_id, protocols=["other"])
     assert agent.post(f"/agents/{agent_id}/progress", report(protocol_id)).status == 404
 
@@ -173,7 +173,7 @@ def test_a_body_of_2_mib_is_a_413(agent, agent_id, protocol_id) -> None:
     assert answer.code == "BODY_TOO_LARGE"
 
 
-def test_a_batch_takes_what_is_valid_and_names_the_rest_by_index(api: Api, agent_id, protocol_id) -> None:
+def test_a_batch_accepts_valid_updates_and_rejects_others_by_index(api: Api, agent_id, protocol_id) -> None:
     good = report(protocol_id) | {"agentId": agent_id}
     updates = [good, good | {"progress": 101}, good | {"agentId": "nobody"}, "text", good | {"protocolId": "none"}]
 
@@ -185,7 +185,7 @@ def test_a_batch_takes_what_is_valid_and_names_the_rest_by_index(api: Api, agent
     assert [fields[0], fields[1], fields[3]] == [["progress"], ["agentId"], ["protocolId"]]
 
 
-def test_in_a_batch_an_agent_speaks_for_itself_alone(api: Api, agent, agent_id, protocol_id) -> None:
+def test_an_agent_reports_only_for_itself_in_a_batch(api: Api, agent, agent_id, protocol_id) -> None:
     other = make_agent(api)
     updates = [report(protocol_id) | {"agentId": each} for each in (other, agent_id)]
 
@@ -209,5 +209,5 @@ def test_a_batch_holds_1_to_500_updates(count: int, status: int, api: Api, agent
 
 
 @pytest.mark.parametrize("updates", [None, {}, "x", 5])
-def test_a_batch_that_is_no_list_is_a_422(updates, api: Api) -> None:
+def test_updates_other_than_a_list_are_a_422(updates, api: Api) -> None:
     assert api.admin.post("/progress", {"updates": updates}).status == 422

@@ -1,4 +1,4 @@
-"""A plain report of a known agent is taken without Flask; one that Redis refuses goes on to Flask, and is logged."""
+"""The fast path accepts valid RUNNING reports of known agents; all other requests go on to Flask unchanged."""
 
 import io
 import json
@@ -13,8 +13,8 @@ from tests.factories import make_agent, make_protocol, report
 from tests.support.api import BASE, Api
 
 
-class Onward:
-    """Stands where Flask would be, and keeps what it was handed."""
+class RecordingApp:
+    """Stands in for Flask and records the bodies it received."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -27,13 +27,13 @@ class Onward:
 
 @pytest.fixture
 def send(app: Flask, api: Api):
-    """`send()`: a report past the short way; its status, what was sent, and what went on to Flask."""
+    """`send()` sends a report to the fast path; returns the status, the body, and the bodies that Flask received."""
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     path = f"/agents/{agent_id}/progress"
     api.agent(agent_id).post(path, report(protocol_id, "scan", 1)).expect(202)  # known from now on
 
     def post(progress: int = 2, **more: str) -> tuple[str, bytes, list[bytes]]:
-        body, onward, told = json.dumps(report(protocol_id, "scan", progress)).encode(), Onward(), []
+        body, flask, statuses = json.dumps(report(protocol_id, "scan", progress)).encode(), RecordingApp(), []
         environ = {
             "REQUEST_METHOD": "POST",
             "PATH_INFO": BASE + path,
@@ -43,30 +43,30 @@ def send(app: Flask, api: Api):
             "REMOTE_ADDR": "127.0.0.1",
             "wsgi.input": io.BytesIO(body),
         } | more
-        b"".join(ProgressFastPath(app, onward)(environ, lambda status, _headers: told.append(status)))
-        return told[0], body, onward.bodies
+        b"".join(ProgressFastPath(app, flask)(environ, lambda status, _headers: statuses.append(status)))
+        return statuses[0], body, flask.bodies
 
     return post
 
 
-def test_a_plain_report_never_reaches_flask(send) -> None:
-    status, _, handed_on = send()
+def test_a_valid_report_does_not_reach_flask(send) -> None:
+    status, _, flask_bodies = send()
 
     assert status == "202 ACCEPTED"
-    assert handed_on == []
+    assert flask_bodies == []
 
 
-def test_a_report_that_redis_refuses_goes_on_to_flask_whole_and_is_logged(send, app: Flask, caplog) -> None:
+def test_a_report_that_redis_refuses_goes_on_to_flask_and_is_logged(send, app: Flask, caplog) -> None:
     class Refusing:
         def call(self, *_: object) -> object:
             raise redis.ResponseError("no")
 
     app.extensions["redis_multiplexer"] = Refusing()
     with caplog.at_level(logging.WARNING, "app.agents.progress_fast_path"):
-        _, body, handed_on = send()
+        _, body, flask_bodies = send()
 
-    assert handed_on == [body]
-    assert [record.message for record in caplog.records] == ["ingest.short_way_failed"]
+    assert flask_bodies == [body]
+    assert [record.message for record in caplog.records] == ["fast_path.failed"]
 
 
 @pytest.mark.parametrize(
@@ -74,67 +74,67 @@ def test_a_report_that_redis_refuses_goes_on_to_flask_whole_and_is_logged(send, 
     [{"CONTENT_LENGTH": "5000"}, {"HTTP_CONTENT_ENCODING": "gzip"}, {"CONTENT_TYPE": "text/plain"}],
     ids=["cut off", "zipped", "not JSON"],
 )
-def test_a_body_that_is_not_plainly_whole_goes_on_to_flask(more, send) -> None:
-    _, body, handed_on = send(**more)
+def test_a_body_that_is_incomplete_compressed_or_not_json_goes_on_to_flask(more, send) -> None:
+    _, body, flask_bodies = send(**more)
 
-    assert handed_on == [body]
+    assert flask_bodies == [body]
 
 
-def test_what_nobody_expected_goes_on_to_flask_whole_and_is_logged_with_its_request(send, caplog, monkeypatch) -> None:
+def test_an_unexpected_error_is_logged_with_the_request_id_and_flask_takes_over(send, caplog, monkeypatch) -> None:
     def fail(*_: object) -> bool:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("app.agents.progress_fast_path.compiled_reports.is_plain", fail)
-    _, body, handed_on = send(HTTP_X_REQUEST_ID="mine-1")
+    monkeypatch.setattr("app.agents.progress_fast_path.ReportDecoder.is_valid", fail)
+    _, body, flask_bodies = send(HTTP_X_REQUEST_ID="mine-1")
 
-    assert handed_on == [body]
-    (logged,) = [record for record in caplog.records if record.message == "ingest.short_way_failed"]
+    assert flask_bodies == [body]
+    (logged,) = [record for record in caplog.records if record.message == "fast_path.failed"]
     assert logged.requestId == "mine-1"
     assert logged.exc_info
 
 
-def test_a_start_that_cannot_be_stored_is_logged_and_the_report_stays_accepted(app, api, caplog, monkeypatch) -> None:
+def test_a_task_start_that_cannot_be_stored_is_logged_and_the_report_is_accepted(app, api, caplog, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no database")
 
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     caller, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
     caller.post(path, report(protocol_id, "scan", 1)).expect(202)
-    monkeypatch.setattr("app.agents.progress_fast_path.progress.store_starts", fail)
+    monkeypatch.setattr("app.agents.progress_fast_path.task_changes.store_starts", fail)
 
     assert caller.post(path, report(protocol_id, "another task", 1)).status == 202
-    assert [record.agentIds for record in caplog.records if record.message == "task_start.not_stored"] == [[agent_id]]
+    assert [record.agentIds for record in caplog.records if record.message == "task_start.store_failed"] == [[agent_id]]
 
 
-LONG_WAY = {"Origin": "https://elsewhere.example"}
+THROUGH_FLASK = {"Origin": "https://elsewhere.example"}
 OWN = ("content-length", "x-request-id", "ratelimit")
 
 
 @pytest.mark.parametrize("more", [{}, {"X_Forwarded_Proto": "https"}], ids=["http", "https"])
-def test_both_ways_answer_with_the_same_headers(more, app_with) -> None:
+def test_fast_path_and_flask_respond_with_the_same_headers(more, app_with) -> None:
     api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     path = f"/agents/{agent_id}/progress"
 
-    long, short = (
+    flask, fast = (
         api.agent(agent_id).post(path, report(protocol_id, "scan", n), **more, **way)
-        for n, way in enumerate([LONG_WAY, {}])
+        for n, way in enumerate([THROUGH_FLASK, {}])
     )
 
-    assert (long.status, short.status) == (202, 202)
-    assert {name: value for name, value in long.headers.items() if name not in OWN} == {
-        name: value for name, value in short.headers.items() if name not in OWN
+    assert (flask.status, fast.status) == (202, 202)
+    assert {name: value for name, value in flask.headers.items() if name not in OWN} == {
+        name: value for name, value in fast.headers.items() if name not in OWN
     }
 
 
 @pytest.mark.parametrize(
     ("limits", "nearest"), [({"ADDRESS": "100"}, "address"), ({"TOKEN": "100"}, "token")], ids=["address", "token"]
 )
-def test_both_ways_tell_of_the_limit_that_is_nearest(limits, nearest, app_with) -> None:
+def test_fast_path_and_flask_report_the_smaller_budget(limits, nearest, app_with) -> None:
     api = app_with(**{f"DASHBOARD_REST_PER_{name}": value for name, value in limits.items()})
     protocol_id, agent_id = make_protocol(api), make_agent(api)
 
-    for way in (LONG_WAY, {}):
+    for way in (THROUGH_FLASK, {}):
         answer = api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, "scan", 1), **way)
         assert answer.headers["ratelimit"].startswith(f'"{nearest}";r='), way
 
@@ -150,8 +150,8 @@ def test_both_ways_tell_of_the_limit_that_is_nearest(limits, nearest, app_with) 
     ids=["not UTF-8", "before the calendar", "after the calendar", "small letters"],
 )
 @pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
-@pytest.mark.parametrize("way", [LONG_WAY, {}], ids=["long", "short"])
-def test_a_strange_report_is_told_the_same_on_both_ways(status, change, batch, way, api: Api) -> None:
+@pytest.mark.parametrize("way", [THROUGH_FLASK, {}], ids=["Flask", "fast path"])
+def test_fast_path_and_flask_judge_unusual_reports_alike(status, change, batch, way, api: Api) -> None:
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     path = f"/agents/{agent_id}/progress"
     api.admin.post(path, report(protocol_id, "scan", 1)).expect(202)

@@ -1,4 +1,4 @@
-"""Closing reports: each that was answered 202 reaches its room, whoever closes what beside it, and once per key."""
+"""Terminal updates: each accepted one reaches its room, with any concurrent updates, and once per key."""
 
 from collections.abc import Callable
 
@@ -15,11 +15,11 @@ from tests.support.emissions import Emissions
 from tests.support.money import at_once, own_api
 from tests.support.processes import until
 
-AGENTS, CLOSINGS = 4, 4
+AGENTS, UPDATES = 4, 4
 
 
 def two_protocols(api: Api) -> tuple[str, str]:
-    """The events of the second are stored first: rooms are told in the order of their ids."""
+    """Two protocols; the events of the second are stored first, because rooms are locked in the order of their ids."""
     return make_protocol(api, id=unique("b")), make_protocol(api, id=unique("a"))
 
 
@@ -39,19 +39,19 @@ def completed(emissions: Emissions, *protocol_ids: str) -> list[tuple[str, str]]
 
 
 def drained(condition: Callable[[], bool], seconds: float = 40) -> None:
-    def turn() -> bool:
+    def drain() -> bool:
         limiter.drain()
         return condition()
 
-    until(turn, seconds, "all closings have left")
+    until(drain, seconds, "all terminal updates were emitted")
 
 
 @pytest.mark.slow
-def test_closings_of_one_agent_at_the_same_time_all_reach_the_room(
+def test_concurrent_terminal_updates_of_one_agent_all_reach_the_room(
     api: Api, app: Flask, settings: Config, emissions: Emissions, protocol_id: str
 ) -> None:
     agents = [make_agent(api) for _ in range(AGENTS)]
-    wanted = sorted((agent, f"t{number}") for agent in agents for number in range(CLOSINGS))
+    wanted = sorted((agent, f"t{number}") for agent in agents for number in range(UPDATES))
 
     answers = at_once(
         8, [lambda each=each: complete(own_api(app, settings), each[0], protocol_id, each[1]) for each in wanted]
@@ -69,7 +69,7 @@ def test_closings_of_one_agent_at_the_same_time_all_reach_the_room(
 
 
 @pytest.mark.slow
-def test_a_closing_reaches_its_room_also_when_the_next_task_is_another_protocols(
+def test_a_terminal_update_reaches_its_room_even_if_the_next_task_is_in_another_protocol(
     api: Api, app: Flask, settings: Config, emissions: Emissions
 ) -> None:
     here, there = two_protocols(api)
@@ -85,11 +85,11 @@ def test_a_closing_reaches_its_room_also_when_the_next_task_is_another_protocols
     started = {event.members["agentId"]: event.members["task"] for event in emissions.of(there)}
     assert started == dict.fromkeys(agents, "next")
     for each in agents:
-        told = api.admin.get(f"/agents/{each}").expect(200)["currentTask"]
-        assert (told["protocolId"], told["task"], told["status"]) == (there, "next", "RUNNING")
+        task = api.admin.get(f"/agents/{each}").expect(200)["currentTask"]
+        assert (task["protocolId"], task["task"], task["status"]) == (there, "next", "RUNNING")
 
 
-def test_what_a_crash_left_of_two_rooms_is_told_in_both(
+def test_events_of_two_rooms_that_a_crash_left_behind_are_emitted_in_both(
     api: Api, in_context: Flask, emissions: Emissions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there, agent_id = (
@@ -110,7 +110,7 @@ def test_what_a_crash_left_of_two_rooms_is_told_in_both(
 
 
 @pytest.mark.slow
-def test_more_closings_at_once_than_a_room_may_have_waiting_all_reach_it(
+def test_more_terminal_updates_than_a_room_queue_holds_all_reach_the_room(
     api: Api, in_context: Flask, emissions: Emissions, protocol_id: str
 ) -> None:
     agents = sorted(make_agent(api) for _ in range(130))
@@ -124,7 +124,7 @@ def test_more_closings_at_once_than_a_room_may_have_waiting_all_reach_it(
     assert seqs == list(range(1, len(agents) + 1))
 
 
-def test_the_same_key_closes_once_and_takes_one_task_of_the_queue(api: Api, agent_id: str, protocol_id: str) -> None:
+def test_the_same_key_ends_one_task_and_starts_one_queued_task(api: Api, agent_id: str, protocol_id: str) -> None:
     for name in ("q1", "q2"):
         api.admin.post(f"/agents/{agent_id}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
 
@@ -137,10 +137,10 @@ def test_the_same_key_closes_once_and_takes_one_task_of_the_queue(api: Api, agen
     assert (reused.status, reused.code) == (409, "IDEMPOTENCY_KEY_REUSED")
 
 
-def test_a_batch_sent_again_with_its_key_closes_each_task_once(api: Api, agent_id: str, protocol_id: str) -> None:
+def test_a_batch_sent_twice_with_its_key_ends_each_task_once(api: Api, agent_id: str, protocol_id: str) -> None:
     other = make_agent(api)
-    closings = [(agent_id, "one"), (other, "two"), (agent_id, "three")]
-    updates = [report(protocol_id, task, status="COMPLETED", agentId=agent) for agent, task in closings]
+    ended = [(agent_id, "one"), (other, "two"), (agent_id, "three")]
+    updates = [report(protocol_id, task, status="COMPLETED", agentId=agent) for agent, task in ended]
 
     answers = [api.admin.post("/progress", {"updates": updates}, Idempotency_Key="k").expect(202) for _ in range(2)]
 
@@ -158,7 +158,7 @@ def test_the_same_key_queues_a_task_once(api: Api, agent_id: str, protocol_id: s
     assert tasks_of(api, agent_id) == [("scan", "QUEUED")]
 
 
-def test_in_a_batch_the_closings_of_a_full_agent_are_refused_by_index_and_all_others_taken(
+def test_a_batch_rejects_by_index_only_the_terminal_updates_of_an_agent_with_a_full_queue(
     api: Api, agent_id: str, protocol_id: str
 ) -> None:
     other = make_agent(api)
@@ -174,13 +174,13 @@ def test_in_a_batch_the_closings_of_a_full_agent_are_refused_by_index_and_all_ot
 
     assert answer["accepted"] == "2"
     assert [each["index"] for each in answer["rejected"]] == ["1"]
-    assert "100 closing updates waiting" in answer["rejected"][0]["errors"]["status"][0]
+    assert "100 terminal updates waiting" in answer["rejected"][0]["errors"]["status"][0]
     assert tasks_of(api, other) == [("one", "COMPLETED"), ("two", "RUNNING")]
     refused = api.admin.post("/progress", {"updates": updates[1:2]})
     assert (refused.status, refused.headers["retry-after"]) == (429, "1")
 
 
-def test_a_failed_task_that_is_tried_again_runs_in_the_list_too(api: Api, agent_id: str, protocol_id: str) -> None:
+def test_a_failed_task_that_is_retried_is_listed_as_running(api: Api, agent_id: str, protocol_id: str) -> None:
     agent, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
     agent.post(path, report(protocol_id, "t")).expect(202)
     agent.post(path, report(protocol_id, "t", status="FAILED", error={"message": "node lost"})).expect(202)
@@ -189,7 +189,7 @@ def test_a_failed_task_that_is_tried_again_runs_in_the_list_too(api: Api, agent_
     assert tasks_of(api, agent_id) == [("t", "FAILED"), ("t", "RUNNING")]
 
 
-def test_who_ends_what_it_was_not_on_has_left_what_it_was_on(api: Api, agent_id: str, protocol_id: str) -> None:
+def test_ending_another_task_supersedes_the_running_one(api: Api, agent_id: str, protocol_id: str) -> None:
     api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, "x")).expect(202)
     complete(api, agent_id, protocol_id, "y").expect(202)
 
@@ -197,7 +197,7 @@ def test_who_ends_what_it_was_not_on_has_left_what_it_was_on(api: Api, agent_id:
     assert api.admin.get(f"/agents/{agent_id}").expect(200)["currentTask"] is None
 
 
-def test_an_agent_that_went_on_to_another_protocol_is_no_longer_at_work_here(
+def test_an_agent_that_moved_to_another_protocol_is_idle_in_the_first(
     api: Api, agent_id: str, protocol_id: str
 ) -> None:
     there = make_protocol(api)

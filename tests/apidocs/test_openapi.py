@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and what the server really does."""
+"""The OpenAPI document is valid, complete and agrees with the server."""
 
 import ast
 import json
@@ -34,7 +34,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     return [(path, method, each) for path, item in document["paths"].items() for method, each in item.items()]
 
 
-def test_the_server_shows_this_document(api: Api, document: dict[str, Any]) -> None:
+def test_the_server_serves_this_document(api: Api, document: dict[str, Any]) -> None:
     assert api.with_token(None).get("//openapi.json").expect(200) == document
 
 
@@ -70,7 +70,7 @@ def test_every_route_is_in_the_document(app: Flask, document: dict[str, Any]) ->
     assert routes == {(path, method) for path, method, _ in operations(document)}
 
 
-def test_every_operation_under_api_names_the_roles_that_may(app: Flask, document: dict[str, Any]) -> None:
+def test_every_operation_under_api_names_its_roles(app: Flask, document: dict[str, Any]) -> None:
     actions = {
         camel_case(view.__name__): getattr(view, "required_action", None) for view in app.view_functions.values()
     }
@@ -84,20 +84,20 @@ def test_every_operation_under_api_names_the_roles_that_may(app: Flask, document
 
 
 def test_every_operation_is_described(document: dict[str, Any]) -> None:
-    silent = [op["operationId"] for _, _, op in operations(document) if not (op["summary"] and op["description"])]
+    undescribed = [op["operationId"] for _, _, op in operations(document) if not (op["summary"] and op["description"])]
 
-    assert silent == []
+    assert undescribed == []
 
 
 def test_every_member_of_every_body_is_described(document: dict[str, Any]) -> None:
-    silent = [
+    undescribed = [
         f"{name}.{member}"
         for name, schema in document["components"]["schemas"].items()
         for member, shape in schema.get("properties", {}).items()
         if "description" not in shape and "$ref" not in shape
     ]
 
-    assert silent == []
+    assert undescribed == []
 
 
 def test_every_body_has_examples_and_each_is_valid(document: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def test_every_body_has_examples_and_each_is_valid(document: dict[str, Any]) -> 
     assert checked > 100
 
 
-def test_request_examples_are_taken_by_the_server_s_own_schemas(document: dict[str, Any]) -> None:
+def test_the_schemas_accept_the_request_examples(document: dict[str, Any]) -> None:
     from app.agents.schemas import BatchUpdate, ProgressReport
     from app.bounties.schemas import DepositCreate
     from app.payments.schemas import PaymentCreate
@@ -135,7 +135,7 @@ def test_request_examples_are_taken_by_the_server_s_own_schemas(document: dict[s
             BatchUpdate(many=True).load(next(iter(body.values()))["value"]["updates"])
 
 
-def test_every_code_that_the_server_can_answer_with_is_in_the_catalogue() -> None:
+def test_every_error_code_of_rest_is_in_the_catalogue() -> None:
     used = set()
     for path in project_files(document_tools.ROOT / "app", "*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -146,7 +146,7 @@ def test_every_code_that_the_server_can_answer_with_is_in_the_catalogue() -> Non
     assert used - SOCKET_CODES - PAGE_CODES - INTERNAL_CODES <= problems.CATALOGUE.keys()
 
 
-def test_the_committed_typescript_types_are_those_of_the_documents(document: dict[str, Any], tmp_path: Path) -> None:
+def test_the_committed_typescript_types_match_the_documents(document: dict[str, Any], tmp_path: Path) -> None:
     stale = "run `python -m tests.support.document_tools` and commit docs/types"
     rest = (document_tools.TYPES / "rest.d.ts").read_text(encoding="utf-8")
     events = (document_tools.TYPES / "events.d.ts").read_text(encoding="utf-8")
@@ -154,14 +154,14 @@ def test_the_committed_typescript_types_are_those_of_the_documents(document: dic
     assert document_tools.event_types_of(asyncapi.document(), tmp_path) == events, stale
 
 
-def test_a_second_reader_with_the_etag_gets_304(api: Api) -> None:
+def test_a_request_with_the_current_etag_is_answered_304(api: Api) -> None:
     caller = api.with_token(None)
     first = caller.get("//openapi.json")
 
     assert caller.get("//openapi.json", If_None_Match=first.headers["etag"]).status == 304
 
 
-def test_the_docs_page_and_what_it_loads_come_from_this_server(api: Api) -> None:
+def test_the_docs_page_loads_only_from_this_server(api: Api) -> None:
     caller = api.with_token(None)
 
     page = caller.get("//docs")
@@ -177,7 +177,7 @@ def test_the_docs_page_and_what_it_loads_come_from_this_server(api: Api) -> None
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
-def test_amounts_are_strings_that_the_document_and_the_server_judge_alike(document: dict[str, Any]) -> None:
+def test_the_document_and_the_server_accept_the_same_amounts(document: dict[str, Any]) -> None:
     from app.core.money import parse_amount
 
     pattern = document["components"]["schemas"]["DepositCreate"]["properties"]["amount"]
@@ -205,8 +205,15 @@ def test_amounts_are_strings_that_the_document_and_the_server_judge_alike(docume
         assert validator.is_valid(text) is taken, text
 
 
-def test_documents_can_be_read_as_json_by_anybody(api: Api) -> None:
+def test_the_documents_are_json_without_a_token(api: Api) -> None:
     for name in ("openapi.json", "asyncapi.json"):
         answer = api.with_token(None).get(f"//{name}")
         assert answer.headers["content-type"] == "application/json"
         assert json.loads(answer.body)
+
+
+def test_the_payout_call_describes_amounts_like_the_responses(document: dict[str, Any]) -> None:
+    payout = document["webhooks"]["payout"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    payment = document["components"]["schemas"]["Payment"]
+
+    assert payout["properties"]["amount"]["pattern"] == payment["properties"]["amount"]["pattern"]

@@ -1,4 +1,4 @@
-"""Thousands of made-up requests, good and bad, against every operation: never a 5xx, always an answer as documented."""
+"""Generated requests, valid and invalid, to every operation: never a 5xx, always a documented response."""
 
 import secrets
 from collections.abc import Iterator
@@ -38,9 +38,9 @@ ALWAYS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# A bad update of a batch is told under its index, the others are taken: the answer is still 202.
+# An invalid update of a batch is reported by its index and the others are accepted: the response is still 202.
 BATCH = "/api/v1/progress"
-# Rules that no schema can tell, and the document tells in words: they make well-formed bodies a 422.
+# Rules that JSON Schema cannot express and the descriptions state: they reject well-formed bodies with 422.
 RULES_IN_WORDS = {
     "/api/v1/agents/{agentId}/progress",
     "/api/v1/tokens/revoke",
@@ -73,7 +73,7 @@ def fuzzed(valkey: servers.Valkey, sqlite_template: Path, tmp_path_factory: pyte
 
 @pytest.fixture(scope="module")
 def places(fuzzed: Flask) -> dict[str, str]:
-    """Things that exist, so that not every call ends with 404; and a token that may do everything."""
+    """Ids of existing objects, so that not every call ends with 404, and a token with all rights."""
     api = Api(InProcess(fuzzed), fuzzed.extensions["dashboard_config"].signing_key)
     make_protocol(api, id=PROTOCOL)
     make_agent(api, id=AGENT)
@@ -96,13 +96,13 @@ def document(fuzzed: Flask, places: dict[str, str]) -> Any:
 
 
 def checked(case: Any, places: dict[str, str], answered: set[int]) -> None:
-    """Send one made-up request, to things that exist, with a token that may do everything."""
+    """Send one generated request to existing objects with a token that has all rights."""
     body = case.meta.components.get(ParameterLocation.BODY)
     for name in case.path_parameters or {}:
         case.path_parameters[name] = places[name]
     case.headers = {**(case.headers or {}), **PLAIN, "Authorization": f"Bearer {places['token']}"}
     if case.query:
-        case.query.pop("cursor", None)  # only the server can make one
+        case.query.pop("cursor", None)  # only the server can create one
     path = case.operation.path
 
     response = case.call()
@@ -117,7 +117,7 @@ def checked(case: Any, places: dict[str, str], answered: set[int]) -> None:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-def test_every_operation_answers_as_documented_whatever_is_sent(
+def test_every_operation_responds_as_documented_to_any_request(
     document: Any, places: dict[str, str], mode: GenerationMode
 ) -> None:
     faults: list[str] = []
@@ -128,7 +128,7 @@ def test_every_operation_answers_as_documented_whatever_is_sent(
         try:
             run(places=places, answered=answered)
         except Unsatisfiable:
-            assert mode is GenerationMode.NEGATIVE  # nothing about this operation can be wrong
+            assert mode is GenerationMode.NEGATIVE  # no request to this operation can be invalid
         except (Exception, FailureGroup) as fault:
             faults.append(f"{operation.label}: {fault}")
 

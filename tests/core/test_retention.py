@@ -84,7 +84,7 @@ def test_the_ledger_is_kept_for_good(two_deposits: str) -> None:
 
 
 def test_one_run_deletes_more_events_than_a_batch(api: Api, in_context: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(database, "DELETE_BATCH_SIZE", 2)
     protocol_id = make_protocol(api)
     for _ in range(5):
         deposit(api, protocol_id, "1.00")
@@ -96,7 +96,7 @@ def test_one_run_deletes_more_events_than_a_batch(api: Api, in_context: Flask, m
 def test_a_run_that_reaches_its_deadline_leaves_the_rest_to_the_next(
     api: Api, two_deposits: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(database, "DELETE_BATCH_SIZE", 1)
     monkeypatch.setattr(database, "DELETE_PAUSE_SECONDS", 5.0)
     age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=8))
 

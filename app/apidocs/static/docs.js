@@ -1,4 +1,4 @@
-/** The page at /docs: both documents, side by side, searchable. */
+/** The page at /docs: both documents with a search. */
 import { currentTheme, nextTheme } from "/static/js/ui/theme.js";
 import { h, inline, markdown, themeMark } from "./dom.js";
 import { restGroups } from "./rest.js";
@@ -48,7 +48,7 @@ function links(sections) {
   ]);
 }
 
-/** Every word must occur; what does not fit is hidden, in the contents and on the page. */
+/** Hides the entries that do not contain every word of the search. */
 function filter(entries) {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   let count = 0;
@@ -63,7 +63,7 @@ function filter(entries) {
   found.textContent = words.length ? `${count} of ${entries.length}` : "";
 }
 
-/** Marks the entry that is being read. */
+/** Marks the first visible entry in the contents. */
 function follow(entries) {
   const visible = new Set();
   const byElement = new Map(entries.map((entry) => [entry.element, entry]));
@@ -88,7 +88,7 @@ function keys(event) {
   }
 }
 
-/** The same button as the dashboard's, and the same choice: the themes are the dashboard's module. */
+/** The theme button, shared with the dashboard. */
 function theme() {
   const button = document.getElementById("theme");
   const draw = (name) => {

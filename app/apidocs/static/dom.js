@@ -1,6 +1,6 @@
-/** Small tools to build elements. Text always goes in as text, never as HTML. */
+/** Helpers that create elements. Text is always inserted as text, never as HTML. */
 
-/** `h("a", {href: "#x", class: "y"}, "text", child, [more])`; null and false children are left out. */
+/** `h("a", {href: "#x", class: "y"}, "text", child, [more])`; null and false children are skipped. */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -12,7 +12,7 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** The little Markdown that descriptions use: paragraphs, `code` and **bold**. */
+/** The Markdown of descriptions: paragraphs, `code` and **bold**. */
 export function markdown(text = "") {
   return text.split(/\n\s*\n/).map((paragraph) => h("p", {}, inline(paragraph.replace(/\s+/g, " "))));
 }
@@ -25,7 +25,7 @@ export function inline(text = "") {
   });
 }
 
-/** A circle: empty in the light, full in the dark, half full where the system decides. */
+/** A circle: empty for light, full for dark, half full if the system decides. */
 export function themeMark(name) {
   const draw = (tag, properties, ...children) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -55,7 +55,7 @@ export function json(value, label = "example") {
   return snippet(code, text, label);
 }
 
-/** Code with a button that copies it; `text` is what is copied. */
+/** Code with a button that copies `text`. */
 export function snippet(code, text, label) {
   const button = h("button", { type: "button", class: "copy", "aria-label": `Copy ${label}` }, "Copy");
   button.addEventListener("click", async () => {

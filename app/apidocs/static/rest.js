@@ -1,9 +1,9 @@
-/** The REST side, from the OpenAPI document. */
+/** The REST API, from the OpenAPI document. */
 import { h, inline, json, markdown, snippet } from "./dom.js";
 import { members, typeOf } from "./schema.js";
 
-// Shown as chips instead; what is in the brackets stays.
-const WHO_MAY = /Who may: [^.(]*(\([^)]*\))?\.$/;
+// The roles are shown as chips; the restriction in brackets is kept.
+const ROLES = /Roles: [^.(]*(\([^)]*\))?\.$/;
 
 /** [{title, about, entries: [{id, title, badge, words, element}]}], one group per tag. */
 export function restGroups(document_) {
@@ -32,7 +32,7 @@ function card(id, path, method, operation, document_, body) {
     { id, class: "card", "aria-labelledby": `${id}-title` },
     h("h3", { id: `${id}-title` }, operation.summary),
     h("p", { class: "route" }, h("span", { class: `badge ${method}` }, method.toUpperCase()), h("code", {}, path)),
-    markdown(operation.description.replace(WHO_MAY, "")),
+    markdown(operation.description.replace(ROLES, "")),
     roles(operation),
     parameters(operation, schemas),
     body && request(path, method, operation, body, schemas),
@@ -43,7 +43,7 @@ function card(id, path, method, operation, document_, body) {
 
 function roles(operation) {
   if (!operation["x-roles"]) return null;
-  return h("p", { class: "roles" }, h("span", {}, "Roles"), operation["x-roles"].map((role) => h("span", { class: "chip" }, role)), operation.description.match(WHO_MAY)?.[1]);
+  return h("p", { class: "roles" }, h("span", {}, "Roles"), operation["x-roles"].map((role) => h("span", { class: "chip" }, role)), operation.description.match(ROLES)?.[1]);
 }
 
 function parameters(operation, schemas) {
@@ -102,5 +102,5 @@ function responses(operation, document_) {
       examples.map((each) => json(each.value, `example of ${status}`)),
     );
   });
-  return h("div", { class: "part" }, h("h4", {}, "Answers"), all);
+  return h("div", { class: "part" }, h("h4", {}, "Responses"), all);
 }

@@ -1,13 +1,13 @@
-/** Shows JSON Schemas as tables of members, nested ones folded in. */
+/** Renders JSON Schemas as tables of members; nested objects are collapsed. */
 import { h, inline } from "./dom.js";
 
-/** The schema a reference leads to, with its name. */
+/** The schema of a reference, with its name. */
 export function resolve(shape, schemas) {
   const name = shape?.$ref?.split("/").pop();
   return name ? { name, ...schemas[name] } : (shape ?? {});
 }
 
-/** The members of an object, as a table; null for anything else. `marks`: tell which ones are required. */
+/** The members of an object, as a table; null for anything else. `marks`: mark the required ones. */
 export function members(shape, schemas, { marks = false, unfolded = [], seen = [] } = {}) {
   const schema = resolve(shape, schemas);
   const properties = Object.entries(schema.properties ?? {});
@@ -18,7 +18,7 @@ export function members(shape, schemas, { marks = false, unfolded = [], seen = [
 
 const heading = (text) => h("th", { scope: "col" }, text);
 
-/** One of its own, and where it holds an object one more below it, as wide as the table: a cell would leave no room. */
+/** A row for the member; an object also gets a row below it, as wide as the table. */
 function rows(name, shape, schema, schemas, options) {
   const inner = innerOf(shape, schemas);
   const unfolds = inner && !options.seen.includes(inner.name) && inner.properties;
@@ -37,7 +37,7 @@ function fold(name, inner, schemas, options) {
   return h("details", { open: options.unfolded.includes(name) }, title, members(inner, schemas, options));
 }
 
-/** The object that a member holds: itself, one of its choices, or what its items are. */
+/** The object schema of a member, of one of its alternatives or of its items. */
 function innerOf(shape, schemas) {
   const choice = [...(shape.anyOf ?? []), ...(shape.oneOf ?? [])].find((each) => each.$ref) ?? shape;
   const schema = resolve(choice, schemas);
@@ -54,12 +54,12 @@ export function typeOf(shape, schemas) {
 }
 
 function limits(shape) {
-  const told = [];
-  if (shape.minLength != null || shape.maxLength != null) told.push(`${shape.minLength ?? 0}–${shape.maxLength ?? "∞"} characters`);
-  if (shape.minimum != null || shape.maximum != null) told.push(`${shape.minimum ?? "−∞"} to ${shape.maximum ?? "∞"}`);
-  if (shape.minItems != null || shape.maxItems != null) told.push(`${shape.minItems ?? 0}–${shape.maxItems ?? "∞"} items`);
-  if (shape.default != null) told.push(`default ${JSON.stringify(shape.default)}`);
-  return told.length ? h("small", {}, told.join(", ")) : null;
+  const parts = [];
+  if (shape.minLength != null || shape.maxLength != null) parts.push(`${shape.minLength ?? 0}–${shape.maxLength ?? "∞"} characters`);
+  if (shape.minimum != null || shape.maximum != null) parts.push(`${shape.minimum ?? "−∞"} to ${shape.maximum ?? "∞"}`);
+  if (shape.minItems != null || shape.maxItems != null) parts.push(`${shape.minItems ?? 0}–${shape.maxItems ?? "∞"} items`);
+  if (shape.default != null) parts.push(`default ${JSON.stringify(shape.default)}`);
+  return parts.length ? h("small", {}, parts.join(", ")) : null;
 }
 
 function values(shape) {
