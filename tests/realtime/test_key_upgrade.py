@@ -12,14 +12,11 @@ from app.realtime.events import EventType
 from app.realtime.redis_keys import LAYOUT_KEY, batched_view, seq_key
 from tests.factories import unique
 
+pytestmark = pytest.mark.database("sqlite")
+
 POOL = EventType.BOUNTY_POOL_UPDATED
 OBSOLETE = ("worker:heartbeat", "redbeat::schedule", "redbeat:flush")
 OLD_PARTS = ("sent", "pace", "running", "finals", "heard", "changed")
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 def update(agent: str, protocol_id: str, status: str, version: int) -> str:
