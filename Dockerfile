@@ -11,7 +11,7 @@ COPY deploy/image/*.lock deploy/image/
 RUN pip --python /opt/venv/bin/python install --no-compile --only-binary :all: --require-hashes -r deploy/image/requirements.lock \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib \
     && pip --python /opt/build/bin/python install --only-binary :all: --require-hashes -r deploy/image/build.lock
-COPY app/dashboard/__init__.py app/dashboard/assets.py app/dashboard/
+COPY app/dashboard/__init__.py app/dashboard/assets.py app/dashboard/package*.json app/dashboard/
 RUN touch app/__init__.py && PATH="/opt/build/bin:$PATH" python -m app.dashboard.assets
 COPY pyproject.toml README.md wsgi.py celery_worker.py ./
 COPY app app

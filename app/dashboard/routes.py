@@ -17,8 +17,7 @@ from app.auth.tokens import issue
 from app.config.addresses import is_loopback, is_loopback_authority
 from app.core.errors import DomainError, NotFound
 from app.core.extensions import config
-from app.dashboard import operations
-from app.dashboard.assets import STAMP, VENDOR
+from app.dashboard import assets, operations
 from app.http.compression import BEST, CompressibleBody
 
 STATIC = Path(__file__).parent / "static"
@@ -98,7 +97,7 @@ def _demo_token(role: Role) -> str:
 
 
 def _page(name: str) -> Response:
-    if not (VENDOR / STAMP).is_file():
+    if not assets.are_installed():
         raise NotSetUp("The page's modules are missing: run `make setup`, or `python -m app.dashboard.assets`.")
     return _serve(name)
 
