@@ -1,21 +1,23 @@
 """Every line that `dashboard up` shows carries a level, whoever printed it."""
 
-from app.cli.supervisor.log_levels import Levels
+from app.cli.supervisor.console import LevelPrefixer
 
 
 def levels_of(*lines: str) -> list[str]:
-    levels = Levels()
-    return [levels.give(line).partition(" ")[0] for line in lines]
+    levels = LevelPrefixer()
+    return [levels.add_level(line).partition(" ")[0] for line in lines]
 
 
 def test_what_a_library_prints_past_the_log_is_information() -> None:
-    assert Levels().give("worker: Warm shutdown (MainProcess)") == "INFO worker: Warm shutdown (MainProcess)"
+    assert (
+        LevelPrefixer().add_level("worker: Warm shutdown (MainProcess)") == "INFO worker: Warm shutdown (MainProcess)"
+    )
     assert levels_of("WARNING a b", "worker: Hitting Ctrl+C again") == ["WARNING", "INFO"]
 
 
 def test_a_line_that_has_a_level_and_json_stay_as_they_are() -> None:
-    assert Levels().give("WARNING event.dropped seq=1") == "WARNING event.dropped seq=1"
-    assert Levels().give('{"levelname": "INFO"}') == '{"levelname": "INFO"}'
+    assert LevelPrefixer().add_level("WARNING event.dropped seq=1") == "WARNING event.dropped seq=1"
+    assert LevelPrefixer().add_level('{"levelname": "INFO"}') == '{"levelname": "INFO"}'
 
 
 def test_indented_lines_go_on_under_the_level_of_what_they_belong_to() -> None:
