@@ -1,4 +1,4 @@
-"""`dashboard simulate` and `up --demo`: something to look at, made over the public API."""
+"""`dashboard simulate` and `up --demo`: personas act over the public API."""
 
 import signal
 import subprocess
@@ -40,7 +40,7 @@ def test_a_simulation_ends_after_its_seconds_with_every_agent_at_work(stack: Sta
     assert int(state["pool"]["version"]) >= 1, "the owner has deposited"
 
 
-def test_whoever_begins_to_watch_a_simulation_sees_every_kind_of_change_within_its_round(stack: Stack):
+def test_a_round_of_a_simulation_has_every_kind_of_change(stack: Stack):
     """Three rounds without the pauses between their steps; a watcher may begin at any step."""
     protocol_id = unique("sim")
     simulation = Simulation(load_config(stack.environment), stack.url, protocol_id)

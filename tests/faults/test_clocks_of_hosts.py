@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli_doctor import run
+from tests.cli.commands import run_doctor
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
@@ -59,7 +59,7 @@ def test_clocks_an_hour_apart_change_nothing_and_doctor_names_them(clocks, js):
 
     assert most_in_a_window([event.at for event in watcher.events()]) <= 10
     assert "Discarding" not in stack.log
-    doctor = run(stack.environment | {"LD_PRELOAD": ""})
+    doctor = run_doctor(stack.environment | {"LD_PRELOAD": ""})
     assert "FAIL clocks" in doctor.stdout
     assert "behind" in doctor.stdout
 
