@@ -65,7 +65,7 @@ def run_check(check: Check) -> bool:
         _report("FAIL", check.name, str(failure), failure.remedy)
     except Exception as error:  # noqa: BLE001 - any error is a finding
         outage = outage_of(error)
-        problem = f"{outage.detail} " if outage else ""
+        problem = f"{outage.example} " if outage else ""
         remedy = outage.remedy if outage else REMEDIES[check.server]
         _report("FAIL", check.name, f"{problem}{type(error).__name__}: {str(error).partition(chr(10))[0]}", remedy)
     else:

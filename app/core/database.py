@@ -17,8 +17,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-from app.core.dependency_errors import DATABASE_BUSY, OUTAGES, as_refusal
-from app.core.errors import DependencyUnavailable
+from app.core.dependency_errors import OUTAGES, DatabaseBusy, as_outage
 from app.core.extensions import Base, db
 
 WRITE_WAIT_SECONDS = 10.0
@@ -115,10 +114,10 @@ def transaction() -> Iterator[Session]:
         raise
     except DBAPIError as error:
         session.rollback()
-        refusal = as_refusal(error)
-        if refusal is None:
+        outage = as_outage(error)
+        if outage is None:
             raise
-        raise refusal from error
+        raise outage from error
     except BaseException:
         session.rollback()
         raise
@@ -127,8 +126,8 @@ def transaction() -> Iterator[Session]:
 @contextmanager
 def _sqlite_turn() -> Iterator[None]:
     if not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
-        OUTAGES.labels("database", DATABASE_BUSY.cause).inc()
-        raise DependencyUnavailable(DATABASE_BUSY.detail, code=DATABASE_BUSY.code)
+        OUTAGES.labels("database", DatabaseBusy.cause).inc()
+        raise DatabaseBusy
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 
 from app.core import redis_connection, schema_version
 from app.core.database import check_writable
-from app.core.dependency_errors import SCHEMA_OUTDATED, as_refusal
+from app.core.dependency_errors import SchemaOutdated, as_outage
 from app.core.errors import DependencyUnavailable, DomainError
 from app.core.extensions import config
 from app.core.schema_version import SchemaState
@@ -40,7 +40,7 @@ def readyz() -> Response:
         return jsonify(status="ok", parts=looked.parts, **({"silent": looked.silent} if looked.silent else {}))
     details = " ".join(f"{name}: {refusal.detail}" for name, refusal in looked.refusals.items())
     codes = {refusal.code for refusal in looked.refusals.values()}
-    code = "SCHEMA_OUTDATED" if codes == {"SCHEMA_OUTDATED"} else None
+    code = SchemaOutdated.code if codes == {SchemaOutdated.code} else None
     return problem(DependencyUnavailable(f"Not ready: {details}", code=code, extra={"parts": looked.parts}))
 
 
@@ -78,7 +78,7 @@ def prometheus() -> Response:
 def _database() -> None:
     """The database takes a write, and its schema is not older than this release."""
     if schema_version.state_of(check_writable()) is SchemaState.BEHIND:
-        raise DependencyUnavailable(SCHEMA_OUTDATED.detail, code=SCHEMA_OUTDATED.code)
+        raise SchemaOutdated
 
 
 def _redis() -> None:
@@ -110,5 +110,5 @@ def _refusal_of(name: str, check: Callable[[], None]) -> DomainError | None:
         return refusal
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the part does not answer
         logger.warning("health.failed", extra={"check": name, "error": str(error)})
-        return as_refusal(error) or DependencyUnavailable("It fails in a way that nobody foresaw; see the log.")
+        return as_outage(error) or DependencyUnavailable("It fails in a way that nobody foresaw; see the log.")
     return None

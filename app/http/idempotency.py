@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime, database_now, delete_in_batches
-from app.core.errors import Conflict, InvalidInput
+from app.core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
 from app.core.extensions import Base
 from app.core.schemas import CamelSchema
 
@@ -178,11 +178,9 @@ def _answer_again(session: Session, wanted: _Claim) -> None:
     if first is None:  # deleted as too old in this very moment
         raise _in_use(wanted.key)
     if first.fingerprint != wanted.fingerprint:
-        raise Conflict(f"The {HEADER} {wanted.key!r} was used for another request.", code="IDEMPOTENCY_KEY_REUSED")
+        raise IdempotencyKeyReused(f"The {HEADER} {wanted.key!r} was used for another request.")
     raise StoredResponse(first.status, first.body, first.resume)
 
 
-def _in_use(key: str) -> Conflict:
-    return Conflict(
-        f"A request with the {HEADER} {key!r} is still running.", code="IDEMPOTENCY_KEY_IN_USE", retry_after=1
-    )
+def _in_use(key: str) -> IdempotencyKeyInUse:
+    return IdempotencyKeyInUse(f"A request with the {HEADER} {key!r} is still running.")

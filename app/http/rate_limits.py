@@ -21,7 +21,7 @@ from flask import Flask, Response, current_app, g, request
 
 from app.config import Config
 from app.core import runtime
-from app.core.errors import TooManyRequests
+from app.core.errors import TooManyOpenAnswers, TooManyRequests
 from app.core.extensions import redis_client
 from app.http.problems import problem
 from app.observability import metrics
@@ -120,8 +120,7 @@ def _count_open_answer(response: Response) -> Response:
     if present[caller] and present[caller] + size > OPEN_BYTES:
         metrics.LIMITED.labels("open answers").inc()
         response.close()
-        text = "Too much of earlier answers is still unread: read them, or close their connections."
-        return problem(TooManyRequests(text, code="TOO_MANY_OPEN_ANSWERS"))
+        return problem(TooManyOpenAnswers())
     present[caller] += size
 
     def close() -> None:

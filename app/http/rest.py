@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 import flask_smorest
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MultiDict
+
+from app.core.errors import DomainError
 
 View = TypeVar("View", bound=Callable[..., Any])
-from werkzeug.datastructures import MultiDict
 
 
 class StrictParser(FlaskParser):
@@ -31,11 +33,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 api = flask_smorest.Api()
 
 
-def refuses(*codes: str) -> Callable[[View], View]:
-    """Name the 404 and 409 codes of a view that its path and decorators do not tell, for the API document."""
+def raises(*errors: type[DomainError]) -> Callable[[View], View]:
+    """Name the 404 and 409 errors of a view, for the API document, that its path and decorators do not imply."""
 
     def decorate(view: View) -> View:
-        view.refusal_codes = codes  # type: ignore[attr-defined]
+        view.error_codes = tuple(error.code for error in errors)  # type: ignore[attr-defined]
         return view
 
     return decorate

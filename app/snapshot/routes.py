@@ -6,7 +6,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
 from app.core.database import reading
-from app.http.rest import Blueprint, refuses
+from app.core.errors import ProtocolNotFound
+from app.http.rest import Blueprint, raises
 from app.snapshot import service, stats
 from app.snapshot.schemas import StateQuery, StateSchema, StatsQuery, StatsSchema
 
@@ -33,7 +34,7 @@ def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
 
 @blueprint.get("/stats")
 @requires(Action.READ)
-@refuses("PROTOCOL_NOT_FOUND")
+@raises(ProtocolNotFound)
 @blueprint.arguments(StatsQuery, location="query")
 @blueprint.response(200, StatsSchema)
 def get_stats(query: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.config import load_config
 from app.core import schema_version
-from app.core.dependency_errors import DATABASE_BUSY, DATABASE_FULL, DATABASE_READ_ONLY, OUTAGES, outage_of
+from app.core.dependency_errors import OUTAGES, DatabaseBusy, DatabaseFull, DatabaseReadOnly, outage_of
 from app.core.extensions import db
 from tests.factories import make_agent, make_protocol, report
 from tests.support import servers
@@ -155,6 +155,6 @@ def test_what_sqlite_refuses_is_told_apart(tmp_path: Path) -> None:
     mistake = error_of("SELECT missing FROM t", path)
 
     found = [outage_of(each) for each in (full, read_only, busy)]
-    assert found == [DATABASE_FULL, DATABASE_READ_ONLY, DATABASE_BUSY]
+    assert found == [DatabaseFull, DatabaseReadOnly, DatabaseBusy]
     assert "no such column" in str(mistake)
     assert outage_of(mistake) is None

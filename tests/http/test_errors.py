@@ -62,7 +62,7 @@ def test_a_fault_deep_in_a_body_is_told_by_its_path(api: Api) -> None:
     agent_id, protocol_id = make_agent(api), make_protocol(api)
     failed = {"protocolId": protocol_id, "task": "t", "status": "FAILED"}
 
-    for error in ({}, {"message": 5}, {"message": "m", "other": 1}, "text"):
+    for error in ({}, {"message": 5}, {"message": "m", "other": 1}, 5):
         errors = (
             api.agent(agent_id).post(f"/agents/{agent_id}/progress", failed | {"error": error}).expect(422)["errors"]
         )

@@ -18,7 +18,7 @@ from sqlalchemy import update
 from app.bounties.models import Pool
 from app.config import Config
 from app.core.database import transaction, utc_now
-from app.core.dependency_errors import as_refusal
+from app.core.dependency_errors import as_outage
 from app.core.extensions import celery, redis_client
 from app.core.queues import PAYMENTS_QUEUE
 from app.core.redis_connection import connect_redis
@@ -143,7 +143,7 @@ def age(seconds: float) -> None:
 def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) -> None:
     assert not firing("DashboardWritesRefused")
 
-    as_refusal(redis.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
+    as_outage(redis.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
 
     assert firing("DashboardWritesRefused")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.core import runtime
 from app.http import problems
-from app.http.problems import Refusal
+from app.http.problems import RejectedRequest
 from app.http.server.request_body import decode_chunks
 from app.http.server.request_head import MAX_LINE, StrictHead
 from app.observability.requests import request_id
@@ -111,12 +111,12 @@ class Handler(StrictHead):
                 runtime.sleep(0)  # the next request may be here already: others have their turn before it
             else:
                 self._was_left = True
-        except Refusal as refusal:
+        except RejectedRequest as refusal:
             self._refuse(refusal)
         self.conn_state.deadline = time.monotonic() + KEEPALIVE_SECONDS
 
     def _count_pipelined(self) -> None:
-        """Raises Refusal for who sends request after request without waiting for answers."""
+        """Raises RejectedRequest for who sends request after request without waiting for answers."""
         is_chunked = self.headers.get("transfer-encoding") is not None  # how long it is shows when it has been read
         length = int(self.headers.get("content-length") or 0)
         if length > LINGER_BYTES:
@@ -125,7 +125,9 @@ class Handler(StrictHead):
             self._pipelined = self._pipelined + 1 if self._arrived() > length + MAX_BLANK_LINE else 0
         if self._pipelined > MAX_PIPELINED:
             logger.warning("connection.flooding", extra={"requests": self._pipelined})
-            raise Refusal(429, f"At most {MAX_PIPELINED} requests in a row may come before the answers are read.")
+            raise RejectedRequest(
+                429, f"At most {MAX_PIPELINED} requests in a row may come before the answers are read."
+            )
 
     def _arrived(self) -> int:
         """How many bytes are here to be read, without waiting."""
@@ -139,14 +141,14 @@ class Handler(StrictHead):
             self.connection.settimeout(timeout)
 
     def _read_head(self) -> bool:
-        """Whether there is a request. Raises Refusal."""
+        """Whether there is a request. Raises RejectedRequest."""
         self.close_connection = True
         self.raw_requestline = self._read_request_line()
         if self.raw_requestline in BLANK_LINES:  # after a body, from old clients (RFC 9112, 2.2)
             self.raw_requestline = self._read_request_line()
         self.conn_state[2] = "request"
         if len(self.raw_requestline) >= MAX_LINE:
-            raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "A request line may have 8 KiB.")
+            raise RejectedRequest(HTTPStatus.REQUEST_URI_TOO_LONG, "A request line may have 8 KiB.")
         return self.raw_requestline.endswith(b"\n") and self.parse_request()
 
     def _read_request_line(self) -> bytes:
@@ -173,11 +175,11 @@ class Handler(StrictHead):
         if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
             self._pipelined += self._arrived() > 0
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: RejectedRequest) -> None:
         """Answer with a problem; the connection ends, for where the next request begins is unsure."""
         self.close_connection = True
         logger.debug("web.bad_request", extra={"detail": refusal.detail[:200]})
-        status, headers, body = problems.answer(refusal.status, refusal.detail, request_id(""))
+        status, headers, body = problems.raw_response(refusal.status, refusal.detail, request_id(""))
         headers += [("Date", formatdate(usegmt=True)), ("Connection", "close")]
         if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
             headers.append(("Retry-After", "1"))

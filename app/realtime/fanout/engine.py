@@ -16,7 +16,7 @@ import engineio
 from engineio import exceptions, packet
 
 from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
-from app.http.problems import Refusal, answer
+from app.http.problems import RejectedRequest, raw_response
 from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout.frames import POLICY_VIOLATION
 from app.realtime.fanout.handshake import VERSION, check_handshake, switch_protocols
@@ -67,10 +67,10 @@ class Engine(engineio.Server):  # type: ignore[misc]
                 respond(refusal["status"], refusal["headers"])
                 return [refusal["response"]]
             return () if self._closes_second_websocket(environ) else super().handle_request(environ, respond)
-        except Refusal as error:
+        except RejectedRequest as error:
             ENGINE_REFUSALS.inc()
             logger.info("websocket.handshake_refused", extra={"status": int(error.status), "detail": error.detail})
-            status, headers, body = answer(error.status, error.detail, given)
+            status, headers, body = raw_response(error.status, error.detail, given)
             if error.status == HTTPStatus.UPGRADE_REQUIRED:
                 headers += [("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")]
             start_response(status, headers)
@@ -79,12 +79,12 @@ class Engine(engineio.Server):  # type: ignore[misc]
             raise
         except Exception:
             logger.exception("engine.request_failed")
-            status, headers, body = answer(500, "The server failed.", given)
+            status, headers, body = raw_response(500, "The server failed.", given)
             start_response(status, headers)
             return [body]
 
     def _check(self, environ: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer to a request that is against the protocol. Raises Refusal for a WebSocket's handshake."""
+        """The answer to a request that is against the protocol. Raises RejectedRequest for a WebSocket's handshake."""
         query, method = environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"]
         transport = _TRANSPORT.search(query)
         if transport is None:
