@@ -1,7 +1,7 @@
-"""The whole suite: first what measures time or cost, one by one, then all the rest side by side.
+"""Runs the whole suite: first the tests that measure time or cost, one by one, then all others in parallel.
 
-`python -m tests` takes pytest's own arguments, such as `-x`. It fails when either part does. `TEST_BUSY_LOOPS=2` runs
-so many busy loops beside it, as on a crowded machine; `TEST_SEED` repeats the random tests of an earlier run.
+`python -m tests` takes pytest's arguments, such as `-x`, and fails if either part fails. `TEST_BUSY_LOOPS=2` runs two
+busy loops beside it, as on a loaded machine; `TEST_SEED` repeats the random tests of an earlier run.
 """
 
 import compileall
@@ -16,15 +16,15 @@ from tests.support.processes import start, stop
 from tests.support.seeds import SEED
 
 ROOT = Path(__file__).resolve().parents[1]
-FEWEST, MOST = 2, 8
+MIN_WORKERS, MAX_WORKERS = 2, 8
 MAX_BUSY_SECONDS = 7200
 BUSY_LOOP = f"import time; end = time.monotonic() + {MAX_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
 NO_TESTS = 5  # pytest's exit code when the arguments name none of the part's tests
 
 
 def workers() -> int:
-    """Two for each core, since most tests wait for most of their time; each has servers of its own."""
-    return int(os.environ.get("TEST_WORKERS") or min(max(2 * (os.cpu_count() or 1), FEWEST), MOST))
+    """Two for each core, because most tests spend most of their time waiting."""
+    return int(os.environ.get("TEST_WORKERS") or min(max(2 * (os.cpu_count() or 1), MIN_WORKERS), MAX_WORKERS))
 
 
 def run(*arguments: str) -> int:
@@ -35,7 +35,7 @@ def run(*arguments: str) -> int:
 
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
-    """So many processes that do nothing but take processor time; they end with this one."""
+    """Run `count` processes that only use processor time."""
     loops = [start([sys.executable, "-c", BUSY_LOOP], log=Path(os.devnull)) for _ in range(count)]
     try:
         yield
@@ -46,7 +46,7 @@ def busy_loops(count: int) -> Iterator[None]:
 
 def main() -> int:
     print(f"random tests: TEST_SEED={SEED}", flush=True)
-    for folder in ("app", "tasks", "tests"):  # once, not in each of hundreds of processes, whatever Python may write
+    for folder in ("app", "tasks", "tests"):  # once, instead of in each of hundreds of processes
         compileall.compile_dir(str(ROOT / folder), quiet=1)
     together = ["-n", str(workers()), "--dist", "loadfile", "--no-loadscope-reorder"]
     with busy_loops(int(os.environ.get("TEST_BUSY_LOOPS", "0"))):

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: real Valkey, real databases, the app here, running systems, JS clients."""
+"""Fixtures of the whole suite: Valkey, databases, the app in this process, running systems, JavaScript clients."""
 
 import itertools
 import secrets
@@ -10,13 +10,14 @@ from flask import Flask
 from hypothesis import settings as hypothesis_settings
 
 from app.config import Config, load_config
+from tests.factories import make_agent, make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 from tests.support.pace import slowdown
 from tests.support.seeds import SEED
 
-pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.order"]
+pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.slow_files_first"]
 
 hypothesis_settings.register_profile("suite", deadline=None, derandomize=False, print_blob=True)
 hypothesis_settings.load_profile("suite")
@@ -40,12 +41,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Valkey]
     servers.stop_server(server)
 
 
+DATABASES = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
 _database_numbers = itertools.cycle(range(1, servers.DATABASES))
 
 
 @pytest.fixture
 def redis_url(valkey: servers.Valkey) -> str:
-    """An empty database of the server. Channels are shared by all of them: use unique protocol ids."""
+    """An empty database of the server. All databases share their channels, so tests need unique protocol ids."""
     number = next(_database_numbers)
     with valkey.client(number) as client:
         client.flushdb()
@@ -82,15 +84,22 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return databases.copy_sqlite(sqlite_template, tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of `database_url` on both databases, or on those that its `database` marker names."""
+    if "database_url" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("database")
+        metafunc.parametrize("database_url", marker.args if marker else list(DATABASES), indirect=True)
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A migrated database of the test's own; the test runs on both kinds."""
-    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    """The URL of a migrated database of the test's own."""
+    return request.getfixturevalue(DATABASES[request.param])
 
 
 @pytest.fixture
 def environment(tmp_path: Path, database_url: str, redis_url: str) -> dict[str, str]:
-    """The settings as environment variables, also for processes that the test starts beside `app`."""
+    """The settings as environment variables, also for processes that the test starts."""
     key = secrets.token_hex(32)
     return databases.environment(home=tmp_path, database_url=database_url, redis_url=redis_url, signing_key=key)
 
@@ -102,27 +111,45 @@ def settings(environment: dict[str, str]) -> Config:
 
 @pytest.fixture
 def app(settings: Config) -> Iterator[Flask]:
-    """The app in this process, unpatched, without sockets, on both kinds of database."""
+    """The app in this process, without eventlet's patches and without sockets."""
     with make_app(settings) as made:
         yield made
 
 
 @pytest.fixture
 def api(app: Flask, settings: Config) -> Api:
-    """Callers of every role against `app`."""
+    """The API of `app`, with callers of every role."""
     return Api(InProcess(app), settings.signing_key)
 
 
 @pytest.fixture
+def served_api(request: pytest.FixtureRequest) -> Api:
+    """The API of `app` if the test uses `app`, otherwise that of the running system `stack`."""
+    uses_app = {"app", "api"} & set(request.fixturenames)
+    return request.getfixturevalue("api") if uses_app else request.getfixturevalue("stack").api
+
+
+@pytest.fixture
+def protocol_id(served_api: Api) -> str:
+    """A new protocol: tests that share a running system have rooms of their own."""
+    return make_protocol(served_api)
+
+
+@pytest.fixture
+def agent_id(served_api: Api) -> str:
+    return make_agent(served_api)
+
+
+@pytest.fixture
 def in_context(app: Flask) -> Iterator[Flask]:
-    """`app` with its context pushed, for calling services directly."""
+    """`app` with its context pushed, to call services directly."""
     with app.app_context():
         yield app
 
 
 @pytest.fixture
 def app_with(environment: dict[str, str]) -> Iterator[Callable[..., Api]]:
-    """`app_with(DASHBOARD_REST_PER_TOKEN="5")`: an API of an app with other settings."""
+    """`app_with(DASHBOARD_REST_PER_TOKEN="5")`: the API of an app with these settings."""
     opened = []
 
     def make(**overrides: str) -> Api:

@@ -1,4 +1,4 @@
-"""Things that tests need to exist, made through the public API."""
+"""Creates objects through the public API."""
 
 import uuid
 from typing import Any
@@ -7,7 +7,7 @@ from tests.support.api import Api
 
 
 def unique(prefix: str) -> str:
-    """An id nobody else uses, so that tests can share one running system."""
+    """A unique id, so that tests can share a running system."""
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 

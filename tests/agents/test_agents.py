@@ -5,18 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.factories import make_agent, make_protocol, report, unique
+from tests.factories import make_agent, report, unique
 from tests.support.api import Api, Caller
-
-
-@pytest.fixture
-def protocol_id(api: Api) -> str:
-    return make_protocol(api)
-
-
-@pytest.fixture
-def agent_id(api: Api) -> str:
-    return make_agent(api)
 
 
 @pytest.fixture

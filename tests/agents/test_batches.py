@@ -18,16 +18,6 @@ from tests.support.api import Api, Caller
 BATCH = "/progress"
 
 
-@pytest.fixture
-def protocol_id(api: Api) -> str:
-    return make_protocol(api)
-
-
-@pytest.fixture
-def agent_id(api: Api) -> str:
-    return make_agent(api)
-
-
 @contextmanager
 def commits_of_writes(app: Flask) -> Iterator[list[int]]:
     """One entry for each transaction that changed a row: the number of its changing statements."""

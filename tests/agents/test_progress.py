@@ -4,26 +4,12 @@ import json
 
 import pytest
 
-from tests.factories import make_agent, make_protocol, report, unique
+from tests.factories import make_agent, report, unique
 from tests.support.api import Api, Caller
 
+pytestmark = pytest.mark.database("sqlite")  # validation does not depend on the database
+
 MEGABYTE = 1024 * 1024
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """What is refused does not depend on the kind of database: one is enough here."""
-    return sqlite_url
-
-
-@pytest.fixture
-def protocol_id(api: Api) -> str:
-    return make_protocol(api)
-
-
-@pytest.fixture
-def agent_id(api: Api) -> str:
-    return make_agent(api)
 
 
 @pytest.fixture

@@ -18,16 +18,6 @@ from tests.support.processes import until
 AGENTS, CLOSINGS = 4, 4
 
 
-@pytest.fixture
-def protocol_id(api: Api) -> str:
-    return make_protocol(api)
-
-
-@pytest.fixture
-def agent_id(api: Api) -> str:
-    return make_agent(api)
-
-
 def two_protocols(api: Api) -> tuple[str, str]:
     """The events of the second are stored first: rooms are told in the order of their ids."""
     return make_protocol(api, id=unique("b")), make_protocol(api, id=unique("a"))

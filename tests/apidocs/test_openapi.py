@@ -17,16 +17,12 @@ from tests.support import document_tools, documents
 from tests.support.api import Api
 from tests.support.project_files import project_files
 
+pytestmark = pytest.mark.database("sqlite")  # the document does not depend on the database
+
 UNDOCUMENTED = {"/", "/ops", "/ops/status", "/docs", "/docs/static/{filename}", "/static/{name}", "/demo/session"}
 SOCKET_CODES = {"INVALID_MESSAGE", "UNKNOWN_EVENT", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE"}
 PAGE_CODES = {"PAGE_NOT_SET_UP", "DEMO_OFF"}
 INTERNAL_CODES = {"LEFT_MEANWHILE", "HTTP_ERROR"}
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """The document does not depend on the kind of database."""
-    return sqlite_url
 
 
 @pytest.fixture(scope="module")

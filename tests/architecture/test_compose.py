@@ -23,7 +23,7 @@ def has_way_out(network: str) -> bool:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_only_the_workers_of_payments_have_a_way_out(service: str) -> None:
+def test_only_payment_workers_have_outbound_network_access(service: str) -> None:
     settings = SERVICES[service]
     ways_out = [each for each in settings.get("networks", []) if has_way_out(each)]
 
@@ -31,7 +31,7 @@ def test_only_the_workers_of_payments_have_a_way_out(service: str) -> None:
     assert ways_out == (["outside"] if service == "worker-payments" else [])
 
 
-def test_the_secret_of_payouts_is_readable_by_their_workers_alone() -> None:
+def test_only_payment_workers_can_read_the_payout_secret() -> None:
     assert readers_of("payout-secrets") == {"worker-payments", "secrets"}
     told = [
         name for name, each in SERVICES.items() if any(key.startswith("PAYOUT") for key in each.get("environment", {}))
@@ -39,7 +39,7 @@ def test_the_secret_of_payouts_is_readable_by_their_workers_alone() -> None:
     assert told == ["worker-payments"]
 
 
-def test_the_password_of_the_tables_owner_is_readable_by_what_changes_the_schema_alone() -> None:
+def test_only_the_migration_can_read_the_password_of_the_table_owner() -> None:
     assert readers_of("migration-secrets") == {"migrate", "secrets"}
     assert readers_of("postgres-secrets") == {"postgres", "roles", "secrets"}
     for name in set(OURS) - {"migrate", "secrets"}:
@@ -53,7 +53,7 @@ def test_the_proxy_shares_no_network_with_database_and_redis() -> None:
     )
 
 
-def test_every_file_that_the_stack_mounts_is_there() -> None:
+def test_every_mounted_file_exists() -> None:
     mounted = {v.split(":")[0] for each in SERVICES.values() for v in each.get("volumes", []) if v.startswith("./")}
 
     assert mounted

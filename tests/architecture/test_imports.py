@@ -12,10 +12,7 @@ from app.background import create_background_app
 from app.config import Config
 from tests.support.stack import ROOT
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 def test_every_import_contract_holds() -> None:
@@ -37,12 +34,12 @@ def test_the_command_line_starts_without_eventlet_celery_and_flask_sqlalchemy() 
     assert loaded("import app.cli", "eventlet", "celery", "flask_sqlalchemy") == []
 
 
-def test_up_watches_its_parts_without_any_framework() -> None:
+def test_the_supervisor_of_up_loads_no_framework() -> None:
     watch = "from app.cli.supervisor.readiness import Readiness; Readiness(None, 'redis://127.0.0.1:1/0', '')"
     assert loaded(watch, "flask", "sqlalchemy", "celery", "socketio", "eventlet") == []
 
 
-def test_workers_and_beat_load_nothing_of_rest_and_no_migrations(environment: dict[str, str]) -> None:
+def test_workers_and_beat_load_neither_rest_nor_migrations(environment: dict[str, str]) -> None:
     rest = (
         "flask_smorest",
         "apispec",

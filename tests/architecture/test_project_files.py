@@ -18,7 +18,7 @@ THIS, HELPER = Path(__file__).name, "project_files.py"
         "docs/examples/dashboard-ts/build", "x.egg-info",
     ],
 )  # fmt: skip
-def test_installed_and_built_files_are_left_out(tmp_path: Path, folder: str) -> None:
+def test_installed_and_built_files_are_ignored(tmp_path: Path, folder: str) -> None:
     for name in (folder, "docs/examples"):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / name / "README.md").touch()
@@ -26,7 +26,7 @@ def test_installed_and_built_files_are_left_out(tmp_path: Path, folder: str) -> 
     assert project_files(tmp_path, "*.md") == [tmp_path / "docs" / "examples" / "README.md"]
 
 
-def test_another_worktree_inside_the_clone_is_left_out(tmp_path: Path) -> None:
+def test_a_worktree_inside_the_clone_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / ".git").write_text("gitdir: elsewhere")
     (tmp_path / "other" / "README.md").touch()
@@ -34,7 +34,7 @@ def test_another_worktree_inside_the_clone_is_left_out(tmp_path: Path) -> None:
     assert project_files(tmp_path, "*.md") == []
 
 
-def test_no_test_walks_the_project_in_another_way() -> None:
+def test_every_test_walks_the_project_through_project_files() -> None:
     tests = [path for path in project_files(ROOT / "tests", "*.py") if path.name not in (THIS, HELPER)]
 
     assert len(tests) > 100

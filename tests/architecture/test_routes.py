@@ -10,6 +10,8 @@ from app.auth.permissions import ALLOWED, Action
 from app.http.middleware import API_PREFIX
 from tests.auth.test_auth import WHO_MAY
 
+pytestmark = pytest.mark.database("sqlite")
+
 OPEN_TO_ALL = {
     "/healthz",
     "/readyz",
@@ -19,11 +21,6 @@ OPEN_TO_ALL = {
     "/docs",
     "/",
 }
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 def rules(app: Flask) -> list[Rule]:
@@ -40,11 +37,11 @@ def test_every_api_route_declares_its_roles(app: Flask) -> None:
     assert silent == []
 
 
-def test_every_action_is_in_the_table_of_rights() -> None:
+def test_every_action_is_in_the_permission_table() -> None:
     assert set(ALLOWED) == set(Action)
 
 
-def test_every_route_of_the_contract_is_there(app: Flask) -> None:
+def test_every_route_of_the_contract_exists(app: Flask) -> None:
     known = {(method, re.sub(r"<[^>]+>", "*", rule.rule)) for rule in rules(app) for method in rule.methods or ()}
     wanted = {
         (method, "/api/v1" + re.sub(r"\{\w\}|(?<=/)none(?=/|$)", "*", path)) for method, path, _, _ in WHO_MAY

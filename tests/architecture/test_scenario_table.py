@@ -1,4 +1,4 @@
-"""docs/scenarios.md leads from every scenario to files that exist; every scenario has a test file of its name."""
+"""docs/scenarios.md leads from every scenario to its deciding function and to a test file of its name."""
 
 import re
 
@@ -45,12 +45,21 @@ def test_the_table_has_one_row_for_each_scenario_of_the_specification_in_its_ord
 
 
 def test_every_scenario_has_a_test_file_of_its_name_which_the_table_names() -> None:
-    for scenario, _, test in rows():
+    for scenario, _, _, test in rows():
         assert (ROOT / "tests" / "scenarios" / file_name(scenario)).is_file()
         assert file_name(scenario) in test
 
 
-def test_every_link_of_the_table_leads_to_a_file() -> None:
+def test_every_scenario_names_a_deciding_function_that_exists() -> None:
+    for scenario, decided_by, _, _ in rows():
+        functions = re.findall(r"\[`(\w+)` in [^]]+\]\(([^)]+)\)", decided_by)
+        assert functions, scenario
+        for name, link in functions:
+            source = (TABLE.parent / link).read_text(encoding="utf-8")
+            assert re.search(rf"^ *def {name}\(", source, re.MULTILINE), (scenario, name, link)
+
+
+def test_every_link_in_the_table_leads_to_a_file() -> None:
     links = re.findall(r"\]\(([^)]+)\)", TABLE.read_text(encoding="utf-8"))
     assert len(links) > 3 * len(SCENARIOS) - 1
     assert [link for link in links if not (TABLE.parent / link).resolve().is_file()] == []

@@ -72,7 +72,7 @@ def test_a_newer_python_beside_an_old_one_is_found(clone: Clone) -> None:
     assert clone.log.read_text().count("pip install") == 0, "nothing is left to do"
 
 
-def test_without_a_fitting_python_it_says_which_is_there_and_what_to_do(clone: Clone) -> None:
+def test_without_a_suitable_python_it_names_the_present_one_and_the_remedy(clone: Clone) -> None:
     done = clone.setup()
 
     assert done.returncode == 1
@@ -81,7 +81,7 @@ def test_without_a_fitting_python_it_says_which_is_there_and_what_to_do(clone: C
     assert not (clone.folder / ".venv").exists()
 
 
-def test_the_python_that_is_named_is_taken_or_refused(clone: Clone) -> None:
+def test_the_python_given_by_name_is_used_or_rejected(clone: Clone) -> None:
     clone.command("python3.12")
     clone.command("python3.13")
 
@@ -90,7 +90,7 @@ def test_the_python_that_is_named_is_taken_or_refused(clone: Clone) -> None:
     assert clone.made_with == ["python3.12"]
 
 
-def test_an_old_node_is_told_before_anything_is_made(clone: Clone) -> None:
+def test_an_outdated_node_is_reported_before_anything_is_built(clone: Clone) -> None:
     clone.command("python3")
     clone.command("node", OLD_NODE)
     done = clone.setup()
@@ -101,7 +101,7 @@ def test_an_old_node_is_told_before_anything_is_made(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut off", "python gone", "pip gone", "older python", "moved"])
-def test_a_broken_or_half_made_environment_is_built_anew_and_the_ledger_stays(clone: Clone, damage: str) -> None:
+def test_a_broken_environment_is_rebuilt_and_the_ledger_is_kept(clone: Clone, damage: str) -> None:
     clone.command("python3")
     if damage == "cut off":
         Path(f"{clone.log}.pip-fails").touch()
@@ -136,7 +136,7 @@ def test_clean_keeps_the_data_and_another_target_deletes_them() -> None:
 
 
 @pytest.mark.parametrize(("given", "port"), [(["PORT=5001"], '--port "5001"'), ([], "")])
-def test_make_run_passes_the_port_on(given: list[str], port: str) -> None:
+def test_make_run_passes_the_port(given: list[str], port: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PORT"}
     command = ["make", "-n", "run", *given]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)

@@ -12,14 +12,11 @@ from app.core import queues
 from tasks.schedule import SCHEDULE
 from tests.support.stack import ROOT
 
+pytestmark = pytest.mark.database("sqlite")
+
 SHOW = (
     "import json, celery_worker as w; w.celery.loader.import_default_modules(); print(json.dumps(list(w.celery.tasks)))"
 )
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def registered(environment: dict[str, str]) -> set[str]:
     return {name for name in json.loads(done.stdout.splitlines()[-1]) if not name.startswith("celery.")}
 
 
-def test_every_task_name_is_registered_and_every_registered_one_is_named(registered: set[str]) -> None:
+def test_declared_and_registered_task_names_are_the_same(registered: set[str]) -> None:
     assert registered == set(queues.TASK_QUEUES)
 
 
@@ -42,13 +39,13 @@ def test_every_task_name_has_a_queue_that_workers_serve() -> None:
     assert set(queues.TASK_QUEUES.values()) <= set(queues.ALL_QUEUES)
 
 
-def test_beat_schedules_known_tasks_and_none_that_expires_by_a_hosts_clock() -> None:
+def test_beat_schedules_known_tasks_without_wall_clock_expiry() -> None:
     for entry in SCHEDULE.values():
         assert entry["task"] in queues.TASK_QUEUES
         assert "options" not in entry
 
 
-def test_no_task_is_sent_with_a_time_of_the_senders_clock() -> None:
+def test_no_task_is_sent_with_a_time_by_the_senders_clock() -> None:
     """An ETA, a countdown and an expiry are judged by the worker's clock."""
     sources = [*(ROOT / "app").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")]
     found = [path for path in sources if re.search(r"\b(countdown|eta|expires)=", path.read_text(encoding="utf-8"))]

@@ -18,18 +18,18 @@ def found(pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
     return [(name, match) for name, text in TESTS.items() for match in pattern.finditer(text)]
 
 
-def test_a_duration_is_compared_with_what_the_machine_takes() -> None:
+def test_every_asserted_duration_is_scaled_by_slowdown() -> None:
     durations = found(DURATION)
 
     assert len(durations) > 10
     assert [(name, match[0]) for name, match in durations if "slowdown()" not in match[0]] == []
 
 
-def test_hypothesis_takes_deadlines_and_seeds_from_the_one_profile() -> None:
+def test_hypothesis_deadlines_and_seeds_come_from_the_shared_profile() -> None:
     assert found(re.compile(r"\b(?:deadline|derandomize)=|hypothesis\.seed")) == []
 
 
-def test_no_test_waits_long_for_what_could_be_awaited() -> None:
+def test_no_test_sleeps_long_instead_of_awaiting_a_condition() -> None:
     long = {name for name, match in found(SLEEP) if float(match[1]) >= LONG_SECONDS}
 
     # The soak's caches fill, and a request has to be slow for an alert to fire.

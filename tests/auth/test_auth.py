@@ -13,6 +13,8 @@ from tests.support.api import Api, mint
 from tests.support.pace import slowdown
 from tests.support.processes import until
 
+pytestmark = pytest.mark.database("sqlite")  # permissions do not depend on the database
+
 ROLES = ["agent", "viewer", "validator", "owner", "admin"]
 EVERYONE = set(ROLES)
 WHO_MAY = [
@@ -46,12 +48,6 @@ WHO_MAY = [
     ("POST", "/payments/none/retry", None, {"owner", "admin"}),
     ("GET", "/stats", None, EVERYONE),
 ]
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """Rights do not depend on the kind of database: one is enough here."""
-    return sqlite_url
 
 
 @pytest.fixture

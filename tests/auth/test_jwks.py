@@ -16,6 +16,8 @@ from app.auth.permissions import Role
 from app.auth.tokens import issue
 from tests.support.api import Api
 
+pytestmark = pytest.mark.database("sqlite")
+
 RSA_KEY, EC_KEY = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())
 
 
@@ -55,11 +57,6 @@ class Provider:
                 pass
 
         return Handler
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture

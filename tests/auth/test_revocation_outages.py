@@ -13,12 +13,9 @@ from app.auth.tokens import Principal
 from tests.factories import make_protocol
 from tests.support.api import Api
 
+pytestmark = pytest.mark.database("sqlite")
+
 NOBODY = "redis://127.0.0.1:1/0"
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 def app_of(api: Api) -> Any:

@@ -52,11 +52,11 @@ def batch_of(api, size):
     return {"updates": [{"agentId": a, "protocolId": protocol_id, "task": "Scan", "progress": 5} for a in agents]}
 
 
-def test_a_report_costs_at_most_two_fifths_of_what_flask_takes_for_it(send):
+def test_a_fast_path_report_costs_at_most_two_fifths_of_one_through_flask(send):
     assert guard.ratio(lambda: send(REPORTS), lambda: send(REPORTS, **OTHER_ORIGIN)) < 0.4
 
 
-def test_an_update_in_a_batch_costs_at_most_a_quarter_of_one_alone(app, api, send):
+def test_an_update_in_a_batch_costs_at_most_a_quarter_of_a_single_one(app, api, send):
     body, token = batch_of(api, 50), api.token("admin")
 
     def send_batches():

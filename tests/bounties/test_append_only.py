@@ -9,6 +9,8 @@ from app.payments import settlement
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api
 
+pytestmark = pytest.mark.database("sqlite")
+
 AUDIT = "at, action, role, request_id, protocol_id, target_id, subject"
 AMOUNTS = "amount_minor, total_minor, reserved_minor, paid_minor"
 LEDGER = f"change_type, {AMOUNTS}, vulnerability_id, payment_id, actor, created_at"
@@ -29,11 +31,6 @@ ROWS = (
     "SELECT 'audit', rowid, id, subject FROM audit_entries "
     "UNION ALL SELECT 'ledger', rowid, id, version FROM bounty_entries"
 )
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture

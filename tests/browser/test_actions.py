@@ -17,7 +17,7 @@ def submit(visit: Visit) -> None:
     visit.page.click("dialog [type=submit]")
 
 
-def test_an_owner_deposits_and_it_is_sent_once_however_often_it_is_clicked(
+def test_an_owners_deposit_is_sent_once_however_often_it_is_clicked(
     stack: Stack, protocol_id: str, visit: Open
 ) -> None:
     owner = visit(stack, "owner", protocol_id)
@@ -34,7 +34,7 @@ def test_an_owner_deposits_and_it_is_sent_once_however_often_it_is_clicked(
     assert sent[0].post_data_json == {"amount": "0.100001", "reference": "grant"}
 
 
-def test_an_amount_that_is_none_is_refused_before_it_is_sent(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_an_invalid_amount_is_rejected_before_it_is_sent(stack: Stack, protocol_id: str, visit: Open) -> None:
     owner = visit(stack, "owner", protocol_id)
     owner.page.click("text=Deposit >> nth=0")
     for amount, fault in (("1,000", "plain number"), ("0", "more than zero"), ("0.0000001", "6 after")):
@@ -66,7 +66,7 @@ def test_a_validator_confirms_with_a_bounty_and_rejects_with_a_reason(
     assert (seen["status"], seen["rejectionReason"]) == ("REJECTED", "Known since March")
 
 
-def test_an_owner_pays_and_sees_the_payment_arrive(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_an_owner_pays_and_sees_the_payment_released(stack: Stack, protocol_id: str, visit: Open) -> None:
     deposit(stack.api, protocol_id, "1000.00")
     found = file_vulnerability(stack.api, protocol_id, title="Worth it", bounty="250.00")
     stack.api.validator.post(f"/vulnerabilities/{found['id']}/confirm", {}).expect(200)
@@ -82,7 +82,7 @@ def test_an_owner_pays_and_sees_the_payment_arrive(stack: Stack, protocol_id: st
     assert owner.complaints == []
 
 
-def test_what_somebody_else_decided_meanwhile_is_told_and_not_offered_again(
+def test_a_decision_made_by_another_user_is_shown_and_no_longer_offered(
     stack: Stack, protocol_id: str, visit: Open
 ) -> None:
     found = file_vulnerability(stack.api, protocol_id, title="Raced")
@@ -98,7 +98,7 @@ def test_what_somebody_else_decided_meanwhile_is_told_and_not_offered_again(
     validator.see(f"[data-finding='{found['id']}']", "confirmed")
 
 
-def test_nobody_is_offered_what_their_role_may_not(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_no_role_is_offered_actions_it_may_not_perform(stack: Stack, protocol_id: str, visit: Open) -> None:
     file_vulnerability(stack.api, protocol_id, title="Pending one")
     viewer, owner = (visit(stack, role, protocol_id) for role in ("viewer", "owner"))
     viewer.see("#findings", "Pending one")
@@ -128,9 +128,7 @@ def test_a_deposit_can_be_made_with_the_keyboard_alone(stack: Stack, protocol_id
     owner.see(".notice", "Deposited 12.50 USDC.")
 
 
-def test_a_deposit_whose_answer_was_lost_is_made_once_although_it_is_asked_for_twice(
-    stack: Stack, protocol_id: str, visit: Open
-) -> None:
+def test_a_deposit_retried_after_a_lost_response_is_made_once(stack: Stack, protocol_id: str, visit: Open) -> None:
     owner = visit(stack, "owner", protocol_id)
 
     def lose_the_answer(route: Route) -> None:
@@ -165,9 +163,7 @@ def test_the_limit_in_an_open_dialog_follows_the_pool(stack: Stack, protocol_id:
     validator.see(f"[data-finding='{found['id']}']", "1,000.00 USDC")
 
 
-def test_a_failure_after_the_dialog_was_closed_is_told_all_the_same(
-    stack: Stack, protocol_id: str, visit: Open
-) -> None:
+def test_a_failure_after_the_dialog_was_closed_is_still_shown(stack: Stack, protocol_id: str, visit: Open) -> None:
     owner = visit(stack, "owner", protocol_id)
     held: list[Route] = []
     owner.page.route("**/deposits", lambda route: held.append(route))  # noqa: PLW0108 - a bare append is no handler
@@ -181,7 +177,7 @@ def test_a_failure_after_the_dialog_was_closed_is_told_all_the_same(
 
 
 @pytest.mark.parametrize("role", ["validator", "admin"])
-def test_the_keyboard_keeps_its_place_in_the_table_after_a_decision(
+def test_keyboard_focus_stays_in_the_table_after_a_decision(
     stack: Stack, protocol_id: str, visit: Open, role: str
 ) -> None:
     found = file_vulnerability(stack.api, protocol_id, title="Decided")

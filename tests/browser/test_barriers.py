@@ -42,7 +42,7 @@ def cut_off(page: Page, *, may_return: bool) -> None:
     ids=["wide-light", "narrow-dark"],
 )
 @pytest.mark.parametrize("status", ["reconnecting", "resyncing"])
-def test_axe_finds_no_fault_while_the_page_is_not_live(
+def test_axe_finds_no_violation_while_the_page_is_disconnected(
     stack: Stack, funded: str, visit: Open, status: str, looks: dict[str, Any]
 ) -> None:
     page = visit(stack, "viewer", funded, reduced_motion="reduce", **looks)
@@ -62,9 +62,7 @@ LISTEN = """() => {
 }"""
 
 
-def test_a_screen_reader_is_told_of_what_is_new_and_not_of_times_that_grow_old(
-    stack: Stack, funded: str, visit: Open
-) -> None:
+def test_live_regions_announce_changes_but_not_elapsed_times(stack: Stack, funded: str, visit: Open) -> None:
     page = visit(stack, "viewer", funded)
     deposit(stack.api, funded, "11.00")
     page.see("#feed [role=status]", "Deposit 11.00 USDC")
@@ -75,7 +73,7 @@ def test_a_screen_reader_is_told_of_what_is_new_and_not_of_times_that_grow_old(
     page.page.wait_for_function("() => window.heard.some((text) => text.includes('Deposit 22.00 USDC · treasury'))")
 
 
-def test_a_storm_is_told_in_few_sentences(stack: Stack, funded: str, visit: Open) -> None:
+def test_many_changes_at_once_are_announced_in_few_sentences(stack: Stack, funded: str, visit: Open) -> None:
     page = visit(stack, "viewer", funded)
     page.page.evaluate(LISTEN)
     for cents in range(1, 31):
@@ -85,7 +83,7 @@ def test_a_storm_is_told_in_few_sentences(stack: Stack, funded: str, visit: Open
     assert page.page.evaluate("window.heard.length") < 6
 
 
-def test_in_forced_colours_bars_and_the_pressed_button_can_be_told_apart(
+def test_bars_and_the_pressed_button_are_distinguishable_in_forced_colours(
     stack: Stack, funded: str, visit: Open
 ) -> None:
     agent_id = make_agent(stack.api)
@@ -102,7 +100,7 @@ def test_in_forced_colours_bars_and_the_pressed_button_can_be_told_apart(
         assert page.page.evaluate(ground, shown) != page.page.evaluate(ground, around), shown
 
 
-def test_a_failed_agent_that_fell_silent_still_tells_why_it_failed(stack: Stack, funded: str, visit: Open) -> None:
+def test_a_failed_agent_that_went_offline_still_shows_its_error(stack: Stack, funded: str, visit: Open) -> None:
     agent_id = make_agent(stack.api)
     failed = report(funded, "tracing", status="FAILED", error={"message": "out of gas"})
     stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", failed).expect(202)

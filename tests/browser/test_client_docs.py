@@ -13,7 +13,7 @@ from tests.support.stack import Stack
 MODULES = ROOT / "app" / "dashboard" / "static" / "js"
 
 
-def test_the_documented_example_tells_of_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
+def test_the_documented_example_prints_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
     example = re.search(r"<!-- run: [^>]+ -->\n```js\n(.*?)```", text, re.DOTALL)
     assert example is not None

@@ -68,7 +68,7 @@ def test_every_operation_and_every_event_is_listed_and_linked(stack: Stack, docs
         assert docs.page.get_by_role("heading", name=heading, exact=True).first.is_visible()
 
 
-def test_the_search_narrows_the_page_and_the_contents_and_escape_gives_all_back(docs: DocsVisit) -> None:
+def test_the_search_filters_page_and_contents_and_escape_clears_it(docs: DocsVisit) -> None:
     everything = docs.shown()
 
     docs.page.keyboard.press("/")
@@ -86,7 +86,7 @@ def test_the_search_narrows_the_page_and_the_contents_and_escape_gives_all_back(
     assert docs.text("#found") == ""
 
 
-def test_a_search_for_what_is_nowhere_shows_nothing(docs: DocsVisit) -> None:
+def test_a_search_without_matches_shows_nothing(docs: DocsVisit) -> None:
     docs.page.fill("#search", "no such word anywhere")
 
     assert docs.shown() == []
@@ -94,7 +94,7 @@ def test_a_search_for_what_is_nowhere_shows_nothing(docs: DocsVisit) -> None:
     assert docs.page.locator(".group:visible, .link-group:visible").count() == 0
 
 
-def test_nothing_complains_and_no_other_host_is_asked(stack: Stack, docs: DocsVisit) -> None:
+def test_the_page_logs_no_error_and_requests_no_other_host(stack: Stack, docs: DocsVisit) -> None:
     docs.page.fill("#search", "pool")
     docs.page.click("#theme")
     docs.page.locator("#links a:visible").nth(1).click()
@@ -106,7 +106,7 @@ def test_nothing_complains_and_no_other_host_is_asked(stack: Stack, docs: DocsVi
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_fault_and_nothing_runs_out_of_the_page(docs: DocsVisit, scheme: Any, width: int) -> None:
+def test_axe_finds_no_violation_and_nothing_overflows(docs: DocsVisit, scheme: Any, width: int) -> None:
     docs.page.emulate_media(color_scheme=scheme)
     docs.page.set_viewport_size({"width": width, "height": 900})
     docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
@@ -114,7 +114,7 @@ def test_axe_finds_no_fault_and_nothing_runs_out_of_the_page(docs: DocsVisit, sc
     assert serious_faults(docs) == []
 
 
-def test_the_meaning_of_nested_members_has_room(docs: DocsVisit) -> None:
+def test_descriptions_of_nested_members_have_enough_width(docs: DocsVisit) -> None:
     docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     widths = docs.page.eval_on_selector_all(
         ".nested .members tr:not(.nested) > td:last-child", "cells => cells.map((cell) => cell.clientWidth)"
@@ -122,7 +122,7 @@ def test_the_meaning_of_nested_members_has_room(docs: DocsVisit) -> None:
     assert min(widths) > LEAST_MEANING_PX
 
 
-def test_its_theme_is_the_dashboards(stack: Stack, docs: DocsVisit) -> None:
+def test_the_docs_page_uses_the_theme_of_the_dashboard(stack: Stack, docs: DocsVisit) -> None:
     assert docs.page.locator("#theme svg").is_visible()
     docs.page.click("#theme")
     docs.page.click("#theme")

@@ -62,7 +62,7 @@ def visit_at(visit: Open, stack: Stack, protocol_id: str, width: int) -> Visit:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_largest_amounts_stay_whole_and_in_their_places(stack: Stack, vast: str, visit: Open, width: int) -> None:
+def test_the_largest_amounts_are_neither_cut_nor_overflowing(stack: Stack, vast: str, visit: Open, width: int) -> None:
     page = visit_at(visit, stack, vast, width)
     page.see("#payments", "999,999,876,543.876542 USDC")
     page.page.wait_for_selector(".chart canvas")
@@ -71,7 +71,7 @@ def test_the_largest_amounts_stay_whole_and_in_their_places(stack: Stack, vast: 
 
 
 @pytest.mark.parametrize("width", [360, 720, 900, 1280])
-def test_a_finding_has_a_readable_title_and_tells_who_filed_it_and_when(
+def test_a_vulnerability_shows_a_readable_title_its_author_and_time(
     stack: Stack, vast: str, visit: Open, width: int
 ) -> None:
     page = visit_at(visit, stack, vast, width)
@@ -84,7 +84,9 @@ def test_a_finding_has_a_readable_title_and_tells_who_filed_it_and_when(
 
 
 @pytest.mark.parametrize("width", [360, 900, 1920])
-def test_findings_can_be_sorted_by_bounty_at_every_width(stack: Stack, vast: str, visit: Open, width: int) -> None:
+def test_vulnerabilities_can_be_sorted_by_bounty_at_every_width(
+    stack: Stack, vast: str, visit: Open, width: int
+) -> None:
     page = visit_at(visit, stack, vast, width)
     choice = page.page.get_by_label("Sort")
     if choice.is_visible():
@@ -95,14 +97,14 @@ def test_findings_can_be_sorted_by_bounty_at_every_width(stack: Stack, vast: str
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_every_control_is_large_enough_to_hit(stack: Stack, vast: str, visit: Open, width: int) -> None:
+def test_every_control_has_the_minimum_target_size(stack: Stack, vast: str, visit: Open, width: int) -> None:
     page = visit_at(visit, stack, vast, width)
     boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
     sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
     assert [size for size in sizes if size[1] < MIN_TARGET_PX] == []
 
 
-def test_the_picture_of_the_pool_reaches_up_to_now_and_shows_the_latest_change_as_a_step(
+def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
     stack: Stack, vast: str, visit: Open
 ) -> None:
     page = visit_at(visit, stack, vast, 1280)

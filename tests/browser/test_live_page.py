@@ -48,9 +48,7 @@ def assert_page_equals_state(visit: Visit, stack: Stack, protocol_id: str, secon
     assert shown == pool["available"]
 
 
-def test_all_three_families_of_events_show_in_two_browsers_within_two_seconds(
-    stack: Stack, protocol_id: str, visit: Open
-) -> None:
+def test_all_event_types_appear_in_two_browsers_within_two_seconds(stack: Stack, protocol_id: str, visit: Open) -> None:
     agent_id = make_agent(stack.api, name="Argus")
     found = file_vulnerability(stack.api, protocol_id, title="Oracle can be bent")
     pages = [visit(stack, role, protocol_id) for role in ("viewer", "owner")]
@@ -67,7 +65,9 @@ def test_all_three_families_of_events_show_in_two_browsers_within_two_seconds(
     assert [each.complaints for each in pages] == [[], []]
 
 
-def test_a_failed_task_and_the_task_after_a_finished_one_are_told(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_a_failed_task_and_the_task_after_a_completed_one_are_shown(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
     good, bad = make_agent(stack.api, name="Good"), make_agent(stack.api, name="Bad")
     page = visit(stack, "viewer", protocol_id)
     done = report(protocol_id, "mapping", 100, status="COMPLETED", nextTask="fuzzing")
@@ -79,13 +79,15 @@ def test_a_failed_task_and_the_task_after_a_finished_one_are_told(stack: Stack, 
     page.see("#feed", "finished mapping")
 
 
-def test_after_a_storm_of_changes_the_page_equals_the_state(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_after_many_concurrent_changes_the_page_equals_the_snapshot(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
     page = visit(stack, "viewer", protocol_id)
     storm(stack, protocol_id, rounds=25)
     assert_page_equals_state(page, stack, protocol_id)
 
 
-def test_a_killed_web_process_ends_with_exact_numbers(make_stack: StackMaker, visit: Open) -> None:
+def test_after_a_killed_web_process_the_page_equals_the_snapshot(make_stack: StackMaker, visit: Open) -> None:
     own = make_stack()
     protocol_id = make_protocol(own.api)
     page = visit(own, "viewer", protocol_id)
@@ -100,7 +102,7 @@ def test_a_killed_web_process_ends_with_exact_numbers(make_stack: StackMaker, vi
     assert_page_equals_state(page, own, protocol_id)
 
 
-def test_a_switch_of_protocol_shows_the_other_one_and_nothing_of_the_first(stack: Stack, visit: Open) -> None:
+def test_switching_the_protocol_shows_nothing_of_the_previous_one(stack: Stack, visit: Open) -> None:
     first, second = make_protocol(stack.api, name="Aave"), make_protocol(stack.api, name="Bancor")
     deposit(stack.api, first, "11.00")
     deposit(stack.api, second, "22.00")
@@ -144,7 +146,7 @@ def storm(stack: Stack, protocol_id: str, rounds: int) -> None:
             done.result()
 
 
-def test_a_list_that_could_not_be_read_once_is_whole_soon_after(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_a_list_that_failed_to_load_is_loaded_again(stack: Stack, protocol_id: str, visit: Open) -> None:
     closed = file_vulnerability(stack.api, protocol_id, title="Closed one")
     stack.api.validator.post(f"/vulnerabilities/{closed['id']}/reject", {"reason": "duplicate"}).expect(200)
     page = visit(stack, "viewer", protocol_id)
@@ -156,7 +158,7 @@ def test_a_list_that_could_not_be_read_once_is_whole_soon_after(stack: Stack, pr
     assert "could not be read" not in page.text("#findings")
 
 
-def test_a_deposit_while_the_page_connects_leaves_the_pools_history_whole(
+def test_a_deposit_during_the_connection_leaves_no_gap_in_the_pool_history(
     stack: Stack, protocol_id: str, visit: Open
 ) -> None:
     for amount in range(1, 7):
@@ -175,9 +177,7 @@ def test_a_deposit_while_the_page_connects_leaves_the_pools_history_whole(
     page.see("#feed", "1.00 USDC")
 
 
-def test_a_vulnerability_of_which_no_event_tells_shows_within_seconds(
-    stack: Stack, protocol_id: str, visit: Open
-) -> None:
+def test_a_vulnerability_without_an_event_appears_within_seconds(stack: Stack, protocol_id: str, visit: Open) -> None:
     page = visit(stack, "viewer", protocol_id)
     page.page.wait_for_timeout(1000)
     file_vulnerability(stack.api, protocol_id, title="Filed in silence")

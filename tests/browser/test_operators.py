@@ -42,7 +42,7 @@ def test_web_worker_and_beat_are_listed_each_with_its_version(stack: Stack, visi
     assert "not heard" not in admin.text(".processes")
 
 
-def test_a_room_that_loses_events_is_named_and_red_only_while_it_loses(make_stack: StackMaker, visit: Open) -> None:
+def test_a_room_is_flagged_only_while_it_drops_events(make_stack: StackMaker, visit: Open) -> None:
     own = make_stack()
     losing = make_protocol(own.api)
     for _ in range(TOO_MANY_DEPOSITS):
@@ -55,7 +55,7 @@ def test_a_room_that_loses_events_is_named_and_red_only_while_it_loses(make_stac
     admin.see(f"[data-room='{losing}'] .room-dropped:not(.is-bad)", "2 min ago")
 
 
-def test_who_is_no_admin_is_told_what_is_needed_and_nothing_is_asked_for(stack: Stack, visit: Open) -> None:
+def test_a_non_admin_sees_the_required_role_and_no_request_is_made(stack: Stack, visit: Open) -> None:
     page = operators_page(stack, visit, "viewer")
     page.see("#main", "this page is for the role admin alone")
     assert "dashboard token --role admin --protocol '*'" in page.text("#main")
@@ -67,7 +67,7 @@ def test_who_is_no_admin_is_told_what_is_needed_and_nothing_is_asked_for(stack: 
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_who_is_refused_by_the_server_is_asked_to_sign_in_and_asks_no_more(
+def test_after_a_rejection_by_the_server_the_page_asks_to_sign_in_and_stops_polling(
     stack: Stack, visit: Open, status: int
 ) -> None:
     admin = operators_page(stack, visit, "admin")
@@ -80,7 +80,7 @@ def test_who_is_refused_by_the_server_is_asked_to_sign_in_and_asks_no_more(
     assert len(asked) == before
 
 
-def test_admins_alone_are_led_to_it_from_the_dashboard(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_only_admins_see_the_link_to_the_operators_page(stack: Stack, protocol_id: str, visit: Open) -> None:
     viewer = visit(stack, "viewer", protocol_id, viewport=NARROW)
     assert viewer.page.locator("header a[href='/docs']").is_visible()
     assert viewer.page.locator("header a[href='/ops']").count() == 0
@@ -89,7 +89,7 @@ def test_admins_alone_are_led_to_it_from_the_dashboard(stack: Stack, protocol_id
     admin.wait_until_live()
 
 
-def test_nobody_else_is_answered(stack: Stack) -> None:
+def test_the_server_rejects_every_other_role(stack: Stack) -> None:
     for role in ("viewer", "agent", "validator", "owner"):
         assert stack.api.as_(role).get("//ops/status").status == 403
     assert stack.api.with_token(None).get("//ops/status").status == 401

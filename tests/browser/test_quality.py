@@ -80,7 +80,9 @@ def serious_faults(visit: Visit) -> list[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_axe_finds_no_fault(stack: Stack, furnished: str, visit: Open, scheme: str, viewport: dict[str, int]) -> None:
+def test_axe_finds_no_violation(
+    stack: Stack, furnished: str, visit: Open, scheme: str, viewport: dict[str, int]
+) -> None:
     page = visit(stack, "admin", furnished, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
     page.see("#findings", "Reentrancy")
     assert serious_faults(page) == []
@@ -89,13 +91,13 @@ def test_axe_finds_no_fault(stack: Stack, furnished: str, visit: Open, scheme: s
     assert serious_faults(page) == []
 
 
-def test_axe_finds_no_fault_where_one_signs_in(stack: Stack, visit: Open) -> None:
+def test_axe_finds_no_violation_on_the_sign_in_form(stack: Stack, visit: Open) -> None:
     page = visit(stack)
     page.page.wait_for_selector("#token")
     assert serious_faults(page) == []
 
 
-def test_under_200_kb_come_over_the_wire_from_this_host_alone_and_nothing_complains(
+def test_the_page_transfers_under_200_kb_from_its_own_host_without_errors(
     stack: Stack, furnished: str, visit: Open
 ) -> None:
     page = visit(stack, "owner", furnished)
@@ -125,7 +127,7 @@ def weight_of_all_modules(stack: Stack) -> int:
     return total
 
 
-def test_a_module_that_did_not_arrive_is_asked_for_again(stack: Stack, furnished: str, visit: Open) -> None:
+def test_a_module_that_failed_to_load_is_loaded_again(stack: Stack, furnished: str, visit: Open) -> None:
     page = visit(stack, "viewer", furnished)
     page.page.route("**/ledger.js", lambda route: route.abort(), times=1)
     page.page.reload()
@@ -133,7 +135,7 @@ def test_a_module_that_did_not_arrive_is_asked_for_again(stack: Stack, furnished
     page.wait_until_live()
 
 
-def test_who_wants_no_motion_sees_none(stack: Stack, furnished: str, visit: Open) -> None:
+def test_reduced_motion_disables_animations(stack: Stack, furnished: str, visit: Open) -> None:
     page = visit(stack, "viewer", furnished, reduced_motion="reduce")
     moving = "document.getAnimations().filter((each) => each.playState === 'running').length"
     deposit(stack.api, furnished, "5.00")
@@ -142,13 +144,13 @@ def test_who_wants_no_motion_sees_none(stack: Stack, furnished: str, visit: Open
 
 
 @pytest.mark.parametrize("width", [360, 768, 1100, 1440, 2560])
-def test_nothing_runs_out_of_the_page_at_any_width(stack: Stack, furnished: str, visit: Open, width: int) -> None:
+def test_nothing_overflows_at_any_width(stack: Stack, furnished: str, visit: Open, width: int) -> None:
     page = visit(stack, "admin", furnished, viewport={"width": width, "height": 900})
     page.see("#findings", "Reentrancy")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_readme_shows_the_page_as_it_is(stack: Stack, furnished: str, visit: Open, tmp_path: Path) -> None:
+def test_the_screenshot_of_the_readme_is_current(stack: Stack, furnished: str, visit: Open, tmp_path: Path) -> None:
     target = PICTURE if os.environ.get(UPDATE) else tmp_path / PICTURE.name
     agents_report(stack, furnished)
     page = visit(stack, "owner", furnished, viewport={"width": 1440, "height": 960}, device_scale_factor=1.5)

@@ -22,7 +22,7 @@ def focused(page: Visit) -> str:
     return str(page.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
 
 
-def test_without_a_token_the_page_asks_for_one_and_takes_it(stack: Stack, visit: Open) -> None:
+def test_without_a_token_the_page_asks_for_one_and_accepts_it(stack: Stack, visit: Open) -> None:
     protocol_id = make_protocol(stack.api, name="Mine")
     page = visit(stack)
     page.page.fill("#token", "no token")
@@ -37,7 +37,7 @@ def test_without_a_token_the_page_asks_for_one_and_takes_it(stack: Stack, visit:
     assert page.page.evaluate("sessionStorage.length") == 0
 
 
-def test_a_refused_token_is_told_and_can_be_replaced(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_a_rejected_token_is_reported_and_can_be_replaced(stack: Stack, protocol_id: str, visit: Open) -> None:
     page = visit(stack)
     page.page.fill("#token", stack.api.token("viewer", protocols=[protocol_id])[:-6] + "AAAAAA")
     page.page.click("[type=submit]")
@@ -58,7 +58,7 @@ def test_the_demo_signs_in_as_a_viewer_and_offers_the_other_roles(make_stack: St
     page.page.wait_for_selector("dialog[open]")
 
 
-def test_what_people_write_is_shown_as_text(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_user_input_is_rendered_as_text(stack: Stack, protocol_id: str, visit: Open) -> None:
     title = "<img src=x onerror=alert(1)>"
     file_vulnerability(stack.api, protocol_id, title=title)
     page = visit(stack, "viewer", protocol_id)
@@ -66,7 +66,7 @@ def test_what_people_write_is_shown_as_text(stack: Stack, protocol_id: str, visi
     assert page.page.locator("#findings img").count() == 0
 
 
-def test_roles_that_are_switched_quickly_leave_one_connection(make_stack: StackMaker, visit: Open) -> None:
+def test_switching_roles_quickly_leaves_one_connection(make_stack: StackMaker, visit: Open) -> None:
     own = make_stack(DASHBOARD_DEMO="1")
     make_protocol(own.api, id="demo", name="Demo")
     page = visit(own)
@@ -87,9 +87,7 @@ def test_roles_that_are_switched_quickly_leave_one_connection(make_stack: StackM
     assert len([socket for socket in sockets if not socket.is_closed()]) == 1
 
 
-def test_protocols_that_could_not_be_read_are_read_again_and_the_page_says_so(
-    stack: Stack, protocol_id: str, visit: Open
-) -> None:
+def test_a_failed_load_of_the_protocols_is_shown_and_retried(stack: Stack, protocol_id: str, visit: Open) -> None:
     page = visit(stack)
     page.page.route(PROTOCOLS, lambda route: route.fulfill(status=503, json={"detail": "The database did not answer."}))
     sign_in(page, stack, protocol_id)
@@ -99,7 +97,7 @@ def test_protocols_that_could_not_be_read_are_read_again_and_the_page_says_so(
     page.page.wait_for_selector("#main [role=alert]", state="detached")
 
 
-def test_who_is_granted_no_protocol_is_told_so_until_there_is_one(stack: Stack, visit: Open) -> None:
+def test_without_a_granted_protocol_the_page_says_so_until_there_is_one(stack: Stack, visit: Open) -> None:
     page = visit(stack)
     sign_in(page, stack, "made-later")
     page.see("#main", "No protocol is granted to you")
@@ -109,7 +107,7 @@ def test_who_is_granted_no_protocol_is_told_so_until_there_is_one(stack: Stack, 
     page.see(".bar", "Made later")
 
 
-def test_a_late_refusal_of_the_role_before_does_not_sign_out_the_present_one(
+def test_a_late_rejection_of_the_previous_role_does_not_sign_out_the_current_one(
     make_stack: StackMaker, visit: Open
 ) -> None:
     own = make_stack(DASHBOARD_DEMO="1")
@@ -128,7 +126,7 @@ def test_a_late_refusal_of_the_role_before_does_not_sign_out_the_present_one(
     assert page.text(".bar [aria-pressed=true]").lower() == "validator"
 
 
-def test_a_protocol_that_is_not_ones_own_is_said_to_be_and_the_address_corrected(
+def test_a_protocol_without_a_grant_is_reported_and_the_address_is_corrected(
     stack: Stack, protocol_id: str, visit: Open
 ) -> None:
     page = visit(stack, "viewer", protocol_id)
@@ -137,7 +135,7 @@ def test_a_protocol_that_is_not_ones_own_is_said_to_be_and_the_address_corrected
     assert parse_qs(urlsplit(page.page.url).query)["protocol"] == [protocol_id]
 
 
-def test_the_keyboard_has_a_place_after_signing_in_and_out(stack: Stack, protocol_id: str, visit: Open) -> None:
+def test_keyboard_focus_is_set_after_signing_in_and_out(stack: Stack, protocol_id: str, visit: Open) -> None:
     page = visit(stack)
     page.page.wait_for_selector("#token:focus")
     sign_in(page, stack, protocol_id)
@@ -147,7 +145,7 @@ def test_the_keyboard_has_a_place_after_signing_in_and_out(stack: Stack, protoco
     page.page.wait_for_selector("#token:focus")
 
 
-def test_filters_outlive_a_switch_of_the_protocol(stack: Stack, visit: Open) -> None:
+def test_filters_survive_a_switch_of_the_protocol(stack: Stack, visit: Open) -> None:
     first, second = make_protocol(stack.api, name="First"), make_protocol(stack.api, name="Second")
     for each, title in ((first, "Of the first"), (second, "Of the second")):
         deposit(stack.api, each, "1.00")

@@ -97,7 +97,7 @@ def test_no_task_of_the_page_takes_longer_than_200_ms(stack: Stack, crowd: tuple
 
 
 @pytest.mark.slow
-def test_only_what_is_in_sight_is_drawn(stack: Stack, crowd: tuple[str, list[str]], visit: Open) -> None:
+def test_only_visible_rows_are_rendered(stack: Stack, crowd: tuple[str, list[str]], visit: Open) -> None:
     protocol_id, agents = crowd
     everybody_reports(stack, protocol_id, agents, 50)
     page = visit(stack, "viewer", protocol_id)

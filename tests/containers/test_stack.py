@@ -5,7 +5,7 @@ import pytest
 from tests.containers import flows
 from tests.containers.compose import Compose
 from tests.factories import deposit, make_agent, make_protocol, report
-from tests.security.raw import exchange, request
+from tests.security.raw_http import exchange, request
 from tests.support.api import OverHttp
 from tests.support.js_client import JsClient
 

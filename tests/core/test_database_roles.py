@@ -12,6 +12,8 @@ from tests.support.api import Api
 from tests.support.money import confirmed, funded_protocol, request_payment, settle
 from tests.support.servers import Postgres
 
+pytestmark = pytest.mark.database("postgresql")
+
 ROLES = Path(__file__).parents[2] / "deploy/postgres/roles.sql"
 ROLE = "dashboard_app"
 FORBIDDEN = [
@@ -29,11 +31,6 @@ FORBIDDEN = [
     "SET session_replication_role = replica",
     "SET ROLE postgres",
 ]
-
-
-@pytest.fixture
-def database_url(postgres_url: str) -> str:
-    return postgres_url
 
 
 @pytest.fixture

@@ -8,12 +8,9 @@ from kombu import Connection, Queue
 from app.core.celery_config import HeldMessages
 from app.core.redis_connection import redis_time
 
+pytestmark = pytest.mark.database("sqlite")
+
 VISIBILITY_SECONDS = 60
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.mark.parametrize("ahead", [-3600, 3600])

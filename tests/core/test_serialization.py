@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.serialization import iso_timestamp, number_text, to_json, to_wire
-from tests.support.wire import leaves, moment
+from tests.support.event_checks import leaves, moment
 
 
 class Colour(Enum):

@@ -4,10 +4,7 @@ import pytest
 
 from tests.support.api import Api
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 @pytest.mark.parametrize("name", ["a" * 256, "a" * 5000, "x/" * 300])

@@ -49,7 +49,7 @@ def statuses(stack: Stack, agent_id: str) -> dict[str, str]:
     return {task["name"]: task["status"] for task in tasks}
 
 
-def test_a_completed_report_whose_answers_are_lost_closes_one_task(run, stack: Stack, agent_id: str) -> None:
+def test_a_completed_report_whose_responses_are_lost_closes_one_task(run, stack: Stack, agent_id: str) -> None:
     faults = [PASS] * run.reports + [LOSE_ANSWER, LOSE_ANSWER]
     with UnreliableProxy(stack.url, faults) as proxy:
         assert run(proxy.url) == 0
@@ -60,7 +60,7 @@ def test_a_completed_report_whose_answers_are_lost_closes_one_task(run, stack: S
     assert statuses(stack, agent_id) == {TASK: "COMPLETED", "second": "RUNNING", "third": "QUEUED"}
 
 
-def test_lost_requests_and_refusals_for_now_make_no_task_fail(run, stack: Stack, agent_id: str) -> None:
+def test_lost_requests_and_transient_rejections_fail_no_task(run, stack: Stack, agent_id: str) -> None:
     faults = [LOSE_REQUEST, BAD_GATEWAY, PASS, BUSY, *[LOSE_REQUEST] * (run.reports + 5)]
     with UnreliableProxy(stack.url, faults) as proxy:
         assert run(proxy.url) == 0

@@ -55,7 +55,7 @@ def watching(stack: Stack, main: Path, url: str, protocol_id: str, log: Path, *,
         stop(process)
 
 
-def test_a_loss_that_is_seen_during_a_fetch_is_fetched_for_again(
+def test_a_gap_noticed_during_a_fetch_causes_another_fetch(
     stack: Stack, protocol_id: str, main: Path, tmp_path: Path
 ) -> None:
     with StateGate(stack.port) as gate:
@@ -70,7 +70,7 @@ def test_a_loss_that_is_seen_during_a_fetch_is_fetched_for_again(
             shown.wait_for(live=True, available="5.00")
 
 
-def test_a_state_that_is_refused_for_now_is_asked_for_with_growing_pauses(
+def test_a_transiently_rejected_snapshot_is_retried_with_backoff(
     stack: Stack, protocol_id: str, main: Path, tmp_path: Path
 ) -> None:
     with StateGate(stack.port) as gate:
@@ -82,7 +82,9 @@ def test_a_state_that_is_refused_for_now_is_asked_for_with_growing_pauses(
         assert [pause > least for pause, least in zip(pauses, (0.25, 0.5, 1.0), strict=True)] == [True] * 3
 
 
-def test_it_comes_back_after_the_server_has_sent_it_away(make_stack: StackMaker, main: Path, tmp_path: Path) -> None:
+def test_the_client_reconnects_after_the_server_disconnected_it(
+    make_stack: StackMaker, main: Path, tmp_path: Path
+) -> None:
     stack = make_stack()
     protocol_id = make_protocol(stack.api)
     with watching(stack, main, stack.url, protocol_id, tmp_path / "log") as shown:
@@ -94,7 +96,9 @@ def test_it_comes_back_after_the_server_has_sent_it_away(make_stack: StackMaker,
         shown.wait_for(live=True, available="7.00", seconds=30)
 
 
-def test_it_looks_now_and_then_even_when_nothing_is_told(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
+def test_the_client_fetches_the_snapshot_regularly_without_events(
+    stack: Stack, protocol_id: str, tmp_path: Path
+) -> None:
     impatient = typescript.compiled(tmp_path, "20_000", "300")
     with (
         StateGate(stack.port) as gate,
@@ -104,7 +108,7 @@ def test_it_looks_now_and_then_even_when_nothing_is_told(stack: Stack, protocol_
         until(lambda: gate.answered >= 3, 10, "the state is fetched again and again")
 
 
-def test_a_token_that_is_refused_ends_it_with_the_reason(
+def test_a_rejected_token_ends_the_client_with_the_reason(
     stack: Stack, protocol_id: str, main: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"

@@ -54,7 +54,7 @@ def test_the_agent_reports_progress_and_completes(stack: Stack, js, protocol_id:
     assert any(event.data["status"] == "RUNNING" for event in socket.events("agent:task_update"))
 
 
-def test_the_agent_says_why_it_was_refused(stack: Stack, protocol_id: str) -> None:
+def test_the_agent_prints_why_it_was_rejected(stack: Stack, protocol_id: str) -> None:
     make_agent(stack.api, id=f"{protocol_id}-A")
     token = stack.api.token("agent", sub="somebody-else", protocols=[protocol_id])
 
@@ -116,7 +116,7 @@ def react_dashboard(tmp_path: Path) -> list[str]:
     return [node_binary(), str(place / "main.mjs")]
 
 
-def test_the_react_dashboard_draws_a_deposit_to_the_exact_amount(
+def test_the_react_dashboard_shows_the_exact_amount_of_a_deposit(
     stack: Stack, protocol_id: str, tmp_path: Path, react_dashboard: list[str]
 ) -> None:
     drawn = [
@@ -134,7 +134,7 @@ def test_the_react_dashboard_draws_a_deposit_to_the_exact_amount(
     assert '<dd data-amount="available">0.00 USDC</dd>' in str(before["html"])
 
 
-def test_the_react_dashboard_says_why_it_was_refused(
+def test_the_react_dashboard_shows_why_it_was_rejected(
     stack: Stack, protocol_id: str, tmp_path: Path, react_dashboard: list[str]
 ) -> None:
     log = tmp_path / "react.log"
@@ -176,7 +176,7 @@ def receiver(tmp_path: Path):
     stop(process)
 
 
-def test_the_receiver_pays_what_the_system_asks_for(receiver: str, make_stack: StackMaker) -> None:
+def test_the_receiver_pays_what_the_system_requests(receiver: str, make_stack: StackMaker) -> None:
     stack = make_stack(PAYOUT_URL=receiver, PAYOUT_SECRET=SECRET)
     api = stack.api
     protocol_id = make_protocol(api)

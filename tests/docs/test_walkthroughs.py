@@ -22,17 +22,17 @@ def test_every_command_of_the_page_works_on_a_fresh_demo(page: str, tmp_path: Pa
 
     with reader.demo():
         for block in blocks:
-            reader.follow(block)
+            reader.run(block)
 
 
-def test_no_page_calls_the_command_by_a_name_that_is_not_on_the_path() -> None:
+def test_every_page_uses_the_command_by_a_name_on_the_path() -> None:
     pages = [ROOT / "README.md", *project_files(ROOT / "docs", "*.md", "*.py", "*.sh", "*.mjs")]
     written = {page: page.read_text(encoding="utf-8") for page in pages}
 
     assert [page.name for page, text in written.items() if "$(dashboard " in text or "\ndashboard " in text] == []
 
 
-def test_no_command_of_a_page_sets_a_variable_that_a_shell_of_a_reader_lives_by() -> None:
+def test_no_command_of_a_page_sets_a_special_variable_of_a_shell() -> None:
     """`path` is zsh's own name for PATH: set it, and no command is found any more."""
     commands = "".join(block.commands for page in PAGES for block in blocks_of(ROOT / page))
 

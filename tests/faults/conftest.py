@@ -1,4 +1,4 @@
-"""What the fault tests share: a system of their own to break, a room with an agent, and reference clients in it."""
+"""Fixtures of the fault tests: a system to break, and a room with an agent and reference clients."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ CLIENTS = 5
 
 
 class Scene:
-    """One protocol with funds, an agent and watching clients, in a system that the test breaks."""
+    """A funded protocol, an agent and connected clients in a system that the test breaks."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -38,7 +38,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def broken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system that the tests of one file break, one after the other; each must leave it able to work."""
+    """A system that the tests of one file break in turn; each must leave it working."""
     with Stack(tmp_path_factory.mktemp("broken-stack")) as stack:
         yield stack
 

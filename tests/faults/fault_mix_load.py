@@ -1,4 +1,4 @@
-"""What the fault mix puts on a system: changes whose acceptance is remembered, probes of /healthz, and a stranger."""
+"""The load of the fault mix: changes whose acceptance is recorded, probes of /healthz, and a flooding client."""
 
 import contextlib
 import random
@@ -13,55 +13,55 @@ from dataclasses import dataclass, field
 import requests
 
 from tests.factories import report
-from tests.security.wire import WebSocket, frame
+from tests.security.raw_websocket import WebSocket, frame
 from tests.support.api import Answer, Api, Caller
 from tests.support.stack import Stack
 
 ATTEMPTS, PAUSE_SECONDS = 40, 0.25
 PING = 9
-PIPELINED = b"GET /healthz HTTP/1.1\r\nHost: stranger\r\n\r\n" * 200
+PIPELINED = b"GET /healthz HTTP/1.1\r\nHost: flood\r\n\r\n" * 200
 PROBE_SECONDS = 0.1
 
 
 @dataclass
 class Accepted:
-    """What the system has answered 200, 201 or 202 to, and so must keep."""
+    """The changes that the system accepted with 200, 201 or 202 and must not lose."""
 
     deposits: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # references by protocol
-    findings: list[str] = field(default_factory=list)
+    vulnerabilities: list[str] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
     payments: list[str] = field(default_factory=list)
-    closed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # tasks by agent
+    completed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # tasks by agent
     running: int = 0
 
 
 class Load(threading.Thread):
-    """Reports, closings, deposits, filings, confirmations and payments in random rooms, until `stop`."""
+    """Sends reports, terminal updates, deposits, filings, confirmations and payments to random rooms until `stop`."""
 
     def __init__(self, api: Api, agents: dict[str, str], seed: int) -> None:
         super().__init__(daemon=True)
         self._api, self._agents, self._random = api, agents, random.Random(seed)
-        self._ends = threading.Event()
+        self._stopping = threading.Event()
         self.accepted = Accepted()
         self.failure: BaseException | None = None
 
     def stop(self) -> None:
-        self._ends.set()
+        self._stopping.set()
         self.join(120)
         assert not self.is_alive()
         if self.failure is not None:
             raise self.failure
 
     def run(self) -> None:
-        steps = [self._report, self._report, self._report, self._close, self._deposit, self._deposit, self._pay]
+        steps = [self._report, self._report, self._report, self._complete, self._deposit, self._deposit, self._pay]
         try:
-            while not self._ends.wait(0.02):
+            while not self._stopping.wait(0.02):
                 self._random.choice(steps)(self._random.choice(sorted(self._agents)))
         except BaseException as failure:
             self.failure = failure
 
     def _send(self, caller: Caller, path: str, body: object, *statuses: int) -> Answer | None:
-        """The answer, once it is final: repeated with one key while none comes or it asks to try again."""
+        """The final response; retries with one idempotency key while there is none or it asks for a retry."""
         key = uuid.uuid4().hex
         for _ in range(ATTEMPTS):
             with contextlib.suppress(OSError):  # its web process was killed or stopped
@@ -70,22 +70,22 @@ class Load(threading.Thread):
                     return answer
                 again = answer.status in (429, 503) or "IDEMPOTENCY_KEY_IN_USE" in answer.body.decode()
                 assert again, answer
-            if self._ends.wait(PAUSE_SECONDS):
+            if self._stopping.wait(PAUSE_SECONDS):
                 return None
         return None
 
     def _report(self, protocol_id: str) -> None:
         agent_id = self._agents[protocol_id]
         body = report(protocol_id, "scan", self._random.randrange(100))
-        with contextlib.suppress(OSError):  # a report that is lost is replaced by the next one
+        with contextlib.suppress(OSError):  # the next report replaces a lost one
             answer = self._api.agent(agent_id).post(f"/agents/{agent_id}/progress", body)
             self.accepted.running += answer.status == 202
 
-    def _close(self, protocol_id: str) -> None:
+    def _complete(self, protocol_id: str) -> None:
         agent_id, task = self._agents[protocol_id], f"task {uuid.uuid4().hex[:12]}"
         body = report(protocol_id, task, status="COMPLETED")
         if self._send(self._api.agent(agent_id), f"/agents/{agent_id}/progress", body, 202):
-            self.accepted.closed[agent_id].append(task)
+            self.accepted.completed[agent_id].append(task)
 
     def _deposit(self, protocol_id: str) -> None:
         reference = uuid.uuid4().hex
@@ -94,36 +94,36 @@ class Load(threading.Thread):
             self.accepted.deposits[protocol_id].append(reference)
 
     def _pay(self, protocol_id: str) -> None:
-        """File a finding, confirm it and ask for its payment, as far as each step is accepted."""
-        finding = {"title": "Reentrancy", "severity": "HIGH"}
-        filed = self._send(self._api.validator, f"/protocols/{protocol_id}/vulnerabilities", finding, 201)
+        """File a vulnerability, confirm it and request its payment, as far as each step is accepted."""
+        vulnerability = {"title": "Reentrancy", "severity": "HIGH"}
+        filed = self._send(self._api.validator, f"/protocols/{protocol_id}/vulnerabilities", vulnerability, 201)
         if filed is None:
             return
-        self.accepted.findings.append(filed.json["id"])
+        self.accepted.vulnerabilities.append(filed.json["id"])
         path = f"/vulnerabilities/{filed.json['id']}"
         if self._send(self._api.validator, f"{path}/confirm", {}, 200) is None:
             return
         self.accepted.confirmed.append(filed.json["id"])
         body = {"recipient": "0xabc", "amount": "1"}
-        paid = self._send(self._api.owner, f"{path}/payment", body, 202, 409)  # 409: nothing in the pool yet
+        paid = self._send(self._api.owner, f"{path}/payment", body, 202, 409)  # 409: the pool is empty
         if paid is not None and paid.status == 202:
             self.accepted.payments.append(paid.json["id"])
 
 
 class Probes(threading.Thread):
-    """Asks `/healthz` over a new connection ten times a second; remembers when and for how long."""
+    """Requests `/healthz` over a new connection ten times a second and records start and end."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
-        self._url, self._ends = f"{url}/healthz", threading.Event()
+        self._url, self._stopping = f"{url}/healthz", threading.Event()
         self.taken: list[tuple[float, float]] = []
 
     def stop(self) -> None:
-        self._ends.set()
+        self._stopping.set()
         self.join(30)
 
     def run(self) -> None:
-        while not self._ends.wait(PROBE_SECONDS):
+        while not self._stopping.wait(PROBE_SECONDS):
             began = time.monotonic()
             with contextlib.suppress(requests.RequestException), requests.Session() as session:
                 session.trust_env = False
@@ -131,14 +131,14 @@ class Probes(threading.Thread):
             self.taken.append((began, time.monotonic()))
 
     def p99_ms(self, without: list[tuple[float, float]]) -> float:
-        """The 99th percentile of the probes that met none of these spans, in milliseconds."""
+        """The 99th percentile in milliseconds of the probes outside these time spans."""
         met = [any(began < end and start < ended for start, end in without) for began, ended in self.taken]
         times = sorted(ended - began for (began, ended), left_out in zip(self.taken, met, strict=True) if not left_out)
         return 1000 * times[int(len(times) * 0.99)] if times else 0.0
 
 
 def flood(stack: Stack, seconds: float) -> None:
-    """A stranger without a token: pipelined requests on two connections, PING frames on five WebSockets."""
+    """Flood without a token: pipelined requests on two connections and PING frames on five WebSockets."""
     end = time.monotonic() + seconds
     senders = [threading.Thread(target=_pipeline, args=(stack.port, end), daemon=True) for _ in range(2)]
     senders += [threading.Thread(target=_pings, args=(stack.port, end), daemon=True) for _ in range(5)]
@@ -151,7 +151,7 @@ def flood(stack: Stack, seconds: float) -> None:
 def _pipeline(port: int, end: float) -> None:
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
-            for _ in _until(end):
+            for _ in _while_before(end):
                 sock.sendall(PIPELINED)
                 if not sock.recv(1 << 20):
                     break
@@ -160,15 +160,15 @@ def _pipeline(port: int, end: float) -> None:
 
 def _pings(port: int, end: float) -> None:
     while time.monotonic() < end:
-        with contextlib.suppress(OSError, AssertionError), WebSocket(port) as stranger:
-            stranger.sock.settimeout(1)
-            for _ in _until(end):
-                stranger.raw(frame(b"", PING) * 500)
-                if not stranger.sock.recv(1 << 20):
+        with contextlib.suppress(OSError, AssertionError), WebSocket(port) as client:
+            client.sock.settimeout(1)
+            for _ in _while_before(end):
+                client.raw(frame(b"", PING) * 500)
+                if not client.sock.recv(1 << 20):
                     break
         time.sleep(0.05)
 
 
-def _until(end: float) -> Iterator[None]:
+def _while_before(end: float) -> Iterator[None]:
     while time.monotonic() < end:
         yield

@@ -1,4 +1,4 @@
-"""Messages lost by the broker, workers that hang, a clock that jumps, a database that is locked."""
+"""Lost broker messages, hung workers, clock jumps and a locked database."""
 
 import os
 import signal
@@ -20,9 +20,9 @@ def _is_released(scene, payment):
     return scene.stack.api.owner.get(f"/payments/{payment['id']}").expect(200)["status"] == "RELEASED"
 
 
-def test_a_payment_whose_message_the_broker_lost_is_settled_by_the_sweep(scene):
+def test_a_payment_whose_message_was_lost_is_settled_by_the_sweeper(scene):
     supervisor = scene.stack.process.pid
-    os.kill(supervisor, signal.SIGSTOP)  # so that nobody takes the message
+    os.kill(supervisor, signal.SIGSTOP)  # so that no worker takes the message
     try:
         scene.stack.kill("worker-payments")
         payment = _pay(scene)
@@ -35,21 +35,21 @@ def test_a_payment_whose_message_the_broker_lost_is_settled_by_the_sweep(scene):
     scene.rooms.wait_until_right(30)
 
 
-def test_ticks_that_the_broker_lost_are_not_missed_the_next_one_does_their_work(scene):
+def test_the_next_tick_does_the_work_of_lost_ticks(scene):
     for progress in range(1, 6):
         scene.report(progress).expect(202)
         scene.stack.redis().delete("realtime")
     scene.rooms.wait_until_right(30)
 
 
-def test_a_worker_that_hangs_is_noticed_and_replaced(scene):
+def test_a_hung_worker_is_replaced(scene):
     hung = scene.stack.pid("worker")
     scene.stack.freeze("worker")
 
     def replaced() -> bool:
         try:
             return scene.stack.pid("worker") != hung
-        except FileNotFoundError:  # between the two
+        except FileNotFoundError:  # between the old and the new process
             return False
 
     until(replaced, 90, "another worker runs")
@@ -57,7 +57,7 @@ def test_a_worker_that_hangs_is_noticed_and_replaced(scene):
     scene.rooms.wait_until_right(30)
 
 
-def test_a_locked_database_is_told_as_503_and_changes_nothing(scene):
+def test_a_write_to_a_locked_database_is_rejected_with_503_and_changes_nothing(scene):
     other = sqlite3.connect(scene.stack.home / "dashboard.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:
@@ -75,7 +75,7 @@ def test_a_locked_database_is_told_as_503_and_changes_nothing(scene):
     assert scene.deposit("9").status == 201
 
 
-def test_the_limits_hold_when_a_workers_clock_jumps(in_context, monkeypatch):
+def test_the_limits_hold_when_the_clock_of_a_worker_jumps(in_context, monkeypatch):
     limiter.open_room("P1")
     data = {"agentId": "A1", "task": "t", "progress": 1, "status": "RUNNING"}
     coalescer.report([coalescer.running_report("P1", data)])

@@ -1,60 +1,40 @@
-"""Clocks of the parts that differ by an hour change nothing, and are told."""
-
-import shutil
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
+"""Clocks that differ by an hour between processes change no behaviour and are reported."""
 
 import pytest
 
 from tests.cli.commands import run_doctor
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.support.clock_shim import Clocks
+from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
-from tests.support.wire import most_in_a_window
-
-SHIM = Path(__file__).parents[1] / "support" / "clockshim.c"
-COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(240),
-    pytest.mark.skipif(COMPILER is None, reason="moving a real process's clock takes a C compiler"),
+    pytest.mark.skipif(not Clocks.is_available(), reason="moving a real process's clock requires a C compiler"),
 ]
 
 
-@pytest.fixture
-def clocks(make_stack: StackMaker, tmp_path: Path) -> tuple[Stack, Callable[..., None]]:
-    """A system and `set_clocks(worker=3600)`: seconds by which a kind of part is ahead of the machine."""
-    library, offsets = tmp_path / "clockshim.so", tmp_path / "clocks"
-    subprocess.run([str(COMPILER), "-shared", "-fPIC", "-O2", "-o", library, SHIM, "-ldl"], check=True)
-    offsets.mkdir()
-
-    def set_clocks(**seconds: float) -> None:
-        for part, ahead in seconds.items():
-            (offsets / part).write_text(str(ahead))
-
-    set_clocks(worker=3600, beat=-1800)
-    return make_stack(LD_PRELOAD=str(library), CLOCK_DIR=str(offsets)), set_clocks
-
-
-def test_clocks_an_hour_apart_change_nothing_and_doctor_names_them(clocks, js):
-    stack, set_clocks = clocks
+def test_clocks_an_hour_apart_change_nothing_and_doctor_reports_them(make_stack: StackMaker, tmp_path, js):
+    clocks = Clocks(tmp_path)
+    clocks.step(worker=3600, beat=-1800)
+    stack = make_stack(**clocks.environment)
     protocol_id, agent_id = make_protocol(stack.api), make_agent(stack.api)
     deposit(stack.api, protocol_id, "1000")
     watcher = stack.watch(js, protocol_id)
 
-    def is_told(progress: int) -> bool:
+    def has_arrived(progress: int) -> bool:
         return any(each.data["progress"] == str(progress) for each in watcher.events("agent:task_update"))
 
-    steps = [{"worker": 3600, "beat": -1800}, {"worker": -3600, "beat": 3600}, {"valkey": -40}, {"valkey": 3600}]
+    steps = [{"worker": 3600, "beat": -1800}, {"worker": -3600, "beat": 3600}, {"redis": -40}, {"redis": 3600}]
     for progress, step in enumerate(steps, start=1):
-        set_clocks(**step)
+        clocks.step(**step)
         path = f"/agents/{agent_id}/progress"
         stack.api.agent(agent_id).post(path, report(protocol_id, "scan", progress)).expect(202)
         for _ in range(15):
             deposit(stack.api, protocol_id, "1")
-        until(lambda progress=progress: is_told(progress), 20, f"the report is told of after {step}")
+        until(lambda progress=progress: has_arrived(progress), 20, f"the report arrives after {step}")
         _pay(stack, protocol_id)
 
     assert most_in_a_window([event.at for event in watcher.events()]) <= 10

@@ -1,7 +1,7 @@
-"""Faults at random under load: kills, stops, restarts of Redis, a flooding stranger, clock steps; `make fault-mix`.
+"""Random faults under load: kills, stops, Redis restarts, a flooding client and clock steps; `make fault-mix`.
 
-`FAULT_MIX_SECONDS=1800` is the long form, `FAULT_MIX_KINDS=kill,stop,flood,clock` what it does, and `TEST_SEED` repeats
-the order of the faults. Steps of clocks need a C compiler; without one they are left out, and the output says so.
+`FAULT_MIX_SECONDS=1800` runs for half an hour, `FAULT_MIX_KINDS=kill,stop,flood,clock` selects the faults, `TEST_SEED`
+repeats their order. Clock steps need a C compiler; without one they are skipped with a message.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from tests.faults.fault_mix_load import Load, Probes, flood
 from tests.support.api import Caller
 from tests.support.clock_shim import Clocks
 from tests.support.emissions import Emission, Emissions, watch_emissions_over_restarts
+from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
 from tests.support.rooms import Rooms
 from tests.support.seeds import SEED
 from tests.support.stack import COMMAND, Stack
-from tests.support.wire import most_in_a_window
 
 SECONDS = int(os.environ.get("FAULT_MIX_SECONDS", "60"))
 KINDS = os.environ.get("FAULT_MIX_KINDS", "kill,stop,flood,clock").split(",")
@@ -35,13 +35,13 @@ WEBS = ["web-1", "web-2"]
 PARTS = [*WEBS, "worker", "worker-payments", "beat", "redis"]
 REDIS_STEPS, WORKER_STEPS = [-600, -30, 0, 30, 600], [-3600, -3, 0, 3, 3600]
 MAX_STOP_SECONDS = 8.0
-RESTART_SECONDS = 15.0  # after a kill or a stop of a web process its probes do not count for so long
+RESTART_SECONDS = 15.0  # for which probes do not count after a kill or a stop of a web process
 LIMIT, GAP_SECONDS = 10, 1.0
 NEWEST_TASKS = 100
 
 
 class Faults:
-    """Does one fault after the other, and remembers when a web process was not there because of it."""
+    """Injects one fault after the other and records when a web process was absent because of it."""
 
     def __init__(self, stack: Stack, clocks: Clocks | None) -> None:
         self._stack, self._clocks, self._random = stack, clocks, random.Random(SEED)
@@ -51,14 +51,13 @@ class Faults:
         if clocks is not None:
             self._kinds["clock"] = self._step_clock
 
-    def one(self) -> None:
+    def inject(self) -> None:
         self._kinds[self._random.choice([kind for kind in KINDS if kind in self._kinds])]()
 
-    def end(self) -> None:
-        """Set all clocks right again."""
+    def reset_clocks(self) -> None:
+        """Set all clocks back to the machine's time."""
         if self._clocks is not None:
-            for part in ("redis", "worker", "beat"):
-                self._clocks.step(part, 0)
+            self._clocks.step(redis=0, worker=0, beat=0)
 
     def _note(self, what: str) -> None:
         self.done.append(what)
@@ -76,11 +75,11 @@ class Faults:
         with self._absence(part):
             pid = self._signal(part, signal.SIGSTOP)
             time.sleep(seconds)
-            with contextlib.suppress(ProcessLookupError):  # it was replaced meanwhile
+            with contextlib.suppress(ProcessLookupError):  # it has been replaced
                 os.kill(pid, signal.SIGCONT)
 
     def _signal(self, part: str, number: int) -> int:
-        """Signal the living process; it may be between its end and its next start."""
+        """Signal the running process, waiting for its restart if necessary."""
 
         def signalled() -> int | None:
             with contextlib.suppress(OSError, ValueError):
@@ -105,14 +104,14 @@ class Faults:
         part = self._random.choice(["redis", "worker", "beat"])
         seconds = self._random.choice(REDIS_STEPS if part == "redis" else WORKER_STEPS)
         self._note(f"clock of {part} {seconds:+} s")
-        self._clocks.step(part, seconds)
+        self._clocks.step(**{part: seconds})
 
 
 @pytest.fixture
 def clocks(tmp_path) -> Clocks | None:
     if Clocks.is_available():
         return Clocks(tmp_path)
-    print("no C compiler: steps of clocks are left out")
+    print("no C compiler: clock steps are skipped")
     return None
 
 
@@ -133,52 +132,52 @@ def test_under_random_faults_nothing_accepted_is_lost_and_no_limit_breaks(make_s
             each.start()
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            faults.one()
-            time.sleep(2)  # what was broken is used again before the next fault
-        faults.end()
+            faults.inject()
+            time.sleep(2)  # the system works for a while before the next fault
+        faults.reset_clocks()
         stack.wait_until_open(60)
         for each in (*loads, probes):
             each.stop()
 
-        _everything_heals(stack, rooms)
-        _report(faults, probes, loads, seen)
+        _wait_until_recovered(stack, rooms)
+        _print_summary(faults, probes, loads, seen)
         for each in loads:
-            _accepted_changes_are_kept(stack, each)
-        _limits_held(seen, clocks.redis_offsets if clocks else {0.0})
-        _books_agree(stack)
+            _assert_accepted_changes_are_kept(stack, each)
+        _assert_limits_held(seen, clocks.redis_offsets if clocks else {0.0})
+        _assert_reconciliation_passes(stack)
 
 
-def _everything_heals(stack: Stack, rooms: Rooms) -> None:
+def _wait_until_recovered(stack: Stack, rooms: Rooms) -> None:
     stack.wait_until_whole(120)
     rooms.wait_until_right(180)
 
 
-def _report(faults: Faults, probes: Probes, loads: list[Load], seen: Emissions) -> None:
+def _print_summary(faults: Faults, probes: Probes, loads: list[Load], seen: Emissions) -> None:
     accepted = [each.accepted for each in loads]
     deposits = sum(len(references) for each in accepted for references in each.deposits.values())
-    closings = sum(len(tasks) for each in accepted for tasks in each.closed.values())
+    completions = sum(len(tasks) for each in accepted for tasks in each.completed.values())
     payments, running = (sum(values) for values in zip(*[(len(e.payments), e.running) for e in accepted], strict=True))
     print(
         f"fault mix, TEST_SEED={SEED}: {len(faults.done)} faults, {len(seen.seen)} events; accepted: {running} "
-        f"reports, {closings} closings, {deposits} deposits, {payments} payments; /healthz p99 "
+        f"reports, {completions} completions, {deposits} deposits, {payments} payments; /healthz p99 "
         f"{probes.p99_ms(faults.web_absences):.0f} ms while both web processes ran, {probes.p99_ms([]):.0f} ms in all"
     )
 
 
-def _accepted_changes_are_kept(stack: Stack, load: Load) -> None:
+def _assert_accepted_changes_are_kept(stack: Stack, load: Load) -> None:
     admin, accepted = stack.api.admin, load.accepted
     for protocol_id, references in accepted.deposits.items():
         entries = [each.get("reference") for each in _pages(admin, f"/protocols/{protocol_id}/pool/entries")]
         assert [each for each in references if entries.count(each) != 1] == [], "each accepted deposit is stored once"
-    for agent_id, tasks in accepted.closed.items():
+    for agent_id, tasks in accepted.completed.items():
         stored = {each["name"]: each["status"] for each in _pages(admin, f"/agents/{agent_id}/tasks")}
         assert [each for each in tasks[-NEWEST_TASKS:] if stored.get(each) != "COMPLETED"] == []
     paid = set(accepted.payments)
     for payment_id in paid:
         until(lambda it=payment_id: _status(admin, f"/payments/{it}") == "RELEASED", 60, f"{payment_id} is released")
-    for finding_id in accepted.findings:
-        wanted = {"CONFIRMED", "PAID"} if finding_id in accepted.confirmed else {"PENDING", "CONFIRMED"}
-        assert _status(admin, f"/vulnerabilities/{finding_id}") in wanted
+    for vulnerability_id in accepted.vulnerabilities:
+        wanted = {"CONFIRMED", "PAID"} if vulnerability_id in accepted.confirmed else {"PENDING", "CONFIRMED"}
+        assert _status(admin, f"/vulnerabilities/{vulnerability_id}") in wanted
 
 
 def _status(caller: Caller, path: str) -> str:
@@ -193,8 +192,8 @@ def _pages(caller: Caller, path: str) -> Iterator[dict[str, object]]:
         cursor = page["nextCursor"]
 
 
-def _limits_held(seen: Emissions, offsets: set[float]) -> None:
-    """No room was told more than ten events in any second, and of no agent twice in one."""
+def _assert_limits_held(seen: Emissions, offsets: set[float]) -> None:
+    """No room had more than ten events in any second, and no agent more than one."""
     rooms, agents = {}, {}
     for each in list(seen.seen):
         at = _true_time(each, offsets)
@@ -208,13 +207,13 @@ def _limits_held(seen: Emissions, offsets: set[float]) -> None:
 
 
 def _true_time(emission: Emission, offsets: set[float]) -> float:
-    """The moment on the machine's clock: Redis's, less the offset that it had, which the watcher's clock tells."""
-    late = emission.at - emission.heard_at
-    return emission.at - min(offsets, key=lambda offset: abs(late - offset))
+    """The time by the machine's clock: Redis's time less the offset that fits the time of receipt best."""
+    ahead = emission.at - emission.received_at
+    return emission.at - min(offsets, key=lambda offset: abs(ahead - offset))
 
 
-def _books_agree(stack: Stack) -> None:
-    """`doctor` compares ledger, pools and payments."""
+def _assert_reconciliation_passes(stack: Stack) -> None:
+    """`dashboard doctor` compares ledger, pools and payments."""
     done = subprocess.run(
         [*COMMAND, "doctor"], env=stack.environment, cwd=stack.folder, capture_output=True, text=True, timeout=120
     )

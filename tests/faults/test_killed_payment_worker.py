@@ -1,4 +1,4 @@
-"""A payment's worker is killed at every step: the pool is charged once, and both events arrive once and in order."""
+"""The payment worker is killed at every step: the pool is charged once and each event arrives once, in order."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def service():
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def system(request, service, tmp_path_factory):
-    """A running system of this module's own, on either database."""
+    """A running system for this file, on either database."""
     folder = tmp_path_factory.mktemp("payments")
     if request.param == "sqlite":
         with Stack(folder, PAYOUT_URL=service.url, **SETTINGS) as stack:
@@ -61,7 +61,7 @@ def kill_worker(system: Stack) -> None:
 
 
 def kill_pool_processes(system: Stack) -> None:
-    """The worker itself lives on and starts new ones."""
+    """Kill the pool's child processes; the worker survives and starts new ones."""
     worker = system.pid("worker-payments")
     for child in Path(f"/proc/{worker}/task/{worker}/children").read_text(encoding="utf-8").split():
         os.kill(int(child), signal.SIGKILL)
@@ -75,8 +75,8 @@ def check_charged_once(system: Stack, service: PayoutService, ready, payment_id:
 
     until(released, CONVERGES_SECONDS, "the payment is RELEASED")
     watcher.wait_for_event("vuln:status_changed", 20, newStatus="PAID", paymentId=payment_id)
-    told = [event.data.get("changeType") or event.data["newStatus"] for event in watcher.events()]
-    assert told == ["PAYMENT_RELEASED", "PAID"]
+    changes = [event.data.get("changeType") or event.data["newStatus"] for event in watcher.events()]
+    assert changes == ["PAYMENT_RELEASED", "PAID"]
     assert pool(system.api, protocol_id) | {"version": ""} == {
         "protocolId": protocol_id, "currency": "USDC", "total": "1000.00", "available": "600.00",
         "reserved": "0.00", "paid": "400.00", "version": "",
@@ -89,25 +89,25 @@ def check_charged_once(system: Stack, service: PayoutService, ready, payment_id:
     assert set(keys) == {payment_id}, "every call had the payment's own key"
 
 
-def test_killed_in_its_call_before_the_service_has_paid(system, service, ready):
+def test_a_worker_killed_during_its_call_before_the_service_paid_charges_once(system, service, ready):
     service.replies = [Reply(500, before=lambda: kill_worker(system))]
     payment = request_payment(system.api, ready[1])
     check_charged_once(system, service, ready, payment["id"])
 
 
-def test_killed_in_its_call_after_the_service_has_paid(system, service, ready):
+def test_a_worker_killed_during_its_call_after_the_service_paid_charges_once(system, service, ready):
     service.replies = [Reply(before=lambda: kill_pool_processes(system))]
     payment = request_payment(system.api, ready[1])
     check_charged_once(system, service, ready, payment["id"])
 
 
-def test_killed_when_the_answer_is_out(system, service, ready):
+def test_a_worker_killed_after_the_response_of_the_service_charges_once(system, service, ready):
     service.replies = [Reply(after=lambda: kill_worker(system))]
     payment = request_payment(system.api, ready[1])
     check_charged_once(system, service, ready, payment["id"])
 
 
-def test_killed_as_soon_as_the_payment_is_written_down(system, service, ready):
+def test_a_worker_killed_right_after_its_commit_charges_once(system, service, ready):
     payment = request_payment(system.api, ready[1])
     caller = system.api.viewer
     until(
@@ -120,13 +120,13 @@ def test_killed_as_soon_as_the_payment_is_written_down(system, service, ready):
     check_charged_once(system, service, ready, payment["id"])
 
 
-def test_killed_before_it_takes_the_job(system, service, ready):
+def test_a_worker_killed_before_it_takes_the_task_charges_once(system, service, ready):
     kill_worker(system)
     payment = request_payment(system.api, ready[1])
     check_charged_once(system, service, ready, payment["id"])
 
 
-def test_killed_again_and_again(system, service, ready):
+def test_a_worker_killed_repeatedly_charges_once(system, service, ready):
     service.replies = [Reply(before=lambda: kill_pool_processes(system)), Reply(before=lambda: kill_worker(system))]
     payment = request_payment(system.api, ready[1])
     check_charged_once(system, service, ready, payment["id"])

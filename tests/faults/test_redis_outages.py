@@ -1,4 +1,4 @@
-"""Redis gone, silent, cut off or without memory: what callers are told, what is logged, and that clients heal."""
+"""Redis hung, disconnected or emptied: what callers receive, and that every client recovers."""
 
 import signal
 import time
@@ -10,7 +10,7 @@ from tests.support.processes import until
 OUTAGE_SECONDS = 30
 
 
-def _is_back(scene):
+def _wait_until_reports_are_accepted(scene):
     def reports():
         return scene.report(50).status == 202
 
@@ -18,37 +18,26 @@ def _is_back(scene):
 
 
 @pytest.mark.slow
-def test_while_redis_is_silent_for_30_s_money_is_taken_progress_is_refused_and_all_heals_after(scene):
+def test_while_redis_hangs_for_30_s_deposits_are_accepted_reports_rejected_and_clients_recover(scene):
     scene.report(10).expect(202)
     scene.stack.freeze("redis")
     began = time.monotonic()
 
     refused = scene.report(20)
-    taken = scene.deposit("3")
+    accepted = scene.deposit("3")
 
     assert (refused.status, refused.code) == (503, "REDIS_UNAVAILABLE")
     assert refused.headers["retry-after"]
-    assert taken.status == 201
+    assert accepted.status == 201
     until(lambda: time.monotonic() - began > OUTAGE_SECONDS, OUTAGE_SECONDS + 5, "the outage has lasted")
     scene.stack.signal("redis", signal.SIGCONT)
-    _is_back(scene)
+    _wait_until_reports_are_accepted(scene)
     scene.rooms.wait_until_right(60)
     assert scene.state()["pool"]["total"] == "1003.00"
 
 
-def test_a_failed_emission_is_logged_with_the_whole_event_and_made_good(scene):
-    scene.stack.freeze("redis")
-    scene.deposit("3").expect(201)
-    line = scene.stack.wait_for_log(f"event.emission_failed .*{scene.protocol_id}", 20)
-    scene.stack.thaw("redis")
-
-    assert '"changeType":"DEPOSIT"' in line
-    assert '"amount":"3.00"' in line
-    scene.rooms.wait_until_right(40)
-
-
 @pytest.mark.parametrize("kind", ["pubsub", "normal"])
-def test_cut_connections_are_made_anew_and_what_was_missed_meanwhile_is_noticed(scene, kind):
+def test_after_closed_redis_connections_every_client_notices_what_it_missed(scene, kind):
     for amount in range(1, 6):
         scene.stack.redis().client_kill_filter(_type=kind, skipme=True)
         scene.deposit(str(amount)).expect(201)
@@ -57,15 +46,15 @@ def test_cut_connections_are_made_anew_and_what_was_missed_meanwhile_is_noticed(
     assert scene.state()["pool"]["total"] == "1015.00"
 
 
-def test_a_redis_that_lost_its_memory_goes_on_with_higher_numbers_and_clients_resync(scene):
+def test_after_redis_lost_its_data_sequence_numbers_rise_and_clients_resync(scene):
     scene.report(10).expect(202)
     scene.report(100, status="COMPLETED", nextTask="prove").expect(202)
     before = int(scene.state()["seq"])
 
-    scene.stack.redis().flushall()  # what an empty disk after a restart amounts to
+    scene.stack.redis().flushall()  # the same as a restart with an empty disk
     scene.stack.redis().client_kill_filter(_type="pubsub")
 
-    _is_back(scene)
+    _wait_until_reports_are_accepted(scene)
     scene.deposit("2").expect(201)
     assert int(scene.state()["seq"]) > before
     scene.rooms.wait_until_right(60)

@@ -1,4 +1,4 @@
-"""The embedded database put back from an older copy while Redis stays: clients end up with what `/state` says."""
+"""The database is restored from an older copy while Redis keeps its data: clients equal the snapshot again."""
 
 import sqlite3
 from contextlib import closing
@@ -18,7 +18,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 @pytest.mark.slow
-def test_clients_follow_a_database_that_was_restored_from_an_older_copy(make_stack: StackMaker):
+def test_clients_resync_after_the_database_was_restored_from_an_older_copy(make_stack: StackMaker):
     stack = make_stack()
     scene = Scene(stack)
     database, older = stack.home / "dashboard.db", stack.folder / "older.db"
@@ -30,7 +30,7 @@ def test_clients_follow_a_database_that_was_restored_from_an_older_copy(make_sta
         scene.rooms.wait_until_right(60)
         stack.stop()
         copy_database(older, database)
-        stack.log_path.unlink()  # so that its `ready` is not taken for the next one's
+        stack.log_path.unlink()  # so that its `ready` line is not mistaken for that of the next start
         stack.start()
         stack.wait_until_whole(90)
         scene.deposit("5").expect(201)

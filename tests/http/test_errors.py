@@ -12,13 +12,9 @@ from tests.factories import make_agent, make_protocol
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 
+pytestmark = pytest.mark.database("sqlite")  # the shape of errors does not depend on the database
+
 NOBODY_LISTENS = "127.0.0.1:1"
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """The shape of errors does not depend on the kind of database."""
-    return sqlite_url
 
 
 PROVOKED = {

@@ -7,12 +7,9 @@ from app.config import ConfigError, load_config
 from tests.factories import deposit, make_protocol
 from tests.support.api import Api
 
+pytestmark = pytest.mark.database("sqlite")
+
 FRIEND, STRANGER = "https://app.example", "https://evil.example"
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.mark.parametrize("path", ["//healthz", "//docs", "/protocols", "//nowhere", "//openapi.json"])

@@ -133,7 +133,7 @@ def test_keys_are_forgotten_after_a_day_and_not_before(app, api):
     assert "idempotent-replayed" in api.owner.post(path, {"amount": "1"}, Idempotency_Key="young").headers
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.database("postgresql")
 def test_a_key_held_for_too_long_by_another_is_409_with_retry_after(app, api):
     """PostgreSQL waits for the first caller's transaction, but not for ever."""
     path = f"/protocols/{make_protocol(api)}/deposits"

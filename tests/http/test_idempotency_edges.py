@@ -5,12 +5,9 @@ import pytest
 from tests.factories import make_protocol
 from tests.support.money import confirmed, funded_protocol, pool, request_payment
 
+pytestmark = pytest.mark.database("sqlite")
+
 LONGEST = 255
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture

@@ -6,10 +6,7 @@ import pytest
 
 from tests.support.api import Api
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])

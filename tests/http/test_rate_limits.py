@@ -5,13 +5,9 @@ import pytest
 from app.http.rate_limits import SYNC_SECONDS, Limit, address_key, share
 from tests.support.api import Api
 
+pytestmark = pytest.mark.database("sqlite")  # rate limits do not depend on the database
+
 PER_SECOND = 20
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """Limits do not depend on the kind of database."""
-    return sqlite_url
 
 
 class Clock:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.http.server.request_body import CHUNK_COST, MAX_LINE, MAX_ON_THE_WIRE, MAX_TRAILERS, BrokenBody, Chunks
-from tests.security.raw import chunked
+from tests.security.raw_http import chunked
 
 NEXT = b"GET /next HTTP/1.1\r\n\r\n"
 

@@ -1,6 +1,6 @@
-"""`python -m tests.mutation TARGET… [--module NAME] [--sample N] [--seed S]`: which mutants does no test notice?
+"""`python -m tests.mutation TARGET… [--module NAME] [--sample N] [--seed S]`: list the mutants that no test notices.
 
-A fresh seed is drawn and printed unless one is given. Ends with 1 when fewer than 90 % of the mutants are killed.
+Draws and prints a fresh seed unless one is given. Exits with 1 if fewer than 90 % of the mutants are killed.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from tests.mutation import client_mutants, run
 from tests.mutation.targets import TARGETS
 
-WANTED = 0.9
+MIN_KILLED = 0.9
 DEFAULT_SAMPLE = 40
 CLIENT = "client"
 
@@ -22,24 +22,24 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=DEFAULT_SAMPLE, help="0: all of them, which takes hours")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     options = parser.parse_args()
-    return max([_try(name, options) for name in options.target])
+    return max([_run_target(name, options) for name in options.target])
 
 
-def _try(name: str, options: argparse.Namespace) -> int:
-    _tell(f"{name}: seed {options.seed}, sample {options.sample or 'all'}")
+def _run_target(name: str, options: argparse.Namespace) -> int:
+    _print(f"{name}: seed {options.seed}, sample {options.sample or 'all'}")
     sample = options.sample or None
     if name == CLIENT:
-        tried, survivors = client_mutants.run(options.module, sample, options.seed, _tell)
+        tried, survivors = client_mutants.run(options.module, sample, options.seed, _print)
     else:
-        tried, survivors = run.run(TARGETS[name], options.module, sample, options.seed, _tell)
+        tried, survivors = run.run(TARGETS[name], options.module, sample, options.seed, _print)
     killed = tried - len(survivors)
-    _tell(f"\n{name}: {killed} of {tried} killed ({killed / max(1, tried):.0%})")
+    _print(f"\n{name}: {killed} of {tried} killed ({killed / max(1, tried):.0%})")
     for each in survivors:
-        _tell(f"  {each}")
-    return int(killed < WANTED * tried)
+        _print(f"  {each}")
+    return int(killed < MIN_KILLED * tried)
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

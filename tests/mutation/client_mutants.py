@@ -1,7 +1,7 @@
-"""The page's room client under Stryker: its own tests in node, in a copy of the files they need.
+"""Mutates the page's room client with Stryker and runs its Node tests in a copy of the files they need.
 
-Stryker (9.6, the last line for Node 20) with its TAP runner; pinned and locked in `client/`, fetched at the first use.
-A sample is one of lines: Stryker can be told those, not a number of mutants.
+Stryker 9.6 is the last line that supports Node 20; it is pinned in `client/` and fetched at the first use.
+A sample is a sample of lines, because Stryker takes ranges of lines but not a number of mutants.
 """
 
 import json
@@ -20,25 +20,25 @@ SOURCES = Path(__file__).parent / "client"
 SCRIPTS = Path("app/dashboard/static/js")
 TESTS = Path("tests/browser/node")
 MUTATED = ("room-client.js", "room/*.js")
-LEFT_ALONE = "room/settings.js"  # numbers and names alone
+SKIPPED = "room/settings.js"  # only constants
 KILLED, ALIVE = ("Killed", "Timeout"), ("Survived", "NoCoverage")
 
 
-def run(module: str | None, sample: int | None, seed: int, tell: Callable[[str], None]) -> tuple[int, list[str]]:
-    """How many mutants were tried, and which survived, as lines. Raises RuntimeError when Stryker does not work."""
+def run(module: str | None, sample: int | None, seed: int, log: Callable[[str], None]) -> tuple[int, list[str]]:
+    """The number of mutants tried and a line for each survivor. Raises RuntimeError if Stryker fails."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder)
-        _fill(tree, module, sample, seed)
+        _prepare(tree, module, sample, seed)
         command = [node_binary(), "node_modules/@stryker-mutator/core/bin/stryker.js", "run"]
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
         report = tree / "reports/mutation/mutation.json"
         if not report.exists():
             raise RuntimeError(f"Stryker did not run:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
         found = json.loads(report.read_text(encoding="utf-8"))
-    return _judge(found, tell)
+    return _survivors(found, log)
 
 
-def _fill(tree: Path, module: str | None, sample: int | None, seed: int) -> None:
+def _prepare(tree: Path, module: str | None, sample: int | None, seed: int) -> None:
     for part in (SCRIPTS, TESTS):
         shutil.copytree(ROOT / part, tree / part)
     (tree / "node_modules").symlink_to(_modules() / "node_modules")
@@ -62,9 +62,9 @@ def _fill(tree: Path, module: str | None, sample: int | None, seed: int) -> None
 
 
 def _lines(module: str | None, sample: int | None, seed: int) -> list[str]:
-    """What to mutate: files, or a sample of their lines with code."""
+    """The files to mutate, or a sample of their lines of code."""
     paths = [path for pattern in MUTATED for path in sorted((ROOT / SCRIPTS).glob(pattern))]
-    chosen = [path for path in paths if module in (None, path.stem) and not str(path).endswith(LEFT_ALONE)]
+    chosen = [path for path in paths if module in (None, path.stem) and not str(path).endswith(SKIPPED)]
     names = {path: str(path.relative_to(ROOT)) for path in chosen}
     if sample is None:
         return list(names.values())
@@ -85,7 +85,7 @@ def _modules() -> Path:
     return folder
 
 
-def _judge(report: dict[str, Any], tell: Callable[[str], None]) -> tuple[int, list[str]]:
+def _survivors(report: dict[str, Any], log: Callable[[str], None]) -> tuple[int, list[str]]:
     survivors, verdicts = [], Counter[str]()
     for path, file in sorted(report["files"].items()):
         lines = file["source"].splitlines()
@@ -95,5 +95,5 @@ def _judge(report: dict[str, Any], tell: Callable[[str], None]) -> tuple[int, li
                 line = each["location"]["start"]["line"]
                 change = f"{lines[line - 1].strip()} -> {each['mutatorName']}: {each.get('replacement', '')}"
                 survivors.append(f"{each['status'].lower()}: {path}:{line}: {change}")
-    tell(", ".join(f"{count} {verdict.lower()}" for verdict, count in sorted(verdicts.items())))
+    log(", ".join(f"{count} {verdict.lower()}" for verdict, count in sorted(verdicts.items())))
     return sum(verdicts[verdict] for verdict in (*KILLED, *ALIVE)), survivors

@@ -1,7 +1,7 @@
-"""A pytest plugin that writes down which lines of some files each test runs, and how long it takes.
+"""A pytest plugin that records which lines of a folder each test runs, and how long the test takes.
 
-Own code in place of coverage.py with its contexts: forty lines against one more dependency of the project. Threads that
-a test starts are recorded too, processes are not: tests of whole processes are too slow to be run for each mutant.
+Own code in place of coverage.py with dynamic contexts: forty lines instead of one more dependency. Threads of a test
+are recorded, processes are not, since tests of whole processes are too slow to run for each mutant.
 
     LINE_RECORD=record.json LINE_FOLDER=app/bounties python -m pytest -p tests.mutation.line_record …
 """

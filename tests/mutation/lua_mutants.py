@@ -1,4 +1,4 @@
-"""Small changes of Lua source, by tokens: comparisons, conditions, numbers, arithmetic, options, calls."""
+"""Mutants of Lua source, made by token: comparisons, conditions, numbers, arithmetic, options and calls."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CONDITION = re.compile(r"\b(if|elseif|while) (.+?) (then|do)\b")
-_CALL = re.compile(r"^(?P<indent>\s*)(?P<call>redis\.call\(.*\)|(?:spend|release|enqueue|turn|trim)\([^\n]*\))$")
+_CALL = re.compile(r"^(?P<indent>\s*)(?P<call>redis\.call\(.*\)|[a-z_]+\([^\n]*\))$")
 _BIG = 1000
 
 
@@ -37,7 +37,7 @@ def mutants_of(path: str, source: str) -> list[Mutant]:
 
 
 def _changes(line: str) -> Iterator[tuple[int, int, str]]:
-    """(from, to, new text) of each change of one line."""
+    """(start, end, new text) of each change to one line."""
     code = line.split("--", maxsplit=1)[0]
     for token in _TOKEN.finditer(line):
         if token["comment"]:

@@ -1,11 +1,11 @@
-"""One small change of one source file, as text: the same for Python and Lua."""
+"""One small change to one source file, in Python or Lua."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`source`: the whole file with the change in it. `change`: the change for people, before and after."""
+    """`source` is the whole changed file, `change` a readable description of the change."""
 
     path: str
     line: int

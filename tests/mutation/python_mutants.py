@@ -1,7 +1,7 @@
-"""Small changes of Python source: comparisons, conditions, numbers, arithmetic, returns and deleted calls.
+"""Mutants of Python source: comparisons, conditions, numbers, arithmetic, returns and deleted calls.
 
-Left alone: texts, log lines and metrics (other tests hold documents and alerts to them), annotations, table definitions
-(the migrations make the tables), and what only runs as a script.
+Not mutated: texts, log calls and metrics (other tests compare them with documents and alerts), annotations, table
+definitions (the migrations create the tables), and code that only runs as a script.
 """
 
 import ast
@@ -16,7 +16,7 @@ _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 }  # fmt: skip
 _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add}
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
-_UNTOLD = ("logger.", "metrics.", "log_")
+_SKIPPED_CALLS = ("logger.", "metrics.", "log_")
 
 
 def mutants_of(path: str, source: str) -> list[Mutant]:
@@ -40,9 +40,9 @@ def _short(code: str) -> str:
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.expr | ast.stmt]:
-    """The nodes that run and that a request can reach."""
+    """The expressions and statements that are mutated."""
     for child in ast.iter_child_nodes(tree):
-        if _is_left_alone(child):
+        if _is_skipped(child):
             continue
         if isinstance(child, ast.expr | ast.stmt):
             yield child
@@ -53,7 +53,7 @@ def _at(tree: ast.AST, number: int) -> ast.expr | ast.stmt:
     return next(node for place, node in enumerate(_nodes(tree)) if place == number)
 
 
-def _is_left_alone(node: ast.AST) -> bool:
+def _is_skipped(node: ast.AST) -> bool:
     if isinstance(node, ast.ClassDef):
         names = [ast.unparse(each) for each in node.body if isinstance(each, ast.Assign)]
         return any(name.startswith("__tablename__") for name in names)
@@ -61,7 +61,7 @@ def _is_left_alone(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__"):
         return True
-    return isinstance(node, ast.Expr) and ast.unparse(node).startswith(_UNTOLD)
+    return isinstance(node, ast.Expr) and ast.unparse(node).startswith(_SKIPPED_CALLS)
 
 
 def _changes(node: ast.AST) -> int:  # noqa: PLR0911 - one case for each kind of node
@@ -95,7 +95,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _mutate(node: ast.AST, change: int) -> str:
-    """Change the node where it is; returns the new code."""
+    """Change the node in place; returns the new code."""
     match node:
         case ast.Compare(ops=ops):
             ops[change] = _COMPARISONS[type(ops[change])]()

@@ -1,8 +1,8 @@
-"""Put mutants into a copy of the tree, one at a time, and see whether a test notices.
+"""Applies mutants to a copy of the tree, one at a time, and runs the tests that should fail.
 
-Own code in place of mutmut and cosmic-ray: mutmut (3.8) runs the tests within its own process, which neither real
-servers in fixtures nor Lua files fit; cosmic-ray (8.7) runs the whole test command for each mutant and knows no
-coverage, so a mutant of this project would take minutes instead of seconds. Neither mutates Lua.
+Own code in place of mutmut and cosmic-ray: mutmut 3.8 runs the tests in its own process, which does not work with real
+servers in fixtures; cosmic-ray 8.7 runs the whole test command for each mutant without using coverage, which takes
+minutes instead of seconds here. Neither mutates Lua.
 """
 
 import importlib
@@ -30,7 +30,7 @@ from tests.mutation.targets import DESELECTED, Target
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("app", "tests", "tasks", "docs", "deploy", "pyproject.toml", "wsgi.py", "celery_worker.py", "README.md")
 OPTIONS = ("-q", "-x", "--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
-# What tests and app need of others, loaded once.
+# Libraries of the app and the tests, imported once before forking.
 PRELOADED = (
     "flask_smorest",
     "flask_sqlalchemy",
@@ -46,40 +46,40 @@ PRELOADED = (
     "openapi_schema_validator",
 )
 KILLER = "killer.txt"
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 SLACK_SECONDS = 30.0
 TIMES_SLOWER = 4.0
 
 
 @dataclass
 class Result:
-    """Of one mutant: `killed`, `timeout` (a kind of killed), `survived`, or `uncovered`: no test reaches its line."""
+    """`verdict` is `killed`, `timeout` (counts as killed), `survived`, or `uncovered` (no test reaches it)."""
 
     mutant: Mutant
     verdict: str
     seconds: float
 
 
-def run(target: Target, module: str | None, sample: int | None, seed: int, tell: Tell) -> tuple[int, list[str]]:
-    """How many mutants were tried, and which survived, as lines. Raises RuntimeError when a test fails without any."""
+def run(target: Target, module: str | None, sample: int | None, seed: int, log: Log) -> tuple[int, list[str]]:
+    """The number of mutants and a line for each survivor. Raises RuntimeError if a test fails without a mutant."""
     chosen = sample_of(_mutants(target, module), sample, seed)
     results = []
     for name in PRELOADED:
         importlib.import_module(name)
     with _copy_of_tree() as tree:
         record = _baseline(tree, target)
-        tell(f"{len(record)} tests pass in {sum(each['seconds'] for each in record.values()):.0f} s")
+        log(f"{len(record)} tests pass in {sum(each['seconds'] for each in record.values()):.0f} s")
         for number, mutant in enumerate(chosen, start=1):
             result = _try(tree, mutant, record)
             results.append(result)
             _remember_killer(tree, record)
-            tell(f"[{number}/{len(chosen)}] {result.verdict:9} {result.seconds:5.1f} s  {mutant.name}")
+            log(f"[{number}/{len(chosen)}] {result.verdict:9} {result.seconds:5.1f} s  {mutant.name}")
     survivors = [f"{each.verdict}: {each.mutant.name}" for each in results if each.verdict in ("survived", "uncovered")]
     return len(results), survivors
 
 
 def sample_of(mutants: list[Mutant], sample: int | None, seed: int) -> list[Mutant]:
-    """The same mutants for the same seed, in the order of their lines."""
+    """A sample that depends on the seed only, in the order of the lines."""
     if sample is None or sample >= len(mutants):
         return mutants
     chosen = set(random.Random(seed).sample(range(len(mutants)), sample))
@@ -124,7 +124,7 @@ def _baseline(tree: Path, target: Target) -> dict[str, Any]:
     ]
     done = subprocess.run(argv, cwd=tree, env=_environment(tree) | lines, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"without any mutant:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(f"the tests fail without a mutant:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     return found
 
@@ -149,7 +149,7 @@ def _try(tree: Path, mutant: Mutant, record: dict[str, Any]) -> Result:
 
 
 def _tests_for(mutant: Mutant, record: dict[str, Any]) -> list[str]:
-    """Those that reach the line, the likeliest to fail first; of a line that runs at import, those of the file."""
+    """The tests that reach the line, or the file if the line runs at import; the likeliest to fail come first."""
     if mutant.path.endswith(".lua"):
         return sorted(record, key=lambda test: _rank(record[test]))
     reaching = {test for test, each in record.items() if mutant.line in each["lines"].get(mutant.path, ())}
@@ -158,7 +158,7 @@ def _tests_for(mutant: Mutant, record: dict[str, Any]) -> list[str]:
 
 
 def _rank(test: dict[str, Any]) -> tuple[float, float]:
-    """Tests that killed others go first, and the quick before the slow."""
+    """Sorts tests that killed other mutants first, then quick ones before slow ones."""
     return -test.get("kills", 0) / test["seconds"], test["seconds"]
 
 
@@ -172,7 +172,7 @@ def _remember_killer(tree: Path, record: dict[str, Any]) -> None:
 
 
 def _verdict(tree: Path, tests: list[str], seconds: float) -> str:
-    """The tests run in a fork, which has its libraries already: half of the time of a process of its own."""
+    """Runs the tests in a fork, which has the libraries loaded: half the time of a new process."""
     child = os.fork()
     if child == 0:
         _run_tests(tree, tests)
@@ -213,7 +213,7 @@ def _run_tests(tree: Path, tests: list[str]) -> NoReturn:
 
 
 def _stop(child: int) -> None:
-    """By an interrupt first, after which pytest stops the servers it has started."""
+    """Interrupts the run, so that pytest stops its servers, and kills it after ten seconds."""
     os.killpg(child, signal.SIGINT)
     for _ in range(200):
         if os.waitpid(child, os.WNOHANG)[0]:

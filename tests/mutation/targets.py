@@ -1,6 +1,7 @@
-"""What is mutated, and which tests may notice: quick ones, without whole systems. The one table to change on a rename.
+"""The code that is mutated and the tests that should notice: quick tests that start no whole system.
 
-For Python only those of the tests are run that reach the mutated line (line_record.py), so a list may be generous.
+Python mutants are tried only by the tests that reach the changed line (line_record.py), so a list may be generous.
+`tests/architecture/test_test_paths.py` checks that every path exists.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """Files below `folder` with this ending; `tests` are arguments for pytest, the likeliest to fail first."""
+    """The files in `folder` with this ending; `tests` are test files, those that are likeliest to fail first."""
 
     folder: str
     tests: tuple[str, ...]
@@ -16,7 +17,7 @@ class Target:
     skipped: tuple[str, ...] = ()
 
 
-# One kind of database: what only PostgreSQL does is held by the whole suite.
+# One database is enough here; the whole suite covers the behaviour that only PostgreSQL has.
 DESELECTED = "not postgresql and not slow"
 
 _ROOMS = (
@@ -42,14 +43,12 @@ TARGETS = {
             "tests/realtime/test_relay_failures.py",
             "tests/realtime/test_drain_scheduling.py",
             "tests/realtime/test_key_upgrade.py",
-            "tests/sockets/test_connection_limits.py",
-            "tests/http/test_origins.py",
-            "tests/sockets/test_presence.py",
-            "tests/core/test_redis_multiplexer.py",
+            "tests/realtime/test_clock_steps.py",
+            "tests/realtime/test_scheduler.py",
             "tests/core/test_retention.py",
             "tests/bounties/test_money_outbox.py",
         ),
-        skipped=("collectors.py",),  # covered by tests of whole systems
+        skipped=("collectors.py",),  # its tests start whole systems
     ),
     "bounties": Target("app/bounties", (*_MONEY, "tests/bounties/test_bounties.py")),
     "payments": Target(
@@ -67,14 +66,25 @@ TARGETS = {
         (
             "tests/auth/test_permissions.py",
             "tests/auth/test_token_claims.py",
-            "tests/http/test_idempotency_edges.py",
             "tests/auth/test_revocation_outages.py",
             "tests/auth/test_auth.py",
-            "tests/http/test_idempotency.py",
             "tests/auth/test_revocation.py",
-            "tests/http/test_rate_limits.py",
+            "tests/auth/test_provider_keys.py",
             "tests/auth/test_key_sets.py",
             "tests/auth/test_jwks.py",
+        ),
+    ),
+    "http": Target(
+        "app/http",
+        (
+            "tests/http/test_idempotency_edges.py",
+            "tests/http/test_idempotency.py",
+            "tests/http/test_rate_limits.py",
+            "tests/http/test_origins.py",
+            "tests/http/test_errors.py",
+            "tests/http/test_headers.py",
+            "tests/http/test_compression.py",
+            "tests/http/test_json_bodies.py",
         ),
     ),
     "lua": Target("app/realtime/lua", (*_ROOMS[:-1], "tests/realtime/test_key_upgrade.py"), ending=".lua"),

@@ -18,6 +18,8 @@ from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, is_open, stop, until
 from tests.support.stack import ROOT, Stack, StackMaker
 
+pytestmark = pytest.mark.database("sqlite")
+
 SERVER, CONSUMER = 2, 5
 AMOUNT, RECIPIENT, REFERENCE = "7331.77", "0xrecipient-of-it", "reference-of-it"
 KEY_OF_COLLECTOR = "key-of-the-collector"
@@ -219,8 +221,3 @@ def test_what_is_off_is_not_imported(environment: dict[str, str]) -> None:
         cwd=ROOT,
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url

@@ -14,12 +14,9 @@ from app.payments.models import Payment
 from tests.support.api import Api
 from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, request_payment, settle
 
+pytestmark = pytest.mark.database("sqlite")
+
 PAY_NOW = {"PAYOUT_SECRET": SECRET, "PAYOUT_READ_TIMEOUT": "2", "PAYOUT_RETRY_BASE": "8", "PAYOUT_RETRY_CAP": "20"}
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from tests.factories import make_protocol, unique
 from tests.support.api import Api
-from tests.support.wire import moment
+from tests.support.event_checks import moment
 
 
 def test_a_new_protocol_is_answered_whole_and_can_be_read(api: Api) -> None:

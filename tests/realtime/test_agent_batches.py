@@ -12,13 +12,13 @@ from app.realtime.events import EventType
 from app.realtime.redis_keys import batched_view, channel_of
 from app.realtime.scripts import source
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.support.crowd import Crowd
+from tests.support.agent_group import AgentGroup
 from tests.support.emissions import Emission
+from tests.support.event_checks import moment, most_in_a_window
 from tests.support.js_client import Event, JsClient, JsSocket
 from tests.support.pace import slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack
-from tests.support.wire import moment, most_in_a_window
 
 SINGLE, BATCH = EventType.AGENT_TASK_UPDATE, EventType.AGENT_TASK_UPDATES
 MANY, FEW = 400, 12
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def many(stack: Stack) -> Crowd:
-    return Crowd(stack, MANY)
+def many(stack: Stack) -> AgentGroup:
+    return AgentGroup(stack, MANY)
 
 
 @pytest.fixture(scope="module")
-def few(stack: Stack) -> Crowd:
-    return Crowd(stack, FEW)
+def few(stack: Stack) -> AgentGroup:
+    return AgentGroup(stack, FEW)
 
 
 @pytest.fixture

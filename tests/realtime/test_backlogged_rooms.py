@@ -12,8 +12,8 @@ from app.realtime.events import EventType
 from app.realtime.redis_keys import DUE_KEY, queue_key
 from app.realtime.scripts import source
 from tests.factories import unique
-from tests.support.everywhere import hear_everything
 from tests.support.processes import until
+from tests.support.room_recorder import record_all_rooms
 from tests.support.stack import Stack
 
 ROOMS, WAITING, LIMIT = 1000, 30, 10
@@ -116,7 +116,7 @@ def cpu_seconds(system: Stack) -> float:
 def test_a_thousand_backlogged_rooms_cost_ten_tasks_a_second_and_drain_in_order(system, client) -> None:
     rooms, count = [unique("R") for _ in range(ROOMS)], LIMIT + WAITING
     dropped = system.metric("dashboard_events_dropped_total")
-    with hear_everything(client) as heard:
+    with record_all_rooms(client) as heard:
         system.freeze("worker")
         fill(client, rooms, count)
         assert client.zcard(DUE_KEY) == ROOMS
@@ -132,7 +132,7 @@ def test_a_thousand_backlogged_rooms_cost_ten_tasks_a_second_and_drain_in_order(
 
 def test_a_backlog_that_lasts_costs_no_more_the_longer_it_does(system, client) -> None:
     rooms = [unique("R") for _ in range(FEW)]
-    with hear_everything(client) as heard:
+    with record_all_rooms(client) as heard:
         fill(client, rooms, LIMIT + 100)
         looks = watch_until_drained(system, client, rooms)
         until(lambda: sum(map(len, heard.values())) >= FEW * (LIMIT + 100), 30, "all events were heard")

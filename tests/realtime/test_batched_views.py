@@ -9,21 +9,13 @@ from app.core.extensions import redis_client
 from app.realtime import limiter
 from app.realtime.events import EventType
 from app.realtime.redis_keys import batched_view
-from tests.factories import make_agent, make_protocol, report
+from tests.factories import make_agent, report
 from tests.support.processes import until
 from tests.support.room_reader import RoomReader, reading, seconds_of
 
+pytestmark = pytest.mark.database("sqlite")
+
 BATCH, SINGLE = EventType.AGENT_TASK_UPDATES, EventType.AGENT_TASK_UPDATE
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
-@pytest.fixture
-def protocol_id(api) -> str:
-    return make_protocol(api)
 
 
 @pytest.fixture

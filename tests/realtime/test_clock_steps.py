@@ -14,14 +14,10 @@ from tests.factories import make_agent, make_protocol
 from tests.support.processes import until
 from tests.support.redis_clock import movable_clock
 
+pytestmark = pytest.mark.database("sqlite")  # tests Redis only
+
 LIMIT = 10
 STEPS = (-3600, -40, -2, 2, 40, 3600)
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """All of this is in Redis: one kind of database is enough here."""
-    return sqlite_url
 
 
 @pytest.fixture

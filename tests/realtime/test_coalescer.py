@@ -9,18 +9,9 @@ from app.realtime.events import EventType
 from tests.factories import make_agent, make_protocol, report
 from tests.support.emissions import Emission, Emissions
 
+pytestmark = pytest.mark.database("sqlite")  # the coalescer uses Redis only
+
 GAP = 0.999  # a second, less what a script may take from its clock to its PUBLISH
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """The coalescer is all in Redis: one kind of database is enough here."""
-    return sqlite_url
-
-
-@pytest.fixture
-def protocol_id(api) -> str:
-    return make_protocol(api)
 
 
 @pytest.fixture

@@ -10,13 +10,10 @@ from app.realtime.events import EventType
 from app.realtime.redis_keys import DRAIN_KEY, TICK_KEY
 from tests.factories import make_protocol
 
+pytestmark = pytest.mark.database("sqlite")
+
 POOL = EventType.BOUNTY_POOL_UPDATED
 QUANTUM = emitter.DRAIN_QUANTUM_US
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture

@@ -11,14 +11,10 @@ from app.realtime.redis_keys import channel_of, queue_key
 from tests.factories import make_protocol, unique
 from tests.support.pace import patience
 
+pytestmark = pytest.mark.database("sqlite")  # the limiter uses Redis only
+
 LIMIT = 10
 CAPACITY = 100
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """The meter is all in Redis: one kind of database is enough here."""
-    return sqlite_url
 
 
 def publish(protocol_id: str, count: int = 1) -> list[dict[str, str]]:

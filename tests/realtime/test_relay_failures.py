@@ -18,15 +18,7 @@ from app.realtime.models import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.room_reader import reading
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
-@pytest.fixture
-def protocol_id(api) -> str:
-    return make_protocol(api)
+pytestmark = pytest.mark.database("sqlite")
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 from app.realtime.events import EventType
 from tests.factories import deposit, file_vulnerability
-from tests.support.crowd import Crowd
+from tests.support.agent_group import AgentGroup
 from tests.support.emissions import Emission
+from tests.support.event_checks import moment, most_in_a_window
 from tests.support.pace import slowdown
 from tests.support.stack import Stack
-from tests.support.wire import moment, most_in_a_window
 
 MANY, FEW, LIMIT = 500, 40, 10
 CHANGES = 12
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 class Reporting(threading.Thread):
     """Every agent of the crowd reports, again and again, while the `with` lasts."""
 
-    def __init__(self, crowd: Crowd, protocol_id: str) -> None:
+    def __init__(self, crowd: AgentGroup, protocol_id: str) -> None:
         super().__init__(daemon=True)
         self._crowd, self._protocol_id, self._ends = crowd, protocol_id, threading.Event()
         self.rounds = 0
@@ -46,8 +46,8 @@ class Reporting(threading.Thread):
 
 
 @pytest.fixture
-def crowd(stack: Stack) -> Callable[[int], Crowd]:
-    return lambda count: Crowd(stack, count)
+def crowd(stack: Stack) -> Callable[[int], AgentGroup]:
+    return lambda count: AgentGroup(stack, count)
 
 
 def is_progress(event: Emission) -> bool:

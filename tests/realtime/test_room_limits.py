@@ -14,17 +14,9 @@ from tests.factories import make_agent, make_protocol, report
 from tests.support.processes import until
 from tests.support.room_reader import reading, seconds_of
 
+pytestmark = pytest.mark.database("sqlite")
+
 POOL, AGENT = EventType.BOUNTY_POOL_UPDATED, EventType.AGENT_TASK_UPDATE
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
-@pytest.fixture
-def protocol_id(api) -> str:
-    return make_protocol(api)
 
 
 def publish(protocol_id: str, count: int = 1) -> list[limiter.Outcome]:

@@ -7,10 +7,7 @@ from app.core.queues import ALL_QUEUES, REALTIME_QUEUE
 from tasks.schedule import SCHEDULE
 from tasks.scheduler import LEAD_MS, MAX_QUEUED, MonotonicScheduler
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 @pytest.fixture

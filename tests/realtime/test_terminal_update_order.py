@@ -12,28 +12,15 @@ from app.core.extensions import redis_client
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
 from app.realtime.redis_keys import queue_key
-from tests.factories import make_agent, make_protocol, report
+from tests.factories import make_protocol, report
 from tests.support.emissions import Emission, Emissions
 from tests.support.processes import until
 from tests.support.room_reader import reading
 
+pytestmark = pytest.mark.database("sqlite")
+
 GAP = 0.999  # a second, less what a script may take from its clock to its PUBLISH
 AGENT = EventType.AGENT_TASK_UPDATE
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
-
-
-@pytest.fixture
-def protocol_id(api) -> str:
-    return make_protocol(api)
-
-
-@pytest.fixture
-def agent_id(api) -> str:
-    return make_agent(api)
 
 
 @pytest.fixture

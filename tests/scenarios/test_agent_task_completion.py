@@ -17,7 +17,7 @@ def current_task(stack: Stack, agent_id: str) -> str | None:
     return task and task["task"]
 
 
-def test_completion_is_told_with_progress_100_and_the_next_task_follows(
+def test_a_completion_is_delivered_with_progress_100_and_the_next_task_starts(
     stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
 ) -> None:
     stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, "scan", 70)).expect(202)
@@ -32,7 +32,7 @@ def test_completion_is_told_with_progress_100_and_the_next_task_follows(
     assert current_task(stack, agent_id) == "fuzz"
 
 
-def test_without_a_named_next_task_the_head_of_the_queue_follows(
+def test_without_a_reported_next_task_the_first_queued_task_starts(
     stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
 ) -> None:
     agent = stack.api.agent(agent_id)
@@ -46,14 +46,14 @@ def test_without_a_named_next_task_the_head_of_the_queue_follows(
     assert current_task(stack, agent_id) == "first in line"
 
 
-def test_with_nothing_left_to_do_the_agent_is_idle(stack: Stack, viewer, protocol_id, agent_id) -> None:
+def test_without_a_next_task_the_agent_becomes_idle(stack: Stack, viewer, protocol_id, agent_id) -> None:
     complete(stack, agent_id, protocol_id, "scan")
 
     assert viewer.wait_for_event(EVENT, status="COMPLETED").data["nextTask"] is None
     assert current_task(stack, agent_id) is None
 
 
-def test_a_completion_is_not_merged_away_by_the_reports_around_it(
+def test_a_completion_is_not_coalesced_with_the_reports_around_it(
     stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
 ) -> None:
     agent = stack.api.agent(agent_id)
@@ -65,6 +65,6 @@ def test_a_completion_is_not_merged_away_by_the_reports_around_it(
 
     viewer.wait_for_event(EVENT, task="four")
 
-    told = [event.data for event in viewer.events(EVENT)]
-    assert [each["task"] for each in told if each["status"] == "COMPLETED"] == ["one", "two", "three"]
-    assert [int(each["version"]) for each in told] == sorted(int(each["version"]) for each in told)
+    events = [event.data for event in viewer.events(EVENT)]
+    assert [each["task"] for each in events if each["status"] == "COMPLETED"] == ["one", "two", "three"]
+    assert [int(each["version"]) for each in events] == sorted(int(each["version"]) for each in events)

@@ -10,7 +10,7 @@ EVENT = "agent:task_update"
 
 
 @pytest.mark.parametrize("code", ["E_REVERT", None])
-def test_a_failure_is_told_with_its_error_and_progress_0(
+def test_a_failure_is_delivered_with_its_error_and_progress_0(
     code: str | None, stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
 ) -> None:
     agent, path = stack.api.agent(agent_id), f"/agents/{agent_id}/progress"
@@ -24,7 +24,7 @@ def test_a_failure_is_told_with_its_error_and_progress_0(
     assert data["error"] == {"code": code, "message": error["message"]}
 
 
-def test_after_a_failure_the_state_shows_progress_0_and_the_task_as_failed(
+def test_after_a_failure_the_state_has_progress_0_and_the_task_is_failed(
     stack: Stack, viewer: JsSocket, protocol_id: str, agent_id: str
 ) -> None:
     agent, path = stack.api.agent(agent_id), f"/agents/{agent_id}/progress"
@@ -32,21 +32,21 @@ def test_after_a_failure_the_state_shows_progress_0_and_the_task_as_failed(
     failed = {"status": "FAILED", "error": {"message": "node went away"}}
     agent.post(path, report(protocol_id, "replay", 80, **failed)).expect(202)
 
-    told = stack.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
+    agents = stack.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
     tasks = stack.api.viewer.get(f"/agents/{agent_id}/tasks").expect(200)["items"]
 
-    assert [(each["progress"], each["status"]) for each in told] == [("0", "FAILED")]
+    assert [(each["progress"], each["status"]) for each in agents] == [("0", "FAILED")]
     assert [(each["name"], each["status"]) for each in tasks] == [("replay", "FAILED")]
-    assert viewer.wait_for_event(EVENT, status="FAILED").data["version"] == told[0]["version"]
+    assert viewer.wait_for_event(EVENT, status="FAILED").data["version"] == agents[0]["version"]
 
 
-def test_a_failed_task_can_be_begun_again(stack: Stack, viewer, protocol_id, agent_id) -> None:
+def test_a_failed_task_can_be_started_again(stack: Stack, viewer, protocol_id, agent_id) -> None:
     agent, path = stack.api.agent(agent_id), f"/agents/{agent_id}/progress"
     failed = {"status": "FAILED", "error": {"message": "timeout"}}
     agent.post(path, report(protocol_id, "replay", **failed)).expect(202)
     agent.post(path, report(protocol_id, "replay", 5)).expect(202)
 
-    again = viewer.wait_for_event(EVENT, status="RUNNING", progress="5").data
+    restarted = viewer.wait_for_event(EVENT, status="RUNNING", progress="5").data
 
-    assert again["error"] is None
-    assert int(again["version"]) > int(viewer.wait_for_event(EVENT, status="FAILED").data["version"])
+    assert restarted["error"] is None
+    assert int(restarted["version"]) > int(viewer.wait_for_event(EVENT, status="FAILED").data["version"])

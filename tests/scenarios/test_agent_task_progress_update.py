@@ -29,12 +29,12 @@ def test_a_progress_report_reaches_the_room_with_agent_task_progress_and_estimat
     }
 
 
-def test_without_an_estimate_the_event_says_null(stack: Stack, viewer, protocol_id, agent_id) -> None:
+def test_without_an_estimate_the_event_has_null(stack: Stack, viewer, protocol_id, agent_id) -> None:
     stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id)).expect(202)
     assert viewer.wait_for_event(EVENT).data["estimatedCompletion"] is None
 
 
-def test_a_report_waits_no_longer_than_2_seconds(stack: Stack, viewer, protocol_id, agent_id) -> None:
+def test_a_report_is_delivered_within_2_seconds(stack: Stack, viewer, protocol_id, agent_id) -> None:
     agent = stack.api.agent(agent_id)
     for progress in (1, 2, 3):
         sent = time.time()
@@ -43,7 +43,7 @@ def test_a_report_waits_no_longer_than_2_seconds(stack: Stack, viewer, protocol_
         assert event.at - sent < 2
 
 
-def test_a_change_reported_in_a_batch_is_told_the_same_way(stack: Stack, viewer, protocol_id, agent_id) -> None:
+def test_a_report_in_a_batch_is_delivered_too(stack: Stack, viewer, protocol_id, agent_id) -> None:
     update = report(protocol_id, "batch work", 7) | {"agentId": agent_id}
     stack.api.admin.post("/progress", {"updates": [update]}).expect(202)
     assert viewer.wait_for_event(EVENT, task="batch work").data["progress"] == "7"

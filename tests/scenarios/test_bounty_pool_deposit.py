@@ -3,7 +3,7 @@
 from tests.factories import deposit
 
 
-def test_a_deposit_tells_the_room_the_new_totals_with_change_type_deposit(stack, js, protocol_id):
+def test_a_deposit_is_delivered_with_the_new_totals_and_change_type_deposit(stack, js, protocol_id):
     watcher = stack.watch(js, protocol_id)
 
     deposit(stack.api, protocol_id, "1000.50", reference="invoice 7")
@@ -24,7 +24,7 @@ def test_a_deposit_tells_the_room_the_new_totals_with_change_type_deposit(stack,
     }
 
 
-def test_each_of_several_deposits_tells_the_totals_of_its_own_moment(stack, js, protocol_id):
+def test_each_of_several_deposits_is_delivered_with_its_own_totals(stack, js, protocol_id):
     watcher = stack.watch(js, protocol_id)
 
     for _ in range(5):

@@ -4,7 +4,7 @@ from tests.factories import deposit, file_vulnerability
 from tests.support.processes import until
 
 
-def test_a_released_payment_tells_the_room_its_amount_and_the_new_totals(stack, js, protocol_id):
+def test_a_released_payment_is_delivered_with_its_amount_and_the_new_totals(stack, js, protocol_id):
     deposit(stack.api, protocol_id, "1000.00")
     vulnerability = file_vulnerability(stack.api, protocol_id, bounty="400.00")
     path = f"/vulnerabilities/{vulnerability['id']}"
@@ -30,7 +30,7 @@ def test_a_released_payment_tells_the_room_its_amount_and_the_new_totals(stack, 
     }
 
 
-def test_a_smaller_amount_gives_the_rest_of_the_reservation_back_first(stack, js, protocol_id):
+def test_a_payment_below_the_bounty_first_releases_the_rest_of_the_reservation(stack, js, protocol_id):
     deposit(stack.api, protocol_id, "1000.00")
     vulnerability = file_vulnerability(stack.api, protocol_id, bounty="400.00")
     path = f"/vulnerabilities/{vulnerability['id']}"

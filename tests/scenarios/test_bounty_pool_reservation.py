@@ -3,7 +3,7 @@
 from tests.factories import deposit, file_vulnerability
 
 
-def test_filing_with_a_bounty_tells_the_room_the_reserved_amount(stack, js, protocol_id):
+def test_filing_with_a_bounty_delivers_the_reserved_amount(stack, js, protocol_id):
     deposit(stack.api, protocol_id, "1000.00")
     watcher = stack.watch(js, protocol_id)
 
@@ -24,10 +24,10 @@ def test_filing_with_a_bounty_tells_the_room_the_reserved_amount(stack, js, prot
     }
 
 
-def test_a_reservation_beyond_what_is_available_tells_nothing_and_stores_nothing(stack, js, protocol_id):
+def test_a_reservation_beyond_the_available_amount_emits_and_stores_nothing(stack, js, protocol_id):
     deposit(stack.api, protocol_id, "100.00")
     watcher = stack.watch(js, protocol_id)
-    body = {"title": "Too dear", "severity": "LOW", "bounty": "100.01"}
+    body = {"title": "Too expensive", "severity": "LOW", "bounty": "100.01"}
 
     refused = stack.api.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body)
     deposit(stack.api, protocol_id, "1.00", reference="after")

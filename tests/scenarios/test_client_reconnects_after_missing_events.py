@@ -11,7 +11,7 @@ def state_of(stack: Stack, protocol_id: str) -> dict:
     return stack.api.as_("viewer", protocols=[protocol_id]).get(f"/protocols/{protocol_id}/state").expect(200)
 
 
-def test_the_state_shows_what_was_missed_and_live_events_go_on_from_its_seq(stack, js, protocol_id, agent_id) -> None:
+def test_the_snapshot_has_what_was_missed_and_events_continue_from_its_seq(stack, js, protocol_id, agent_id) -> None:
     viewer = stack.watch(js, protocol_id)
     deposit(stack.api, protocol_id, "100")
     viewer.wait_for_event(POOL)
@@ -33,7 +33,7 @@ def test_the_state_shows_what_was_missed_and_live_events_go_on_from_its_seq(stac
     assert int(after.data["version"]) == int(state["pool"]["version"]) + 1
 
 
-def test_a_seq_that_jumps_shows_the_client_that_it_missed_something(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_a_gap_in_seq_shows_the_client_that_it_missed_events(stack: Stack, js: JsClient, protocol_id) -> None:
     viewer = stack.watch(js, protocol_id)
     deposit(stack.api, protocol_id, "1")
     viewer.wait_for_event(POOL)
@@ -49,7 +49,7 @@ def test_a_seq_that_jumps_shows_the_client_that_it_missed_something(stack: Stack
     assert [event.payload["seq"] for event in viewer.events()] == ["1", "5"]
 
 
-def test_joining_and_then_reading_the_state_misses_nothing_under_constant_change(stack, js, protocol_id) -> None:
+def test_joining_before_fetching_the_snapshot_misses_nothing(stack, js, protocol_id) -> None:
     for _ in range(8):
         deposit(stack.api, protocol_id, "1")
         viewer = stack.watch(js, protocol_id)
@@ -65,12 +65,12 @@ def test_joining_and_then_reading_the_state_misses_nothing_under_constant_change
         viewer.disconnect()
 
 
-def test_the_official_client_that_reconnects_by_itself_is_back_in_its_room(stack, js, protocol_id) -> None:
+def test_the_official_client_is_in_its_room_after_an_automatic_reconnection(stack, js, protocol_id) -> None:
     viewer = stack.watch(js, protocol_id, reconnection=True, reconnectionDelay=50)
     viewer.cut()
     viewer.wait_for(lambda event: event.name == "$disconnect")
     viewer.client.wait(
-        lambda: sum(event.name == "$connect" for event in viewer.received) == 2, 10, "the client is back"
+        lambda: sum(event.name == "$connect" for event in viewer.received) == 2, 10, "the client has reconnected"
     )
 
     deposit(stack.api, protocol_id, "4")

@@ -7,7 +7,7 @@ from tests.support.stack import Stack
 POOL = "bounty_pool:updated"
 
 
-def test_an_event_reaches_everybody_in_the_room_once_and_nobody_else(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_an_event_reaches_each_client_in_the_room_once_and_no_other(stack: Stack, js: JsClient, protocol_id) -> None:
     other = make_protocol(stack.api)
     insiders = [stack.watch(js, protocol_id) for _ in range(5)]
     outsider = stack.watch(js, other)
@@ -24,7 +24,7 @@ def test_an_event_reaches_everybody_in_the_room_once_and_nobody_else(stack: Stac
     assert roomless.events() == []
 
 
-def test_every_kind_of_event_stays_in_its_room(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_every_type_of_event_stays_in_its_room(stack: Stack, js: JsClient, protocol_id) -> None:
     other = make_protocol(stack.api)
     insider, outsider = stack.watch(js, protocol_id), stack.watch(js, other)
     agent_id = make_agent(stack.api)
@@ -43,7 +43,7 @@ def test_every_kind_of_event_stays_in_its_room(stack: Stack, js: JsClient, proto
     assert [event.name for event in outsider.events()] == [POOL]
 
 
-def test_one_agent_that_works_for_two_protocols_is_told_of_in_each_room_apart(stack, js, protocol_id) -> None:
+def test_updates_of_one_agent_go_only_to_the_room_of_each_protocol(stack, js, protocol_id) -> None:
     other = make_protocol(stack.api)
     first, second = stack.watch(js, protocol_id), stack.watch(js, other)
     agent_id = make_agent(stack.api)

@@ -20,12 +20,12 @@ def dropped_seqs(stack: Stack, protocol_id: str) -> list[int]:
 
 
 def flood(stack: Stack, protocol_id: str) -> None:
-    """Publish far faster than the room's budget: about a second for what takes half a minute to leave."""
+    """Emit far faster than the room limit: within a second what takes half a minute to publish."""
     assert stack.run_load("publish", protocol_id, FLOOD, 0, "flood").wait(60) == 0
 
 
 @pytest.mark.slow
-def test_beyond_100_waiting_events_the_oldest_are_dropped_and_each_loss_is_logged(
+def test_beyond_100_queued_events_the_oldest_are_dropped_and_each_drop_is_logged(
     stack: Stack, viewer: JsSocket, protocol_id: str
 ) -> None:
     with stack.emissions() as emissions:
@@ -42,7 +42,7 @@ def test_beyond_100_waiting_events_the_oldest_are_dropped_and_each_loss_is_logge
 
 
 @pytest.mark.slow
-def test_each_loss_is_counted_and_what_was_lost_from_the_room_is_in_the_state(
+def test_each_drop_is_counted_and_the_snapshot_has_the_dropped_changes(
     stack: Stack, viewer: JsSocket, protocol_id: str
 ) -> None:
     before = stack.metric("dashboard_events_dropped_total", event=EVENT)

@@ -17,25 +17,25 @@ def own_stack(make_shared_stack: StackMaker) -> Stack:
 
 @pytest.fixture
 def broken(own_stack: Stack) -> Stack:
-    """A system that the tests of this file break, and that works when each begins."""
+    """A system that the tests of this file break; it works again when a test begins."""
     own_stack.wait_until_whole()
     return own_stack
 
 
 @pytest.mark.slow
-def test_an_event_that_redis_does_not_take_is_logged_whole_and_the_truth_is_kept(broken, js: JsClient) -> None:
+def test_an_event_that_cannot_be_emitted_is_logged_in_full_and_delivered_after_the_outage(broken, js: JsClient) -> None:
     protocol_id = make_protocol(broken.api)
     viewer = broken.watch(js, protocol_id)
     deposit(broken.api, protocol_id, "1")
     viewer.wait_for_event(POOL, amount="1.00")
 
     broken.freeze("redis")
-    stored = deposit(broken.api, protocol_id, "41.5", reference="while Redis is away")
+    stored = deposit(broken.api, protocol_id, "41.5", reference="during the outage")
     line = broken.wait_for_log(f"event.emission_failed .*{protocol_id}")
     broken.thaw("redis")
 
     assert " ERROR " in line
-    for detail in (POOL, '"amount":"41.50"', '"reference":"while Redis is away"', '"version":"2"'):
+    for detail in (POOL, '"amount":"41.50"', '"reference":"during the outage"', '"version":"2"'):
         assert detail in line
     assert stored["pool"]["total"] == "42.50"
     state = broken.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
@@ -44,7 +44,7 @@ def test_an_event_that_redis_does_not_take_is_logged_whole_and_the_truth_is_kept
 
 
 @pytest.mark.slow
-def test_while_redis_is_away_a_report_is_refused_with_503_and_the_process_lives(broken: Stack) -> None:
+def test_during_a_redis_outage_a_report_is_rejected_with_503_and_the_process_stays_healthy(broken: Stack) -> None:
     protocol_id, agent_id = make_protocol(broken.api), make_agent(broken.api)
     agent, path = broken.api.agent(agent_id), f"/agents/{agent_id}/progress"
 

@@ -7,7 +7,7 @@ from tests.support.js_client import JsClient, RefusedError
 from tests.support.stack import Stack
 
 
-def test_a_connection_with_a_protocol_is_in_its_room_when_connect_fires(stack, js, protocol_id) -> None:
+def test_a_client_that_connects_with_a_protocol_is_in_its_room_at_once(stack, js, protocol_id) -> None:
     for number in range(1, 6):
         viewer = stack.watch(js, protocol_id)
         deposit(stack.api, protocol_id, f"{number}.00")
@@ -15,7 +15,7 @@ def test_a_connection_with_a_protocol_is_in_its_room_when_connect_fires(stack, j
         viewer.disconnect()
 
 
-def test_a_join_is_acknowledged_with_room_seq_and_where_the_state_is(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_a_join_is_acknowledged_with_room_seq_and_state_url(stack: Stack, js: JsClient, protocol_id) -> None:
     deposit(stack.api, protocol_id, "5")
     viewer = js.connect(stack.url, {"token": stack.api.token("viewer")})
 
@@ -29,7 +29,7 @@ def test_a_join_is_acknowledged_with_room_seq_and_where_the_state_is(stack: Stac
 
 
 @pytest.mark.parametrize("protocol_id", ["never-made", "../x", "", 5, {"a": 1}, "P" * 65])
-def test_a_protocol_that_is_not_valid_refuses_the_connection(protocol_id, stack: Stack, js: JsClient) -> None:
+def test_an_invalid_protocol_rejects_the_connection(protocol_id, stack: Stack, js: JsClient) -> None:
     with pytest.raises(RefusedError) as refusal:
         js.connect(stack.url, {"token": stack.api.token("viewer"), "protocolId": protocol_id})
 
@@ -38,25 +38,25 @@ def test_a_protocol_that_is_not_valid_refuses_the_connection(protocol_id, stack:
     assert refusal.value.data["detail"]
 
 
-def test_a_protocol_that_is_not_granted_is_refused_as_one_that_does_not_exist(stack, js, protocol_id) -> None:
-    answers = []
+def test_a_protocol_without_a_grant_is_rejected_like_one_that_does_not_exist(stack, js, protocol_id) -> None:
+    refusals = []
     for wanted in (protocol_id, "never-made"):
         token = stack.api.token("owner", protocols=["other"])
         with pytest.raises(RefusedError) as refusal:
             js.connect(stack.url, {"token": token, "protocolId": wanted})
-        answers.append((refusal.value.message, refusal.value.data))
+        refusals.append((refusal.value.message, refusal.value.data))
 
-    assert answers[0] == answers[1]
+    assert refusals[0] == refusals[1]
 
 
 @pytest.mark.parametrize("auth", [{}, {"token": ""}, {"token": "x.y.z"}, {"token": None}, {"token": 5}])
-def test_without_a_valid_token_the_connection_is_refused(auth, stack: Stack, js: JsClient) -> None:
+def test_without_a_valid_token_the_connection_is_rejected(auth, stack: Stack, js: JsClient) -> None:
     with pytest.raises(RefusedError) as refusal:
         js.connect(stack.url, auth)
     assert refusal.value.message == refusal.value.data["code"] == "UNAUTHORIZED"
 
 
-def test_a_refused_join_says_why_and_leaves_the_connection_in_its_room(stack, js, protocol_id) -> None:
+def test_a_rejected_join_gives_the_reason_and_leaves_the_client_in_its_room(stack, js, protocol_id) -> None:
     other = make_protocol(stack.api)
     viewer = stack.watch(js, protocol_id)
 
@@ -70,7 +70,7 @@ def test_a_refused_join_says_why_and_leaves_the_connection_in_its_room(stack, js
     assert viewer.wait_for_event("bounty_pool:updated").payload["protocolId"] == protocol_id
 
 
-def test_every_role_may_watch_and_polling_works_as_well(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_every_role_may_join_over_websocket_and_polling(stack: Stack, js: JsClient, protocol_id) -> None:
     roles = ["agent", "viewer", "validator", "owner", "admin"]
     watchers = [stack.watch(js, protocol_id, role) for role in roles]
     watchers.append(stack.watch(js, protocol_id, transports=["polling"]))

@@ -9,8 +9,8 @@ from tests.support.stack import Stack
 POOL = "bounty_pool:updated"
 
 
-def listeners(stack: Stack, protocol_id: str) -> int:
-    """How many web processes listen for the room's events: none, when it has no members."""
+def subscribers(stack: Stack, protocol_id: str) -> int:
+    """How many web processes are subscribed to the room's channel: none if it has no members."""
     with stack.redis() as client:
         return client.pubsub_numsub(channel_of(protocol_id))[0][1]
 
@@ -29,7 +29,7 @@ def test_switching_to_another_protocol_leaves_the_previous_room(stack: Stack, js
     assert [event.payload["protocolId"] for event in mover.events()] == [other]
 
 
-def test_after_leaving_nothing_of_the_room_arrives(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_after_leaving_no_event_of_the_room_arrives(stack: Stack, js: JsClient, protocol_id) -> None:
     other = make_protocol(stack.api)
     leaver = js.connect(stack.url, {"token": stack.api.token("viewer"), "protocolId": protocol_id})
     stayer = stack.watch(js, protocol_id)
@@ -44,7 +44,7 @@ def test_after_leaving_nothing_of_the_room_arrives(stack: Stack, js: JsClient, p
     assert len(leaver.events()) == 1
 
 
-def test_leaving_twice_and_joining_twice_do_no_harm(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_leaving_and_joining_are_idempotent(stack: Stack, js: JsClient, protocol_id) -> None:
     viewer = stack.watch(js, protocol_id)
     viewer.leave()
     viewer.leave()
@@ -57,9 +57,9 @@ def test_leaving_twice_and_joining_twice_do_no_harm(stack: Stack, js: JsClient, 
     assert [event.data["amount"] for event in viewer.wait_until_count(2)] == ["1.00", "2.00"]
 
 
-def test_a_disconnect_takes_the_connection_out_of_its_room(stack: Stack, js: JsClient, protocol_id) -> None:
-    for goodbye in ("disconnect", "cut"):
+def test_a_disconnected_client_leaves_its_room(stack: Stack, js: JsClient, protocol_id) -> None:
+    for ending in ("disconnect", "cut"):
         viewer = stack.watch(js, protocol_id)
-        assert listeners(stack, protocol_id) == 1
-        getattr(viewer, goodbye)()
-        until(lambda: listeners(stack, protocol_id) == 0, 5, f"the room is empty after {goodbye}")
+        assert subscribers(stack, protocol_id) == 1
+        getattr(viewer, ending)()
+        until(lambda: subscribers(stack, protocol_id) == 0, 5, f"the room is empty after {ending}")

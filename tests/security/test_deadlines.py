@@ -1,4 +1,4 @@
-"""Every step of a connection has its time, whatever a request says of itself; a WebSocket that was accepted stays."""
+"""Every step of a request has a deadline, also if it asks for an upgrade; an accepted WebSocket has none."""
 
 import os
 import sys
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.raw import request
-from tests.security.wire import WebSocket, connect
+from tests.security.raw_http import request
+from tests.security.raw_websocket import WebSocket, connect
 from tests.support.databases import environment
 from tests.support.processes import free_port, is_open, start, stop, until
 
 REQUEST_SECONDS = 2
-IMPATIENT = f"""
+WITH_SHORT_DEADLINES = f"""
 from app.http.server import connection, serving
 connection.REQUEST_SECONDS, serving.SWEEP_SECONDS = {REQUEST_SECONDS}, 0.2
 from app.cli import main
@@ -27,20 +27,20 @@ UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
 
 @pytest.fixture
 def port(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[int]:
-    """A web process that grants a request two seconds."""
+    """The port of a web process with a request deadline of two seconds."""
     settings = environment(
         home=tmp_path, database_url=sqlite_url, redis_url=redis_url, signing_key="0123456789abcdef" * 4
     )
     port = free_port()
-    command = [sys.executable, "-c", IMPATIENT, "web", "--port", str(port)]
+    command = [sys.executable, "-c", WITH_SHORT_DEADLINES, "web", "--port", str(port)]
     process = start(command, log=tmp_path / "web.log", env={**os.environ, **settings})
     until(lambda: is_open(port), 90, f"web listens; its log is in {tmp_path}")
     yield port
     stop(process)
 
 
-def is_ended(port: int, sent: bytes) -> bool:
-    """Whether the server ends the connection in its time, when nothing more is sent."""
+def is_closed(port: int, sent: bytes) -> bool:
+    """Whether the server closes the connection within the deadline when nothing more is sent."""
     with connect(port, REQUEST_SECONDS + 4) as sock:
         sock.sendall(sent)
         try:
@@ -51,17 +51,17 @@ def is_ended(port: int, sent: bytes) -> bool:
     return True
 
 
-def test_a_request_that_asks_for_a_websocket_is_bounded_like_any_other(port: int) -> None:
+def test_an_unfinished_upgrade_request_is_closed_at_the_deadline_like_any_other(port: int) -> None:
     unfinished = [
         request(target, *UPGRADE, "Content-Length: 9", method=method) for target in TARGETS for method in METHODS
     ]
     with ThreadPoolExecutor(len(unfinished)) as pool:
-        ended = list(pool.map(lambda sent: is_ended(port, sent), unfinished))
+        closed = list(pool.map(lambda sent: is_closed(port, sent), unfinished))
 
-    assert all(ended), ended
+    assert all(closed), closed
 
 
-def test_a_websocket_that_was_accepted_has_no_deadline(port: int) -> None:
+def test_an_accepted_websocket_has_no_deadline(port: int) -> None:
     with WebSocket(port) as accepted:
-        assert is_ended(port, request("/healthz", "Content-Length: 9"))
+        assert is_closed(port, request("/healthz", "Content-Length: 9"))
         assert accepted.is_open

@@ -1,4 +1,4 @@
-"""What the security documents claim."""
+"""docs/security.md and the lock file match the code."""
 
 import re
 import tomllib
@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 
 def test_each_runtime_dependency_is_listed_with_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = {re.match(r"[A-Za-z0-9-]+", line).group() for line in project["dependencies"]}
+    declared = {re.match(r"[A-Za-z0-9-]+", line).group() for line in project["dependencies"]}
     section = (ROOT / "docs" / "security.md").read_text(encoding="utf-8").partition("## What it is built on")[2]
 
-    assert set(re.findall(r"^\| ([A-Za-z0-9-]+) \| \w", section, re.MULTILINE)) - {"package"} == needed
+    assert set(re.findall(r"^\| ([A-Za-z0-9-]+) \| \w", section, re.MULTILINE)) - {"package"} == declared
 
 
-def test_each_setting_that_the_document_names_exists() -> None:
+def test_every_setting_named_in_the_document_exists() -> None:
     settings = {field.metadata["env"] for field in Config.__dataclass_fields__.values()}
     named = re.findall(r"`(DASHBOARD_[A-Z_]+[A-Z])[`=]", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
 

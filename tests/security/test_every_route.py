@@ -1,4 +1,4 @@
-"""Every route of the API asks the one table of rights, for each role, whatever routes are added."""
+"""Every API route enforces the permission table for each role."""
 
 import inspect
 
@@ -8,14 +8,11 @@ from flask import Flask
 from app.auth.permissions import Role, allows
 from tests.support.api import Api
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 def routes(app: Flask) -> list[tuple[str, str, object]]:
-    """(method, path, action) of everything under /api."""
+    """(method, path, required action) of every route under /api."""
     found = []
     for rule in app.url_map.iter_rules():
         if rule.rule.startswith("/api/"):
@@ -27,20 +24,20 @@ def routes(app: Flask) -> list[tuple[str, str, object]]:
     return found
 
 
-def test_every_route_names_the_right_it_needs(app: Flask) -> None:
+def test_every_route_declares_its_required_action(app: Flask) -> None:
     assert len(routes(app)) > 25
     assert [route for route in routes(app) if route[2] is None] == []
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_every_route_lets_exactly_the_roles_of_the_table_through(role: Role, app: Flask, api: Api) -> None:
+def test_every_route_admits_exactly_the_roles_of_the_permission_table(role: Role, app: Flask, api: Api) -> None:
     caller = api.as_(role, sub="nothing")
     for method, path, action in routes(app):
-        answer = caller.call(method, path, {} if method == "POST" else None)
-        assert (answer.status == 403) == (not allows(role, action)), (method, path, role, answer)
+        response = caller.call(method, path, {} if method == "POST" else None)
+        assert (response.status == 403) == (not allows(role, action)), (method, path, role, response)
 
 
-def test_no_route_answers_without_a_token(app: Flask, api: Api) -> None:
+def test_every_route_rejects_a_request_without_a_token(app: Flask, api: Api) -> None:
     statuses = {(method, path): api.with_token(None).call(method, path).status for method, path, _ in routes(app)}
 
     assert set(statuses.values()) == {401}, statuses

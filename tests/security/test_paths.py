@@ -1,8 +1,8 @@
-"""A path has one spelling: any other is 404, whichever part of the server would have answered it."""
+"""Only the canonical spelling of a path is served; any other is 404, whichever component would serve it."""
 
 import pytest
 
-from tests.security.raw import exchange, request
+from tests.security.raw_http import exchange, request
 from tests.support.stack import Stack
 
 TARGETS = [
@@ -40,7 +40,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_another_spelling_is_404(target: str, stack: Stack) -> None:
+def test_a_non_canonical_path_is_404(target: str, stack: Stack) -> None:
     reply = exchange(stack.port, request(target))
 
     assert (reply.status, reply.problem["code"]) == (404, "NOT_FOUND")
@@ -49,12 +49,12 @@ def test_another_spelling_is_404(target: str, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/docs", "/static/css/tokens.css", "/openapi.json"])
-def test_the_one_spelling_is_answered(path: str, stack: Stack) -> None:
+def test_the_canonical_path_is_served(path: str, stack: Stack) -> None:
     assert exchange(stack.port, request(path)).status == 200
     assert exchange(stack.port, request(f"{path}?a=//b/../%2e%zz")).status == 200
 
 
-def test_an_upgrade_on_another_spelling_is_404(stack: Stack) -> None:
+def test_an_upgrade_on_a_non_canonical_path_is_404(stack: Stack) -> None:
     upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     for path in ("//socket.io/", "/socket%2Eio/", "/x/../socket.io/"):
@@ -62,7 +62,7 @@ def test_an_upgrade_on_another_spelling_is_404(stack: Stack) -> None:
         assert exchange(stack.port, request(target, *upgrade, key)).status == 404
 
 
-def test_a_report_in_another_spelling_is_not_taken(stack: Stack) -> None:
+def test_a_progress_report_to_a_non_canonical_path_is_404(stack: Stack) -> None:
     body = b"{}"
     fields = (f"Content-Length: {len(body)}", "Content-Type: application/json")
     for target in ("//api/v1/progress", "/api/v1/agent%73/a/progress"):

@@ -1,13 +1,12 @@
-"""Polling by the Engine.IO protocol, version 4: bodies in chunks, packets in numbers, one request at a time."""
+"""Engine.IO 4 long polling: chunked bodies, many packets in a body, one request of each kind at a time."""
 
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
-from tests.security.raw import Reply, chunked, exchange, request
-from tests.security.wire import WebSocket, connect, open_files
+from tests.security.raw_http import Reply, chunked, exchange, request
+from tests.security.raw_websocket import WebSocket, connect, receive_all
 from tests.support.node import client_modules, node_binary
 from tests.support.processes import until
 from tests.support.stack import Stack
@@ -16,13 +15,6 @@ POLLING = "/socket.io/?EIO=4&transport=polling"
 CHUNKS = "Transfer-Encoding: chunked"
 SEPARATOR = b"\x1e"
 EVENTS_PER_SECOND = 50
-
-
-@pytest.fixture
-def handles(stack: Stack) -> Iterator[None]:
-    before = open_files(stack.pid("web-1"))
-    yield
-    until(lambda: open_files(stack.pid("web-1")) <= before + 6, 20, "file handles are back")
 
 
 class Session:
@@ -40,7 +32,7 @@ class Session:
     def post(self, body: bytes) -> Reply:
         return exchange(self.port, request(self.target, f"Content-Length: {len(body)}", body=body, method="POST"))
 
-    def post_in_chunks(self, body: bytes, size: int = 7) -> Reply:
+    def post_chunked(self, body: bytes, size: int = 7) -> Reply:
         parts = (body[at : at + size] for at in range(0, len(body), size))
         return exchange(self.port, request(self.target, CHUNKS, body=chunked(*parts), method="POST"))
 
@@ -65,23 +57,23 @@ def session(stack: Stack) -> Session:
     return Session(stack)
 
 
-def test_a_body_in_chunks_is_taken(session: Session, handles) -> None:
-    reply = session.post_in_chunks(events(3))
+def test_a_chunked_body_is_accepted(session: Session, no_leaks) -> None:
+    reply = session.post_chunked(events(3))
 
     assert (reply.status, reply.body) == (200, b"ok")
     assert acks(session, 3) == [b'43%d[{"ok":true}]' % number for number in range(3)]
 
 
-TUNNEL = """
+PROXY = """
 const http = require("http");
 const {{ io }} = require("socket.io-client");
-const tunnel = http.createServer((from, answer) => {{
+const proxy = http.createServer((from, answer) => {{
     delete from.headers["content-length"];  // so that Node sends the body in chunks
     const options = {{ port: {port}, path: from.url, method: from.method, headers: from.headers }};
     const pass = (reply) => {{ answer.writeHead(reply.statusCode, reply.headers); reply.pipe(answer); }};
     from.pipe(http.request(options, pass));
 }}).listen(0, "127.0.0.1", async () => {{
-    const url = `http://127.0.0.1:${{tunnel.address().port}}`;
+    const url = `http://127.0.0.1:${{proxy.address().port}}`;
     const client = io(url, {{ auth: {{ token: "{token}" }}, transports: ["polling"] }});
     client.on("connect_error", (error) => {{ console.log(error.message); process.exit(1); }});
     console.log(JSON.stringify(await client.timeout(20000).emitWithAck("protocol:leave")));
@@ -90,8 +82,8 @@ const tunnel = http.createServer((from, answer) => {{
 """
 
 
-def test_the_official_client_polls_through_a_tunnel_that_sends_bodies_in_chunks(stack: Stack) -> None:
-    script = TUNNEL.format(port=stack.port, token=stack.api.token("viewer"))
+def test_the_official_client_can_poll_through_a_proxy_that_sends_chunked_bodies(stack: Stack) -> None:
+    script = PROXY.format(port=stack.port, token=stack.api.token("viewer"))
 
     ended = subprocess.run(
         [node_binary(), "-e", script], capture_output=True, text=True, timeout=60, cwd=client_modules(), check=False
@@ -101,12 +93,12 @@ def test_the_official_client_polls_through_a_tunnel_that_sends_bodies_in_chunks(
 
 
 @pytest.mark.parametrize("size", [16, 17, EVENTS_PER_SECOND])
-def test_as_many_events_as_are_promised_for_a_second_may_come_in_one_body(size: int, session: Session) -> None:
+def test_one_body_may_hold_all_events_that_are_allowed_in_a_second(size: int, session: Session) -> None:
     assert session.post(events(size)).status == 200
     assert len(acks(session, size)) == size
 
 
-def test_events_beyond_the_promise_are_refused_one_by_one(session: Session) -> None:
+def test_events_beyond_the_allowance_are_rejected_one_by_one(session: Session) -> None:
     assert session.post(events(3 * EVENTS_PER_SECOND)).status == 200
 
     refused = [ack for ack in acks(session, 3 * EVENTS_PER_SECOND) if b"RATE_LIMITED" in ack]
@@ -114,32 +106,32 @@ def test_events_beyond_the_promise_are_refused_one_by_one(session: Session) -> N
     assert session.is_open
 
 
-BROKEN = {
+MALFORMED = {
     "too many packets": SEPARATOR.join([b"3"] * 9000),
     "too long": b"4" * 70_000,
-    "garbled": b"zzz\x1e{",
+    "not packets": b"zzz\x1e{",
     "not UTF-8": b"\xff\xfe",
     "an empty packet": b"3\x1e\x1e3",
-    "a form": b"d=3",
+    "a form field": b"d=3",
 }
 
 
-@pytest.mark.parametrize("how", ["whole", "in chunks"])
-@pytest.mark.parametrize("what", BROKEN)
-def test_a_body_that_makes_no_sense_is_a_400_and_ends_the_session(what: str, how: str, session: Session) -> None:
-    reply = session.post(BROKEN[what]) if how == "whole" else session.post_in_chunks(BROKEN[what], 5000)
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_body_is_rejected_with_400_and_ends_the_session(case: str, framing: str, session: Session) -> None:
+    reply = session.post(MALFORMED[case]) if framing == "length" else session.post_chunked(MALFORMED[case], 5000)
 
     assert (reply.status, reply.json) == (400, {"code": 3, "message": "Bad request"})
     assert session.get().json == {"code": 1, "message": "Session ID unknown"}
 
 
 @pytest.mark.parametrize("body", [b"zz\r\n", b"2;" + b"a" * 5000, b"1\r\n40\r\n0\r\n\r\n"])
-def test_chunks_that_are_none_are_a_400_and_end_the_session(body: bytes, session: Session) -> None:
+def test_malformed_chunks_are_rejected_with_400_and_end_the_session(body: bytes, session: Session) -> None:
     assert exchange(session.port, request(session.target, CHUNKS, body=body, method="POST")).status == 400
     assert not session.is_open
 
 
-def test_a_second_poll_ends_the_session(session: Session, handles) -> None:
+def test_a_second_poll_ends_the_session(session: Session, no_leaks) -> None:
     with connect(session.port, 20) as first:
         first.sendall(request(session.target))
         until(lambda: session.get().status == 400, 10, "a second poll is refused")
@@ -147,7 +139,7 @@ def test_a_second_poll_ends_the_session(session: Session, handles) -> None:
     assert not session.is_open
 
 
-def test_a_second_post_ends_the_session(session: Session, handles) -> None:
+def test_a_second_post_ends_the_session(session: Session, no_leaks) -> None:
     with connect(session.port, 20) as first:
         first.sendall(request(session.target, "Content-Length: 5", body=b"3", method="POST"))
         until(lambda: session.post(b"3").status == 400, 10, "a second body is refused")
@@ -169,7 +161,9 @@ def test_a_second_post_ends_the_session(session: Session, handles) -> None:
         (f"{POLLING}&sid=x", "DELETE", 2),
     ],
 )
-def test_a_request_against_the_protocol_is_refused_with_its_error(target: str, method: str, code: int, stack: Stack):
+def test_a_request_that_violates_the_protocol_gets_the_error_of_engine_io(
+    target: str, method: str, code: int, stack: Stack
+):
     reply = exchange(stack.port, request(target, method=method))
 
     assert (reply.status, reply.json["code"]) == (400, code)
@@ -179,7 +173,7 @@ def test_a_request_against_the_protocol_is_refused_with_its_error(target: str, m
 @pytest.mark.parametrize(
     ("target", "method"), [(POLLING, "GET"), (POLLING, "OPTIONS"), (f"{POLLING}&sid=x", "GET"), (POLLING, "BREW")]
 )
-def test_every_answer_has_the_headers_of_all_others(target: str, method: str, stack: Stack) -> None:
+def test_every_polling_response_has_the_security_headers(target: str, method: str, stack: Stack) -> None:
     headers = exchange(stack.port, request(target, "X-Request-Id: r-1", method=method)).headers
 
     assert headers["x-request-id"] == "r-1"
@@ -190,7 +184,7 @@ def test_every_answer_has_the_headers_of_all_others(target: str, method: str, st
     assert exchange(stack.port, request(target, method=method)).headers["x-request-id"]
 
 
-def test_a_session_s_second_websocket_is_closed(stack: Stack, session: Session, handles) -> None:
+def test_the_second_websocket_of_a_session_is_closed(stack: Stack, session: Session, no_leaks) -> None:
     fields = (
         "Upgrade: websocket",
         "Connection: Upgrade",
@@ -202,14 +196,11 @@ def test_a_session_s_second_websocket_is_closed(stack: Stack, session: Session, 
         first.sendall(upgrade)
         assert first.recv(65536).startswith(b"HTTP/1.1 101 ")
         second.sendall(upgrade)
-        received = b""
-        while data := second.recv(65536):
-            received += data
-        assert received.endswith(b"\x88\x02\x03\xf0")
+        assert receive_all(second).endswith(b"\x88\x02\x03\xf0")
     assert session.is_open
 
 
-def test_an_unknown_namespace_is_refused_with_an_object(stack: Stack) -> None:
+def test_an_unknown_namespace_is_rejected_with_an_error_object(stack: Stack) -> None:
     with WebSocket(stack.port, stack.api.token("viewer")) as client:
         client.text("40/random,{}")
         client.wait_for(b'44/random,{"message":"Invalid namespace"}')
@@ -220,18 +211,18 @@ def test_an_unknown_namespace_is_refused_with_an_object(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "packet", ['42["protocol:leave"]', '421["x"]', "430[]", '451-["x",{"_placeholder":true,"num":0}]']
 )
-def test_an_event_before_connect_ends_the_connection(packet: str, stack: Stack, handles) -> None:
+def test_an_event_before_connect_closes_the_connection(packet: str, stack: Stack, no_leaks) -> None:
     with WebSocket(stack.port) as client:
         client.text(packet)
-        with pytest.raises(ConnectionResetError, match="the server ended"):
+        with pytest.raises(ConnectionResetError, match="the server closed"):
             client.wait_for(b"never")
 
 
 @pytest.mark.parametrize("number", ["-1", "1", "true", '"0"', "0.0", "null", "99999999999999999999"])
-def test_a_placeholder_of_no_attachment_ends_the_connection(number: str, stack: Stack, handles) -> None:
+def test_a_placeholder_without_its_attachment_closes_the_connection(number: str, stack: Stack, no_leaks) -> None:
     with WebSocket(stack.port, stack.api.token("viewer")) as client:
         client.text(f'451-7["protocol:join",{{"_placeholder":true,"num":{number}}}]')
         client.raw(bytes((0x82, 0x81)) + bytes(4) + b"x")
-        with pytest.raises(ConnectionResetError, match="the server ended"):
+        with pytest.raises(ConnectionResetError, match="the server closed"):
             client.wait_for(b"437")
     assert "Traceback" not in stack.log

@@ -1,14 +1,13 @@
-"""Connections that keep to no rule: each costs little, is ended, and leaves nothing; nobody else notices."""
+"""Connections that violate the protocol are closed, leak nothing and do not affect other clients."""
 
 import contextlib
 import http.client
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.security.wire import PATH, WebSocket, connect, frame, open_files
+from tests.security.raw_websocket import PATH, WebSocket, connect, frame
 from tests.support.pace import patience
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
@@ -17,20 +16,12 @@ PING = 9
 
 
 @pytest.fixture(scope="module")
-def system(make_shared_stack: StackMaker) -> Stack:
+def stack(make_shared_stack: StackMaker) -> Stack:
     return make_shared_stack(DASHBOARD_HANDSHAKE_SECONDS="2")
 
 
-@pytest.fixture
-def handles(system: Stack) -> Iterator[None]:
-    """What the process holds open is back to what it was."""
-    before = open_files(system.pid("web-1"))
-    yield
-    until(lambda: open_files(system.pid("web-1")) <= before + 6, 20, "file handles are back")
-
-
-def polling(system: Stack, method: str, query: str = "", body: bytes | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=10)
+def polling(stack: Stack, method: str, query: str = "", body: bytes | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=10)
     try:
         connection.request(method, f"/socket.io/?EIO=4&transport=polling{query}", body=body)
         answer = connection.getresponse()
@@ -39,70 +30,76 @@ def polling(system: Stack, method: str, query: str = "", body: bytes | None = No
         connection.close()
 
 
-def polling_session(system: Stack) -> str:
-    status, body = polling(system, "GET")
+def polling_session(stack: Stack) -> str:
+    status, body = polling(stack, "GET")
     assert status == 200
     return json.loads(body[1:])["sid"]
 
 
-@pytest.mark.parametrize("body", [b"4" * 70_000, b'zzz\x1e{"', b"\xff\xfe"], ids=["too long", "garbled", "not UTF-8"])
-def test_a_poll_that_makes_no_sense_is_a_400_and_ends_its_session(system: Stack, handles, body: bytes) -> None:
-    sid = polling_session(system)
-    status, _ = polling(system, "POST", f"&sid={sid}", body)
+@pytest.mark.parametrize(
+    "body", [b"4" * 70_000, b'zzz\x1e{"', b"\xff\xfe"], ids=["too long", "not packets", "not UTF-8"]
+)
+def test_a_malformed_polling_body_is_rejected_with_400_and_ends_the_session(
+    stack: Stack, no_leaks, body: bytes
+) -> None:
+    sid = polling_session(stack)
+    status, _ = polling(stack, "POST", f"&sid={sid}", body)
     assert status == 400
-    assert polling(system, "GET", f"&sid={sid}")[0] == 400
+    assert polling(stack, "GET", f"&sid={sid}")[0] == 400
 
 
-def test_who_goes_on_connecting_after_refusals_is_ended(system: Stack, handles) -> None:
-    with WebSocket(system.port) as stranger:
+def test_a_client_that_keeps_connecting_after_rejections_is_disconnected(stack: Stack, no_leaks) -> None:
+    with WebSocket(stack.port) as client:
         for _ in range(12):
-            stranger.text('40{"token":"x"}')
-        until(lambda: not stranger.is_open, 5, "the stranger is ended")
-    assert len(system.log_lines("socket.refused")) <= 10
+            client.text('40{"token":"x"}')
+        until(lambda: not client.is_open, 5, "the connection is closed")
+    assert len(stack.log_lines("socket.refused")) <= 10
 
 
 @pytest.mark.parametrize("packet", ["430[]", "40/foo,", '42["protocol:leave"]', "40"])
-def test_packets_without_end_end_the_connection_and_hold_up_nobody(system: Stack, handles, packet: str) -> None:
-    caller = system.api.viewer
+def test_a_flood_of_packets_closes_the_connection_and_does_not_delay_others(
+    stack: Stack, no_leaks, packet: str
+) -> None:
+    caller = stack.api.viewer
     caller.get("/protocols").expect(200)
-    with WebSocket(system.port, None if packet == "40" else system.api.token("viewer")) as flooding:
+    with WebSocket(stack.port, None if packet == "40" else stack.api.token("viewer")) as flooding:
         with contextlib.suppress(OSError):
             for _ in range(6):
                 flooding.raw(frame(packet.encode()) * (60_000 // (len(packet) + 6)))
         caller.get("/protocols").expect(200)
-        until(lambda: not flooding.is_open, 10, "the flood is ended")
+        until(lambda: not flooding.is_open, 10, "the connection is closed")
 
 
-def test_an_upgrade_that_is_never_finished_is_given_up_also_when_its_client_pings(system: Stack, handles) -> None:
-    sid = polling_session(system)
-    upgrade = connect(system.port)
+def test_an_unfinished_upgrade_is_closed_even_if_its_client_pings(stack: Stack, no_leaks) -> None:
+    sid = polling_session(stack)
+    upgrade = connect(stack.port)
     upgrade.sendall(
         f"GET {PATH}&sid={sid} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     upgrade.settimeout(patience(1))
-    ended = time.monotonic() + patience(20)
-    with pytest.raises(OSError):  # noqa: PT012 - each of the three may meet the end
-        while time.monotonic() < ended:
+    deadline = time.monotonic() + patience(20)
+    with pytest.raises(OSError):  # noqa: PT012 - any of the three may raise
+        while time.monotonic() < deadline:
             upgrade.sendall(frame(b"", PING))
             time.sleep(0.5)
             if not upgrade.recv(1000):
                 raise ConnectionResetError
-    assert time.monotonic() < ended
+    assert time.monotonic() < deadline
 
 
-@pytest.mark.parametrize("told", ["revoked", "expired"])
-def test_who_is_told_to_go_and_stays_is_hung_up_on(system: Stack, handles, told: str) -> None:
-    token = system.api.token("viewer", sub=f"stays-{told}", ttl=3600 if told == "revoked" else -3)
-    with WebSocket(system.port, token) as stays:
-        if told == "revoked":
-            system.api.admin.post("/tokens/revoke", {"subject": f"stays-{told}", "reason": "left"}).expect(201)
-        stays.wait_for(f"session:{told}".encode())
-        until(lambda: not stays.is_open, 5, "the connection is ended")
+@pytest.mark.parametrize("reason", ["revoked", "expired"])
+def test_a_client_that_ignores_the_end_of_its_session_is_disconnected(stack: Stack, no_leaks, reason: str) -> None:
+    token = stack.api.token("viewer", sub=f"stays-{reason}", ttl=3600 if reason == "revoked" else -3)
+    with WebSocket(stack.port, token) as stays:
+        if reason == "revoked":
+            stack.api.admin.post("/tokens/revoke", {"subject": f"stays-{reason}", "reason": "left"}).expect(201)
+        stays.wait_for(f"session:{reason}".encode())
+        until(lambda: not stays.is_open, 5, "the connection is closed")
 
 
-def test_an_event_whose_name_is_a_number_is_unknown_and_ends_nothing(system: Stack) -> None:
-    with WebSocket(system.port, system.api.token("viewer")) as client:
+def test_an_event_whose_name_is_a_number_is_rejected_and_the_connection_stays_open(stack: Stack) -> None:
+    with WebSocket(stack.port, stack.api.token("viewer")) as client:
         client.text('427[5,{"a":1}]')
         assert b"UNKNOWN_EVENT" in client.wait_for(b"UNKNOWN_EVENT")
         client.text('428["protocol:leave"]')
@@ -110,15 +107,15 @@ def test_an_event_whose_name_is_a_number_is_unknown_and_ends_nothing(system: Sta
 
 
 @pytest.mark.parametrize("arguments", ['{"protocolId":"P1"},5', "{},{},{}"])
-def test_a_join_with_more_arguments_is_malformed_and_no_crash(system: Stack, arguments: str) -> None:
-    with WebSocket(system.port, system.api.token("viewer")) as client:
+def test_a_join_with_extra_arguments_is_rejected_as_malformed(stack: Stack, arguments: str) -> None:
+    with WebSocket(stack.port, stack.api.token("viewer")) as client:
         client.text(f'427["protocol:join",{arguments}]')
         assert b"INVALID_MESSAGE" in client.wait_for(b"INVALID_MESSAGE")
-    assert "Traceback" not in system.log
+    assert "Traceback" not in stack.log
 
 
-def test_what_strangers_ask_for_is_not_in_the_log_but_counted(system: Stack) -> None:
-    before = system.metric("dashboard_engine_refusals_total")
-    assert polling(system, "GET", "&sid=a%0aINFO%20FAKE%1b[31m")[0] == 400
-    assert system.metric("dashboard_engine_refusals_total") == before + 1
-    assert "FAKE" not in system.log
+def test_a_rejected_polling_request_is_counted_and_its_query_is_not_logged(stack: Stack) -> None:
+    before = stack.metric("dashboard_engine_refusals_total")
+    assert polling(stack, "GET", "&sid=a%0aINFO%20FAKE%1b[31m")[0] == 400
+    assert stack.metric("dashboard_engine_refusals_total") == before + 1
+    assert "FAKE" not in stack.log

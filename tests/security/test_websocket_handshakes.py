@@ -1,9 +1,9 @@
-"""A WebSocket is opened by the one handshake of RFC 6455; whatever else asks for one is refused in words."""
+"""Only the handshake of RFC 6455 opens a WebSocket; any other upgrade request is rejected with a problem."""
 
 import pytest
 
-from tests.security.raw import exchange, request
-from tests.security.wire import PATH, connect
+from tests.security.raw_http import exchange, request
+from tests.security.raw_websocket import PATH, connect
 from tests.support.processes import until
 from tests.support.stack import Stack
 
@@ -11,17 +11,17 @@ KEY, VERSION = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Ver
 UPGRADE, CONNECTION = "Upgrade: websocket", "Connection: Upgrade"
 SPLIT = "/socket.io/%0d%0aSet-Cookie:%20a=b?EIO=4&transport=websocket"
 HIXIE_76 = ("Sec-WebSocket-Key1: 1 2", "Sec-WebSocket-Key2: 3 4", "Origin: http://x")
-REFUSED = {
+REJECTED = {
     "no Connection": (400, request(PATH, UPGRADE, KEY, VERSION)),
-    "another Connection": (400, request(PATH, UPGRADE, "Connection: keep-alive", KEY, VERSION)),
+    "wrong Connection": (400, request(PATH, UPGRADE, "Connection: keep-alive", KEY, VERSION)),
     "no Upgrade": (400, request(PATH, CONNECTION, KEY, VERSION)),
-    "another Upgrade": (400, request(PATH, "Upgrade: h2c", CONNECTION, KEY, VERSION)),
-    "nothing of it": (400, request(PATH)),
+    "wrong Upgrade": (400, request(PATH, "Upgrade: h2c", CONNECTION, KEY, VERSION)),
+    "no header at all": (400, request(PATH)),
     "no key": (400, request(PATH, UPGRADE, CONNECTION, VERSION)),
     "an empty key": (400, request(PATH, UPGRADE, CONNECTION, "Sec-WebSocket-Key:", VERSION)),
     "a short key": (400, request(PATH, UPGRADE, CONNECTION, "Sec-WebSocket-Key: AAAA", VERSION)),
     "a long key": (400, request(PATH, UPGRADE, CONNECTION, f"Sec-WebSocket-Key: {'A' * 28}", VERSION)),
-    "a key that is none": (400, request(PATH, UPGRADE, CONNECTION, f"Sec-WebSocket-Key: {'!' * 22}==", VERSION)),
+    "an invalid key": (400, request(PATH, UPGRADE, CONNECTION, f"Sec-WebSocket-Key: {'!' * 22}==", VERSION)),
     "two keys": (400, request(PATH, UPGRADE, CONNECTION, KEY, KEY, VERSION)),
     "no version, as Hixie-75": (426, request(PATH, UPGRADE, CONNECTION, KEY, "Origin: http://x")),
     "Hixie-76": (426, request(PATH, UPGRADE, CONNECTION, *HIXIE_76, body=b"12345678")),
@@ -30,7 +30,7 @@ REFUSED = {
     "two versions": (426, request(PATH, UPGRADE, CONNECTION, KEY, VERSION, VERSION)),
     "POST": (400, request(f"{PATH}&sid=x", UPGRADE, CONNECTION, KEY, VERSION, method="POST")),
     "HTTP/1.0": (400, request(PATH, UPGRADE, CONNECTION, KEY, VERSION).replace(b"HTTP/1.1", b"HTTP/1.0")),
-    "a split answer": (426, request(SPLIT, UPGRADE, CONNECTION, "Origin: http://x")),
+    "line breaks in the target": (426, request(SPLIT, UPGRADE, CONNECTION, "Origin: http://x")),
 }
 LEFT_TO_ENGINE_IO = {
     "a method in lower case": request(PATH, UPGRADE, CONNECTION, KEY, VERSION, method="get"),
@@ -42,9 +42,9 @@ LEFT_TO_ENGINE_IO = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_is_no_handshake_is_refused_as_a_problem_and_logged(what: str, stack: Stack) -> None:
-    status, sent = REFUSED[what]
+@pytest.mark.parametrize("case", REJECTED)
+def test_an_invalid_handshake_is_rejected_with_a_problem_and_logged(case: str, stack: Stack) -> None:
+    status, sent = REJECTED[case]
     before = len(stack.log_lines("websocket.handshake_refused"))
 
     reply = exchange(stack.port, sent)
@@ -56,15 +56,15 @@ def test_what_is_no_handshake_is_refused_as_a_problem_and_logged(what: str, stac
     until(lambda: len(stack.log_lines("websocket.handshake_refused")) == before + 1, 10, "it is logged")
 
 
-@pytest.mark.parametrize("what", LEFT_TO_ENGINE_IO)
-def test_what_is_wrong_by_engine_io_is_refused_as_its_protocol_says(what: str, stack: Stack) -> None:
-    reply = exchange(stack.port, LEFT_TO_ENGINE_IO[what])
+@pytest.mark.parametrize("case", LEFT_TO_ENGINE_IO)
+def test_an_error_of_engine_io_is_reported_in_the_form_of_its_protocol(case: str, stack: Stack) -> None:
+    reply = exchange(stack.port, LEFT_TO_ENGINE_IO[case])
 
     assert reply.status == 400
     assert set(reply.json) == {"code", "message"}
 
 
-def test_the_handshake_is_answered_with_the_request_s_id_and_nothing_of_its_target(stack: Stack) -> None:
+def test_the_handshake_response_has_the_request_id_and_nothing_of_the_target(stack: Stack) -> None:
     target = SPLIT + "&x=%0d%0aX-Injected:%201"
     with connect(stack.port) as sock:
         sock.sendall(
@@ -80,11 +80,11 @@ def test_the_handshake_is_answered_with_the_request_s_id_and_nothing_of_its_targ
 
 
 @pytest.mark.parametrize("target", ["/healthz", "/", "/api/v1/protocols", "/socket.io"])
-def test_an_upgrade_elsewhere_is_ignored(target: str, stack: Stack) -> None:
-    asked = exchange(stack.port, request(target, UPGRADE, CONNECTION, KEY, VERSION))
+def test_an_upgrade_request_for_another_path_is_ignored(target: str, stack: Stack) -> None:
+    response = exchange(stack.port, request(target, UPGRADE, CONNECTION, KEY, VERSION))
 
-    assert asked.status == exchange(stack.port, request(target)).status
+    assert response.status == exchange(stack.port, request(target)).status
 
 
-def test_a_proxy_that_asks_for_a_websocket_in_every_request_does_not_hinder_polling(stack: Stack) -> None:
+def test_polling_works_through_a_proxy_that_adds_upgrade_headers_to_every_request(stack: Stack) -> None:
     assert exchange(stack.port, request("/socket.io/?EIO=4&transport=polling", UPGRADE, CONNECTION)).status == 200

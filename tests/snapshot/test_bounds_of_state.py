@@ -21,11 +21,6 @@ DAY_US = 24 * 3600 * 10**6
 EVER_HEARD = 20_000
 
 
-@pytest.fixture
-def protocol_id(api: Api) -> str:
-    return make_protocol(api)
-
-
 def store_agents(protocol_id: str, count: int, *, status: str, age_us: int = 0) -> list[str]:
     """Agents as an earlier report of theirs left them, in the database and in Redis."""
     seconds, micros = redis_client().time()

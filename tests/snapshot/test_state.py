@@ -8,8 +8,8 @@ from app.core.database import transaction
 from app.vulnerabilities.models import Vulnerability
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Api
+from tests.support.event_checks import leaves, moment
 from tests.support.money import confirmed, funded_protocol, request_payment
-from tests.support.wire import leaves, moment
 
 
 def state_of(api: Api, protocol_id: str) -> dict:

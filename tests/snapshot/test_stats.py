@@ -5,11 +5,7 @@ import pytest
 from tests.factories import make_agent, make_protocol, report
 from tests.support.api import Api
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """Who is busy is Redis's to say: one kind of database is enough here."""
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")  # `busy` is computed from Redis
 
 
 def set_to_work(api: Api, protocol_id: str, task: str = "fuzzing") -> str:

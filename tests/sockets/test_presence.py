@@ -10,10 +10,7 @@ from app.realtime import missed_deliveries
 from app.sockets import presence
 from tests.factories import unique
 
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
+pytestmark = pytest.mark.database("sqlite")
 
 
 def here(rooms: list[str | None], busy: dict[str, int] | None = None) -> SimpleNamespace:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.factories import make_protocol
-from tests.security.wire import WebSocket
+from tests.security.raw_websocket import WebSocket
 from tests.support.js_client import JsClient, RefusedError
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker

@@ -1,4 +1,4 @@
-"""Calls of the REST API as somebody: the same for an app in this process and for a running system."""
+"""A client of the REST API with tokens of any role, for an app in this process and for a running system."""
 
 import contextlib
 import gzip
@@ -23,7 +23,7 @@ BASE = "/api/v1"
 def mint(
     key: str, role: str, *, protocols: Any = ("*",), sub: str | None = None, ttl: float = 3600, **claims: Any
 ) -> str:
-    """A token as the contract describes it, made without the code under test."""
+    """A token as described by the contract, made without the code under test."""
     now = int(time.time())
     body = {"sub": sub or f"{role}-1", "role": role, "protocols": list(protocols), "jti": uuid.uuid4().hex}
     body |= {"iat": now, "exp": now + ttl} | claims
@@ -32,7 +32,7 @@ def mint(
 
 @dataclass(frozen=True)
 class Answer:
-    """One response, unzipped; header names are lower case."""
+    """One decompressed response; header names are lower case."""
 
     status: int
     body: bytes
@@ -44,12 +44,12 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The stable code of a problem, after checking that it is one."""
+        """The stable code of a problem response."""
         assert self.headers["content-type"].startswith("application/problem+json"), self
         return self.json["code"]
 
     def expect(self, status: int) -> Any:
-        """The parsed body, when the status is the expected one."""
+        """The parsed body, after checking the status."""
         assert self.status == status, f"{self.status} instead of {status}: {self.body[:2000]!r}"
         return json.loads(self.body) if self.body else None
 
@@ -70,7 +70,7 @@ class InProcess:
 
 
 class OverHttp:
-    """Over one kept-alive connection; not shared by threads."""
+    """Sends over one kept-alive connection; not for use by several threads."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -84,14 +84,14 @@ class OverHttp:
 
 
 class Caller:
-    """Somebody with a token (or none) who calls `/api/v1…`; a path that begins with `//` is from the root."""
+    """Calls `/api/v1…` with a token or none; a path that begins with `//` is absolute."""
 
     def __init__(self, transport: Transport, token: str | None) -> None:
         self.transport = transport
         self.token = token
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """Send `body` as JSON, or as it is when it is bytes. `Idempotency_Key=…` becomes a header."""
+        """Send `body` as JSON, or unchanged if it is bytes. `Idempotency_Key=…` becomes a header."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token is not None:
             names.setdefault("Authorization", f"Bearer {self.token}")
@@ -100,13 +100,13 @@ class Caller:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         full = path[1:] if path.startswith("//") else BASE + path
         answer = self.transport.send(method, full, data, names)
-        self._hold_to_document(method, full, answer)
+        self._validate(method, full, answer)
         return answer
 
-    def _hold_to_document(self, method: str, path: str, answer: Answer) -> None:
-        """Every answer that a test sees must be one that OpenAPI describes; the server is asked for it once."""
+    def _validate(self, method: str, path: str, answer: Answer) -> None:
+        """Validate the response against the OpenAPI document, which is fetched once."""
         if not documents.is_known():
-            with contextlib.suppress(requests.RequestException):  # a test may have broken the server by now
+            with contextlib.suppress(requests.RequestException):  # the test may have broken the server
                 document = self.transport.send("GET", "/openapi.json", None, {})
                 if document.status == HTTPStatus.OK:
                     documents.use(document.json)
@@ -122,7 +122,7 @@ class Caller:
 
 
 class Api:
-    """Makes callers of every role: `api.owner`, `api.as_("agent", sub="A1", protocols=["P1"])`."""
+    """Creates callers of every role: `api.owner`, `api.as_("agent", sub="A1", protocols=["P1"])`."""
 
     def __init__(self, transport: Transport, signing_key: str) -> None:
         self.transport = transport

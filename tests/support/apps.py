@@ -1,4 +1,4 @@
-"""The app inside the test's process."""
+"""The app in the process of the tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from app.factory import create_app
 @contextmanager
 def make_app(settings: Config) -> Iterator[Flask]:
     app = create_app(settings)
-    app.testing = False  # errors become answers, as they do in production
+    app.testing = False  # errors become responses, as in production
     try:
         yield app
     finally:
@@ -25,6 +25,6 @@ def make_app(settings: Config) -> Iterator[Flask]:
 
 
 def _forget_broker() -> None:
-    """Celery is one object for the process and keeps connections to the broker of the test before."""
+    """Drop the connections that the process-wide Celery object keeps to the previous test's broker."""
     celery.close()
     celery.amqp._producer_pool = None

@@ -1,4 +1,4 @@
-"""Clocks of single parts, moved while they run: a small library that is compiled here and preloaded."""
+"""Sets the clocks of single processes while they run, with a small C library that is compiled and preloaded."""
 
 import shutil
 import subprocess
@@ -9,10 +9,10 @@ LIBRARY = "clock_shim.so"
 
 
 class Clocks:
-    """`step("redis", -30)` sets Redis's clock back; start the system with `environment`."""
+    """`clocks.step(redis=-30)` sets Redis's clock back; start the system with `clocks.environment`."""
 
     def __init__(self, folder: Path) -> None:
-        compiler = shutil.which("cc") or shutil.which("gcc")
+        compiler = _compiler()
         assert compiler is not None
         self._folder = folder
         library = folder / LIBRARY
@@ -22,13 +22,18 @@ class Clocks:
 
     @staticmethod
     def is_available() -> bool:
-        """Whether there is a compiler."""
-        return bool(shutil.which("cc") or shutil.which("gcc"))
+        """Whether there is a C compiler."""
+        return _compiler() is not None
 
-    def step(self, part: str, seconds: float) -> None:
-        """Set the part's clock to the machine's plus `seconds`; it notices within a tenth of a second."""
-        if part == "redis":
-            self.redis_offsets.add(seconds)
-        new = self._folder / f"{part}.new"
-        new.write_text(str(seconds), encoding="utf-8")
-        new.replace(self._folder / part)
+    def step(self, **seconds: float) -> None:
+        """Set the clocks of these parts to the machine's plus `seconds`; they follow within a tenth of a second."""
+        for part, offset in seconds.items():
+            if part == "redis":
+                self.redis_offsets.add(offset)
+            new = self._folder / f"{part}.new"
+            new.write_text(str(offset), encoding="utf-8")
+            new.replace(self._folder / part)
+
+
+def _compiler() -> str | None:
+    return shutil.which("cc") or shutil.which("gcc")

@@ -1,4 +1,4 @@
-"""Where traces and crash reports go in tests: a small server that keeps what it was sent, or never answers."""
+"""A server for traces and crash reports that stores what it receives, or never responds."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ class Span:
 
 @dataclass
 class Collector:
-    """`received` holds (path, headers, body, unpacked) of every request."""
+    """`received` holds (path, headers, decompressed body) of every request."""
 
     answers: bool
     received: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Collector:
 
     @property
     def everything(self) -> bytes:
-        """All bytes that arrived, headers too."""
+        """All received bytes, including headers."""
         return b"\n".join(repr(headers).encode() + path.encode() + body for path, headers, body in self.received)
 
     def spans(self) -> list[Span]:
@@ -51,7 +51,7 @@ class Collector:
         return [span for body in bodies for span in _spans(ExportTraceServiceRequest.FromString(body))]
 
     def crashes(self) -> list[dict[str, Any]]:
-        """The events in the envelopes that arrived."""
+        """The events in the received envelopes."""
         bodies = [body for path, _, body in list(self.received) if path == f"/api/{PROJECT}/envelope/"]
         return [event for body in bodies for event in _events(body)]
 
@@ -86,7 +86,7 @@ def _events(envelope: bytes) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def collecting(*, answers: bool = True) -> Iterator[Collector]:
-    """A collector on a port of its own; with `answers=False` it takes what it is sent and leaves the sender waiting."""
+    """A running collector; with `answers=False` it reads requests without responding."""
     collector = Collector(answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ def collecting(*, answers: bool = True) -> Iterator[Collector]:
             self.wfile.write(b"{}")
 
         def log_message(self, *_: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

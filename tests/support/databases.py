@@ -73,7 +73,7 @@ def copy_postgres(server: Postgres, template: str) -> Iterator[str]:
 
 
 def unguard_ledger(session: Session) -> None:
-    """Take away what keeps ledger entries as they are, as somebody with every right over the database could."""
+    """Drop the triggers that make ledger entries append-only, as a database administrator could."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("ALTER TABLE bounty_entries DISABLE TRIGGER bounty_entries_append_only"))
         return

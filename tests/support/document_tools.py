@@ -1,4 +1,4 @@
-"""The tools that judge the documents: Spectral, AsyncAPI's JSON schema, TypeScript. Fetched once, pinned, by npm."""
+"""Tools that check the API documents: Spectral, AsyncAPI's JSON schema and TypeScript, pinned and fetched by npm."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def types_of(document: dict[str, Any], folder: Path) -> str:
 
 
 def event_types_of(asyncapi: dict[str, Any], folder: Path) -> str:
-    """TypeScript types of what goes over Socket.IO: the messages, and which event carries which."""
+    """TypeScript types of the Socket.IO messages, and of the events that carry them."""
     components = {"schemas": asyncapi["components"]["schemas"]}
     plain = {"openapi": "3.1.0", "info": asyncapi["info"], "paths": {}, "components": components}
     return types_of(plain, folder) + _listeners(asyncapi)
@@ -56,11 +56,11 @@ def event_types_of(asyncapi: dict[str, Any], folder: Path) -> str:
 def _listeners(asyncapi: dict[str, Any]) -> str:
     """Interfaces for socket.io-client's `Socket<ServerToClient, ClientToServer>`."""
     messages = asyncapi["components"]["messages"]
-    told = [messages[key] for key in asyncapi["channels"]["room"]["messages"]] + [
+    sent = [messages[key] for key in asyncapi["channels"]["room"]["messages"]] + [
         messages["sessionExpired"],
         messages["sessionRevoked"],
     ]
-    events = [f'  "{each["name"]}": (event: {_schema(each)}) => void;' for each in told]
+    events = [f'  "{each["name"]}": (event: {_schema(each)}) => void;' for each in sent]
     join = f"(message: {_schema(messages['protocolJoin'])}, ack: (answer: JoinedAck | RefusedAck) => void) => void"
     leave = "(ack: (answer: LeftAck | RefusedAck) => void) => void"
     renew = f"(message: {_schema(messages['sessionRenew'])}, ack: (answer: RenewedAck | RefusedAck) => void) => void"
@@ -84,7 +84,7 @@ def _schema(message: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write docs/types anew."""
+    """Write docs/types."""
     import tempfile
 
     from app.apidocs import asyncapi

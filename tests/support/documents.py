@@ -1,6 +1,6 @@
-"""Holds what the server really says against its own documents: each answer of REST, each event and ack.
+"""Validates every REST response, event and ack that a test receives against the server's own documents.
 
-Stricter than the documents are for clients: a member that is not documented is a fault here.
+Stricter than for clients: an undocumented member is an error here.
 """
 
 import copy
@@ -15,13 +15,13 @@ from app.apidocs import asyncapi
 from app.apidocs.events import EVENTS
 
 PROBLEM_TYPE = "application/problem+json"
-ANYWHERE = (405, 500)
+UNDOCUMENTED_STATUSES = (405, 500)
 _REFERENCE = "#/components/schemas/"
 _documents: dict[str, Any] = {}
 
 
 class NotAsDocumentedError(AssertionError):
-    """The server said something that its document does not describe."""
+    """The server sent something that its document does not describe."""
 
 
 def validate_event(event: dict[str, Any]) -> None:
@@ -38,7 +38,7 @@ def validate_message(schema: str, payload: Any) -> None:
 
 
 def validate_ack(event: str, ack: Any) -> None:
-    """Raise NotAsDocumentedError unless AsyncAPI describes this answer to a client's event."""
+    """Raise NotAsDocumentedError unless AsyncAPI describes this ack of a client's event."""
     good = {"protocol:join": "JoinedAck", "protocol:leave": "LeftAck", "session:renew": "RenewedAck"}.get(
         event, "RefusedAck"
     )
@@ -46,7 +46,7 @@ def validate_ack(event: str, ack: Any) -> None:
 
 
 def use(document: dict[str, Any]) -> None:
-    """Take this as the OpenAPI document; fetched from the running server once."""
+    """Set the OpenAPI document, which is fetched from the server under test once."""
     _documents["openapi"] = document
     _openapi_validator.cache_clear()
     _paths.cache_clear()
@@ -57,19 +57,19 @@ def is_known() -> bool:
 
 
 def validate_response(method: str, path: str, status: int, content_type: str, body: bytes) -> None:
-    """Raise NotAsDocumentedError unless OpenAPI describes this answer. `path` is as it was called, with any query.
+    """Raise NotAsDocumentedError unless OpenAPI describes this response. `path` may have a query.
 
-    Paths and methods that are not documented must answer with a documented problem.
+    Undocumented paths and methods must respond with a documented problem.
     """
     operation = find_operation(method, path)
-    if operation is None or status in ANYWHERE:
+    if operation is None or status in UNDOCUMENTED_STATUSES:
         if status >= 400 and path.startswith("/api/"):
             _check_problem(status, content_type, body)
         return
     responses = operation["responses"]
     if str(status) not in responses:
-        told = f"{method} {path} answered {status}, which is not documented: {body[:500]!r}"
-        raise NotAsDocumentedError(told)
+        error = f"{method} {path} answered {status}, which is not documented: {body[:500]!r}"
+        raise NotAsDocumentedError(error)
     described = resolved(responses[str(status)], _documents["openapi"]).get("content", {})
     media_type = content_type.partition(";")[0]
     if described and media_type not in described:
@@ -91,7 +91,7 @@ def find_operation(method: str, path: str) -> dict[str, Any] | None:
 
 
 def resolved(response: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The response object itself, where it is a reference to a shared one."""
+    """The response object, with a reference to a shared one resolved."""
     name = response.get("$ref", "").removeprefix("#/components/responses/")
     return document["components"]["responses"][name] if name else response
 
@@ -110,7 +110,7 @@ def _check(validator: Any, value: Any, place: str) -> None:
 
 @lru_cache(maxsize=1)
 def _paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    """Fixed paths before those with parameters."""
+    """The paths as patterns, fixed ones before those with parameters."""
     paths = sorted(_documents["openapi"]["paths"].items(), key=lambda each: each[0].count("{"))
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), item) for path, item in paths]
 
@@ -135,7 +135,7 @@ def _validator(schemas: dict[str, Any], name: str) -> Any:
 
 
 def openapi_offline() -> dict[str, Any]:
-    """The OpenAPI document of an app that is made for this alone; it opens no connection."""
+    """The OpenAPI document of an app that opens no connection."""
     from app.apidocs import openapi
     from app.config import load_config
     from app.factory import create_app

@@ -1,4 +1,4 @@
-"""What leaves for the rooms, on Redis's own clock: every PUBLISH of the meter, seen by MONITOR."""
+"""Records every PUBLISH of the limiter through MONITOR, with the time by Redis's clock."""
 
 import re
 import threading
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import redis
 
 from app.realtime.redis_keys import CHANNEL_PREFIX
+from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
-from tests.support.wire import most_in_a_window
 
 PUBLISHED = re.compile(rf"PUBLISH {CHANNEL_PREFIX}(\S+) (.*)", re.IGNORECASE | re.DOTALL)
 MEMBER = re.compile(r'"(eventType|timestamp|seq|agentId|paymentId|task|progress|status|version)": ?"([^"]*)"')
@@ -19,15 +19,15 @@ MEMBER = re.compile(r'"(eventType|timestamp|seq|agentId|paymentId|task|progress|
 
 @dataclass(frozen=True)
 class Emission:
-    """`at`: seconds on Redis's clock; `members`: what the event says of itself, as far as these claims need it.
+    """One published event. `at`: seconds by Redis's clock; `members`: the members of the event that tests need;
 
-    `heard_at`: when the watcher read of it, in seconds on the machine's clock.
+    `received_at`: seconds by the machine's clock when MONITOR reported it.
     """
 
     at: float
     protocol_id: str
     members: dict[str, str]
-    heard_at: float = 0.0
+    received_at: float = 0.0
 
     @property
     def seq(self) -> int:
@@ -42,20 +42,20 @@ class Emissions:
         return [each for each in list(self.seen) if each.protocol_id == protocol_id]
 
     def wait_for(self, protocol_id: str, count: int, seconds: float) -> list[Emission]:
-        until(lambda: len(self.of(protocol_id)) >= count, seconds, f"{count} events leave for {protocol_id}")
+        until(lambda: len(self.of(protocol_id)) >= count, seconds, f"{count} events are published to {protocol_id}")
         return self.of(protocol_id)
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        until(condition, seconds, f"what left fits; it was {self.seen[-30:]}")
+        until(condition, seconds, f"the published events match; they are {self.seen[-30:]}")
 
     def most_a_second(self, protocol_id: str) -> int:
-        """The largest number of a room's events that left in any window of one second."""
+        """The largest number of events published to the room in any window of one second."""
         return most_in_a_window([each.at for each in self.of(protocol_id)])
 
 
 @contextmanager
 def watch_emissions(client: "redis.Redis[bytes]") -> Iterator[Emissions]:
-    """Record what leaves while the `with` lasts."""
+    """Record published events while the `with` block runs."""
     found = Emissions()
     monitor = client.monitor()
     with monitor:
@@ -70,7 +70,7 @@ def watch_emissions(client: "redis.Redis[bytes]") -> Iterator[Emissions]:
 
 @contextmanager
 def watch_emissions_over_restarts(connect: Callable[[], "redis.Redis[bytes]"]) -> Iterator[Emissions]:
-    """As `watch_emissions`, and again after each end of the connection; what leaves between two is not seen."""
+    """As `watch_emissions`, but reconnects when Redis restarts; events published meanwhile are missed."""
     found, ends = Emissions(), threading.Event()
 
     def watch() -> None:
@@ -96,4 +96,4 @@ def _read(monitor: "redis.client.Monitor", seen: list[Emission]) -> None:
                 members = dict(reversed(MEMBER.findall(published.group(2))))
                 seen.append(Emission(command["time"], published.group(1), members, time.time()))
     except (redis.RedisError, OSError, ValueError, AttributeError):
-        return  # the watcher has hung up
+        return  # the `with` block has ended

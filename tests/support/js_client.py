@@ -62,11 +62,11 @@ class JsClient:
         threading.Thread(target=self._read, daemon=True).start()
 
     def connect(self, url: str, auth: Any = None, **options: Any) -> "JsSocket":
-        """Open a socket; WebSocket only, no reconnection unless told otherwise. Raises RefusedError."""
+        """Open a socket, by default with WebSocket only and no reconnection. Raises RefusedError."""
         return self.connect_all(url, 1, auth, **options)[0]
 
     def connect_all(self, url: str, count: int, auth: Any = None, **options: Any) -> "list[JsSocket]":
-        """As `connect`, so many at the same time."""
+        """As `connect`, for many sockets at the same time."""
         made = [JsSocket(self, f"s{next(self._ids)}") for _ in range(count)]
         self._sockets |= {socket.name: socket for socket in made}
         options = {"transports": ["websocket"], "auth": auth or {}} | options
@@ -76,7 +76,7 @@ class JsClient:
         return made
 
     def emit_all(self, sockets: "list[JsSocket]", event: str, *args: Any, timeout: float = 20.0) -> list[Any]:
-        """Emit on all at the same time; returns the acks, in their order."""
+        """Emit on all sockets at the same time; returns the acks in their order."""
         answers = self.call_all("emit", sockets, event=event, args=args, timeout=patience(timeout) * 1000)
         return [answer["ack"] for answer in answers]
 
@@ -97,7 +97,7 @@ class JsClient:
         return self.wait(lambda: self._answers.pop(number, None), seconds, f"the client answers to {op}")
 
     def wait(self, condition: Callable[[], Any], seconds: float, claim: str) -> Any:
-        """Return the first true answer of `condition`, asked again whenever something arrives."""
+        """Return the first true result of `condition`, evaluated whenever something arrives."""
         began = time.monotonic()
         with self._changed:
             while not (answer := condition()):
@@ -107,7 +107,7 @@ class JsClient:
         return answer
 
     def all_events(self) -> list[Event]:
-        """What all sockets of this process were sent."""
+        """The events that all sockets of this process received."""
         return [event for socket in self._sockets.values() for event in socket.events()]
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class JsSocket:
     received: list[Event] = field(default_factory=list)
 
     def emit(self, event: str, *args: Any, timeout: float = 5.0) -> Any:
-        """Emit and return the server's ack. Raises TimedOutError when none came."""
+        """Emit and return the server's ack. Raises TimedOutError if there is none."""
         limit = patience(timeout)
         answer = self.client.call("emit", self.name, seconds=2 * limit, event=event, args=args, timeout=limit * 1000)
         if not answer["ok"]:
@@ -141,11 +141,11 @@ class JsSocket:
         return answer["ack"]
 
     def send(self, event: str, *args: Any) -> None:
-        """Emit without asking for an ack."""
+        """Emit without requesting an ack."""
         self.client.call("send", self.name, event=event, args=args)
 
     def join(self, protocol_id: str) -> dict[str, Any]:
-        """Join a protocol's room; returns the ack, which must be a good one."""
+        """Join a protocol's room; returns the ack after checking its success."""
         ack = self.emit("protocol:join", {"protocolId": protocol_id})
         assert ack["ok"], ack
         return ack
@@ -163,7 +163,7 @@ class JsSocket:
             raise RefusedError(answer["error"])
 
     def cut(self) -> None:
-        """Break the TCP connection without a goodbye."""
+        """Break the TCP connection without a close frame."""
         self.client.call("cut", self.name)
 
     def pause(self) -> None:
@@ -178,7 +178,7 @@ class JsSocket:
         return self.client.call("state", self.name)
 
     def events(self, name: str | None = None) -> list[Event]:
-        """What the server has sent so far, in order of arrival; with `name` only events of that name."""
+        """The received events in order of arrival; with `name` only events of that name."""
         return [e for e in list(self.received) if (e.name == name if name else not e.name.startswith("$"))]
 
     def wait_for(
@@ -187,7 +187,7 @@ class JsSocket:
         timeout: float = DEFAULT_SECONDS,
         claim: str = "the event arrives",
     ) -> Event:
-        """The first event that fits (the client's own news too), whether it is here or still comes."""
+        """The first received or future event that matches, including the client's own, such as `$disconnect`."""
         found = self.client.wait(
             lambda: [e for e in self.received if predicate(e)],
             timeout,
@@ -204,6 +204,6 @@ class JsSocket:
         return self.wait_for(fits, timeout, f"{name} with {data}")
 
     def wait_until_count(self, count: int, timeout: float = DEFAULT_SECONDS, name: str | None = None) -> list[Event]:
-        """All events of the server, as soon as there are `count` of them."""
+        """All events of the server, as soon as there are `count`."""
         self.client.wait(lambda: len(self.events(name)) >= count, timeout, f"{count} events {name or ''}")
         return self.events(name)

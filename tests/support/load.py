@@ -1,6 +1,6 @@
-"""Load in processes of its own: `python -m tests.support.load publish|tick|report …`, settings from the environment.
+"""Load from separate processes: `python -m tests.support.load publish|tick|report …`, settings from the environment.
 
-The tests' parallel processes run the app's own code, without web server or Celery in between.
+The processes call the app's services directly, without a web server or Celery.
 """
 
 import sys
@@ -23,7 +23,7 @@ POOL = {"total": "1.00", "available": "1.00", "reserved": "0.00", "paid": "0.00"
 
 
 def publish(protocol_id: str, count: str, pause_ms: str, source: str) -> None:
-    """Let `count` pool events into the room; `paymentId` says which process and which of its events it was."""
+    """Emit `count` pool events to the room; `paymentId` identifies the process and the event."""
     for number in range(int(count)):
         data = {"changeType": "DEPOSIT", "amount": "1.00", **POOL, "paymentId": f"{source}:{number}", "version": number}
         emitter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, to_json(data))
@@ -31,21 +31,21 @@ def publish(protocol_id: str, count: str, pause_ms: str, source: str) -> None:
 
 
 def tick(seconds: str, interval_ms: str) -> None:
-    """Tick as beat's task does, for so long and so often."""
+    """Tick like beat's task, at this interval and for this time."""
     end = time.monotonic() + float(seconds)
     while time.monotonic() < end:
         emitter.tick()
         time.sleep(int(interval_ms) / 1000)
 
 
-def report(agent_id: str, protocol_id: str, count: str, pause_ms: str, closing_every: str) -> None:
-    """Report progress `count` times; each `closing_every`-th report closes its task (0: none does)."""
-    every = int(closing_every)
+def report(agent_id: str, protocol_id: str, count: str, pause_ms: str, complete_every: str) -> None:
+    """Report progress `count` times; each `complete_every`-th report completes its task (0: none)."""
+    every = int(complete_every)
     for number in range(1, int(count) + 1):
-        closes = every and number % every == 0
-        task = f"task {number // every if closes else number // every + 1}" if every else "scan"
+        completes = every and number % every == 0
+        task = f"task {number // every if completes else number // every + 1}" if every else "scan"
         fields = {"protocol_id": protocol_id, "task": task, "progress": number % 101, "next_task": None}
-        fields |= {"status": "COMPLETED" if closes else "RUNNING", "estimated_completion": None, "error": None}
+        fields |= {"status": "COMPLETED" if completes else "RUNNING", "estimated_completion": None, "error": None}
         progress.report(agent_id, fields, ADMIN)
         time.sleep(int(pause_ms) / 1000)
 

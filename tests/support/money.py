@@ -1,4 +1,4 @@
-"""For tests of money: many callers at once, confirmed vulnerabilities, the books, and a payout service to play with."""
+"""Helpers for tests of money: concurrent callers, confirmed vulnerabilities, reconciliation and a payout service."""
 
 import hashlib
 import hmac
@@ -29,7 +29,7 @@ SECRET = "the payout service and we know this"
 
 
 def at_once(threads: int, tasks: list[Callable[[], Any]]) -> list[Any]:
-    """Run the tasks by so many threads that begin together; answers in the order of the tasks."""
+    """Run the tasks on this many threads that start together; returns the results in the order of the tasks."""
     gate = threading.Barrier(min(threads, len(tasks)))
     begun = threading.local()
 
@@ -44,7 +44,7 @@ def at_once(threads: int, tasks: list[Callable[[], Any]]) -> list[Any]:
 
 
 def own_api(app: Flask, settings: Config) -> Api:
-    """Callers for one thread."""
+    """An API for one thread."""
     return Api(InProcess(app), settings.signing_key)
 
 
@@ -55,7 +55,7 @@ def funded_protocol(api: Api, amount: str = "1000.00") -> str:
 
 
 def confirmed(api: Api, protocol_id: str, bounty: str | None = "100.00") -> str:
-    """The path of a confirmed vulnerability."""
+    """File and confirm a vulnerability; returns its path."""
     fields = {} if bounty is None else {"bounty": bounty}
     path = f"/vulnerabilities/{file_vulnerability(api, protocol_id, **fields)['id']}"
     api.validator.post(f"{path}/confirm", {}).expect(200)
@@ -71,27 +71,27 @@ def pool(api: Api, protocol_id: str) -> dict[str, Any]:
 
 
 def books(app: Flask) -> list[tuple[str, str]]:
-    """What is wrong with them."""
+    """The mismatches that reconciliation finds."""
     with app.app_context():
         return reconciliation.mismatches()
 
 
 def make_due(app: Flask, payment_id: str) -> None:
-    """Let the payment's lease or pause run out."""
+    """Let the payment's lease or retry pause expire."""
     with app.app_context(), transaction() as session:
         past = utc_now() - timedelta(seconds=60)
         session.execute(update(Payment).where(Payment.id == payment_id).values(due_at=past))
 
 
 def settle(app: Flask, payment_id: str) -> None:
-    """What the Celery task does."""
+    """Run the Celery task's service."""
     with app.app_context():
         settlement.settle(payment_id)
 
 
 @dataclass
 class Request:
-    """What the payout service was sent."""
+    """A request that the payout service received."""
 
     headers: dict[str, str]
     body: bytes
@@ -113,23 +113,23 @@ class Request:
 
 @dataclass
 class Reply:
-    """How the service answers. `before` runs when the request is there, `after` when the answer is out."""
+    """How the service responds. `before` runs after the request was read, `after` once the response was sent."""
 
     status: int = 200
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     before: Callable[[], Any] | None = None
     after: Callable[[], Any] | None = None
-    cut_after: int | None = None  # close the connection after so many bytes of the body
+    cut_after: int | None = None  # close the connection after this many bytes of the body
     pause: float = 0.0  # seconds after each byte of the body
-    head: bytes = b""  # in place of a proper head; `pause` is after each byte of it
+    head: bytes = b""  # sent instead of the response; `pause` is after each byte of it
 
 
 @dataclass
 class PayoutService:
-    """Pays each idempotency key once and counts it; `replies` are used up one by one, then it just pays.
+    """Pays each idempotency key once; `replies` are used one by one, then every request is paid.
 
-    `choose` may give the reply to a request; what it gives none for is answered as ever.
+    `choose` may return the reply to a request, or None for the next of `replies`.
     """
 
     url: str = ""
@@ -162,7 +162,7 @@ def payout_service(certificate: tuple[Path, Path] | None = None) -> Iterator[Pay
             try:
                 self._answer(reply, answer)
             except OSError:
-                return  # the caller did not wait for the answer
+                return  # the caller did not wait for the response
             if reply.after:
                 reply.after()
 

@@ -1,9 +1,9 @@
-"""Stands in for `npm install` in a page's commands: the packages that `package.json` lists, at the suite's pins.
+"""Replaces `npm install` in the commands of a page: links the packages of `package.json` at the suite's pins.
 
     python npm_offline.py MODULES install [--silent] --prefix FOLDER
 
-It fails when a listed package is not among the pinned ones or its pin is not in the listed range, so a package that is
-missing in the list is missing when the example is built or run.
+It fails if a listed package is not pinned or its pin is outside the listed range, so a package that the list lacks is
+missing when the example is built or run.
 """
 
 import json
@@ -35,5 +35,5 @@ def fits(version: str, wanted: str) -> bool:
 if __name__ == "__main__":
     place, action, *options = sys.argv[1:]
     if action != "install" or "--prefix" not in options:
-        raise SystemExit(f"only `npm install --prefix FOLDER` is known here, not {sys.argv[2:]}")
+        raise SystemExit(f"only `npm install --prefix FOLDER` is supported, not {sys.argv[2:]}")
     install(Path(place), Path(options[options.index("--prefix") + 1]))

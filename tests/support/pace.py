@@ -1,38 +1,38 @@
-"""How fast this machine is at the moment, so that no test depends on what else runs on it.
+"""How fast this machine is at the moment, so that no test depends on its other load.
 
-A wait ends when its condition holds: `patience(seconds)` only says when to give up. A claim about a duration compares
-it with `seconds * slowdown()`.
+A wait ends when its condition holds; `patience(seconds)` is only its time limit. A claim about a duration compares it
+with `seconds * slowdown()`.
 """
 
 import os
 import time
 from functools import cache
 
-SHORTEST_PATIENCE_SECONDS = 5.0
-REFERENCE_SECONDS = 0.0015  # what the piece of work takes on an idle core of the reference machine
-MEASURED_EVERY_SECONDS = 3.0  # each measurement takes as long as five pieces of work
-MOST = 6.0  # a test that waits forever must end at some time
+MIN_PATIENCE_SECONDS = 5.0
+REFERENCE_SECONDS = 0.0015  # for one round of work on an idle core of the reference machine
+MEASURED_EVERY_SECONDS = 3.0
+MAX_SLOWDOWN = 6.0  # so that a wait for what never happens ends
 ROUNDS = 5
 
 
 def slowdown() -> float:
-    """How many times longer than on the idle reference machine work takes here, 1 at least.
+    """How many times longer work takes than on the idle reference machine, at least 1.
 
-    The load average covers the last minute, the measurement this moment, and the one at the start a slow processor.
+    The largest of: the load average of the last minute, a measurement of this moment, and one at the start.
     """
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     now = _measured(int(time.monotonic() / MEASURED_EVERY_SECONDS))
-    return min(MOST, max(1.0, load, now, _measured(_STARTED)))
+    return min(MAX_SLOWDOWN, max(1.0, load, now, _measured(_STARTED)))
 
 
 def patience(seconds: float) -> float:
-    """How long to wait for what takes `seconds` at most on an idle machine, before giving up."""
-    return max(seconds, SHORTEST_PATIENCE_SECONDS) * slowdown()
+    """The time limit for something that takes at most `seconds` on an idle machine."""
+    return max(seconds, MIN_PATIENCE_SECONDS) * slowdown()
 
 
 @cache
 def _measured(_: int) -> float:
-    """How many times as long as on the reference machine a piece of work takes; measured once per argument."""
+    """How many times longer a round of work takes than on the reference machine; measured once per argument."""
     began = time.perf_counter()
     for _round in range(ROUNDS):
         sum(number * number for number in range(20_000))

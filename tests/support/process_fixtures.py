@@ -1,4 +1,4 @@
-"""What the tests of parallel processes share."""
+"""Fixtures of the tests with parallel processes."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ Process = subprocess.Popen
 
 
 class Loads:
-    """Processes that run the app's own code beside each other; their logs are kept together."""
+    """Parallel processes that run the app's services."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -28,14 +28,14 @@ class Loads:
         self.started: list[tuple[Process, Path]] = []
 
     def run(self, *arguments: object) -> Process:
-        """Start one process of `tests.support.load`; it begins at once."""
+        """Start one process of `tests.support.load`."""
         log = self.folder / f"load-{len(self.started)}.log"
         argv = [sys.executable, "-m", "tests.support.load", *(str(each) for each in arguments)]
         self.started.append((start(argv, log=log, env=self.environment, cwd=self.folder), log))
         return self.started[-1][0]
 
     def wait_until_ready(self) -> None:
-        until(lambda: all(READY in log.read_text() for _, log in self.started), 60, "all processes have begun")
+        until(lambda: all(READY in log.read_text() for _, log in self.started), 60, "all processes are ready")
 
     def finish(self, *processes: Process, seconds: float = 90) -> None:
         for process in processes or [each for each, _ in self.started]:
@@ -60,20 +60,20 @@ def loads(tmp_path: Path, environment: dict[str, str]) -> Iterator[Loads]:
 
 @pytest.fixture
 def emissions(redis_url: str) -> Iterator[Emissions]:
-    """What leaves for the rooms while the test runs, on Redis's clock."""
+    """The events published while the test runs, by Redis's clock."""
     with watch_emissions(redis.Redis.from_url(redis_url, protocol=2, socket_timeout=None)) as found:
         yield found
 
 
 @pytest.fixture
 def sleeping() -> Callable[[float], None]:
-    """Wait for time itself to pass: Redis's clock is the one thing these tests cannot turn."""
+    """Let time pass: these tests cannot set Redis's clock."""
     return time.sleep
 
 
 @pytest.fixture
 def counted() -> Callable[..., float]:
-    """`counted("name", label="x")`: a metric of this process, summed over the labels not named."""
+    """`counted("name", label="x")`: a metric of this process, summed over all other labels."""
 
     def value(name: str, **labels: str) -> float:
         samples = [each for metric in REGISTRY.collect() for each in metric.samples if each.name == name]

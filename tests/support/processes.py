@@ -1,4 +1,4 @@
-"""Child processes of the tests: in a session of their own, logged to a file, dead when the test run is."""
+"""Child processes of the tests: each in its own session, logged to a file, and killed when the test run dies."""
 
 import ctypes
 import fcntl
@@ -20,16 +20,16 @@ PR_SET_PDEATHSIG = 1
 PORTS = range(10_000, 30_000)
 RESERVED = Path(tempfile.gettempdir()) / "dashboard-test-ports"
 _reservations: list[IO[str]] = []
-# Looked up here, so that the forked child only calls it (the test run has threads).
+# Looked up here, because the forked child of a process with threads may only call it.
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 class TimedOutError(AssertionError):
-    """What was waited for did not come true in time."""
+    """A condition did not hold in time."""
 
 
 def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: float = 0.02) -> Any:
-    """Return the first true answer of `condition`; fail with `claim` when there is none within `patience(seconds)`."""
+    """Return the first true result of `condition`; fail with `claim` if there is none within `patience(seconds)`."""
     began = time.monotonic()
     while True:
         answer = condition()
@@ -42,9 +42,9 @@ def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: fl
 
 
 def free_port() -> int:
-    """A port that is free and stays ours until this process ends, whatever other test runs on this machine do.
+    """A free port, reserved against other test runs until this process ends.
 
-    Below the ports that the kernel gives to outgoing connections: one of those could be taken at any moment.
+    Below the ephemeral ports, because an outgoing connection could take one of those at any moment.
     """
     RESERVED.mkdir(mode=0o777, exist_ok=True)
     while True:
@@ -80,7 +80,7 @@ def start(
     user: int | None = None,
     cwd: Any = None,
 ) -> "subprocess.Popen[bytes]":
-    """Start `argv` with both its outputs in the file `log`."""
+    """Start `argv` with its output appended to the file `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
             [str(part) for part in argv],
@@ -98,7 +98,7 @@ def start(
 
 
 def stop(process: "subprocess.Popen[bytes]", *, seconds: float = 10, sign: int = signal.SIGTERM) -> int:
-    """Ask the process to end, and end its whole session when it does not; returns its exit code."""
+    """Terminate the process, and kill its session if it does not end; returns its exit code."""
     if process.poll() is None:
         process.send_signal(sign)
         try:

@@ -1,4 +1,4 @@
-"""The project's own files: what others installed or built beside them, such as `node_modules`, is left out."""
+"""The project's own files, without installed or built ones such as `node_modules`."""
 
 import os
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_OURS = {"node_modules", "__pycache__", "build", "dist", "venv", "env", "artifacts", "vendor"}
+IGNORED = {"node_modules", "__pycache__", "build", "dist", "venv", "env", "artifacts", "vendor"}
 
 
 def project_files(folder: Path, *patterns: str) -> list[Path]:
-    """The files below `folder` whose name fits one of the patterns, sorted; nothing in hidden or installed folders."""
+    """The files below `folder` whose name matches a pattern, sorted; without hidden and installed folders."""
     return sorted(path for path in _walk(folder) if any(fnmatch(path.name, pattern) for pattern in patterns))
 
 
@@ -22,4 +22,4 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def is_ours(folder_name: str) -> bool:
-    return not folder_name.startswith(".") and folder_name not in NOT_OURS and not folder_name.endswith(".egg-info")
+    return not folder_name.startswith(".") and folder_name not in IGNORED and not folder_name.endswith(".egg-info")

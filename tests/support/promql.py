@@ -1,4 +1,4 @@
-"""As much of PromQL as the alert rules use, evaluated over two scrapes: `[5m]` is the time between them."""
+"""The part of PromQL that the alert rules use, evaluated over two scrapes: `[5m]` is the time between them."""
 
 import math
 import re
@@ -17,7 +17,7 @@ _HOW: dict[str, Callable[[Any], float]] = {"sum": sum, "max": max, "min": min}
 
 
 class Scrapes:
-    """The answers of `/metrics` before and after something happened; counters count from 0 when they are new."""
+    """The responses of `/metrics` before and after an action; a new counter starts at 0."""
 
     def __init__(self, before: str, after: str) -> None:
         self.before, self.after = _samples(before), _samples(after)
@@ -26,7 +26,7 @@ class Scrapes:
         return bool(self.value(expression))
 
     def value(self, expression: str) -> Vector:
-        """The instant vector of an expression. Raises ValueError on what is not understood here."""
+        """The instant vector of an expression. Raises ValueError if it is not supported."""
         text = expression.strip()
         if compared := _split(text, " > ", " < "):
             left, sign, right = compared
@@ -64,7 +64,7 @@ def _samples(text: str) -> list[tuple[str, Labels, float]]:
 
 
 def _split(text: str, *signs: str) -> tuple[str, str, str] | None:
-    """Split at the last sign that stands outside of all brackets."""
+    """Split at the last sign outside of all brackets."""
     depth, found = 0, None
     for at, char in enumerate(text):
         depth += (char in "([{") - (char in ")]}")
@@ -77,7 +77,7 @@ def _split(text: str, *signs: str) -> tuple[str, str, str] | None:
 def _select(text: str, samples: list[tuple[str, Labels, float]]) -> Vector:
     match = _SELECTOR.fullmatch(text)
     if match is None:
-        raise ValueError(f"not understood: {text}")
+        raise ValueError(f"not supported: {text}")
     matchers = [
         (label, value if sign == "=~" else re.escape(value))
         for label, sign, value in _MATCHER.findall(match["matchers"] or "")
@@ -97,7 +97,7 @@ def _aggregate(how: Callable[[Any], float], by: list[str], vector: Vector) -> Ve
 
 
 def _quantile(share: float, buckets: Vector) -> Vector:
-    """The upper bound of the bucket in which the quantile lies."""
+    """The upper bound of the quantile's bucket."""
     counts = sorted((float(labels["le"]), value) for labels, value in buckets)
     if not counts or not counts[-1][1]:
         return []

@@ -1,4 +1,4 @@
-"""Redis's clock as the scripts see it, moved by a test: the server's own cannot be set without being root."""
+"""Moves Redis's clock as the scripts see it; setting the clock of the server requires root."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ end)()"""
 
 @contextmanager
 def movable_clock(patch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
-    """`with movable_clock(monkeypatch) as set_clock: set_clock(-40)`: seconds from the real time."""
+    """`with movable_clock(monkeypatch) as set_clock: set_clock(-40)`: an offset in seconds from the real time."""
     original = scripts.source.__wrapped__
     with patch.context() as patched:
         patched.setattr(scripts, "source", lambda operation: original(operation).replace(_CALL, _MOVED))

@@ -1,4 +1,4 @@
-"""One room's channel in Redis, read as a web process reads it; the timestamps of what leaves for it."""
+"""Reads the channel of one room in Redis, as a web process does."""
 
 import json
 from collections.abc import Iterator
@@ -15,26 +15,26 @@ from tests.support.processes import until
 
 @dataclass
 class RoomReader:
-    """Subscribed to one room, or to its batched view; `events` are the JSON objects that left, in order."""
+    """A subscription to one room or its batched view; `events` are the published JSON objects, in order."""
 
     pubsub: Any
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self) -> list[dict[str, Any]]:
-        """All that has left until now."""
+        """All events published so far."""
         while (message := self.pubsub.get_message(timeout=0.02)) is not None:
             if message["type"] == "message":
                 self.events.append(json.loads(message["data"])["data"][0])
         return self.events
 
     def wait_for(self, count: int, seconds: float = 20) -> list[dict[str, Any]]:
-        until(lambda: len(self.read()) >= count, seconds, f"{count} events left")
+        until(lambda: len(self.read()) >= count, seconds, f"{count} events are published")
         return self.events
 
 
 @contextmanager
 def reading(client: "redis.Redis[bytes]", protocol_id: str) -> Iterator[RoomReader]:
-    """Listen to a room while the `with` lasts."""
+    """Subscribe to a room while the `with` block runs."""
     with client.pubsub() as pubsub:
         pubsub.subscribe(channel_of(protocol_id))
         until(lambda: pubsub.get_message(timeout=0.1) is not None, 5, "subscribed")

@@ -1,4 +1,4 @@
-"""Many reference clients of the page, in one node process, to be compared with `/state`."""
+"""Many reference clients of the page in one Node process, compared with `/state`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "js" / "rooms.mjs"
 
 
 class Rooms:
-    """`with Rooms(stack, {"P1": 10, "P2": 5}) as rooms:` so many live clients in each protocol's room."""
+    """`with Rooms(stack, {"P1": 10, "P2": 5}) as rooms:` this many live clients in each room."""
 
     def __init__(self, stack: Stack, clients: dict[str, int]) -> None:
         self._total = sum(clients.values())
@@ -44,7 +44,7 @@ class Rooms:
         until(lambda: self.ask("count")["live"] == self._total, seconds, f"{self._total} clients are live", pause=0.2)
 
     def wait_until_right(self, seconds: float = 30) -> dict[str, Any]:
-        """Every client holds what `/state` says; returns the last comparison."""
+        """Wait until every client equals `/state`; returns the last comparison."""
         last: dict[str, Any] = {}
 
         def right() -> bool:

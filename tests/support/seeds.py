@@ -1,7 +1,7 @@
-"""The seed of everything random in a test run: fresh each time, shown at its start, given again with TEST_SEED."""
+"""The seed of all random tests: fresh for each run, printed at its start, repeated with TEST_SEED."""
 
 import os
 import secrets
 
 SEED = int(os.environ.setdefault("TEST_SEED", str(secrets.randbelow(2**32))))
-"""The same in all of the run's processes, which inherit the variable."""
+"""The same in all processes of the run, which inherit the variable."""

@@ -1,4 +1,4 @@
-"""Real servers for the tests: Valkey from its wheel, PostgreSQL from PATH or from its wheel."""
+"""Servers for the tests: Valkey from its wheel, PostgreSQL from PATH or its wheel."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ SERVER_USER = 65534  # nobody: PostgreSQL refuses root
 
 @dataclass
 class Valkey:
-    """A server that keeps nothing; `url(n)` is its database number n."""
+    """A server without persistence; `url(n)` is its database number n."""
 
     process: "subprocess.Popen[bytes]"
     port: int
@@ -63,7 +63,7 @@ def _answers(server: Valkey) -> bool:
 
 @dataclass
 class Postgres:
-    """A server that never syncs the disk, yet writes each commit to the kernel: it survives its own `kill -9`.
+    """A server that never syncs to disk but writes each commit to the kernel, so it survives its own `kill -9`.
 
     Each test gets a database copied from a migrated template.
     """
@@ -82,7 +82,8 @@ class Postgres:
             connection.execute(statement)
 
     def create(self, database: str, template: str = "template0") -> str:
-        self.run(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+        """Copy `template`; STRATEGY file_copy (PostgreSQL 15) takes a sixth of the default's time."""
+        self.run(f'CREATE DATABASE "{database}" TEMPLATE "{template}" STRATEGY file_copy')
         return self.url(database)
 
     def drop(self, database: str) -> None:
@@ -105,9 +106,9 @@ def postgres_binaries() -> Path:
 
 
 def start_postgres() -> Postgres:
-    """Make and start a server, as `nobody` when the tests run as root.
+    """Initialize and start a server, as `nobody` if the tests run as root.
 
-    In a folder of its own: pytest closes its folders to other users whenever a test run starts.
+    It uses a folder outside of pytest's, which are closed to other users.
     """
     binaries, port, user = postgres_binaries(), free_port(), SERVER_USER if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="dashboard-postgres-"))
@@ -138,7 +139,7 @@ def _accepts(server: Postgres) -> bool:
 
 
 def stop_server(server: Valkey | Postgres) -> None:
-    """Stop at once, whoever is connected; a PostgreSQL server's files go with it."""
+    """Stop at once despite open connections; the files of a PostgreSQL server are deleted."""
     stop(server.process, seconds=5, sign=signal.SIGQUIT if isinstance(server, Postgres) else signal.SIGTERM)
     if isinstance(server, Postgres):
         shutil.rmtree(server.folder, ignore_errors=True)

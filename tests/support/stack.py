@@ -1,4 +1,4 @@
-"""A running system: `dashboard up --no-demo` in a folder and on a port of its own."""
+"""A running system: `dashboard up --no-demo` in its own folder and on its own port."""
 
 import os
 import re
@@ -23,11 +23,11 @@ from tests.support.processes import free_port, is_alive, is_open, kill_group, st
 START_SECONDS = 120
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "app.cli"]
-FORGOTTEN = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|PROMETHEUS_)")
+NOT_INHERITED = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|PROMETHEUS_)")
 
 
 class Stack:
-    """Start it with `with`. `overrides` are environment variables; `webs` is the number of web processes."""
+    """Started by `with`. `overrides` are environment variables; `webs` is the number of web processes."""
 
     def __init__(self, folder: Path, *, webs: int = 1, **overrides: str) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.signing_key = secrets.token_hex(32)
         self._webs = webs
-        inherited = {name: value for name, value in os.environ.items() if not FORGOTTEN.match(name)}
+        inherited = {name: value for name, value in os.environ.items() if not NOT_INHERITED.match(name)}
         own = {"DASHBOARD_HOME": str(self.home), "DASHBOARD_SIGNING_KEY": self.signing_key}
         self.environment = inherited | own | overrides
         self.process: subprocess.Popen[bytes] | None = None
@@ -53,12 +53,12 @@ class Stack:
         return start([*COMMAND, *arguments], log=self.log_path, env=self.environment, cwd=self.folder)
 
     def run_part(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start one more part, such as `run_part("beat")`; it is stopped with the stack."""
+        """Start another part, such as `run_part("beat")`; it stops with the stack."""
         self._extra.append(self._run(*arguments))
         return self._extra[-1]
 
     def run_load(self, *arguments: object) -> "subprocess.Popen[bytes]":
-        """Start `tests.support.load` beside the parts: its log and its metrics are the system's."""
+        """Start `tests.support.load`; its log and metrics are added to those of the system."""
         argv = [sys.executable, "-m", "tests.support.load", *(str(each) for each in arguments)]
         more = {"PROMETHEUS_MULTIPROC_DIR": str(self.home / "run" / "metrics"), "PYTHONPATH": str(ROOT)}
         self._extra.append(start(argv, log=self.log_path, env=self.environment | more, cwd=self.folder))
@@ -72,14 +72,14 @@ class Stack:
                 kill_group(process.pid)
 
     def pid(self, part: str) -> int:
-        """The living process of `redis`, `web-1`, `worker`, `beat`…"""
+        """The pid of the running part `redis`, `web-1`, `worker`, `beat`…"""
         file = self.home / "run" / f"{part}.pid"
 
-        def living() -> int | None:
+        def running_pid() -> int | None:
             pid = int(file.read_text(encoding="utf-8"))
             return pid if is_alive(pid) else None
 
-        return int(until(living, 20, f"{part} runs"))
+        return int(until(running_pid, 20, f"{part} runs"))
 
     def signal(self, part: str, number: int) -> int:
         """Send a signal to a part; returns its pid."""
@@ -88,9 +88,9 @@ class Stack:
         return pid
 
     def kill(self, part: str) -> None:
-        """Kill a part and wait until it is gone; `dashboard up` starts it again."""
+        """Kill a part and wait until it has ended; `dashboard up` restarts it."""
         pid = self.signal(part, signal.SIGKILL)
-        until(lambda: not is_alive(pid), 5, f"{part} is gone")
+        until(lambda: not is_alive(pid), 5, f"{part} has ended")
 
     def freeze(self, part: str) -> None:
         self.signal(part, signal.SIGSTOP)
@@ -103,11 +103,11 @@ class Stack:
         return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
 
     def log_lines(self, *words: str) -> list[str]:
-        """The lines of the log that hold all the words."""
+        """The log lines that contain all the words."""
         return [line for line in self.log.splitlines() if all(word in line for word in words)]
 
     def wait_for_log(self, pattern: str, seconds: float = 10) -> str:
-        """The first line of the log that matches. Fails early when the whole system has ended."""
+        """The first log line that matches. Fails early if the system has ended."""
 
         def line() -> str | None:
             found = re.search(f".*{pattern}.*", self.log)
@@ -118,7 +118,7 @@ class Stack:
         return until(line, seconds, f"{pattern!r} in {self.log_path}")
 
     def wait_until_whole(self, seconds: float = 40) -> None:
-        """Wait until it ticks and serves again, as after a test that killed or froze some part."""
+        """Wait until the system ticks and serves again after a test that killed or froze a part."""
         asked = time.time()
         until(lambda: self._last_tick() > asked, seconds, "beat and worker tick")
         until(lambda: self.api.with_token(None).get("//readyz").status == 200, seconds, "web serves")
@@ -135,7 +135,7 @@ class Stack:
 
     @property
     def api(self) -> Api:
-        """Callers over a connection of their own: one per thread."""
+        """An API over a new connection; each thread needs its own."""
         return Api(OverHttp(self.url), self.signing_key)
 
     @property
@@ -147,11 +147,11 @@ class Stack:
         return redis.Redis.from_url(self.redis_url, protocol=2)
 
     def emissions(self) -> AbstractContextManager[Emissions]:
-        """`with stack.emissions() as emissions:` records what leaves for the rooms, on Redis's clock."""
+        """`with stack.emissions() as emissions:` records published events by Redis's clock."""
         return watch_emissions(redis.Redis.from_url(self.redis_url, protocol=2, socket_timeout=None))
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that carry these labels."""
+        """The sum of a metric's samples with these labels."""
         text = self.api.with_token(None).get("//metrics").body.decode()
         total = 0.0
         for line in text.splitlines():
@@ -162,7 +162,7 @@ class Stack:
         return total
 
     def watch(self, js: JsClient, protocol_id: str, role: str = "viewer", **options: Any) -> JsSocket:
-        """A connected client that is in the protocol's room."""
+        """A connected client in the protocol's room."""
         auth = {"token": self.api.token(role, protocols=[protocol_id]), "protocolId": protocol_id}
         return js.connect(self.url, auth, **options)
 

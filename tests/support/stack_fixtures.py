@@ -1,4 +1,4 @@
-"""Fixtures of running systems and of JavaScript clients; a failed test shows the end of the systems' logs."""
+"""Fixtures of running systems and JavaScript clients; a failed test shows the end of the systems' logs."""
 
 import itertools
 from collections.abc import Iterator
@@ -6,14 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from app.apidocs.events import EVENTS
-from tests.factories import make_protocol
 from tests.support import documents
 from tests.support.js_client import JsClient
 from tests.support.stack import Stack, StackMaker
 
 _running: list[Stack] = []
 SHOWN_CHARACTERS = 8_000
-HELD_TO_DOCUMENT = 500
+MAX_VALIDATED_EVENTS = 500
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -28,7 +27,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole system in processes of its own, with the embedded parts. Shared: leave its parts alone."""
+    """A running system with the embedded servers, shared by the whole test run: do not break it."""
     system = Stack(tmp_path_factory.mktemp("stack"))
     _running.append(system)
     with system:
@@ -38,13 +37,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMaker]:
-    """`make_stack(webs=2, PAYOUT_URL=…)`: a system of the test's own, to break."""
+    """`make_stack(webs=2, PAYOUT_URL=…)`: a system for one test, which may break it."""
     yield from _make_stacks(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def make_shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMaker]:
-    """As `make_stack`, for a system that the tests of one file share: each leaves it able to work."""
+    """As `make_stack`, for a system shared by the tests of one file; each must leave it working."""
     yield from _make_stacks(tmp_path_factory)
 
 
@@ -65,17 +64,11 @@ def _make_stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMake
 
 
 @pytest.fixture
-def protocol_id(stack: Stack) -> str:
-    """A new protocol of the shared system, so that tests do not share rooms."""
-    return make_protocol(stack.api)
-
-
-@pytest.fixture
 def js() -> Iterator[JsClient]:
-    """A node process for any number of Socket.IO clients; every event they got must be one that AsyncAPI describes."""
+    """A Node process for Socket.IO clients; the events they received are validated against AsyncAPI."""
     client = JsClient()
     yield client
     client.close()
-    for event in client.all_events()[:HELD_TO_DOCUMENT]:
+    for event in client.all_events()[:MAX_VALIDATED_EVENTS]:
         if event.name in EVENTS:
             documents.validate_event(event.payload)

@@ -1,4 +1,4 @@
-"""A proxy in front of a running system that can hold or refuse the answers of `/state`; all else passes."""
+"""A proxy in front of a running system that can delay or reject `/state`; everything else passes."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from tests.support.processes import free_port
 
 
 class StateGate:
-    """Use it with `with`. `asked`: when `/state` was asked for; `answered`: how often upstream gave it."""
+    """Started by `with`. `asked`: the times `/state` was requested; `answered`: how often upstream responded."""
 
     def __init__(self, upstream_port: int) -> None:
         self.upstream_port = upstream_port
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _join(self) -> None:
-        """Pass the WebSocket on, byte by byte."""
+        """Relay the WebSocket."""
         self.close_connection = True
         try:
             upstream = socket.create_connection(("127.0.0.1", self.server.gate.upstream_port))
@@ -88,7 +88,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65536):
             target.sendall(data)
     except OSError:
-        pass  # one of the two has gone
+        pass  # one side has disconnected
     for each in (source, target):
         try:
             each.shutdown(socket.SHUT_RDWR)

@@ -13,7 +13,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 
 def compile_copy(folder: Path, present: str = "", other: str = "") -> "subprocess.CompletedProcess[str]":
-    """Compile a copy of the example in `folder`, in whose client `present` was replaced by `other`."""
+    """Compile a copy of the example in `folder` with `present` replaced by `other` in its client."""
     place = _place(folder)
     shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build", "node_modules"))
     shutil.copytree(document_tools.TYPES, folder / "docs" / "types")
@@ -27,14 +27,14 @@ def compile_copy(folder: Path, present: str = "", other: str = "") -> "subproces
 
 
 def compiled(folder: Path, present: str = "", other: str = "") -> Path:
-    """The same; returns the program to run with node."""
+    """As `compile_copy`; returns the program to run with Node."""
     done = compile_copy(folder, present, other)
     assert done.returncode == 0, done.stdout
     return _main(folder)
 
 
 def compiled_once() -> Path:
-    """The program of the example as it stands, compiled when that has not been done before."""
+    """The program of the unchanged example, compiled at the first use."""
     sources = [*project_files(EXAMPLES / "dashboard-ts", "*"), *project_files(document_tools.TYPES, "*")]
     sources += [EXAMPLES / "package.json", document_tools.SOURCES / "lock.json"]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of a running system that loses requests and answers as a script says."""
+"""An HTTP proxy in front of a running system that loses requests and responses as scripted."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ PASS, LOSE_REQUEST, LOSE_ANSWER, BAD_GATEWAY, BUSY = "pass", "lose request", "lo
 
 
 class UnreliableProxy:
-    """Use it with `with`. `faults`: what becomes of the next POSTs; after them all pass."""
+    """Started by `with`. `faults` apply to the next POSTs; all later ones pass."""
 
     def __init__(self, upstream: str, faults: list[str]) -> None:
         self.upstream, self.faults = upstream, list(faults)
@@ -22,7 +22,7 @@ class UnreliableProxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def keys_of(self, word: bytes) -> list[str | None]:
-        """The Idempotency-Keys of the requests whose body holds `word`, one per attempt."""
+        """The Idempotency-Keys of the requests whose body contains `word`, one per attempt."""
         return [key for key, body in self.requests if word in body]
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Runs the shell blocks of a page as a reader would: in order, in one shell, against a fresh `dashboard up --demo`."""
+"""Runs the shell blocks of a page in order, in one shell, against a fresh `dashboard up --demo`."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.support import document_tools
 from tests.support.pace import patience
 from tests.support.processes import free_port, kill_group, start, stop, until
-from tests.support.stack import COMMAND, FORGOTTEN, ROOT, START_SECONDS
+from tests.support.stack import COMMAND, NOT_INHERITED, ROOT, START_SECONDS
 
 COPIED = ("README.md", "docs", "app/dashboard/static/js")
 PORT, PAYOUT_PORT = ":5000", "8099"  # as the pages have them
@@ -32,7 +32,7 @@ trap '{{ export -p; declare -f; printf "cd %q\\n" "$PWD"; }} > {state}' EXIT
 
 @dataclass(frozen=True)
 class Block:
-    """Commands of one fence, and what the page says they answer: `…` stands for anything within a line."""
+    """The commands of one fence and their expected output; `…` matches anything within a line."""
 
     commands: str
     answer: str
@@ -40,22 +40,22 @@ class Block:
 
     @property
     def reads_only(self) -> bool:
-        """Such a block may be repeated, as a reader does who was quicker than a worker."""
+        """Whether the block may be repeated, because a worker may not have finished yet."""
         return READS_ONLY.fullmatch(self.commands) is not None
 
-    def is_answered_by(self, output: str) -> bool:
-        told, said = _lines(self.answer), _lines(output)
+    def matches(self, output: str) -> bool:
+        expected, actual = _lines(self.answer), _lines(output)
         if self.until_interrupted:
-            return all(any(_matches(line, each) for each in said) for line in told)
-        return not told or (len(told) == len(said) and all(map(_matches, told, said)))
+            return all(any(_matches(line, each) for each in actual) for line in expected)
+        return not expected or (len(expected) == len(actual) and all(map(_matches, expected, actual)))
 
 
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _matches(told: str, said: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, told.split("…"))), said) is not None
+def _matches(expected: str, actual: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, expected.split("…"))), actual) is not None
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -64,14 +64,14 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 class Reader:
-    """A clone with the system running in it, and somebody who types what the page says; only the ports are others."""
+    """Runs the commands of a page in a clone, with other ports."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._port = free_port()
         self._ports = {PORT: f":{self._port}", PAYOUT_PORT: str(free_port())}
         self._state = folder / "shell-state"
-        self._environment = {name: value for name, value in os.environ.items() if not FORGOTTEN.match(name)}
+        self._environment = {name: value for name, value in os.environ.items() if not NOT_INHERITED.match(name)}
         self._environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         self._clone()
 
@@ -93,7 +93,7 @@ class Reader:
 
     @contextmanager
     def demo(self) -> Iterator[None]:
-        """What `make run` starts."""
+        """The system that `make run` starts."""
         log = self.folder / "demo.log"
         argv = [*COMMAND, "up", "--demo", "--port", str(self._port)]
         process = start(argv, log=log, env=self._environment, cwd=self.folder)
@@ -106,17 +106,21 @@ class Reader:
             stop(process, seconds=20)
             kill_group(process.pid)
 
-    def follow(self, block: Block) -> None:
-        """Type the block. Raises AssertionError when a command fails, or answers something else than the page says."""
-        for told, real in self._ports.items():
-            block = Block(block.commands.replace(told, real), block.answer.replace(told, real), block.until_interrupted)
+    def run(self, block: Block) -> None:
+        """Run the block. Raises AssertionError if a command fails or its output differs from the page."""
+        for documented, real in self._ports.items():
+            block = Block(
+                block.commands.replace(documented, real),
+                block.answer.replace(documented, real),
+                block.until_interrupted,
+            )
         if block.until_interrupted:
             self._watch(block)
         elif block.reads_only:
-            until(lambda: block.is_answered_by(self._run(block)), ANSWER_SECONDS, f"{block}", pause=0.2)
+            until(lambda: block.matches(self._run(block)), ANSWER_SECONDS, f"{block}", pause=0.2)
         else:
             output = self._run(block)
-            assert block.is_answered_by(output), f"{block}\n--- in truth\n{output}"
+            assert block.matches(output), f"{block}\n--- actual output\n{output}"
 
     def _argv(self, block: Block) -> list[str]:
         return ["bash", "-c", _SHELL.format(state=self._state, commands=block.commands)]
@@ -134,9 +138,9 @@ class Reader:
         log.unlink(missing_ok=True)
         process = start(self._argv(block), log=log, env=self._environment, cwd=self.folder)
         try:
-            until(lambda: block.is_answered_by(log.read_text()), ANSWER_SECONDS, f"{block}")
+            until(lambda: block.matches(log.read_text()), ANSWER_SECONDS, f"{block}")
         except AssertionError as fault:
-            raise AssertionError(f"{fault}\n--- in truth\n{log.read_text()}") from None
+            raise AssertionError(f"{fault}\n--- actual output\n{log.read_text()}") from None
         finally:
             os.killpg(process.pid, signal.SIGINT)
             stop(process)

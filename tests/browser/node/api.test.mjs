@@ -29,7 +29,7 @@ afterEach(() => {
   Date.now = realNow;
 });
 
-test("what had no answer is sent again under the same key, also from a page that was loaded anew", async () => {
+test("a request without a response is retried with the same key, also after a reload", async () => {
   answers = [lost, answer(503), answer(201, {}, { "Idempotent-Replayed": "true" })];
   await post(api());
   await post(api());
@@ -38,14 +38,14 @@ test("what had no answer is sent again under the same key, also from a page that
   assert.equal(last.isReplay, true);
 });
 
-test("after a definite answer the same wish is another intention", async () => {
+test("after a definite response the same action gets a new key", async () => {
   answers = [answer(201), answer(409), answer(201)];
   for (let times = 0; times < 3; times += 1) await post(api());
   assert.equal(new Set(keys).size, 3);
   assert.equal(storage.getItem("dashboard.intentions"), null);
 });
 
-test("other fields, or somebody else, make another intention", async () => {
+test("other fields or another user get a new key", async () => {
   answers = [lost, lost, lost];
   await post(api());
   await post(api(), { amount: "51" });
@@ -53,14 +53,14 @@ test("other fields, or somebody else, make another intention", async () => {
   assert.equal(new Set(keys).size, 3);
 });
 
-test("a key that the server still works under is kept", async () => {
+test("a key that the server is still processing is kept", async () => {
   answers = [answer(409, { code: "IDEMPOTENCY_KEY_IN_USE" }), answer(201)];
   await post(api());
   await post(api());
   assert.equal(new Set(keys).size, 1);
 });
 
-test("an intention of long ago is forgotten, and no more than twenty are kept", async () => {
+test("old keys are forgotten, and at most twenty are kept", async () => {
   answers = Array(25).fill(lost);
   for (let amount = 1; amount < 25; amount += 1) await post(api(), { amount: String(amount) });
   assert.equal(JSON.parse(storage.getItem("dashboard.intentions")).length, 20);
@@ -69,7 +69,7 @@ test("an intention of long ago is forgotten, and no more than twenty are kept", 
   assert.equal(new Set(keys).size, 25);
 });
 
-test("a lost answer is told as what it is: of a reading nothing can have happened", async () => {
+test("a lost response is reported, and a lost read says that nothing changed", async () => {
   answers = [lost, lost, () => new Response("<html>", { status: 200 })];
   const read = await api().get("/protocols").catch((problem) => problem);
   assert.equal(read.message, "The server could not be reached.");

@@ -20,7 +20,7 @@ afterEach(() => findings.close());
 const file = (id, more = {}) => held.set(id, { id, title: id, severity: "HIGH", status: "PENDING", bounty: null, version: "1", createdAt: id, ...more });
 const moved = (id, newStatus, version) => ({ eventType: "vuln:status_changed", data: { vulnerabilityId: id, newStatus, version, changedAt: "now" } });
 
-test("a first read that fails is repeated until it succeeds, and the fault goes with it", async () => {
+test("a failed first read is retried until it succeeds, which clears the error", async () => {
   file("V1");
   api.failures = [DOWN, new Problem(0, { detail: "The server could not be reached." })];
   await findings.load();
@@ -30,7 +30,7 @@ test("a first read that fails is repeated until it succeeds, and the fault goes 
   assert.equal(findings.byId.size, 1);
 });
 
-test("a later read that fails is repeated, too", async () => {
+test("a failed later read is retried, too", async () => {
   await findings.load();
   api.failures = [DOWN];
   await findings.load();
@@ -38,7 +38,7 @@ test("a later read that fails is repeated, too", async () => {
   await until(() => findings.error === null);
 });
 
-test("a refusal that asking again cannot change is not asked again", async () => {
+test("a permanent rejection is not retried", async () => {
   api.failures = [new Problem(404, { detail: "There is no such protocol." })];
   await findings.load();
   await pause(30);
@@ -46,7 +46,7 @@ test("a refusal that asking again cannot change is not asked again", async () =>
   assert.equal(findings.error.message, "There is no such protocol.");
 });
 
-test("nothing is read any longer after the end", async () => {
+test("nothing is read after the list was closed", async () => {
   api.failures = Array(50).fill(DOWN);
   await findings.load();
   findings.close();
@@ -55,7 +55,7 @@ test("nothing is read any longer after the end", async () => {
   assert.equal(api.asked.length, before);
 });
 
-test("a slow answer never puts an older version in the place of a newer one", async () => {
+test("a slow response never replaces a newer version", async () => {
   file("V1", { version: "2", status: "CONFIRMED", bounty: "5.00" });
   await findings.load();
   let answer;
@@ -68,7 +68,7 @@ test("a slow answer never puts an older version in the place of a newer one", as
   assert.deepEqual([findings.byId.get("V1").status, findings.byId.get("V1").version], ["PAID", "3"]);
 });
 
-test("what an event does not carry is completed by an answer of the same version", async () => {
+test("members that an event lacks are filled in from a response of the same version", async () => {
   file("V1");
   await findings.load();
   file("V1", { version: "2", status: "CONFIRMED", bounty: "5.00" });
@@ -77,14 +77,14 @@ test("what an event does not carry is completed by an answer of the same version
   await until(() => findings.byId.get("V1").bounty === "5.00");
 });
 
-test("a thing that could not be looked up is looked up again", async () => {
+test("a failed look-up is retried", async () => {
   file("V1");
   api.failures = [DOWN];
   findings.apply(moved("V1", "CONFIRMED", "2"));
   await until(() => findings.byId.has("V1"));
 });
 
-test("the tally is that of the state, also where not all rows are held", async () => {
+test("the counts are those of the snapshot, even if not all rows are held", async () => {
   file("V1");
   await findings.load();
   findings.counts = { total: "6002", byStatus: { PENDING: "6000", CONFIRMED: "2", PAID: "0", REJECTED: "0" } };
@@ -92,7 +92,7 @@ test("the tally is that of the state, also where not all rows are held", async (
   assert.equal(findings.total, 6002);
 });
 
-test("bounties are ordered exactly, also where floats cannot tell them apart", async () => {
+test("bounties are ordered exactly, even where floats are equal", async () => {
   file("small", { bounty: "999999999998.999998" });
   file("large", { bounty: "999999999998.999999" });
   file("none");
@@ -102,7 +102,7 @@ test("bounties are ordered exactly, also where floats cannot tell them apart", a
   assert.deepEqual(rows(false).map(({ id }) => id), ["none", "small", "large"]);
 });
 
-test("a filing that no event told of is news until it is held", async () => {
+test("a filing without an event is fetched until it is held", async () => {
   file("V1");
   await findings.load();
   api.answer = () => ({ items: [held.get("V2") ?? held.get("V1")] });

@@ -23,7 +23,7 @@ beforeEach(() => {
 });
 afterEach(() => ledger.close());
 
-test("an event that comes before the history leaves the history to be read", async () => {
+test("an event before the history is loaded does not replace loading it", async () => {
   version = 7;
   ledger.apply(told(7));
   reconcile();
@@ -41,7 +41,7 @@ test("a gap between two events is noticed at the next snapshot", async () => {
   assert.deepEqual(versions(), upTo(9));
 });
 
-test("while events leave no gap the history is not read again", async () => {
+test("without a gap between events the history is not loaded again", async () => {
   reconcile();
   await until(() => ledger.points.length === 6);
   for (version = 7; version < 10; version += 1) ledger.apply(told(version));
@@ -51,7 +51,7 @@ test("while events leave no gap the history is not read again", async () => {
   assert.equal(api.asked.length, 1);
 });
 
-test("a history that could not be read is read again", async () => {
+test("a history that failed to load is loaded again", async () => {
   api.failures = [new Problem(503, { detail: "The database did not answer." })];
   await ledger.load();
   assert.notEqual(ledger.error, null);

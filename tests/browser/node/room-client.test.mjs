@@ -32,7 +32,7 @@ const assertExact = () => assert.deepEqual(comparable(client.snapshot()), compar
 beforeEach(() => (room = new Room()));
 afterEach(() => client.stop());
 
-test("every kind of event changes the held state to what /state shows", async () => {
+test("every type of event changes the held state to what /state returns", async () => {
   room.file("V1");
   await start();
   room.send(room.report("A1", 10));
@@ -45,7 +45,7 @@ test("every kind of event changes the held state to what /state shows", async ()
   assertExact();
 });
 
-test("an event that comes twice, or late, changes nothing", async () => {
+test("a repeated or late event changes nothing", async () => {
   await start();
   const first = room.deposit(1);
   const second = room.deposit(1);
@@ -70,7 +70,7 @@ test("events that arrive before the first snapshot are applied once", async () =
   assert.equal(client.counters.losses, 0);
 });
 
-test("a jump in seq is noticed and healed by fetching the state", async () => {
+test("a gap in seq causes a resync", async () => {
   await start();
   room.send(room.deposit(1));
   room.deposit(10);
@@ -82,7 +82,7 @@ test("a jump in seq is noticed and healed by fetching the state", async () => {
   assertExact();
 });
 
-test("a loss that the snapshot covers is no loss", async () => {
+test("a gap that the snapshot covers causes no resync", async () => {
   await start();
   const late = room.deposit(1);
   room.deposit(1);
@@ -95,7 +95,7 @@ test("a loss that the snapshot covers is no loss", async () => {
   assertExact();
 });
 
-test("a seq that goes back means the room was begun anew", async () => {
+test("a seq that decreases means that the room was reset", async () => {
   await start();
   room.send(room.deposit(1));
   room.send(room.deposit(1));
@@ -106,13 +106,13 @@ test("a seq that goes back means the room was begun anew", async () => {
   assertExact();
 });
 
-test("the loss of the last event before a silence is healed by the regular look", async () => {
+test("the regular resync recovers a lost last event", async () => {
   await start({ refreshMs: 40 });
   room.deposit(77);
   await until(() => client.state.pool.total === "77.00");
 });
 
-test("a broken connection shows what is held as stale, and comes back exact", async () => {
+test("after a broken connection the held state is stale, and exact after the reconnection", async () => {
   await start();
   room.send(room.deposit(1));
   room.cut();
@@ -125,13 +125,13 @@ test("a broken connection shows what is held as stale, and comes back exact", as
   assertExact();
 });
 
-test("a connection that the server ends is opened again", async () => {
+test("a connection closed by the server is reopened", async () => {
   await start();
   room.cut("io server disconnect");
   await until(() => client.status === Status.LIVE);
 });
 
-test("a server that does not answer is asked again until it does", async () => {
+test("a server that does not respond is retried until it does", async () => {
   await start();
   room.isDown = true;
   room.deposit(1);
@@ -143,7 +143,7 @@ test("a server that does not answer is asked again until it does", async () => {
   assertExact();
 });
 
-test("a refused token ends in signed out, and nothing is tried again", async () => {
+test("a rejected token signs out, and nothing is retried", async () => {
   await start();
   room.refusal = { code: "UNAUTHORIZED", detail: "The token has expired." };
   room.cut("io server disconnect");
@@ -154,7 +154,7 @@ test("a refused token ends in signed out, and nothing is tried again", async () 
   assert.equal(room.requests, requests);
 });
 
-test("an unknown protocol ends in an error that says so", async () => {
+test("an unknown protocol ends in an error with its reason", async () => {
   room.refusal = { code: "INVALID_PROTOCOL", detail: "There is no such protocol." };
   const joined = start().catch(() => {});
   await until(() => client.status === Status.ERROR);
@@ -165,7 +165,7 @@ test("an unknown protocol ends in an error that says so", async () => {
   await joined;
 });
 
-test("after a switch of protocol nothing of the old room is shown", async () => {
+test("after a switch of the protocol nothing of the old room is shown", async () => {
   await start();
   room.send(room.deposit(9));
   const joining = client.join("P2");
@@ -178,7 +178,7 @@ test("after a switch of protocol nothing of the old room is shown", async () => 
   assert.equal(client.state.pool.total, total, "an event of P1 is not for a reader of P2");
 });
 
-test("with agentBatches one event tells of many agents", async () => {
+test("with agentBatches one event updates many agents", async () => {
   room.report("A1", 1);
   room.report("A2", 1);
   await start({ agentBatches: true });
@@ -192,7 +192,7 @@ test("with agentBatches one event tells of many agents", async () => {
   assertExact();
 });
 
-test("a fresh token is handed to the server without a new connection", async () => {
+test("a renewed token is sent without a new connection", async () => {
   let token = "first";
   await start({ token: () => token });
   token = "second";
@@ -201,7 +201,7 @@ test("a fresh token is handed to the server without a new connection", async () 
   assert.deepEqual(room.handshakes.map((handshake) => handshake.token), ["first"]);
 });
 
-test("whatever is dropped, doubled or cut, the client equals the server at the end", async () => {
+test("after dropped, repeated and cut messages the client equals the server", async () => {
   for (let round = 0; round < 12; round += 1) {
     room = new Room();
     ["V1", "V2", "V3", "V4"].forEach((id) => room.file(id));

@@ -27,7 +27,7 @@ async function start(options = {}) {
 beforeEach(() => (room = new Room()));
 afterEach(() => client.stop());
 
-test("a join that is refused for good ends in an error, and nothing is tried again", async () => {
+test("a permanently rejected join ends in an error, and nothing is retried", async () => {
   await start();
   room.joinAnswers = [() => ({ ok: false, error: GONE })];
   await client.join("P2");
@@ -37,14 +37,14 @@ test("a join that is refused for good ends in an error, and nothing is tried aga
   assert.deepEqual([room.joins, room.requests, client.status], [["P2"], requests, Status.ERROR]);
 });
 
-test("a join that is refused because the token ended signs out and hangs up", async () => {
+test("a join rejected for an expired token signs out and disconnects", async () => {
   await start();
   room.joinAnswers = [() => ({ ok: false, error: SIGNED_OUT })];
   await client.join("P2");
   assert.deepEqual([client.status, client.error, room.connections.size], [Status.SIGNED_OUT, SIGNED_OUT, 0]);
 });
 
-test("a join that is refused for the moment is tried again until it is let in", async () => {
+test("a transiently rejected join is retried until it succeeds", async () => {
   await start();
   const refusal = () => ({ ok: false, error: BUSY });
   room.joinAnswers = [refusal, refusal];
@@ -54,7 +54,7 @@ test("a join that is refused for the moment is tried again until it is let in", 
   assert.deepEqual([room.joins, client.error], [["P2", "P2", "P2"], null]);
 });
 
-test("a refusal that comes after another join is not heard", async () => {
+test("a rejection that arrives after another join is ignored", async () => {
   await start();
   const late = held();
   room.joinAnswers = [late.answer];
@@ -68,7 +68,7 @@ test("a refusal that comes after another join is not heard", async () => {
   assert.deepEqual(room.joins, ["P2", "P3"]);
 });
 
-test("an admission that comes after another join fetches nothing", async () => {
+test("an ack that arrives after another join fetches nothing", async () => {
   await start();
   const late = held();
   const second = held();
@@ -84,7 +84,7 @@ test("an admission that comes after another join fetches nothing", async () => {
   assert.equal(room.urls.at(-1), "/api/v1/protocols/P3/state");
 });
 
-test("a join whose answer is lost is made good by the next connection", async () => {
+test("a join whose ack is lost is repeated by the next connection", async () => {
   await start();
   room.joinAnswers = [() => Promise.reject(new Error("timeout"))];
   await client.join("P2");
@@ -93,7 +93,7 @@ test("a join whose answer is lost is made good by the next connection", async ()
   assert.equal(room.handshakes.at(-1).protocolId, "P2");
 });
 
-test("an answer that comes after the end changes nothing", async () => {
+test("a response after the close changes nothing", async () => {
   await start();
   const late = held();
   room.joinAnswers = [late.answer];
@@ -106,7 +106,7 @@ test("an answer that comes after the end changes nothing", async () => {
   assert.equal(room.requests, requests);
 });
 
-test("a join while the connection is down takes the new room with its handshake", async () => {
+test("a join while disconnected sends the new room in the next handshake", async () => {
   await start();
   const [socket] = room.connections;
   socket.disconnect();
@@ -116,7 +116,7 @@ test("a join while the connection is down takes the new room with its handshake"
   assert.equal(room.handshakes.at(-1).protocolId, "P2");
 });
 
-test("a fetch of the room before is not shown when its answer comes late", async () => {
+test("a late response for the previous room is not shown", async () => {
   const slow = held();
   let isSlow = false;
   const fetch = async (url, options) => (isSlow && url.includes("P1") ? slow.answer() : room.fetch(url, options));
@@ -131,7 +131,7 @@ test("a fetch of the room before is not shown when its answer comes late", async
   assert.deepEqual([client.counters.snapshots, client.state.pool.total], [snapshots, "0.00"]);
 });
 
-test("events of another room, and what bears no number, are not merged", async () => {
+test("events of another room and events without a seq are not applied", async () => {
   await start();
   const told = [];
   client.onEvent = (event) => told.push(event.seq);
@@ -144,7 +144,7 @@ test("events of another room, and what bears no number, are not merged", async (
   assert.deepEqual([told, client.state.pool.total], [["1"], "1.00"]);
 });
 
-test("a snapshot older than an event that came while it was fetched does not hide that event", async () => {
+test("a snapshot older than an event received during its fetch does not hide the event", async () => {
   await start();
   const slow = held();
   const body = structuredClone(room.state());
@@ -162,7 +162,7 @@ test("a snapshot older than an event that came while it was fetched does not hid
   assert.deepEqual([client.state.pool.total, client.counters.losses, client.status], ["5.00", 0, Status.LIVE]);
 });
 
-test("a hole among the events that came while a snapshot was fetched is a loss", async () => {
+test("a gap among the events received during a fetch causes a resync", async () => {
   const slow = held();
   let isSlow = false;
   await start({ fetch: (...args) => (isSlow ? slow.answer() : room.fetch(...args)) });
@@ -179,7 +179,7 @@ test("a hole among the events that came while a snapshot was fetched is a loss",
   assert.equal(client.staleSince, null);
 });
 
-test("a room that begins anew while a snapshot is fetched is noticed", async () => {
+test("a reset of the room during a fetch is noticed", async () => {
   room.seq = 5;
   const slow = held();
   let isSlow = false;
@@ -198,7 +198,7 @@ test("a room that begins anew while a snapshot is fetched is noticed", async () 
   assert.equal(client.state.pool.total, "2.00");
 });
 
-test("of the events before the first snapshot the last hundred are told", async () => {
+test("the last hundred events before the first snapshot are emitted", async () => {
   const slow = held();
   client = new RoomClient({ io: room.io, fetch: slow.answer, protocolId: "P1", token: "T", ...QUICK });
   const told = [];
@@ -213,7 +213,7 @@ test("of the events before the first snapshot the last hundred are told", async 
   assert.deepEqual([told.length, told[0], told.at(-1)], [100, "21", "120"]);
 });
 
-test("a fetch that takes too long is given up and tried again", async () => {
+test("a fetch that takes too long is aborted and retried", async () => {
   let asked = 0;
   const fetch = (url, options) => {
     asked += 1;
@@ -225,7 +225,7 @@ test("a fetch that takes too long is given up and tried again", async () => {
   assert.equal(client.error, null);
 });
 
-test("a fetch that is refused for the moment waits as long as it is told", async () => {
+test("a transiently rejected fetch waits for its Retry-After", async () => {
   const answers = [];
   const fetch = async (url, options) => {
     answers.push(Date.now());
@@ -253,7 +253,7 @@ for (const [status, wanted] of [[401, Status.SIGNED_OUT], [403, Status.ERROR], [
   });
 }
 
-test("what is shown is stale since the server was last heard", async () => {
+test("the state is stale since the last message of the server", async () => {
   await start();
   const [socket] = room.connections;
   await pause(10);
@@ -269,7 +269,7 @@ test("what is shown is stale since the server was last heard", async () => {
   assert.equal(client.staleSince, first);
 });
 
-test("nothing is fetched or told by who is not live", async () => {
+test("a client that is not live neither fetches nor emits", async () => {
   client = new RoomClient({ io: room.io, fetch: room.fetch, protocolId: "P1", token: "T", ...QUICK });
   client.refresh();
   await client.renew();
@@ -278,7 +278,7 @@ test("nothing is fetched or told by who is not live", async () => {
   assert.deepEqual([room.requests, room.renewed], [0, []]);
 });
 
-test("a token may be a promise, and is asked for anew for each request", async () => {
+test("a token may be a promise and is requested for each request", async () => {
   let number = 0;
   const tokens = [];
   const fetch = (url, options) => (tokens.push(options.headers.Authorization), room.fetch(url, options));
@@ -289,7 +289,7 @@ test("a token may be a promise, and is asked for anew for each request", async (
   assert.deepEqual(room.urls, Array(2).fill("https://server/api/v1/protocols/P1/state"));
 });
 
-test("an unknown thing is asked for once, and not when the snapshot covers its event", async () => {
+test("an unknown object is fetched once, and not if the snapshot covers its event", async () => {
   await start();
   room.send(room.report("A1", 1));
   await until(() => client.counters.snapshots === 2);
@@ -303,7 +303,7 @@ test("an unknown thing is asked for once, and not when the snapshot covers its e
   assert.equal(client.counters.snapshots, 3);
 });
 
-test("a server that cannot be reached is told as that, and left to Socket.IO", async () => {
+test("an unreachable server is reported, and Socket.IO retries", async () => {
   room.refusal = {};
   client = new RoomClient({ io: room.io, fetch: room.fetch, protocolId: "P1", token: "T", ...QUICK });
   client.start();
@@ -313,7 +313,7 @@ test("a server that cannot be reached is told as that, and left to Socket.IO", a
   assert.equal(room.handshakes.length, 1);
 });
 
-test("a connection that is refused for the moment is tried again by the client itself", async () => {
+test("the client itself retries a transiently rejected connection", async () => {
   room.refusal = BUSY;
   client = new RoomClient({ io: room.io, fetch: room.fetch, protocolId: "P1", token: "T", ...QUICK });
   client.start();
@@ -324,7 +324,7 @@ test("a connection that is refused for the moment is tried again by the client i
   assert.equal(client.error, null);
 });
 
-test("a return to the room is shown as resyncing until the state is fetched", async () => {
+test("after a reconnection the status is resyncing until the snapshot is fetched", async () => {
   await start();
   const seen = [];
   client.onChange = () => seen.at(-1) === client.status || seen.push(client.status);

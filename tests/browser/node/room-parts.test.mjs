@@ -15,19 +15,19 @@ afterEach(() => {
 
 const losses = (sequence, ...seqs) => seqs.map((seq) => sequence.arrive(String(seq)));
 
-test("before a snapshot no missing number is a loss, and a number that does not rise is one", () => {
+test("before a snapshot a missing seq is no gap, but a seq that does not increase is one", () => {
   assert.deepEqual(losses(new Sequence(), 5, 9, 10), [false, false, false]);
   assert.deepEqual(losses(new Sequence(), 5, 5), [false, true]);
   assert.deepEqual(losses(new Sequence(), 5, 4), [false, true]);
 });
 
-test("after a snapshot each missing number is a loss once", () => {
+test("after a snapshot each missing seq is one gap", () => {
   const sequence = new Sequence();
   assert.equal(sequence.cover("7", []), false);
   assert.deepEqual(losses(sequence, 8, 9, 11, 12), [false, false, true, false]);
 });
 
-test("what a snapshot covers may be missing, or come late in its order", () => {
+test("events that a snapshot covers may be missing or late", () => {
   const sequence = new Sequence();
   sequence.cover("7", []);
   assert.deepEqual(losses(sequence, 3, 6, 7, 8), [false, false, false, false]);
@@ -36,7 +36,7 @@ test("what a snapshot covers may be missing, or come late in its order", () => {
   assert.deepEqual(losses(next, 9), [true]);
 });
 
-test("the newer of what arrived and what is covered counts", () => {
+test("the newer of the received and the covered seq counts", () => {
   const sequence = new Sequence();
   sequence.cover("7", []);
   losses(sequence, 8, 9, 10);
@@ -44,7 +44,7 @@ test("the newer of what arrived and what is covered counts", () => {
   assert.deepEqual(losses(sequence, 11, 13), [false, true]);
 });
 
-test("events that arrived while a snapshot was fetched must follow it without a hole", () => {
+test("events received during a fetch must follow the snapshot without a gap", () => {
   const isLoss = (seq, ...since) => new Sequence().cover(String(seq), since.map(String));
   assert.equal(isLoss(7, 5, 6, 7), false);
   assert.equal(isLoss(7, 8, 9), false);
@@ -58,7 +58,7 @@ test("events that arrived while a snapshot was fetched must follow it without a 
   assert.equal(isLoss(7), false);
 });
 
-test("a new connection knows nothing of the numbers before", () => {
+test("a new connection forgets earlier sequence numbers", () => {
   const sequence = new Sequence();
   sequence.cover("7", []);
   losses(sequence, 8);
@@ -69,7 +69,7 @@ test("a new connection knows nothing of the numbers before", () => {
   assert.deepEqual(losses(sequence, 1), [false]);
 });
 
-test("numbers beyond 2^53 are told apart", () => {
+test("sequence numbers beyond 2^53 are distinguished", () => {
   const sequence = new Sequence();
   sequence.cover("9007199254740992", []);
   assert.deepEqual(losses(sequence, "9007199254740993", "9007199254740995"), [false, true]);
@@ -79,7 +79,7 @@ test("numbers beyond 2^53 are told apart", () => {
 
 const schedule = (options = {}) => new Schedule({ jitterMs: 400, retryMs: 500, retryCapMs: 15_000, ...options });
 
-test("of two wishes for one purpose the sooner stays, and purposes do not disturb each other", () => {
+test("of two timers with one name the earlier remains, and other names are independent", () => {
   const ran = [];
   const timers = schedule();
   timers.later("a", 50, () => ran.push("late"));
@@ -96,7 +96,7 @@ test("of two wishes for one purpose the sooner stays, and purposes do not distur
   assert.deepEqual(ran, ["soon", "other", "again"]);
 });
 
-test("a timer may be set anew by its own action", () => {
+test("a timer may be set again by its own action", () => {
   const ran = [];
   const timers = schedule();
   timers.later("a", 10, () => {
@@ -108,7 +108,7 @@ test("a timer may be set anew by its own action", () => {
   assert.deepEqual(ran, [1, 2]);
 });
 
-test("what is cancelled does not run, and can be wished for again", () => {
+test("a cancelled timer does not run and can be set again", () => {
   const ran = [];
   const timers = schedule();
   timers.cancel("unknown");
@@ -125,7 +125,7 @@ test("what is cancelled does not run, and can be wished for again", () => {
   assert.deepEqual(ran, ["b", "c"]);
 });
 
-test("pauses after failures double up to the cap, at least half of each, and begin anew after a success", () => {
+test("the backoff doubles up to its cap, with at least half of each pause, and resets after a success", () => {
   mock.method(Math, "random", () => 1);
   const longest = schedule();
   assert.deepEqual([1, 2, 3, 4, 5, 6, 7].map(() => longest.backoff()), [500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
@@ -136,12 +136,12 @@ test("pauses after failures double up to the cap, at least half of each, and beg
   assert.equal(schedule().backoff(), 250);
 });
 
-test("the random pause is between nothing and its longest", () => {
+test("the random pause is between zero and its maximum", () => {
   mock.method(Math, "random", () => 0.25);
   assert.equal(schedule().jitter(), 100);
 });
 
-test("the pauses that are documented are those that are kept", () => {
+test("the documented pauses are the configured ones", () => {
   const { refreshMs, restMs, jitterMs, retryMs, retryCapMs, timeoutMs, agentBatches, baseUrl } = DEFAULTS;
   assert.deepEqual([refreshMs, restMs, jitterMs, retryMs, retryCapMs, timeoutMs], [20_000, 1_000, 400, 500, 15_000, 10_000]);
   assert.deepEqual([agentBatches, baseUrl], [false, ""]);
@@ -152,7 +152,7 @@ test("the pauses that are documented are those that are kept", () => {
 const answering = (status, body, headers = {}) => async () => new Response(body, { status, headers });
 const failure = (fetch) => getJson(fetch, "/x", "T").then(() => assert.fail("no failure"), (error) => error);
 
-test("a body is returned, asked for with the token and the signal", async () => {
+test("a request sends the token and the signal and returns the body", async () => {
   const asked = [];
   const fetch = async (...args) => (asked.push(args), Response.json({ a: 1 }));
   const { signal } = new AbortController();
@@ -160,7 +160,7 @@ test("a body is returned, asked for with the token and the signal", async () => 
   assert.deepEqual(asked, [["/state", { headers: { Authorization: "Bearer T" }, signal }]]);
 });
 
-test("a refusal tells what the server said of it", async () => {
+test("a rejection carries the server's reason", async () => {
   const error = await failure(answering(429, JSON.stringify({ detail: "Slowly.", code: "RATE_LIMITED" }), { "Retry-After": "3" }));
   assert.ok(error instanceof RequestError);
   assert.deepEqual([error.detail, error.message, error.status, error.code, error.retryAfterMs], ["Slowly.", "Slowly.", 429, "RATE_LIMITED", 3000]);
@@ -168,14 +168,14 @@ test("a refusal tells what the server said of it", async () => {
   assert.deepEqual([bare.detail, bare.status, bare.code, bare.retryAfterMs], ["HTTP 502", 502, "UNREACHABLE", 0]);
 });
 
-test("no answer, and an answer that cannot be read, are failures that may pass", async () => {
+test("no response and an unreadable response are retryable failures", async () => {
   for (const fetch of [async () => Promise.reject(new TypeError("fetch failed")), answering(200, "<html>")]) {
     const error = await failure(fetch);
     assert.deepEqual([error.status, error.code, error.retryAfterMs, error.isPassing], [0, "UNREACHABLE", 0, true]);
   }
 });
 
-test("exactly these refusals may pass", async () => {
+test("exactly these rejections are retryable", async () => {
   const passing = [0, 400, 401, 403, 404, 409, 422, 428, 429, 430, 499, 500, 502, 503, 599].filter((status) => new RequestError("x", { status }).isPassing);
   assert.deepEqual(passing, [0, 429, 500, 502, 503, 599]);
   const bare = new RequestError("x");

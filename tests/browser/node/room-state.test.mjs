@@ -9,6 +9,7 @@ const BODY = {
   asOf: "2026-01-01T00:00:00.000Z",
   pool: POOL,
   agents: [{ agentId: "A1", name: "Ann", type: "RESEARCHER", task: "scan", progress: "5", status: "RUNNING", version: "10", presence: "OFFLINE", lastSeen: null }],
+  agentsTruncated: false,
   vulnerabilities: {
     open: [
       { id: "V1", status: "PENDING", bounty: null, version: "1", updatedAt: "then" },
@@ -28,7 +29,7 @@ const change = (changeType, more) => ({ ...POOL, changeType, amount: "1.00", ver
 const moved = (vulnerabilityId, oldStatus, newStatus, version, more) => ({ vulnerabilityId, oldStatus, newStatus, severity: "HIGH", version, changedAt: AT, ...more });
 const counts = () => state.counts.byStatus;
 
-test("a snapshot becomes maps by id, and a snapshot again", () => {
+test("a snapshot is converted to maps by id and back", () => {
   assert.deepEqual([...state.agents.keys()], ["A1"]);
   assert.deepEqual([...state.open.keys()], ["V1", "V2"]);
   assert.deepEqual([...state.payments.keys()], ["Y1"]);
@@ -36,7 +37,7 @@ test("a snapshot becomes maps by id, and a snapshot again", () => {
   assert.deepEqual(toSnapshot(state), BODY);
 });
 
-test("a snapshot without lists is one with empty ones", () => {
+test("a snapshot without lists has empty ones", () => {
   const bare = fromSnapshot({ seq: "1" });
   assert.deepEqual([bare.agents.size, bare.open.size, bare.closed.size, bare.payments.size, bare.counts], [0, 0, 0, 0, {}]);
   assert.deepEqual(toSnapshot(bare).agents, []);
@@ -51,7 +52,7 @@ test("versions are compared as numbers of any length", () => {
   assert.equal(isNewer("0", null), true);
 });
 
-test("an agent's newer update replaces what is held, and what the event does not tell stays", () => {
+test("a newer agent update replaces its members and keeps the others", () => {
   const before = state.agents.get("A1");
   assert.equal(apply("agent:task_update", task()), Applied.YES);
   const after = state.agents.get("A1");
@@ -64,13 +65,13 @@ test("an agent's older or equal update changes nothing", () => {
   assert.deepEqual(toSnapshot(state), BODY);
 });
 
-test("an unknown agent is shown at once, and asked for", () => {
+test("an unknown agent is shown at once and fetched", () => {
   assert.equal(apply("agent:task_update", task({ agentId: "A2" })), Applied.UNKNOWN);
   const { name, type, progress } = state.agents.get("A2");
   assert.deepEqual([name, type, progress], [null, null, "6"]);
 });
 
-test("a batch is as unknown as its worst, and as old as its newest", () => {
+test("a batch with an unknown agent is unknown, and one is old only if all its updates are", () => {
   const batch = (...updates) => apply("agent:task_updates", { updates });
   assert.equal(batch(task(), task({ agentId: "A2" })), Applied.UNKNOWN);
   assert.equal(batch(task({ version: "12" }), task({ agentId: "A2" })), Applied.YES);
@@ -78,12 +79,12 @@ test("a batch is as unknown as its worst, and as old as its newest", () => {
   assert.equal(batch(), Applied.OLD);
 });
 
-test("an event of an unknown kind is old news", () => {
+test("an event of an unknown type is ignored", () => {
   assert.equal(apply("something:else", {}), Applied.OLD);
   assert.deepEqual(toSnapshot(state), BODY);
 });
 
-test("a newer pool replaces the totals, an older one nothing", () => {
+test("a newer pool replaces the totals, an older one changes nothing", () => {
   assert.equal(apply("bounty_pool:updated", change("DEPOSIT", { total: "101.00", available: "61.00" })), Applied.YES);
   assert.deepEqual(state.pool, { ...POOL, total: "101.00", available: "61.00", version: "4" });
   assert.equal(apply("bounty_pool:updated", change("DEPOSIT", { total: "1.00", version: "4" })), Applied.OLD);
@@ -94,25 +95,25 @@ test("a newer pool replaces the totals, an older one nothing", () => {
   assert.equal(state.pool.version, "4");
 });
 
-test("a released payment is shown as released, and an unknown one is asked for", () => {
+test("a released payment is shown as released, and an unknown one is fetched", () => {
   assert.equal(apply("bounty_pool:updated", change("PAYMENT_RELEASED", { paymentId: "Y1", vulnerabilityId: "V2" })), Applied.YES);
   assert.deepEqual(state.payments.get("Y1"), { id: "Y1", status: "RELEASED", failureReason: null, releasedAt: AT });
   assert.equal(apply("bounty_pool:updated", change("PAYMENT_RELEASED", { paymentId: "Y2", vulnerabilityId: "V2", version: "5" })), Applied.UNKNOWN);
   assert.equal(state.pool.version, "5");
 });
 
-test("a reservation becomes the bounty of a pending finding", () => {
+test("a reservation becomes the bounty of a pending vulnerability", () => {
   assert.equal(apply("bounty_pool:updated", change("RESERVATION", { vulnerabilityId: "V1", amount: "9.00" })), Applied.YES);
   assert.deepEqual(state.open.get("V1"), { id: "V1", status: "PENDING", bounty: "9.00", version: "1", updatedAt: "then" });
 });
 
-test("a reservation for a finding that is not held, or confirmed, only a snapshot can show", () => {
+test("a reservation for a vulnerability that is not held or is confirmed needs a snapshot", () => {
   assert.equal(apply("bounty_pool:updated", change("RESERVATION", { vulnerabilityId: "V9" })), Applied.UNKNOWN);
   assert.equal(apply("bounty_pool:updated", change("RESERVATION", { vulnerabilityId: "V2", version: "5" })), Applied.UNKNOWN);
   assert.equal(state.open.get("V2").bounty, "40.00");
 });
 
-test("a reservation given back with a rejection needs nothing more, one of a confirmed finding does", () => {
+test("a reservation released by a rejection needs no snapshot, one of a confirmed vulnerability does", () => {
   const released = (vulnerabilityId, version) => apply("bounty_pool:updated", change("RESERVATION_RELEASED", { vulnerabilityId, version }));
   assert.equal(released("V1", "4"), Applied.YES);
   assert.equal(released("V9", "5"), Applied.YES);
@@ -120,7 +121,7 @@ test("a reservation given back with a rejection needs nothing more, one of a con
   assert.equal(state.open.get("V1").bounty, null);
 });
 
-test("a decision moves the finding and the counts", () => {
+test("a decision moves the vulnerability and the counts", () => {
   assert.equal(apply("vuln:status_changed", moved("V1", "PENDING", "CONFIRMED", "2")), Applied.YES);
   assert.deepEqual(state.open.get("V1"), { id: "V1", status: "CONFIRMED", bounty: null, version: "2", updatedAt: AT });
   assert.deepEqual(counts(), { PENDING: "0", CONFIRMED: "2", PAID: "0", REJECTED: "1" });
@@ -131,14 +132,14 @@ test("a decision moves the finding and the counts", () => {
   assert.equal(state.counts.total, "3");
 });
 
-test("a decision without its own moment has the event's", () => {
+test("a decision without a time has the time of the event", () => {
   apply("vuln:status_changed", moved("V1", "PENDING", "CONFIRMED", "2", { changedAt: undefined }));
   assert.equal(state.open.get("V1").updatedAt, AT);
   apply("vuln:status_changed", moved("V2", "CONFIRMED", "CONFIRMED", "9", { changedAt: "its own" }));
   assert.equal(state.open.get("V2").updatedAt, "its own");
 });
 
-test("an old decision changes nothing, also of a finding that is closed", () => {
+test("an old decision changes nothing, even for a closed vulnerability", () => {
   assert.equal(apply("vuln:status_changed", moved("V1", "PENDING", "REJECTED", "1")), Applied.OLD);
   apply("vuln:status_changed", moved("V1", "PENDING", "REJECTED", "2"));
   const before = { ...counts() };
@@ -149,7 +150,7 @@ test("an old decision changes nothing, also of a finding that is closed", () => 
   assert.deepEqual(counts(), before);
 });
 
-test("counts never go below zero, and begin at one where there was none", () => {
+test("counts never fall below zero, and a new one starts at one", () => {
   state.counts = { byStatus: { PENDING: "0" } };
   apply("vuln:status_changed", moved("V1", "PENDING", "CONFIRMED", "2"));
   assert.deepEqual(counts(), { PENDING: "0", CONFIRMED: "1" });
@@ -158,7 +159,7 @@ test("counts never go below zero, and begin at one where there was none", () => 
   assert.deepEqual(counts(), { CONFIRMED: "0", PAID: "1" });
 });
 
-test("a changed thing is a new object, so that a view sees it", () => {
+test("a changed item is a new object, so that views notice it", () => {
   const { pool, counts: before } = state;
   const [agent, found] = [state.agents.get("A1"), state.open.get("V1")];
   apply("agent:task_update", task());

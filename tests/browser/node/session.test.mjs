@@ -27,14 +27,14 @@ test("the demo's token is renewed before it expires", async () => {
   assert.equal(fresh, session.demo.roles.owner);
 });
 
-test("who signs out while the token is renewed stays signed out", async () => {
+test("signing out during a renewal stays signed out", async () => {
   const renewal = session.token();
   session.signOut();
   assert.equal(await renewal, null);
   assert.equal(session.isSignedIn, false);
 });
 
-test("who chooses another role while the token is renewed keeps that role", async () => {
+test("choosing another role during a renewal keeps that role", async () => {
   const renewal = session.token();
   session.chooseRole("viewer");
   await renewal;

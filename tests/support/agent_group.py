@@ -1,4 +1,4 @@
-"""Many agents of a running system, and reports for all of them in one request."""
+"""Many agents of a running system that report in one batch."""
 
 import json
 
@@ -7,8 +7,8 @@ from tests.support.api import BASE, OverHttp
 from tests.support.stack import Stack
 
 
-class Crowd:
-    """`crowd.report(protocol_id, 50)`: every agent says so, as one accepted batch (500 agents at most)."""
+class AgentGroup:
+    """`group.report(protocol_id, 50)`: every agent reports this progress in one accepted batch (at most 500 agents)."""
 
     def __init__(self, stack: Stack, count: int) -> None:
         self._http = OverHttp(stack.url)
@@ -23,5 +23,5 @@ class Crowd:
 
     def _post(self, path: str, body: object, status: int) -> None:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        answer = self._http.send("POST", BASE + path, json.dumps(body).encode(), headers)
-        answer.expect(status)
+        response = self._http.send("POST", BASE + path, json.dumps(body).encode(), headers)
+        response.expect(status)

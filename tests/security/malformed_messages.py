@@ -1,8 +1,8 @@
-"""What a careless or hostile client may send: Socket.IO packets, WebSocket frames, beginnings of HTTP."""
+"""Malformed Socket.IO packets, WebSocket frames and HTTP request heads."""
 
 import json
 
-from tests.security.wire import BINARY, frame
+from tests.security.raw_websocket import BINARY, frame
 
 EVENTS = [
     "protocol:join",
@@ -108,7 +108,7 @@ FRAMES = [
 ]
 PROGRESS = b"POST /api/v1/progress HTTP/1.1\r\n"
 UPGRADE = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-BEGINS = [
+REQUEST_HEADS = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"\x00" * 500,

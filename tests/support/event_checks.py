@@ -1,4 +1,4 @@
-"""What the contract says of every event, as checks."""
+"""Checks of the rules that the contract sets for every event."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Every value at any depth that is no object or list."""
+    """Every value at any depth that is neither an object nor a list."""
     if isinstance(value, dict):
         for each in value.values():
             yield from leaves(each)
@@ -21,13 +21,13 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def moment(text: str) -> datetime:
-    """Read a timestamp of the wire, after checking its form."""
-    assert TIMESTAMP.fullmatch(text), f"{text!r} is no ISO 8601 date in UTC with milliseconds and Z"
+    """Parse a timestamp of an event after checking its format."""
+    assert TIMESTAMP.fullmatch(text), f"{text!r} is not an ISO 8601 date in UTC with milliseconds and Z"
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def most_in_a_window(times: list[float], seconds: float = 1.0) -> int:
-    """The largest number of `times` that lie in any window of that length (half open)."""
+    """The largest number of `times` within any half-open window of this length."""
     ordered, first, most = sorted(times), 0, 0
     for last, time in enumerate(ordered):
         while ordered[first] <= time - seconds:

@@ -1,4 +1,4 @@
-"""A WebSocket client that may break every rule, and what a server process holds."""
+"""A WebSocket client that can violate the protocol, and the resources of a server process."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ def connect(port: int, seconds: float = 5.0) -> socket.socket:
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, first: int | None = None, masked: bool = True) -> bytes:
-    """A client's frame; `first` replaces the whole first byte."""
+    """A client's frame; `first` replaces its first byte."""
     head = bytes([first if first is not None else 0x80 | opcode])
     flag = 0x80 if masked else 0
     if len(payload) < 126:
@@ -32,8 +32,22 @@ def frame(payload: bytes, opcode: int = TEXT, *, first: int | None = None, maske
     return head + (b"\x00\x00\x00\x00" if masked else b"") + payload
 
 
+def receive_all(sock: socket.socket) -> bytes:
+    """Everything received until the peer closes. Raises TimeoutError, and ConnectionResetError on a reset."""
+    received = b""
+    while data := sock.recv(1 << 20):
+        received += data
+    return received
+
+
+def close_code_of(received: bytes) -> int:
+    """The code of the close frame, which must be the last frame received."""
+    assert received[-4:-2] == b"\x88\x02", received[-100:]
+    return int.from_bytes(received[-2:])
+
+
 class WebSocket:
-    """Opened, and with a token also connected to the namespace `/`."""
+    """An open WebSocket; with a token it is also connected to the namespace `/`."""
 
     def __init__(self, port: int, token: str | None = None) -> None:
         self.sock = connect(port)
@@ -57,7 +71,7 @@ class WebSocket:
         self.sock.sendall(data)
 
     def wait_for(self, part: bytes) -> bytes:
-        """What arrived, up to and with `part`. Raises OSError when the server ends the connection before."""
+        """The received bytes up to and including `part`. Raises OSError if the server closes the connection first."""
         received = b""
         while part not in received:
             received += self._receive()
@@ -66,12 +80,12 @@ class WebSocket:
     def _receive(self) -> bytes:
         data = self.sock.recv(65536)
         if not data:
-            raise ConnectionResetError("the server ended the connection")
+            raise ConnectionResetError("the server closed the connection")
         return data
 
     @property
     def is_open(self) -> bool:
-        """Whether the server has kept it; reads away what it has sent."""
+        """Whether the server keeps the connection open; discards what it sent."""
         self.sock.setblocking(False)
         try:
             while self.sock.recv(65536):

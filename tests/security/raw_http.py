@@ -1,4 +1,4 @@
-"""HTTP as bytes: what a server answers to them, and whether it then ends the connection."""
+"""HTTP requests as raw bytes, and the server's responses to them."""
 
 import contextlib
 import json
@@ -6,12 +6,12 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from tests.security.wire import connect
+from tests.security.raw_websocket import connect
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One response; header names are lower case. `rest` is what came after it; `closed` when the server ended it."""
+    """One response; header names are lower case. `rest` holds the bytes after it; `closed`: the server closed."""
 
     status: int
     headers: dict[str, str]
@@ -25,7 +25,7 @@ class Reply:
 
     @property
     def problem(self) -> dict[str, Any]:
-        """The body, after checking that it is a whole problem with its request's id."""
+        """The body, after checking that it is a complete problem with the id of its request."""
         assert self.headers["content-type"] == "application/problem+json", self
         members = json.loads(self.body)
         assert {"type", "title", "status", "detail", "code", "requestId"} <= set(members), members
@@ -35,7 +35,7 @@ class Reply:
 
 
 def exchange(port: int, sent: bytes, *, then_end: bool = False, seconds: float = 3.0) -> Reply:
-    """Send bytes, and take what comes until the server ends the connection or says no more for a moment."""
+    """Send bytes and read until the server closes the connection or sends nothing more for 0.3 seconds."""
     with connect(port, seconds) as sock:
         sock.sendall(sent)
         if then_end:
@@ -45,12 +45,12 @@ def exchange(port: int, sent: bytes, *, then_end: bool = False, seconds: float =
             while not closed:
                 data = sock.recv(65536)
                 received, closed = received + data, not data
-                if whole(received):
-                    sock.settimeout(0.3)  # only the end, or an answer too many, can still come
+                if is_complete(received):
+                    sock.settimeout(0.3)  # only the close or a surplus response can still arrive
     return parse(received, closed=closed)
 
 
-def whole(received: bytes) -> bool:
+def is_complete(received: bytes) -> bool:
     head, separator, body = received.partition(b"\r\n\r\n")
     return bool(separator) and len(body) >= int(fields_of(head).get("content-length", "0"))
 

@@ -1,4 +1,6 @@
-"""One event of every type and every change, for claims about all of them."""
+"""One event of every type and change, for claims about all of them."""
+
+from dataclasses import dataclass
 
 from tests.factories import deposit, file_vulnerability, make_agent, report
 from tests.support.js_client import Event, JsClient
@@ -18,16 +20,22 @@ EVERY_CHANGE = {
 }
 
 
+@dataclass(frozen=True)
+class RoomEvents:
+    protocol_id: str
+    events: list[Event]
+
+
 def kind(event: Event) -> tuple[str, str]:
     data = event.data
     return event.name, data.get("changeType") or data.get("newStatus") or data["status"]
 
 
 def emit_every_event(stack: Stack, js: JsClient, protocol_id: str) -> list[Event]:
-    """Make everything happen that a room is told of; returns what a viewer received, in order."""
+    """Make every change that emits an event; returns the events a viewer received, in order."""
     viewer = stack.watch(js, protocol_id)
-    _work(stack, protocol_id)
-    _pay_one_finding_and_reject_another(stack, protocol_id)
+    _report_progress(stack, protocol_id)
+    _pay_one_vulnerability_and_reject_another(stack, protocol_id)
     viewer.client.wait(
         lambda: {kind(event) for event in viewer.events()} >= EVERY_CHANGE,
         30,
@@ -36,7 +44,7 @@ def emit_every_event(stack: Stack, js: JsClient, protocol_id: str) -> list[Event
     return viewer.events()
 
 
-def _work(stack: Stack, protocol_id: str) -> None:
+def _report_progress(stack: Stack, protocol_id: str) -> None:
     failed = {"status": "FAILED", "error": {"code": "E1", "message": "gone"}}
     estimate = {"estimatedCompletion": "2031-05-06T07:08:09.123+05:30"}
     for ending in ({"status": "COMPLETED", "nextTask": "fuzz"}, failed, estimate):
@@ -45,7 +53,7 @@ def _work(stack: Stack, protocol_id: str) -> None:
         stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
 
 
-def _pay_one_finding_and_reject_another(stack: Stack, protocol_id: str) -> None:
+def _pay_one_vulnerability_and_reject_another(stack: Stack, protocol_id: str) -> None:
     deposit(stack.api, protocol_id, "1000.123456", reference="first deposit")
     paid = file_vulnerability(stack.api, protocol_id, severity="CRITICAL", bounty="0.123456")
     rejected = file_vulnerability(stack.api, protocol_id, bounty="20")

@@ -1,4 +1,4 @@
-"""Values that break careless servers, and a seeded source of requests made of them."""
+"""Values at the edges of what parsers accept, and a seeded generator of requests made of them."""
 
 import json
 import random
@@ -46,8 +46,8 @@ TYPES = [
 ]  # fmt: skip
 
 
-class Source(random.Random):
-    """Requests and values; the same seed gives the same ones."""
+class Generator(random.Random):
+    """Generates values and requests; the same seed generates the same ones."""
 
     def value(self, depth: int = 3) -> Any:
         kind = self.random()
@@ -60,7 +60,7 @@ class Source(random.Random):
         return {self.choice(FIELDS): self.value(depth - 1) for _ in range(self.randrange(4))}
 
     def body(self, templates: list[dict[str, Any]]) -> bytes:
-        """A valid body with one or two members spoiled, one that never was valid, or no JSON at all."""
+        """A valid body with up to two members replaced, an invalid body, or bytes that are not JSON."""
         kind = self.random()
         if kind < 0.2:
             return self.choice(RAW_BODIES)
