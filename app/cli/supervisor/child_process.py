@@ -33,7 +33,8 @@ class ChildProcess:
         self._started_at = time.monotonic()
         self._console = console
         self._alive_file, self._last_touch_ns = alive_file, 0
-        self._reset_alive_file()
+        if spec.touches_alive_file:
+            self._reset_alive_file()
         self._process = subprocess.Popen(  # noqa: S603 - our own commands
             (sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *spec.command),
             env={**environment, **spec.environment, ALIVE_FILE: str(alive_file), PART_NAME: spec.name},

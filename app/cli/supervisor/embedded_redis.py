@@ -28,7 +28,8 @@ RESET_HINT = (
 _BROKEN_DATA = re.compile(r"Bad file format|Invalid AOF manifest|Fatal error loading the DB|error reading the RDB")
 _LOG_LINE = re.compile(r"\d+:[A-Z] \d{1,2} \w{3} \d{4} [\d:.]+ ([.\-*#]) (?:WARNING:? )?(.*)")
 _SIGNAL_LINE = re.compile(r"\d+:signal-handler \(\d+\) (.*)")
-_IRRELEVANT = "Memory overcommit must be enabled"  # matters to snapshots of large data; these are small
+# Overcommit matters to snapshots of large data; these are small.
+_IRRELEVANT = re.compile(r"Memory overcommit must be enabled|is now ready to exit")
 _LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARNING"}
 
 # Events and payments wait in Redis: it evicts nothing, and its data survive a crash of the process.
@@ -113,7 +114,7 @@ def _binary_in_wheel() -> str | None:
 
 def translate_line(line: str) -> str:
     """Rewrite a line of the server's log as `LEVEL message`; return nothing for an irrelevant line."""
-    if _IRRELEVANT in line:
+    if _IRRELEVANT.search(line):
         return ""
     if _BROKEN_DATA.search(line):
         return f"ERROR {line.rpartition(' # ')[2]} → {RESET_HINT}"

@@ -196,6 +196,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop all, phase after phase. A second signal, or a process that takes too long, leads to a kill."""
+        self.log("INFO", "stopping")
         children = [each.child for each in self._processes.values() if each.child]
         for phase in sorted({child.spec.stop_phase for child in children}):
             stopping = [child for child in children if child.spec.stop_phase == phase]
