@@ -3,6 +3,7 @@
 import logging
 import random
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ import requests
 
 from app.auth.permissions import Role
 from app.auth.tokens import issue
-from app.cli.simulate.api_client import ApiClient, Stopped
+from app.cli.simulate.api_client import ApiClient
 from app.cli.simulate.personas import NAMES, TYPES, SimulatedAgent, SimulatedPeople
 from app.config import Config, load_config
 from app.observability.logging import init_logging
@@ -42,24 +43,22 @@ def simulate(url: str, protocol: str, agents: int, seconds: float, rate: float) 
     if not settings.signing_key:
         raise click.ClickException("simulate signs tokens itself: it cannot run with DASHBOARD_JWKS_URL")
     init_logging(settings)
-    simulation = Simulation(settings, url, protocol)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: simulation.stop.set())
+        signal.signal(number, lambda _number, _frame: sys.exit(0))
+    simulation = Simulation(settings, url, protocol)
     try:
         simulation.set_up(agents)
-        simulation.run(rate, seconds)
-    except Stopped:
-        pass
+        simulation.run(rate, seconds or float("inf"))
     except requests.RequestException as error:
         raise click.ClickException(f"{url} does not answer: {error}") from error
 
 
 class Simulation:
-    """Runs the personas in threads until `stop` is set, and counts their successful actions."""
+    """Runs the personas in daemon threads, and counts their successful actions."""
 
     def __init__(self, settings: Config, url: str, protocol_id: str) -> None:
         self._settings, self._url, self._protocol_id = settings, url, protocol_id
-        self.stop = threading.Event()
         self._agents: list[SimulatedAgent] = []
         self._done: Counter[str] = Counter()
 
@@ -81,28 +80,23 @@ class Simulation:
         def make_token() -> str:
             return issue(self._settings, subject=subject, role=role, protocols=grants, ttl_seconds=TOKEN_SECONDS)
 
-        return ApiClient(self._url, make_token, self.stop)
+        return ApiClient(self._url, make_token)
 
     def run(self, rate: float, seconds: float) -> None:
-        """Run for `seconds`, or until stopped when they are 0; `rate` is in reports per agent and second."""
-        groups = [group for first in range(MAX_AGENT_THREADS) if (group := self._agents[first::MAX_AGENT_THREADS])]
-        threads = [self._start_thread(self._agent_actions(group), 1 / (rate * len(group))) for group in groups]
-        threads.append(self._start_thread(cycle([self.create_people().step]), STEP_SECONDS))
-        ends = time.monotonic() + seconds if seconds else float("inf")
-        while not self.stop.wait(min(SUMMARY_SECONDS, max(ends - time.monotonic(), 0.0))):
+        """Run for `seconds`; `rate` is in reports per agent and second."""
+        for first in range(min(MAX_AGENT_THREADS, len(self._agents))):
+            group = self._agents[first::MAX_AGENT_THREADS]
+            self._start_thread(self._agent_actions(group), 1 / (rate * len(group)))
+        self._start_thread(cycle([self.create_people().step]), STEP_SECONDS)
+        ends = time.monotonic() + seconds
+        while (remaining := ends - time.monotonic()) > 0:
+            time.sleep(min(SUMMARY_SECONDS, remaining))
             logger.info("simulation.summarised", extra=dict(self._done))
-            if time.monotonic() >= ends:
-                break
-        self.stop.set()
-        for thread in threads:
-            thread.join(PAUSE_AFTER_ERROR_SECONDS)
 
     def create_people(self) -> SimulatedPeople:
         finders = {agent.id: self._client(Role.AGENT, agent.id) for agent in self._agents[:3]}
-        owner, validator = (
-            self._client(Role.OWNER, "simulated-owner"),
-            self._client(Role.VALIDATOR, "simulated-validator"),
-        )
+        owner = self._client(Role.OWNER, "simulated-owner")
+        validator = self._client(Role.VALIDATOR, "simulated-validator")
         return SimulatedPeople(owner, validator, finders, self._protocol_id, random.Random())  # noqa: S311 - a simulation
 
     def _agent_actions(self, agents: list[SimulatedAgent]) -> Iterable[Callable[[], str]]:
@@ -116,10 +110,8 @@ class Simulation:
 
         return ((lambda agent=agent: report(agent)) for agent in cycle(agents))  # type: ignore[misc]
 
-    def _start_thread(self, actions: Iterable[Callable[[], str]], seconds: float) -> threading.Thread:
-        thread = threading.Thread(target=self._act, args=(actions, seconds), daemon=True)
-        thread.start()
-        return thread
+    def _start_thread(self, actions: Iterable[Callable[[], str]], seconds: float) -> None:
+        threading.Thread(target=self._act, args=(actions, seconds), daemon=True).start()
 
     def _act(self, actions: Iterable[Callable[[], str]], seconds: float) -> None:
         """Take an action each `seconds`. After an error, pause: a simulation outlives restarts of the server."""
@@ -128,13 +120,10 @@ class Simulation:
             try:
                 if done := action():
                     self._done[done] += 1
-            except Stopped:
-                return
             except requests.RequestException as error:
                 logger.warning("simulation.action_failed", extra={"error": str(error)})
-                self.stop.wait(PAUSE_AFTER_ERROR_SECONDS)
-            if self.stop.wait(max(seconds - (time.monotonic() - began), 0.0)):
-                return
+                time.sleep(PAUSE_AFTER_ERROR_SECONDS)
+            time.sleep(max(seconds - (time.monotonic() - began), 0.0))
 
 
 def _ensure(admin: ApiClient, path: str, body: dict[str, Any]) -> None:

@@ -83,4 +83,5 @@ def migrate_spec() -> ProcessSpec:
 
 
 def demo_spec(url: str) -> ProcessSpec:
-    return ProcessSpec("demo", (*DASHBOARD, "simulate", "--protocol", DEMO_PROTOCOL, "--url", url))
+    command = (*DASHBOARD, "simulate", "--protocol", DEMO_PROTOCOL, "--url", url)
+    return ProcessSpec("demo", command, stop_seconds=WEB_GRACE_SECONDS)
