@@ -12,10 +12,10 @@ from sqlalchemy import text
 
 from app.background import create_background_app
 from app.config import ConfigError
-from app.core import database, redis_connection, schema_version
+from app.core import database, migration, redis_connection
 from app.core.dependency_errors import outage_of
 from app.core.extensions import celery, db, redis_client
-from app.core.schema_version import SchemaState
+from app.core.migration import SchemaState
 from app.observability import process_registry
 from app.payments.collectors import stuck_payments
 from app.payments.reconciliation import mismatches
@@ -89,14 +89,14 @@ def _check_database() -> str:
 
 
 def _check_migrations() -> str:
-    revision = schema_version.present()
-    state = schema_version.state_of(revision)
+    revision = migration.current_revision()
+    state = migration.state_of(revision)
     if state is SchemaState.BEHIND:
-        newest = schema_version.revisions()[1]
+        newest = migration.revisions()[1]
         raise CheckFailed(f"at {revision or 'nothing'}, newest is {newest}", "run `dashboard migrate`")
     if state is SchemaState.AHEAD:
-        raise CheckFailed(schema_version.newer_release_words(revision), "run that release, or restore an older copy")
-    if missing := schema_version.missing_columns():
+        raise CheckFailed(migration.describe_newer_schema(revision), "run that release, or restore an older copy")
+    if missing := migration.missing_columns():
         remedy = "the schema was changed by hand: add what is missing, or restore the database"
         raise CheckFailed(f"at {revision}, but without {', '.join(missing[:MAX_LISTED])}", remedy)
     return f"at {revision}"
@@ -207,7 +207,7 @@ CHECKS = (
     Check("redis eviction", "redis", _check_eviction),
     Check("broker", "redis", _check_broker),
     Check("tick", "redis", _check_tick),
-    *(Check(role, "redis", partial(_check_process, role)) for role in process_registry.NEEDED),
+    *(Check(role, "redis", partial(_check_process, role)) for role in process_registry.REQUIRED_ROLES),
     Check("clocks", "redis", _check_clocks),
     Check("ledger", "database", _check_ledger),
     Check("payments", "database", _check_payments),

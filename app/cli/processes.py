@@ -125,8 +125,7 @@ def migrate() -> None:
 
         from app.background import create_background_app
         from app.config import load_config
-        from app.core import schema_version
-        from app.core.migration import upgrade
+        from app.core import migration
         from app.observability.logging import init_logging
 
         settings = load_config()
@@ -134,10 +133,10 @@ def migrate() -> None:
     init_logging(settings)
     try:
         with app.app_context():
-            revision = schema_version.present()
-            if schema_version.state_of(revision) is schema_version.SchemaState.AHEAD:
-                problem = schema_version.newer_release_words(revision)
+            revision = migration.current_revision()
+            if migration.state_of(revision) is migration.SchemaState.AHEAD:
+                problem = migration.describe_newer_schema(revision)
                 raise click.ClickException(f"{problem}; run that release, or restore an older copy of the database")
-            upgrade()
+            migration.upgrade()
     except (OperationalError, InterfaceError) as error:
         raise click.ClickException(f"the database refused the migration: {error.orig}") from error

@@ -1,7 +1,7 @@
-"""What an error of the database or of Redis means: an outage with its cause, or a mistake in our code.
+"""Errors of the database and of Redis, classified as an outage with its cause or as a bug.
 
 An outage is answered 503, logged and counted with its cause, and `dashboard doctor` names the remedy. Any other error
-(an unknown column, a wrong type, a broken script) is a bug: it stays what it is, and is answered 500.
+(an unknown column, a wrong type, a broken script) is a bug: it is not translated, and is answered 500.
 """
 
 import logging
@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.core import schema_version
+from app.core import migration
 from app.core.errors import DependencyUnavailable
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class RedisNotSaving(RedisReadOnly):
     remedy = "free disk space for Redis, or mend its folder's permissions: it takes writes again by itself"
 
 
-# By the beginning of an SQLSTATE, the longest first.
+# By the prefix of an SQLSTATE, longest first.
 _SQL_STATES = {
     "25006": DatabaseReadOnly,
     "53100": DatabaseFull,
@@ -113,7 +113,7 @@ _SQLITE_CODES = {
     sqlite3.SQLITE_PERM: DatabaseUnavailable,
 }
 _UNDEFINED_STATES = ("42P01", "42703")
-_UNDEFINED_WORDS = ("no such table", "no such column", "has no column named")
+_UNDEFINED_TEXTS = ("no such table", "no such column", "has no column named")
 _REDIS_TYPES = (
     (redis.OutOfMemoryError, RedisFull),
     (redis.ReadOnlyError, RedisReadOnly),
@@ -132,13 +132,13 @@ _REDIS_CODE = re.compile(rf"\b({'|'.join(_REDIS_CODES)})\b")
 
 
 def show_zeros() -> None:
-    """Show each cause from 0 on: the increase of a counter that first appears as 1 is not seen by Prometheus."""
+    """Initialize each counter to 0: Prometheus sees no increase in a counter that first appears as 1."""
     for outage in {*_SQL_STATES.values(), *_REDIS_CODES.values(), SchemaOutdated}:
         OUTAGES.labels(outage.dependency, outage.cause)
 
 
 def outage_of(error: BaseException) -> type[Outage] | None:
-    """The outage behind an error; None when the error is none of a dependency's, or a mistake in our code."""
+    """The class of the outage that an error stands for; None if it is a bug, or no error of a dependency."""
     if isinstance(error, PoolTimeout):
         return DatabaseUnavailable
     if isinstance(error, DBAPIError):
@@ -148,25 +148,25 @@ def outage_of(error: BaseException) -> type[Outage] | None:
 
 def _database_outage(error: DBAPIError) -> type[Outage] | None:
     if _is_undefined(error):
-        return SchemaOutdated if schema_version.is_behind() else None
+        return SchemaOutdated if migration.is_behind() else None
     if isinstance(error.orig, sqlite3.Error):
         return _SQLITE_CODES.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
     state = getattr(error.orig, "sqlstate", None)
-    if state is None:  # no word from the server: no connection, or it broke
+    if state is None:  # the server sent no error: no connection, or it broke
         is_connection = error.connection_invalidated or isinstance(error, InterfaceError)
         return DatabaseUnavailable if is_connection or type(error.orig).__name__ == "OperationalError" else None
     return next((outage for start, outage in _SQL_STATES.items() if state.startswith(start)), None)
 
 
 def _is_undefined(error: DBAPIError) -> bool:
-    """A table or column is not there."""
+    """Whether a table or column does not exist."""
     if getattr(error.orig, "sqlstate", None) in _UNDEFINED_STATES:
         return True
-    return isinstance(error.orig, sqlite3.Error) and any(words in str(error.orig) for words in _UNDEFINED_WORDS)
+    return isinstance(error.orig, sqlite3.Error) and any(text in str(error.orig) for text in _UNDEFINED_TEXTS)
 
 
 def _redis_outage(error: redis.RedisError) -> type[Outage] | None:
-    """By the error's type, or by the code in its text: redis-py strips the code of some errors and wraps others."""
+    """By the error's type, or by the code in its text, which redis-py removes from some errors and keeps in others."""
     for kind, outage in _REDIS_TYPES:
         if isinstance(error, kind):
             return outage
@@ -175,7 +175,7 @@ def _redis_outage(error: redis.RedisError) -> type[Outage] | None:
 
 
 def as_outage(error: BaseException) -> Outage | None:
-    """The error as a 503, logged and counted with its cause; None when it is no outage."""
+    """The error as an Outage, logged and counted with its cause; None if it is no outage."""
     outage = outage_of(error)
     if outage is None:
         return None
@@ -186,5 +186,5 @@ def as_outage(error: BaseException) -> Outage | None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Without the statement and its parameters, which may hold what a caller sent."""
+    """The error's text without the statement and its parameters, which may hold a caller's input."""
     return str(getattr(error, "orig", None) or error).partition("\n")[0]

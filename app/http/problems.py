@@ -14,7 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.core.dependency_errors import as_outage
 from app.core.errors import HTTP_ERRORS, DomainError, InternalError
-from app.http.browser_headers import HEADERS, NO_STORE
+from app.http.headers import HEADERS, NO_STORE
 from app.observability.requests import REQUEST_ID_HEADER
 
 PROBLEM_TYPE = "application/problem+json"
@@ -22,7 +22,7 @@ TYPE_BASE = "urn:dashboard:problem:"
 
 
 class RejectedRequest(Exception):
-    """A request that is rejected before Flask sees it. Its connection is closed: where the next one starts is unknown."""
+    """A request rejected before Flask sees it. Its connection is closed: where the next one starts is unknown."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""flask-smorest, as the REST features use it: one `Api` for all, and their `Blueprint`."""
+"""flask-smorest as the REST features use it: one `Api`, their `Blueprint`, and strict parsing of requests."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,14 +14,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class StrictParser(FlaskParser):
-    """Reads bodies with the app's own JSON (`http.StrictJson`): webargs' takes NaN and crashes on deep nesting."""
+    """Reads bodies with the application's JSON provider: webargs' own accepts NaN and crashes on deep nesting."""
 
     def load_json(self, req: Any, schema: Any) -> Any:
         del schema
         return req.get_json() if req.is_json and req.get_data() else missing
 
     def load_querystring(self, req: Any, schema: Any) -> Any:
-        """The query's parameters; `?status=` is what a form sends for a filter that is not set."""
+        """The query's parameters without empty ones: a form sends `?status=` for a filter that is not set."""
         filled = [(name, value) for name, value in req.args.items(multi=True) if value]
         return self._makeproxy(MultiDict(filled), schema)
 

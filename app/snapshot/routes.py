@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
-from app.core.database import reading
+from app.core.database import consistent_read
 from app.core.errors import ProtocolNotFound
 from app.http.rest import Blueprint, raises
 from app.snapshot import service, stats
@@ -43,5 +43,5 @@ def get_stats(query: dict[str, Any]) -> dict[str, Any]:
     Without `protocolId`: over all protocols that the token names; amounts of different currencies are never
     added up, `byCurrency` has one line for each.
     """
-    with reading():
+    with consistent_read():
         return stats.totals(query["protocol_id"], principal())

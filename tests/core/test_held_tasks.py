@@ -5,7 +5,7 @@ import time
 import pytest
 from kombu import Connection, Queue
 
-from app.core.celery_config import HeldMessages
+from app.core.celery_config import RedisClockQoS
 from app.core.redis_connection import redis_time
 
 pytestmark = pytest.mark.database("sqlite")
@@ -26,7 +26,7 @@ def test_a_held_task_is_handed_out_again_when_its_time_is_over_and_not_before(
         connection.Producer().publish("task", routing_key="held", declare=[queue])
         assert queue(channel).get(no_ack=False) is not None
         client, qos = channel.client, channel.qos
-        assert isinstance(qos, HeldMessages)
+        assert isinstance(qos, RedisClockQoS)
 
         qos.restore_visible(interval=1)
         assert (client.hlen("unacked"), client.llen("held")) == (1, 0)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.config import load_config
-from app.core import schema_version
+from app.core import migration
 from app.core.dependency_errors import OUTAGES, DatabaseBusy, DatabaseFull, DatabaseReadOnly, outage_of
 from app.core.extensions import db
 from tests.factories import make_agent, make_protocol, report
@@ -95,7 +95,7 @@ def test_an_unknown_column_is_a_mistake_of_ours_and_not_an_outage(api: Api, in_c
     assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
     assert "retry-after" not in answer.headers
     assert "request.failed" in [record.message for record in caplog.records]
-    assert schema_version.missing_columns() == ["protocols.name"]
+    assert migration.missing_columns() == ["protocols.name"]
 
 
 def test_a_schema_older_than_the_code_is_not_ready_and_has_its_own_code(api: Api, in_context: Flask) -> None:

@@ -86,7 +86,7 @@ def test_the_ledger_is_kept_for_good(two_deposits: str) -> None:
 def test_more_events_than_a_batch_are_forgotten_in_one_go(
     api: Api, in_context: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(database, "DELETE_BATCH_SIZE", 2)
     protocol_id = make_protocol(api)
     for _ in range(5):
         deposit(api, protocol_id, "1.00")
@@ -98,7 +98,7 @@ def test_more_events_than_a_batch_are_forgotten_in_one_go(
 def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(
     api: Api, two_deposits: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(database, "DELETE_BATCH_SIZE", 1)
     monkeypatch.setattr(database, "DELETE_PAUSE_SECONDS", 5.0)
     age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=8))
 

@@ -7,8 +7,8 @@ from engineio import Server
 from werkzeug.test import Client, EnvironBuilder
 
 from app.config.origins import normalized
-from app.http.middleware import forwarded_by
-from app.http.origins import gate
+from app.http.origins import origin_check
+from app.http.proxies import forwarded_by
 
 OWN, FRIEND, STRANGER = "https://dash.example", "https://app.example", "https://evil.example"
 
@@ -55,7 +55,7 @@ def environ(base_url: str = OWN, **headers: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("allowed", [[], [FRIEND]])
 def test_the_own_origin_always_may_and_a_strangers_never(allowed: list[str]) -> None:
-    asked = gate(allowed)
+    asked = origin_check(allowed)
     assert asked(OWN, environ())
     assert asked(FRIEND, environ()) is (FRIEND in allowed)
     assert not asked(STRANGER, environ(X_Forwarded_Host="evil.example", X_Forwarded_Proto="https"))
@@ -68,35 +68,35 @@ def test_the_own_origin_always_may_and_a_strangers_never(allowed: list[str]) -> 
 @pytest.mark.parametrize("host", ["dash.example", "dash.example:443", "DASH.example", "dash.example."])
 @pytest.mark.parametrize("origin", [OWN, "https://dash.example:443", "wss://dash.example", "HTTPS://Dash.Example"])
 def test_the_own_origin_may_however_it_is_spelled(host: str, origin: str) -> None:
-    assert gate([])(origin, environ() | {"HTTP_HOST": host})
+    assert origin_check([])(origin, environ() | {"HTTP_HOST": host})
 
 
 def test_an_ipv6_address_is_an_origin_too() -> None:
-    assert gate([])("http://[::1]:5000", environ("http://[0:0::1]:5000"))
-    assert not gate([])("http://[::1]:5001", environ("http://[::1]:5000"))
+    assert origin_check([])("http://[::1]:5000", environ("http://[0:0::1]:5000"))
+    assert not origin_check([])("http://[::1]:5001", environ("http://[::1]:5000"))
 
 
 @pytest.mark.parametrize(
     "origin", ["capacitor://localhost", "tauri://localhost", "null", "file://", "http://[::1]:3000"]
 )
 def test_apps_and_pages_without_an_origin_may_when_listed(origin: str) -> None:
-    assert gate([origin])(origin, environ())
-    assert not gate([FRIEND])(origin, environ())
+    assert origin_check([origin])(origin, environ())
+    assert not origin_check([FRIEND])(origin, environ())
 
 
 @pytest.mark.parametrize("host", ["", "dash.example,evil.example", "a b", "["])
 def test_a_host_that_is_none_is_nobodys_origin(host: str) -> None:
-    assert not gate([])(OWN, environ() | {"HTTP_HOST": host})
-    assert not gate([])(f"https://{host}", environ() | {"HTTP_HOST": host})
+    assert not origin_check([])(OWN, environ() | {"HTTP_HOST": host})
+    assert not origin_check([])(f"https://{host}", environ() | {"HTTP_HOST": host})
 
 
 def test_a_star_lets_every_origin_in() -> None:
-    assert gate(["*"])(STRANGER, environ())
+    assert origin_check(["*"])(STRANGER, environ())
 
 
 def answer(origin: str, *, hops: int = 0, **headers: str) -> Any:
     """What a polling client is told by an Engine.IO server behind so many trusted proxies."""
-    server = Server(async_mode="threading", cors_allowed_origins=gate([FRIEND]), monitor_clients=False)
+    server = Server(async_mode="threading", cors_allowed_origins=origin_check([FRIEND]), monitor_clients=False)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
         return server.handle_request(environ, start_response)

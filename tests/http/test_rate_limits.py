@@ -50,8 +50,8 @@ def test_processes_share_one_limit_through_what_they_tell_each_other() -> None:
         taken += sum(took)
         total += sum(took)
         for limit, own in zip((here, there), took, strict=True):
-            limit.near_limit()
-            limit.learn("k", own, total)
+            limit.take_busy_usage()
+            limit.add_usage_elsewhere("k", own, total)
     assert taken <= 100 * 10 + 2 * 100 + 200  # the rate, a full bucket each, and one round of not knowing
 
 

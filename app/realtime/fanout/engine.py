@@ -15,7 +15,7 @@ from typing import Any
 import engineio
 from engineio import exceptions, packet
 
-from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
+from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.problems import RejectedRequest, raw_response
 from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout.frames import POLICY_VIOLATION
