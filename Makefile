@@ -1,4 +1,4 @@
-# Everything a developer does. `make run` and `make test` need nothing done before.
+# Everything a developer does; `make help` lists it. `make run` and `make test` need no other step first.
 VENV := .venv
 BIN := $(VENV)/bin
 MUTANTS = $(BIN)/python -m tests.mutation $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(MODULE),--module $(MODULE))
@@ -10,66 +10,67 @@ LOCK := --universal --generate-hashes --no-annotate --no-header
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-setup: ## build .venv from the lock file and fetch the page's modules (PYTHON=python3.12 picks one)
+setup: ## build .venv from the lock file and install the page's modules (PYTHON=python3.12 picks one)
 	@PYTHON="$(PYTHON)" scripts/setup
 
 run: setup ## start everything on this machine, with demo data (PORT=5001 for another port)
 	@exec $(BIN)/dashboard up --demo $(if $(PORT),--port "$(PORT)")
 
-test: setup ## run the whole test suite against real servers it starts itself
+test: setup ## run the whole test suite against real servers, which it starts
 	@$(BIN)/python -m tests
 
-test-busy: setup ## the same beside two busy loops (TESTS=tests/scenarios for a part)
+test-busy: setup ## run it beside two busy loops (TESTS=tests/scenarios runs only those)
 	@TEST_BUSY_LOOPS=2 $(BIN)/python -m tests $(TESTS)
 
-test-containers: setup ## the compose stack: build, start, kill, scale (needs root and apt)
+test-containers: setup ## test the compose stack: build, start, kill, scale (needs root and apt)
 	@tests/containers/run
 
-lint: setup ## style, import contracts, declared dependencies
+lint: setup ## check style, import contracts and declared dependencies
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/deptry .
 
 audit: setup ## look the locked packages up in the advisory database (needs access to it)
 	@test -x .cache/audit/bin/pip-audit || { $(PYTHON) -m venv .cache/audit && .cache/audit/bin/pip install --quiet 'pip-audit>=2.10,<3'; }
 	@.cache/audit/bin/pip-audit --disable-pip --require-hashes -r requirements.lock
 
-types: setup ## mypy, strict
+types: setup ## check types with mypy, strict
 	@$(BIN)/mypy
 
-format: setup ## rewrite the code in the house style
+format: setup ## format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-lock: ## resolve pyproject.toml into requirements.lock (needs uv)
+lock: ## resolve pyproject.toml and the page's package.json into their lock files (needs uv and npm)
 	uv pip compile pyproject.toml --extra dev $(LOCK) -o requirements.lock
 	uv pip compile pyproject.toml --extra telemetry --extra sentry -c requirements.lock $(LOCK) -o deploy/image/requirements.lock
 	uv pip compile deploy/image/build.in $(LOCK) -o deploy/image/build.lock
+	npm install --prefix app/dashboard --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
-docs: setup ## write the pages that are generated: configuration, rights, types
+docs: setup ## generate the pages about configuration, rights and types
 	@$(BIN)/python -m app.config.reference > docs/configuration.md
 	@$(BIN)/python -m tests.support.document_tools
 
-soak: setup ## five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
+soak: setup ## run five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_soak.py
 
-fault-mix: setup ## a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
+fault-mix: setup ## run a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
 
-mutants: setup ## put small mistakes into the code: which does no test notice? (SAMPLE=40 SEED=7 MODULE=ledger)
+mutants: setup ## run mutation tests of everything (SAMPLE=40 SEED=7 MODULE=ledger)
 	@$(MUTANTS) bounties payments auth http realtime lua client
 
-mutants-python: setup ## the same for the Python packages alone
+mutants-python: setup ## run mutation tests of the Python packages
 	@$(MUTANTS) bounties payments auth http realtime
 
-mutants-lua: setup ## the same for the scripts that run in Redis
+mutants-lua: setup ## run mutation tests of the Lua scripts
 	@$(MUTANTS) lua
 
-mutants-client: setup ## the same for the page's room client
+mutants-client: setup ## run mutation tests of the page's room client
 	@$(MUTANTS) client
 
-bench: setup ## measure against peers; writes the tables of bench/README.md
+bench: setup ## measure against other libraries; writes the tables of bench/README.md
 	@$(BIN)/python -m bench
 
-clean: ## remove what was built; the embedded data stay
+clean: ## remove everything built; keeps the embedded data
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
-clean-data: ## delete the embedded data for good: database with its ledger, Redis, signing key
+clean-data: ## delete the embedded data: database with its ledger, Redis, signing key
 	rm -rf .dashboard

@@ -1,6 +1,6 @@
-"""Typed settings from the environment, checked at start; every fault is told at once.
+"""Typed settings from the environment, checked at start; all faults are reported at once.
 
-The table of settings is `settings.py`, what they must be stands in `checks.py`. Any of them may come as a file:
+`settings.py` lists the settings, `checks.py` checks them together. Any setting may come from a file:
 `NAME_FILE=/run/secrets/name`.
 """
 
@@ -22,7 +22,7 @@ from app.config.settings import Config
 
 __all__ = ["Config", "ConfigError", "load_config"]
 
-UNDER_UP = "DASHBOARD_UNDER_UP"  # `dashboard up` tells it to its parts
+UNDER_UP = "DASHBOARD_UNDER_UP"  # set by `dashboard up` for its processes
 KEY_FILE = "signing.key"
 REDIS_URL_FILE = "run/redis.url"
 DATABASE_FILE = "dashboard.db"
@@ -30,7 +30,7 @@ _KINDS = {"str": schema_fields.String, "int": schema_fields.Integer, "float": sc
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `faults` names each setting and what is wrong with it."""
+    """The configuration is invalid; `faults` maps each setting to its messages."""
 
     def __init__(self, faults: dict[str, list[str]]) -> None:
         self.faults = faults
@@ -91,7 +91,7 @@ def _read(environ: Mapping[str, str], meta: Mapping[str, Any]) -> Any:
 def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """What is not set comes from the embedded parts, when `dashboard up` has made them in DASHBOARD_HOME.
 
-    Addresses get the spelling that SQLAlchemy and redis-py know.
+    Addresses are rewritten to the form that SQLAlchemy and redis-py accept.
     """
     home = Path(values["home"]).resolve()
     if not values["signing_key"] and not values["jwks_url"]:
@@ -108,7 +108,7 @@ def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be encoded: the environment's bytes that are not UTF-8 are lone surrogates here."""
+    """Whether the value is valid UTF-8: Python decodes other bytes of the environment to lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 

@@ -1,4 +1,4 @@
-"""How the system is: what `/ops` shows, read afresh each time. Numbers are strings, as in all answers."""
+"""The state of the system for `/ops`, read anew for each request. Numbers are strings, as in all answers."""
 
 from typing import Any
 
@@ -28,58 +28,61 @@ from app.sockets import presence
 MAX_ROOMS = 200
 BUDGET = 10
 QUEUE_CAPACITY = 100
-LOSS_SHOWN_US = 10 * 60 * 1_000_000  # a room without connections is listed this long after its last loss
-ASKED_OF_A_ROOM = 6
-COUNTED = {
+DROP_SHOWN_US = 10 * 60 * 1_000_000  # a room without connections is listed this long after its last dropped event
+COMMANDS_PER_ROOM = 6
+COUNTERS = {
     "emitted": "dashboard_events_emitted_total",
     "dropped": "dashboard_events_dropped_total",
     "undelivered": "dashboard_events_undelivered_total",
     "failures": "dashboard_emission_failures_total",
     "limited": "dashboard_limited_total",
 }
+GAUGES = (
+    "dashboard_outbox", "dashboard_payments_", "dashboard_celery_queue", "dashboard_beat", "dashboard_rooms",
+)  # fmt: skip
 
 
 def status() -> dict[str, Any]:
     """Raises redis.RedisError, SQLAlchemyError."""
     samples = _samples()
-    read = {
+    state = {
         "asOf": utc_now(),
         "rooms": _rooms(),
         "agents": _agents(),
-        "events": {name: _sum(samples, metric) for name, metric in COUNTED.items()},
-        "readings": _readings(samples),
+        "events": {name: _sum(samples, metric) for name, metric in COUNTERS.items()},
+        "readings": _gauges(samples),
         **_processes(),
         "versions": _versions(),
     }
-    answer: dict[str, Any] = to_wire(read)
+    answer: dict[str, Any] = to_wire(state)
     return answer
 
 
 def _rooms() -> list[dict[str, Any]]:
-    """Rooms with connections, with something waiting or that lost something lately: how full, how busy."""
+    """Return the rooms with connections, with waiting events or with events dropped lately."""
     client = redis_client()
     connections = presence.connections_by_protocol()
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.zrange(DUE_KEY, 0, MAX_ROOMS - 1)
         pipe.zrange(DROPPED_AT_KEY, 0, MAX_ROOMS - 1, desc=True, withscores=True)
-        (seconds, micros), waiting, losers = pipe.execute()
+        (seconds, micros), waiting, dropping = pipe.execute()
     now, steady = seconds * 1_000_000 + micros, read_steady_time(client)
-    lost = [room.decode() for room, at in losers if now - at < LOSS_SHOWN_US]
+    dropped = [room.decode() for room, at in dropping if now - at < DROP_SHOWN_US]
     due = [room.decode() for room in waiting]
-    ids = sorted({*connections, *due, *lost}, key=lambda each: -connections.get(each, 0))[:MAX_ROOMS]
+    ids = sorted({*connections, *due, *dropped}, key=lambda each: -connections.get(each, 0))[:MAX_ROOMS]
     with client.pipeline(transaction=False) as pipe:
         for each in ids:
-            _ask_of_room(pipe, each)
+            _read_room(pipe, each)
         answers = pipe.execute()
-    rows = [answers[at : at + ASKED_OF_A_ROOM] for at in range(0, len(answers), ASKED_OF_A_ROOM)]
+    rows = [answers[at : at + COMMANDS_PER_ROOM] for at in range(0, len(answers), COMMANDS_PER_ROOM)]
     return [
-        {"protocolId": each, "connections": connections.get(each, 0), **_room(row, now, steady)}
+        {"protocolId": each, "connections": connections.get(each, 0), **_describe_room(row, now, steady)}
         for each, row in zip(ids, rows, strict=True)
     ]
 
 
-def _ask_of_room(pipe: Any, protocol_id: str) -> None:
+def _read_room(pipe: Any, protocol_id: str) -> None:
     pipe.llen(queue_key(protocol_id))
     pipe.lrange(window_key(protocol_id), 0, BUDGET - 1)
     pipe.zcard(waiting_key(protocol_id))
@@ -88,14 +91,14 @@ def _ask_of_room(pipe: Any, protocol_id: str) -> None:
     pipe.zscore(DROPPED_AT_KEY, protocol_id)
 
 
-def _room(row: list[Any], now: int, steady: int) -> dict[str, Any]:
-    queued, sent, running, seq, dropped, dropped_at = row
+def _describe_room(row: list[Any], now: int, steady: int) -> dict[str, Any]:
+    queued, window, waiting, seq, dropped, dropped_at = row
     return {
         "queued": queued,
         "capacity": QUEUE_CAPACITY,
-        "used": sum(float(at) > steady - 1_000_000 for at in sent),
+        "used": sum(float(at) > steady - 1_000_000 for at in window),
         "budget": BUDGET,
-        "agentsWaiting": running,
+        "agentsWaiting": waiting,
         "seq": int(seq or 0),
         "dropped": int(dropped or 0),
         "secondsSinceDrop": None if dropped_at is None else max(0, int((now - dropped_at) / 1e6)),
@@ -114,7 +117,7 @@ def _agents() -> dict[str, int]:
 
 
 def _processes() -> dict[str, Any]:
-    """Each process with the seconds since its last sign of life, and what is wrong with each needed role."""
+    """Return each process with the seconds since its last sign of life, and the fault of each role that has one."""
     known = process_registry.known()
     shown = [
         {
@@ -138,7 +141,7 @@ def _versions() -> dict[str, str]:
 
 
 def _samples() -> list[Any]:
-    """Everything that `/metrics` tells: counts of all processes of this machine, and readings of the whole system."""
+    """Return the samples of `/metrics`: counters of this machine's processes, and gauges of the whole system."""
     text = health.prometheus().get_data(as_text=True)
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -147,18 +150,11 @@ def _sum(samples: list[Any], name: str) -> int:
     return int(sum(sample.value for sample in samples if sample.name == name))
 
 
-def _readings(samples: list[Any]) -> dict[str, float]:
-    """Depths and ages that are read, not counted: outbox, payments, Celery's queues, beat's last tick."""
-    process_registry = (
-        "dashboard_outbox",
-        "dashboard_payments_",
-        "dashboard_celery_queue",
-        "dashboard_beat",
-        "dashboard_rooms",
-    )
+def _gauges(samples: list[Any]) -> dict[str, float]:
+    """Return depths and ages: of the outbox, payments, Celery's queues and beat's last tick."""
     found: dict[str, float] = {}
     for sample in samples:
-        if sample.name.startswith(process_registry) and not sample.name.endswith(("_total", "_created")):
+        if sample.name.startswith(GAUGES) and not sample.name.endswith(("_total", "_created")):
             label = next(iter(sample.labels.values()), "")
             found[f"{sample.name.removeprefix('dashboard_')} {label}".strip()] = sample.value
     return found

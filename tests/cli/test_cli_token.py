@@ -1,43 +1,31 @@
-"""`dashboard token`: what it prints is a token that the running system takes."""
+"""`dashboard token` prints a token that the running system accepts."""
 
-import subprocess
 import time
 
 import jwt
 import pytest
 
+from tests.cli.commands import run_in
 from tests.factories import make_protocol
-from tests.support.pace import patience
-from tests.support.stack import COMMAND, Stack
-
-
-def run(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*COMMAND, "token", *arguments],
-        env=stack.environment,
-        cwd=stack.folder,
-        capture_output=True,
-        text=True,
-        timeout=patience(30),
-    )
+from tests.support.stack import Stack
 
 
 def test_the_printed_token_is_accepted_and_alone_on_its_line(stack: Stack, protocol_id: str):
-    printed = run(stack, "--role", "owner", "--protocol", protocol_id).stdout
+    printed = run_in(stack, "token", "--role", "owner", "--protocol", protocol_id).stdout
     assert printed.count("\n") == 1
     owner = stack.api.with_token(printed.strip())
     assert owner.get(f"/protocols/{protocol_id}").status == 200
     assert owner.post(f"/protocols/{protocol_id}/deposits", {"amount": "1.00"}).status == 201
 
 
-def test_a_token_without_a_protocol_is_told_that_it_does_not_exist(stack: Stack, protocol_id: str):
-    other = run(stack, "--role", "owner", "--protocol", "another").stdout.strip()
+def test_a_protocol_that_the_token_does_not_grant_is_not_found(stack: Stack, protocol_id: str):
+    other = run_in(stack, "token", "--role", "owner", "--protocol", "another").stdout.strip()
     assert stack.api.with_token(other).get(f"/protocols/{protocol_id}").status == 404
 
 
 def test_the_claims_are_those_of_the_contract(stack: Stack):
     arguments = ("--role", "validator", "--protocol", "P1", "--protocol", "P2", "--sub", "vera", "--ttl", "60")
-    claims = jwt.decode(run(stack, *arguments).stdout.strip(), stack.signing_key, algorithms=["HS256"])
+    claims = jwt.decode(run_in(stack, "token", *arguments).stdout.strip(), stack.signing_key, algorithms=["HS256"])
     assert (claims["sub"], claims["role"], claims["protocols"]) == ("vera", "validator", ["P1", "P2"])
     assert claims["exp"] - claims["iat"] == 60
     assert abs(claims["iat"] - time.time()) < 30
@@ -45,29 +33,29 @@ def test_the_claims_are_those_of_the_contract(stack: Stack):
 
 
 def test_a_star_grants_every_protocol(stack: Stack, protocol_id: str):
-    token = run(stack, "--role", "viewer", "--protocol", "*").stdout.strip()
+    token = run_in(stack, "token", "--role", "viewer", "--protocol", "*").stdout.strip()
     assert stack.api.with_token(token).get(f"/protocols/{protocol_id}/state").status == 200
 
 
 def subject_of(stack: Stack, *arguments: str) -> str:
-    printed = run(stack, *arguments).stdout.strip()
+    printed = run_in(stack, "token", *arguments).stdout.strip()
     return jwt.decode(printed, options={"verify_signature": False})["sub"]
 
 
-def test_without_a_name_owners_of_different_protocols_are_not_one_person(stack: Stack):
+def test_owners_of_different_protocols_have_different_default_subjects(stack: Stack):
     places = [make_protocol(stack.api), make_protocol(stack.api)]
-    tokens = [run(stack, "--role", "owner", "--protocol", place).stdout.strip() for place in places]
+    tokens = [run_in(stack, "token", "--role", "owner", "--protocol", place).stdout.strip() for place in places]
     for place, token in zip(places, tokens, strict=True):
         owner = stack.api.with_token(token)
         owner.post(f"/protocols/{place}/deposits", {"amount": "1"}, Idempotency_Key="first deposit").expect(201)
 
 
-def test_without_a_name_the_subject_is_the_role_and_what_it_is_granted(stack: Stack):
+def test_the_default_subject_is_the_role_and_its_protocols(stack: Stack):
     assert subject_of(stack, "--role", "owner", "--protocol", "P2", "--protocol", "P1") == "owner@P1,P2"
     assert subject_of(stack, "--role", "admin", "--protocol", "*") == "admin"
     assert subject_of(stack, "--role", "agent", "--protocol", "P1") == "agent"
     many = [word for number in range(40) for word in ("--protocol", f"protocol-{number}")]
-    token = run(stack, "--role", "viewer", *many).stdout.strip()
+    token = run_in(stack, "token", "--role", "viewer", *many).stdout.strip()
     assert stack.api.with_token(token).get("/protocols").status == 200
 
 
@@ -79,15 +67,15 @@ def test_without_a_name_the_subject_is_the_role_and_what_it_is_granted(stack: St
         ("--ttl", "9" * 20), ("--ttl", "0"),
     ],
 )  # fmt: skip
-def test_what_would_make_a_token_that_nobody_takes_is_refused(arguments: tuple[str, ...], stack: Stack):
-    refused = run(stack, "--role", "viewer", *arguments)
+def test_options_that_would_make_a_useless_token_are_refused(arguments: tuple[str, ...], stack: Stack):
+    refused = run_in(stack, "token", "--role", "viewer", *arguments)
     assert refused.returncode == 2
     assert arguments[-2] in refused.stderr
     assert refused.stdout == ""
 
 
-def test_an_unknown_role_is_refused_with_the_roles_there_are(stack: Stack):
-    refused = run(stack, "--role", "emperor")
+def test_an_unknown_role_is_refused_with_a_list_of_the_roles(stack: Stack):
+    refused = run_in(stack, "token", "--role", "emperor")
     assert refused.returncode == 2
     assert "validator" in refused.stderr
     assert refused.stdout == ""

@@ -1,10 +1,9 @@
-"""`dashboard web`: how a web process ends, and what it bears from its clients."""
+"""`dashboard web` stops in order, and survives clients that misbehave."""
 
 import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.commands import run_command
 from tests.support.api import mint
 from tests.support.databases import environment
 from tests.support.pace import patience, slowdown
@@ -96,7 +96,7 @@ def test_a_request_under_way_is_answered_after_sigterm(web: Web):
     assert web.process.wait(15 * slowdown()) == 0
 
 
-def test_idle_connections_do_not_hold_up_the_end(web: Web):
+def test_idle_connections_do_not_delay_the_stop(web: Web):
     with web.connect() as idle, web.connect() as silent:
         idle.sendall(GET)
         assert b" 200 " in read_answer(idle)
@@ -122,7 +122,7 @@ def test_a_request_that_never_ends_is_cut_off_when_the_grace_is_over(start_web: 
     assert "web.cut_off" in web.log.read_text()
 
 
-def test_no_request_under_load_is_cut_by_sigterm(web: Web):
+def test_sigterm_cuts_off_no_request_under_load(web: Web):
     """Each connection that was made gets a whole answer; later ones are refused."""
     failures: list[str] = []
     answered = [0] * 6
@@ -157,7 +157,7 @@ def test_no_request_under_load_is_cut_by_sigterm(web: Web):
     assert failures == []
 
 
-def test_clients_that_break_off_leave_no_traceback(web: Web):
+def test_clients_that_disconnect_early_cause_no_traceback(web: Web):
     half = web.request(b'{"name": "half"}')[:-5]
     for sent in (b"", b"GET / HT", GET[:-2], half, b"\x16\x03\x01\x02\x00\x01", b"\r\n\r\n", b"A" * 20_000):
         with web.connect() as rude:
@@ -170,7 +170,7 @@ def test_clients_that_break_off_leave_no_traceback(web: Web):
 
 
 @pytest.mark.slow
-def test_a_client_that_dribbles_its_header_is_sent_away(web: Web):
+def test_a_client_that_sends_its_header_byte_by_byte_is_disconnected(web: Web):
     started = time.monotonic()
     with web.connect() as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
@@ -188,29 +188,16 @@ def test_a_client_that_dribbles_its_header_is_sent_away(web: Web):
     assert 8 < time.monotonic() - started < 19 * slowdown()
 
 
-def test_a_port_that_is_taken_is_told_without_a_traceback(web: Web):
-    command = [*COMMAND, "web", "--port", str(web.port)]
-    ended = subprocess.run(
-        command, env=_with_path(web.environment), capture_output=True, text=True, timeout=patience(30)
-    )
+def test_a_port_in_use_is_reported_without_a_traceback(web: Web):
+    ended = run_command("web", "--port", str(web.port), environment=web.environment)
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{web.port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
 def test_without_configuration_web_lists_what_is_missing(tmp_path: Path):
-    settings = {"DASHBOARD_HOME": str(tmp_path / "nothing")}
-    ended = subprocess.run(
-        [*COMMAND, "web"], env=_with_path(settings), capture_output=True, text=True, timeout=patience(30)
-    )
+    ended = run_command("web", environment={"DASHBOARD_HOME": str(tmp_path / "nothing")})
     assert ended.returncode == 2
     for name in ("DATABASE_URL", "REDIS_URL", "DASHBOARD_SIGNING_KEY"):
         assert name in ended.stderr
     assert "Traceback" not in ended.stderr
-
-
-def _with_path(settings: dict[str, str]) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("DASHBOARD_", "REDIS_", "DATABASE_"))
-    }
-    return {**kept, **settings}

@@ -1,29 +1,31 @@
-"""Every line that `dashboard up` shows carries a level, whoever printed it."""
+"""Every line that `dashboard up` shows carries a level, also lines that bypass the log."""
 
-from app.cli.supervisor.log_levels import Levels
+from app.cli.supervisor.console import LevelPrefixer
 
 
 def levels_of(*lines: str) -> list[str]:
-    levels = Levels()
-    return [levels.give(line).partition(" ")[0] for line in lines]
+    levels = LevelPrefixer()
+    return [levels.add_level(line).partition(" ")[0] for line in lines]
 
 
-def test_what_a_library_prints_past_the_log_is_information() -> None:
-    assert Levels().give("worker: Warm shutdown (MainProcess)") == "INFO worker: Warm shutdown (MainProcess)"
+def test_a_line_that_a_library_prints_is_information() -> None:
+    assert (
+        LevelPrefixer().add_level("worker: Warm shutdown (MainProcess)") == "INFO worker: Warm shutdown (MainProcess)"
+    )
     assert levels_of("WARNING a b", "worker: Hitting Ctrl+C again") == ["WARNING", "INFO"]
 
 
-def test_a_line_that_has_a_level_and_json_stay_as_they_are() -> None:
-    assert Levels().give("WARNING event.dropped seq=1") == "WARNING event.dropped seq=1"
-    assert Levels().give('{"levelname": "INFO"}') == '{"levelname": "INFO"}'
+def test_lines_with_a_level_and_json_lines_are_not_changed() -> None:
+    assert LevelPrefixer().add_level("WARNING event.dropped seq=1") == "WARNING event.dropped seq=1"
+    assert LevelPrefixer().add_level('{"levelname": "INFO"}') == '{"levelname": "INFO"}'
 
 
-def test_indented_lines_go_on_under_the_level_of_what_they_belong_to() -> None:
+def test_indented_lines_have_the_level_of_their_message() -> None:
     assert levels_of("ERROR job.failed", "    Traceback (most recent call last):", "      File") == ["ERROR"] * 3
     assert levels_of("WARNING x", "    y", "INFO z", "  w") == ["WARNING", "WARNING", "INFO", "INFO"]
 
 
-def test_a_crash_is_an_error_from_its_first_line_to_its_last_and_no_further() -> None:
+def test_a_crash_is_an_error_from_its_first_line_to_its_last() -> None:
     crash = ["Traceback (most recent call last):", '  File "x", line 1, in y', "    raise z", "ValueError: z"]
     assert levels_of(*crash, "goodbye") == ["ERROR"] * 4 + ["INFO"]
     assert levels_of(*crash, "During handling of the above exception, another", *crash) == ["ERROR"] * 9

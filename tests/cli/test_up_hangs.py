@@ -1,9 +1,9 @@
-"""A part that hangs is named by doctor, `/readyz` and the log, and replaced."""
+"""doctor, `/readyz` and the log name a process that hangs, and `dashboard up` replaces it."""
 
 import pytest
 import requests
 
-from tests.cli.test_cli_doctor import run, verdicts
+from tests.cli.commands import has_new_pid, run_doctor, verdicts
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
@@ -18,13 +18,6 @@ def silent(stack: Stack) -> list[str]:
         return []
 
 
-def has_new_pid(stack: Stack, part: str, old: int) -> bool:
-    try:
-        return stack.pid(part) != old
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.slow
 def test_a_payment_worker_and_a_web_process_that_hang_are_named_and_replaced(make_stack: StackMaker) -> None:
     stack = make_stack(webs=2)
@@ -33,18 +26,18 @@ def test_a_payment_worker_and_a_web_process_that_hang_are_named_and_replaced(mak
         stack.freeze(part)
 
     until(lambda: set(silent(stack)) == set(hung), NAMED_SECONDS, "both are named", pause=0.2)
-    found = verdicts(run(stack.environment))
+    found = verdicts(run_doctor(stack.environment))
     assert {name for name, verdict in found.items() if verdict != "ok"} == {"worker-payments", "web"}
 
     for part, pid in hung.items():
         stack.wait_for_log(f"{part} hangs: no sign of life", REPLACED_SECONDS)
         until(lambda part=part, pid=pid: has_new_pid(stack, part, pid), REPLACED_SECONDS, f"{part} is replaced")
-    until(lambda: set(verdicts(run(stack.environment)).values()) == {"ok"}, REPLACED_SECONDS, "doctor is content again")
+    until(lambda: set(verdicts(run_doctor(stack.environment)).values()) == {"ok"}, REPLACED_SECONDS, "doctor passes")
     assert stack.log_lines("up ", "web-1 hangs") == []
 
 
 @pytest.mark.slow
-def test_an_embedded_redis_that_hangs_is_replaced_and_nothing_else_is(make_stack: StackMaker) -> None:
+def test_only_an_embedded_redis_that_hangs_is_replaced(make_stack: StackMaker) -> None:
     stack = make_stack()
     pids = {part: stack.pid(part) for part in ("redis", "web-1")}
     stack.freeze("redis")

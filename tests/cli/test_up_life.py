@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.cli.commands import is_ready, run_in
 from tests.support.pace import patience, slowdown
 from tests.support.processes import free_port, is_alive, until
 from tests.support.stack import COMMAND, Stack, StackMaker
 
-PARTS = ("redis", "web-1", "worker", "worker-payments", "beat")
+PROCESSES = ("redis", "web-1", "worker", "worker-payments", "beat")
 
 
 def processes_of(stack: Stack) -> list[int]:
@@ -32,31 +33,24 @@ def processes_of(stack: Stack) -> list[int]:
     return [pid for pid in found if is_alive(pid)]
 
 
-def run_up(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [*COMMAND, "up", *arguments]
-    return subprocess.run(
-        command, env=stack.environment, cwd=stack.folder, capture_output=True, text=True, timeout=patience(60)
-    )
-
-
 @pytest.fixture
 def stopped(tmp_path: Path) -> Stack:
     """A system that is set up but not started."""
     return Stack(tmp_path)
 
 
-def test_up_says_once_where_it_is_ready_and_answers_there(stack: Stack):
+def test_up_prints_its_address_once_and_answers_there(stack: Stack):
     assert re.findall(r"^ready: .*$", stack.log, re.MULTILINE) == [f"ready: {stack.url}"]
     assert requests.get(f"{stack.url}/healthz", timeout=patience(5)).status_code == 200
     assert requests.get(f"{stack.url}/readyz", timeout=patience(5)).status_code == 200
 
 
-def test_every_part_has_its_pid_file(stack: Stack):
-    assert sorted(path.stem for path in (stack.home / "run").glob("*.pid")) == sorted(PARTS)
-    assert all(is_alive(stack.pid(part)) for part in PARTS)
+def test_every_process_has_a_pid_file(stack: Stack):
+    assert sorted(path.stem for path in (stack.home / "run").glob("*.pid")) == sorted(PROCESSES)
+    assert all(is_alive(stack.pid(part)) for part in PROCESSES)
 
 
-def test_every_line_of_the_output_names_its_part_and_its_level(stack: Stack):
+def test_every_line_of_the_output_names_its_process_and_level(stack: Stack):
     lines = [line for line in stack.log.splitlines() if not line.startswith("ready: ")]
     assert lines
     parts, levels = "up|migrate|redis|web-\\d|worker|worker-payments|beat", "DEBUG|INFO|WARNING|ERROR|CRITICAL"
@@ -104,10 +98,10 @@ def test_a_stop_ends_every_process_within_ten_seconds_and_the_next_start_finds_i
 
 
 @pytest.mark.slow
-def test_no_process_outlives_up_that_is_killed_outright_and_the_next_start_is_clean(stopped: Stack):
+def test_no_process_outlives_a_killed_up_and_the_next_start_works(stopped: Stack):
     stopped.start()
     started = processes_of(stopped)
-    assert len(started) > len(PARTS), "the workers' pool processes count too"
+    assert len(started) > len(PROCESSES), "the workers' pool processes count too"
     stopped.process.kill()
     until(lambda: not [pid for pid in started if is_alive(pid)], 5, "all processes end with `up`")
     assert processes_of(stopped) == []
@@ -117,27 +111,27 @@ def test_no_process_outlives_up_that_is_killed_outright_and_the_next_start_is_cl
         assert requests.get(f"{stopped.url}/readyz", timeout=patience(5)).status_code == 200
 
 
-def test_a_port_that_is_taken_ends_up_with_a_clear_message(stopped: Stack):
+def test_a_port_in_use_ends_up_with_a_clear_message(stopped: Stack):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ended = run_up(stopped, "--port", str(port))
+        ended = run_in(stopped, "up", "--port", str(port))
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
 
 
-def test_a_port_shared_by_others_web_processes_is_taken_too(stopped: Stack):
+def test_a_port_that_other_programs_share_is_in_use_too(stopped: Stack):
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert run_up(stopped, "--web", "2", "--port", str(taken.getsockname()[1])).returncode == 1
+        assert run_in(stopped, "up", "--web", "2", "--port", str(taken.getsockname()[1])).returncode == 1
 
 
-def test_a_second_up_in_the_same_folder_is_refused_and_harms_nothing(stack: Stack):
-    ended = run_up(stack, "--port", str(free_port()))
+def test_a_second_up_in_the_same_folder_is_refused_and_the_first_goes_on(stack: Stack):
+    ended = run_in(stack, "up", "--port", str(free_port()))
     assert ended.returncode == 1
     assert "is in use by another `dashboard up`" in ended.stderr
     assert requests.get(f"{stack.url}/readyz", timeout=patience(5)).status_code == 200
@@ -146,31 +140,31 @@ def test_a_second_up_in_the_same_folder_is_refused_and_harms_nothing(stack: Stac
 
 def test_a_bad_setting_ends_up_with_the_list_of_faults(stopped: Stack):
     stopped.environment |= {"DASHBOARD_LOG_LEVEL": "LOUD", "DASHBOARD_REST_PER_TOKEN": "many"}
-    ended = run_up(stopped, "--port", "0")
+    ended = run_in(stopped, "up", "--port", "0")
     assert ended.returncode == 2
     assert "DASHBOARD_LOG_LEVEL" in ended.stderr
     assert "DASHBOARD_REST_PER_TOKEN" in ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
 
 
-def test_a_database_out_of_reach_ends_up_with_a_clear_message(stopped: Stack):
+def test_a_database_that_does_not_answer_ends_up_with_a_clear_message(stopped: Stack):
     stopped.environment["DATABASE_URL"] = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
-    ended = run_up(stopped, "--port", "0")
+    ended = run_in(stopped, "up", "--port", "0")
     assert ended.returncode == 1
     assert "the database cannot be brought to the newest schema" in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert processes_of(stopped) == []
 
 
-def test_a_database_file_that_cannot_be_made_is_told_without_a_traceback(stopped: Stack):
+def test_a_database_file_that_cannot_be_created_is_reported_without_a_traceback(stopped: Stack):
     stopped.environment["DATABASE_URL"] = "sqlite:////no/such/folder/dashboard.db"
-    ended = run_up(stopped, "--port", "0")
+    ended = run_in(stopped, "up", "--port", "0")
     assert ended.returncode == 1
     assert "unable to open database file" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_up_says_within_five_seconds_that_it_waits_for_redis_and_gives_up_after_thirty(stopped: Stack):
+def test_up_reports_within_five_seconds_that_it_waits_for_redis_and_gives_up_after_thirty(stopped: Stack):
     stopped.environment["REDIS_URL"] = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
     began = time.monotonic()
     command = [*COMMAND, "up", "--port", "0"]
@@ -185,7 +179,7 @@ def test_up_says_within_five_seconds_that_it_waits_for_redis_and_gives_up_after_
         first = next(line for line in up.stdout if line.startswith("up "))
         said_after = time.monotonic() - began
         rest = up.communicate(timeout=patience(60))[0]
-    assert "INFO waiting, since Redis does not answer" in first
+    assert "INFO waiting: Redis does not answer" in first
     assert said_after < 5 * slowdown()
     assert time.monotonic() - began < 45 * slowdown()
     assert up.returncode == 1
@@ -202,22 +196,15 @@ def test_up_goes_on_when_nobody_reads_its_output(stopped: Stack):
         up.stdout.close()
         stopped.process = None
         os.kill(stopped.pid("web-1"), signal.SIGKILL)
-        until(lambda: _answers(stopped), 10 * slowdown(), "web-1 is back")
+        until(lambda: is_ready(stopped), 10 * slowdown(), "web-1 is back")
         up.terminate()
         assert up.wait(10 * slowdown()) == 0
 
 
-def _answers(stack: Stack) -> bool:
-    try:
-        return requests.get(f"{stack.url}/readyz", timeout=patience(2)).status_code == 200
-    except requests.RequestException:
-        return False
-
-
 @pytest.mark.slow
-def test_each_part_that_is_killed_is_back_within_five_seconds_and_works(make_stack: StackMaker):
+def test_each_killed_process_works_again_within_five_seconds(make_stack: StackMaker):
     stack = make_stack(webs=2)
-    for part in (*PARTS, "web-2"):
+    for part in (*PROCESSES, "web-2"):
         killed, since = stack.pid(part), float(_seconds(stack))
         os.kill(killed, signal.SIGKILL)
         until(lambda part=part, killed=killed: _new_pid(stack, part, killed), 5 * slowdown(), f"{part} runs again")
@@ -226,7 +213,7 @@ def test_each_part_that_is_killed_is_back_within_five_seconds_and_works(make_sta
             15 * slowdown(),
             f"beat and worker tick after {part} was killed",
         )
-        until(lambda: _answers(stack), 10 * slowdown(), f"web answers after {part} was killed")
+        until(lambda: is_ready(stack), 10 * slowdown(), f"web answers after {part} was killed")
 
 
 def _new_pid(stack: Stack, part: str, old: int) -> bool:

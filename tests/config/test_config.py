@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
 from app.config import ConfigError, load_config, sentinel
-from app.config.secret_strength import is_weak
+from app.config.checks import is_weak
 from app.core.celery_config import broker
 from app.core.redis_connection import connect_redis
 

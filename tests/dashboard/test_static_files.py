@@ -1,4 +1,4 @@
-"""The page's files: a name that none can have is not found."""
+"""A file name that is too long for any file is not found."""
 
 import pytest
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cli.test_cli_doctor import run
+from tests.cli.commands import run_doctor
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.clock_shim import Clocks
 from tests.support.event_checks import most_in_a_window
@@ -39,7 +39,7 @@ def test_clocks_an_hour_apart_change_nothing_and_doctor_reports_them(make_stack:
 
     assert most_in_a_window([event.at for event in watcher.events()]) <= 10
     assert "Discarding" not in stack.log
-    doctor = run(stack.environment | {"LD_PRELOAD": ""})
+    doctor = run_doctor(stack.environment | {"LD_PRELOAD": ""})
     assert "FAIL clocks" in doctor.stdout
     assert "behind" in doctor.stdout
 

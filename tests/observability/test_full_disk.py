@@ -15,7 +15,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from app.cli.supervisor import embedded_redis
 from app.cli.supervisor.console import Console
 from app.cli.supervisor.home import Home
-from app.cli.supervisor.parts import Part
+from app.cli.supervisor.process_specs import ProcessSpec
 from app.cli.supervisor.supervisor import Supervisor
 from app.observability import metric_files
 from app.observability.metric_files import AllocatedDict
@@ -74,20 +74,20 @@ def test_a_pid_file_that_cannot_be_written_is_told_once_and_written_later(tmp_pa
     home.run.mkdir()
     lines: list[str] = []
     console = Console(os.open(os.devnull, os.O_WRONLY))
-    monkeypatch.setattr(console, "say", lambda part, line: lines.append(line))
+    monkeypatch.setattr(console, "print_line", lambda _name, line: lines.append(line))
     supervisor = Supervisor(home, console, dict(os.environ))
-    written = Home.note_pid
-    monkeypatch.setattr(Home, "note_pid", _fail)
+    written = Home.write_pid
+    monkeypatch.setattr(Home, "write_pid", _fail)
     command = (sys.executable, "-c", "import time; time.sleep(60)")
     try:
-        supervisor.add([Part("sleeper", command), Part("other", command)])
+        supervisor.add([ProcessSpec("sleeper", command), ProcessSpec("other", command)])
         assert not (home.run / "sleeper.pid").exists()
-        monkeypatch.setattr(Home, "note_pid", written)
+        monkeypatch.setattr(Home, "write_pid", written)
         while not (home.run / "other.pid").exists():
-            supervisor.tend()
+            supervisor.poll()
             time.sleep(0.01)
     finally:
-        supervisor.stop([["sleeper", "other"]])
+        supervisor.stop()
 
     told = [line for line in lines if "written" in line or "write" in line]
     assert [line.partition(" ")[0] for line in told] == ["ERROR", "INFO"]
@@ -102,23 +102,23 @@ def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatc
     home = Home(tmp_path)
     home.run.mkdir()
     supervisor = Supervisor(home, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
-    started = Supervisor._child
-    monkeypatch.setattr(Supervisor, "_child", _fail)
-    supervisor.add([Part("sleeper", (sys.executable, "-c", "import time; time.sleep(60)"))])
-    monkeypatch.setattr(Supervisor, "_child", started)
+    start_once = Supervisor.start_once
+    monkeypatch.setattr(Supervisor, "start_once", _fail)
+    supervisor.add([ProcessSpec("sleeper", (sys.executable, "-c", "import time; time.sleep(60)"))])
+    monkeypatch.setattr(Supervisor, "start_once", start_once)
     try:
         while not (home.run / "sleeper.pid").exists():
-            supervisor.tend()
+            supervisor.poll()
             time.sleep(0.01)
     finally:
-        supervisor.stop([["sleeper"]])
+        supervisor.stop()
 
 
 def test_backups_of_redis_are_bounded(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    for _ in range(embedded_redis.BACKUPS + 2):
+    for _ in range(embedded_redis.MAX_BACKUPS + 2):
         (tmp_path / "redis").mkdir()
         embedded_redis.set_aside(home)
 
-    assert len(list(tmp_path.glob("redis.backup-*"))) == embedded_redis.BACKUPS
+    assert len(list(tmp_path.glob("redis.backup-*"))) == embedded_redis.MAX_BACKUPS
     assert embedded_redis.set_aside(home) is None

@@ -8,7 +8,7 @@ from flask import Flask
 
 from app.bounties import service as bounties
 from app.bounties.rules import Change, ChangeType
-from app.cli.doctor import CHECKS, _examine
+from app.cli.doctor_checks import CHECKS, run_check
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.payments import concurrency, gateway, settlement
@@ -346,7 +346,7 @@ def test_a_smaller_payment_gives_back_exactly_the_rest_and_charges_exactly_its_a
 def verdict(api: Api, capsys: pytest.CaptureFixture[str]) -> str:
     """What `dashboard doctor` says of payments."""
     with app_of(api).app_context():
-        _examine("payments", CHECKS["payments"])
+        run_check(next(check for check in CHECKS if check.name == "payments"))
     return capsys.readouterr().out
 
 

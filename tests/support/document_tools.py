@@ -1,13 +1,12 @@
 """Tools that check the API documents: Spectral, AsyncAPI's JSON schema and TypeScript, pinned and fetched by npm."""
 
-import hashlib
 import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.node import CACHE, ROOT, install, node_binary, one_at_a_time
+from tests.support.node import ROOT, locked_packages, node_binary
 
 SOURCES = ROOT / "tests" / "js" / "tools"
 TYPES = ROOT / "docs" / "types"
@@ -21,13 +20,7 @@ _HEADER = "// Made from the server's documents by `python -m tests.support.docum
 
 def modules() -> Path:
     """The `node_modules` with the tools."""
-    manifest, lock = SOURCES / "package.json", SOURCES / "lock.json"
-    digest = hashlib.sha256(manifest.read_bytes() + lock.read_bytes()).hexdigest()[:16]
-    folder = CACHE / f"tools-{digest}"
-    with one_at_a_time(folder):
-        if not (folder / "package.json").exists():
-            install(folder, manifest, lock)
-    return folder / "node_modules"
+    return locked_packages(SOURCES, "tools") / "node_modules"
 
 
 def asyncapi_schema() -> dict[str, Any]:

@@ -24,10 +24,15 @@ def node_binary() -> str:
 
 
 def client_modules() -> Path:
-    """A folder whose `node_modules` holds socket.io-client; installed at the first use."""
-    manifest, lock = SOURCES / "package.json", SOURCES / "lock.json"
+    """A folder whose `node_modules` holds socket.io-client."""
+    return locked_packages(SOURCES, "client")
+
+
+def locked_packages(sources: Path, name: str) -> Path:
+    """A folder whose `node_modules` holds the packages of `sources`; installed once for each state of its lock file."""
+    manifest, lock = sources / "package.json", sources / "lock.json"
     digest = hashlib.sha256(manifest.read_bytes() + lock.read_bytes()).hexdigest()[:16]
-    folder = CACHE / f"client-{digest}"
+    folder = CACHE / f"{name}-{digest}"
     with one_at_a_time(folder):
         if not (folder / "package.json").exists():
             install(folder, manifest, lock)

@@ -1,7 +1,7 @@
-"""One readable stream out of many processes: `part | LEVEL message`.
+"""One readable stream from many processes: `process | LEVEL message`, on standard output and in a log file.
 
-Printing never holds up a part: when nobody reads the stream, lines are dropped and counted. Where all lines go to a
-log file, people at a terminal see warnings and what `up` itself tells.
+Printing never blocks a process: when nobody reads the stream, lines are dropped and counted. Where a log file takes
+all lines, a terminal shows warnings and the supervisor's own messages.
 """
 
 import contextlib
@@ -12,18 +12,51 @@ import re
 import threading
 from pathlib import Path
 
+SUPERVISOR = "up"
 MAX_WAITING_LINES = 10_000
-PART_WIDTH = 15
-_LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
-_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
-
-
 MAX_LOG_BYTES = 10 * 1024 * 1024
+NAME_WIDTH = 15
 SHOWN_BESIDE_LOG = ("WARNING", "ERROR", "CRITICAL")
+_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
+_LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+_ERROR_LINE = re.compile(r"Traceback \(|Error: |During handling of the above|The above exception was")
+_WARNING_LINE = re.compile(r"\S+: \w*Warning: ")
+
+
+class LevelPrefixer:
+    """Gives each line of one process a level, also lines that bypass its log: a crash, a library's messages."""
+
+    def __init__(self) -> None:
+        self._level = "INFO"
+        self._in_traceback = False
+
+    def add_level(self, line: str) -> str:
+        """Return the line with its level in front; JSON lines carry their own. Call it in the order of the lines."""
+        if line.startswith("{"):
+            return line
+        if found := _LEVEL.match(line):
+            self._level, self._in_traceback = found[1], False
+            return line
+        if not line[:1].isspace():
+            self._level = self._level_of(line)
+        return f"{self._level} {line}"
+
+    def _level_of(self, line: str) -> str:
+        """Return the level of a line that is not indented: the first of a message, or the last of a traceback."""
+        if _ERROR_LINE.match(line):
+            self._in_traceback = line.startswith("Traceback")
+            return "ERROR"
+        if self._in_traceback:
+            self._in_traceback = False
+            return "ERROR"
+        return "WARNING" if _WARNING_LINE.match(line) else "INFO"
 
 
 class LogFile:
-    """Two files of bounded size. What a full disk does not take is lost; the system goes on."""
+    """Two files of bounded size. Lines that do not fit on a full disk are lost; the system goes on.
+
+    Not logging's RotatingFileHandler, which keeps what a full disk refused in memory and prints a traceback a line.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,41 +80,38 @@ class LogFile:
 
 
 class Console:
-    """Prints from a thread of its own to a file descriptor."""
+    """Prints to a file descriptor, from its own thread."""
 
     def __init__(self, descriptor: int = 1, log: LogFile | None = None) -> None:
-        self._descriptor, self._log = descriptor, log
-        self._colour = os.isatty(descriptor) and not os.environ.get("NO_COLOR")
+        self.log = log
+        self._descriptor = descriptor
+        self._has_colour = os.isatty(descriptor) and not os.environ.get("NO_COLOR")
         self._lines: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue(MAX_WAITING_LINES)
         self._dropped = 0
-        self._broken = False
+        self._is_broken = False
         self._thread = threading.Thread(target=self._print_all, daemon=True)
         self._thread.start()
 
-    @property
-    def log_path(self) -> Path | None:
-        return self._log.path if self._log else None
-
-    def say(self, part: str, line: str) -> None:
-        found = _LEVEL.search(line)
-        is_shown = self._log is None or part == "up" or found is None or found[1] in SHOWN_BESIDE_LOG
-        whole = f"{part:<{PART_WIDTH}} | {line}"
-        if self._colour:
+    def print_line(self, process: str, line: str) -> None:
+        """Print a line of a process; its level is in the line."""
+        level = _LEVEL.search(line)
+        is_shown = self.log is None or process == SUPERVISOR or level is None or level[1] in SHOWN_BESIDE_LOG
+        logged = f"{process:<{NAME_WIDTH}} | {line}"
+        if self._has_colour:
             line = _LEVEL.sub(lambda match: f"\x1b[{_COLOURS[match[1]]}m{match[1]}\x1b[0m", line, count=1)
-        self._put(whole, f"{part:<{PART_WIDTH}} | {line}" if is_shown else "")
+        self._put(logged, f"{process:<{NAME_WIDTH}} | {line}" if is_shown else "")
 
-    def plain(self, line: str) -> None:
+    def print_plain(self, line: str) -> None:
         self._put(line, line)
 
     def _put(self, logged: str, shown: str) -> None:
-        pair = (_encoded(logged) if self._log else b"", _encoded(shown))
         try:
-            self._lines.put_nowait(pair)
+            self._lines.put_nowait((_encode(logged) if self.log else b"", _encode(shown)))
         except queue.Full:
             self._dropped += 1
 
     def close(self, timeout_seconds: float = 1.0) -> None:
-        """Print what waits, unless nobody reads."""
+        """Print the waiting lines, unless nobody reads them."""
         try:
             self._lines.put(None, timeout=timeout_seconds)
         except queue.Full:
@@ -94,19 +124,19 @@ class Console:
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
                 shown = f"up | WARNING output was not read: {dropped} lines dropped\n".encode() + shown
-            if self._log and logged:
-                self._log.write(logged)
+            if self.log and logged:
+                self.log.write(logged)
             self._write(shown)
 
     def _write(self, data: bytes) -> None:
-        # os.write, not sys.stdout: a thread that is stuck in a stream would hold up the interpreter's exit
-        while data and not self._broken:
+        # os.write, because a thread blocked in sys.stdout would block the interpreter's exit.
+        while data and not self._is_broken:
             try:
                 data = data[os.write(self._descriptor, data) :]
             except OSError as error:
-                self._broken = error.errno in (errno.EPIPE, errno.EBADF)
-                return  # a full disk loses this line alone
+                self._is_broken = error.errno in (errno.EPIPE, errno.EBADF)
+                return  # a full disk loses this line only
 
 
-def _encoded(line: str) -> bytes:
+def _encode(line: str) -> bytes:
     return line.encode("utf-8", "replace") + b"\n" if line else b""

@@ -1,7 +1,7 @@
-"""Runs a command that ends with its parent, even when the parent is killed: `leash.py PARENT_PID COMMAND…`.
+"""Runs a command that ends with its parent, even a killed one: `parent_death.py PARENT_PID COMMAND…`.
 
-A script of its own, because the tie must hold from before the command's first instruction. Linux only (prctl(2));
-elsewhere a parent that is killed outright leaves its parts running.
+A script of its own, because the tie must exist before the command's first instruction. Linux only (prctl(2)):
+elsewhere the children of a killed parent live on.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent ends; end now when that has happened already."""
+    """Have the kernel kill this process when its parent ends. Exits at once if the parent has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent_pid:
