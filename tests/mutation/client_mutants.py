@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.node import CACHE, ROOT, install, node_binary, one_at_a_time
+from tests.support.node import ROOT, locked_packages, node_binary
 
 SOURCES = Path(__file__).parent / "client"
 SCRIPTS = Path("app/dashboard/static/js")
@@ -41,7 +41,7 @@ def run(module: str | None, sample: int | None, seed: int, log: Callable[[str], 
 def _prepare(tree: Path, module: str | None, sample: int | None, seed: int) -> None:
     for part in (SCRIPTS, TESTS):
         shutil.copytree(ROOT / part, tree / part)
-    (tree / "node_modules").symlink_to(_modules() / "node_modules")
+    (tree / "node_modules").symlink_to(locked_packages(SOURCES, "stryker") / "node_modules")
     (tree / "package.json").write_text('{"type": "module", "private": true}')
     tests = sorted((tree / TESTS).glob("room-*.test.mjs"), key=lambda each: each.stat().st_size)
     config = {
@@ -75,14 +75,6 @@ def _lines(module: str | None, sample: int | None, seed: int) -> list[str]:
         if line.strip() and not line.strip().startswith(("*", "/*", "//", "import", "export {", "}"))
     ]
     return sorted(random.Random(seed).sample(lines, min(sample, len(lines))))
-
-
-def _modules() -> Path:
-    folder = CACHE / "stryker"
-    with one_at_a_time(folder):
-        if not (folder / "package.json").exists():
-            install(folder, SOURCES / "package.json", SOURCES / "lock.json")
-    return folder
 
 
 def _survivors(report: dict[str, Any], log: Callable[[str], None]) -> tuple[int, list[str]]:
