@@ -191,7 +191,7 @@ ADDRESSES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ADDRESSES)
 def test_an_address_that_is_not_refused_is_one_to_the_libraries(url: str) -> None:
     for name, reads in (
