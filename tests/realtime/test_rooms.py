@@ -81,6 +81,7 @@ def test_after_redis_was_killed_events_flow_again_and_no_client_stays_stale(pair
         member.wait_for_event(POOL, amount="1.00")
 
     pair.kill("redis")
+    until(lambda: all(connects(each) == 2 for each in members), 30, "all members have reconnected once")
     until(lambda: listeners(pair, protocol_id) == 2, 30, "both web processes listen again")
     deposit(pair.api, protocol_id, "2")
 
