@@ -10,7 +10,7 @@ import pytest
 
 from app.core import queues
 from tasks.schedule import SCHEDULE
-from tests.support.stack import ROOT
+from tests.support.project_files import ROOT, project_files
 
 SHOW = (
     "import json, celery_worker as w; w.celery.loader.import_default_modules(); print(json.dumps(list(w.celery.tasks)))"
@@ -50,6 +50,6 @@ def test_beat_schedules_known_tasks_and_none_that_expires_by_a_hosts_clock() -> 
 
 def test_no_task_is_sent_with_a_time_of_the_senders_clock() -> None:
     """An ETA, a countdown and an expiry are judged by the worker's clock."""
-    sources = [*(ROOT / "app").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")]
+    sources = project_files(ROOT / "app", "*.py") + project_files(ROOT / "tasks", "*.py")
     found = [path for path in sources if re.search(r"\b(countdown|eta|expires)=", path.read_text(encoding="utf-8"))]
     assert found == []

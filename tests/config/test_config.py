@@ -191,7 +191,7 @@ ADDRESSES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ADDRESSES)
 def test_an_accepted_address_is_valid_for_the_libraries(url: str) -> None:
     for name, reads in (

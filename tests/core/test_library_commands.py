@@ -1,11 +1,16 @@
-"""The commands of Flask and Flask-Migrate work on the application."""
+"""The commands of Flask, Flask-Migrate and Celery work on the application."""
 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import redis
+
+from app.realtime.redis_keys import TICK_KEY
+from tests.support.pace import patience
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,3 +49,20 @@ def test_flask_shell_shows_settings_but_no_secret(environment: dict[str, str]) -
 
 def test_a_faulty_configuration_is_named_without_a_traceback(environment: dict[str, str]) -> None:
     assert "REDIS_URL" in flask(environment | {"REDIS_URL": "http://x"}, "routes")
+
+
+@pytest.mark.slow
+def test_a_celery_worker_runs_with_an_embedded_beat(environment: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "celery", "-A", "celery_worker", "worker", "-B", "-c", "1"]
+    own = {"PATH": os.environ["PATH"]}
+    with (tmp_path / "celery.log").open("w") as log:
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment | own, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + patience(60)
+        with redis.Redis.from_url(environment["REDIS_URL"]) as client:
+            while not client.exists(TICK_KEY):
+                assert time.monotonic() < deadline, (tmp_path / "celery.log").read_text()
+                time.sleep(0.1)
+    finally:
+        worker.terminate()
+        worker.wait(60)

@@ -78,7 +78,7 @@ def test_a_failed_write_of_a_pid_file_is_reported_once_and_retried(tmp_path: Pat
     supervisor = Supervisor(home, console, dict(os.environ))
     written = Home.note_pid
     monkeypatch.setattr(Home, "note_pid", _fail)
-    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    command = (sys.executable, "-c", "import signal; signal.pause()")
     try:
         supervisor.add([Part("sleeper", command), Part("other", command)])
         assert not (home.run / "sleeper.pid").exists()
@@ -104,7 +104,7 @@ def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatc
     supervisor = Supervisor(home, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
     started = Supervisor._child
     monkeypatch.setattr(Supervisor, "_child", _fail)
-    supervisor.add([Part("sleeper", (sys.executable, "-c", "import time; time.sleep(60)"))])
+    supervisor.add([Part("sleeper", (sys.executable, "-c", "import signal; signal.pause()"))])
     monkeypatch.setattr(Supervisor, "_child", started)
     try:
         while not (home.run / "sleeper.pid").exists():
