@@ -41,7 +41,7 @@ class ConfigError(Exception):
 def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = False) -> Config:
     """Read and check all settings. Raises ConfigError that lists every fault.
 
-    `offline`: for what only signs or prints, and needs neither database nor Redis.
+    `offline` is for commands that need neither database nor Redis.
     """
     environ = dict(os.environ if environ is None else environ)
     values, unreadable = _read_all(environ)
@@ -59,7 +59,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = Fal
 
 
 def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """All settings, and what is wrong with those that cannot be read; these have their defaults."""
+    """All settings, and the faults of those that cannot be read, which keep their defaults."""
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}
     for each in fields(Config):
@@ -89,7 +89,7 @@ def _read(environ: Mapping[str, str], meta: Mapping[str, Any]) -> Any:
 
 
 def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """What is not set comes from the embedded parts, when `dashboard up` has made them in DASHBOARD_HOME.
+    """Use the key and addresses that `dashboard up` has written to DASHBOARD_HOME for settings that are not set.
 
     Addresses are rewritten to the form that SQLAlchemy and redis-py accept.
     """

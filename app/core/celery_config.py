@@ -51,24 +51,10 @@ def configure(celery: Celery, settings: Config) -> None:
     for variable in BROKER_VARIABLES:
         os.environ.pop(variable, None)
     Channel.QoS = RedisClockQoS
-    transport: dict[str, Any] = {
-        "visibility_timeout": settings.visibility_timeout,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 5,
-        **TIMEOUTS,
-        "health_check_interval": 15,
-        "retry_on_timeout": True,
-        # A publisher tries twice without a pause instead of for 6 s: sweeps enqueue again what could not be enqueued.
-        "max_retries": 1,
-        "interval_start": 0,
-        "interval_step": 0.1,
-        "interval_max": 0.1,
-    }
     url, sentinel_options = broker(settings.redis_url)
-    transport.update(sentinel_options)
     celery.conf.update(
         broker_url=url,
-        broker_transport_options=transport,
+        broker_transport_options=_transport_options(settings) | sentinel_options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_pool_limit=10,
@@ -91,3 +77,19 @@ def configure(celery: Celery, settings: Config) -> None:
         timezone="UTC",
         beat_scheduler="tasks.scheduler.MonotonicScheduler",
     )
+
+
+def _transport_options(settings: Config) -> dict[str, Any]:
+    return {
+        "visibility_timeout": settings.visibility_timeout,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 5,
+        **TIMEOUTS,
+        "health_check_interval": 15,
+        "retry_on_timeout": True,
+        # A publisher tries twice without a pause instead of for 6 s: sweeps enqueue again what could not be enqueued.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
+    }

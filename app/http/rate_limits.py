@@ -94,8 +94,7 @@ class Limits:
     token: Limit
     address: Limit
     policy: str
-    share_at: float = 0.0
-    """Monotonic time of the next exchange with other processes, where requests start it."""
+    share_at: float = 0.0  # monotonic time of the next exchange, where requests start it
 
 
 def init_app(app: Flask, settings: Config) -> None:
@@ -113,10 +112,7 @@ def init_unsent_responses(app: Flask) -> None:
 
 
 def _limit_unsent_bytes(response: Response) -> Response:
-    """Refuse a response to a caller that has left too much of earlier ones unread.
-
-    A response counts until it is sent or abandoned. The limit protects this process's memory, so it is not shared.
-    """
+    """Refuse a response to a caller that has left too much unread; a response counts until it is sent or abandoned."""
     size = response.content_length or 0
     if size < MIN_COUNTED_BYTES:
         return response
@@ -207,10 +203,7 @@ def _share_forever(app: Flask) -> None:
 
 
 def share_with_requests(app: Flask) -> None:
-    """Share usage under any WSGI server: a request starts a thread for it when the last exchange is 0.5 s old.
-
-    No thread is started before the first request, so a server may fork after loading the application.
-    """
+    """Share usage under a server that may fork: a request starts a thread if the last exchange is 0.5 s old."""
     wsgi_app, state = app.wsgi_app, app.extensions["limits"]
 
     def share_when_due(environ: dict[str, Any], start_response: Any) -> Any:

@@ -25,6 +25,8 @@ from prometheus_client import Metric, values
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.observability.probe import is_running
+
 logger = logging.getLogger(__name__)
 
 ARCHIVE = "archive"
@@ -103,15 +105,7 @@ def _archive(place: Path, file: Path) -> Path:
 
 def _is_of_dead_process(file: Path) -> bool:
     pid = file.stem.rpartition("_")[2]
-    if not pid.isdecimal():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's process
-        pass
-    return False
+    return pid.isdecimal() and not is_running(int(pid))
 
 
 def _add_to_archive(archive: Path, files: list[Path]) -> None:

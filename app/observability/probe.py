@@ -38,5 +38,16 @@ def is_alive(kind: str) -> bool:
     return age < SILENT_SECONDS
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process of this id exists, of any user."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's process
+        return True
+    return True
+
+
 if __name__ == "__main__":
     sys.exit(0 if is_alive(sys.argv[1]) else 1)

@@ -27,7 +27,7 @@ from app.core.extensions import celery, redis_client
 from app.core.queues import ALL_QUEUES, PAYMENTS_QUEUE
 from app.core.redis_clock import redis_clock
 from app.observability.collectors import Reading
-from app.observability.probe import PART_NAME
+from app.observability.probe import PART_NAME, is_running
 from app.observability.workers import beat_ticked
 
 logger = logging.getLogger(__name__)
@@ -123,17 +123,7 @@ def _is_expired(record: dict[str, Any], now: float) -> bool:
     """Silent for five minutes, or dead on this machine."""
     if abs(now - record["sign"]) > EXPIRY_SECONDS:
         return True
-    return record["machine"] == _machine() and not _is_running(record["pid"])
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return record["machine"] == _machine() and not is_running(record["pid"])
 
 
 def _read() -> tuple[dict[str, dict[str, Any]], float]:

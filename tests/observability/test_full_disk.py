@@ -69,7 +69,7 @@ def test_metric_files_have_their_space_before_they_are_written(tmp_path: Path) -
     assert path.stat().st_blocks * 512 >= metric_files.FIRST_BYTES
 
 
-def test_a_pid_file_that_cannot_be_written_is_told_once_and_written_later(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_failed_write_of_a_pid_file_is_reported_once_and_retried(tmp_path: Path, monkeypatch: Any) -> None:
     home = Home(tmp_path)
     home.run.mkdir()
     lines: list[str] = []
@@ -78,7 +78,7 @@ def test_a_pid_file_that_cannot_be_written_is_told_once_and_written_later(tmp_pa
     supervisor = Supervisor(home, console, dict(os.environ))
     written = Home.write_pid
     monkeypatch.setattr(Home, "write_pid", _fail)
-    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    command = (sys.executable, "-c", "import signal; signal.pause()")
     try:
         supervisor.add([ProcessSpec("sleeper", command), ProcessSpec("other", command)])
         assert not (home.run / "sleeper.pid").exists()
@@ -104,7 +104,7 @@ def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatc
     supervisor = Supervisor(home, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
     start_once = Supervisor.start_once
     monkeypatch.setattr(Supervisor, "start_once", _fail)
-    supervisor.add([ProcessSpec("sleeper", (sys.executable, "-c", "import time; time.sleep(60)"))])
+    supervisor.add([ProcessSpec("sleeper", (sys.executable, "-c", "import signal; signal.pause()"))])
     monkeypatch.setattr(Supervisor, "start_once", start_once)
     try:
         while not (home.run / "sleeper.pid").exists():
