@@ -20,7 +20,7 @@ try:
     settings = load_config()
 except ConfigError as error:
     if is_flask_command:
-        from flask.cli import NoAppException  # noqa: PLC0415 - only the `flask` command shows it
+        from flask.cli import NoAppException
 
         raise NoAppException(str(error)) from None
     raise

@@ -46,6 +46,8 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
 
         handlers.init_app(app, settings)
         rate_limits.start_sharing(app)
+    else:
+        rate_limits.share_with_requests(app)
     paths.require_socket_server(app)
     proxies.init_app(app, settings)  # around the sockets, which need the callers' addresses too
     paths.init_app(app)

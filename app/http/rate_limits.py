@@ -11,6 +11,7 @@ Flask-Limiter is not used: it makes a round trip to Redis for each request and e
 import hashlib
 import ipaddress
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -88,11 +89,13 @@ class Limit:
             self._full_at[key] = max(self._full_at.get(key, since), since) + elsewhere / self.per_second
 
 
-@dataclass(frozen=True)
+@dataclass
 class Limits:
     token: Limit
     address: Limit
     policy: str
+    share_at: float = 0.0
+    """Monotonic time of the next exchange with other processes, where requests start it."""
 
 
 def init_app(app: Flask, settings: Config) -> None:
@@ -200,10 +203,30 @@ def start_sharing(app: Flask) -> None:
 def _share_forever(app: Flask) -> None:
     while True:
         runtime.sleep(SYNC_SECONDS)
-        try:
-            share(app)
-        except Exception:  # the next round tries again
-            logger.exception("limits.share_failed")
+        _share_once(app)
+
+
+def share_with_requests(app: Flask) -> None:
+    """Share usage under any WSGI server: a request starts a thread for it when the last exchange is 0.5 s old.
+
+    No thread is started before the first request, so a server may fork after loading the application.
+    """
+    wsgi_app, state = app.wsgi_app, app.extensions["limits"]
+
+    def share_when_due(environ: dict[str, Any], start_response: Any) -> Any:
+        if time.monotonic() >= state.share_at:
+            state.share_at = time.monotonic() + SYNC_SECONDS
+            threading.Thread(target=_share_once, args=(app,), daemon=True).start()
+        return wsgi_app(environ, start_response)
+
+    app.wsgi_app = share_when_due  # type: ignore[method-assign]
+
+
+def _share_once(app: Flask) -> None:
+    try:
+        share(app)
+    except Exception:  # the next round tries again
+        logger.exception("limits.share_failed")
 
 
 def share(app: Flask) -> None:

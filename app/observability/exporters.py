@@ -16,7 +16,7 @@ _shutdowns: list[Callable[[], None]] = []
 def instrument(app: Flask, settings: Config) -> None:
     """Have requests, statements and jobs traced, once this process calls `start_tracing`."""
     if settings.otlp_endpoint:
-        from app.observability import tracing
+        from app.observability import tracing  # noqa: PLC0415 - optional dependency
 
         tracing.instrument(app)
 
@@ -24,7 +24,7 @@ def instrument(app: Flask, settings: Config) -> None:
 def start_tracing(settings: Config) -> None:
     """Send traces from this process; starts a thread, so call it after a fork."""
     if settings.otlp_endpoint:
-        from app.observability import tracing
+        from app.observability import tracing  # noqa: PLC0415 - optional dependency
 
         _shutdowns.append(tracing.start(settings).shutdown)
 
@@ -34,7 +34,7 @@ def report_crashes(settings: Config) -> None:
     if settings.sentry_dsn:
         # Sentry imports eventlet to see whether the process is patched, and eventlet warns that it is deprecated.
         warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
-        from app.observability import crash_reports
+        from app.observability import crash_reports  # noqa: PLC0415 - optional dependency
 
         crash_reports.start(settings)
         _shutdowns.append(crash_reports.shutdown)

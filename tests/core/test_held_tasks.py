@@ -14,7 +14,7 @@ VISIBILITY_SECONDS = 60
 
 
 @pytest.mark.parametrize("ahead", [-3600, 3600])
-def test_a_held_task_is_handed_out_again_when_its_time_is_over_and_not_before(
+def test_an_unacknowledged_task_is_redelivered_after_the_timeout_and_not_before(
     in_context, redis_url, monkeypatch, ahead
 ):
     clock = time.time

@@ -42,7 +42,7 @@ def two_deposits(api: Api, in_context: Flask) -> str:
     return protocol_id
 
 
-def test_an_idempotency_key_is_forgotten_after_a_day_and_not_before(two_deposits: str) -> None:
+def test_an_idempotency_key_is_deleted_after_a_day_and_not_before(two_deposits: str) -> None:
     age(IdempotencyKey, IdempotencyKey.created_at, utc_now() - timedelta(hours=23, minutes=59))
     forget()
     assert count(IdempotencyKey) == 2

@@ -51,7 +51,7 @@ print(len(made), sum(ref() is not None for ref in made), flush=True)
 """
 
 
-def test_what_a_write_timeout_leaves_is_freed_without_the_garbage_collector() -> None:
+def test_a_response_after_a_write_timeout_is_freed_without_the_garbage_collector() -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with ExitStack() as stack:
         server = stack.enter_context(
@@ -125,7 +125,7 @@ def test_40_connections_that_do_not_read_a_long_list_hold_little_memory(stack: S
         assert memory_of(stack.pid("web-1")) - before < 60
 
 
-def test_an_open_answer_counts_until_it_is_closed(api: Api, app, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsent_response_counts_until_it_is_closed(api: Api, app, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limits, "MAX_UNSENT_BYTES", 1500)
     monkeypatch.setattr(rate_limits, "MIN_COUNTED_BYTES", 1000)
     protocol_id = make_protocol(api)

@@ -69,7 +69,7 @@ def test_metric_files_have_their_space_before_they_are_written(tmp_path: Path) -
     assert path.stat().st_blocks * 512 >= metric_files.FIRST_BYTES
 
 
-def test_a_pid_file_that_cannot_be_written_is_told_once_and_written_later(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_failed_write_of_a_pid_file_is_reported_once_and_retried(tmp_path: Path, monkeypatch: Any) -> None:
     home = Home(tmp_path)
     home.run.mkdir()
     lines: list[str] = []

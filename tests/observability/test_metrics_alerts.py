@@ -78,7 +78,7 @@ def store(model: Any, **values: Any) -> None:
 
 
 @pytest.mark.alone
-def test_no_alert_fires_on_a_system_that_is_well(firing: Callable[[str], bool], api: Api, in_context: Flask) -> None:
+def test_no_alert_fires_on_a_healthy_system(firing: Callable[[str], bool], api: Api, in_context: Flask) -> None:
     emitter.tick()
     pay(api, make_protocol(api))
 

@@ -58,7 +58,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
     def set_server(self, server: Any) -> None:
         super().set_server(server)
         if server.eio.async_mode == runtime.ASYNC_MODE:
-            from app.realtime.fanout import engine
+            from app.realtime.fanout import engine  # noqa: PLC0415 - imports eventlet
 
             engine.install(server.eio)
             server.eio.on_websocket = lambda _socket: self._deliverer.drop_all()
