@@ -5,6 +5,7 @@ report only if the schema accepts it too, and leaves terminal updates to the sch
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -114,9 +115,15 @@ def _checks(schema: ProgressReport) -> Iterator[tuple[str, Callable[[Any], Any]]
     compiled = (validate.Length, validate.OneOf)
     for name, field in schema.fields.items():
         if isinstance(field, Timestamp):
-            yield name, moment_of
+            yield name, _timestamp
         if not isinstance(field, Identifier):
             yield from ((name, each) for each in field.validators if not isinstance(each, compiled))
+
+
+@lru_cache(maxsize=1024)
+def _timestamp(text: str) -> str:
+    """A date as events have it; cached, because the check and the event need it. Raises ValueError, OverflowError."""
+    return iso_timestamp(moment_of(text))
 
 
 def event_json(agent_id: str, report: Report) -> str:
@@ -127,6 +134,6 @@ def event_json(agent_id: str, report: Report) -> str:
         _encode(report.task).decode(),
         progress if isinstance(progress, int) else number_text(round(progress, Percentage.decimals)),
         report.status,
-        "null" if estimate is None else f'"{iso_timestamp(moment_of(estimate))}"',
+        "null" if estimate is None else f'"{_timestamp(estimate)}"',
         "null" if report.next_task is None else _encode(report.next_task).decode(),
     )
