@@ -1,4 +1,4 @@
-# One image for every part: `web`, `worker`, `beat`, `migrate` and `token` are arguments of its entry point.
+# One image for every process: `web`, `worker`, `beat`, `migrate` and `token` are arguments of its entry point.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -6,8 +6,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /srv/dashboard
 RUN python -m venv --without-pip /opt/venv && python -m venv /opt/build
 COPY deploy/image/*.lock deploy/image/
-# Nothing is installed that is not named, with its hash, in a lock file. Bytecode is not checked against file times:
-# the same source gives the same files, and the root may be read-only.
+# Only packages that a lock file names, with hashes, are installed. Bytecode is not validated against file times, so that
+# the same source gives the same files and the root may be read-only.
 RUN pip --python /opt/venv/bin/python install --no-compile --only-binary :all: --require-hashes -r deploy/image/requirements.lock \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib \
     && pip --python /opt/build/bin/python install --only-binary :all: --require-hashes -r deploy/image/build.lock
@@ -35,7 +35,7 @@ COPY --from=build /srv/dashboard /srv/dashboard
 WORKDIR /srv/dashboard
 USER 10001:10001
 EXPOSE 5000
-# For web; docker-compose.yml asks workers and beat for a sign of life of their own.
+# The health check of web; docker-compose.yml defines those of workers and beat.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-IS", "app/observability/probe.py", "web"]
 ENTRYPOINT ["dashboard"]
 CMD ["web", "--host", "0.0.0.0", "--port", "5000"]
