@@ -9,6 +9,7 @@ const BODY = {
   asOf: "2026-01-01T00:00:00.000Z",
   pool: POOL,
   agents: [{ agentId: "A1", name: "Ann", type: "RESEARCHER", task: "scan", progress: "5", status: "RUNNING", version: "10", presence: "OFFLINE", lastSeen: null }],
+  agentsTruncated: false,
   vulnerabilities: {
     open: [
       { id: "V1", status: "PENDING", bounty: null, version: "1", updatedAt: "then" },
