@@ -170,7 +170,7 @@ def _on_crash(error: Exception) -> dict[str, Any]:
 
 def _remember_absence(connection: Connection) -> None:
     try:
-        missed_deliveries.remember(str(connection.protocol_id), connection.name)
+        missed_deliveries.record_disconnect(str(connection.protocol_id), connection.name)
     except redis.RedisError as error:
         logger.warning("absence.not_noted", extra={"sid": connection.sid, "error": str(error)})
 

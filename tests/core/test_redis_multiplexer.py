@@ -1,4 +1,4 @@
-"""The one connection of a process for its script calls: shared by all, surviving the loss of Redis's connections."""
+"""The one connection of a process for its script calls, shared by all and renewed when it breaks."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def test_each_of_many_callers_gets_its_own_reply(redis_multiplexer):
         assert all(pool.map(echo, range(16)))
 
 
-def test_a_killed_connection_fails_those_who_wait_and_serves_those_who_come_after(redis_multiplexer, redis_url):
+def test_a_killed_connection_fails_the_waiting_calls_and_later_calls_succeed(redis_multiplexer, redis_url):
     other = redis.Redis.from_url(redis_url)
 
     def echo(number):
@@ -50,7 +50,7 @@ def test_an_error_reply_is_raised_and_the_connection_goes_on(redis_multiplexer):
     assert redis_multiplexer.call("PING") == b"PONG"
 
 
-def test_a_server_that_is_gone_is_told_as_a_connection_error():
+def test_a_server_that_is_gone_raises_a_connection_error():
     nowhere = RedisMultiplexer(lambda: redis.Redis(port=1, protocol=2, socket_connect_timeout=1))
     with pytest.raises(redis.ConnectionError):
         nowhere.call("PING")

@@ -47,8 +47,8 @@ def updates(member: JsSocket) -> list[tuple[Event, dict[str, str]]]:
     return [(event, data) for event in member.events(BATCH) for data in event.data["updates"]]
 
 
-def told(member: JsSocket, **fields: str) -> set[str]:
-    """The agents that a batched connection was told this of."""
+def agents_updated(member: JsSocket, **fields: str) -> set[str]:
+    """The agents of which a batched connection received an update with these fields."""
     return {data["agentId"] for _, data in updates(member) if fields.items() <= data.items()}
 
 
@@ -77,7 +77,9 @@ def test_400_agents_are_shown_within_seconds_by_one_event_a_second_of_the_rooms_
             many.report(protocol_id, progress)
             last = str(progress)
             batched.wait_for(
-                lambda _, last=last: len(told(batched, progress=last)) == MANY, 30, f"all are told of at {last} %"
+                lambda _, last=last: len(agents_updated(batched, progress=last)) == MANY,
+                30,
+                f"all updates of {last} % arrive",
             )
         single.wait_until_count(20, 30)
     left = [*emissions.of(protocol_id), *batches(emissions.of(batched_view(protocol_id)))]
@@ -98,7 +100,7 @@ def batches(emissions: list[Emission]) -> list[Emission]:
 
 
 @pytest.mark.slow
-def test_closings_pool_and_findings_come_to_both_and_neither_view_has_a_hole(stack, watch, few, protocol_id):
+def test_terminal_updates_pool_and_findings_reach_both_views_without_a_gap(stack, watch, few, protocol_id):
     batched, single = watch(protocol_id, agentBatches=True), watch(protocol_id)
     few.report(protocol_id, 5)
     for number, agent_id in enumerate(few.agents):
@@ -119,21 +121,23 @@ def test_closings_pool_and_findings_come_to_both_and_neither_view_has_a_hole(sta
 
 
 def others(member: JsSocket) -> list[tuple[str, dict[str, str]]]:
-    """The events that are no progress report."""
+    """The events that are not progress reports."""
     events = [each for each in member.events() if each.name != BATCH]
     return [(each.name, each.data) for each in events if each.data.get("status") != "RUNNING"]
 
 
 @pytest.mark.slow
-def test_progress_never_goes_back_behind_a_closing(stack, watch, few, protocol_id):
+def test_no_progress_of_a_task_follows_its_terminal_update(stack, watch, few, protocol_id):
     batched = watch(protocol_id, agentBatches=True)
     for number in range(6):
         few.report(protocol_id, 50, task=f"task {number}")
         for agent_id in few.agents[number % 2 :: 2]:
             close(stack, agent_id, protocol_id, f"task {number}")
         few.report(protocol_id, 1, task=f"task {number + 1}")
-    batched.wait_for(lambda _: len(others(batched)) == 3 * FEW, 60, "all closings are there")
-    batched.wait_for(lambda _: len(told(batched, task="task 6")) == FEW, 10, "all are told of in their last task")
+    batched.wait_for(lambda _: len(others(batched)) == 3 * FEW, 60, "all terminal updates arrive")
+    batched.wait_for(
+        lambda _: len(agents_updated(batched, task="task 6")) == FEW, 10, "all updates of the last task arrive"
+    )
 
     seen: dict[str, int] = {}
     for data in in_order(batched):
@@ -142,13 +146,13 @@ def test_progress_never_goes_back_behind_a_closing(stack, watch, few, protocol_i
 
 
 def in_order(member: JsSocket) -> list[dict[str, str]]:
-    """Each agent's data as it came, from both kinds of event."""
+    """Each agent's updates in the order received, from both kinds of event."""
     return [data for event in member.events() for data in event.data.get("updates", [event.data])]
 
 
 @pytest.mark.slow
-def test_the_next_task_of_an_agent_is_told_of_though_others_reported_meanwhile(stack, watch, few, protocol_id):
-    """A batch may leave while a closing waits for its second: what the agent does since must come with a later one."""
+def test_the_next_task_of_an_agent_is_emitted_although_others_reported_meanwhile(stack, watch, few, protocol_id):
+    """A batch may leave while a terminal update waits for its second: a later batch must have the next task."""
     batched, single = watch(protocol_id, agentBatches=True), watch(protocol_id)
     for number in range(5):
         agent_id, batches_before = make_agent(stack.api), len(batched.events(BATCH))
@@ -159,11 +163,15 @@ def test_the_next_task_of_an_agent_is_told_of_though_others_reported_meanwhile(s
         close(stack, agent_id, protocol_id, "one", nextTask="two")
         few.report(protocol_id, 20 + number)
         batched.wait_for_event(SINGLE, 15, agentId=agent_id, status="COMPLETED")
-        batched.wait_for(lambda _, agent=agent_id: agent in told(batched, task="two"), 10, "the next task is told of")
+        batched.wait_for(
+            lambda _, agent=agent_id: agent in agents_updated(batched, task="two"),
+            10,
+            "the update of the next task arrives",
+        )
 
 
 @pytest.mark.slow
-def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, few, protocol_id):
+def test_an_event_published_while_no_process_listened_shows_as_a_gap(stack, watch, few, protocol_id):
     """The web process is cut off from Redis and an event leaves, in one step: nobody listens at that moment."""
     batched = watch(protocol_id, agentBatches=True)
     few.report(protocol_id, 10)
@@ -175,7 +183,7 @@ def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, fe
             for number in listening:
                 pipe.client_kill_filter(_id=number)
             publish(
-                args=[*limiter._prelude(), "", protocol_id, "", "", pool, limiter.message_template(pool), "{}"],
+                args=[*limiter.room_args(), "", protocol_id, "", "", pool, limiter.message_template(pool), "{}"],
                 client=pipe,
             )
             pipe.execute()
@@ -186,7 +194,7 @@ def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, fe
     )
 
 
-def test_a_connection_can_change_its_view_and_is_told_the_number_of_the_new_one(stack, watch, few, protocol_id):
+def test_a_connection_can_change_its_view_and_receives_the_new_sequence_number(stack, watch, few, protocol_id):
     member = watch(protocol_id)
     for _ in range(3):
         deposit(stack.api, protocol_id, "1")
@@ -205,7 +213,7 @@ def test_a_connection_can_change_its_view_and_is_told_the_number_of_the_new_one(
 
 
 def test_a_batched_view_goes_on_when_redis_has_lost_its_memory(api, in_context, valkey, settings):
-    """Nobody joins anew: its connection stays, and Redis has forgotten that there is such a view."""
+    """The client stays connected, while Redis has lost the view's number."""
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     view = batched_view(protocol_id)
     with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:

@@ -12,7 +12,7 @@ from app.realtime.events import EventType
 from app.realtime.redis_keys import DUE_KEY, queue_key
 from app.realtime.scripts import source
 from tests.factories import unique
-from tests.support.everywhere import hear_everything
+from tests.support.everywhere import receive_everything
 from tests.support.processes import until
 from tests.support.stack import Stack
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 class Look(NamedTuple):
-    """What there was between `began` and `ended` on Redis's clock."""
+    """The state of the rooms between `began` and `ended` on Redis's clock."""
 
     began: float
     ended: float
@@ -49,9 +49,9 @@ def client(system: Stack) -> Iterator["redis.Redis[bytes]"]:
 
 
 def fill(client: "redis.Redis[bytes]", rooms: list[str], count: int) -> None:
-    """Let `count` events into each room by the meter's own script, thousands in one round trip."""
+    """Emit `count` events into each room by the limiter's script, thousands in one round trip."""
     publish, kind = client.register_script(source("emit")), EventType.BOUNTY_POOL_UPDATED
-    head, template = limiter._prelude(), limiter.message_template(kind)
+    head, template = limiter.room_args(), limiter.message_template(kind)
     for first in range(0, len(rooms), ROOMS_AT_ONCE):
         with client.pipeline(transaction=False) as pipe:
             for room in rooms[first : first + ROOMS_AT_ONCE]:
@@ -80,7 +80,7 @@ def look(system: Stack, client: "redis.Redis[bytes]", rooms: list[str]) -> Look:
 
 
 def watch_until_drained(system: Stack, client: "redis.Redis[bytes]", rooms: list[str]) -> list[Look]:
-    """A look each second until nothing waits."""
+    """Look each second until nothing waits."""
     looks = [look(system, client, rooms)]
     while any(looks[-1].waiting.values()):
         until(lambda: now(client) > looks[-1].began + 1, 20, "a second passes")
@@ -100,7 +100,7 @@ def check_cost_and_limit(looks: list[Look]) -> None:
 
 
 def cpu_seconds(system: Stack) -> float:
-    """What the worker and its pool have used."""
+    """CPU seconds of the worker and its pool."""
     parent, total = system.pid("worker"), 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -116,29 +116,29 @@ def cpu_seconds(system: Stack) -> float:
 def test_a_thousand_backlogged_rooms_cost_ten_tasks_a_second_and_drain_in_order(system, client) -> None:
     rooms, count = [unique("R") for _ in range(ROOMS)], LIMIT + WAITING
     dropped = system.metric("dashboard_events_dropped_total")
-    with hear_everything(client) as heard:
+    with receive_everything(client) as received:
         system.freeze("worker")
         fill(client, rooms, count)
         assert client.zcard(DUE_KEY) == ROOMS
         system.thaw("worker")
 
         looks = watch_until_drained(system, client, rooms)
-        until(lambda: sum(map(len, heard.values())) >= ROOMS * count, 30, "all events were heard")
+        until(lambda: sum(map(len, received.values())) >= ROOMS * count, 30, "all events were received")
 
     check_cost_and_limit(looks)
-    assert all(heard[room] == list(range(1, count + 1)) for room in rooms)
+    assert all(received[room] == list(range(1, count + 1)) for room in rooms)
     assert system.metric("dashboard_events_dropped_total") == dropped
 
 
 def test_a_backlog_that_lasts_costs_no_more_the_longer_it_does(system, client) -> None:
     rooms = [unique("R") for _ in range(FEW)]
-    with hear_everything(client) as heard:
+    with receive_everything(client) as received:
         fill(client, rooms, LIMIT + 100)
         looks = watch_until_drained(system, client, rooms)
-        until(lambda: sum(map(len, heard.values())) >= FEW * (LIMIT + 100), 30, "all events were heard")
+        until(lambda: sum(map(len, received.values())) >= FEW * (LIMIT + 100), 30, "all events were received")
 
     check_cost_and_limit(looks)
-    assert all(heard[room] == list(range(1, LIMIT + 101)) for room in rooms)
+    assert all(received[room] == list(range(1, LIMIT + 101)) for room in rooms)
 
 
 def test_while_a_thousand_rooms_wait_and_none_is_due_the_worker_rests(system, client, sleeping) -> None:
@@ -155,7 +155,7 @@ def test_while_a_thousand_rooms_wait_and_none_is_due_the_worker_rests(system, cl
     later = now(client) + 600
     client.zadd(DUE_KEY, dict.fromkeys(rooms, later * 1e6), xx=True)
     system.thaw("worker")
-    until(lambda: client.get("drain:at") is None, 10, "what was arranged before is over")
+    until(lambda: client.get("drain:at") is None, 10, "the earlier scheduled drain has ended")
     waiting_cpu, waiting_tasks = used()
 
     assert client.zcard(DUE_KEY) == ROOMS

@@ -1,4 +1,4 @@
-"""The batched view of a room, without web processes: what one batch holds, when it leaves, and what stays out of it."""
+"""The batched view of a room, without web processes: the content of a batch and when it leaves."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def protocol_id(api) -> str:
 
 @pytest.fixture
 def batched(in_context, protocol_id) -> Iterator[RoomReader]:
-    """Somebody who joined the batched view."""
+    """A subscriber of the batched view."""
     with reading(redis_client(), batched_view(protocol_id)) as reader:
         assert limiter.current_seq(batched_view(protocol_id)) != ""
         yield reader
@@ -36,7 +36,7 @@ def batched(in_context, protocol_id) -> Iterator[RoomReader]:
 
 @pytest.fixture
 def single(in_context, protocol_id) -> Iterator[RoomReader]:
-    """Somebody who joined the room as it is."""
+    """A subscriber of the room's own view."""
     with reading(redis_client(), protocol_id) as reader:
         yield reader
 
@@ -50,18 +50,18 @@ def say(api, protocol_id) -> Callable[..., None]:
 
 
 def drained(condition: Callable[[], object]) -> None:
-    def turn() -> object:
+    def drain_until_idle() -> object:
         limiter.drain()
         return condition()
 
-    until(turn, 30, "what waits has left", pause=0.03)
+    until(drain_until_idle, 30, "everything that waits has left", pause=0.03)
 
 
 def batches(reader: RoomReader) -> list[dict[str, Any]]:
     return [each for each in reader.read() if each["eventType"] == BATCH]
 
 
-def test_one_batch_tells_the_newest_of_every_agent_that_changed(api, batched, say, protocol_id) -> None:
+def test_a_batch_has_the_newest_update_of_every_agent_that_changed(api, batched, say, protocol_id) -> None:
     agents = sorted(make_agent(api) for _ in range(3))
     for progress in (1, 2):
         for each in agents:
@@ -77,7 +77,7 @@ def test_one_batch_tells_the_newest_of_every_agent_that_changed(api, batched, sa
     assert all(int(each["version"]) > 0 for each in batch["data"]["updates"])
 
 
-def test_batches_are_a_second_apart_and_tell_only_what_changed_since(api, batched, say) -> None:
+def test_batches_are_a_second_apart_and_hold_only_agents_that_changed_since(api, batched, say) -> None:
     first, second = make_agent(api), make_agent(api)
     say(first, progress=1)
     drained(lambda: batches(batched))
@@ -85,11 +85,11 @@ def test_batches_are_a_second_apart_and_tell_only_what_changed_since(api, batche
     limiter.drain()
     drained(lambda: len(batches(batched)) == 2)
 
-    told = batches(batched)
+    events = batches(batched)
 
-    assert [[each["agentId"] for each in batch["data"]["updates"]] for batch in told] == [[first], [second]]
-    assert seconds_of(told[1]["timestamp"]) - seconds_of(told[0]["timestamp"]) >= 1.0
-    assert int(told[1]["seq"]) == int(told[0]["seq"]) + 1
+    assert [[each["agentId"] for each in batch["data"]["updates"]] for batch in events] == [[first], [second]]
+    assert seconds_of(events[1]["timestamp"]) - seconds_of(events[0]["timestamp"]) >= 1.0
+    assert int(events[1]["seq"]) == int(events[0]["seq"]) + 1
 
 
 def test_without_a_change_no_batch_leaves(api, batched, say, sleeping) -> None:
@@ -101,7 +101,9 @@ def test_without_a_change_no_batch_leaves(api, batched, say, sleeping) -> None:
     assert len(batches(batched)) == 1
 
 
-def test_a_closing_comes_by_itself_and_its_agent_is_in_no_batch_before_it(api, batched, single, say) -> None:
+def test_a_terminal_update_is_an_event_of_its_own_and_its_agent_is_in_no_earlier_batch(
+    api, batched, single, say
+) -> None:
     agent_id = make_agent(api)
     say(agent_id, "one", progress=50)
     say(agent_id, "one", status="COMPLETED")
@@ -109,30 +111,30 @@ def test_a_closing_comes_by_itself_and_its_agent_is_in_no_batch_before_it(api, b
     say(agent_id, "two", progress=5)
     drained(lambda: batches(batched))
 
-    told = batched.read()
+    events = batched.read()
 
-    assert [each["eventType"] for each in told] == [SINGLE, BATCH]
-    assert told[0]["data"]["status"] == "COMPLETED"
-    assert [(each["task"], each["progress"]) for each in told[1]["data"]["updates"]] == [("two", "5")]
-    assert int(told[1]["seq"]) == int(told[0]["seq"]) + 1
+    assert [each["eventType"] for each in events] == [SINGLE, BATCH]
+    assert events[0]["data"]["status"] == "COMPLETED"
+    assert [(each["task"], each["progress"]) for each in events[1]["data"]["updates"]] == [("two", "5")]
+    assert int(events[1]["seq"]) == int(events[0]["seq"]) + 1
     drained(lambda: len(single.read()) == 2)
     assert [each["eventType"] for each in single.read()] == [SINGLE, SINGLE]
-    assert single.read()[0]["data"] == told[0]["data"]
+    assert single.read()[0]["data"] == events[0]["data"]
     assert [each["seq"] for each in single.read()] == ["1", "2"]
 
 
-def test_the_task_after_a_closing_is_told_by_the_next_batch(api, batched, say) -> None:
+def test_the_task_after_a_terminal_update_is_in_the_next_batch(api, batched, say) -> None:
     say(make_agent(api), "one", status="COMPLETED", nextTask="two")
     drained(lambda: batches(batched))
-    told = batched.read()
-    assert [each["eventType"] for each in told] == [SINGLE, BATCH]
-    assert [(each["task"], each["status"]) for each in told[1]["data"]["updates"]] == [("two", "RUNNING")]
+    events = batched.read()
+    assert [each["eventType"] for each in events] == [SINGLE, BATCH]
+    assert [(each["task"], each["status"]) for each in events[1]["data"]["updates"]] == [("two", "RUNNING")]
 
 
-def test_an_agent_that_closed_meanwhile_is_left_out_and_the_others_are_told(api, batched, say) -> None:
-    staying, closing = make_agent(api), make_agent(api)
+def test_an_agent_that_finished_meanwhile_is_left_out_of_the_batch(api, batched, say) -> None:
+    staying, finished = make_agent(api), make_agent(api)
     say(staying, progress=1)
-    say(closing, "done", status="FAILED", error={"message": "no disk"})
+    say(finished, "done", status="FAILED", error={"message": "no disk"})
     drained(lambda: batches(batched))
     updates = [each for batch in batches(batched) for each in batch["data"]["updates"]]
     assert [each["agentId"] for each in updates] == [staying]
@@ -151,7 +153,7 @@ def test_a_batch_waits_behind_the_queue_and_counts_as_one_of_the_rooms_ten(api, 
     assert seqs == list(range(seqs[0], seqs[0] + 13))
 
 
-def test_a_batch_waits_for_the_rooms_second_also_when_nothing_is_queued(api, batched, say, protocol_id) -> None:
+def test_a_batch_waits_for_the_rooms_window_also_without_a_queue(api, batched, say, protocol_id) -> None:
     for number in range(10):
         limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
     say(make_agent(api), progress=1)
@@ -161,15 +163,15 @@ def test_a_batch_waits_for_the_rooms_second_also_when_nothing_is_queued(api, bat
     assert moments[10] - moments[0] >= 1.0
 
 
-def test_an_update_that_only_the_batched_view_hears_of_is_not_undelivered(api, batched, say) -> None:
+def test_an_update_that_only_the_batched_view_receives_is_not_undelivered(api, batched, say) -> None:
     say(make_agent(api), progress=1)
     outcomes: list[limiter.Outcome] = []
 
-    def told() -> bool:
+    def has_batch() -> bool:
         outcomes.append(limiter.drain())
         return any(each.emitted.get(BATCH) for each in outcomes)
 
-    until(told, 20, "the batch leaves")
+    until(has_batch, 20, "the batch leaves")
     assert [lost for each in outcomes for lost in each.undelivered] == []
 
 

@@ -9,7 +9,7 @@ from app.core.extensions import redis_client
 from app.core.redis_clock import redis_clock
 from app.realtime import coalescer, emitter, limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import DRAIN_KEY, HEARD_KEY, VERSION_KEY
+from app.realtime.redis_keys import DRAIN_KEY, LAST_SEEN_KEY, VERSION_KEY
 from tests.factories import make_agent, make_protocol
 from tests.support.processes import until
 from tests.support.redis_clock import movable_clock
@@ -20,7 +20,7 @@ STEPS = (-3600, -40, -2, 2, 40, 3600)
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """All of this is in Redis: one kind of database is enough here."""
+    """These rules are in Redis alone: one kind of database is enough."""
     return sqlite_url
 
 
@@ -40,7 +40,7 @@ def drain_until(condition, seconds: float) -> None:
         emitter.drain()
         return bool(condition())
 
-    until(is_met, seconds, "what waits has left", pause=0.05)
+    until(is_met, seconds, "everything that waits has left", pause=0.05)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -59,7 +59,9 @@ def test_a_full_room_goes_on_and_keeps_its_limit_when_redis_clock_steps(api, set
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_an_agent_is_told_of_within_seconds_and_once_a_second_when_redis_clock_steps(api, set_clock, emissions, step):
+def test_an_agent_update_is_emitted_within_seconds_and_once_a_second_when_redis_clock_steps(
+    api, set_clock, emissions, step
+):
     protocol_id, agent_id = make_protocol(api), make_agent(api)
 
     def offer(progress: int) -> int:
@@ -95,26 +97,27 @@ def test_a_scheduled_drain_of_the_future_is_not_waited_for(api, set_clock, emiss
     assert time.monotonic() - began < 30
 
 
-def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_stepped_back(in_context, set_clock):
+def test_an_agent_last_seen_in_the_future_is_offline_two_minutes_after_the_clock_stepped_back(in_context, set_clock):
     client, ahead = redis_client(), (redis_clock().now() + 3600) * 1e6
     client.hset(VERSION_KEY, "A1", int(ahead))
-    client.zadd(HEARD_KEY, {"A1": ahead})
+    client.zadd(LAST_SEEN_KEY, {"A1": ahead})
 
     emitter.drain()
 
-    (heard,) = last_heard(client, ["A1"])
-    assert heard is not None
-    assert heard <= redis_clock().now() * 1e6
-    assert is_online(heard)
-    assert not is_online(heard - 121e6)
+    (last_seen,) = last_heard(client, ["A1"])
+    assert last_seen is not None
+    assert last_seen <= redis_clock().now() * 1e6
+    present = redis_clock().now() * 1e6
+    assert is_online(last_seen, present)
+    assert not is_online(last_seen - 121e6, present)
 
 
-def test_a_report_after_a_step_back_counts_as_heard_now(set_clock):
+def test_a_report_after_a_step_back_counts_as_seen_now(set_clock):
     coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
     set_clock(-3600)
     coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
 
-    score = redis_client().zscore(HEARD_KEY, "A1")
+    score = redis_client().zscore(LAST_SEEN_KEY, "A1")
 
     assert score is not None
     assert score / 1e6 < redis_clock().now() - 3500

@@ -1,4 +1,4 @@
-"""The coalescer: one update a second per agent whatever ticks and reports; the newest wins, closings are never lost."""
+"""The coalescer: one update a second per agent; the newest report wins, terminal updates are never lost."""
 
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ GAP = 0.999  # a second, less what a script may take from its clock to its PUBLI
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """The coalescer is all in Redis: one kind of database is enough here."""
+    """The coalescer is in Redis alone: one kind of database is enough."""
     return sqlite_url
 
 
@@ -64,7 +64,7 @@ def test_parallel_reporters_and_two_beats_give_one_update_a_second_per_agent(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_every_closing_leaves_once_and_in_order_between_reports_of_parallel_processes(
+def test_every_terminal_update_leaves_once_and_in_order_between_reports_of_parallel_processes(
     api, loads, emissions, protocol_id
 ) -> None:
     agents = [make_agent(api) for _ in range(3)]
@@ -74,7 +74,7 @@ def test_every_closing_leaves_once_and_in_order_between_reports_of_parallel_proc
     loads.finish(*reporters)
 
     wanted = [f"task {number}" for number in range(1, 7)]
-    emissions.wait_until(lambda: all(closings(emissions, protocol_id, each) == wanted for each in agents), 30)
+    emissions.wait_until(lambda: all(terminal_updates(emissions, protocol_id, each) == wanted for each in agents), 30)
 
     for each in agents:
         events = of_agent(emissions, protocol_id, each)
@@ -83,12 +83,12 @@ def test_every_closing_leaves_once_and_in_order_between_reports_of_parallel_proc
         assert versions == sorted(set(versions))
 
 
-def closings(emissions: Emissions, protocol_id: str, agent_id: str) -> list[str]:
+def terminal_updates(emissions: Emissions, protocol_id: str, agent_id: str) -> list[str]:
     events = of_agent(emissions, protocol_id, agent_id)
     return [event.members["task"] for event in events if event.members["status"] == "COMPLETED"]
 
 
-def test_however_often_it_ticks_an_agent_is_told_of_once_a_second(api, in_context, emissions, *, say, protocol_id):
+def test_an_agent_is_emitted_once_a_second_however_often_beat_ticks(api, in_context, emissions, *, say, protocol_id):
     agent_id = make_agent(api)
     for progress in range(1, 30):
         say(agent_id, protocol_id, progress=progress)
@@ -100,7 +100,7 @@ def test_however_often_it_ticks_an_agent_is_told_of_once_a_second(api, in_contex
     assert all(gap >= GAP for gap in gaps(events))
 
 
-def test_the_newest_report_wins_and_the_older_ones_are_no_loss(
+def test_the_newest_report_wins_and_the_older_ones_are_not_counted_as_dropped(
     api, in_context, emissions, *, say, counted, protocol_id
 ):
     agent_id, before = make_agent(api), counted("dashboard_events_dropped_total")
@@ -115,7 +115,7 @@ def test_the_newest_report_wins_and_the_older_ones_are_no_loss(
     assert counted("dashboard_events_dropped_total") == before
 
 
-def test_a_closing_replaces_the_waiting_report_of_its_task_and_nothing_older_follows(
+def test_a_terminal_update_replaces_the_waiting_report_of_its_task(
     api, in_context, emissions, *, say, protocol_id, sleeping
 ):
     agent_id = make_agent(api)
@@ -125,12 +125,12 @@ def test_a_closing_replaces_the_waiting_report_of_its_task_and_nothing_older_fol
         limiter.drain()
         sleeping(0.5)
 
-    told = [(each.members["task"], each.members["status"]) for each in emissions.of(protocol_id)]
+    events = [(each.members["task"], each.members["status"]) for each in emissions.of(protocol_id)]
 
-    assert told == [("scan", "COMPLETED")]
+    assert events == [("scan", "COMPLETED")]
 
 
-def test_a_report_after_a_closing_waits_for_its_second(api, in_context, emissions, *, say, protocol_id, sleeping):
+def test_a_report_after_a_terminal_update_waits_a_second(api, in_context, emissions, *, say, protocol_id, sleeping):
     agent_id = make_agent(api)
     say(agent_id, protocol_id, "one", status="COMPLETED")
     say(agent_id, protocol_id, "two", 5)
@@ -144,7 +144,7 @@ def test_a_report_after_a_closing_waits_for_its_second(api, in_context, emission
     assert gaps(events)[0] >= GAP
 
 
-def test_an_agent_in_two_rooms_is_told_of_in_both_and_once_a_second_in_all(
+def test_an_agent_in_two_rooms_is_emitted_in_both_and_once_a_second_in_all(
     api, in_context, emissions, *, say, protocol_id, sleeping
 ):
     other, agent_id = make_protocol(api), make_agent(api)
@@ -160,7 +160,7 @@ def test_an_agent_in_two_rooms_is_told_of_in_both_and_once_a_second_in_all(
     assert gaps(events)[0] >= GAP
 
 
-def test_an_agent_that_turns_away_without_closing_is_told_of_as_idle_in_the_earlier_room(
+def test_an_agent_that_moves_without_a_terminal_update_is_idle_in_the_earlier_room(
     api, in_context, emissions, *, say, protocol_id
 ):
     other, agent_id = make_protocol(api), make_agent(api)
@@ -176,7 +176,7 @@ def test_an_agent_that_turns_away_without_closing_is_told_of_as_idle_in_the_earl
     assert (shown["status"], shown["version"]) == ("IDLE", idle["version"])
 
 
-def test_an_agent_that_closes_a_task_of_another_protocol_is_idle_in_the_one_it_left(
+def test_an_agent_that_finishes_a_task_of_another_protocol_is_idle_in_the_one_it_left(
     api, in_context, emissions, *, say, protocol_id
 ):
     other, agent_id = make_protocol(api), make_agent(api)
@@ -189,7 +189,7 @@ def test_an_agent_that_closes_a_task_of_another_protocol_is_idle_in_the_one_it_l
     assert [each.members["status"] for each in emissions.of(other)] == ["COMPLETED"]
 
 
-def test_an_agent_that_closed_its_task_before_it_turned_away_is_not_told_of_again(
+def test_an_agent_that_finished_its_task_before_it_moved_is_not_emitted_again(
     api, in_context, emissions, *, say, protocol_id
 ):
     other, agent_id = make_protocol(api), make_agent(api)
@@ -221,7 +221,7 @@ def drain_until(emissions: Emissions, protocol_id: str, count: int) -> None:
     emissions.wait_until(have_left, 15)
 
 
-def test_progress_never_holds_up_what_waits_in_the_queue(api, in_context, emissions, *, say, protocol_id, sleeping):
+def test_progress_never_delays_the_queue(api, in_context, emissions, *, say, protocol_id, sleeping):
     agents = [make_agent(api) for _ in range(15)]
     for each in agents:
         say(each, protocol_id)
@@ -237,7 +237,7 @@ def test_progress_never_holds_up_what_waits_in_the_queue(api, in_context, emissi
     assert [event.seq for event in emissions.of(protocol_id)] == list(range(1, 17))
 
 
-def test_of_many_agents_the_longest_waiting_is_told_of_first_and_none_is_left_out(
+def test_the_longest_waiting_of_many_agents_is_emitted_first_and_none_is_left_out(
     api, in_context, emissions, *, say, protocol_id, sleeping
 ):
     agents = [make_agent(api) for _ in range(30)]
@@ -251,9 +251,9 @@ def test_of_many_agents_the_longest_waiting_is_told_of_first_and_none_is_left_ou
         limiter.drain()
         sleeping(0.05)
 
-    told = [event.members["agentId"] for event in emissions.of(protocol_id)]
+    events = [event.members["agentId"] for event in emissions.of(protocol_id)]
 
-    assert told[:30] == agents
+    assert events[:30] == agents
     assert emissions.most_a_second(protocol_id) == 10
 
 
@@ -274,7 +274,7 @@ def test_versions_rise_also_when_redis_has_lost_its_memory(api, in_context, say,
     assert version() > before
 
 
-def test_beyond_100_waiting_closings_an_agent_is_asked_to_wait(api, in_context, protocol_id):
+def test_the_101st_waiting_terminal_update_of_an_agent_is_refused(api, in_context, protocol_id):
     agent_id = make_agent(api)
     agent, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
     for number in range(100):

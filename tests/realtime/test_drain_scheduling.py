@@ -1,4 +1,4 @@
-"""The one pending drain of the whole system: when it is arranged, replaced and taken away, and what a tick leaves."""
+"""The one scheduled drain of the system: when it is scheduled, replaced and cleared."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def drains(in_context, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The drains that were sent to the workers."""
+    """The drains sent to the workers."""
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(celery, "send_task", lambda _name, args, **options: sent.append({"at": args[0], **options}))
     return sent
@@ -36,12 +36,12 @@ def pending() -> int | None:
     return None if found is None else int(found)
 
 
-def test_without_anything_waiting_no_drain_is_arranged(drains) -> None:
+def test_no_drain_is_scheduled_while_nothing_waits(drains) -> None:
     emitter.schedule_drain(outcome(1_000_000, None))
     assert (drains, pending()) == ([], None)
 
 
-def test_a_drain_comes_when_the_room_is_due_and_never_sooner_than_its_share_of_a_second(drains) -> None:
+def test_a_drain_is_scheduled_for_when_the_room_is_due_and_not_before_the_quantum(drains) -> None:
     emitter.schedule_drain(outcome(1_000_000, 1_900_000))
     assert [(each["at"], each["countdown"]) for each in drains] == [(1_900_000, 0.9)]
     assert pending() == 1_900_000
@@ -53,7 +53,7 @@ def test_a_drain_comes_when_the_room_is_due_and_never_sooner_than_its_share_of_a
     assert (drains[1]["at"], drains[1]["countdown"]) == (1_000_000 + QUANTUM, QUANTUM / 1e6)
 
 
-def test_a_drain_that_is_pending_serves_what_is_due_a_little_sooner_too(drains) -> None:
+def test_a_scheduled_drain_also_serves_a_room_due_slightly_earlier(drains) -> None:
     emitter.schedule_drain(outcome(1_000_000, 2_000_000))
     emitter.schedule_drain(outcome(1_000_000, 3_000_000))
     emitter.schedule_drain(outcome(1_000_000, 2_000_000 - QUANTUM))
@@ -63,7 +63,7 @@ def test_a_drain_that_is_pending_serves_what_is_due_a_little_sooner_too(drains) 
     assert pending() == 2_000_000 - QUANTUM - 1
 
 
-def test_only_the_pending_drain_takes_its_mark_away(drains) -> None:
+def test_only_the_scheduled_drain_clears_its_marker(drains) -> None:
     redis_client().set(DRAIN_KEY, 5_000_000)
     emitter.drain(4_000_000)
     emitter.drain()
@@ -72,7 +72,7 @@ def test_only_the_pending_drain_takes_its_mark_away(drains) -> None:
     assert pending() is None
 
 
-def test_a_broker_that_fails_is_counted_and_harms_nothing(in_context, monkeypatch, counted, caplog) -> None:
+def test_a_failed_schedule_is_counted_and_logged(in_context, monkeypatch, counted, caplog) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise OSError("no broker")
 
@@ -83,7 +83,7 @@ def test_a_broker_that_fails_is_counted_and_harms_nothing(in_context, monkeypatc
     assert [each.error for each in caplog.records if each.message == "drain.not_scheduled"] == ["no broker"]
 
 
-def test_what_waits_has_a_drain_and_what_left_has_none(api, drains) -> None:
+def test_a_drain_is_scheduled_while_an_event_waits_and_not_after_it_has_left(api, drains) -> None:
     protocol_id = make_protocol(api)
     drains.clear()
     redis_client().delete(DRAIN_KEY)
@@ -95,7 +95,7 @@ def test_what_waits_has_a_drain_and_what_left_has_none(api, drains) -> None:
     assert 0 < drains[0]["countdown"] <= 1.1
 
 
-def test_a_drain_that_leaves_something_waiting_arranges_the_next(api, drains) -> None:
+def test_a_drain_that_leaves_an_event_waiting_schedules_the_next(api, drains) -> None:
     protocol_id = make_protocol(api)
     while limiter.emit(protocol_id, POOL, '{"version":"1"}').next_due is None:
         pass
@@ -106,7 +106,7 @@ def test_a_drain_that_leaves_something_waiting_arranges_the_next(api, drains) ->
     assert len(drains) == 1
 
 
-def test_a_tick_stores_the_moment_at_which_it_was_handled(in_context) -> None:
+def test_a_tick_stores_the_time_at_which_it_was_handled(in_context) -> None:
     before = redis_client().time()[0]
     emitter.tick()
     tick = float(redis_client().get(TICK_KEY))

@@ -1,4 +1,4 @@
-"""The meter, with several publishers and tickers at once: its limits hold in every window of Redis's clock."""
+"""The room limiter with several publishers and beats at once: its limits hold in every window of Redis's clock."""
 
 import re
 
@@ -17,7 +17,7 @@ CAPACITY = 100
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """The meter is all in Redis: one kind of database is enough here."""
+    """The limiter is in Redis alone: one kind of database is enough."""
     return sqlite_url
 
 
@@ -47,7 +47,7 @@ def test_no_window_of_a_second_holds_more_than_10_events_with_3_publishers_and_2
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_each_publishers_own_order_is_kept(api, loads, emissions) -> None:
+def test_the_order_of_each_publisher_is_kept(api, loads, emissions) -> None:
     protocol_id = make_protocol(api)
     publishers = [loads.run("publish", protocol_id, 12, 50, f"publisher-{n}") for n in range(3)]
     loads.run("tick", 30, 100)
@@ -70,7 +70,7 @@ def test_ten_events_leave_at_once_and_the_eleventh_waits(api, in_context, emissi
     assert limiter.drain().emitted == {}
 
 
-def test_a_full_room_that_rests_a_second_never_lets_20_through_in_one(api, in_context, emissions, sleeping) -> None:
+def test_a_full_room_never_emits_20_events_in_a_second_after_a_pause(api, in_context, emissions, sleeping) -> None:
     protocol_id = make_protocol(api)
     publish(protocol_id, 5)
     sleeping(0.7)
@@ -83,10 +83,10 @@ def test_a_full_room_that_rests_a_second_never_lets_20_through_in_one(api, in_co
     assert len(emissions.of(protocol_id)) == 15
 
 
-def test_the_101st_waiting_event_pushes_out_the_oldest_with_a_warning_and_a_count(
+def test_the_101st_waiting_event_drops_the_oldest_with_a_warning_and_a_count(
     api, in_context, emissions, caplog, counted
 ) -> None:
-    """Events also leave while this publishes, the more the slower the machine: how many is read, not assumed."""
+    """Events also leave during publishing, more on a slower machine: their number is read, not assumed."""
     protocol_id = make_protocol(api)
     before = counted("dashboard_events_dropped_total")
 
@@ -128,14 +128,14 @@ def test_rooms_do_not_share_their_budgets(api, in_context, emissions) -> None:
     assert [len(emissions.wait_for(room, LIMIT, 5)) for room in rooms] == [LIMIT] * 5
 
 
-def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_context, emissions) -> None:
+def test_a_stored_event_is_emitted_once_however_often_it_is_relayed(api, in_context, emissions) -> None:
     protocol_id = make_protocol(api)
     for position in (1, 2, 2, 1, 3, 3):
         limiter.emit(
             protocol_id,
             EventType.BOUNTY_POOL_UPDATED,
             f'{{"version":"{position}"}}',
-            limiter.Stored(position, str(position)),
+            limiter.StoredEvent(position, str(position)),
         )
 
     left = emissions.wait_for(protocol_id, 3, 5)
@@ -143,7 +143,7 @@ def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_conte
     assert [each.members["version"] for each in left] == ["1", "2", "3"]
 
 
-def test_a_room_whose_number_was_forgotten_goes_on_far_above_the_old_one(api, in_context, valkey, settings) -> None:
+def test_a_room_whose_number_redis_lost_goes_on_far_above_the_old_one(api, in_context, valkey, settings) -> None:
     protocol_id = make_protocol(api)
     publish(protocol_id, 3)
     assert limiter.current_seq(protocol_id) == "3"
@@ -155,7 +155,7 @@ def test_a_room_whose_number_was_forgotten_goes_on_far_above_the_old_one(api, in
     assert int(limiter.current_seq(protocol_id)) > 1_000_000_000
 
 
-def test_text_in_the_data_that_looks_like_a_mark_of_the_template_is_left_alone(api, in_context, valkey) -> None:
+def test_data_that_looks_like_a_placeholder_is_not_replaced(api, in_context, valkey) -> None:
     protocol_id = make_protocol(api)
     with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(channel_of(protocol_id))

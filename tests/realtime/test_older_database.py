@@ -1,4 +1,4 @@
-"""A database restored from a copy that is older than Redis: nothing that is stored anew is passed over."""
+"""A database restored from a copy older than Redis: every event stored afterwards is emitted."""
 
 import logging
 import sqlite3
@@ -12,7 +12,7 @@ from app.config import load_config
 from app.core.database import transaction
 from app.core.extensions import db
 from app.realtime import emitter, outbox
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from app.realtime.redis_keys import CONTROL_CHANNEL
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import databases
@@ -61,7 +61,7 @@ def totals(emissions, protocol_id, count):
     return [each.members["version"] for each in emissions.wait_for(protocol_id, count, 10)]
 
 
-def test_what_is_stored_after_a_restore_reaches_the_room_although_its_positions_were_taken(
+def test_an_event_stored_after_a_restore_reaches_the_room_although_its_position_was_used(
     api, restored, emissions, caplog
 ):
     protocol_id = make_protocol(api)
@@ -80,7 +80,7 @@ def test_what_is_stored_after_a_restore_reaches_the_room_although_its_positions_
     assert seqs[3] > seqs[2] + 1, "clients see a gap"
 
 
-def test_a_closing_stored_after_a_restore_reaches_the_room(api, restored, emissions):
+def test_a_terminal_update_stored_after_a_restore_reaches_the_room(api, restored, emissions):
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     later = restored()
     deposit(api, protocol_id, "1")
@@ -94,7 +94,7 @@ def test_a_closing_stored_after_a_restore_reaches_the_room(api, restored, emissi
     assert emissions.wait_for(protocol_id, 2, 10)[1].members["status"] == "COMPLETED"
 
 
-def test_rooms_without_a_new_event_are_told_apart_by_their_position_and_their_clients_resync(
+def test_a_room_ahead_of_its_database_is_recognized_by_its_position_and_its_clients_resync(
     api, restored, valkey, emissions
 ):
     protocol_id, quiet = make_protocol(api), make_protocol(api)
@@ -113,7 +113,7 @@ def test_rooms_without_a_new_event_are_told_apart_by_their_position_and_their_cl
     assert message["data"] == f'{{"method":"resync","protocolId":"{quiet}"}}'.encode()
 
 
-def test_what_waits_in_the_queue_of_changes_that_are_gone_is_dropped_and_said_so(api, restored, emissions, caplog):
+def test_queued_events_of_changes_that_are_gone_are_dropped_and_logged(api, restored, emissions, caplog):
     protocol_id = make_protocol(api)
     later = restored()
     for amount in range(1, 14):
@@ -132,7 +132,7 @@ def test_what_waits_in_the_queue_of_changes_that_are_gone_is_dropped_and_said_so
         emissions.wait_until(is_told, 10)
 
 
-def test_events_repeated_after_a_crash_before_their_mark_do_not_come_twice(api, app, emissions):
+def test_events_relayed_again_because_they_were_not_marked_are_emitted_once(api, app, emissions):
     protocol_id = make_protocol(api)
     deposit(api, protocol_id, "1")
     file_vulnerability(api, protocol_id, bounty="1")

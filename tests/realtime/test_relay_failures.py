@@ -1,4 +1,4 @@
-"""The relay when one event fails before others that would not: order, marks, and nothing skipped or lost."""
+"""The relay when an event fails: order, marks, and nothing skipped or lost."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from app.core.database import transaction
 from app.core.extensions import db, redis_client
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.room_reader import reading
 
@@ -63,14 +63,14 @@ def fail_on(in_context, monkeypatch) -> Callable[[str], Any]:
 
 
 def marks(protocol_id: str) -> list[bool]:
-    """Whether each stored event is marked as told, in their order."""
+    """Whether each stored event is marked as published, in order."""
     query = select(OutboxEvent.published_at).where(OutboxEvent.protocol_id == protocol_id)
     found = [at is not None for at in db.session.scalars(query.order_by(OutboxEvent.position))]
     db.session.rollback()
     return found
 
 
-def test_an_event_that_fails_holds_up_those_behind_it_and_is_told_first(protocol_id, store, fail_on, caplog) -> None:
+def test_a_failed_event_holds_back_later_ones_and_is_emitted_first(protocol_id, store, fail_on, caplog) -> None:
     store(protocol_id, ["1.00", "2.00", "3.00"])
     with reading(redis_client(), protocol_id) as room:
         with fail_on('"amount":"2.00"'):
@@ -90,7 +90,7 @@ def test_an_event_that_fails_holds_up_those_behind_it_and_is_told_first(protocol
     assert "too late" in failed.error
 
 
-def test_when_the_first_event_fails_none_is_told_or_marked(protocol_id, store, fail_on, counted) -> None:
+def test_when_the_first_event_fails_none_is_emitted_or_marked(protocol_id, store, fail_on, counted) -> None:
     store(protocol_id, ["1.00", "2.00"])
     before = counted("dashboard_emission_failures_total")
     with fail_on('"amount":"1.00"'):
@@ -101,7 +101,7 @@ def test_when_the_first_event_fails_none_is_told_or_marked(protocol_id, store, f
     assert outbox.relay(protocol_id) == 2
 
 
-def test_a_closing_that_fails_holds_up_the_events_behind_it(api, protocol_id, store, fail_on, monkeypatch) -> None:
+def test_a_failed_terminal_update_holds_back_later_events(api, protocol_id, store, fail_on, monkeypatch) -> None:
     agent_id = make_agent(api)
     store(protocol_id, ["1.00"])
     with monkeypatch.context() as crash:
@@ -117,7 +117,7 @@ def test_a_closing_that_fails_holds_up_the_events_behind_it(api, protocol_id, st
     assert marks(protocol_id) == [True, True, True]
 
 
-def test_one_protocols_failure_holds_up_no_other(api, store, fail_on) -> None:
+def test_a_failure_in_one_protocol_holds_back_no_other(api, store, fail_on) -> None:
     failing, well = make_protocol(api), make_protocol(api)
     store(failing, ["7.77"])
     store(well, ["1.00", "2.00"])
@@ -127,7 +127,9 @@ def test_one_protocols_failure_holds_up_no_other(api, store, fail_on) -> None:
     assert outbox.sweep() == 1
 
 
-def test_what_was_told_but_not_marked_is_marked_and_not_told_again(in_context, protocol_id, store, monkeypatch) -> None:
+def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
+    in_context, protocol_id, store, monkeypatch
+) -> None:
     store(protocol_id, ["1.00", "2.00"])
 
     def crash(_ids: list[int]) -> None:
@@ -156,7 +158,10 @@ def test_a_database_that_does_not_answer_ends_the_relay_with_a_warning(
     assert (warning.levelname, warning.protocolId) == ("WARNING", protocol_id)
 
 
-def test_more_events_than_one_relay_takes_are_all_told_in_order(in_context, protocol_id) -> None:
+def test_events_beyond_the_batches_of_a_relay_are_emitted_in_order_by_the_sweep(
+    in_context, protocol_id, monkeypatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_BATCHES", 1)
     with transaction() as session:
         for number in range(outbox.BATCH + 5):
             outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": number})
@@ -167,7 +172,7 @@ def test_more_events_than_one_relay_takes_are_all_told_in_order(in_context, prot
     assert limiter.current_seq(protocol_id) == str(outbox.BATCH + 5)
 
 
-def test_each_protocol_numbers_its_own_events_and_numbers_they_hold_become_texts(api, in_context) -> None:
+def test_positions_count_per_protocol_and_numbers_in_events_become_strings(api, in_context) -> None:
     one, other = make_protocol(api), make_protocol(api)
     with transaction() as session:
         for protocol_id in (one, other, one):

@@ -1,4 +1,4 @@
-"""500 agents report without a pause in one room: money never waits for them, and none waits longer than it must."""
+"""500 agents report continuously in one room: payments never wait for them, and the longest waiting agent is first."""
 
 import threading
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def is_progress(event: Emission) -> bool:
 
 
 def entered(event: Emission) -> float:
-    """When a queued event was let into its room, on Redis's clock."""
+    """When a queued event was taken into its room, on Redis's clock."""
     return moment(event.members["timestamp"]).timestamp()
 
 
@@ -80,8 +80,10 @@ def test_money_and_decisions_wait_for_each_other_alone_while_500_agents_report(s
         assert not [other for other in meanwhile if is_progress(other)], each
         assert each.at - entered(each) < WINDOW_SECONDS * (1 + len(meanwhile) / LIMIT) * slowdown()
     assert most_in_a_window([event.at for event in events]) <= LIMIT
-    told = [event.members["agentId"] for event in events if is_progress(event)]
-    assert told == many.agents[: len(told)], "of those that wait equally long the first by name is first, none twice"
+    emitted = [event.members["agentId"] for event in events if is_progress(event)]
+    assert emitted == many.agents[: len(emitted)], (
+        "among equally long waiting agents names decide, and none is emitted twice"
+    )
     assert losses(stack, protocol_id) == before
 
 
@@ -89,16 +91,16 @@ def money(events: list[Emission]) -> list[Emission]:
     return [event for event in events if not is_progress(event)]
 
 
-def test_every_agent_is_told_of_in_its_turn(stack, protocol_id, crowd) -> None:
-    """Nobody is told of a third time before another is for the second: the wait is bounded by the number of agents.
+def test_every_agent_is_emitted_before_any_other_a_third_time(stack, protocol_id, crowd) -> None:
+    """No agent is emitted a third time before another is for the second: the number of agents bounds the wait.
 
-    Not strictly in turn: those whose next report came in one request have waited equally long since.
+    Not strictly in order: those whose next report came in one request have waited equally long since.
     """
     few, before = crowd(FEW), losses(stack, protocol_id)
     with stack.emissions() as emissions, Reporting(few, protocol_id):
         emissions.wait_for(protocol_id, 4 * FEW, 60)
-    told = [event.members["agentId"] for event in emissions.of(protocol_id)]
+    emitted = [event.members["agentId"] for event in emissions.of(protocol_id)]
 
-    for first in range(len(told) - 2 * FEW + 1):
-        assert set(told[first : first + 2 * FEW]) == set(few.agents)
+    for first in range(len(emitted) - 2 * FEW + 1):
+        assert set(emitted[first : first + 2 * FEW]) == set(few.agents)
     assert losses(stack, protocol_id) == before

@@ -1,4 +1,4 @@
-"""The second-order branches of a room's limits: catching up, pausing, dropping, and what a caller is told of it."""
+"""Edge cases of the room limiter: late drains, pauses, drops, and the outcome."""
 
 import re
 import time
@@ -32,7 +32,7 @@ def publish(protocol_id: str, count: int = 1) -> list[limiter.Outcome]:
 
 
 def total(*outcomes: limiter.Outcome) -> int:
-    """How many events left."""
+    """The number of events emitted."""
     return sum(sum(each.emitted.values()) for each in outcomes)
 
 
@@ -53,7 +53,7 @@ def drain_until(count: int, already: int = 0) -> None:
     until(drained, 40, f"{count} events have left", pause=0.02)
 
 
-def test_a_backlog_that_had_no_turn_for_a_while_makes_up_for_two_events(in_context, protocol_id, sleeping) -> None:
+def test_a_late_drain_makes_up_for_two_events(in_context, protocol_id, sleeping) -> None:
     left = total(*publish(protocol_id, 25))
     assert 10 <= left <= 22
 
@@ -65,7 +65,7 @@ def test_a_backlog_that_had_no_turn_for_a_while_makes_up_for_two_events(in_conte
     assert total(limiter.drain()) <= 1
 
 
-def test_a_backlog_leaves_evenly_and_never_more_than_ten_in_a_second(in_context, protocol_id, emissions) -> None:
+def test_a_queue_leaves_evenly_and_at_most_ten_events_a_second(in_context, protocol_id, emissions) -> None:
     publish(protocol_id, 22)
     drain_until(22, already=10)
 
@@ -86,7 +86,7 @@ def test_a_room_that_has_nothing_waiting_has_its_whole_budget_again_after_a_seco
     assert [total(each) for each in publish(protocol_id, 10)] == [1] * 10
 
 
-def test_a_room_that_waits_for_its_window_is_told_when_it_is_due(in_context, protocol_id) -> None:
+def test_the_outcome_says_when_a_room_that_waits_for_its_window_is_due(in_context, protocol_id) -> None:
     first, *_, last = publish(protocol_id, 11)
 
     assert first.next_due is None
@@ -110,7 +110,7 @@ def test_a_hundred_may_wait_and_each_one_more_drops_the_oldest_in_order(in_conte
     assert left + len(dropped) + 100 == 115
 
 
-def test_more_rooms_than_one_call_takes_all_get_their_turn_in_one_drain(in_context, api, monkeypatch) -> None:
+def test_one_drain_covers_more_rooms_than_one_call_takes(in_context, api, monkeypatch) -> None:
     monkeypatch.setattr(limiter, "ROOMS_PER_CALL", 3)
     rooms = [make_protocol(api) for _ in range(8)]
     last = [publish(room, 11)[-1] for room in rooms]
@@ -119,7 +119,7 @@ def test_more_rooms_than_one_call_takes_all_get_their_turn_in_one_drain(in_conte
     assert total(limiter.drain()) == len(rooms)
 
 
-def test_the_room_that_is_due_first_has_its_turn_first(in_context, api, emissions) -> None:
+def test_the_room_that_is_due_first_is_drained_first(in_context, api, emissions) -> None:
     late, early = make_protocol(api, id="b" * 20), make_protocol(api, id="z" * 20)
     first = publish(early, 11)[-1]
     publish(late, 11)
@@ -131,22 +131,22 @@ def test_the_room_that_is_due_first_has_its_turn_first(in_context, api, emission
     assert list(emissions.seen).index(emissions.of(early)[-1]) < list(emissions.seen).index(emissions.of(late)[-1])
 
 
-def test_an_event_that_nobody_listens_to_is_told_as_undelivered(in_context, protocol_id) -> None:
+def test_an_event_without_receivers_is_undelivered(in_context, protocol_id) -> None:
     missed = publish(protocol_id)[0].undelivered
     assert missed == [{"protocolId": protocol_id, "seq": "1", "eventType": POOL, "processes": "0"}]
 
 
-def test_an_event_that_is_heard_is_undelivered_only_while_a_client_is_known_to_be_away(
+def test_a_received_event_is_undelivered_only_while_a_client_is_known_to_be_absent(
     in_context, protocol_id, caplog
 ) -> None:
     with reading(redis_client(), protocol_id):
-        heard = publish(protocol_id)[0]
-        missed_deliveries.remember(protocol_id, "viewer-1/token-1")
+        received = publish(protocol_id)[0]
+        missed_deliveries.record_disconnect(protocol_id, "viewer-1/token-1")
         missed = publish(protocol_id)[0]
-        missed_deliveries.forget(protocol_id, "viewer-1/token-1")
-        heard_again = publish(protocol_id)[0]
+        missed_deliveries.record_return(protocol_id, "viewer-1/token-1")
+        received_again = publish(protocol_id)[0]
 
-    assert (heard.undelivered, heard_again.undelivered) == ([], [])
+    assert (received.undelivered, received_again.undelivered) == ([], [])
     assert [(each["seq"], each["processes"]) for each in missed.undelivered] == [("2", "1")]
 
 
@@ -157,7 +157,7 @@ def test_an_event_that_waited_is_undelivered_when_it_leaves(in_context, protocol
     assert [each["seq"] for each in missed] == ["11"]
 
 
-def test_each_event_bears_the_moment_in_which_it_was_taken(in_context, protocol_id) -> None:
+def test_the_timestamp_of_an_event_is_when_it_was_taken(in_context, protocol_id) -> None:
     with reading(redis_client(), protocol_id) as room:
         before = redis_clock() / 1e6
         outcomes = publish(protocol_id, 11)
@@ -174,14 +174,14 @@ def test_each_event_bears_the_moment_in_which_it_was_taken(in_context, protocol_
     assert [each["seq"] for each in events] == [str(number) for number in range(1, 12)]
 
 
-def test_every_date_is_written_as_the_calendar_has_it(in_context) -> None:
-    """The scripts' own calendar, against Python's: leap years, ends of months and years, and the milliseconds."""
+def test_the_scripts_write_dates_as_python_does(in_context) -> None:
+    """Leap years, ends of months and years, and milliseconds."""
     source = next(
         text
         for path in sorted((files("app.realtime") / "lua").iterdir(), key=lambda each: each.name)
-        if "local function iso(" in (text := path.read_text(encoding="utf-8"))
+        if "local function iso_timestamp(" in (text := path.read_text(encoding="utf-8"))
     )
-    calendar = source[source.index("local function iso(") :]
+    calendar = source[source.index("local function iso_timestamp(") :]
     calendar = calendar[: calendar.index("\nend\n") + 5]
     days = [(2024, 2, 28), (2024, 2, 29), (2024, 3, 1), (2025, 2, 28), (2025, 3, 1), (2025, 12, 31), (2026, 1, 1)]
     days += [(2000, 2, 29), (2100, 2, 28), (2100, 3, 1), (2099, 12, 31), (2254, 12, 31), (1970, 1, 1), (2026, 11, 30)]
@@ -190,14 +190,17 @@ def test_every_date_is_written_as_the_calendar_has_it(in_context) -> None:
     moments = [datetime(*day, *clock, tzinfo=UTC) for day in days for clock in clocks]
     micros = [int(each.timestamp()) * 1_000_000 + each.microsecond for each in moments]
 
-    script = calendar + "local told = {} for i, at in ipairs(ARGV) do told[i] = iso(tonumber(at)) end return told"
-    told = redis_client().eval(script, 0, *micros)
+    script = (
+        calendar
+        + "local dates = {} for i, at in ipairs(ARGV) do dates[i] = iso_timestamp(tonumber(at)) end return dates"
+    )
+    dates = redis_client().eval(script, 0, *micros)
 
     wanted = [each.isoformat(timespec="milliseconds").replace("+00:00", "Z") for each in moments]
-    assert [each.decode() for each in told] == wanted
+    assert [each.decode() for each in dates] == wanted
 
 
-def test_how_long_a_report_waited_is_told_when_it_leaves(in_context, api, protocol_id) -> None:
+def test_the_outcome_says_how_long_an_emitted_report_waited(in_context, api, protocol_id) -> None:
     agent_id = make_agent(api)
     api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id)).expect(202)
     said_at = time.monotonic()
@@ -208,14 +211,14 @@ def test_how_long_a_report_waited_is_told_when_it_leaves(in_context, api, protoc
     assert 0 <= waits[0] <= (time.monotonic() - said_at) * 1e6 + 5e6
 
 
-def test_a_room_that_only_has_agents_waiting_rests_until_they_may_speak(in_context, api, protocol_id) -> None:
+def test_a_room_with_waiting_agents_alone_is_due_when_their_updates_may_leave(in_context, api, protocol_id) -> None:
     agent_id = make_agent(api)
     for progress in (1, 2):
         api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
         outcome = limiter.drain()
-    told = outcome if outcome.next_due else limiter.drain()
-    if told.next_due is not None:  # else the machine took more than a second for the second report
-        assert told.emitted == {}
-        assert 0 < told.next_due - told.now <= 1_100_000
-        until(lambda: total(limiter.drain()) == 1, 20, "it may speak")
+    waiting = outcome if outcome.next_due else limiter.drain()
+    if waiting.next_due is not None:  # else the machine took more than a second for the second report
+        assert waiting.emitted == {}
+        assert 0 < waiting.next_due - waiting.now <= 1_100_000
+        until(lambda: total(limiter.drain()) == 1, 20, "its update leaves")
     assert limiter.drain().next_due is None

@@ -1,4 +1,4 @@
-"""Rooms over several web processes: who is where, and what a dying process or Redis leaves behind."""
+"""Rooms over several web processes: delivery, and recovery after a process or Redis was killed."""
 
 import pytest
 import redis
@@ -31,7 +31,7 @@ def watchers(stack: Stack, js: JsClient, protocol_id: str) -> list[JsSocket]:
 
 
 def listeners(stack: Stack, protocol_id: str) -> int | None:
-    """How many web processes listen for the room; None while Redis is away."""
+    """The number of web processes subscribed to the room; None while Redis is down."""
     try:
         with stack.redis() as client:
             return client.pubsub_numsub(channel_of(protocol_id))[0][1]

@@ -1,11 +1,11 @@
-"""Beat's scheduler: one leads, nothing piles up while workers are down, and no wall clock is asked."""
+"""Beat's scheduler: one beat leads, and ticks do not pile up without workers."""
 
 import pytest
 
 from app.core.extensions import celery, redis_client
 from app.core.queues import ALL_QUEUES, REALTIME_QUEUE
 from tasks.schedule import SCHEDULE
-from tasks.scheduler import LEAD_MS, MAX_WAITING, MonotonicScheduler
+from tasks.scheduler import LEAD_MS, MAX_QUEUED, MonotonicScheduler
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def test_one_beat_leads_and_another_follows_when_it_ends(beat) -> None:
 
 def test_while_no_worker_takes_them_ticks_do_not_pile_up(beat) -> None:
     scheduler = beat()
-    for _ in range(3 * MAX_WAITING):
+    for _ in range(3 * MAX_QUEUED):
         scheduler._due.clear()
         scheduler.tick()
 
-    assert redis_client().llen(REALTIME_QUEUE) <= MAX_WAITING
+    assert redis_client().llen(REALTIME_QUEUE) <= MAX_QUEUED
 
 
-def test_a_lead_that_lasts_too_long_since_redis_clock_stepped_back_is_cut_short(beat) -> None:
+def test_a_lease_that_is_too_long_after_redis_clock_stepped_back_is_shortened(beat) -> None:
     beat().tick()
     redis_client().pexpire("beat:leader", 3_600_000)
 

@@ -1,4 +1,4 @@
-"""Closing updates (COMPLETED, FAILED) in crowded rooms and over several rooms: their order, second and loss."""
+"""Terminal updates (COMPLETED, FAILED) in full rooms and over several rooms: order, spacing and drops."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -49,11 +49,11 @@ def fill(protocol_id: str, count: int) -> list[limiter.Outcome]:
 
 
 def drained(condition: Callable[[], object], seconds: float = 40) -> None:
-    def turn() -> object:
+    def drain_until_idle() -> object:
         limiter.drain()
         return condition()
 
-    until(turn, seconds, "what waits has left", pause=0.03)
+    until(drain_until_idle, seconds, "everything that waits has left", pause=0.03)
 
 
 def of_agent(emissions: Emissions, agent_id: str, *protocol_ids: str) -> list[Emission]:
@@ -61,11 +61,11 @@ def of_agent(emissions: Emissions, agent_id: str, *protocol_ids: str) -> list[Em
     return sorted(found, key=lambda each: each.at)
 
 
-def told(events: list[Emission]) -> list[tuple[str, str, str]]:
+def updates_of(events: list[Emission]) -> list[tuple[str, str, str]]:
     return [(each.protocol_id, each.members["task"], each.members["status"]) for each in events]
 
 
-def test_closings_of_one_agent_leave_in_their_order_a_second_apart_over_two_rooms(
+def test_terminal_updates_of_an_agent_leave_in_order_a_second_apart_over_two_rooms(
     api, in_context, emissions, agent_id, say
 ) -> None:
     here, there = make_protocol(api), make_protocol(api)
@@ -76,11 +76,11 @@ def test_closings_of_one_agent_leave_in_their_order_a_second_apart_over_two_room
 
     events = of_agent(emissions, agent_id, here, there)
 
-    assert told(events) == [(here, "one", "COMPLETED"), (there, "two", "FAILED"), (here, "three", "COMPLETED")]
+    assert updates_of(events) == [(here, "one", "COMPLETED"), (there, "two", "FAILED"), (here, "three", "COMPLETED")]
     assert all(after.at - before.at >= GAP for before, after in pairwise(events))
 
 
-def test_a_running_report_waits_for_all_closings_that_were_before_it(
+def test_a_running_report_waits_for_all_earlier_terminal_updates(
     api, in_context, emissions, *, agent_id, protocol_id, say
 ) -> None:
     say(agent_id, protocol_id, "one", status="COMPLETED")
@@ -94,7 +94,9 @@ def test_a_running_report_waits_for_all_closings_that_were_before_it(
     assert all(after.at - before.at >= GAP for before, after in pairwise(events))
 
 
-def test_the_second_of_an_agent_moves_with_it_to_another_room(api, in_context, emissions, agent_id, say) -> None:
+def test_the_second_between_updates_of_an_agent_also_counts_between_rooms(
+    api, in_context, emissions, agent_id, say
+) -> None:
     here, there = make_protocol(api), make_protocol(api)
     say(agent_id, here, "one", status="COMPLETED")
     say(agent_id, there, "two", progress=7)
@@ -102,11 +104,11 @@ def test_the_second_of_an_agent_moves_with_it_to_another_room(api, in_context, e
 
     events = of_agent(emissions, agent_id, here, there)
 
-    assert told(events)[:2] == [(here, "one", "COMPLETED"), (there, "two", "RUNNING")]
+    assert updates_of(events)[:2] == [(here, "one", "COMPLETED"), (there, "two", "RUNNING")]
     assert events[1].at - events[0].at >= GAP
 
 
-def test_a_closing_that_waits_for_its_agents_second_is_not_forgotten_when_others_leave(
+def test_a_terminal_update_that_waits_for_its_agents_second_leaves_after_others(
     api, in_context, emissions, *, agent_id, protocol_id, say
 ) -> None:
     say(agent_id, protocol_id, "scan", progress=5)
@@ -117,7 +119,7 @@ def test_a_closing_that_waits_for_its_agents_second_is_not_forgotten_when_others
     assert of_agent(emissions, agent_id, protocol_id)[1].members["status"] == "COMPLETED"
 
 
-def test_a_closing_waits_behind_a_full_queue_and_pushes_nothing_out(
+def test_a_terminal_update_waits_behind_a_full_queue_and_drops_nothing(
     api, in_context, emissions, *, agent_id, protocol_id, say
 ) -> None:
     queue = queue_key(protocol_id)
@@ -130,10 +132,10 @@ def test_a_closing_waits_behind_a_full_queue_and_pushes_nothing_out(
     assert agent_id not in "".join(waiting[:90])
 
 
-def test_an_agent_whose_closing_was_pushed_out_of_a_room_is_told_of_in_another_at_once(
+def test_an_agent_whose_terminal_update_was_dropped_is_emitted_in_another_room_at_once(
     api, in_context, emissions, agent_id, say
 ) -> None:
-    """The closing is the oldest that waits: a hundred others push it out, and it no longer holds its agent up."""
+    """The terminal update is the oldest in the queue: a hundred others drop it, and its agent need not wait for it."""
     crowded, quiet = make_protocol(api), make_protocol(api)
     fill(crowded, 10)
     say(agent_id, crowded, "lost", status="COMPLETED")
@@ -143,7 +145,7 @@ def test_an_agent_whose_closing_was_pushed_out_of_a_room_is_told_of_in_another_a
         if (AGENT, crowded) in dropped or of_agent(emissions, agent_id, crowded):
             break  # it left if the machine was slow
     else:
-        pytest.fail("the closing was never pushed out")
+        pytest.fail("the terminal update was never dropped")
     drained(lambda: of_agent(emissions, agent_id, quiet), 5)
     assert of_agent(emissions, agent_id, quiet)[0].members["task"] == "next"
     say(agent_id, quiet, "after", progress=1)
@@ -165,7 +167,7 @@ def test_a_stored_agent_event_is_taken_once_and_an_older_position_never(
     assert [each.members["task"] for each in of_agent(emissions, agent_id, protocol_id)] == ["one", "two"]
 
 
-def test_a_report_that_arrives_after_a_newer_closing_does_not_show_the_agent_at_work(
+def test_a_report_that_arrives_after_a_newer_terminal_update_does_not_show_the_agent_running(
     api, in_context, emissions, *, agent_id, protocol_id, say
 ) -> None:
     say(agent_id, protocol_id, "scan", progress=50)
@@ -178,7 +180,9 @@ def test_a_report_that_arrives_after_a_newer_closing_does_not_show_the_agent_at_
     assert limiter.drain().emitted == {}
 
 
-def test_versions_of_an_agent_rise_over_rooms_tasks_and_closings(api, in_context, emissions, agent_id, say) -> None:
+def test_versions_of_an_agent_rise_over_rooms_tasks_and_terminal_updates(
+    api, in_context, emissions, agent_id, say
+) -> None:
     rooms = [make_protocol(api) for _ in range(3)]
     for number, room in enumerate(rooms):
         say(agent_id, room, f"t{number}", status="COMPLETED", nextTask=f"n{number}")
@@ -187,10 +191,10 @@ def test_versions_of_an_agent_rise_over_rooms_tasks_and_closings(api, in_context
     for room in rooms:
         versions = [int(each.members["version"]) for each in of_agent(emissions, agent_id, room)]
         assert versions == sorted(set(versions))
-    closing = [each for each in of_agent(emissions, agent_id, *rooms) if each.members["status"] == "COMPLETED"]
-    assert [each.members["task"] for each in closing] == ["t0", "t1", "t2"]
-    assert [int(each.members["version"]) for each in closing] == sorted(
-        int(each.members["version"]) for each in closing
+    terminal = [each for each in of_agent(emissions, agent_id, *rooms) if each.members["status"] == "COMPLETED"]
+    assert [each.members["task"] for each in terminal] == ["t0", "t1", "t2"]
+    assert [int(each.members["version"]) for each in terminal] == sorted(
+        int(each.members["version"]) for each in terminal
     )
 
 

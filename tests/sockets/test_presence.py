@@ -96,9 +96,9 @@ def test_who_missed_an_event_is_named_the_latest_first_and_until_it_is_back(in_c
     protocol_id, now = unique("P"), missed_deliveries.time.time()
     for number, client in enumerate(("a", "b", "c")):
         monkeypatch.setattr(missed_deliveries.time, "time", lambda number=number: now + number)
-        missed_deliveries.remember(protocol_id, client)
+        missed_deliveries.record_disconnect(protocol_id, client)
     assert undelivered(protocol_id, caplog) == ["c", "b", "a"]
-    missed_deliveries.forget(protocol_id, "b")
+    missed_deliveries.record_return(protocol_id, "b")
     assert undelivered(protocol_id, caplog) == ["c", "a"]
 
 
@@ -114,7 +114,7 @@ def test_the_latest_hundred_that_went_away_are_kept_for_five_minutes_and_twenty_
     protocol_id, now = unique("P"), missed_deliveries.time.time()
     for number in range(103):
         monkeypatch.setattr(missed_deliveries.time, "time", lambda number=number: now + number)
-        missed_deliveries.remember(protocol_id, f"c{number}")
+        missed_deliveries.record_disconnect(protocol_id, f"c{number}")
     key = missed_deliveries.absent_key(protocol_id)
     assert redis_client().zcard(key) == 100
     assert redis_client().zrange(key, 0, 0) == [b"c3"]
