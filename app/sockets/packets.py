@@ -12,7 +12,7 @@ from typing import Any
 import socketio
 from socketio import packet
 
-from app.realtime.fanout.metrics import ENGINE_REFUSALS
+from app.observability import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
 
 
 def _note_refusal(message: str, _kind: str) -> None:
-    ENGINE_REFUSALS.inc()
+    metrics.ENGINE_REFUSALS.inc()
     logger.debug("engine.refused", extra={"detail": message[:200]})
 
 

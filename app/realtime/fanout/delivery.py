@@ -7,8 +7,8 @@ import msgspec
 from engineio import packet as engine_packet
 
 from app.core import runtime
+from app.observability import metrics
 from app.realtime.fanout.frames import frame
-from app.realtime.fanout.metrics import FANOUT_DELIVERIES
 from app.realtime.fanout.websocket import WebSocket
 
 CLIENTS_PER_YIELD = 250
@@ -109,7 +109,7 @@ class Deliverer:
     def send(self, room: str, packets: list[bytes]) -> None:
         """Give one room its events, in order, yielding now and then so that nobody else waits long."""
         recipients = self._recipients(room)
-        FANOUT_DELIVERIES.inc(len(packets) * (len(recipients.websockets) + len(recipients.others)))
+        metrics.FANOUT_DELIVERIES.inc(len(packets) * (len(recipients.websockets) + len(recipients.others)))
         for sid in recipients.early:
             self._early.setdefault(sid, []).extend(packets)
         for socket in recipients.others:

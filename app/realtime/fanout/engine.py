@@ -17,10 +17,10 @@ from engineio import exceptions, packet
 
 from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.problems import Refusal, answer
+from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout.frames import POLICY_VIOLATION
 from app.realtime.fanout.handshake import VERSION, check_handshake, switch_protocols
-from app.realtime.fanout.metrics import ENGINE_REFUSALS
 from app.realtime.fanout.pinger import Pinger
 from app.realtime.fanout.socket import EngineSocket
 from app.realtime.fanout.websocket import WebSocket
@@ -68,7 +68,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
                 return [refusal["response"]]
             return () if self._closes_second_websocket(environ) else super().handle_request(environ, respond)
         except Refusal as error:
-            ENGINE_REFUSALS.inc()
+            metrics.ENGINE_REFUSALS.inc()
             logger.info("websocket.handshake_refused", extra={"status": int(error.status), "detail": error.detail})
             status, headers, body = answer(error.status, error.detail, given)
             if error.status == HTTPStatus.UPGRADE_REQUIRED:
@@ -128,7 +128,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
     ) -> Any:
         """As in python-engineio, with our socket, without cookies and with a leaner environment kept."""
         if len(self.sockets) >= self.max_sessions:
-            ENGINE_REFUSALS.inc()
+            metrics.ENGINE_REFUSALS.inc()
             return {**self._bad_request(), "status": "503 Service Unavailable"}
         sid = self.generate_id()
         socket = self.sockets[sid] = EngineSocket(self, sid)

@@ -13,8 +13,8 @@ from socketio import PubSubManager
 from app.core import runtime
 from app.core.errors import Conflict
 from app.core.redis_connection import connect_redis
+from app.observability import metrics
 from app.realtime.fanout.delivery import Deliverer, decode, seq_of
-from app.realtime.fanout.metrics import CONTROL_FAILURES, FANOUT_EVENTS, FANOUT_FAILURES
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.subscriber import Batch, RealtimeUnavailable, Subscriber
 from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
@@ -131,7 +131,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
         try:
             self._redis.publish(CONTROL_CHANNEL, json.dumps(data))
         except redis.RedisError as error:
-            CONTROL_FAILURES.inc()
+            metrics.CONTROL_FAILURES.inc()
             logger.error("control.failed", extra={"method": data["method"], "error": str(error)})  # noqa: TRY400
 
     # From the channel to the members.
@@ -143,7 +143,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
             try:
                 self._sort(rooms, channel, body)
             except Exception:
-                FANOUT_FAILURES.inc()
+                metrics.FANOUT_FAILURES.inc()
                 whole = {"channel": channel, "body": body.decode(errors="replace")}
                 logger.exception("fanout.failed", extra=whole)
         for room, packets in rooms.items():
@@ -153,7 +153,7 @@ class RoomManager(PubSubManager):  # type: ignore[misc]
         if channel == CONTROL_CHANNEL:
             self._obey(json.loads(body))
             return
-        FANOUT_EVENTS.inc()
+        metrics.FANOUT_EVENTS.inc()
         message, room = decode(body), room_of(channel.removeprefix(CHANNEL_PREFIX))
         if message.is_plain:
             rooms.setdefault(room, []).append(message.packet())

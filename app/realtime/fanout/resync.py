@@ -12,7 +12,7 @@ from typing import Any
 import redis
 import uuid_utils.compat as uuid
 
-from app.realtime.fanout.metrics import RESYNCS
+from app.observability import metrics
 from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
 from app.realtime.scripts import source
 
@@ -100,6 +100,6 @@ class Resync:
         for engine_sid in engine_sids:
             socket = server.eio.sockets.get(engine_sid)
             if socket is not None:
-                RESYNCS.inc()
+                metrics.RESYNCS.inc()
                 socket.close(wait=False, abort=True, reason=REASON)
             server.sleep(SPREAD_SECONDS / len(engine_sids))

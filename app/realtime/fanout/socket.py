@@ -9,9 +9,9 @@ from engineio import exceptions, packet
 
 from app.core import runtime
 from app.core.rate_counter import RateCounter
+from app.observability import metrics
 from app.realtime.fanout import frames
 from app.realtime.fanout.handshake import Probe, emptied, hold_back, switch_protocols
-from app.realtime.fanout.metrics import FLOODS, TOO_SLOW_SOCKETS
 from app.realtime.fanout.polling import QUEUE_PACKETS, PollingSocket
 from app.realtime.fanout.websocket import FLOOD, TOO_SLOW, WebSocket
 
@@ -184,14 +184,14 @@ class EngineSocket(PollingSocket):
         if self.closed or self.closing:
             return
         if reason == TOO_SLOW:
-            TOO_SLOW_SOCKETS.inc()
+            metrics.SLOW_SOCKETS.inc()
             logger.warning("socket.too_slow", extra={"engineSid": self.sid})
         elif reason == FLOOD:
             self._log_flood()
         self.close(wait=False, abort=True, reason=reason)
 
     def _log_flood(self) -> None:
-        FLOODS.inc()
+        metrics.FLOODING_SOCKETS.inc()
         logger.warning("socket.flooding", extra={"engineSid": self.sid})
 
     def _handle_packet(self, payload: str | bytes) -> None:

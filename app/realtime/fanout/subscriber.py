@@ -13,7 +13,7 @@ import hiredis
 import redis
 
 from app.core.errors import Conflict, DependencyUnavailable
-from app.realtime.fanout.metrics import FANOUT_FAILURES, ROOMS, SUBSCRIBER_LOSSES
+from app.observability import metrics
 from app.realtime.fanout.pubsub_connection import PubSubConnection
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Subscriber:
             entry = self._channels.get(channel)
             if entry is None:
                 entry = self._channels[channel] = _Channel()
-                ROOMS.set(len(self._channels) - 1)  # one channel is not a room's
+                metrics.FANOUT_ROOMS.set(len(self._channels) - 1)  # one channel is not a room's
                 self._subscribe([channel])
             entry.holders.add(holder)
             return entry
@@ -96,7 +96,7 @@ class Subscriber:
             if entry.holders:
                 return False
             del self._channels[channel]
-            ROOMS.set(len(self._channels) - 1)
+            metrics.FANOUT_ROOMS.set(len(self._channels) - 1)
             self._send("UNSUBSCRIBE", [channel])
             return True
 
@@ -145,7 +145,7 @@ class Subscriber:
         if link is not None:
             link.close()
         if error is not None and not self._stopped.is_set():
-            SUBSCRIBER_LOSSES.inc()
+            metrics.SUBSCRIBER_LOSSES.inc()
             logger.warning("subscriber.lost", extra={"error": str(error), "channels": len(self._channels)})
 
     def _subscribe(self, channels: list[str]) -> None:
@@ -195,5 +195,5 @@ class Subscriber:
         try:
             handler(*arguments)
         except Exception:
-            FANOUT_FAILURES.inc()
+            metrics.FANOUT_FAILURES.inc()
             logger.exception("fanout.failed")
