@@ -1,4 +1,8 @@
-"""An Engine.IO connection that becomes a websocket when it is a WebSocket (Engine.IO protocol, version 4)."""
+"""An Engine.IO connection, over polling or WebSocket (Engine.IO protocol 4).
+
+python-engineio's own keeps an unbounded queue and three greenlets per WebSocket; here a greenlet exists only while a
+packet is handled.
+"""
 
 import logging
 import time
@@ -11,31 +15,25 @@ from app.core import runtime
 from app.core.rate_counter import RateCounter
 from app.observability import metrics
 from app.realtime.fanout import frames
-from app.realtime.fanout.handshake import Probe, emptied, hold_back, switch_protocols
-from app.realtime.fanout.polling import QUEUE_PACKETS, PollingSocket
-from app.realtime.fanout.websocket import FLOOD, TOO_SLOW, WebSocket
+from app.realtime.fanout.close_reasons import CloseReason, close_code
+from app.realtime.fanout.handshake import UpgradeProbe, set_cork, switch_protocols
+from app.realtime.fanout.polling import PollingSocket
+from app.realtime.fanout.websocket import WebSocket
 
 logger = logging.getLogger(__name__)
 
-INBOX_PACKETS = 100
+MAX_QUEUED_PACKETS = 2000
+MAX_INBOX_PACKETS = 100
 PACKETS_PER_YIELD = 10
 LARGE_PACKET_BYTES = 4096
 PONG = "3"
-LEAVING, PARSE_ERROR, TOLD_TO_GO, NO_HANDSHAKE, CRASH = (
-    "server leaves", "parse error", "told to go", "handshake timeout", "server error",
-)  # fmt: skip
-CLOSE_CODES = {
-    LEAVING: frames.GOING_AWAY,
-    CRASH: frames.SERVER_ERROR,
-    **dict.fromkeys((FLOOD, PARSE_ERROR, TOLD_TO_GO, NO_HANDSHAKE), frames.POLICY_VIOLATION),
-}
 
 
 class EngineSocket(PollingSocket):
-    """An Engine.IO connection; a websocket once it is a WebSocket.
+    """An Engine.IO connection; `websocket` is set once the client uses one.
 
-    All that is written to a websocket goes through the websocket, so there is one order: what was queued before the upgrade,
-    then whatever is sent, packets and the fan-out's frames alike.
+    Packets and the fan-out's frames are written through `websocket`, so they have one order: first what was queued
+    before the upgrade, then everything sent after it.
     """
 
     connected: bool
@@ -46,9 +44,8 @@ class EngineSocket(PollingSocket):
     def __init__(self, server: Any, sid: str) -> None:
         super().__init__(server, sid)
         self.websocket: WebSocket | None = None
-        self.connects = 0
         self._inbox: deque[tuple[int, Any]] = deque()
-        self._handling = self._probing = False
+        self._is_handling = self._is_probing = False
         self._packets = RateCounter()
 
     def send(self, pkt: packet.Packet) -> None:
@@ -56,25 +53,25 @@ class EngineSocket(PollingSocket):
             raise exceptions.SocketIsClosedError
         if self.websocket is not None:
             self.websocket.write(frames.packet_frame(pkt.encode()))
-        elif self.queue.qsize() < QUEUE_PACKETS:
+        elif self.queue.qsize() < MAX_QUEUED_PACKETS:
             self.queue.put(pkt)
-        elif not self._handling:
-            self.connection_ended(TOO_SLOW)
+        elif not self._is_handling:
+            self.connection_ended(CloseReason.SLOW_CLIENT)
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         del wait
-        why = reason or self.server.reason.SERVER_DISCONNECT
+        reason = reason or self.server.reason.SERVER_DISCONNECT
         if self.websocket is None:
-            super().close(wait=False, abort=abort, reason=why)
+            super().close(wait=False, abort=abort, reason=reason)
             return
         if self.closed or self.closing:
             return
         self.closing = True
-        self.server._trigger_event("disconnect", self.sid, why, run_async=False)  # noqa: SLF001 - contract test
+        self.server._trigger_event("disconnect", self.sid, reason, run_async=False)  # noqa: SLF001 - contract test
         if not abort:
             self.send(packet.Packet(packet.CLOSE))
         self.closed = True
-        self.websocket.finish(CLOSE_CODES.get(why, frames.NORMAL))
+        self.websocket.close(close_code(reason))
         self.server.sockets.pop(self.sid, None)
 
     def schedule_ping(self) -> None:
@@ -84,97 +81,93 @@ class EngineSocket(PollingSocket):
 
     @property
     def has_websocket(self) -> bool:
-        """Whether it is one, or its client is testing one."""
-        return self._probing or self.upgraded
+        """Whether the client uses a WebSocket or is probing one."""
+        return self._is_probing or self.upgraded
 
     def ping(self) -> float:
-        """Ask for a sign of life; returns the time that `is_silent` is to be asked with."""
+        """Send a ping; returns its time, which `is_silent` expects."""
         self.last_ping = time.time()
         self.send(packet.Packet(packet.PING))
         return self.last_ping
 
-    def is_silent(self, since: float) -> bool:
-        return bool(self.last_ping == since)
+    def is_silent(self, pinged_at: float) -> bool:
+        return bool(self.last_ping == pinged_at)
 
-    def end_silent(self) -> None:
-        """The client did not answer a ping in time."""
+    def close_silent(self) -> None:
+        """Close a connection that did not answer a ping in time."""
         reason = self.server.reason.PING_TIMEOUT
         if self.websocket is None:
             self.close(wait=False, abort=False, reason=reason)
         else:
-            self.websocket.end(reason)
-
-    # From polling, or from the handshake, to a websocket.
+            self.websocket.abort(reason)
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Take the connection over; the WSGI server's greenlet ends here and leaves it open."""
+        """Take the connection over; the WSGI server's greenlet ends and leaves it open."""
         del start_response
         if self.connected:
-            self._probing = True
-            Probe(self).begin(environ)
+            self._is_probing = True
+            UpgradeProbe(self).begin(environ)
         else:
             self.adopt(switch_protocols(environ, self))
         return ()
 
     def adopt(self, websocket: WebSocket) -> None:
-        """Write to this websocket from now on: first what has waited, then whatever is sent."""
+        """Switch to this WebSocket, and send the queued packets over it first."""
         has_polled = self.connected
         self.connected = self.upgraded = True
-        waiting = emptied(self.queue)
+        queued = _take_all(self.queue)
         if has_polled:
-            self.queue.put(packet.Packet(packet.NOOP))  # for a poll that has not noticed yet
+            self.queue.put(packet.Packet(packet.NOOP))  # ends a poll that is still open
         else:
-            self.queue = None  # kilobytes that a websocket has no use for
+            self.queue = None  # kilobytes that a WebSocket does not need
         self.websocket, websocket.owner = websocket, self
-        for pkt in waiting:
+        for pkt in queued:
             websocket.write(frames.packet_frame(pkt.encode()))
-        hold_back(websocket.socket, hold=False)
+        set_cork(websocket.socket, False)
         self.server.on_websocket(self)
-        websocket.read()
+        websocket.resume()
 
     def probe_ended(self, reason: str = "") -> None:
-        self._probing = self.upgrading = False
-        if reason == FLOOD:
+        self._is_probing = self.upgrading = False
+        if reason == CloseReason.FLOOD:
             self._log_flood()
-
-    # What the websocket tells.
 
     def message_received(self, opcode: int, payload: Any) -> None:
         if payload == PONG and opcode == frames.TEXT:
             self.schedule_ping()
             return
-        self._into_inbox(opcode, payload)
-        if len(self._inbox) >= INBOX_PACKETS and self.websocket is not None:
+        self._add_to_inbox(opcode, payload)
+        if len(self._inbox) >= MAX_INBOX_PACKETS and self.websocket is not None:
             self.websocket.pause()
 
     def connection_ended(self, reason: str) -> None:
-        self._into_inbox(frames.CLOSE, reason)
+        self._add_to_inbox(frames.CLOSE, reason)
 
-    def _into_inbox(self, opcode: int, payload: Any) -> None:
+    def _add_to_inbox(self, opcode: int, payload: Any) -> None:
         self._inbox.append((opcode, payload))
-        if not self._handling:
-            self._handling = True
+        if not self._is_handling:
+            self._is_handling = True
             runtime.spawn(self._handle_inbox)
 
     def _handle_inbox(self) -> None:
-        """One packet after the other, as they came; the end of the connection is the last of them."""
+        """Handle packets in the order received; the end of the connection comes last."""
         try:
             while self._inbox:
                 opcode, payload = self._inbox.popleft()
                 if opcode == frames.CLOSE:
                     self._end(payload)
-                elif not self.closed and self.may_send_on(len(payload)):
+                elif not self.closed and self.count_packet(len(payload)):
                     self._handle_packet(payload)
         finally:
-            self._handling = False
+            self._is_handling = False
         if self.websocket is not None:
-            self.websocket.read()
+            self.websocket.resume()
 
-    def may_send_on(self, size: int) -> bool:
-        """Count a packet, whatever is in it; who sends far too many is ended, and others have their turn between."""
+    def count_packet(self, size: int) -> bool:
+        """Count a received packet and yield now and then; False when the connection was closed as flooding."""
         packets = self._packets.add(time.monotonic())
         if packets > self.server.packets_per_second:
-            self._end(FLOOD)
+            self._end(CloseReason.FLOOD)
             return False
         if packets % PACKETS_PER_YIELD == 0 or size > LARGE_PACKET_BYTES:
             runtime.sleep(0)
@@ -183,26 +176,36 @@ class EngineSocket(PollingSocket):
     def _end(self, reason: str) -> None:
         if self.closed or self.closing:
             return
-        if reason == TOO_SLOW:
+        if reason == CloseReason.SLOW_CLIENT:
             metrics.SLOW_SOCKETS.inc()
-            logger.warning("socket.too_slow", extra={"engineSid": self.sid})
-        elif reason == FLOOD:
+            logger.warning("socket.stalled", extra={"engineSid": self.sid})
+        elif reason == CloseReason.FLOOD:
             self._log_flood()
         self.close(wait=False, abort=True, reason=reason)
 
     def _log_flood(self) -> None:
         metrics.FLOODING_SOCKETS.inc()
-        logger.warning("socket.flooding", extra={"engineSid": self.sid})
+        logger.warning("socket.flooded", extra={"engineSid": self.sid})
 
     def _handle_packet(self, payload: str | bytes) -> None:
         try:
             self.receive(packet.Packet(encoded_packet=payload))
         except exceptions.UnknownPacketError:
-            pass  # as python-engineio: a newer client may know more packets
+            pass  # as in python-engineio: a newer client may know more packets
         except exceptions.SocketIsClosedError:
             logger.debug("socket.closed_while_received", extra={"engineSid": self.sid})
-        except Exception as error:  # noqa: BLE001 - one client's packet: told in the log, and its end
-            is_theirs = isinstance(error, ValueError)
-            level = logging.INFO if is_theirs else logging.ERROR
+        except Exception as error:  # noqa: BLE001 - it is logged, and ends this connection only
+            is_malformed = isinstance(error, ValueError)
+            level = logging.INFO if is_malformed else logging.ERROR
             logger.log(level, "socket.packet_failed", extra={"engineSid": self.sid, "error": repr(error)})
-            self.close(wait=False, abort=True, reason=PARSE_ERROR if is_theirs else CRASH)
+            reason = CloseReason.PARSE_ERROR if is_malformed else CloseReason.SERVER_ERROR
+            self.close(wait=False, abort=True, reason=reason)
+
+
+def _take_all(queue: Any) -> list[packet.Packet]:
+    """Empty a polling queue; NOOPs and the end mark are left out."""
+    taken = []
+    while not queue.empty():
+        taken.append(queue.get(block=False))
+        queue.task_done()
+    return [pkt for pkt in taken if pkt is not None and pkt.packet_type != packet.NOOP]
