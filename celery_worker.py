@@ -35,6 +35,6 @@ process_registry.announce_celery(flask_app)
 celery.Task = ContextTask
 celery.flask_app = flask_app
 celery.conf.beat_schedule = SCHEDULE
-celery.conf.imports = ("tasks.flush", "tasks.drain", "tasks.outbox", "tasks.payments", "tasks.retention")
+celery.conf.imports = ("tasks.realtime", "tasks.payments", "tasks.retention")
 
 __all__ = ["celery", "db"]

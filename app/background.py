@@ -23,6 +23,6 @@ def create_background_app(settings: Config | None = None) -> Flask:
     requests.init_app(app)
     exporters.instrument(app, settings)  # after the request has its id
     scripts.init_app(app)
-    collectors.show_zeros()
+    collectors.initialize_counters()
     dependency_errors.show_zeros()
     return app

@@ -1,4 +1,4 @@
-"""Payments are settled, and those that a lost message or a dead worker left behind are taken up again."""
+"""Tasks of payments: settlement, and the sweep of those that a lost message or a dead worker left behind."""
 
 from app.core.extensions import celery
 from app.core.queues import PAYMENT_SETTLE_TASK, PAYMENT_SWEEP_TASK

@@ -1,4 +1,4 @@
-"""Deletes what nobody needs any more. docs/bounds.md lists what is kept for how long."""
+"""Deletes rows and keys past their retention, which docs/bounds.md lists."""
 
 import logging
 import time
@@ -9,14 +9,14 @@ from app.auth import revocation
 from app.core.extensions import celery
 from app.core.queues import RETENTION_TASK
 from app.http import idempotency
-from app.realtime import retention as realtime
+from app.realtime import outbox
 
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 30.0
 JOBS: dict[str, Callable[[float], int]] = {
     "idempotencyKeys": idempotency.delete_old,
-    "events": realtime.delete_old_events,
+    "events": outbox.delete_published,
     "agentTasks": agents.delete_old_tasks,
     "revokedTokens": revocation.delete_expired,
     "agentStates": agents.forget_silent,
@@ -25,7 +25,7 @@ JOBS: dict[str, Callable[[float], int]] = {
 
 @celery.task(name=RETENTION_TASK)
 def forget() -> None:
-    """Work for at most half a minute; the next run goes on where this one ended."""
+    """Delete for at most half a minute; the next run goes on where this one ended."""
     deleted = {name: delete(time.monotonic() + RUN_SECONDS / len(JOBS)) for name, delete in JOBS.items()}
     if any(deleted.values()):
         logger.info("retention", extra=deleted)

@@ -1,4 +1,4 @@
-"""What beat does, and every how many seconds."""
+"""The schedule of beat: tasks and their intervals in seconds."""
 
 from app.core import queues
 

@@ -1,8 +1,8 @@
-"""Beat's scheduler: one leader sends each task of the schedule in its interval.
+"""Beat's scheduler: one leading beat sends each task of the schedule at its interval.
 
 It replaces celery-redbeat, which keeps due times of one host's wall clock in Redis: after that clock has stepped back,
-or on a successor whose clock is behind, nothing is sent until they have passed. Here the intervals are the leader's
-own, by its monotonic clock; Redis holds the lead and nothing else.
+or on a successor whose clock is behind, nothing is sent until those times have passed. Here the leader measures the
+intervals by its monotonic clock, and Redis holds nothing but the lease of the lead.
 """
 
 import logging
@@ -20,14 +20,13 @@ from app.realtime import scripts
 
 logger = logging.getLogger(__name__)
 
-LEAD_MS = 4_000  # renewed each second; a killed beat's successor waits for it
+LEAD_MS = 4_000  # renewed each second; after a beat was killed, the next leads when this has passed
 MAX_PAUSE_SECONDS = 1.0
-MAX_WAITING = 10
-"""Tasks in a queue beyond which beat sends it no more: while its workers are down ticks do not pile up."""
+MAX_QUEUED = 10  # beat sends no more to a queue with so many tasks, so that ticks do not pile up without workers
 
 
 class MonotonicScheduler(Scheduler):  # type: ignore[misc]
-    """Celery's beat calls `tick` again after the seconds that it answers."""
+    """Celery's beat calls `tick` again after the number of seconds it returns."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._token = uuid.uuid4().hex
@@ -35,13 +34,13 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
-        """The schedule is the application's; Celery's own copy of it has times of the wall clock."""
+        """Do nothing: Celery's copy of the schedule would hold times of the wall clock."""
 
     def tick(self, *_: Any, **__: Any) -> float:
         with self.app.flask_app.app_context():
             try:
-                leads = bool(scripts.run("lead", self._token, LEAD_MS))
-                pause = self._send_due() if leads else self._wait()
+                leads = bool(scripts.run("lease_lead", self._token, LEAD_MS))
+                pause = self._send_due() if leads else self._follow()
             except redis.RedisError as error:
                 logger.warning("beat.redis_failed", extra={"error": str(error)})
                 return MAX_PAUSE_SECONDS
@@ -49,20 +48,20 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
         return pause
 
     def close(self) -> None:
-        """Leave the lead to the next beat at once."""
+        """Release the lead, so that the next beat takes it at once."""
         with self.app.flask_app.app_context():
             try:
-                scripts.run("lead", self._token, 0)
+                scripts.run("lease_lead", self._token, 0)
             except redis.RedisError as error:
                 logger.warning("beat.redis_failed", extra={"error": str(error)})
         super().close()
 
-    def _wait(self) -> float:
-        self._due.clear()  # a new leader sends everything at once
+    def _follow(self) -> float:
+        self._due.clear()  # a new leader sends every task at once
         return MAX_PAUSE_SECONDS
 
     def _send_due(self) -> float:
-        """Answers in how many seconds the next task is due. A late one is not made up for."""
+        """Send the due tasks; returns the seconds until the next is due. A late one is not made up for."""
         for name, entry in self.app.conf.beat_schedule.items():
             now = time.monotonic()
             due = self._due.get(name, now)
@@ -73,11 +72,11 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
         return max(0.0, min(*self._due.values(), time.monotonic() + MAX_PAUSE_SECONDS) - time.monotonic())
 
     def _send(self, task: str) -> None:
-        if int(redis_client().llen(TASK_QUEUES[task])) >= MAX_WAITING:
+        if int(redis_client().llen(TASK_QUEUES[task])) >= MAX_QUEUED:
             logger.warning("beat.queue_full", extra={"task": task, "queue": TASK_QUEUES[task]})
             return
         try:
             self.app.send_task(task, retry=False)
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the next tick tries again
+        except Exception as error:  # noqa: BLE001 - any error of the broker's client; the next tick tries again
             metrics.ENQUEUE_FAILURES.labels(task).inc()
             logger.warning("beat.task_not_sent", extra={"task": task, "error": str(error)})

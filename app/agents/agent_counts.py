@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from app.agents.last_seen import ONLINE_SECONDS, now_us
 from app.agents.models import Agent
 from app.core.extensions import db, redis_client
-from app.realtime.redis_keys import BUSY_KEY, HEARD_KEY, busy_key, heard_key
+from app.realtime.redis_keys import BUSY_KEY, LAST_SEEN_KEY, busy_key, last_seen_key
 
 
 def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str, int]:
@@ -21,7 +21,7 @@ def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str
     everyone = select(func.count()).select_from(Agent)
     if protocol_id is not None:
         everyone = everyone.where(Agent.task_protocol_id == protocol_id)
-    online = int(client.zcount(HEARD_KEY if protocol_id is None else heard_key(protocol_id), since, "+inf"))
+    online = int(client.zcount(LAST_SEEN_KEY if protocol_id is None else last_seen_key(protocol_id), since, "+inf"))
     total = db.session.scalar(everyone) or 0
     return {"online": online, "busy": _busy(client, since, granted), "offline": max(total - online, 0)}
 

@@ -11,7 +11,7 @@ from app.agents.last_seen import is_online, last_heard, now_us
 from app.agents.models import Agent, TaskStatus
 from app.core.extensions import db, redis_client
 from app.core.serialization import iso_timestamp
-from app.realtime.redis_keys import ON_KEY, heard_key, latest_key
+from app.realtime.redis_keys import TASK_KEY, last_seen_key, latest_key
 
 MAX_SHOWN = 1000
 MAX_CHARACTERS = 1_000_000
@@ -43,7 +43,7 @@ def _newest(client: redis.Redis, protocol_id: str, since_us: float) -> dict[str,
     """What is shown of each agent, reported or stored: one more than is shown of the room's last heard, and so on."""
     stored = {row.id: row.task_data for row in _stored(protocol_id, since_us)}
     heard: Any = client.zrange(
-        heard_key(protocol_id),
+        last_seen_key(protocol_id),
         "+inf",
         since_us,
         desc=True,
@@ -78,7 +78,7 @@ def _is_running(data: dict[str, Any]) -> bool:
 
 def _gone_elsewhere(client: redis.Redis, protocol_id: str, agents: dict[str, dict[str, Any]]) -> list[str]:
     running = [agent_id for agent_id, data in agents.items() if _is_running(data)]
-    places: list[Any] = client.hmget(ON_KEY, running) if running else []
+    places: list[Any] = client.hmget(TASK_KEY, running) if running else []
     return [
         agent_id
         for agent_id, place in zip(running, places, strict=True)

@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from app.core.redis_clock import redis_clock
-from app.realtime.redis_keys import HEARD_KEY, VERSION_KEY
+from app.realtime.redis_keys import LAST_SEEN_KEY, VERSION_KEY
 
 ONLINE_SECONDS = 120
 
@@ -20,7 +20,7 @@ def last_heard(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | No
     now = redis_clock().now() * 1e6
     heard = [float(each) if each else None for each in versions]
     ahead = [index for index, each in enumerate(heard) if each is not None and each > now]
-    scores: list[Any] = client.zmscore(HEARD_KEY, [agent_ids[index] for index in ahead]) if ahead else []
+    scores: list[Any] = client.zmscore(LAST_SEEN_KEY, [agent_ids[index] for index in ahead]) if ahead else []
     for index, score in zip(ahead, scores, strict=True):
         heard[index] = min(score or now, now)
     return heard

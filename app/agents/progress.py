@@ -160,7 +160,7 @@ def _store(closings: list[Update], running: list[Update], answer: Answer) -> tup
             with transaction() as session:
                 claim_key(session)
                 rooms, changes = _write(session, plan, in_any_order=last)
-                resume = {str(update.place): reserved.starting for update, reserved in plan.running}
+                resume = {str(update.place): reserved.next_task for update, reserved in plan.running}
                 store_response(session, answer(plan.failed), resume or None)
         except _Overtaken:
             continue
@@ -176,8 +176,8 @@ def _reserved(closings: list[Update], running: list[Update]) -> _Plan:
     failed: list[Failure] = []
     waiting: dict[str, int] = {}
     for update, each in zip(closings, reserved[: len(closings)], strict=True):
-        before = waiting.get(update.agent_id, each.waiting)
-        if before >= coalescer.MAX_WAITING_TERMINAL:
+        before = waiting.get(update.agent_id, each.pending_terminal)
+        if before >= coalescer.MAX_PENDING_TERMINAL:
             text = "This agent has 100 closing updates waiting; they leave one a second."
             failed.append((update.place, TooManyRequests(text)))
         else:
@@ -191,7 +191,7 @@ def _reserved(closings: list[Update], running: list[Update]) -> _Plan:
 def _write(session: Session, plan: _Plan, *, in_any_order: bool) -> tuple[list[str], int]:
     """Returns the protocols whose rooms are to be told, and how many tasks were started or closed."""
     agents = _locked(session, {agent_id for agent_id, _ in plan.reports})
-    if not in_any_order and any(_knows_newer(agents[each.agent_id], own.closing) for each, own in plan.closings):
+    if not in_any_order and any(_knows_newer(agents[each.agent_id], own.terminal) for each, own in plan.closings):
         raise _Overtaken
     lists = Worklists(session, plan.reports)
     events: dict[str, list[dict[str, Any]]] = {}
@@ -201,7 +201,7 @@ def _write(session: Session, plan: _Plan, *, in_any_order: bool) -> tuple[list[s
             events.setdefault(protocol_id, []).append(data)
     for update, reserved in plan.running:
         data = _event_data(update.agent_id, update.fields)
-        _start(lists, agents, Start(update.agent_id, update.fields["protocol_id"], data, reserved.closing))
+        _start(lists, agents, Start(update.agent_id, update.fields["protocol_id"], data, reserved.terminal))
     lists.write()
     for room in sorted(events):  # one order of locks for everybody
         outbox.append_all(session, room, EventType.AGENT_TASK_UPDATE, events[room])
@@ -214,13 +214,13 @@ def _close(lists: Worklists, update: Update, reserved: coalescer.TaskVersions) -
     protocol_id = fields["protocol_id"]
     lists.close(agent_id, fields)
     following = lists.next_task(agent_id, fields) if fields["status"] == "COMPLETED" else None
-    data = _event_data(agent_id, fields) | {"version": reserved.closing}
+    data = _event_data(agent_id, fields) | {"version": reserved.terminal}
     if following is None:
         return [(protocol_id, data)]
     if following.protocol_id == protocol_id:
         data["nextTask"] = following.name
     lists.start(agent_id, following.protocol_id, following.name)
-    return [(protocol_id, data), (following.protocol_id, _starting(agent_id, following.name, reserved.starting))]
+    return [(protocol_id, data), (following.protocol_id, _starting(agent_id, following.name, reserved.next_task))]
 
 
 def _event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:

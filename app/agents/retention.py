@@ -41,7 +41,7 @@ def forget_silent(deadline: float) -> int:
 def _forget_in(protocol_id: str, silent_us: int, deadline: float) -> int:
     removed = 0
     while time.monotonic() < deadline:
-        batch = int(scripts.run("forget", protocol_id, silent_us, PAGE))
+        batch = int(scripts.run("forget_silent_agents", protocol_id, silent_us, PAGE))
         removed += batch
         if batch < PAGE:
             break

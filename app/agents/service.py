@@ -19,7 +19,7 @@ from app.core.extensions import db, known_ids, redis_client
 from app.core.pagination import Page, cursor_keys, page_of
 from app.core.schemas import is_identifier
 from app.http.idempotency import claim_key, store_response
-from app.realtime.redis_keys import ON_KEY, latest_key
+from app.realtime.redis_keys import TASK_KEY, latest_key
 
 MAX_QUEUED_TASKS = 1000
 
@@ -74,7 +74,7 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
     client = redis_client()
     ids = [agent.id for agent in agents]
     present_us, heard = now_us(), last_heard(client, ids)
-    tasks: list[Any] = client.hmget(ON_KEY, ids)
+    tasks: list[Any] = client.hmget(TASK_KEY, ids)
     on = [(value or b"").decode().partition(" ")[0] for value in tasks]
     with client.pipeline(transaction=False) as pipe:
         for agent, protocol_id in zip(agents, on, strict=True):

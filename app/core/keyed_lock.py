@@ -1,24 +1,21 @@
-"""Turns: callers of one protocol relay its events one after the other."""
+"""Locks by key within this process: callers of one protocol relay its events one after the other."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TURN_SECONDS = 1.0
+WAIT_SECONDS = 1.0
 
-_turns = tuple(threading.Lock() for _ in range(64))
+_locks = tuple(threading.Lock() for _ in range(64))
 
 
 @contextmanager
-def keyed_lock(protocol_id: str) -> Iterator[bool]:
-    """Callers of one protocol relay one after the other: the first takes the events of all, and none is sent again.
-
-    False for a caller that waited a second in vain: another one is still at it, or the sweep comes.
-    """
-    lock = _turns[hash(protocol_id) % len(_turns)]
-    is_mine = lock.acquire(timeout=TURN_SECONDS)
+def keyed_lock(key: str) -> Iterator[bool]:
+    """Hold the lock of `key`; False if another caller held it for a second. Some keys share a lock."""
+    lock = _locks[hash(key) % len(_locks)]
+    is_acquired = lock.acquire(timeout=WAIT_SECONDS)
     try:
-        yield is_mine
+        yield is_acquired
     finally:
-        if is_mine:
+        if is_acquired:
             lock.release()

@@ -1,4 +1,4 @@
-"""Redis's clock as this process knows it: the one clock by which processes of several hosts may compare times."""
+"""Redis's clock, by which processes of several hosts compare times."""
 
 import time
 from typing import cast
@@ -14,13 +14,13 @@ RETRY_SECONDS = 1.0
 
 
 class RedisClock:
-    """Asks Redis at most every five seconds and goes on by the monotonic clock in between."""
+    """Reads Redis's time at most every five seconds and goes on by the monotonic clock in between."""
 
     def __init__(self) -> None:
         self._time: float | None = None
         self._asked_at = self._ask_at = float("-inf")
         self.difference = 0.0
-        """How many seconds this process's wall clock was ahead of Redis's."""
+        """Seconds by which this process's wall clock is ahead of Redis's."""
 
     def now(self) -> float:
         """Seconds on Redis's clock. Raises redis.RedisError if Redis has never answered."""
@@ -45,5 +45,4 @@ class RedisClock:
 
 
 def redis_clock() -> RedisClock:
-    """The running app's."""
     return cast(RedisClock, current_app.extensions.setdefault("redis_clock", RedisClock()))

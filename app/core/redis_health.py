@@ -1,7 +1,8 @@
-"""Whether Redis answers, found out within a second.
+"""Whether Redis answers, known within a second.
 
-A Redis that hangs takes connections and says nothing: who publishes an event or a job waits through every try for
-every step. So a request whose change is committed asks first, and leaves the telling to the sweeps.
+A Redis that hangs accepts connections and never replies: a caller that publishes events and enqueues jobs would wait
+for the timeout of every retry of every step. A request whose change is committed checks this first, and leaves its
+events and jobs to the sweeps.
 """
 
 import time
@@ -17,25 +18,26 @@ REMEMBERED_SECONDS = 1.0
 
 
 @dataclass
-class _Pulse:
+class _RedisHealth:
     client: redis.Redis
-    silent_until: float = 0.0
+    unavailable_until: float = 0.0
 
 
 def is_available() -> bool:
-    """One round trip; a silence is remembered for a moment, so that one request does not wait for it twice."""
-    pulse = _pulse()
-    if time.monotonic() < pulse.silent_until:
+    """Ping Redis; a failure is remembered for a second, so that one request does not wait for it twice."""
+    health = _health()
+    if time.monotonic() < health.unavailable_until:
         return False
     try:
-        return bool(pulse.client.ping())
+        return bool(health.client.ping())
     except redis.RedisError:
-        pulse.silent_until = time.monotonic() + REMEMBERED_SECONDS
+        health.unavailable_until = time.monotonic() + REMEMBERED_SECONDS
         return False
 
 
-def _pulse() -> _Pulse:
-    found: _Pulse | None = current_app.extensions.get("redis_health")
+def _health() -> _RedisHealth:
+    found: _RedisHealth | None = current_app.extensions.get("redis_health")
     if found is None:
-        found = current_app.extensions["redis_health"] = _Pulse(connect_redis(config().redis_url, retries=0))
+        client = connect_redis(config().redis_url, retries=0)
+        found = current_app.extensions["redis_health"] = _RedisHealth(client)
     return found

@@ -11,7 +11,17 @@ from app.core.redis_clock import redis_clock
 from app.core.serialization import to_wire
 from app.http import health
 from app.observability import process_registry
-from app.realtime.redis_keys import BUSY_KEY, DROPPED_AT_KEY, DROPPED_KEY, DUE_KEY, HEARD_KEY, queue_key, sent_key
+from app.realtime.redis_keys import (
+    BUSY_KEY,
+    DROPPED_AT_KEY,
+    DROPPED_KEY,
+    DUE_KEY,
+    LAST_SEEN_KEY,
+    queue_key,
+    seq_key,
+    waiting_key,
+    window_key,
+)
 from app.realtime.steady_clock import read_steady_time
 from app.sockets import presence
 
@@ -71,9 +81,9 @@ def _rooms() -> list[dict[str, Any]]:
 
 def _ask_of_room(pipe: Any, protocol_id: str) -> None:
     pipe.llen(queue_key(protocol_id))
-    pipe.lrange(sent_key(protocol_id), 0, BUDGET - 1)
-    pipe.zcard(f"room:{protocol_id}:running")
-    pipe.get(f"room:{protocol_id}:seq")
+    pipe.lrange(window_key(protocol_id), 0, BUDGET - 1)
+    pipe.zcard(waiting_key(protocol_id))
+    pipe.get(seq_key(protocol_id))
     pipe.hget(DROPPED_KEY, protocol_id)
     pipe.zscore(DROPPED_AT_KEY, protocol_id)
 
@@ -96,8 +106,8 @@ def _agents() -> dict[str, int]:
     client = redis_client()
     since = (redis_clock().now() - ONLINE_SECONDS) * 1e6
     with client.pipeline(transaction=False) as pipe:
-        pipe.zcard(HEARD_KEY)
-        pipe.zcount(HEARD_KEY, since, "+inf")
+        pipe.zcard(LAST_SEEN_KEY)
+        pipe.zcount(LAST_SEEN_KEY, since, "+inf")
         pipe.zcount(BUSY_KEY, since, "+inf")
         known, online, busy = pipe.execute()
     return {"known": known, "online": online, "busy": busy}

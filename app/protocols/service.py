@@ -17,7 +17,7 @@ from app.core.extensions import db, known_ids
 from app.core.pagination import Page, cursor_keys, page_of
 from app.protocols.models import Protocol
 from app.realtime import limiter
-from app.realtime.outbox import EventCounter
+from app.realtime.models import EventCounter
 
 logger = logging.getLogger(__name__)
 

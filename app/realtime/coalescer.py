@@ -1,6 +1,6 @@
-"""The coalescer: at most one update a second per agent, the newest RUNNING report wins, closings are never merged away.
+"""The coalescer: at most one update a second per agent; the newest RUNNING report wins, terminal updates never merge.
 
-An agent's waiting RUNNING update *is* its entry in the room's `latest` hash; it leaves with the room's turn.
+An agent's waiting RUNNING update is its entry in the room's `latest` hash; a drain of the room emits it.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import msgspec
 from app.core.redis_multiplexer import RedisMultiplexer
 from app.core.serialization import to_json
 from app.realtime import scripts
-from app.realtime.limiter import BEHIND, Stored
+from app.realtime.limiter import BEHIND, StoredEvent
 
-MAX_WAITING_TERMINAL = 100
+MAX_PENDING_TERMINAL = 100
 TERMINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -24,7 +24,7 @@ _pack = msgspec.msgpack.Encoder().encode
 class RunningReport(NamedTuple):
     """One RUNNING report. `data_json`: the event's data without `version` and without the closing brace.
 
-    Text, never bytes: Redis's MessagePack knows no other kind of string.
+    All are `str`: Redis's MessagePack has no other kind of string.
     """
 
     agent_id: str
@@ -34,7 +34,7 @@ class RunningReport(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """What became of an offer: the version of the agent's task, and whether the agent was not on this task before."""
+    """The version given to a report, and whether the agent was not on this task before."""
 
     version: int
     is_new_task: bool
@@ -42,49 +42,52 @@ class Accepted(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskVersions:
-    """Versions for a closing report and for the start of the task after it."""
+    """Versions reserved for a stored report and for the start of the agent's next task.
 
-    closing: int
-    starting: int
-    waiting: int
+    `pending_terminal`: how many terminal updates of the agent have yet to leave.
+    """
+
+    terminal: int
+    next_task: int
+    pending_terminal: int
 
 
 def running_report(protocol_id: str, data: dict[str, Any]) -> RunningReport:
     return RunningReport(data["agentId"], protocol_id, data["task"], to_json(data)[:-1])
 
 
-def report(offers: Sequence[RunningReport], redis_multiplexer: RedisMultiplexer | None = None) -> list[Accepted]:
-    """Take RUNNING reports, in one Redis round trip however many. Raises redis.RedisError.
+def report(reports: Sequence[RunningReport], redis_multiplexer: RedisMultiplexer | None = None) -> list[Accepted]:
+    """Take RUNNING reports in one Redis round trip. Raises redis.RedisError.
 
     With a `redis_multiplexer` no app context is needed.
     """
-    values = _pack(list(chain.from_iterable(offers)))
-    answer = (
-        scripts.run("report", values)
+    packed = _pack(list(chain.from_iterable(reports)))
+    reply = (
+        scripts.run("report", packed)
         if redis_multiplexer is None
-        else scripts.run_on(redis_multiplexer, "report", values)
+        else scripts.run_on(redis_multiplexer, "report", packed)
     )
-    accepted = [Accepted(int(answer[0]), is_new_task=False)] * len(offers)
-    for place, version, is_new in zip(answer[1::3], answer[2::3], answer[3::3], strict=True):
-        accepted[place] = Accepted(int(version), is_new == b"1")
+    accepted = [Accepted(int(reply[0]), is_new_task=False)] * len(reports)
+    for index, version, is_new in zip(reply[1::3], reply[2::3], reply[3::3], strict=True):
+        accepted[index] = Accepted(int(version), is_new == b"1")
     return accepted
 
 
 def allocate_versions(agent_ids: Sequence[str]) -> list[TaskVersions]:
-    """Reserve the versions of reports before they are stored, in one round trip; an agent may be named again.
+    """Reserve versions for reports that are about to be stored, in one Redis round trip; an agent may be repeated.
 
     Raises redis.RedisError.
     """
-    answer = scripts.run("allocate_versions", *agent_ids)
-    pairs = zip(answer[::2], answer[1::2], strict=True)
-    return [TaskVersions(int(version), int(version) + 1, waiting) for version, waiting in pairs]
+    reply = scripts.run("allocate_versions", *agent_ids)
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return [TaskVersions(int(version), int(version) + 1, pending) for version, pending in pairs]
 
 
-def add_stored(protocol_id: str, stored: Stored, data: dict[str, Any], data_json: str) -> bool:
-    """Take a stored agent event; False when the database is older than the room (meter.rewind helps).
+def add_stored(protocol_id: str, stored: StoredEvent, data: dict[str, Any], data_json: str) -> bool:
+    """Take a stored agent update; False if the database is older than the room, which `limiter.rewind` repairs.
 
     Raises redis.RedisError.
     """
-    kind, task = ("final", "") if data["status"] in TERMINAL_STATUSES else ("running", data["task"])
-    about = (data["agentId"], protocol_id, stored.position, task, data_json, data["version"], kind, stored.identity)
-    return bool(scripts.run("add_stored", *about) != BEHIND)
+    kind, task = ("terminal", "") if data["status"] in TERMINAL_STATUSES else ("running", data["task"])
+    update = (data["agentId"], protocol_id, stored.position, task, data_json, data["version"], kind, stored.identity)
+    return bool(scripts.run("add_stored", *update) != BEHIND)

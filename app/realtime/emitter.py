@@ -1,4 +1,4 @@
-"""The one way to a room: publish an event, give due rooms their turn, tell what happened in logs and metrics."""
+"""Emits events into rooms and drains them: calls the limiter, logs and counts the outcome, schedules the next drain."""
 
 import logging
 import time
@@ -15,38 +15,42 @@ from app.realtime.steady_clock import read_steady_time
 
 logger = logging.getLogger(__name__)
 
-DRAIN_QUANTUM_US = 125_000  # drains and beat's tick together: at most ten tasks a second, however many rooms wait
-MAX_WAIT_US = 2_000_000  # of a drain for its moment
-DRAIN_SLACK_US = 2_000_000  # a drain that is later than that was lost
+DRAIN_QUANTUM_US = 125_000  # drains and beat's ticks together are at most ten tasks a second for any number of rooms
+MAX_DRAIN_DELAY_US = 2_000_000
+DRAIN_SLACK_US = 2_000_000  # a scheduled drain that is later than this was lost
 
 
-def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.Stored | None = None) -> bool:
-    """Let one event into its room; False when Redis failed, logged with the whole event (spec: Emission failure)."""
+def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.StoredEvent | None = None) -> bool:
+    """Emit one event into its room; False if Redis failed, after logging the event (spec: Emission failure)."""
     try:
         outcome = limiter.emit(protocol_id, event_type, data_json, stored)
     except redis.RedisError as error:
-        metrics.EMISSION_FAILURES.labels(event_type).inc()
-        whole = {"room": room_of(protocol_id), "eventType": event_type, "data": data_json, "error": str(error)}
-        logger.error("event.emission_failed", extra=whole)  # noqa: TRY400 - the cause is Redis, not this line
+        log_emission_failure(protocol_id, event_type, data_json, str(error))
         return False
     record_outcome(outcome)
     schedule_drain(outcome)
     return True
 
 
+def log_emission_failure(protocol_id: str, event_type: str, data_json: str, error: str) -> None:
+    metrics.EMISSION_FAILURES.labels(event_type).inc()
+    event = {"room": room_of(protocol_id), "eventType": event_type, "data": data_json, "error": error}
+    logger.error("event.emission_failed", extra=event)
+
+
 def rewind(protocol_id: str, position: int) -> None:
-    """Have a room start over whose database is older than what the room was told. Raises redis.RedisError."""
+    """Set a room back to the position of its older database. Raises redis.RedisError."""
     record_outcome(limiter.rewind(protocol_id, position))
 
 
 def run_scheduled_drain(planned: int) -> None:
-    """Wait for the steady time for which this drain was scheduled, then release what is due. Raises redis.RedisError.
+    """Wait for the steady time `planned`, then drain what is due. Raises redis.RedisError.
 
-    The task itself waits: an ETA is a time of the sender's clock, which the worker would judge by its own.
-    Only the pending drain clears its marker; anybody else would begin a second chain of drains beside the first.
+    The task waits by itself: an ETA is a time of the sender's clock, which the worker would judge by its own.
+    Only the scheduled drain clears its marker; any other would start a second chain of drains.
     """
     client = redis_client()
-    wait_us = min(planned - read_steady_time(client), MAX_WAIT_US)
+    wait_us = min(planned - read_steady_time(client), MAX_DRAIN_DELAY_US)
     time.sleep(max(wait_us, 0) / 1e6)
     if client.get(DRAIN_KEY) == str(planned).encode():
         client.delete(DRAIN_KEY)
@@ -54,7 +58,7 @@ def run_scheduled_drain(planned: int) -> None:
 
 
 def drain() -> limiter.Outcome:
-    """Give every due room its turn, and schedule the next drain. Raises redis.RedisError."""
+    """Drain every room that is due, and schedule the next drain. Raises redis.RedisError."""
     outcome = limiter.drain()
     record_outcome(outcome)
     schedule_drain(outcome)
@@ -62,45 +66,44 @@ def drain() -> limiter.Outcome:
 
 
 def tick() -> None:
-    """Beat's second: release what is due, and leave a sign that beat and a worker do their work."""
+    """Drain what is due, and record the time as a sign of life of beat and a worker. Raises redis.RedisError."""
     drain()
     client = redis_client()
     client.set(TICK_KEY, redis_time(client))
 
 
 def record_outcome(outcome: limiter.Outcome) -> None:
-    """Log and count what was emitted, lost and sent to absent clients."""
+    """Log and count the events that were emitted, dropped, or not delivered to absent clients."""
     for event_type, count in outcome.emitted.items():
         metrics.EVENTS_EMITTED.labels(event_type).inc(count)
     for wait in outcome.waits_us:
         metrics.PROGRESS_LATENCY.observe(wait / 1e6)
-    for lost in outcome.dropped:
-        metrics.EVENTS_DROPPED.labels(lost["eventType"]).inc()
-        logger.warning("event.dropped", extra={"room": room_of(lost["protocolId"]), **lost})
+    for dropped in outcome.dropped:
+        metrics.EVENTS_DROPPED.labels(dropped["eventType"]).inc()
+        logger.warning("event.dropped", extra={"room": room_of(dropped["protocolId"]), **dropped})
     for protocol_id in outcome.rewound:
         metrics.ROOMS_REWOUND.inc()
-        logger.warning(
-            "room.rewound", extra={"room": room_of(protocol_id), "cause": "the database is older than Redis"}
-        )
+        cause = "the database is older than Redis"
+        logger.warning("room.rewound", extra={"room": room_of(protocol_id), "cause": cause})
     missed_deliveries.log_undelivered(outcome.undelivered)
 
 
 def schedule_drain(outcome: limiter.Outcome) -> None:
-    """Have the next due room drained when its moment comes: one pending drain for the whole system."""
+    """Schedule a drain for when the next room is due, unless one is scheduled: one at a time for the whole system."""
     if outcome.next_due is None:
         return
     delay_us = max(outcome.next_due - outcome.now, DRAIN_QUANTUM_US)
-    if delay_us > MAX_WAIT_US:
+    if delay_us > MAX_DRAIN_DELAY_US:
         return  # a tick comes first
     at = outcome.now + delay_us
     client = redis_client()
     try:
-        pending = client.get(DRAIN_KEY)
-        if pending is not None and outcome.now - DRAIN_SLACK_US < int(pending) <= at + DRAIN_QUANTUM_US:
+        scheduled = client.get(DRAIN_KEY)
+        if scheduled is not None and outcome.now - DRAIN_SLACK_US < int(scheduled) <= at + DRAIN_QUANTUM_US:
             return
-        if not client.set(DRAIN_KEY, at, px=(delay_us + DRAIN_SLACK_US) // 1000, nx=pending is None):
+        if not client.set(DRAIN_KEY, at, px=(delay_us + DRAIN_SLACK_US) // 1000, nx=scheduled is None):
             return  # another process was first
         celery.send_task(DRAIN_TASK, (at,), retry=False)
-    except Exception as error:  # noqa: BLE001 - beat's next tick drains what this could not arrange
+    except Exception as error:  # noqa: BLE001 - any error of the broker's client; beat's next tick drains instead
         metrics.ENQUEUE_FAILURES.labels(DRAIN_TASK).inc()
         logger.warning("drain.not_scheduled", extra={"error": str(error)})

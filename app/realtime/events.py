@@ -1,4 +1,4 @@
-"""The one JSON shape of all events: `{eventType, timestamp, protocolId, seq, data}` (spec: Event Payload Format)."""
+"""Event types, and the envelope of every event (spec: Event Payload Format)."""
 
 from enum import StrEnum
 from typing import Any

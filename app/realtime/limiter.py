@@ -1,7 +1,7 @@
-"""The meter: at most 10 events of a room in any second, 100 waiting, the oldest dropped (spec: Event Rate Limiting).
+"""The room limiter: 10 events of a room in any second, 100 waiting, the oldest dropped (spec: Event Rate Limiting).
 
-All of it is one atomic Lua step per operation: numbering, queueing, spending the budget and PUBLISH itself, so that no
-two processes can overtake each other and no crash falls between "taken" and "sent".
+Each operation is one Lua script that numbers, queues, spends the budget and publishes, so that no two processes can
+overtake each other and no crash falls between "taken" and "published".
 """
 
 import json
@@ -22,8 +22,8 @@ MAX_CALLS = 1000
 BEHIND = b"behind"
 
 
-class Stored(NamedTuple):
-    """A stored event's place in its protocol's outbox, and an identity that no other event has."""
+class StoredEvent(NamedTuple):
+    """A stored event's position in its protocol's outbox, and an identity that no other event has."""
 
     position: int
     identity: str
@@ -31,7 +31,10 @@ class Stored(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What a call of the meter did. Times: microseconds of the steady clock; `next_due` is None when nothing waits."""
+    """What an operation emitted, dropped and left waiting.
+
+    Times are microseconds of the steady clock; `next_due` is None if no room waits.
+    """
 
     emitted: dict[str, int] = field(default_factory=dict)
     undelivered: list[dict[str, str]] = field(default_factory=list)
@@ -41,14 +44,15 @@ class Outcome:
     now: int = 0
     rewound: list[str] = field(default_factory=list)
 
-    def add(self, answer: list[Any]) -> None:
-        counts, undelivered, dropped, waits, next_due, now = answer[:6]
+    def add(self, reply: list[Any]) -> None:
+        """Add the reply of a script (`reply()` in lua/drain_room.lua)."""
+        counts, undelivered, dropped, waits, next_due, now = reply[:6]
         for line in counts:
             event, _, count = line.decode().rpartition(" ")
             self.emitted[event] = self.emitted.get(event, 0) + int(count)
         for line in undelivered:
-            protocol_id, seq, event, reached = line.decode().split(" ")
-            self.undelivered.append({"protocolId": protocol_id, "seq": seq, "eventType": event, "processes": reached})
+            protocol_id, seq, event, processes = line.decode().split(" ")
+            self.undelivered.append({"protocolId": protocol_id, "seq": seq, "eventType": event, "processes": processes})
         for line in dropped:
             protocol_id, seq, event = line.decode().split(" ")
             self.dropped.append({"protocolId": protocol_id, "seq": seq, "eventType": event})
@@ -58,7 +62,7 @@ class Outcome:
 
 
 class _MessageWriter(PubSubManager):  # type: ignore[misc]
-    """Lets python-socketio write the message of its own queue format, and keeps it instead of publishing it."""
+    """Stores the message that python-socketio would publish to its own message queue."""
 
     def __init__(self) -> None:
         super().__init__(write_only=True)
@@ -70,9 +74,9 @@ class _MessageWriter(PubSubManager):  # type: ignore[misc]
 
 @cache
 def message_template(event_type: str) -> str:
-    """The queue message of an event with `@room@`, `@protocol@`, `@timestamp@`, `@seq@` and `@data@` left open.
+    """The message of an event with the placeholders `@room@`, `@protocol@`, `@timestamp@`, `@seq@` and `@data@`.
 
-    The script fills them in one pass, so that text inside the data is never taken for a mark.
+    The script replaces them in one pass, so that text inside the data is never taken for a placeholder.
     """
     writer = _MessageWriter()
     payload = envelope(event_type, timestamp="@timestamp@", protocol_id="@protocol@", seq="@seq@", data="@data@")
@@ -80,63 +84,68 @@ def message_template(event_type: str) -> str:
     return json.dumps(writer.written, separators=(",", ":")).replace('"@data@"', "@data@")
 
 
-def _prelude() -> tuple[str, str, str]:
-    batch = message_template(EventType.AGENT_TASK_UPDATES)
-    return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch
+def room_args() -> tuple[str, str, str]:
+    """The channel prefix and templates with which the arguments of lua/room.lua begin."""
+    batch_template = message_template(EventType.AGENT_TASK_UPDATES)
+    return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch_template
 
 
-def emit(protocol_id: str, event_type: str, data_json: str, stored: Stored | None = None) -> Outcome:
-    """Let one event into its room; a `stored` one that was let in before is passed over. Raises redis.RedisError."""
+def emit(protocol_id: str, event_type: str, data_json: str, stored: StoredEvent | None = None) -> Outcome:
+    """Emit one event into its room; skips a `stored` one that was emitted before. Raises redis.RedisError."""
     outcome = Outcome()
     event = (protocol_id, *(stored or ("", "")), event_type, message_template(event_type), data_json)
-    answer = _run("emit", *event)
-    if answer == BEHIND and stored is not None:
+    reply = _run("emit", *event)
+    if reply == BEHIND and stored is not None:
         outcome = rewind(protocol_id, stored.position - 1)
-        answer = _run("emit", *event)
-    outcome.add(answer)
+        reply = _run("emit", *event)
+    outcome.add(reply)
     return outcome
 
 
 def rewind(protocol_id: str, position: int) -> Outcome:
-    """Have a room start over from this outbox position: its database is older than what the room was told.
+    """Set a room back to this outbox position, because its database is older than the room.
 
-    What waits in its queue is dropped, and its clients fetch the state. Raises redis.RedisError.
+    Drops the room's queue and makes its clients fetch the state. Raises redis.RedisError.
     """
     outcome = Outcome(rewound=[protocol_id])
     outcome.add(_run("rewind", protocol_id, position))
     return outcome
 
 
-def _run(operation: str, *arguments: Any) -> Any:
-    """Run an operation that moves the steady clock."""
-    clock, asked_at = steady_clock(), time.monotonic()
-    answer = scripts.run(operation, *_prelude(), clock.expected(), *arguments)
-    if answer != BEHIND:
-        clock.learn(int(answer[5]), asked_at)
-    return answer
-
-
 def drain() -> Outcome:
-    """Give all rooms that are due now one turn, in slices, since a script blocks Redis. Raises redis.RedisError.
+    """Drain every room that is due now, a hundred in a call, since a script blocks Redis. Raises redis.RedisError.
 
-    Those that come due meanwhile wait for the next drain: else a thousand busy rooms would never let this one end.
+    Rooms that become due meanwhile wait for the next drain; otherwise a thousand busy rooms would never let this one
+    end.
     """
     outcome = Outcome()
     due_by = ""
     for _ in range(MAX_CALLS):
-        answer = _run("drain", ROOMS_PER_CALL, due_by)
-        outcome.add(answer)
+        reply = _run("drain", ROOMS_PER_CALL, due_by)
+        outcome.add(reply)
         due_by = due_by or str(outcome.now)
-        if answer[6] < ROOMS_PER_CALL:
+        if reply[6] < ROOMS_PER_CALL:
             break
     return outcome
 
 
+def _run(operation: str, *args: Any) -> Any:
+    """Run a script that advances the steady clock."""
+    clock, asked_at = steady_clock(), time.monotonic()
+    reply = scripts.run(operation, *room_args(), clock.expected(), *args)
+    if reply != BEHIND:
+        clock.learn(int(reply[5]), asked_at)
+    return reply
+
+
 def open_room(protocol_id: str) -> None:
     """Number a new protocol's events from 1. Raises redis.RedisError."""
-    scripts.run("seq", protocol_id, "0")
+    scripts.run("read_seq", protocol_id, "0")
 
 
-def current_seq(protocol_id: str) -> str:
-    """The number of the room's last event. Raises redis.RedisError."""
-    return str(scripts.run("seq", protocol_id).decode())
+def current_seq(view: str) -> str:
+    """The number of the last event of a room, named by its protocol id, or of its `batched_view`.
+
+    Raises redis.RedisError.
+    """
+    return str(scripts.run("read_seq", view).decode())

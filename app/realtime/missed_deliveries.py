@@ -1,4 +1,4 @@
-"""Events that reached nobody: logged with who missed them, never sent again (spec: Client disconnected)."""
+"""Events that a client missed: logged with the clients' names, never sent again (spec: Client disconnected)."""
 
 import logging
 
@@ -12,44 +12,44 @@ from app.realtime.redis_keys import absent_key, room_of
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_SECONDS = 300
-REMEMBERED_CLIENTS = 100
-NAMED_CLIENTS = 20
+ABSENCE_SECONDS = 300
+MAX_CLIENTS = 100
+MAX_NAMED_CLIENTS = 20
 
 
-def remember(protocol_id: str, client: str) -> None:
-    """Note that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
+def record_disconnect(protocol_id: str, client: str) -> None:
+    """Record that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
     key = absent_key(protocol_id)
     with redis_client().pipeline(transaction=False) as pipe:
         pipe.zadd(key, {client: redis_clock().now()})
-        pipe.zremrangebyrank(key, 0, -REMEMBERED_CLIENTS - 1)
-        pipe.expire(key, REMEMBERED_SECONDS)
+        pipe.zremrangebyrank(key, 0, -MAX_CLIENTS - 1)
+        pipe.expire(key, ABSENCE_SECONDS)
         pipe.execute()
 
 
-def forget(protocol_id: str, client: str) -> None:
-    """Note that `client` is back in the room. Raises redis.RedisError.
+def record_return(protocol_id: str, client: str) -> None:
+    """Record that `client` is back in the room. Raises redis.RedisError.
 
-    On the connection that all scripts share: a crowd that comes back at once would wait for connections of its own.
+    Uses the shared connection, because many clients that return at once would wait for connections of the pool.
     """
     current_app.extensions["redis_multiplexer"].call("ZREM", absent_key(protocol_id), client)
 
 
 def log_undelivered(events: list[dict[str, str]]) -> None:
-    """Log each event that a known client was not there to receive, or that nobody was."""
-    absent = _absent(sorted({event["protocolId"] for event in events}))
+    """Log each event that no process received, or that an absent client missed."""
+    absent = _absent_clients(sorted({event["protocolId"] for event in events}))
     for event in events:
         metrics.EVENTS_UNDELIVERED.labels(event["eventType"]).inc()
-        whom = absent.get(event["protocolId"]) or ["nobody connected"]
-        logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": whom})
+        clients = absent.get(event["protocolId"]) or ["nobody connected"]
+        logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": clients})
 
 
-def _absent(protocol_ids: list[str]) -> dict[str, list[str]]:
-    """Who is missing from each room, in one round trip: a turn of all rooms may tell of thousands of events."""
+def _absent_clients(protocol_ids: list[str]) -> dict[str, list[str]]:
+    """The absent clients of each room, in one round trip: a drain may report thousands of events."""
     try:
         with redis_client().pipeline(transaction=False) as pipe:
             for protocol_id in protocol_ids:
-                pipe.zrange(absent_key(protocol_id), 0, NAMED_CLIENTS - 1, desc=True)
+                pipe.zrange(absent_key(protocol_id), 0, MAX_NAMED_CLIENTS - 1, desc=True)
             found = pipe.execute()
     except redis.RedisError:
         return {}

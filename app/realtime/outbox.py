@@ -1,88 +1,43 @@
-"""The outbox: the event row commits with the change it tells of; after the commit the relay lets it into its room.
+"""The outbox: an event's row commits with the change it describes; after the commit the relay emits it into its room.
 
-At least once from database to room. Rows of one protocol are numbered under its counter's row lock,
-so their order is the order of commits. The meter passes over what it has let in before by each event's own identity,
-not by its position: a database restored from an older copy gives the same positions to other events.
+At least once from database to room. Rows of one protocol are numbered under its counter's row lock, so their order is
+the order of commits. The limiter recognizes repeated events by their identity, not by their position, because a
+database restored from an older copy gives the same positions to other events.
 """
 
 import hashlib
 import json
 import logging
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, cast
 
 import redis
-from sqlalchemy import (
-    BigInteger,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    Text,
-    bindparam,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Table, bindparam, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from app.core import redis_health
-from app.core.database import UtcDateTime, database_now, transaction
+from app.core.database import database_now, delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
-from app.core.extensions import Base, db, redis_client
+from app.core.extensions import db, redis_client
 from app.core.keyed_lock import keyed_lock
 from app.core.serialization import to_json
-from app.observability import metrics
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import coalescer, emitter, limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import COMPARED_KEY, position_key, room_of
+from app.realtime.models import EventCounter, OutboxEvent
+from app.realtime.redis_keys import COMPARED_KEY, position_key
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200
 MAX_BATCHES = 5
-SWEEP_PROTOCOLS = 200
-COMPARED_PROTOCOLS = 1000
+PROTOCOLS_PER_SWEEP = 200
+PROTOCOLS_PER_COMPARISON = 1000
+RETENTION = timedelta(days=7)
 
 
-def _only_where(condition: str) -> dict[str, Any]:
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
-
-
-class EventCounter(Base):
-    """How many stored events a protocol has had."""
-
-    __tablename__ = "event_counters"
-
-    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(BigInteger, default=0)
-
-
-class OutboxEvent(Base):
-    """One event that is to reach its room; `published_at` is empty until it has."""
-
-    __tablename__ = "outbox_events"
-    __table_args__ = (
-        Index("uq_outbox_position", "protocol_id", "position", unique=True),
-        Index("ix_outbox_unpublished", "protocol_id", "position", **_only_where("published_at IS NULL")),
-        Index("ix_outbox_published_at", "published_at"),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
-    position: Mapped[int] = mapped_column(BigInteger)
-    event_type: Mapped[str]
-    data_json: Mapped[str] = mapped_column(Text)
-    request_id: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-
-# Every change of money runs these: built once, and on the tables, they cost a quarter of what they would as objects.
+# Every change of money runs these statements; built once and on tables, they cost a quarter of ORM statements.
 _counters, _outbox = cast(Table, EventCounter.__table__), cast(Table, OutboxEvent.__table__)
 _events = _outbox.c
 _NEXT_POSITION = (
@@ -107,12 +62,12 @@ _MARK = (
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
-    """Add an event to the caller's transaction; call it late, it holds the protocol's counter until commit."""
+    """Add an event to the caller's transaction; call it late: it locks the protocol's counter until the commit."""
     append_all(session, protocol_id, event_type, [data])
 
 
 def append_all(session: Session, protocol_id: str, event_type: EventType, datas: list[dict[str, Any]]) -> None:
-    """As `append`, for several events of one protocol in their order."""
+    """Add several events of one protocol, in their order."""
     counted = {"protocol": protocol_id, "count": len(datas)}
     last = session.execute(_NEXT_POSITION, counted).scalar_one()
     events = [
@@ -129,17 +84,17 @@ def append_all(session: Session, protocol_id: str, event_type: EventType, datas:
 
 
 def relay(protocol_id: str) -> int:
-    """Let the protocol's stored events into its room, in order, and mark them; returns how many it marked.
+    """Emit the protocol's stored events into its room, in order, and mark them; returns how many it marked.
 
-    Goes on with what others have stored meanwhile, for they wait no longer than a second for their turn. Stops at the
-    first that Redis does not take; the sweep tries again. Never raises for a dependency that is down: what the caller
-    did is committed.
+    Includes events that others have stored meanwhile, since they wait for this relay at most a second. Stops at the
+    first event that Redis does not take; the sweep tries again. Never raises for a dependency that is down, because the
+    caller's change is committed.
     """
     relayed = 0
     try:
-        with keyed_lock(protocol_id) as is_mine:
-            for _ in range(MAX_BATCHES if is_mine else 0):
-                batch = _relay(protocol_id)
+        with keyed_lock(protocol_id) as is_acquired:
+            for _ in range(MAX_BATCHES if is_acquired else 0):
+                batch = _relay_batch(protocol_id)
                 relayed += batch
                 if batch < BATCH:
                     break
@@ -149,33 +104,33 @@ def relay(protocol_id: str) -> int:
         return relayed
 
 
-def _relay(protocol_id: str) -> int:
-    done: list[Any] = []
+def _relay_batch(protocol_id: str) -> int:
+    emitted: list[Any] = []
     rows = _unpublished(protocol_id)
     if rows and not redis_health.is_available():
-        _tell_failure(protocol_id, rows[0], "Redis does not answer")
+        _log_failure(protocol_id, rows[0], "Redis does not answer")
         return 0
     for row in rows:
         with on_behalf_of(row.request_id):
-            if not _let_in(protocol_id, row):
+            if not _emit(protocol_id, row):
                 break
-        done.append(row)
-    marked = _mark([row.id for row in done])
-    for row in done:
-        if row.id in marked:  # else another relay, at the same moment, has marked and logged it
+        emitted.append(row)
+    marked = _mark([row.id for row in emitted])
+    for row in emitted:
+        if row.id in marked:  # otherwise a concurrent relay has marked and logged it
             with on_behalf_of(row.request_id):
                 logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
     return len(marked)
 
 
 def sweep() -> int:
-    """Relay what a crash or an outage left behind, for every protocol that has unpublished events."""
+    """Relay the events that a crash or an outage left unpublished, for up to 200 protocols."""
     waiting = (
         select(OutboxEvent.protocol_id)
         .where(OutboxEvent.published_at.is_(None))
         .group_by(OutboxEvent.protocol_id)
         .order_by(func.min(OutboxEvent.id))
-        .limit(SWEEP_PROTOCOLS)
+        .limit(PROTOCOLS_PER_SWEEP)
     )
     protocol_ids = list(db.session.scalars(waiting))
     db.session.rollback()
@@ -183,36 +138,36 @@ def sweep() -> int:
 
 
 def compare_positions() -> int:
-    """Rewind rooms that were told more than the database holds, as after a restore; returns how many.
+    """Rewind rooms whose position is ahead of the database's, as after a restore; returns how many.
 
-    The next thousand protocols at each call. Raises redis.RedisError.
+    Each call compares the next thousand protocols. Raises redis.RedisError.
     """
     client = redis_client()
     after = cast(bytes, client.get(COMPARED_KEY) or b"").decode()
     page = select(EventCounter.protocol_id).where(EventCounter.protocol_id > after).order_by(EventCounter.protocol_id)
-    protocol_ids = list(db.session.scalars(page.limit(COMPARED_PROTOCOLS)))
+    protocol_ids = list(db.session.scalars(page.limit(PROTOCOLS_PER_COMPARISON)))
     db.session.rollback()
-    client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == COMPARED_PROTOCOLS else "")
-    told: list[Any] = client.mget(map(position_key, protocol_ids)) if protocol_ids else []
+    client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == PROTOCOLS_PER_COMPARISON else "")
+    in_redis: list[Any] = client.mget(map(position_key, protocol_ids)) if protocol_ids else []
     counters = select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
     rows = db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids)))
-    held = {row.protocol_id: row.position for row in rows}
+    stored = {row.protocol_id: row.position for row in rows}
     db.session.rollback()
-    ahead = [each for each, position in zip(protocol_ids, told, strict=True) if int(position or 0) > held[each]]
+    ahead = [each for each, position in zip(protocol_ids, in_redis, strict=True) if int(position or 0) > stored[each]]
     for protocol_id in ahead:
-        emitter.rewind(protocol_id, held[protocol_id])
+        emitter.rewind(protocol_id, stored[protocol_id])
     return len(ahead)
 
 
 def _unpublished(protocol_id: str) -> list[Any]:
     rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
-    db.session.expunge_all()  # what the caller answers with stays as its own change left it
+    db.session.expunge_all()  # the caller's objects stay as its own change left them
     db.session.rollback()
     return rows
 
 
-def _let_in(protocol_id: str, row: Any) -> bool:
-    stored = limiter.Stored(row.position, _identity(row))
+def _emit(protocol_id: str, row: Any) -> bool:
+    stored = limiter.StoredEvent(row.position, _identity(row))
     if row.event_type != EventType.AGENT_TASK_UPDATE:
         return emitter.emit(protocol_id, row.event_type, row.data_json, stored)
     try:
@@ -221,27 +176,31 @@ def _let_in(protocol_id: str, row: Any) -> bool:
             emitter.rewind(protocol_id, stored.position - 1)
             coalescer.add_stored(*event)
     except redis.RedisError as error:
-        _tell_failure(protocol_id, row, str(error))
+        _log_failure(protocol_id, row, str(error))
         return False
     return True
 
 
 def _identity(row: Any) -> str:
-    """What tells this event from any other, also from one that had its id and position in another copy's future."""
+    """A hash that differs between events, also between those with one id and position in two copies of a database."""
     values = (row.id, row.position, row.created_at.isoformat(), row.request_id, row.event_type, row.data_json)
     return hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()[:16]
 
 
-def _tell_failure(protocol_id: str, row: Any, error: str) -> None:
-    metrics.EMISSION_FAILURES.labels(row.event_type).inc()
-    whole = {"room": room_of(protocol_id), "eventType": row.event_type, "data": row.data_json, "error": error}
+def _log_failure(protocol_id: str, row: Any, error: str) -> None:
     with on_behalf_of(row.request_id):
-        logger.error("event.emission_failed", extra=whole)
+        emitter.log_emission_failure(protocol_id, row.event_type, row.data_json, error)
 
 
 def _mark(ids: list[int]) -> set[int]:
-    """Mark these events as published; returns those that were not marked before."""
+    """Mark these events as published; returns the ids that were not marked before."""
     if not ids:
         return set()
     with transaction() as session:
         return set(session.scalars(_MARK, {"ids": ids}))
+
+
+def delete_published(deadline: float) -> int:
+    """Delete events published a week ago, until the monotonic `deadline`; returns how many."""
+    published_before = database_now(-RETENTION.total_seconds())
+    return delete_in_batches(OutboxEvent, OutboxEvent.published_at < published_before, deadline)

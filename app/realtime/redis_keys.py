@@ -1,55 +1,66 @@
-"""Names of rooms, and every key and channel that the realtime part keeps in Redis.
+"""Names of rooms, and every key and channel of the application in Redis.
 
-| key | what | lifetime |
-|---|---|---|
-| `room:{p}:seq` | number of the room's last event | for good |
-| `room:{p}:outbox` | outbox position of the last stored event let in | for good |
-| `room:{p}:relayed` | identities of the last 500 stored events let in | for good |
-| `room:{p}:sent` | steady times of the last 10 events | for good |
-| `room:{p}:pace` | steady time at which a backlogged room may send again | until nothing waits |
-| `room:{p}:queue` | events waiting, at most 100 | until sent |
-| `room:{p}:running` | agents whose RUNNING update waits, by since when | until sent |
-| `room:{p}:finals` | agents whose closing event is next, by when it may leave | until sent |
-| `room:{p}:latest` | newest reported state of each agent | a week after it was last heard here |
-| `room:{p}:heard` | when each agent of the room was last heard; up to 5 s old | a week |
-| `room:{p}:busy` | when each last had a running task here; up to 5 s old | a week |
-| `room:{p}:batch` | when the last batch of agent updates left | for good |
-| `room:{p}:changed` | agents the next batch tells of, once a batched view was joined | until sent |
-| `room:~{p}:seq` | number of the last event of the room's batched view | for good |
-| `room:{p}:absent` | who lost the connection lately | 5 min |
-| `agents:version` | newest version of each agent's task: the microsecond in which it was last heard | for good |
-| `agents:on` | protocol and task each agent is on; no task after a closing one | for good |
-| `agents:turned` | version of the event by which it came to be on that | for good |
-| `agents:due` | when each agent may be told of again | for good |
-| `agents:closing` | how many closing events of an agent have yet to leave | until sent |
-| `agent:{a}:finals` | closing events waiting, at most 100 | until sent |
-| `agents:heard` | when each agent was last heard, to count them; up to 5 s old | for good |
-| `agents:busy` | when each agent last had a running task, to count them; up to 5 s old | for good |
-| `rooms:due` | when each waiting room is due next | until nothing waits |
-| `rooms:dropped` | how many events each room has lost to its full queue | for good |
-| `rooms:dropped:at` | when each room last lost one | for good |
-| `processes` | each process with its version and last sign of life, by Redis's clock | until it ends, at most 5 min |
-| `dashboard:ready` | written by `/readyz` to see that Redis takes writes | 60 s |
-| `clock:steady` | the steady clock: its last time, and what to add to Redis's clock | for good |
-| `redis:memory` | a random value; another one tells that Redis lost its memory | for good |
-| `outbox:checked` | the last protocol whose position was compared with the database's | for good |
-| `beat:leader` | the beat that leads | 4 s |
-| `drain:at` | steady time at which the one pending drain will run | seconds |
-| `beat:tick` | when beat's last tick was handled | for good |
+`{p}` is a protocol id, `{a}` an agent id, `{x}` another identifier. Times are microseconds of the steady clock
+(lua/clock.lua); those marked "wall" are of Redis's clock. Writers are scripts of lua/ or modules; "emits" stands for
+emit, drain and rewind. docs/bounds.md lists how each key is bounded.
+
+| key | type | content | writers | lifetime |
+|---|---|---|---|---|
+| `room:{p}:seq` | string | number of the room's last event | emits, read_seq | permanent |
+| `room:{p}:batch_seq` | string | number of the last event of its batched view | emits, read_seq | permanent |
+| `room:{p}:outbox` | string | position of the last stored event taken | emit, add_stored, rewind | permanent |
+| `room:{p}:relayed` | list | identities of the last 500 stored events taken | emit, add_stored | permanent |
+| `room:{p}:window` | list | times of the last 10 events | emits | permanent |
+| `room:{p}:pacing` | string | when a room with a queue may emit again | emits | while events wait |
+| `room:{p}:queue` | list | events that wait, at most 100 | emits | until sent |
+| `room:{p}:waiting` | zset | agents whose RUNNING update waits, by due time | report, add_stored, emits | until sent |
+| `room:{p}:terminal` | zset | agents whose terminal update is next, by due time | add_stored, emits | until queued |
+| `room:{p}:latest` | hash | newest update of each agent | report, add_stored | a week after it was last seen here |
+| `room:{p}:last_seen` | zset | agents by when last seen here (wall, up to 5 s late) | report, add_stored | a week |
+| `room:{p}:busy` | zset | the same for agents with a running task | report, add_stored | a week |
+| `room:{p}:batch` | hash | `at`: when the last batch left | emits | permanent |
+| `room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | until sent |
+| `room:{p}:absent` | zset | up to 100 clients by when they lost the connection | missed_deliveries | 5 min |
+| `agents:version` | hash | newest version: when last seen (wall) | report, add_stored, allocate_versions | permanent |
+| `agents:task` | hash | protocol and task; no task after a terminal update | report, add_stored | permanent |
+| `agents:task_version` | hash | version of the update that set `agents:task` | report, add_stored | permanent |
+| `agents:next_allowed` | hash | when the next update may leave | emits | permanent |
+| `agents:pending_terminal` | hash | number of terminal updates yet to leave | add_stored, emits | until sent |
+| `agent:{a}:terminal` | list | terminal updates not yet queued, at most 100 | add_stored, emits | until queued |
+| `agents:last_seen` | zset | agents by when last seen (wall, up to 5 s late) | report, add_stored, drain | permanent |
+| `agents:busy` | zset | the same for agents with a running task | report, add_stored, drain | permanent |
+| `rooms:due` | zset | rooms by when something in them is due | report, add_stored, emits | until sent |
+| `rooms:dropped` | hash | number of events that each room dropped | emits | permanent |
+| `rooms:dropped:at` | zset | rooms by when they last dropped one (wall) | emits | permanent |
+| `drain:at` | string | when the scheduled drain runs | emitter | until it runs, at most 4 s |
+| `beat:tick` | string | when beat's last tick was handled (wall, seconds) | emitter | permanent |
+| `beat:leader` | string | token of the beat that leads | lease_lead | 4 s |
+| `clock:steady` | string | the last steady time, its offset from Redis's clock | emits | permanent |
+| `outbox:checked` | string | last protocol compared with the database | outbox | permanent |
+| `redis:memory` | string | random; changes when Redis has lost its memory | fanout/resync | permanent |
+| `redis:layout` | string | version of this layout | scripts | permanent |
+| `processes` | hash | version and last sign of life of each process | process_registry | at most 5 min after its end |
+| `presence:processes` | zset | web processes by last sign of life | sockets/presence | 15 s |
+| `presence:{x}`, `crowded:{x}` | hash | a process's connections by room, and by token | sockets/presence | 15 s |
+| `limit:{x}` | string | requests of a caller, of all processes | http/rate_limits | 10 s |
+| `auth:revocations` | string | changes with each revocation | auth/revocation | permanent |
+| `dashboard:ready` | string | empty; shows that Redis takes writes | redis_connection | 60 s |
 """
 
 CHANNEL_PREFIX = "dashboard:room:"
 CONTROL_CHANNEL = "dashboard:control"
 VERSION_KEY = "agents:version"
-ON_KEY = "agents:on"
-HEARD_KEY = "agents:heard"
+TASK_KEY = "agents:task"
+LAST_SEEN_KEY = "agents:last_seen"
 BUSY_KEY = "agents:busy"
 DUE_KEY = "rooms:due"
 DROPPED_KEY = "rooms:dropped"
 DROPPED_AT_KEY = "rooms:dropped:at"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
+CLOCK_KEY = "clock:steady"
 MEMORY_KEY = "redis:memory"
+LAYOUT_KEY = "redis:layout"
 COMPARED_KEY = "outbox:checked"
 _ROOM_PREFIX = "protocol:"
 
@@ -65,20 +76,12 @@ def channel_of(protocol_id: str) -> str:
 
 
 def batched_view(protocol_id: str) -> str:
-    """The name of a room's second view, for connections that joined with `agentBatches`; no id begins with `~`."""
+    """The view of a room for connections that joined with `agentBatches`; no protocol id begins with `~`."""
     return "~" + protocol_id
 
 
-def latest_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:latest"
-
-
-def heard_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:heard"
-
-
-def busy_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:busy"
+def seq_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:seq"
 
 
 def position_key(protocol_id: str) -> str:
@@ -89,8 +92,24 @@ def queue_key(protocol_id: str) -> str:
     return f"room:{protocol_id}:queue"
 
 
-def sent_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:sent"
+def window_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:window"
+
+
+def waiting_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:waiting"
+
+
+def latest_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:latest"
+
+
+def last_seen_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:last_seen"
+
+
+def busy_key(protocol_id: str) -> str:
+    return f"room:{protocol_id}:busy"
 
 
 def absent_key(protocol_id: str) -> str:

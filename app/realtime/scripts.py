@@ -1,7 +1,8 @@
-"""The Lua operations, loaded by file name and registered once per Redis client."""
+"""The Lua operations of `lua/`, loaded by file name and run by hash."""
 
 import hashlib
 import logging
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -10,32 +11,39 @@ import redis
 from flask import Flask, current_app
 
 from app.core.redis_multiplexer import RedisMultiplexer
+from app.realtime.redis_keys import LAYOUT_KEY
 
 logger = logging.getLogger(__name__)
 
-_ROOM = ("clock", "room", "batch", "idle", "drain_room")
-_NEEDS = {
-    "emit": (*_ROOM, "stored"),
-    "drain": _ROOM,
-    "rewind": _ROOM,
-    "report": ("clock", "agents", "idle"),
+LAYOUT = b"2"
+KEYS_PER_STEP = 500
+
+_EMITTING = ("clock", "room", "batch", "set_idle", "drain_room")
+_SHARED = {
+    "emit": (*_EMITTING, "record_stored"),
+    "drain": _EMITTING,
+    "rewind": _EMITTING,
+    "report": ("clock", "set_idle"),
     "allocate_versions": ("clock",),
-    "add_stored": ("clock", "idle", "stored"),
-    "seq": ("clock",),
-    "forget": ("clock",),
-    "lead": (),
+    "add_stored": ("clock", "set_idle", "record_stored"),
+    "read_seq": ("clock",),
+    "forget_silent_agents": ("clock",),
+    "lease_lead": (),
+    "rename_keys": (),
 }
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["redis_multiplexer"] = RedisMultiplexer(lambda: cast(redis.Redis, app.extensions["redis"]))
+    app.extensions["redis_multiplexer"] = RedisMultiplexer(
+        lambda: cast(redis.Redis, app.extensions["redis"]), prepare=rename_old_keys
+    )
 
 
 @cache
 def source(operation: str) -> str:
-    """The text of an operation with the shared parts it needs in front."""
+    """The text of an operation, after the shared files it needs."""
     folder = files("app.realtime") / "lua"
-    names = (*_NEEDS[operation], operation)
+    names = (*_SHARED[operation], operation)
     return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
 
 
@@ -47,14 +55,14 @@ def _sha(operation: str) -> str:
 def run(operation: str, *args: Any) -> Any:
     """Run one operation atomically in Redis. Raises redis.RedisError.
 
-    A connection that broke is tried once more: each operation may be repeated without harm (a repeated event is old
-    news by its version).
+    Retries once after a broken connection. Repeating an operation is harmless: clients ignore an event whose version
+    they have.
     """
     return run_on(current_app.extensions["redis_multiplexer"], operation, *args)
 
 
 def run_on(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
-    """As `run`, for who has the connection at hand and no app context: the short way of progress reports."""
+    """As `run`, without an app context."""
     try:
         return _evaluate(redis_multiplexer, operation, *args)
     except redis.ConnectionError:
@@ -63,9 +71,26 @@ def run_on(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> A
 
 
 def _evaluate(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
-    """A Redis that was started anew knows no script: it is told."""
     try:
         return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
     except redis.exceptions.NoScriptError:
         redis_multiplexer.call("SCRIPT", "LOAD", source(operation))
         return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
+
+
+def rename_old_keys(call: Callable[..., Any]) -> None:
+    """Give the keys of release 0.1 their present names, once for each Redis database. Raises redis.RedisError.
+
+    Runs on each new connection, so before any script. Repeats an upgrade that was interrupted.
+    """
+    if call("GET", LAYOUT_KEY) == LAYOUT:
+        return
+    cursor, renamed = b"0", 0
+    while True:
+        cursor, count = call("EVAL", source("rename_keys"), 0, cursor, KEYS_PER_STEP)
+        renamed += count
+        if cursor == b"0":
+            break
+    call("SET", LAYOUT_KEY, LAYOUT)
+    if renamed:
+        logger.info("redis.keys_renamed", extra={"keys": renamed})

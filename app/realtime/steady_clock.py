@@ -1,7 +1,7 @@
-"""What Redis's steady clock (lua/clock.lua) should show at least, by this process's own monotonic clock.
+"""The steady time (lua/clock.lua) that Redis should show at least, by this process's monotonic clock.
 
-Redis knows only a wall clock, which can be set. A process that asked it lately knows how much time has really passed
-since, so that the scripts can tell a step forward from a pause.
+Redis has only a wall clock, which can be set. A process that read it lately knows how much time has passed since, so
+the scripts can tell a step forward from a pause.
 """
 
 import time
@@ -10,28 +10,29 @@ from typing import cast
 import redis
 from flask import current_app
 
-KEY = "clock:steady"
+from app.realtime.redis_keys import CLOCK_KEY
+
 QUICK_SECONDS = 0.05
 FRESH_SECONDS = 30.0
-OLDEST_SECONDS = 120.0
+MAX_AGE_SECONDS = 120.0
 
 
 class SteadyClock:
-    """The last measurement: a steady time in microseconds, and the monotonic second in which it was asked for."""
+    """The last measurement: a steady time in microseconds, and the monotonic time of its request."""
 
     def __init__(self) -> None:
         self._time: int | None = None
         self._asked_at = 0.0
 
     def expected(self) -> str:
-        """The argument of the scripts that move the clock; empty when the last measurement is too old to tell."""
+        """Return the scripts' argument; empty if the last measurement is too old."""
         age = time.monotonic() - self._asked_at
-        if self._time is None or age > OLDEST_SECONDS:
+        if self._time is None or age > MAX_AGE_SECONDS:
             return ""
         return str(self._time + int(age * 1e6))
 
     def learn(self, steady_us: int, asked_at: float) -> None:
-        """Keep a new measurement if its answer came quickly, or if the one before is old."""
+        """Store a measurement whose reply came quickly, or any if the stored one is old."""
         now = time.monotonic()
         if self._time is None or now - asked_at < QUICK_SECONDS or now - self._asked_at > FRESH_SECONDS:
             self._time, self._asked_at = steady_us, asked_at
@@ -42,10 +43,10 @@ def steady_clock() -> SteadyClock:
 
 
 def read_steady_time(client: redis.Redis) -> int:
-    """The steady time now, in microseconds. Raises redis.RedisError."""
+    """Return the steady time in microseconds. Raises redis.RedisError."""
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
-        pipe.get(KEY)
+        pipe.get(CLOCK_KEY)
         (seconds, micros), state = pipe.execute()
     wall = int(seconds) * 1_000_000 + int(micros)
     if not state:

@@ -175,7 +175,7 @@ def _on_exception(error: Exception) -> dict[str, Any]:
 
 def _record_disconnected(connection: Connection) -> None:
     try:
-        missed_deliveries.remember(str(connection.protocol_id), connection.name)
+        missed_deliveries.record_disconnect(str(connection.protocol_id), connection.name)
     except redis.RedisError as error:
         logger.warning("disconnect.record_failed", extra={"sid": connection.sid, "error": str(error)})
 

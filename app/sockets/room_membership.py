@@ -34,7 +34,7 @@ def join(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
         _manager().enter_room(connection.sid, "/", room)
     try:
         seq = limiter.current_seq(view)
-        missed_deliveries.forget(protocol_id, connection.name)
+        missed_deliveries.record_return(protocol_id, connection.name)
     except redis.RedisError as error:
         logger.warning("room.join_failed", extra={"sid": connection.sid, "room": room, "error": str(error)})
         if previous != room:

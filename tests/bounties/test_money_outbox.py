@@ -10,7 +10,7 @@ from app.bounties import service as bounties
 from app.core import keyed_lock
 from app.core.extensions import db
 from app.realtime import limiter, outbox
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import confirmed, funded_protocol, pool, request_payment, settle
 
@@ -83,7 +83,7 @@ def test_an_event_that_a_second_relay_also_takes_is_logged_as_relayed_once(
     down = app_with(REDIS_URL=NOBODY)
     protocol_id = make_protocol(api)
     deposit(down, protocol_id, "1.00")
-    publish, second = outbox._let_in, []
+    publish, second = outbox._emit, []
 
     def publish_after_a_second_relay(*arguments):
         if not second:
@@ -91,8 +91,8 @@ def test_an_event_that_a_second_relay_also_takes_is_logged_as_relayed_once(
             second.append(outbox.relay(protocol_id))  # it has waited for its turn in vain and goes ahead
         return publish(*arguments)
 
-    monkeypatch.setattr(keyed_lock, "TURN_SECONDS", 0.01)
-    monkeypatch.setattr(outbox, "_let_in", publish_after_a_second_relay)
+    monkeypatch.setattr(keyed_lock, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "_emit", publish_after_a_second_relay)
 
     assert outbox.relay(protocol_id) == 0
     assert second == ["runs", 1]

@@ -16,8 +16,8 @@ from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.core.serialization import iso_timestamp
 from app.http.idempotency import IdempotencyKey
-from app.realtime import retention
-from app.realtime.outbox import OutboxEvent
+from app.realtime import outbox
+from app.realtime.models import OutboxEvent
 from tasks.retention import forget
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.api import Api
@@ -92,7 +92,7 @@ def test_more_events_than_a_batch_are_forgotten_in_one_go(
         deposit(api, protocol_id, "1.00")
     age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=8))
 
-    assert retention.delete_old_events(time.monotonic() + 60) == 5
+    assert outbox.delete_published(time.monotonic() + 60) == 5
 
 
 def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(
@@ -102,7 +102,7 @@ def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(
     monkeypatch.setattr(database, "DELETE_PAUSE_SECONDS", 5.0)
     age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=8))
 
-    runs = [retention.delete_old_events(time.monotonic() + 0.5) for _ in range(2)]
+    runs = [outbox.delete_published(time.monotonic() + 0.5) for _ in range(2)]
 
     assert (runs, count(OutboxEvent)) == ([1, 1], 0)
 

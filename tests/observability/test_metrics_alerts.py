@@ -27,7 +27,7 @@ from app.observability.collectors import StateCollector
 from app.payments.models import Payment
 from app.realtime import emitter, outbox
 from app.realtime.events import EventType
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from app.realtime.redis_keys import CONTROL_CHANNEL, TICK_KEY, channel_of, position_key
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers

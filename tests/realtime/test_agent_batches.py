@@ -175,7 +175,7 @@ def test_what_was_sent_while_no_process_listened_shows_as_a_gap(stack, watch, fe
             for number in listening:
                 pipe.client_kill_filter(_id=number)
             publish(
-                args=[*limiter._prelude(), "", protocol_id, "", "", pool, limiter.message_template(pool), "{}"],
+                args=[*limiter.room_args(), "", protocol_id, "", "", pool, limiter.message_template(pool), "{}"],
                 client=pipe,
             )
             pipe.execute()

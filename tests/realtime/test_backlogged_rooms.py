@@ -51,7 +51,7 @@ def client(system: Stack) -> Iterator["redis.Redis[bytes]"]:
 def fill(client: "redis.Redis[bytes]", rooms: list[str], count: int) -> None:
     """Let `count` events into each room by the meter's own script, thousands in one round trip."""
     publish, kind = client.register_script(source("emit")), EventType.BOUNTY_POOL_UPDATED
-    head, template = limiter._prelude(), limiter.message_template(kind)
+    head, template = limiter.room_args(), limiter.message_template(kind)
     for first in range(0, len(rooms), ROOMS_AT_ONCE):
         with client.pipeline(transaction=False) as pipe:
             for room in rooms[first : first + ROOMS_AT_ONCE]:

@@ -9,7 +9,7 @@ from app.core.extensions import redis_client
 from app.core.redis_clock import redis_clock
 from app.realtime import coalescer, emitter, limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import DRAIN_KEY, HEARD_KEY, VERSION_KEY
+from app.realtime.redis_keys import DRAIN_KEY, LAST_SEEN_KEY, VERSION_KEY
 from tests.factories import make_agent, make_protocol
 from tests.support.processes import until
 from tests.support.redis_clock import movable_clock
@@ -98,15 +98,16 @@ def test_a_scheduled_drain_of_the_future_is_not_waited_for(api, set_clock, emiss
 def test_an_agent_heard_in_the_future_is_offline_two_minutes_after_the_clock_stepped_back(in_context, set_clock):
     client, ahead = redis_client(), (redis_clock().now() + 3600) * 1e6
     client.hset(VERSION_KEY, "A1", int(ahead))
-    client.zadd(HEARD_KEY, {"A1": ahead})
+    client.zadd(LAST_SEEN_KEY, {"A1": ahead})
 
     emitter.drain()
 
     (heard,) = last_heard(client, ["A1"])
     assert heard is not None
     assert heard <= redis_clock().now() * 1e6
-    assert is_online(heard)
-    assert not is_online(heard - 121e6)
+    present = redis_clock().now() * 1e6
+    assert is_online(heard, present)
+    assert not is_online(heard - 121e6, present)
 
 
 def test_a_report_after_a_step_back_counts_as_heard_now(set_clock):
@@ -114,7 +115,7 @@ def test_a_report_after_a_step_back_counts_as_heard_now(set_clock):
     set_clock(-3600)
     coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
 
-    score = redis_client().zscore(HEARD_KEY, "A1")
+    score = redis_client().zscore(LAST_SEEN_KEY, "A1")
 
     assert score is not None
     assert score / 1e6 < redis_clock().now() - 3500

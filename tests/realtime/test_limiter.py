@@ -135,7 +135,7 @@ def test_a_stored_event_is_let_in_once_however_often_it_is_relayed(api, in_conte
             protocol_id,
             EventType.BOUNTY_POOL_UPDATED,
             f'{{"version":"{position}"}}',
-            limiter.Stored(position, str(position)),
+            limiter.StoredEvent(position, str(position)),
         )
 
     left = emissions.wait_for(protocol_id, 3, 5)

@@ -12,7 +12,7 @@ from app.config import load_config
 from app.core.database import transaction
 from app.core.extensions import db
 from app.realtime import emitter, outbox
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from app.realtime.redis_keys import CONTROL_CHANNEL
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import databases

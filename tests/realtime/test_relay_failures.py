@@ -14,7 +14,7 @@ from app.core.database import transaction
 from app.core.extensions import db, redis_client
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
-from app.realtime.outbox import OutboxEvent
+from app.realtime.models import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.room_reader import reading
 
@@ -156,7 +156,10 @@ def test_a_database_that_does_not_answer_ends_the_relay_with_a_warning(
     assert (warning.levelname, warning.protocolId) == ("WARNING", protocol_id)
 
 
-def test_more_events_than_one_relay_takes_are_all_told_in_order(in_context, protocol_id) -> None:
+def test_events_beyond_the_batches_of_a_relay_are_emitted_in_order_by_the_sweep(
+    in_context, protocol_id, monkeypatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_BATCHES", 1)
     with transaction() as session:
         for number in range(outbox.BATCH + 5):
             outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": number})

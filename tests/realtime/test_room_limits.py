@@ -141,9 +141,9 @@ def test_an_event_that_is_heard_is_undelivered_only_while_a_client_is_known_to_b
 ) -> None:
     with reading(redis_client(), protocol_id):
         heard = publish(protocol_id)[0]
-        missed_deliveries.remember(protocol_id, "viewer-1/token-1")
+        missed_deliveries.record_disconnect(protocol_id, "viewer-1/token-1")
         missed = publish(protocol_id)[0]
-        missed_deliveries.forget(protocol_id, "viewer-1/token-1")
+        missed_deliveries.record_return(protocol_id, "viewer-1/token-1")
         heard_again = publish(protocol_id)[0]
 
     assert (heard.undelivered, heard_again.undelivered) == ([], [])

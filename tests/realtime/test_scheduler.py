@@ -5,7 +5,7 @@ import pytest
 from app.core.extensions import celery, redis_client
 from app.core.queues import ALL_QUEUES, REALTIME_QUEUE
 from tasks.schedule import SCHEDULE
-from tasks.scheduler import LEAD_MS, MAX_WAITING, MonotonicScheduler
+from tasks.scheduler import LEAD_MS, MAX_QUEUED, MonotonicScheduler
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def test_one_beat_leads_and_another_follows_when_it_ends(beat) -> None:
 
 def test_while_no_worker_takes_them_ticks_do_not_pile_up(beat) -> None:
     scheduler = beat()
-    for _ in range(3 * MAX_WAITING):
+    for _ in range(3 * MAX_QUEUED):
         scheduler._due.clear()
         scheduler.tick()
 
-    assert redis_client().llen(REALTIME_QUEUE) <= MAX_WAITING
+    assert redis_client().llen(REALTIME_QUEUE) <= MAX_QUEUED
 
 
 def test_a_lead_that_lasts_too_long_since_redis_clock_stepped_back_is_cut_short(beat) -> None:

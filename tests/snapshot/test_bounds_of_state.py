@@ -13,7 +13,7 @@ from app.agents.models import Agent
 from app.config import Config
 from app.core.database import transaction, utc_now
 from app.core.extensions import db, redis_client
-from app.realtime.redis_keys import heard_key, latest_key
+from app.realtime.redis_keys import last_seen_key, latest_key
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
 
@@ -55,7 +55,7 @@ def store_agents(protocol_id: str, count: int, *, status: str, age_us: int = 0) 
         pipe.hset(latest_key(protocol_id), mapping={row["id"]: json.dumps(row["task_data"]) for row in rows})
         pipe.hset("agents:version", mapping={row["id"]: row["task_version"] for row in rows})
         pipe.hset("agents:on", mapping={row["id"]: f"{protocol_id} t" for row in rows})
-        pipe.zadd(heard_key(protocol_id), {row["id"]: row["task_version"] for row in rows})
+        pipe.zadd(last_seen_key(protocol_id), {row["id"]: row["task_version"] for row in rows})
         pipe.execute()
     return [row["id"] for row in rows]
 
@@ -142,7 +142,7 @@ def test_what_agents_reported_is_forgotten_in_a_room_where_they_were_not_heard_f
     assert retention.forget_silent(time.monotonic() + 60) == 1200
 
     assert sorted(each.decode() for each in redis_client().hkeys(latest_key(protocol_id))) == young
-    assert redis_client().zcard(heard_key(protocol_id)) == 2
+    assert redis_client().zcard(last_seen_key(protocol_id)) == 2
     assert [each["agentId"] for each in state_of(api, protocol_id)["agents"]] == young
 
 

@@ -95,9 +95,9 @@ def test_clients_that_missed_an_event_are_named_latest_first_until_they_return(i
     protocol_id = unique("P")
     for number, client in enumerate(("a", "b", "c")):
         set_time(monkeypatch, number)
-        missed_deliveries.remember(protocol_id, client)
+        missed_deliveries.record_disconnect(protocol_id, client)
     assert undelivered(protocol_id, caplog) == ["c", "b", "a"]
-    missed_deliveries.forget(protocol_id, "b")
+    missed_deliveries.record_return(protocol_id, "b")
     assert undelivered(protocol_id, caplog) == ["c", "a"]
 
 
@@ -113,7 +113,7 @@ def test_the_latest_hundred_absent_clients_are_kept_for_five_minutes_and_twenty_
     protocol_id = unique("P")
     for number in range(103):
         set_time(monkeypatch, number)
-        missed_deliveries.remember(protocol_id, f"c{number}")
+        missed_deliveries.record_disconnect(protocol_id, f"c{number}")
     key = missed_deliveries.absent_key(protocol_id)
     assert redis_client().zcard(key) == 100
     assert redis_client().zrange(key, 0, 0) == [b"c3"]

@@ -84,7 +84,7 @@ class Resync:
         self._disconnect(members)
 
     def _read_seqs(self, channels: list[str]) -> dict[str, int]:
-        script = self._redis.register_script(source("seq"))
+        script = self._redis.register_script(source("read_seq"))
         with self._redis.pipeline(transaction=False) as pipe:
             for channel in channels:
                 script(args=[channel.removeprefix(CHANNEL_PREFIX)], client=pipe)

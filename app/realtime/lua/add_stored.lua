@@ -1,49 +1,47 @@
--- Take a stored agent event. A closing one waits in order and replaces the agent's waiting RUNNING update in its room;
--- a RUNNING one (the start of the next task) waits as any other.
--- ARGV: agent, protocol, outbox position, task or '' when none is current, data (JSON), version, 'final' or 'running',
---   identity of the stored event
--- Answer: 'new' when taken, 'repeated' when it was taken before, 'behind' when the database is older than the room:
--- nothing is done then. Versions do not tell that: an agent's events come by two rooms, and two of its requests in
--- either order.
-local now, agent, id, version = clock(), ARGV[1], ARGV[2], tonumber(ARGV[6])
-local K = 'room:' .. id
-local found = note_stored(K, ARGV[3], ARGV[8])
+-- Take a stored agent update. A terminal one waits in order and replaces the agent's waiting RUNNING update in its room;
+-- a RUNNING one (the start of the next task) waits like any other.
+-- ARGV: the names below; task is '' for a terminal update, kind is 'terminal' or 'running'.
+-- Reply: 'new'; 'repeated' if it was taken before; 'behind' if the database is older than the room, without a change.
+-- Versions cannot tell that: an agent's updates arrive through two rooms, and two of its requests in either order.
+local agent, id, position, task, data, version_text, kind, identity = unpack(ARGV)
+local wall, version, K = wall_clock(), tonumber(version_text), 'room:' .. id
+local found = record_stored(K, position, identity)
 if found ~= 'new' then return found end
-local shown = redis.call('HGET', K .. ':latest', agent)
-local newest = version > (shown and version_of(shown) or 0)
-local due = math.max(steady(now), tonumber(redis.call('HGET', 'agents:due', agent) or 0))
-local last = math.max(version, tonumber(redis.call('HGET', 'agents:version', agent) or 0))
-redis.call('HSET', 'agents:version', agent, text(last))
-redis.call('ZADD', 'agents:heard', text(now), agent)
-if newest then
-  redis.call('HSET', K .. ':latest', agent, ARGV[5])
-  redis.call('ZREM', K .. ':running', agent)
+local latest = redis.call('HGET', K .. ':latest', agent)
+local is_newest = version > (latest and version_of(latest) or 0)
+local due = math.max(steady_time(wall), tonumber(redis.call('HGET', 'agents:next_allowed', agent) or 0))
+local last_version = math.max(version, tonumber(redis.call('HGET', 'agents:version', agent) or 0))
+redis.call('HSET', 'agents:version', agent, text(last_version))
+redis.call('ZADD', 'agents:last_seen', text(wall), agent)
+if is_newest then
+  redis.call('HSET', K .. ':latest', agent, data)
+  redis.call('ZREM', K .. ':waiting', agent)
 end
-local turned = version > tonumber(redis.call('HGET', 'agents:turned', agent) or 0)
-if turned then
-  local earlier = (redis.call('HGET', 'agents:on', agent) or id):match('^%S+')
+local is_current = version > tonumber(redis.call('HGET', 'agents:task_version', agent) or 0)
+if is_current then
+  local earlier = (redis.call('HGET', 'agents:task', agent) or id):match('^%S+')
   if earlier ~= id then
-    show_idle(agent, earlier, version, due)
+    set_idle(agent, earlier, version, due)
     redis.call('ZREM', 'room:' .. earlier .. ':busy', agent)
   end
-  redis.call('ZADD', K .. ':heard', text(now), agent)
-  redis.call('HSET', 'agents:turned', agent, ARGV[6])
-  redis.call('HSET', 'agents:on', agent, id .. ' ' .. ARGV[4])
+  redis.call('ZADD', K .. ':last_seen', text(wall), agent)
+  redis.call('HSET', 'agents:task_version', agent, version_text)
+  redis.call('HSET', 'agents:task', agent, id .. ' ' .. task)
 end
-if ARGV[7] == 'final' then
-  if turned then
+if kind == 'terminal' then
+  if is_current then
     redis.call('ZREM', 'agents:busy', agent)
     redis.call('ZREM', K .. ':busy', agent)
   end
-  redis.call('RPUSH', 'agent:' .. agent .. ':finals', id .. ' ' .. ARGV[5])
-  if redis.call('HINCRBY', 'agents:closing', agent, 1) == 1 then
-    redis.call('ZADD', K .. ':finals', text(due), agent)
+  redis.call('RPUSH', 'agent:' .. agent .. ':terminal', id .. ' ' .. data)
+  if redis.call('HINCRBY', 'agents:pending_terminal', agent, 1) == 1 then
+    redis.call('ZADD', K .. ':terminal', text(due), agent)
   end
-elseif newest then
-  redis.call('ZADD', 'agents:busy', text(now), agent)
-  if turned then redis.call('ZADD', K .. ':busy', text(now), agent) end
-  redis.call('ZADD', K .. ':running', text(due), agent)
-  if redis.call('EXISTS', 'room:~' .. id .. ':seq') == 1 then redis.call('ZADD', K .. ':changed', text(due), agent) end
+elseif is_newest then
+  redis.call('ZADD', 'agents:busy', text(wall), agent)
+  if is_current then redis.call('ZADD', K .. ':busy', text(wall), agent) end
+  redis.call('ZADD', K .. ':waiting', text(due), agent)
+  if redis.call('EXISTS', K .. ':batch_seq') == 1 then redis.call('ZADD', K .. ':batch_waiting', text(due), agent) end
 end
 redis.call('ZADD', 'rooms:due', 'LT', text(due), id)
 return 'new'

@@ -1,17 +1,17 @@
--- Give their turn to the rooms that are due, the longest due first.
--- ARGV: channel prefix, agent template, batch template, expected steady time or '', most rooms in one call, due by when
---   (steady time, µs) or '' for now
--- Answer: as emit.lua, and how many rooms had their turn.
+-- Drain the rooms that are due, the longest due first.
+-- ARGV: as room.lua, then the names below; due_by is a steady time (µs), or '' for now.
+-- Reply: as reply() of drain_room.lua, then the number of rooms drained.
+local max_rooms, due_by = unpack(ARGV, 5)
 
--- Redis's clock may have stepped back: an agent cannot have been heard after now.
-for _, key in ipairs({'agents:heard', 'agents:busy'}) do
+-- After Redis's clock has stepped back: no agent was last seen after now.
+for _, key in ipairs({'agents:last_seen', 'agents:busy'}) do
   for _, agent in ipairs(redis.call('ZRANGEBYSCORE', key, text(wall + 1000000), '+inf', 'LIMIT', 0, 1000)) do
     redis.call('ZADD', key, text(wall), agent)
   end
 end
-local most = tonumber(ARGV[5])
-local rooms = redis.call('ZRANGEBYSCORE', 'rooms:due', '-inf', text(tonumber(ARGV[6]) or now), 'LIMIT', 0, most)
-for _, id in ipairs(rooms) do turn(id) end
-local result = answer()
+local due = text(tonumber(due_by) or now)
+local rooms = redis.call('ZRANGEBYSCORE', 'rooms:due', '-inf', due, 'LIMIT', 0, tonumber(max_rooms))
+for _, id in ipairs(rooms) do drain_room(id) end
+local result = reply()
 table.insert(result, #rooms)
 return result

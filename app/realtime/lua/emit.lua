@@ -1,14 +1,13 @@
--- Let one event into its room: number it, send what the budget allows, drop the oldest beyond 100.
--- ARGV: channel prefix, agent template, batch template, expected steady time or '', protocol id, outbox position or '',
---   identity of the stored event or '', event type, template, data (JSON)
--- Answer: counts by event type, undelivered, dropped, waits, when the next room is due, the steady time (µs);
--- nothing is done when this stored event was let in before. 'behind' when the database is older than the room.
-local id, position = ARGV[5], ARGV[6]
+-- Emit one event into its room: number it, queue it, publish what the budget allows, drop the oldest beyond 100.
+-- ARGV: as room.lua, then the names below; position and identity are '' for an event that is not stored.
+-- Reply: as reply() of drain_room.lua; 'behind' if the database is older than the room. A stored event that was emitted
+-- before changes nothing.
+local id, position, identity, event_type, template, data = unpack(ARGV, 5)
 if position ~= '' then
-  local found = note_stored('room:' .. id, position, ARGV[7])
+  local found = record_stored('room:' .. id, position, identity)
   if found == 'behind' then return found end
-  if found == 'repeated' then return answer() end
+  if found == 'repeated' then return reply() end
 end
-enqueue(id, '-', ARGV[8], ARGV[9], ARGV[10])
-turn(id)
-return answer()
+enqueue(id, '-', event_type, template, data)
+drain_room(id)
+return reply()

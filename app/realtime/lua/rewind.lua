@@ -1,14 +1,14 @@
--- The database is older than what a room was told: forget what waits in its queue, which may tell of changes that are
--- gone, and have its clients fetch the state.
--- ARGV: channel prefix, agent template, batch template, expected steady time or '', protocol, position in the database
--- Answer: as emit.lua
-local id, position = ARGV[5], ARGV[6]
+-- Set a room back to the position of its database, which is older than the room: drop the room's queue, which may hold
+-- changes that no longer exist, and make its clients fetch the state.
+-- ARGV: as room.lua, then the names below.
+-- Reply: as reply() of drain_room.lua.
+local id, position = unpack(ARGV, 5)
 local K = 'room:' .. id
-if tonumber(redis.call('GET', K .. ':outbox') or 0) <= tonumber(position) then return answer() end
+if tonumber(redis.call('GET', K .. ':outbox') or 0) <= tonumber(position) then return reply() end
 redis.call('SET', K .. ':outbox', position)
-trim(id, K, 0)
-take_seqs(K, 1)
-if has_batched_view(id) then take_seqs('room:~' .. id, 1) end
-redis.call('PUBLISH', CONTROL, '{"method":"resync","protocolId":"' .. id .. '"}')
-turn(id)
-return answer()
+drop_oldest(id, K, 0)
+allocate_seqs(K .. ':seq', 1)
+if has_batched_view(id) then allocate_seqs(K .. ':batch_seq', 1) end
+redis.call('PUBLISH', CONTROL_CHANNEL, '{"method":"resync","protocolId":"' .. id .. '"}')
+drain_room(id)
+return reply()

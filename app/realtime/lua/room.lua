@@ -1,15 +1,17 @@
--- Shared: one room's number, budget and queue. A room's keys hang on K = 'room:{id}'; times are of the steady clock.
--- ARGV begins with the channel prefix, the message templates of agent events and batches, and the expected steady time.
-local CHANNEL, TEMPLATE, CONTROL = ARGV[1], ARGV[2], 'dashboard:control'
-local wall = clock()
-local now = advance(wall, tonumber(ARGV[4]))
-local LIMIT, WINDOW = 10, 1025000   -- events in any window; 25 ms over a second, so that a client's clock agrees
-local PACE = 102500                 -- between two events of a backlogged room
-local CAPACITY = 100                -- events that may wait in a room's queue
-local GAP = 1010000                 -- between two updates of one agent; a script's clock runs ahead of its PUBLISH
-local out = {emitted = {}, undelivered = {}, dropped = {}, waits = {}}
+-- Shared: numbering, limit and queue of one room, whose keys begin with K = 'room:{id}'. Times are steady times.
+-- ARGV begins with the channel prefix, the message templates of agent:task_update and agent:task_updates, and the
+-- expected steady time or ''.
+local CHANNEL, TEMPLATE, BATCH_TEMPLATE, EXPECTED_TIME = unpack(ARGV, 1, 4)
+local CONTROL_CHANNEL = 'dashboard:control'
+local LIMIT, WINDOW = 10, 1025000  -- events in any window; 25 ms over a second, so that the client's clock agrees
+local PACING_INTERVAL = 102500     -- between two events of a room with a queue
+local QUEUE_CAPACITY = 100         -- events in a room's queue
+local AGENT_INTERVAL = 1010000     -- between two updates of one agent; a script's clock runs ahead of its PUBLISH
+local wall = wall_clock()
+local now = advance_steady_clock(wall, tonumber(EXPECTED_TIME))
+local outcome = {emitted = {}, undelivered = {}, dropped = {}, waits = {}}
 
-local function iso(time)  -- civil date from days since 1970 (Howard Hinnant's algorithm)
+local function iso_timestamp(time)  -- civil date from days since 1970 (Howard Hinnant's algorithm)
   local seconds = math.floor(time / 1000000)
   local z = math.floor(seconds / 86400) + 719468
   local era = math.floor(z / 146097)
@@ -24,80 +26,84 @@ local function iso(time)  -- civil date from days since 1970 (Howard Hinnant's a
     math.floor(day / 3600), math.floor(day % 3600 / 60), day % 60, math.floor(time % 1000000 / 1000))
 end
 
--- The first of `count` new numbers. A room that was never numbered counts from 1 (seq.lua); one whose number Redis
--- forgot goes on from the clock, far above.
-local function take_seqs(K, count)
-  if redis.call('EXISTS', K .. ':seq') == 0 then redis.call('SET', K .. ':seq', text(math.floor(wall / 1000))) end
-  return redis.call('INCRBY', K .. ':seq', count) - count + 1
+-- Allocate `count` sequence numbers and return the first. A new room counts from 1 (read_seq.lua); a room whose number
+-- Redis lost goes on from the clock in milliseconds, far above the old number.
+local function allocate_seqs(key, count)
+  if redis.call('EXISTS', key) == 0 then redis.call('SET', key, text(math.floor(wall / 1000))) end
+  return redis.call('INCRBY', key, count) - count + 1
 end
 
--- When the room may send again: its tenth newest event has left the window, and its pace allows it.
+-- When the room may emit again: its tenth newest event has left the window, and pacing allows it.
 local function ready_at(K)
-  local oldest = redis.call('LINDEX', K .. ':sent', LIMIT - 1)
-  local pace = tonumber(redis.call('GET', K .. ':pace') or 0)
-  return math.max(oldest and tonumber(oldest) + WINDOW or 0, pace)
+  local oldest = redis.call('LINDEX', K .. ':window', LIMIT - 1)
+  local pacing = tonumber(redis.call('GET', K .. ':pacing') or 0)
+  return math.max(oldest and tonumber(oldest) + WINDOW or 0, pacing)
 end
 
--- How many events the room may send now. A paced room that had no turn for a while makes up for two at most.
-local function budget(K)
+-- How many events the room may emit now. A paced room whose drain was late makes up for at most two events.
+local function remaining_budget(K)
   local free = LIMIT
-  for _, at in ipairs(redis.call('LRANGE', K .. ':sent', 0, LIMIT - 1)) do
+  for _, at in ipairs(redis.call('LRANGE', K .. ':window', 0, LIMIT - 1)) do
     if tonumber(at) + WINDOW > now then free = free - 1 end
   end
-  local pace = tonumber(redis.call('GET', K .. ':pace') or 0)
-  if pace == 0 then return free end
-  return math.min(free, math.max(0, math.min(3, 1 + math.floor((now - pace) / PACE))))
+  local pacing = tonumber(redis.call('GET', K .. ':pacing') or 0)
+  if pacing == 0 then return free end
+  return math.min(free, math.max(0, math.min(3, 1 + math.floor((now - pacing) / PACING_INTERVAL))))
 end
 
-local function spend(K, count)
+local function spend_budget(K, count)
   local times, at = {}, text(now)
   for i = 1, count do times[i] = at end
-  redis.call('LPUSH', K .. ':sent', unpack(times))
-  redis.call('LTRIM', K .. ':sent', 0, LIMIT - 1)
-  local pace = redis.call('GET', K .. ':pace')
-  if pace then
-    local from = math.max(tonumber(pace), now - 2 * PACE)
-    redis.call('SET', K .. ':pace', text(from + count * PACE))
+  redis.call('LPUSH', K .. ':window', unpack(times))
+  redis.call('LTRIM', K .. ':window', 0, LIMIT - 1)
+  local pacing = redis.call('GET', K .. ':pacing')
+  if pacing then
+    local from = math.max(tonumber(pacing), now - 2 * PACING_INTERVAL)
+    redis.call('SET', K .. ':pacing', text(from + count * PACING_INTERVAL))
   end
 end
 
-local function fill(template, values) return (template:gsub('@(%l+)@', values)) end
+-- The batched view of a room, channel '~{id}', is for connections that joined with `agentBatches`. It has sequence
+-- numbers of its own because it carries other events. Once somebody has joined it, its events are numbered also while
+-- nobody listens, so that a web process notices a gap after its connection to Redis was interrupted.
+local function has_batch_listeners(id) return redis.call('PUBSUB', 'NUMSUB', CHANNEL .. '~' .. id)[2] > 0 end
 
--- A second view of a room, '~{id}', is for connections that want agents in batches. It has numbers of its own, since
--- it carries other events. Once somebody joined it events are numbered also while nobody listens: a web process that is
--- cut off for a moment finds a gap.
-local function batched(id) return redis.call('PUBSUB', 'NUMSUB', CHANNEL .. '~' .. id)[2] > 0 end
-
--- Where Redis forgot the view while it has listeners, it begins anew with the agents that wait.
+-- If Redis lost the view's number while it has listeners, the view starts again with the waiting agents.
 local function has_batched_view(id)
-  if redis.call('EXISTS', 'room:~' .. id .. ':seq') == 1 then return true end
-  if not batched(id) then return false end
-  take_seqs('room:~' .. id, 0)
-  redis.call('ZUNIONSTORE', 'room:' .. id .. ':changed', 1, 'room:' .. id .. ':running')
+  local K = 'room:' .. id
+  if redis.call('EXISTS', K .. ':batch_seq') == 1 then return true end
+  if not has_batch_listeners(id) then return false end
+  allocate_seqs(K .. ':batch_seq', 0)
+  redis.call('ZUNIONSTORE', K .. ':batch_waiting', 1, K .. ':waiting')
   return true
 end
 
--- A message keeps two places open until it is sent: \1 the sequence number, \2 the mark of the view.
+-- A queued message has two placeholders until it is published: \1 for the sequence number, \2 for the view ('' or '~').
+local function build_message(id, template, data)
+  local values = {room = '\2' .. id, protocol = id, timestamp = iso_timestamp(wall), seq = '\1', data = data}
+  return (template:gsub('@(%l+)@', values))
+end
+
 local function publish(view, id, seq, message)
   return redis.call('PUBLISH', CHANNEL .. view .. id, (message:gsub('[\1\2]', {['\1'] = seq, ['\2'] = view})))
 end
 
--- Note an event as sent, and as undelivered when nobody listened or somebody who should is known to be absent.
-local function sent(id, seq, event, reached, absent)
-  out.emitted[event] = (out.emitted[event] or 0) + 1
-  if reached == 0 or absent then table.insert(out.undelivered, table.concat({id, seq, event, reached}, ' ')) end
-end
-
+-- Whether a client lost its connection to the room within the last minutes.
 local function has_absent(id) return redis.call('EXISTS', 'room:' .. id .. ':absent') == 1 end
 
-local function message_of(id, template, data)
-  return fill(template, {room = '\2' .. id, protocol = id, timestamp = iso(wall), seq = '\1', data = data})
+-- Record an event as emitted; also as undelivered if no process received it or a client is known to be absent.
+local function record_emitted(id, seq, event, receivers, is_absent)
+  outcome.emitted[event] = (outcome.emitted[event] or 0) + 1
+  if receivers == 0 or is_absent then
+    table.insert(outcome.undelivered, table.concat({id, seq, event, receivers}, ' '))
+  end
 end
 
--- A queued event is 'seq batchseq agent event message'; '-' stands for no agent, and for no batched view.
+-- A queued event is 'seq batch_seq agent event message'; '-' in place of the agent or the batched view's number.
 local function enqueue(id, agent, event, template, data)
-  local seq = text(take_seqs('room:' .. id, 1))
-  local batch_seq = has_batched_view(id) and text(take_seqs('room:~' .. id, 1)) or '-'
-  local message = message_of(id, template, data)
-  redis.call('RPUSH', 'room:' .. id .. ':queue', table.concat({seq, batch_seq, agent, event, message}, ' '))
+  local K = 'room:' .. id
+  local seq = text(allocate_seqs(K .. ':seq', 1))
+  local batch_seq = has_batched_view(id) and text(allocate_seqs(K .. ':batch_seq', 1)) or '-'
+  local message = build_message(id, template, data)
+  redis.call('RPUSH', K .. ':queue', table.concat({seq, batch_seq, agent, event, message}, ' '))
 end

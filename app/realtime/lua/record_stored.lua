@@ -1,0 +1,13 @@
+-- Shared: whether a stored event was emitted into its room before. Each event has an identity of its own, because a
+-- database restored from an older copy gives the same outbox positions to other events.
+local MAX_IDENTITIES = 500
+
+-- Returns 'new' after recording the event, 'repeated', or 'behind' if the room has a later position but not this event.
+local function record_stored(K, position, identity)
+  if redis.call('LPOS', K .. ':relayed', identity) then return 'repeated' end
+  if tonumber(position) <= tonumber(redis.call('GET', K .. ':outbox') or 0) then return 'behind' end
+  redis.call('LPUSH', K .. ':relayed', identity)
+  redis.call('LTRIM', K .. ':relayed', 0, MAX_IDENTITIES - 1)
+  redis.call('SET', K .. ':outbox', position)
+  return 'new'
+end
