@@ -22,7 +22,7 @@ import app.core.runtime as runtime
 runtime.patch()
 import gc, sys, time, weakref
 from flask import Flask, Response
-from app.http.server import connection, serving
+from app.http.server import serving
 serving.SOCKET_SECONDS = 0.5
 gc.disable()
 made = []

@@ -41,7 +41,7 @@ def test_requests_that_wait_for_no_answer_are_answered_up_to_a_limit(stack: Stac
     assert refusal.startswith(b"HTTP/1.1 429 ")
     assert b"Retry-After: 1\r\n" in refusal
     assert b'"code": "RATE_LIMITED"' in refusal
-    stack.wait_for_log("connection.flooding")
+    stack.wait_for_log("connection.flooded")
 
 
 def test_a_few_requests_that_wait_for_no_answer_are_all_answered(stack: Stack) -> None:
