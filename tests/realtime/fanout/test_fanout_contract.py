@@ -197,3 +197,8 @@ def test_every_private_name_of_a_library_that_the_application_uses_is_in_the_con
         if name not in listed and name not in OWN_OR_DOCUMENTED
     ]
     assert unlisted == []
+
+
+def test_no_module_imports_a_driver_of_engineio_for_one_runtime():
+    sources = [*ROOT.glob("app/**/*.py"), *ROOT.glob("tasks/*.py")]
+    assert [str(file) for file in sources if "async_drivers" in file.read_text(encoding="utf-8")] == []
