@@ -13,7 +13,7 @@ NEXT = b"GET /next HTTP/1.1\r\n\r\n"
 
 
 def body_of(sent: bytes) -> tuple[ChunkedBody, io.BytesIO, list[bool]]:
-    """The reader, the stream below it, and a list that is told when the body is broken."""
+    """The reader, the stream below it, and a list that grows when the body is broken."""
     stream, broken = io.BytesIO(sent), []
     return ChunkedBody(stream, lambda: broken.append(True)), stream, broken
 

@@ -103,11 +103,11 @@ def test_a_connection_that_never_authenticates_is_closed_and_an_authenticated_on
     system: Stack, js: JsClient
 ) -> None:
     socket = js.connect(system.url, {"token": system.api.token("viewer")})
-    with WebSocket(system.port) as stranger, WebSocket(system.port) as refused:
+    with WebSocket(system.port) as silent, WebSocket(system.port) as refused:
         refused.text('40{"token":"wrong"}')
         refused.wait_for(b"UNAUTHORIZED")
-        until(lambda: not stranger.is_open, PATIENCE_SECONDS + 6, "the stranger is ended")
-        until(lambda: not refused.is_open, PATIENCE_SECONDS + 6, "the refused one is ended")
+        until(lambda: not silent.is_open, PATIENCE_SECONDS + 6, "the silent one is closed")
+        until(lambda: not refused.is_open, PATIENCE_SECONDS + 6, "the refused one is closed")
 
     assert socket.emit("protocol:leave") == {"ok": True}
     socket.disconnect()
@@ -151,12 +151,12 @@ def test_a_second_connect_on_a_connection_creates_no_second_session(system: Stac
 
 
 def test_only_configured_other_origins_can_open_a_socket(system: Stack, talkative: Stack, js: JsClient) -> None:
-    stranger = {"extraHeaders": {"Origin": "https://evil.example"}}
+    foreign = {"extraHeaders": {"Origin": "https://evil.example"}}
     friend = {"extraHeaders": {"Origin": "https://app.example"}}
     own = {"extraHeaders": {"Origin": system.url}}
 
     with pytest.raises((RefusedError, TypeError)):
-        js.connect(system.url, {"token": system.api.token("viewer")}, **stranger)
+        js.connect(system.url, {"token": system.api.token("viewer")}, **foreign)
     js.connect(system.url, {"token": system.api.token("viewer")}, **own).disconnect()
     js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **friend).disconnect()
 
@@ -164,9 +164,9 @@ def test_only_configured_other_origins_can_open_a_socket(system: Stack, talkativ
 def test_input_of_an_unauthenticated_client_cannot_forge_a_log_line(talkative: Stack) -> None:
     path = "/socket.io/?EIO=4&transport=polling&sid=a%0aINFO%20FAKE%20line%1b[31m%00"
     assert talkative.api.transport.send("GET", path, None, {}).status == 400
-    told = talkative.wait_for_log("engine.refused.*FAKE")
-    assert told.startswith("web-1")
-    assert told.isprintable()
+    line = talkative.wait_for_log("engine.refused.*FAKE")
+    assert line.startswith("web-1")
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])

@@ -130,8 +130,8 @@ def test_an_event_to_a_local_connection_needs_no_redis(valkey, server):
     speaker, listener = RawClient(server.port), RawClient(server.port)
     sid = listener.ask("sid")
     valkey.stop()
-    speaker.send(json.dumps(["tell", sid, "hello"]).join(["42", ""]))
-    assert listener.event() == ["told", {"text": "hello"}]
+    speaker.send(json.dumps(["send", sid, "hello"]).join(["42", ""]))
+    assert listener.event() == ["sent", {"text": "hello"}]
 
 
 def test_an_event_to_a_connection_of_another_process_arrives(valkey, server, tmp_path):
@@ -139,5 +139,5 @@ def test_an_event_to_a_connection_of_another_process_arrives(valkey, server, tmp
         speaker, listener = RawClient(server.port), RawClient(other.port)
         sid = listener.ask("sid")
         wait_until(lambda: valkey.client.pubsub_numsub(CONTROL_CHANNEL)[0][1] == 2)
-        speaker.send(json.dumps(["tell", sid, "hello"]).join(["42", ""]))
-        assert listener.event() == ["told", {"text": "hello"}]
+        speaker.send(json.dumps(["send", sid, "hello"]).join(["42", ""]))
+        assert listener.event() == ["sent", {"text": "hello"}]
