@@ -1,6 +1,6 @@
 from marshmallow import fields, validate
 
-from app.audit.service import Audited
+from app.audit.service import AuditAction
 from app.core.examples import ENTRY, MOMENT, PROTOCOL
 from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp, doc
@@ -11,7 +11,7 @@ class AuditQuery(PageQuery):
     subject = Name(load_default=None, longest=128, metadata=doc("Whose: the token's `sub`."))
     action = fields.String(
         load_default=None,
-        validate=validate.OneOf(list(Audited)),
+        validate=validate.OneOf(list(AuditAction)),
         metadata=doc("What was done, as a code such as `DEPOSIT`."),
     )
 
@@ -22,7 +22,8 @@ class AuditEntrySchema(CamelSchema):
     id = NumberText(metadata=doc("The entry's number.", "3"))
     at = Timestamp(metadata=doc("When it was done.", MOMENT))
     action = fields.String(
-        validate=validate.OneOf(list(Audited)), metadata=doc("What was done, as a code such as `DEPOSIT`.", "DEPOSIT")
+        validate=validate.OneOf(list(AuditAction)),
+        metadata=doc("What was done, as a code such as `DEPOSIT`.", "DEPOSIT"),
     )
     subject = fields.String(metadata=doc("Whose: the token's `sub`.", "owner-1"))
     role = fields.String(metadata=doc("In which role.", "owner"))

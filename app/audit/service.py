@@ -17,7 +17,7 @@ SYSTEM = "system"
 MAX_ADDRESS = 64
 
 
-class Audited(StrEnum):
+class AuditAction(StrEnum):
     DEPOSIT = "DEPOSIT"
     VULNERABILITY_CONFIRMED = "VULNERABILITY_CONFIRMED"
     VULNERABILITY_REJECTED = "VULNERABILITY_REJECTED"
@@ -28,9 +28,9 @@ class Audited(StrEnum):
     TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - names what happened, opens nothing
 
 
-def record(
+def record_audit(
     session: Session,
-    action: Audited,
+    action: AuditAction,
     target_id: str,
     *,
     protocol_id: str | None = None,

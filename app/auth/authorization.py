@@ -47,7 +47,7 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             g.principal = authenticate_request()
-            limit_token(budget_key(g.principal))
+            limit_token(rate_limit_key(g.principal))
             check_role(g.principal, action)
             if "protocol_id" in kwargs:
                 check_grant(g.principal, kwargs["protocol_id"])
@@ -59,7 +59,7 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
     return decorate
 
 
-def budget_key(caller: Principal) -> str:
+def rate_limit_key(caller: Principal) -> str:
     """What a token's rate limit counts by."""
     return f"{caller.subject}\n{caller.token_id}"
 

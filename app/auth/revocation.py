@@ -30,7 +30,7 @@ from app.observability import metrics
 logger = logging.getLogger(__name__)
 
 VERSION_KEY = "auth:revocations"
-LOOK_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 LATE_SECONDS = 2.5
 RELOAD_SECONDS = 30.0
 FORGET_SECONDS = 600.0
@@ -81,7 +81,7 @@ class Revocations:
         self._token_ids: dict[str, float] = {}  # and when each may be forgotten
         self._subjects: dict[str, float] = {}
         self._last_id = 0
-        self._looked_at = self._loaded_at = self._forgot_at = float("-inf")
+        self._refreshed_at = self._loaded_at = self._forgot_at = float("-inf")
         self._version: Any = None
         self._loading = threading.Lock()
 
@@ -89,7 +89,7 @@ class Revocations:
     def is_loaded(self) -> bool:
         return self._loaded_at > float("-inf")
 
-    def covers(self, principal: Principal) -> bool:
+    def is_revoked(self, principal: Principal) -> bool:
         """Whether the token was revoked. A subject's tokens are, up to the second of their revocation.
 
         A clock that is ahead dates its tokens ahead, as far as the leeway grants: those are covered too. So one that is
@@ -101,12 +101,12 @@ class Revocations:
 
     def check(self, principal: Principal) -> None:
         """Raises Unauthorized. Looks for news itself where no background loop does, as in a worker."""
-        if time.monotonic() - self._looked_at > LATE_SECONDS:
-            self.look()
-        if self.covers(principal):
+        if time.monotonic() - self._refreshed_at > LATE_SECONDS:
+            self.refresh()
+        if self.is_revoked(principal):
             raise Unauthorized("The token was revoked.", code="TOKEN_REVOKED")
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read new revocations if there are any; ask the database every 30 s in any case. Never raises.
 
         Callers that come during the first reading wait for it; later ones go on with what is known.
@@ -114,13 +114,13 @@ class Revocations:
         if not self._loading.acquire(blocking=not self.is_loaded):
             return
         try:
-            self._look()
+            self._refresh()
         finally:
             self._loading.release()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now = time.monotonic()
-        if not self.is_loaded and now - self._looked_at < LOOK_SECONDS:
+        if not self.is_loaded and now - self._refreshed_at < REFRESH_SECONDS:
             return  # another caller has just tried
         try:
             version: Any = redis_client().get(VERSION_KEY)
@@ -128,7 +128,7 @@ class Revocations:
             version = object()  # unlike any other: the database is asked
         if version != self._version or now - self._loaded_at >= RELOAD_SECONDS:
             self._load(version)
-        self._looked_at = time.monotonic()
+        self._refreshed_at = time.monotonic()
 
     def _load(self, version: Any) -> None:
         started_at = time.monotonic()

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.audit.service import Audited, record
+from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import unknown_protocol
 from app.bounties.models import LedgerEntry, Pool
 from app.bounties.rules import EFFECTS, Change, ChangeType
@@ -76,7 +76,7 @@ def _audit(session: Session, entry: LedgerEntry, pool: Pool) -> None:
         "amount": format_amount(entry.amount_minor),
         "reference": entry.reference,
     }
-    record(session, Audited.DEPOSIT, entry.id, protocol_id=pool.protocol_id, before=before, after=after)
+    record_audit(session, AuditAction.DEPOSIT, entry.id, protocol_id=pool.protocol_id, before=before, after=after)
 
 
 def _conditional_update() -> ReturningUpdate[Pool]:

@@ -7,7 +7,7 @@ import uuid_utils.compat as uuid
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.audit.service import Audited, record
+from app.audit.service import AuditAction, record_audit
 from app.auth.tokens import Principal
 from app.bounties.rules import Change, ChangeType
 from app.bounties.service import get_pool
@@ -49,7 +49,7 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
         payment = _new(vulnerability, payment_id, terms.amount, currency, recipient=recipient, by=principal.subject)
         session.add(payment)
         _adjust_reservation(session, vulnerability, terms, payment)
-        audit(session, Audited.PAYMENT_REQUESTED, payment, before=None)
+        audit(session, AuditAction.PAYMENT_REQUESTED, payment, before=None)
         store_response(session, payment)
     outbox.relay(payment.protocol_id)
     enqueue(payment.id)
@@ -71,13 +71,13 @@ def retry(payment_id: str, principal: Principal) -> Payment:
         payment = update_one(session, statement)
         if payment is None:
             raise _not_failed(session.get_one(Payment, payment_id, populate_existing=True))
-        audit(session, Audited.PAYMENT_RETRIED, payment, before=PaymentStatus.FAILED)
+        audit(session, AuditAction.PAYMENT_RETRIED, payment, before=PaymentStatus.FAILED)
         store_response(session, payment)
     enqueue(payment.id)
     return payment
 
 
-def audit(session: Session, action: Audited, payment: Payment, before: PaymentStatus | None) -> None:
+def audit(session: Session, action: AuditAction, payment: Payment, before: PaymentStatus | None) -> None:
     """Note what became of a payment, in the caller's transaction."""
     after = {
         "status": payment.status,
@@ -90,7 +90,7 @@ def audit(session: Session, action: Audited, payment: Payment, before: PaymentSt
         "failureReason": payment.refusal,
     }
     earlier = None if before is None else {"status": before.value}
-    record(session, action, payment.id, protocol_id=payment.protocol_id, before=earlier, after=after)
+    record_audit(session, action, payment.id, protocol_id=payment.protocol_id, before=earlier, after=after)
 
 
 def get(payment_id: str, principal: Principal) -> Payment:

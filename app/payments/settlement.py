@@ -12,7 +12,7 @@ from typing import cast
 from flask import current_app
 from sqlalchemy import or_, update
 
-from app.audit.service import SYSTEM, Audited
+from app.audit.service import SYSTEM, AuditAction
 from app.bounties import service as bounties
 from app.bounties.rules import Change, ChangeType
 from app.core.database import database_now, transaction, update_one, utc_now
@@ -141,7 +141,7 @@ def _release(leased: Payment, reference: str | None) -> Payment | None:
         bounties.apply(session, payment.protocol_id, change)
         amount = format_amount(payment.amount_minor)
         vulnerabilities.tell(session, vulnerability, paymentAmount=amount, paymentId=payment.id)
-        audit(session, Audited.PAYMENT_RELEASED, payment, before=PaymentStatus.PROCESSING)
+        audit(session, AuditAction.PAYMENT_RELEASED, payment, before=PaymentStatus.PROCESSING)
     return payment
 
 
@@ -187,7 +187,7 @@ def _give_up_lease(
         )
         payment = update_one(session, statement)
         if payment is not None and status is PaymentStatus.FAILED:
-            audit(session, Audited.PAYMENT_FAILED, payment, before=PaymentStatus.PROCESSING)
+            audit(session, AuditAction.PAYMENT_FAILED, payment, before=PaymentStatus.PROCESSING)
         return payment is not None
 
 

@@ -16,7 +16,7 @@ from app.protocols import service as protocols
 from app.protocols.schemas import ProtocolSchema
 from app.realtime import limiter
 from app.realtime.redis_keys import batched_view
-from app.vulnerabilities import lists as vulnerabilities
+from app.vulnerabilities import queries as vulnerabilities
 
 SECTIONS = (
     bounties.snapshot_section,

@@ -18,7 +18,7 @@ from app.bounties.service import get_pool
 from app.core.extensions import db
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
-from app.vulnerabilities import lists as vulnerabilities
+from app.vulnerabilities import queries as vulnerabilities
 
 
 def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:

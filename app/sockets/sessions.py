@@ -8,7 +8,7 @@ import redis
 from flask import Flask
 from flask_socketio import disconnect
 
-from app.auth.revocation import LOOK_SECONDS, revocations
+from app.auth.revocation import REFRESH_SECONDS, revocations
 from app.config import Config
 from app.core import runtime
 from app.core.extensions import config, socketio
@@ -32,11 +32,11 @@ _told_to_go: list[Any] = []
 
 def keep_watch(app: Flask, settings: Config) -> None:
     """Watch this process's connections from now on."""
-    runtime.spawn(_every, app, LOOK_SECONDS, end_invalid)
+    runtime.spawn(_every, app, REFRESH_SECONDS, end_invalid)
     strangers = UnauthenticatedReaper(settings.handshake_seconds)
     runtime.spawn(_every, app, UNAUTHENTICATED_CHECK_SECONDS, strangers.end)
     runtime.spawn(_every, app, PRESENCE_SECONDS, _announce, 0.0)
-    runtime.spawn(_every, app, LOOK_SECONDS, socketio.server.manager.check_memory)
+    runtime.spawn(_every, app, REFRESH_SECONDS, socketio.server.manager.check_memory)
 
 
 def _every(app: Flask, seconds: float, act: Any, first_pause: float | None = None) -> None:
@@ -56,9 +56,9 @@ def end_invalid() -> int:
     """End the connections whose token has expired or was revoked; returns how many."""
     _hang_up()
     known, expired_at = revocations(), time.time() - config().token_leeway
-    known.look()
+    known.refresh()
     late = connections().where(lambda each: each.principal.expires_at <= expired_at)
-    revoked = connections().where(lambda each: known.covers(each.principal))
+    revoked = connections().where(lambda each: known.is_revoked(each.principal))
     for reason, ended in (("expired", late), ("revoked", revoked)):
         for connection in ended:
             end(connection, reason)

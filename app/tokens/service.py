@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.audit.service import Audited, record
+from app.audit.service import AuditAction, record_audit
 from app.auth import revocation
 from app.auth.revocation import RevokedToken
 from app.auth.tokens import Principal
@@ -27,7 +27,7 @@ def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:
     with transaction() as session:
         session.add(row)
         after = {"jti": jti, "subject": subject, "reason": reason}
-        record(session, Audited.TOKEN_REVOKED, jti or subject or "", after=after)
+        record_audit(session, AuditAction.TOKEN_REVOKED, jti or subject or "", after=after)
     revocation.announce()
     return row
 

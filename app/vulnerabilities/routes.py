@@ -5,7 +5,7 @@ from app.auth.permissions import Action
 from app.core.pagination import Page
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, refuses
-from app.vulnerabilities import lists, service
+from app.vulnerabilities import queries, service
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import (
     Confirmation,
@@ -41,7 +41,7 @@ def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
 
     Filtered by status and severity, ordered by date or severity.
     """
-    return lists.list_of(protocol_id, **query)
+    return queries.list_vulnerabilities(protocol_id, **query)
 
 
 @blueprint.get("/vulnerabilities/<string:vulnerability_id>")

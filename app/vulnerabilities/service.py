@@ -6,7 +6,7 @@ import uuid_utils.compat as uuid
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.audit.service import Audited, record
+from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import check_reports_as_itself
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
@@ -67,7 +67,7 @@ def confirm(vulnerability_id: str, bounty_minor: int | None, principal: Principa
             _check_unreserved(vulnerability)
             _reserve(session, vulnerability, bounty_minor, principal.subject)
         tell(session, vulnerability)
-        _audit(session, Audited.VULNERABILITY_CONFIRMED, vulnerability)
+        _audit(session, AuditAction.VULNERABILITY_CONFIRMED, vulnerability)
         store_response(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
@@ -82,13 +82,13 @@ def reject(vulnerability_id: str, reason: str, principal: Principal) -> Vulnerab
         vulnerability = move(session, vulnerability_id, Status.REJECTED, **decision)
         give_back(session, vulnerability, vulnerability.reserved_minor, principal.subject)
         tell(session, vulnerability, rejectionReason=reason)
-        _audit(session, Audited.VULNERABILITY_REJECTED, vulnerability)
+        _audit(session, AuditAction.VULNERABILITY_REJECTED, vulnerability)
         store_response(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
 
 
-def _audit(session: Session, action: Audited, vulnerability: Vulnerability) -> None:
+def _audit(session: Session, action: AuditAction, vulnerability: Vulnerability) -> None:
     after = {
         "status": vulnerability.status,
         "reserved": format_amount(vulnerability.reserved_minor),
@@ -97,7 +97,7 @@ def _audit(session: Session, action: Audited, vulnerability: Vulnerability) -> N
     }
     before = {"status": COMES_FROM[Status(vulnerability.status)].value, "version": vulnerability.version - 1}
     place = vulnerability.protocol_id
-    record(session, action, vulnerability.id, protocol_id=place, before=before, after=after)
+    record_audit(session, action, vulnerability.id, protocol_id=place, before=before, after=after)
 
 
 def move(session: Session, vulnerability_id: str, new: Status, **values: Any) -> Vulnerability:

@@ -58,7 +58,7 @@ def test_another_process_learns_of_a_revocation(app_with) -> None:
     assert there.with_token(token).get("/protocols").status == 200
 
     here.admin.post("/tokens/revoke", {"jti": "shared", "reason": "leaked"}).expect(201)
-    there.transport.client.application.extensions["revocations"]._looked_at = float("-inf")  # a second passes
+    there.transport.client.application.extensions["revocations"]._refreshed_at = float("-inf")  # a second passes
 
     assert there.with_token(token).get("/protocols").status == 401
 

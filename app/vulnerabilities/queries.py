@@ -15,14 +15,14 @@ from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 
 # A snapshot holds what people can look through, and stays so small that a thousand clients may come back at once:
 # 0.6 MB with descriptions of 300 characters, and never more than 3 MB of text.
-OPEN_SHOWN = 1000
-OPEN_CHARACTERS = 2_000_000
+MAX_OPEN_SHOWN = 1000
+MAX_OPEN_CHARACTERS = 2_000_000
 _COLUMNS = tuple(
     getattr(Vulnerability, field.attribute or name) for name, field in VulnerabilitySchema().dump_fields.items()
 )
 
 
-def list_of(
+def list_vulnerabilities(
     protocol_id: str,
     *,
     status: str | None,
@@ -96,13 +96,13 @@ def _open(protocol_id: str) -> tuple[list[dict[str, Any]], bool]:
     """What a snapshot shows of the open ones, and whether that is not all."""
     is_open = Vulnerability.status.in_([each.value for each in OPEN])
     query = select(*_COLUMNS).where(Vulnerability.protocol_id == protocol_id, is_open)
-    newest = query.order_by(Vulnerability.id.desc()).limit(OPEN_SHOWN + 1).execution_options(yield_per=200)
+    newest = query.order_by(Vulnerability.id.desc()).limit(MAX_OPEN_SHOWN + 1).execution_options(yield_per=200)
     shown: list[dict[str, Any]] = []
     characters = 0
     with db.session.execute(newest) as rows:
         for row in rows:
             characters += len(row.description or "")
-            if len(shown) == OPEN_SHOWN or characters > OPEN_CHARACTERS:
+            if len(shown) == MAX_OPEN_SHOWN or characters > MAX_OPEN_CHARACTERS:
                 return shown, True
             shown.append(_shown(row))
     return shown, False
