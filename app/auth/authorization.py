@@ -84,7 +84,7 @@ def unknown_protocol(protocol_id: str) -> NotFound:
     return NotFound(f"There is no protocol {protocol_id!r}.", code="PROTOCOL_NOT_FOUND")
 
 
-def check_reports_as_itself(caller: Principal, agent_id: str | None) -> None:
+def check_acts_for_itself(caller: Principal, agent_id: str | None) -> None:
     """An agent reports as itself only."""
     if caller.role is Role.AGENT and caller.subject != agent_id:
         raise Forbidden(f"The agent {caller.subject!r} may only speak for itself.")

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from app.core.database import transaction, utc_now
 from app.core.extensions import celery, config, db
-from app.payments import gateway, settlement
+from app.payments import gateway, leases, settlement
 from app.payments.models import Payment
 from tests.support.api import Api
 from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, request_payment, settle
@@ -79,7 +79,7 @@ def test_a_payment_is_leased_for_longer_than_its_call_can_take(paying, service):
 
     service.replies = [Reply(before=look)]
     with app_of(paying).app_context():
-        longest = gateway.longest_call(config())
+        longest = gateway.max_call_seconds(config())
     settle(app_of(paying), payment_id)
 
     [((state, attempts), lease)] = seen
@@ -97,9 +97,9 @@ def test_while_a_lease_runs_nobody_else_tries_and_at_its_end_somebody_does(payin
     payment_id = new_payment(paying)
     app = app_of(paying)
     with app.app_context():
-        first = settlement._lease(payment_id)
+        first = leases.acquire(payment_id)
         assert first is not None
-        assert settlement._lease(payment_id) is None
+        assert leases.acquire(payment_id) is None
     set_due(app, payment_id, 30)
     settle(app, payment_id)
     assert service.requests == []
@@ -160,7 +160,7 @@ def test_the_sweep_takes_what_is_unsettled_and_has_been_due_for_some_seconds(api
 
 
 def test_the_sweep_takes_the_longest_due_first_and_a_limited_number(api, jobs, monkeypatch):
-    monkeypatch.setattr(settlement, "SWEEP_LIMIT", 2)
+    monkeypatch.setattr(settlement, "MAX_SWEPT", 2)
     payments = [new_payment(api) for _ in range(3)]
     for payment_id, seconds in zip(payments, (-10, -30, -20), strict=True):
         set_due(app_of(api), payment_id, seconds)
@@ -198,7 +198,7 @@ def test_each_answer_counts_for_the_circuit_as_one(paying, service, reply, state
         settle(app, failing)
         settle(app, answered)
         assert status(paying, answered)[0] == state
-    assert app.extensions["payout_breaker"].pause == 0
+    assert app.extensions["payout_breaker"].remaining_seconds == 0
 
 
 def test_a_retry_is_due_at_once_and_its_attempts_go_on(paying, service, jobs):
