@@ -1,4 +1,4 @@
-"""The audit log: one row in the very transaction of what it tells of, so neither exists without the other."""
+"""The audit log: one row in the same transaction as the action, so neither exists without the other."""
 
 from enum import StrEnum
 from typing import Any
@@ -25,7 +25,7 @@ class AuditAction(StrEnum):
     PAYMENT_RETRIED = "PAYMENT_RETRIED"
     PAYMENT_RELEASED = "PAYMENT_RELEASED"
     PAYMENT_FAILED = "PAYMENT_FAILED"
-    TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - names what happened, opens nothing
+    TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - the name of an action, not a secret
 
 
 def record_audit(
@@ -37,7 +37,7 @@ def record_audit(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Add an entry to the caller's transaction; who and from where come from the request, a job's are the system's."""
+    """Add an entry to the caller's transaction. The actor is the request's caller; in a job it is the system."""
     session.add(
         AuditEntry(
             at=utc_now(),
@@ -46,7 +46,7 @@ def record_audit(
             target_id=target_id,
             before=to_wire(before),
             after=to_wire(after),
-            **_who(),
+            **_actor(),
         )
     )
 
@@ -56,8 +56,8 @@ def list_all(
 ) -> Page:
     """Newest first."""
     query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit + 1)
-    wanted = {AuditEntry.protocol_id: protocol_id, AuditEntry.subject: subject, AuditEntry.action: action}
-    for column, value in wanted.items():
+    filters = {AuditEntry.protocol_id: protocol_id, AuditEntry.subject: subject, AuditEntry.action: action}
+    for column, value in filters.items():
         if value is not None:
             query = query.where(column == value)
     after = cursor_keys(cursor, int)
@@ -66,7 +66,7 @@ def list_all(
     return page_of(list(db.session.scalars(query)), limit, lambda entry: [entry.id])
 
 
-def _who() -> dict[str, Any]:
+def _actor() -> dict[str, Any]:
     if not has_request_context():
         return {"subject": SYSTEM, "role": SYSTEM, "token_id": None, "address": None, "request_id": ""}
     return {

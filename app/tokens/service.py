@@ -1,4 +1,4 @@
-"""Tokens are revoked: a revocation is an audit entry, a row until the token has expired, and news for each process."""
+"""Revoking tokens: a row until the tokens have expired, an audit entry, and an announcement to each process."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.core.pagination import Page, cursor_keys, page_of
 
 
 def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:
-    """Refuse a token, or all of a subject's until now; open sockets end within seconds."""
+    """Revoke a token, or all of a subject's until now; open connections end within seconds."""
     jti, subject, reason, now = fields["jti"], fields["subject"], fields["reason"], utc_now()
     row = RevokedToken(
         token_id=jti,

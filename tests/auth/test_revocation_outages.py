@@ -37,6 +37,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     class Clock:
         time = staticmethod(revocation.time.time)
+        sleep = staticmethod(revocation.time.sleep)
 
         @staticmethod
         def monotonic() -> float:

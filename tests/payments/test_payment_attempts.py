@@ -157,7 +157,7 @@ def fail_to_record(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("the pool does not take it")
 
-    monkeypatch.setattr(bounties, "apply", refuse)
+    monkeypatch.setattr(bounties, "apply_change", refuse)
 
 
 def test_a_payout_that_cannot_be_recorded_waits_and_is_recorded_without_asking_again(

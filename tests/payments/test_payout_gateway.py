@@ -1,5 +1,7 @@
 """The payout service as the worker meets it: good answers, bad ones, none."""
 
+import hashlib
+import hmac
 import os
 import secrets
 import signal
@@ -11,7 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from app.config import load_config
 from app.core.outbound import THREAD_NAME
-from app.payments.gateway import MAX_BODY_BYTES, Paid, Payout, Refused, Unknown, max_call_seconds, pay
+from app.payments.gateway import MAX_BODY_BYTES, Paid, Payout, Refused, Unknown, max_call_seconds, pay, signature
 from tests.core.test_tls import make_certificate
 from tests.support.money import SECRET, Reply, payout_service
 from tests.support.pace import slowdown
@@ -90,7 +92,18 @@ def test_an_answer_in_chunks_that_breaks_off_proves_nothing(service, settings):
     assert isinstance(pay(PAYOUT, settings), Unknown)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 422, 451])
+@pytest.mark.parametrize("status", [200, 201, 202, 226, 299])
+def test_every_2xx_with_a_reference_is_paid(service, settings, status):
+    service.replies = [Reply(status, b'{"reference": "tx-1"}')]
+    assert pay(PAYOUT, settings) == Paid("tx-1")
+
+
+def test_the_signature_covers_the_time_and_the_body():
+    expected = hmac.new(b"secret", b'1700000000.{"a":1}', hashlib.sha256).hexdigest()
+    assert signature("secret", 1_700_000_000, b'{"a":1}') == f"t=1700000000,v1={expected}"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 410, 422, 424, 426, 428, 430, 451, 499])
 def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
     service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]
     outcome = pay(PAYOUT, settings)
