@@ -19,7 +19,7 @@ from app.agents import service
 from app.agents.last_seen import last_heard
 from app.agents.models import Agent
 from app.agents.task_queue import Worklists
-from app.auth.authorization import check_grant, check_acts_for_itself, principal, rate_limit_key
+from app.auth.authorization import check_acts_for_itself, check_grant, principal, rate_limit_key
 from app.auth.tokens import Principal
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests

@@ -15,7 +15,7 @@ from app.agents.schemas import (
     TaskPage,
     TaskSchema,
 )
-from app.auth.authorization import check_grant, check_acts_for_itself, principal, requires
+from app.auth.authorization import check_acts_for_itself, check_grant, principal, requires
 from app.auth.permissions import Action
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
