@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.audit.models import AuditEntry
 from app.core.database import utc_now
-from app.core.extensions import db
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.core.serialization import to_wire
 
 SYSTEM = "system"
@@ -55,15 +54,12 @@ def list_all(
     *, protocol_id: str | None, subject: str | None, action: str | None, limit: int, cursor: list[Any] | None
 ) -> Page:
     """Newest first."""
-    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit + 1)
+    query = select(AuditEntry)
     filters = {AuditEntry.protocol_id: protocol_id, AuditEntry.subject: subject, AuditEntry.action: action}
     for column, value in filters.items():
         if value is not None:
             query = query.where(column == value)
-    after = cursor_keys(cursor, int)
-    if after:
-        query = query.where(AuditEntry.id < after[0])
-    return page_of(list(db.session.scalars(query)), limit, lambda entry: [entry.id])
+    return page_by_key(query, AuditEntry.id, limit, cursor)
 
 
 def _actor() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from app.core.database import MinorUnits, transaction, update_one, utc_now
 from app.core.errors import Conflict
 from app.core.extensions import db
 from app.core.money import MAX_AMOUNT, format_amount
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.http.idempotency import claim_key, store_response
 from app.realtime import outbox
 from app.realtime.events import EventType
@@ -44,11 +44,7 @@ def list_entries(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page
     """The ledger, newest first. Raises NotFound."""
     get_pool(protocol_id)
     query = select(LedgerEntry).where(LedgerEntry.protocol_id == protocol_id)
-    after = cursor_keys(cursor, int)
-    if after:
-        query = query.where(LedgerEntry.version < after[0])
-    rows = db.session.scalars(query.order_by(LedgerEntry.version.desc()).limit(limit + 1))
-    return page_of(list(rows), limit, lambda entry: [entry.version])
+    return page_by_key(query, LedgerEntry.version, limit, cursor)
 
 
 def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from app.core.database import database_now, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from app.core.extensions import celery, db
 from app.core.money import format_amount
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.core.queues import PAYMENT_SETTLE_TASK
 from app.core.schemas import is_identifier
 from app.http.idempotency import claim_key, store_response
@@ -101,11 +101,7 @@ def list_payments(protocol_id: str, limit: int, cursor: list[Any] | None) -> Pag
     """A protocol's payments, newest first. Raises NotFound."""
     get_pool(protocol_id)
     query = select(Payment).where(Payment.protocol_id == protocol_id)
-    after = cursor_keys(cursor, str)
-    if after:
-        query = query.where(Payment.id < after[0])
-    rows = db.session.scalars(query.order_by(Payment.id.desc()).limit(limit + 1))
-    return page_of(list(rows), limit, lambda payment: [payment.id])
+    return page_by_key(query, Payment.id, limit, cursor)
 
 
 def snapshot_section(protocol_id: str) -> dict[str, Any]:

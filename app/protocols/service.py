@@ -14,7 +14,7 @@ from app.bounties.service import open_pool
 from app.core.database import transaction, utc_now
 from app.core.errors import AlreadyExists
 from app.core.extensions import db, known_ids
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.protocols.models import Protocol
 from app.realtime import limiter
 from app.realtime.outbox import EventCounter
@@ -63,10 +63,7 @@ def check_exists(protocol_id: str) -> None:
 
 def list_for(principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
     """The protocols that the token grants, by id."""
-    query = select(Protocol).order_by(Protocol.id).limit(limit + 1)
+    query = select(Protocol)
     if not principal.sees_all:
         query = query.where(Protocol.id.in_(principal.protocols))
-    after = cursor_keys(cursor, str)
-    if after:
-        query = query.where(Protocol.id > after[0])
-    return page_of(list(db.session.scalars(query)), limit, lambda protocol: [protocol.id])
+    return page_by_key(query, Protocol.id, limit, cursor, is_ascending=True)

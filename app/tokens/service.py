@@ -9,8 +9,7 @@ from app.auth import revocation
 from app.auth.revocation import RevokedToken
 from app.auth.tokens import Principal
 from app.core.database import transaction, utc_now
-from app.core.extensions import db
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 
 
 def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:
@@ -34,8 +33,4 @@ def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:
 
 def list_revoked(limit: int, cursor: list[Any] | None) -> Page:
     """Newest first."""
-    query = select(RevokedToken).order_by(RevokedToken.id.desc()).limit(limit + 1)
-    after = cursor_keys(cursor, int)
-    if after:
-        query = query.where(RevokedToken.id < after[0])
-    return page_of(list(db.session.scalars(query)), limit, lambda row: [row.id])
+    return page_by_key(select(RevokedToken), RevokedToken.id, limit, cursor)

@@ -6,7 +6,7 @@ from sqlalchemy import Select, func, select
 
 from app.core.extensions import db
 from app.core.money import format_amount
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, cursor_keys, page_by_key, page_of
 from app.core.serialization import iso_timestamp
 from app.protocols.service import get as get_protocol
 from app.vulnerabilities.models import Vulnerability
@@ -33,30 +33,24 @@ def list_vulnerabilities(
 ) -> Page:
     """By date (newest first) or by severity (most severe first, then newest). Raises NotFound."""
     get_protocol(protocol_id)
-    query = select(Vulnerability).where(Vulnerability.protocol_id == protocol_id).limit(limit + 1)
+    query = select(Vulnerability).where(Vulnerability.protocol_id == protocol_id)
     if status:
         query = query.where(Vulnerability.status == status)
     if severity:
         query = query.where(Vulnerability.severity == severity)
     if sort == "severity":
-        rows = db.session.scalars(_most_severe_first(query, cursor_keys(cursor, int, str)))
-        return page_of(list(rows), limit, lambda each: [each.severity_rank, each.id])
-    rows = db.session.scalars(_newest_first(query, cursor_keys(cursor, str)))
-    return page_of(list(rows), limit, lambda each: [each.id])
+        return _page_by_severity(query, limit, cursor)
+    return page_by_key(query, Vulnerability.id, limit, cursor)
 
 
-def _newest_first(query: Select[Any], after: list[Any] | None) -> Select[Any]:
-    if after:
-        query = query.where(Vulnerability.id < after[0])
-    return query.order_by(Vulnerability.id.desc())
-
-
-def _most_severe_first(query: Select[Any], after: list[Any] | None) -> Select[Any]:
+def _page_by_severity(query: Select[Any], limit: int, cursor: list[Any] | None) -> Page:
+    after = cursor_keys(cursor, int, str)
     if after:
         rank, last_id = after
         same_rank = (Vulnerability.severity_rank == rank) & (Vulnerability.id < last_id)
         query = query.where((Vulnerability.severity_rank > rank) | same_rank)
-    return query.order_by(Vulnerability.severity_rank, Vulnerability.id.desc())
+    rows = db.session.scalars(query.order_by(Vulnerability.severity_rank, Vulnerability.id.desc()).limit(limit + 1))
+    return page_of(list(rows), limit, lambda each: [each.severity_rank, each.id])
 
 
 def counts(protocol_ids: list[str] | None) -> dict[str, Any]:
