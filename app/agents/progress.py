@@ -19,7 +19,7 @@ from app.agents import service
 from app.agents.last_seen import last_heard
 from app.agents.models import Agent
 from app.agents.task_queue import Worklists
-from app.auth.authorization import budget_key, check_grant, check_reports_as_itself, principal
+from app.auth.authorization import check_acts_for_itself, check_grant, principal, rate_limit_key
 from app.auth.tokens import Principal
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests
@@ -86,7 +86,7 @@ def report(agent_id: str, fields: dict[str, Any], caller: Principal) -> dict[str
 
 def check(agent_id: str, protocol_id: str, caller: Principal) -> None:
     """Raises Forbidden, NotFound."""
-    check_reports_as_itself(caller, agent_id)
+    check_acts_for_itself(caller, agent_id)
     service.check_exists(agent_id)
     check_grant(caller, protocol_id)
     check_protocol(protocol_id)
@@ -302,7 +302,7 @@ def _start(lists: Worklists, agents: dict[str, Agent], start: Start) -> None:
 def _charge(changes: int) -> None:
     """A request costs its token as many requests as it starts or closes tasks; the first one is paid already."""
     if changes > 0:
-        charge_token(budget_key(principal()), changes)
+        charge_token(rate_limit_key(principal()), changes)
 
 
 def _locked(session: Session, agent_ids: set[str]) -> dict[str, Agent]:

@@ -17,7 +17,7 @@ from flask import Flask
 from app.agents import compiled_reports, progress
 from app.agents.compiled_reports import AGENTS, BATCH, PROGRESS, Reports
 from app.agents.progress import Start
-from app.auth.authorization import budget_key
+from app.auth.authorization import rate_limit_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
@@ -99,7 +99,7 @@ class ProgressFastPath:
         except DomainError:
             return None
         revocations = self._app.extensions["revocations"]
-        may_be_revoked = not revocations.is_loaded or revocations.covers(principal)
+        may_be_revoked = not revocations.is_loaded or revocations.is_revoked(principal)
         return None if may_be_revoked or not allows(principal.role, Action.REPORT_PROGRESS) else principal
 
     def _may_report(self, principal: Principal, reports: Reports) -> bool:
@@ -119,7 +119,7 @@ class ProgressFastPath:
     def _spend(self, environ: Environ, principal: Principal) -> str | None:
         """One request of the caller's budgets; the one nearest to its end as `RateLimit` tells it, None if one was."""
         limits = self._app.extensions["limits"]
-        token = limits.token.take(budget_key(principal))
+        token = limits.token.take(rate_limit_key(principal))
         address = limits.address.take(address_key(environ.get("REMOTE_ADDR", "")))
         if token is None or address is None:
             return None
@@ -158,7 +158,7 @@ class ProgressFastPath:
             logger.exception("task_start.not_stored", extra=told)
             return
         if changes > 1:
-            self._app.extensions["limits"].token.charge(budget_key(principal), changes - 1)
+            self._app.extensions["limits"].token.charge(rate_limit_key(principal), changes - 1)
 
     def _headers(self, environ: Environ, length: int, left: str, given_id: str) -> Headers:
         headers = [

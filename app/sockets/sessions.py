@@ -9,7 +9,7 @@ import redis
 from flask import Flask
 from flask_socketio import disconnect
 
-from app.auth.revocation import LOOK_SECONDS, revocations
+from app.auth.revocation import REFRESH_SECONDS, revocations
 from app.config import Config
 from app.core import runtime
 from app.core.extensions import config, socketio
@@ -32,10 +32,10 @@ NOTICES = {
 def start_checks(app: Flask, settings: Config) -> None:
     """Check this process's connections from now on."""
     reaper = UnauthenticatedReaper(settings.handshake_seconds)
-    runtime.spawn(_repeat, app, LOOK_SECONDS, end_invalid)
+    runtime.spawn(_repeat, app, REFRESH_SECONDS, end_invalid)
     runtime.spawn(_repeat, app, UNAUTHENTICATED_CHECK_SECONDS, reaper.reap)
     runtime.spawn(_repeat, app, PRESENCE_SECONDS, _announce_presence, 0.0)
-    runtime.spawn(_repeat, app, LOOK_SECONDS, socketio.server.manager.check_epoch)
+    runtime.spawn(_repeat, app, REFRESH_SECONDS, socketio.server.manager.check_epoch)
 
 
 def _repeat(app: Flask, seconds: float, check: Callable[[], Any], first_delay: float | None = None) -> None:
@@ -55,9 +55,9 @@ def end_invalid() -> int:
     """End the connections whose token has expired or was revoked; returns their number."""
     _close_ended()
     known, expired_at = revocations(), time.time() - config().token_leeway
-    known.look()
+    known.refresh()
     expired = connections().where(lambda each: each.principal.expires_at <= expired_at)
-    revoked = connections().where(lambda each: known.covers(each.principal))
+    revoked = connections().where(lambda each: known.is_revoked(each.principal))
     for reason, ended in (("expired", expired), ("revoked", revoked)):
         for connection in ended:
             end(connection, reason)
