@@ -16,7 +16,7 @@ from app.agents import service, task_changes
 from app.agents.last_seen import last_seen_us
 from app.agents.schemas import BatchUpdate
 from app.agents.task_changes import Failure, Respond, TaskStart, Update, event_data
-from app.auth.authorization import budget_key, check_grant, check_reports_as_itself, principal
+from app.auth.authorization import check_acts_for_itself, check_grant, principal, rate_limit_key
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
 from app.core.extensions import redis_client
@@ -79,7 +79,7 @@ def _validate(updates: list[Any], caller: Principal) -> tuple[list[Update], list
 
 def _check(agent_id: str, protocol_id: str, caller: Principal) -> None:
     """Raises Forbidden, NotFound."""
-    check_reports_as_itself(caller, agent_id)
+    check_acts_for_itself(caller, agent_id)
     service.check_exists(agent_id)
     check_grant(caller, protocol_id)
     check_protocol(protocol_id)
@@ -174,4 +174,4 @@ def _submit(running: list[Update]) -> list[TaskStart]:
 def _charge(task_count: int) -> None:
     """Charge the token one request per task started or ended; the request itself has paid for the first."""
     if task_count > 1:
-        charge_token(budget_key(principal()), task_count - 1)
+        charge_token(rate_limit_key(principal()), task_count - 1)

@@ -15,7 +15,7 @@ from flask import Flask
 from app.agents import task_changes
 from app.agents.report_decoder import AGENTS, BATCH, PROGRESS, ReportDecoder, Reports, event_json
 from app.agents.task_changes import TaskStart
-from app.auth.authorization import budget_key
+from app.auth.authorization import rate_limit_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
@@ -96,7 +96,7 @@ class ProgressFastPath:
         except DomainError:
             return None
         revocations = self._app.extensions["revocations"]
-        may_be_revoked = not revocations.is_loaded or revocations.covers(principal)
+        may_be_revoked = not revocations.is_loaded or revocations.is_revoked(principal)
         return None if may_be_revoked or not allows(principal.role, Action.REPORT_PROGRESS) else principal
 
     def _may_report(self, principal: Principal, reports: Reports) -> bool:
@@ -116,7 +116,7 @@ class ProgressFastPath:
     def _spend_budget(self, environ: Environ, principal: Principal) -> str | None:
         """Spend one request; returns the `RateLimit` header of the smaller budget, None if one was exhausted."""
         limits = self._app.extensions["limits"]
-        token = limits.token.take(budget_key(principal))
+        token = limits.token.take(rate_limit_key(principal))
         address = limits.address.take(address_key(environ.get("REMOTE_ADDR", "")))
         if token is None or address is None:
             return None
@@ -153,7 +153,7 @@ class ProgressFastPath:
             logger.exception("task_start.store_failed", extra=context)
             return
         if task_count > 1:
-            self._app.extensions["limits"].token.charge(budget_key(principal), task_count - 1)
+            self._app.extensions["limits"].token.charge(rate_limit_key(principal), task_count - 1)
 
     def _headers(self, environ: Environ, length: int, budget: str, given_id: str) -> Headers:
         headers = [

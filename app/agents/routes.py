@@ -15,7 +15,7 @@ from app.agents.schemas import (
     TaskPage,
     TaskSchema,
 )
-from app.auth.authorization import check_grant, check_reports_as_itself, principal, requires
+from app.auth.authorization import check_acts_for_itself, check_grant, principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AgentNotFound, AlreadyExists, ProtocolNotFound, QueueFull
 from app.core.pagination import Page, PageQuery
@@ -74,7 +74,7 @@ def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
 
     The agent starts the first task of its queue when it completes a task.
     """
-    check_reports_as_itself(principal(), agent_id)
+    check_acts_for_itself(principal(), agent_id)
     check_grant(principal(), fields["protocol_id"])
     check_protocol(fields["protocol_id"])
     return service.queue_task(agent_id, fields)

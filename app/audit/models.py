@@ -9,7 +9,7 @@ from app.core.extensions import Base
 
 
 class AuditEntry(Base):
-    """Who did what to what, from where; the database itself refuses to change or delete a row (migration 0003)."""
+    """One action: who did what, and from where. Triggers refuse to change or delete rows (migration 0003)."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (

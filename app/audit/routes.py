@@ -7,7 +7,7 @@ from app.auth.permissions import Action
 from app.core.pagination import Page
 from app.http.rest import Blueprint
 
-blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Who did what")
+blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Audit log")
 
 
 @blueprint.get("/audit")
@@ -17,6 +17,6 @@ blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Who 
 def list_audit(query: dict[str, Any]) -> Page:
     """List the audit log, newest first
 
-    Who did what to the money and to vulnerabilities; entries are never changed.
+    Actions on money, vulnerabilities and tokens, with their callers; entries are never changed.
     """
     return service.list_all(**query)

@@ -1,4 +1,4 @@
-"""The audit log: one row in the very transaction of what it tells of, so neither exists without the other."""
+"""The audit log: one row in the same transaction as the action, so neither exists without the other."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,15 +9,14 @@ from sqlalchemy.orm import Session
 
 from app.audit.models import AuditEntry
 from app.core.database import utc_now
-from app.core.extensions import db
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.core.serialization import to_wire
 
 SYSTEM = "system"
 MAX_ADDRESS = 64
 
 
-class Audited(StrEnum):
+class AuditAction(StrEnum):
     DEPOSIT = "DEPOSIT"
     VULNERABILITY_CONFIRMED = "VULNERABILITY_CONFIRMED"
     VULNERABILITY_REJECTED = "VULNERABILITY_REJECTED"
@@ -25,19 +24,19 @@ class Audited(StrEnum):
     PAYMENT_RETRIED = "PAYMENT_RETRIED"
     PAYMENT_RELEASED = "PAYMENT_RELEASED"
     PAYMENT_FAILED = "PAYMENT_FAILED"
-    TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - names what happened, opens nothing
+    TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - the name of an action, not a secret
 
 
-def record(
+def record_audit(
     session: Session,
-    action: Audited,
+    action: AuditAction,
     target_id: str,
     *,
     protocol_id: str | None = None,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Add an entry to the caller's transaction; who and from where come from the request, a job's are the system's."""
+    """Add an entry to the caller's transaction. The actor is the request's caller; in a job it is the system."""
     session.add(
         AuditEntry(
             at=utc_now(),
@@ -46,7 +45,7 @@ def record(
             target_id=target_id,
             before=to_wire(before),
             after=to_wire(after),
-            **_who(),
+            **_actor(),
         )
     )
 
@@ -55,18 +54,15 @@ def list_all(
     *, protocol_id: str | None, subject: str | None, action: str | None, limit: int, cursor: list[Any] | None
 ) -> Page:
     """Newest first."""
-    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit + 1)
-    wanted = {AuditEntry.protocol_id: protocol_id, AuditEntry.subject: subject, AuditEntry.action: action}
-    for column, value in wanted.items():
+    query = select(AuditEntry)
+    filters = {AuditEntry.protocol_id: protocol_id, AuditEntry.subject: subject, AuditEntry.action: action}
+    for column, value in filters.items():
         if value is not None:
             query = query.where(column == value)
-    after = cursor_keys(cursor, int)
-    if after:
-        query = query.where(AuditEntry.id < after[0])
-    return page_of(list(db.session.scalars(query)), limit, lambda entry: [entry.id])
+    return page_by_key(query, AuditEntry.id, limit, cursor)
 
 
-def _who() -> dict[str, Any]:
+def _actor() -> dict[str, Any]:
     if not has_request_context():
         return {"subject": SYSTEM, "role": SYSTEM, "token_id": None, "address": None, "request_id": ""}
     return {

@@ -1,4 +1,4 @@
-"""Who may call: `@requires(action)` for REST routes, `authenticate()` for both REST and sockets."""
+"""Authentication and authorization: `@requires(action)` for REST routes, `authenticate()` for sockets too."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -25,7 +25,7 @@ def init_app(app: Any, settings: Config) -> None:
 
 
 def authenticate(token: object) -> Principal:
-    """Return whose token this is. Raises Unauthorized, also for a revoked one, and DependencyUnavailable."""
+    """The token's principal. Raises Unauthorized, also for a revoked token, and DependencyUnavailable."""
     if not isinstance(token, str) or not token:
         raise Unauthorized("A token is required.")
     principal = verifier().verify(token)
@@ -41,13 +41,13 @@ def authenticate_request() -> Principal:
 
 
 def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let only roles through that may do `action`; a `protocol_id` in the path must be granted."""
+    """Require a token whose role may do `action` and that grants the path's `protocol_id`."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             g.principal = authenticate_request()
-            limit_token(budget_key(g.principal))
+            limit_token(rate_limit_key(g.principal))
             check_role(g.principal, action)
             if "protocol_id" in kwargs:
                 check_grant(g.principal, kwargs["protocol_id"])
@@ -59,13 +59,13 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
     return decorate
 
 
-def budget_key(caller: Principal) -> str:
-    """What a token's rate limit counts by."""
+def rate_limit_key(caller: Principal) -> str:
+    """The key that a token's rate limit is counted under."""
     return f"{caller.subject}\n{caller.token_id}"
 
 
 def principal() -> Principal:
-    """The caller of the present request."""
+    """The caller of the current request."""
     return cast(Principal, g.principal)
 
 
@@ -75,7 +75,7 @@ def check_role(caller: Principal, action: Action) -> None:
 
 
 def check_grant(caller: Principal, protocol_id: str) -> None:
-    """A protocol that the token does not name is told of exactly as one that does not exist."""
+    """Raises NotFound for a protocol that the token does not grant, exactly as for one that does not exist."""
     if not is_identifier(protocol_id) or not caller.sees(protocol_id):
         raise unknown_protocol(protocol_id)
 
@@ -84,7 +84,6 @@ def unknown_protocol(protocol_id: str) -> ProtocolNotFound:
     return ProtocolNotFound(f"There is no protocol {protocol_id!r}.")
 
 
-def check_reports_as_itself(caller: Principal, agent_id: str | None) -> None:
-    """An agent reports as itself only."""
+def check_acts_for_itself(caller: Principal, agent_id: str | None) -> None:
     if caller.role is Role.AGENT and caller.subject != agent_id:
-        raise Forbidden(f"The agent {caller.subject!r} may only speak for itself.")
+        raise Forbidden(f"The agent {caller.subject!r} may act only for itself.")

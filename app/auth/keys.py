@@ -1,64 +1,95 @@
-"""Keys that tokens are verified with: our own two secrets, or an identity provider's published key set."""
+"""Keys that verify tokens: our own two secrets, or an identity provider's published key set (RFC 7517)."""
 
 import hashlib
+import json
 import logging
 import threading
 import time
-from typing import Protocol
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
 
-import requests
-import urllib3
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 
-from app.auth import key_set
-from app.auth.key_set import Key
 from app.config import Config
+from app.core import outbound
 from app.core.errors import KeysUnavailable
+from app.core.outbound import Limits, OutboundError
 from app.observability import metrics
 
 logger = logging.getLogger(__name__)
 
 ALGORITHM = "HS256"
+FETCH_SECONDS = 3.0
 FRESH_SECONDS = 300.0
 OUTAGE_SECONDS = 24 * 3600.0
 RETRY_SECONDS = 10.0
 RETRY_WITHOUT_KEYS_SECONDS = 1.0
+MAX_KEY_SET_BYTES = 256 * 1024
+MAX_KEYS = 64
+MIN_RSA_BITS = 2048  # RFC 7518, 3.3
+# By type and curve. Only asymmetric ones: a public key must never serve as an HMAC secret.
+ALGORITHMS = {
+    ("RSA", None): ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+    ("EC", "P-256"): ["ES256"],
+    ("EC", "P-384"): ["ES384"],
+    ("EC", "P-521"): ["ES512"],
+    ("OKP", "Ed25519"): ["EdDSA"],
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key and the algorithms that it may be used with."""
+
+    material: Any
+    algorithms: list[str]
+
+
+KeySet = dict[str | None, list[Key]]
+"""Keys by their id. Several may share one; the token's algorithm decides between them."""
 
 
 class KeySource(Protocol):
     def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
-        """The keys a token may be signed with. Raises DependencyUnavailable."""
+        """The keys that may have signed a token. Raises DependencyUnavailable."""
+
+
+def key_source(settings: Config) -> KeySource:
+    return ProviderKeys(settings.jwks_url) if settings.jwks_url else SharedSecrets(settings)
 
 
 def key_id_of(secret: str) -> str:
-    """The `kid` of a shared secret: tells the two keys of a rotation apart, and nothing about either."""
+    """The `kid` of a shared secret: distinguishes the two keys of a rotation and reveals neither."""
     return hashlib.sha256(b"dashboard-realtime/kid\x00" + secret.encode()).hexdigest()[:16]
 
 
 class SharedSecrets:
-    """The signing key, and during a rotation the one before it."""
+    """The signing key and, during a rotation, the previous one."""
 
     def __init__(self, settings: Config) -> None:
         secrets = filter(None, (settings.signing_key, settings.previous_signing_key))
         self._keys = {key_id_of(secret): Key(secret, [ALGORITHM]) for secret in secrets}
 
     def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
-        del algorithm  # the keys know theirs, which is the same
+        del algorithm  # all keys have the same
         if key_id is None:
             return list(self._keys.values())
         return [self._keys[key_id]] if key_id in self._keys else []
 
 
 class ProviderKeys:
-    """A provider's key set: fetched when needed, kept for five minutes, and for a day while it cannot be fetched.
+    """A provider's key set: fetched when needed, fresh for five minutes, used for a day while fetching fails.
 
-    A `kid` that is not in it with the token's algorithm may be a new key, so the set is fetched again for it, but at
-    most every ten seconds: tokens with made-up ids cost the provider nothing. A fetch runs beside its callers, who
-    share its outcome and wait for it three seconds at most, whatever the provider does.
+    A `kid` that the set lacks for the token's algorithm may be a new key, so the set is fetched again, but at most
+    every ten seconds: tokens with invented ids cause no load at the provider. A fetch runs in its own thread; callers
+    share its result and wait for at most three seconds.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._keys: key_set.KeySet = {}
+        self._keys: KeySet = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._starting = threading.Lock()
         self._fetch_over = threading.Event()
@@ -73,16 +104,16 @@ class ProviderKeys:
         return self._matching(key_id, algorithm)
 
     def _matching(self, key_id: str | None, algorithm: str) -> list[Key]:
-        """The keys of that id and algorithm; for a token that names none, the only key of its algorithm."""
+        """The keys of that id and algorithm; for a token without `kid`, the only key of its algorithm."""
         keys = self._keys
         named = keys.get(key_id, []) if key_id is not None else [key for each in keys.values() for key in each]
         fitting = [key for key in named if algorithm in key.algorithms]
         return [] if key_id is None and len(fitting) > 1 else fitting
 
     def _refresh(self, *, is_known: bool) -> None:
-        """Fetch the set unless that was tried just now. Whoever has the key does not wait for another's fetch."""
+        """Fetch the set unless that was tried recently. A caller that has its key does not wait for another's fetch."""
         if self._start_fetch() or not is_known:
-            self._fetch_over.wait(key_set.FETCH_SECONDS)
+            self._fetch_over.wait(FETCH_SECONDS)
 
     def _start_fetch(self) -> bool:
         with self._starting:
@@ -97,14 +128,60 @@ class ProviderKeys:
 
     def _fetch(self, over: threading.Event) -> None:
         try:
-            self._keys = key_set.fetch(self._url)
+            self._keys = fetch_key_set(self._url)
             self._fetched_at = time.monotonic()
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
+        except (OutboundError, ValueError, RecursionError) as error:
             metrics.KEY_SET_FAILURES.inc()
-            logger.warning("keys.unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+            detail = getattr(error, "detail", "")
+            logger.warning("keys.fetch_failed", extra={"error": f"{type(error).__name__}: {error} {detail}".rstrip()})
         finally:
             over.set()
 
 
-def key_source(settings: Config) -> KeySource:
-    return ProviderKeys(settings.jwks_url) if settings.jwks_url else SharedSecrets(settings)
+def fetch_key_set(url: str) -> KeySet:
+    """The key set at `url`. Raises OutboundError, ValueError, RecursionError (a deeply nested document)."""
+    limits = Limits(FETCH_SECONDS, FETCH_SECONDS, FETCH_SECONDS, MAX_KEY_SET_BYTES)
+    response = outbound.send("GET", url, limits)
+    if response.status != HTTPStatus.OK:
+        raise ValueError(f"HTTP {response.status}")
+    keys = _parse(json.loads(response.body))
+    if not keys:
+        raise ValueError("the key set has no key that can verify signatures")
+    return keys
+
+
+def _parse(document: Any) -> KeySet:
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("not a key set")  # noqa: TRY004 - the document is at fault, as in all other errors here
+    keys: KeySet = {}
+    for each in listed[:MAX_KEYS]:
+        key = _parse_key(each)
+        if key is not None:
+            keys.setdefault(each.get("kid"), []).append(key)
+    return keys
+
+
+def _parse_key(entry: Any) -> Key | None:
+    """None for all but supported public signature keys: providers publish other entries beside them."""
+    algorithms = _algorithms_of(entry)
+    if not algorithms:
+        return None
+    try:
+        material = jwt.PyJWK(entry, algorithms[0]).key
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, KeyError):
+        return None
+    is_weak = entry["kty"] == "RSA" and material.key_size < MIN_RSA_BITS
+    return None if is_weak else Key(material, algorithms)
+
+
+def _algorithms_of(entry: Any) -> list[str]:
+    """The algorithm that the entry names, or all of its type; none for a key of another use."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None) or "d" in entry:
+        return []  # `d`: a private key, which others may have read as well
+    operations = entry.get("key_ops") or ["verify"]
+    if (entry.get("use") or "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return []
+    curve = None if entry.get("kty") == "RSA" else str(entry.get("crv"))
+    fitting = ALGORITHMS.get((str(entry.get("kty")), curve), [])
+    return [each for each in fitting if entry.get("alg") in (None, each)]

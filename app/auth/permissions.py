@@ -1,4 +1,4 @@
-"""The one table of rights: which role may do what. REST, sockets and the documents all read it from here."""
+"""The table of permissions by role, for REST, sockets and the documents."""
 
 from enum import StrEnum
 
@@ -46,7 +46,7 @@ ALLOWED: dict[Action, frozenset[Role]] = {
     Action.OPERATE: _ADMIN,
 }
 
-# An agent speaks for itself alone: these actions also need `sub` to be the agent told of.
+# An agent may do these only for itself: the token's `sub` must be the agent's id.
 ONLY_FOR_ITSELF: frozenset[Action] = frozenset({Action.QUEUE_TASK, Action.REPORT_PROGRESS, Action.FILE_VULNERABILITY})
 
 
@@ -55,7 +55,7 @@ def allows(role: Role, action: Action) -> bool:
 
 
 def as_markdown() -> str:
-    """The table as the documents print it; `python -m app.auth.permissions` shows it."""
+    """The table for docs/permissions.md; `python -m app.auth.permissions` prints it."""
     lines = ["| action | " + " | ".join(Role) + " |", "|---" * (len(Role) + 1) + "|"]
     for action in Action:
         note = " ¹" if action in ONLY_FOR_ITSELF else ""

@@ -1,11 +1,11 @@
-"""Revoked tokens: the database keeps them, every process holds them in memory and asks once a second for news.
+"""Revoked tokens: stored in the database, held in every process's memory, and refreshed once a second.
 
-So a request pays nothing for the check, and a revocation counts everywhere within about a second. Redis tells that
-there is news (a version number); when it does not answer, or has forgotten, the database is asked instead. A process
-reads all rows once, in pages, and from then on those with a higher id. When neither answers, what is known stays in
-force and the failure is counted: what those tokens could still do needs the database.
+So the check costs a request nothing, and a revocation takes effect everywhere within about a second. A random version
+in Redis changes with each revocation; when Redis fails or has lost it, the database is read instead. A process reads
+all rows once, in pages, and later only those with a higher id. When both fail, the known revocations stay in force and
+the failure is counted: what other revoked tokens could do needs the database as well.
 
-A row is deleted when the tokens it names have expired by themselves (`delete_expired`).
+A row is deleted when the tokens that it names have expired (`delete_expired`).
 """
 
 import logging
@@ -30,20 +30,20 @@ from app.observability import metrics
 logger = logging.getLogger(__name__)
 
 VERSION_KEY = "auth:revocations"
-LOOK_SECONDS = 1.0
-LATE_SECONDS = 2.5
+REFRESH_SECONDS = 1.0
+STALE_SECONDS = 2.5
 RELOAD_SECONDS = 30.0
-FORGET_SECONDS = 600.0
+CLEANUP_SECONDS = 600.0
 MAX_REASON = 500
-PAGE = 1000
-OVERLAP = 1000
-MARGIN = timedelta(days=1)
+PAGE_ROWS = 1000
+OVERLAP_ROWS = 1000
+DELETION_MARGIN = timedelta(days=1)
 
 
 class RevokedToken(Base):
-    """Either one token (`token_id`), or all that were issued to `subject` until `revoked_at`.
+    """Either one token (`token_id`), or all tokens issued to `subject` until `revoked_at`.
 
-    `expires_at`: when no token that this row names can be valid any more.
+    `expires_at`: the time after which no token that this row names is valid.
     """
 
     __tablename__ = "revoked_tokens"
@@ -63,25 +63,25 @@ class RevokedToken(Base):
 
 
 def expiry_of(revoked_at: datetime, expires_at: datetime | None = None) -> datetime:
-    """When a revocation may be forgotten: when its token has expired, or every token issued before it has."""
+    """When the revoked tokens have expired: at the token's own `exp`, or after the longest life of a token."""
     latest = revoked_at + timedelta(seconds=MAX_LIFE_SECONDS)
     return latest if expires_at is None else min(expires_at, latest)
 
 
 def delete_expired(deadline: float) -> int:
-    """Forget the revocations of tokens that expired more than a day ago; returns how many rows are gone."""
-    return delete_in_batches(RevokedToken, RevokedToken.expires_at < utc_now() - MARGIN, deadline)
+    """Delete revocations of tokens that expired more than a day ago; returns the number of deleted rows."""
+    return delete_in_batches(RevokedToken, RevokedToken.expires_at < utc_now() - DELETION_MARGIN, deadline)
 
 
 class Revocations:
-    """What this process knows of the revoked tokens; `leeway` is how far other clocks may be ahead, in seconds."""
+    """The revoked tokens known to this process; `leeway` is how far other clocks may be ahead, in seconds."""
 
     def __init__(self, leeway: float) -> None:
         self._leeway = leeway
-        self._token_ids: dict[str, float] = {}  # and when each may be forgotten
+        self._token_ids: dict[str, float] = {}  # with the time until which each is kept
         self._subjects: dict[str, float] = {}
         self._last_id = 0
-        self._looked_at = self._loaded_at = self._forgot_at = float("-inf")
+        self._refreshed_at = self._loaded_at = self._cleaned_at = float("-inf")
         self._version: Any = None
         self._loading = threading.Lock()
 
@@ -89,46 +89,46 @@ class Revocations:
     def is_loaded(self) -> bool:
         return self._loaded_at > float("-inf")
 
-    def covers(self, principal: Principal) -> bool:
-        """Whether the token was revoked. A subject's tokens are, up to the second of their revocation.
+    def is_revoked(self, principal: Principal) -> bool:
+        """Whether the token was revoked, by itself or with all tokens of its subject.
 
-        A clock that is ahead dates its tokens ahead, as far as the leeway grants: those are covered too. So one that is
-        issued within the leeway after a revocation is dead; the subject asks again when it is over.
+        An issuer's clock may be ahead by up to the leeway, so a subject's tokens issued within the leeway after the
+        revocation are refused as well; the subject gets a valid one later.
         """
         if principal.token_id in self._token_ids:
             return True
         return principal.issued_at <= self._subjects.get(principal.subject, float("-inf")) + self._leeway
 
     def check(self, principal: Principal) -> None:
-        """Raises Unauthorized. Looks for news itself where no background loop does, as in a worker."""
-        if time.monotonic() - self._looked_at > LATE_SECONDS:
-            self.look()
-        if self.covers(principal):
+        """Raises Unauthorized. Refreshes first where no background loop does, as in a worker."""
+        if time.monotonic() - self._refreshed_at > STALE_SECONDS:
+            self.refresh()
+        if self.is_revoked(principal):
             raise TokenRevoked
 
-    def look(self) -> None:
-        """Read new revocations if there are any; ask the database every 30 s in any case. Never raises.
+    def refresh(self) -> None:
+        """Read new revocations, from the database every 30 s in any case. Raises no error of Redis or the database.
 
-        Callers that come during the first reading wait for it; later ones go on with what is known.
+        Callers wait for the first reading; during later ones they go on with the known revocations.
         """
         if not self._loading.acquire(blocking=not self.is_loaded):
             return
         try:
-            self._look()
+            self._refresh()
         finally:
             self._loading.release()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now = time.monotonic()
-        if not self.is_loaded and now - self._looked_at < LOOK_SECONDS:
-            return  # another caller has just tried
+        if not self.is_loaded and now - self._refreshed_at < REFRESH_SECONDS:
+            return  # another caller has tried just now
         try:
             version: Any = redis_client().get(VERSION_KEY)
         except redis.RedisError:
-            version = object()  # unlike any other: the database is asked
+            version = object()  # differs from any known version, so the database is read
         if version != self._version or now - self._loaded_at >= RELOAD_SECONDS:
             self._load(version)
-        self._looked_at = time.monotonic()
+        self._refreshed_at = time.monotonic()
 
     def _load(self, version: Any) -> None:
         started_at = time.monotonic()
@@ -136,53 +136,52 @@ class Revocations:
             self.load()
         except SQLAlchemyError as error:
             metrics.REVOCATION_FAILURES.inc()
-            logger.warning("revocations.unavailable", extra={"error": str(error)})
+            logger.warning("revocations.load_failed", extra={"error": str(error)})
         else:
             self._version, self._loaded_at = version, started_at
 
     def load(self) -> None:
-        """Read what is new, on a connection beside the request's own.
+        """Read new rows, on a connection of its own.
 
-        Ids are given before rows are committed, so the last thousand are read again. Rows are missing where the highest
-        known id is: the database is an older one, and all of it is read.
+        Ids are assigned before rows are committed, so the last thousand are read again. When the highest id is lower
+        than before, an older database has been restored, and all of it is read.
         """
         with db.engine.connect() as connection:
             highest = connection.execute(select(func.max(RevokedToken.id))).scalar() or 0
         if highest < self._last_id:
             self._last_id = 0
-        after = max(0, self._last_id - OVERLAP)
-        while rows := _page(after):
+        after = max(0, self._last_id - OVERLAP_ROWS)
+        while rows := _read_page(after):
             for row in rows:
-                self._learn(row)
+                self._add(row)
             after = rows[-1].id
-            time.sleep(0)  # others' turn: the first reading may have many pages
+            time.sleep(0)  # lets green threads run: the first reading may have many pages
         self._last_id = max(after, highest)
-        self._forget()
+        self._clean_up()
 
-    def _learn(self, row: Any) -> None:
+    def _add(self, row: Any) -> None:
         until = (row.expires_at or expiry_of(row.revoked_at)).timestamp()
         if row.token_id is not None:
             self._token_ids[row.token_id] = max(until, self._token_ids.get(row.token_id, 0.0))
         if row.subject is not None:
             self._subjects[row.subject] = max(row.revoked_at.timestamp(), self._subjects.get(row.subject, 0.0))
 
-    def _forget(self) -> None:
-        """Drop from memory what the database may have dropped."""
+    def _clean_up(self) -> None:
+        """Remove from memory what the database may have deleted."""
         now = time.monotonic()
-        if now - self._forgot_at < FORGET_SECONDS:
+        if now - self._cleaned_at < CLEANUP_SECONDS:
             return
-        self._forgot_at = now
-        over = time.time() - MARGIN.total_seconds()
-        self._token_ids = {token_id: until for token_id, until in self._token_ids.items() if until > over}
-        oldest = over - MAX_LIFE_SECONDS
-        self._subjects = {subject: at for subject, at in self._subjects.items() if at > oldest}
+        self._cleaned_at = now
+        oldest_expiry = time.time() - DELETION_MARGIN.total_seconds()
+        self._token_ids = {token_id: until for token_id, until in self._token_ids.items() if until > oldest_expiry}
+        oldest_revocation = oldest_expiry - MAX_LIFE_SECONDS
+        self._subjects = {subject: at for subject, at in self._subjects.items() if at > oldest_revocation}
 
 
-def _page(after: int) -> list[Any]:
-    columns = (
-        RevokedToken.id, RevokedToken.token_id, RevokedToken.subject, RevokedToken.revoked_at, RevokedToken.expires_at,
-    )  # fmt: skip
-    query = select(*columns).where(RevokedToken.id > after).order_by(RevokedToken.id).limit(PAGE)
+def _read_page(after: int) -> list[Any]:
+    row = RevokedToken
+    columns = (row.id, row.token_id, row.subject, row.revoked_at, row.expires_at)
+    query = select(*columns).where(RevokedToken.id > after).order_by(RevokedToken.id).limit(PAGE_ROWS)
     with db.engine.connect() as connection:
         return list(connection.execute(query))
 
@@ -192,9 +191,9 @@ def revocations() -> Revocations:
 
 
 def announce() -> None:
-    """After a revocation has committed: this process knows at once, the others within a second."""
+    """Make a committed revocation known: in this process at once, in the others within a second."""
     revocations().load()
     try:
-        redis_client().set(VERSION_KEY, uuid.uuid4().hex)  # a count could be reached anew after a loss
+        redis_client().set(VERSION_KEY, uuid.uuid4().hex)  # a counter could repeat after Redis lost it
     except redis.RedisError as error:
-        logger.warning("revocations.not_announced", extra={"error": str(error)})
+        logger.warning("revocation.announcement_failed", extra={"error": str(error)})

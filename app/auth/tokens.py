@@ -1,4 +1,4 @@
-"""Signed tokens (JWT, RFC 7519): made with the shared secret, verified with it or a provider's key set."""
+"""Signed tokens (JWT, RFC 7519): issued with the shared secret, verified with it or a provider's key set."""
 
 import time
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ import jwt
 import uuid_utils.compat as uuid
 from cachetools import TTLCache
 
-from app.auth.key_set import Key
-from app.auth.keys import ALGORITHM, key_id_of, key_source
+from app.auth.keys import ALGORITHM, Key, key_id_of, key_source
 from app.auth.permissions import Role
 from app.config import Config
 from app.core.errors import TokenExpired, Unauthorized
@@ -20,16 +19,17 @@ REQUIRED_CLAIMS = ["sub", "role", "protocols", "exp", "iat", "jti"]
 ALL_PROTOCOLS = "*"
 MAX_TOKEN_LENGTH = 8192
 MAX_GRANTS = 1000
-MAX_SUBJECT_LENGTH = 128  # room for an e-mail address
+MAX_SUBJECT_LENGTH = 128  # long enough for an e-mail address
 MAX_TOKEN_ID_LENGTH = 255
-REMEMBERED_SECONDS = 60
-LATEST = 2**53
+CACHE_SECONDS = 60
+MAX_CACHED = 20_000
+MAX_TIMESTAMP = 2**53
 MAX_LIFE_SECONDS = 400 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls: the checked claims of a token. `expires_at` and `issued_at` are Unix seconds."""
+    """The caller: the checked claims of a token. `expires_at` and `issued_at` are Unix seconds."""
 
     subject: str
     role: Role
@@ -47,28 +47,28 @@ class Principal:
 
 
 class TokenVerifier:
-    """Verifies tokens; a verified one is remembered for at most a minute, never past its expiry."""
+    """Verifies tokens; a verified one is cached for at most a minute, never past its expiry."""
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
-        self._known: TTLCache[str, Principal] = TTLCache(maxsize=20_000, ttl=REMEMBERED_SECONDS)
+        self._cache: TTLCache[str, Principal] = TTLCache(MAX_CACHED, CACHE_SECONDS)
         self._source = key_source(settings)
 
     def verify(self, token: str) -> Principal:
-        """Return whose token this is. Raises Unauthorized, or KeysUnavailable."""
-        principal = self._known.get(token)
+        """The token's principal. Raises Unauthorized; DependencyUnavailable when the key set cannot be fetched."""
+        principal = self._cache.get(token)
         if principal is None:
             principal = _principal(self._claims(token))
-            self._known[token] = principal
-        ends_at = min(principal.expires_at, principal.issued_at + MAX_LIFE_SECONDS)  # so revocations need not stay
-        if ends_at + self._settings.token_leeway <= time.time():
+            self._cache[token] = principal
+        valid_until = min(principal.expires_at, principal.issued_at + MAX_LIFE_SECONDS)  # so revocations can be deleted
+        if valid_until + self._settings.token_leeway <= time.time():
             raise TokenExpired
         return principal
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """Decode with whichever key fits. The parser's own failures are the token's fault, not ours."""
+        """Decode with the first key that fits. Whatever the parser raises, the token is invalid."""
         try:
-            return self._decode_with(self._source.candidates(*_key_of(token)), token)
+            return self._decode_with(self._source.candidates(*_header_of(token)), token)
         except jwt.ExpiredSignatureError as error:
             raise TokenExpired from error
         except jwt.InvalidAudienceError as error:
@@ -77,7 +77,7 @@ class TokenVerifier:
             raise Unauthorized("The token is not valid.") from error
 
     def _decode_with(self, keys: list[Key], token: str) -> dict[str, Any]:
-        fault: jwt.PyJWTError = jwt.InvalidKeyError("no key of that id")
+        fault: jwt.PyJWTError = jwt.InvalidKeyError("no key with this id")
         for key in keys:
             try:
                 return self._decode(token, key)
@@ -100,7 +100,7 @@ class TokenVerifier:
         return claims
 
 
-def _key_of(token: str) -> tuple[str | None, str]:
+def _header_of(token: str) -> tuple[str | None, str]:
     """The token's `kid`, if it has one, and its `alg`. Raises ValueError, jwt.PyJWTError."""
     if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
         raise ValueError("too long, or not ASCII")
@@ -109,12 +109,12 @@ def _key_of(token: str) -> tuple[str | None, str]:
     if key_id is not None and not isinstance(key_id, str):
         raise ValueError("`kid` is not a string")
     if "crit" in header:
-        raise ValueError("`crit` demands an extension; none is known here")  # RFC 7515, 4.1.11
+        raise ValueError("`crit` requires an extension; none is supported")  # RFC 7515, 4.1.11
     return key_id, str(header.get("alg"))
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
-    """Check the types of the claims: a signature proves who wrote them, not that they make sense."""
+    """Check the claims' types and bounds, which a signature does not vouch for."""
     subject, protocols, token_id = claims["sub"], claims["protocols"], claims["jti"]
     _check_text("sub", subject, MAX_SUBJECT_LENGTH)
     _check_text("jti", token_id, MAX_TOKEN_ID_LENGTH)
@@ -124,30 +124,30 @@ def _principal(claims: dict[str, Any]) -> Principal:
     if not grants_fit or not all(isinstance(each, str) for each in protocols):
         raise Unauthorized("The token's `protocols` must be a list of ids.")
     grants = frozenset(each for each in protocols if each == ALL_PROTOCOLS or is_identifier(each))
-    times = [_moment(claims, name) for name in ("exp", "iat")]
+    times = [_timestamp(claims, name) for name in ("exp", "iat")]
     return Principal(subject, Role(claims["role"]), grants, times[0], token_id, issued_at=times[1])
 
 
-def _check_text(claim: str, value: object, longest: int) -> None:
-    """Such values end up in the database and in logs."""
-    if not (isinstance(value, str) and is_claim_text(value, longest)):
-        raise Unauthorized(f"The token's `{claim}` must be a string of 1 to {longest} printable characters.")
+def _check_text(claim: str, value: object, max_length: int) -> None:
+    """Such values are stored in the database and in logs."""
+    if not (isinstance(value, str) and is_claim_text(value, max_length)):
+        raise Unauthorized(f"The token's `{claim}` must be a string of 1 to {max_length} printable characters.")
 
 
-def is_claim_text(value: str, longest: int) -> bool:
-    """Whether a token may carry this text: something visible, and all of it printable."""
-    return len(value) <= longest and value.isprintable() and naming_problem(value) is None
+def is_claim_text(value: str, max_length: int) -> bool:
+    """Whether a token may carry this text: printable, with at least one visible character."""
+    return len(value) <= max_length and value.isprintable() and naming_problem(value) is None
 
 
-def _moment(claims: dict[str, Any], claim: str) -> float:
+def _timestamp(claims: dict[str, Any], claim: str) -> float:
     value = claims[claim]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LATEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_TIMESTAMP:
         raise Unauthorized(f"The token's `{claim}` must be a number of seconds.")
     return float(value)
 
 
 def issue(settings: Config, *, subject: str, role: Role, protocols: list[str], ttl_seconds: int) -> str:
-    """Sign a token with the running configuration's key. Raises ValueError when the keys belong to a provider."""
+    """Sign a token with the configured key. Raises ValueError when an identity provider signs them."""
     if not settings.signing_key:
         raise ValueError("tokens come from the identity provider: DASHBOARD_JWKS_URL is set")
     now = int(time.time())

@@ -9,11 +9,23 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.database import MinorUnits, UtcDateTime
 from app.core.extensions import Base
 
-_ONE_CHARGE = text("change_type = 'PAYMENT_RELEASED'")
+_IS_CHARGE = text("change_type = 'PAYMENT_RELEASED'")
 
 
-class Pool(Base):
-    """A protocol's funds; `available` is what is neither reserved nor paid, `version` counts the entries."""
+class _Totals:
+    """A pool's totals in minor units; what is neither reserved nor paid is available."""
+
+    total_minor: Mapped[int] = mapped_column(MinorUnits)
+    reserved_minor: Mapped[int] = mapped_column(MinorUnits)
+    paid_minor: Mapped[int] = mapped_column(MinorUnits)
+
+    @property
+    def available_minor(self) -> int:
+        return self.total_minor - self.reserved_minor - self.paid_minor
+
+
+class Pool(_Totals, Base):
+    """A protocol's funds; `version` is the number of its ledger entries."""
 
     __tablename__ = "bounty_pools"
     __table_args__ = (
@@ -24,18 +36,11 @@ class Pool(Base):
 
     protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"), primary_key=True)
     currency: Mapped[str] = mapped_column(String(16))
-    total_minor: Mapped[int] = mapped_column(MinorUnits)
-    reserved_minor: Mapped[int] = mapped_column(MinorUnits)
-    paid_minor: Mapped[int] = mapped_column(MinorUnits)
     version: Mapped[int] = mapped_column(BigInteger)
 
-    @property
-    def available_minor(self) -> int:
-        return self.total_minor - self.reserved_minor - self.paid_minor
 
-
-class LedgerEntry(Base):
-    """One change of a pool, with the pool's totals after it. Entries are added, never changed or removed."""
+class LedgerEntry(_Totals, Base):
+    """One change of a pool, with the pool's totals after it. Entries are never changed or removed."""
 
     __tablename__ = "bounty_entries"
     __table_args__ = (
@@ -44,8 +49,8 @@ class LedgerEntry(Base):
             "uq_bounty_entries_payment",
             "payment_id",
             unique=True,
-            sqlite_where=_ONE_CHARGE,
-            postgresql_where=_ONE_CHARGE,
+            sqlite_where=_IS_CHARGE,
+            postgresql_where=_IS_CHARGE,
         ),
         CheckConstraint("amount_minor > 0", name="ck_bounty_entries_amount"),
     )
@@ -55,22 +60,15 @@ class LedgerEntry(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     change_type: Mapped[str] = mapped_column(String(24))
     amount_minor: Mapped[int] = mapped_column(MinorUnits)
-    total_minor: Mapped[int] = mapped_column(MinorUnits)
-    reserved_minor: Mapped[int] = mapped_column(MinorUnits)
-    paid_minor: Mapped[int] = mapped_column(MinorUnits)
     vulnerability_id: Mapped[str | None] = mapped_column(String(36))
     payment_id: Mapped[str | None] = mapped_column(String(36))
     reference: Mapped[str | None] = mapped_column(String(200))
     actor: Mapped[str] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
-    @property
-    def available_minor(self) -> int:
-        return self.total_minor - self.reserved_minor - self.paid_minor
-
 
 @event.listens_for(LedgerEntry, "before_update")
 @event.listens_for(LedgerEntry, "before_delete")
-def _refuse(mapper: Any, connection: Any, entry: LedgerEntry) -> None:
+def _refuse_change(mapper: Any, connection: Any, entry: LedgerEntry) -> None:
     del mapper, connection
     raise RuntimeError(f"ledger entry {entry.id} cannot be changed: add another one")

@@ -33,7 +33,7 @@ def get_pool(protocol_id: str) -> Pool:
 def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
     """List the pool's ledger, newest first
 
-    Each entry has the pool's totals after it; entries are never changed.
+    Each entry carries the pool's totals after it; entries are never changed.
     """
     return service.list_entries(protocol_id, **query)
 
@@ -46,6 +46,6 @@ def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
 def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:
     """Deposit funds
 
-    The room hears `bounty_pool:updated` with DEPOSIT.
+    The room receives `bounty_pool:updated` with DEPOSIT.
     """
     return service.deposit(protocol_id, fields["amount"], fields["reference"], principal().subject)

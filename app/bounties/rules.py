@@ -1,4 +1,4 @@
-"""The rules of a bounty pool: what each kind of entry does to its totals. Pure: imports no framework.
+"""The rules of a bounty pool: the effect of each kind of entry on its totals. Pure: imports no framework.
 
 `total` is all deposits; `available = total - reserved - paid` is never negative. Amounts are in minor units.
 """
@@ -18,7 +18,7 @@ class ChangeType(StrEnum):
 
 @dataclass(frozen=True)
 class Effect:
-    """How often an entry's amount is added to each of the totals."""
+    """The factor by which an entry's amount is added to each total."""
 
     total: int = 0
     reserved: int = 0
@@ -35,7 +35,7 @@ EFFECTS: dict[ChangeType, Effect] = {
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a pool that somebody wants, and what it is for."""
+    """A requested change of a pool, with its actor and its reason."""
 
     change_type: ChangeType
     amount_minor: int
@@ -46,7 +46,7 @@ class Change:
 
 
 class PoolRuleBroken(Exception):
-    """The change would leave totals that a pool cannot have."""
+    """The change would leave totals that a pool must not have."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Totals:
         return self.total - self.reserved - self.paid
 
     @property
-    def are_possible(self) -> bool:
+    def are_valid(self) -> bool:
         return min(self.reserved, self.paid, self.available) >= 0 and self.total <= MAX_AMOUNT
 
     def after(self, change_type: ChangeType, amount_minor: int) -> "Totals":
@@ -71,6 +71,6 @@ class Totals:
             self.reserved + effect.reserved * amount_minor,
             self.paid + effect.paid * amount_minor,
         )
-        if amount_minor <= 0 or not after.are_possible:
+        if amount_minor <= 0 or not after.are_valid:
             raise PoolRuleBroken(f"{change_type} of {amount_minor} on {self}")
         return after

@@ -1,4 +1,4 @@
-"""Bounty pools: every change is one conditional UPDATE, one ledger entry and one event, all or nothing."""
+"""Bounty pools: each change is one conditional UPDATE, one ledger entry and one event, in one transaction."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.audit.service import Audited, record
+from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import unknown_protocol
 from app.bounties.models import LedgerEntry, Pool
 from app.bounties.rules import EFFECTS, Change, ChangeType
@@ -16,20 +16,16 @@ from app.core.database import MinorUnits, transaction, update_one, utc_now
 from app.core.errors import AmountTooLarge, InsufficientFunds
 from app.core.extensions import db
 from app.core.money import MAX_AMOUNT, format_amount
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.http.idempotency import claim_key, store_response
 from app.realtime import outbox
 from app.realtime.events import EventType
 
 
 def open_pool(session: Session, protocol_id: str, currency: str) -> None:
-    """Give a new protocol its empty pool."""
-    session.add(
-        Pool(
-            protocol_id=protocol_id, currency=currency,
-            total_minor=0, reserved_minor=0, paid_minor=0, version=0,
-        )
-    )  # fmt: skip
+    """Add the empty pool of a new protocol."""
+    zeros = {"total_minor": 0, "reserved_minor": 0, "paid_minor": 0, "version": 0}
+    session.add(Pool(protocol_id=protocol_id, currency=currency, **zeros))
 
 
 def get_pool(protocol_id: str) -> Pool:
@@ -48,27 +44,23 @@ def list_entries(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page
     """The ledger, newest first. Raises NotFound."""
     get_pool(protocol_id)
     query = select(LedgerEntry).where(LedgerEntry.protocol_id == protocol_id)
-    after = cursor_keys(cursor, int)
-    if after:
-        query = query.where(LedgerEntry.version < after[0])
-    rows = db.session.scalars(query.order_by(LedgerEntry.version.desc()).limit(limit + 1))
-    return page_of(list(rows), limit, lambda entry: [entry.version])
+    return page_by_key(query, LedgerEntry.version, limit, cursor)
 
 
 def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: str) -> dict[str, Any]:
-    """Add funds. Answers `{entry, pool}`. Raises NotFound, Conflict (more than the largest amount)."""
+    """Add funds; returns `{entry, pool}`. Raises NotFound, Conflict (AMOUNT_TOO_LARGE)."""
     with transaction() as session:
         claim_key(session)
         change = Change(ChangeType.DEPOSIT, amount_minor, actor, reference=reference)
-        entry, pool = apply(session, protocol_id, change)
-        _audit(session, entry, pool)
+        entry, pool = apply_change(session, protocol_id, change)
+        _record_audit(session, entry, pool)
         result = {"entry": entry, "pool": pool}
         store_response(session, result)
     outbox.relay(protocol_id)
     return result
 
 
-def _audit(session: Session, entry: LedgerEntry, pool: Pool) -> None:
+def _record_audit(session: Session, entry: LedgerEntry, pool: Pool) -> None:
     before = {"total": format_amount(pool.total_minor - entry.amount_minor), "version": pool.version - 1}
     after = {
         "total": format_amount(pool.total_minor),
@@ -76,7 +68,7 @@ def _audit(session: Session, entry: LedgerEntry, pool: Pool) -> None:
         "amount": format_amount(entry.amount_minor),
         "reference": entry.reference,
     }
-    record(session, Audited.DEPOSIT, entry.id, protocol_id=pool.protocol_id, before=before, after=after)
+    record_audit(session, AuditAction.DEPOSIT, entry.id, protocol_id=pool.protocol_id, before=before, after=after)
 
 
 def _conditional_update() -> ReturningUpdate[Pool]:
@@ -92,18 +84,18 @@ def _conditional_update() -> ReturningUpdate[Pool]:
     )
 
 
-_CHANGE = _conditional_update()  # built once: building it costs more than running it
+_CONDITIONAL_UPDATE = _conditional_update()  # built once: building it takes longer than running it
 
 
-def apply(session: Session, protocol_id: str, change: Change) -> tuple[LedgerEntry, Pool]:
-    """Change the pool in the caller's transaction, with its ledger entry and its event.
+def apply_change(session: Session, protocol_id: str, change: Change) -> tuple[LedgerEntry, Pool]:
+    """Change the pool in the caller's transaction and add the ledger entry and the event.
 
-    The rules stand in the UPDATE's own condition, so that no other change comes between the look and the act.
+    The rules are the UPDATE's condition, so that no other change comes between check and change.
     Raises Conflict (INSUFFICIENT_FUNDS, AMOUNT_TOO_LARGE), NotFound.
     """
     effect, amount = EFFECTS[change.change_type], change.amount_minor
     deltas = {"total": effect.total * amount, "reserved": effect.reserved * amount, "paid": effect.paid * amount}
-    pool = update_one(session, _CHANGE, {"protocol": protocol_id, **deltas})
+    pool = update_one(session, _CONDITIONAL_UPDATE, {"protocol": protocol_id, **deltas})
     if pool is None:
         raise _refusal(session, protocol_id, change)
     entry = _entry(pool, change)
@@ -118,7 +110,7 @@ def _refusal(session: Session, protocol_id: str, change: Change) -> Exception:
         return unknown_protocol(protocol_id)
     amount, available = format_amount(change.amount_minor), format_amount(pool.available_minor)
     if change.change_type is ChangeType.DEPOSIT:
-        return AmountTooLarge(f"With {amount} more the pool would hold more than {format_amount(MAX_AMOUNT)}.")
+        return AmountTooLarge(f"With {amount} more the pool would exceed {format_amount(MAX_AMOUNT)}.")
     if change.change_type is ChangeType.RESERVATION:
         return InsufficientFunds(f"{amount} cannot be reserved: {available} {pool.currency} available.")
     return RuntimeError(f"{change} does not fit the reservations of {protocol_id!r}")
@@ -143,7 +135,7 @@ def _entry(pool: Pool, change: Change) -> LedgerEntry:
 
 
 def _event_data(pool: Pool, change: Change) -> dict[str, Any]:
-    """The data of bounty_pool:updated: the totals are those of this very change."""
+    """The data of `bounty_pool:updated`, with the totals right after this change."""
     about = {
         "vulnerabilityId": change.vulnerability_id,
         "paymentId": change.payment_id,

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
+from sqlalchemy import Select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.errors import InvalidInput
+from app.core.extensions import db
 from app.core.schemas import CamelSchema, doc, is_identifier
 
 DEFAULT_LIMIT = 50
@@ -60,6 +63,22 @@ def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Pa
         return Page(items, None)
     text = json.dumps(keys(items[-1]), separators=(",", ":")).encode()
     return Page(items, base64.urlsafe_b64encode(text).decode().rstrip("="))
+
+
+def page_by_key(
+    query: Select[Any],
+    key: InstrumentedAttribute[Any],
+    limit: int,
+    cursor: list[Any] | None,
+    *,
+    is_ascending: bool = False,
+) -> Page:
+    """One page of the rows of `query` ordered by one unique column, descending by default. Raises InvalidInput."""
+    after = cursor_keys(cursor, key.type.python_type)
+    if after:
+        query = query.where(key > after[0] if is_ascending else key < after[0])
+    rows = db.session.scalars(query.order_by(key if is_ascending else key.desc()).limit(limit + 1))
+    return page_of(list(rows), limit, lambda row: [getattr(row, key.key)])
 
 
 def _fitting(rows: list[Any]) -> list[Any]:

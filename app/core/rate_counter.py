@@ -1,4 +1,4 @@
-"""How often something happened in the present second."""
+"""Counts events in the current second."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ class RateCounter:
     _second: int = 0
 
     def add(self, now: float) -> int:
-        """Count one more at `now`, in seconds; returns how many there were in its second."""
+        """Count an event at `now`, in seconds; returns the events in its second so far."""
         if int(now) != self._second:
             self._second, self.count = int(now), 0
         self.count += 1

@@ -1,15 +1,13 @@
-"""The async mode and everything that knows its name.
+"""The asynchronous runtime: eventlet, and the operations that depend on it.
 
-Only this file and `app/realtime/fanout/websocket.py` import eventlet: its makers call it a project to move
-away from, so leaving it must stay a change of two files.
+eventlet is in maintenance only. The modules that depend on it are listed in docs/decisions/0011.
 """
 
 import os
 import signal
 import socket
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 ASYNC_MODE = "eventlet"
@@ -30,32 +28,23 @@ def patch() -> None:
 
 
 def spawn(function: Callable[..., Any], *args: Any) -> Any:
-    """Run `function` beside the caller, as a greenthread; it has `kill()` and is `dead` in the end."""
+    """Run `function` in a greenthread, which has `kill()` and is `dead` at its end."""
     import eventlet
 
     return eventlet.spawn(function, *args)
 
 
 def sleep(seconds: float) -> None:
-    """Let others run; `0` yields once."""
+    """Let other greenthreads run; `0` yields once."""
     import eventlet
 
     eventlet.sleep(seconds)
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in whatever the body waits for, when it has taken so long in all."""
-    import eventlet
-
-    with eventlet.Timeout(seconds, TimeoutError):
-        yield
-
-
 def listen(host: str, port: int, *, reuse_port: bool = False) -> Any:
     """Open the listening socket; with `reuse_port` several processes share the port (SO_REUSEPORT).
 
-    Raises OSError when somebody else's server holds the address.
+    Raises OSError when another server uses the address.
     """
     import eventlet
 
@@ -66,7 +55,7 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> Any:
 
 
 class Signals:
-    """Signals that have come, waited for without looking again and again. To be made in the main thread."""
+    """Signals received so far, awaited without polling. Must be created in the main thread."""
 
     def __init__(self, *numbers: int) -> None:
         self.received: list[int] = []
@@ -77,12 +66,12 @@ class Signals:
             signal.signal(number, lambda received, _frame: self.received.append(received))
 
     def wait(self) -> None:
-        """Let others run until the first of them has come."""
+        """Let other greenthreads run until the first signal arrives."""
         while not self.received:
             self._reader.recv(1)
 
 
-def take_waiting(listener: Any) -> tuple[Any, Any] | None:
+def accept_pending(listener: Any) -> tuple[Any, Any] | None:
     """Accept a connection that waits in the kernel's queue: `(socket, address)`, or None when there is none."""
     from eventlet.greenio import GreenSocket
 
@@ -93,8 +82,8 @@ def take_waiting(listener: Any) -> tuple[Any, Any] | None:
     return GreenSocket(sock), address
 
 
-def take_connection(environ: dict[str, Any]) -> socket.socket:
-    """Take a request's connection out of the hands of `http_server`, which answers no more; it does not block."""
+def detach_socket(environ: dict[str, Any]) -> socket.socket:
+    """Take a request's non-blocking socket from the WSGI server, which then sends no response."""
     from eventlet import wsgi
 
     old = environ["eventlet.input"].get_socket().fd
@@ -106,10 +95,10 @@ def take_connection(environ: dict[str, Any]) -> socket.socket:
 
 
 def http_server(app: Any, listener: Any, handler_mixin: type, **options: Any) -> Any:
-    """eventlet's WSGI server for `app`; `handler_mixin` comes before its HTTP handler.
+    """eventlet's WSGI server for `app`; `handler_mixin` precedes its HTTP handler in the method resolution order.
 
-    Its `process_request([address, socket, state])` serves one connection to its end. Its own accept loop is
-    not used: when it leaves, it cuts requests that have just arrived on connections it takes for idle.
+    Its `process_request([address, socket, state])` serves one connection to its end. Its own accept loop is not used:
+    at shutdown it cuts requests that have just arrived on connections it considers idle.
     """
     from eventlet import wsgi
 
@@ -117,13 +106,13 @@ def http_server(app: Any, listener: Any, handler_mixin: type, **options: Any) ->
     return wsgi.Server(listener, listener.getsockname(), app, protocol=handler, **options)
 
 
-_drain_hooks: list[Callable[[float], Any]] = []
+_shutdown_hooks: list[Callable[[float], Any]] = []
 
 
-def on_drain(hook: Callable[[float], Any]) -> None:
-    """Have `hook(seconds)` called when this process is to leave: the time it has to send its sockets away."""
-    _drain_hooks.append(hook)
+def on_shutdown(hook: Callable[[float], Any]) -> None:
+    """Register `hook(seconds)`, called when this process shuts down with the time it has to close its sockets."""
+    _shutdown_hooks.append(hook)
 
 
-def drain_hooks() -> list[Callable[[float], Any]]:
-    return list(_drain_hooks)
+def shutdown_hooks() -> list[Callable[[float], Any]]:
+    return list(_shutdown_hooks)

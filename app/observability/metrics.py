@@ -44,6 +44,16 @@ SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections ended by
 REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Failed reads of the revocations")
 KEY_SET_FAILURES = Counter("dashboard_key_set_failures_total", "Failed fetches of the identity provider's keys")
 ROOMS_REWOUND = Counter("dashboard_rooms_rewound_total", "Rooms that had received more than the database holds")
+FANOUT_EVENTS = Counter("dashboard_fanout_events_total", "Events received for rooms with members in this process")
+FANOUT_DELIVERIES = Counter("dashboard_fanout_deliveries_total", "Events handed to a connection")
+FANOUT_FAILURES = Counter("dashboard_fanout_failures_total", "Messages this process could not handle")
+FANOUT_ROOMS = Gauge("dashboard_rooms", "Rooms with members in this process", multiprocess_mode="livesum")
+SUBSCRIBER_LOSSES = Counter("dashboard_subscriber_losses_total", "Losses of the pub/sub connection to Redis")
+CONTROL_FAILURES = Counter("dashboard_control_failures_total", "Messages to other processes that Redis did not take")
+RESYNCS = Counter("dashboard_resyncs_total", "Connections closed because their room may have missed events")
+SLOW_SOCKETS = Counter("dashboard_sockets_too_slow_total", "Connections closed because they did not read")
+FLOODING_SOCKETS = Counter("dashboard_sockets_flooding_total", "Connections closed because they sent too many packets")
+ENGINE_REFUSALS = Counter("dashboard_engine_refusals_total", "Malformed requests and packets to /socket.io")
 
 
 def count_database_connections() -> None:

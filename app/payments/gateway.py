@@ -1,30 +1,31 @@
-"""The payout service: one signed POST per payment, whose id is the idempotency key however often it is sent.
+"""The client of the payout service: one signed POST per payment, with the payment's id as idempotency key.
 
-Nothing here touches the database: no transaction is open while the network is waited for.
+Nothing here touches the database: no transaction is open during the call.
 """
 
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-import requests
-
 from app.config import Config
+from app.core import outbound
 from app.core.money import format_amount
+from app.core.outbound import Limits, OutboundError, Response
 from app.core.text import clean_text
-from app.payments.deadline import HeldAdapter, Line, within
 
-MAX_ANSWER = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 MAX_REFERENCE = 200
-_REASON_SHOWN = 200
+BREAKER_FAILURES = 5
+BREAKER_OPEN_SECONDS = 2.0
+_MAX_REASON = 200
 # 409: another request with this key is in progress (draft-ietf-httpapi-idempotency-key-header, section 2.7).
-_TRY_AGAIN = {
+_RETRYABLE = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,
     HTTPStatus.TOO_EARLY,
@@ -34,7 +35,7 @@ _TRY_AGAIN = {
 
 @dataclass(frozen=True)
 class Payout:
-    """What the service is asked to pay."""
+    """A payment as the payout service sees it."""
 
     payment_id: str
     protocol_id: str
@@ -43,7 +44,7 @@ class Payout:
     recipient: str
 
     def body(self) -> bytes:
-        """The request's body, the same for every attempt."""
+        """The request's body, byte for byte the same for every attempt."""
         members = {
             "paymentId": self.payment_id,
             "protocolId": self.protocol_id,
@@ -56,23 +57,24 @@ class Payout:
 
 @dataclass(frozen=True)
 class Paid:
-    """The money has moved; `reference` is the service's own, None when there is none that can be stored."""
+    """The money has moved. `reference` is the service's id of the payout; None when it cannot be stored."""
 
     reference: str | None = None
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The service will never pay this."""
+    """The service refused for good."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """Nobody knows whether the money has moved: ask again with the same key. `detail` is for the log alone.
+    """Whether the money has moved is unknown: the request is sent again with the same key.
 
-    `retry_after`: seconds for which the service asked to be left alone. `was_reached`: whether a connection was made.
+    `detail` is for the log alone, since texts of errors name addresses. `retry_after`: seconds that the service asked
+    to wait. `was_reached`: whether a connection was made.
     """
 
     reason: str
@@ -84,121 +86,116 @@ class Unknown:
 Outcome = Paid | Refused | Unknown
 
 
-def pay(payout: Payout, settings: Config) -> Outcome:
-    """Ask for one payout; without a PAYOUT_URL the ledger is all there is. Never raises.
+@dataclass
+class Breaker:
+    """A circuit breaker: pauses all payments of one process while the payout service cannot be reached.
 
-    Whatever ends the call, be it Celery's time limit, it may have been heard. The texts of errors tell addresses.
+    Only a connection that could not be made counts. Every response, also an error or none in time, concerns one
+    payment, which waits by itself and does not hold up the payments of others. A worker process settles one payment at
+    a time, so its first call after the pause is the only one: the probe.
     """
+
+    clock: Callable[[], float] = time.monotonic
+    failures: int = 0
+    open_until: float = 0.0
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Seconds until calls are allowed; 0 while the circuit is closed."""
+        return max(0.0, self.open_until - self.clock())
+
+    def record_success(self) -> None:
+        """The service was reached, whatever it answered."""
+        self.failures = 0
+
+    def record_failure(self) -> None:
+        """Count a connection that could not be made; the fifth in a row and each failed probe open the circuit."""
+        self.failures += 1
+        if self.failures >= BREAKER_FAILURES:
+            self.open_until = self.clock() + BREAKER_OPEN_SECONDS
+
+
+def pay(payout: Payout, settings: Config) -> Outcome:
+    """Ask for one payout; without a PAYOUT_URL the ledger alone is charged. Never raises."""
     if not settings.payout_url:
         return Paid()
-    seconds, line = longest_call(settings), Line()
     try:
-        return within(seconds, line, lambda line: _ask(payout, settings, line))
-    except _BadAnswerError as error:
+        return _outcome(_send(payout, settings))
+    except _InvalidResponseError as error:
         return Unknown(str(error))
-    except TimeoutError:
-        return Unknown(f"the answer does not come within {seconds:g} s", was_reached=line.was_connected)
-    except Exception as error:  # noqa: BLE001 - see above
-        reason = f"no answer ({type(error).__name__})"
-        return Unknown(reason, detail=str(error), was_reached=line.was_connected)
+    except OutboundError as error:
+        return Unknown(str(error), error.detail, was_reached=error.was_connected)
+    except Exception as error:  # noqa: BLE001 - also Celery's time limit, which may be raised at any line
+        return Unknown(f"no response ({type(error).__name__})", str(error))
 
 
-def longest_call(settings: Config) -> float:
-    """Seconds after which a call has ended, whatever the service does: reaching it, its headers, its body."""
+def max_call_seconds(settings: Config) -> float:
+    """Seconds after which a call has ended, whatever the service does."""
     return settings.payout_connect_timeout + 2 * settings.payout_read_timeout
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """`t=…,v1=…`: HMAC-SHA256 over `{timestamp}.{body}`, so that an old request cannot be sent again as new."""
+    """`t=…,v1=…`: HMAC-SHA256 over `{timestamp}.{body}`, so that an old request cannot be replayed as a new one."""
     digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
 
 
-class _OneRequest(requests.Session):
-    """Follows no redirect: a signed order to pay goes to the configured address or nowhere."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Also keeps `requests` from reading the redirect's body, without limit, for itself."""
+class _InvalidResponseError(Exception):
+    """A 2xx that does not name a payout, so it proves nothing."""
 
 
-class _BadAnswerError(Exception):
-    """An answer that is too long, too slow, or not what was agreed."""
-
-
-def _ask(payout: Payout, settings: Config, line: Line) -> Outcome:
+def _send(payout: Payout, settings: Config) -> Response:
     body = payout.body()
     headers = {
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "Accept-Encoding": "identity",
         "Idempotency-Key": payout.payment_id,
         "X-Signature": signature(settings.payout_secret, int(time.time()), body),
     }
-    timeout = (settings.payout_connect_timeout, settings.payout_read_timeout)
-    with (
-        _one_request(line) as session,
-        session.post(settings.payout_url, data=body, headers=headers, timeout=timeout, stream=True) as response,
-    ):
-        answer = _read(response, time.monotonic() + settings.payout_read_timeout)
-    return _outcome(response.status_code, response.headers, answer)
+    limits = Limits(
+        connect_seconds=settings.payout_connect_timeout,
+        read_seconds=settings.payout_read_timeout,
+        total_seconds=max_call_seconds(settings),
+        max_body_bytes=MAX_BODY_BYTES,
+    )
+    return outbound.send("POST", settings.payout_url, limits, headers=headers, body=body)
 
 
-def _one_request(line: Line) -> requests.Session:
-    session = _OneRequest()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HeldAdapter(line))
-    return session
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """The body, unless it is too long or trickles in for longer than the read timeout.
-
-    By `read1`, which hands over what has come: other reads wait until they are full, however slowly it comes.
-    """
-    answer = b""
-    while piece := response.raw.read1(4096, decode_content=True):
-        answer += piece
-        if len(answer) > MAX_ANSWER:
-            raise _BadAnswerError(f"the answer is longer than {MAX_ANSWER} bytes")
-        if time.monotonic() > deadline:
-            raise _BadAnswerError("the answer does not end")
-    return answer
-
-
-def _outcome(status: int, headers: Mapping[str, str], answer: bytes) -> Outcome:
+def _outcome(response: Response) -> Outcome:
+    status = response.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Paid(_reference(answer))
-    reason = f"HTTP {status}: {_one_line(answer.decode('utf-8', 'replace'), _REASON_SHOWN)}".rstrip(": ")
+        return Paid(_reference(response.body))
+    reason = f"HTTP {status}: {_one_line(response.body.decode('utf-8', 'replace'), _MAX_REASON)}".rstrip(": ")
     is_final = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_final and status not in _TRY_AGAIN:
+    if is_final and status not in _RETRYABLE:
         return Refused(reason)
-    return Unknown(reason, retry_after=_retry_after(headers))
+    return Unknown(reason, retry_after=_retry_after(response.headers))
 
 
-def _reference(answer: bytes) -> str | None:
-    """The service's name for the payout, numbers as they were written; None when nothing of it can be stored.
+def _reference(body: bytes) -> str | None:
+    """The service's id of the payout, a number as it was written; None when nothing of it can be stored.
 
-    Raises _BadAnswerError: a 2xx that does not name the payout proves nothing.
+    Raises _InvalidResponseError.
     """
     try:
-        reference = json.loads(answer, parse_int=str, parse_float=str)["reference"]
+        reference = json.loads(body, parse_int=str, parse_float=str)["reference"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _BadAnswerError("2xx without a JSON object with `reference`") from error
+        raise _InvalidResponseError("2xx without a JSON object with `reference`") from error
     if not isinstance(reference, str) or not reference:
-        raise _BadAnswerError("2xx whose `reference` is neither a number nor a string of 1 character or more")
+        raise _InvalidResponseError("2xx whose `reference` is neither a number nor a string of 1 character or more")
     return _one_line(reference, MAX_REFERENCE) or None
 
 
 def _one_line(text: str, limit: int) -> str:
-    """A provider's text as it can be stored and shown: one line of visible characters, cut to `limit`."""
-    line = " ".join(clean_text(text, MAX_ANSWER).split())
+    """The service's text as it is stored and shown: one line of visible characters, cut to `limit`."""
+    line = " ".join(clean_text(text, MAX_BODY_BYTES).split())
     return clean_text("".join(filter(str.isprintable, line)), limit)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds of the Retry-After header (RFC 9110, 10.2.3); 0 when there is none that makes sense.
+    """Seconds of the Retry-After header (RFC 9110, 10.2.3); 0 when it is missing or malformed.
 
-    A date is compared with the answer's own `Date`, so that the two hosts' clocks need not agree.
+    A date is compared with the response's own `Date`, so that the two hosts' clocks need not agree.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdecimal():
@@ -206,5 +203,5 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     try:
         now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # no date, or one of them without a zone
+    except (ValueError, TypeError, OverflowError):  # no date, or one without a zone
         return 0.0

@@ -9,17 +9,15 @@ from app.core.database import MinorUnits, UtcDateTime
 from app.core.extensions import Base
 from app.payments.rules import PaymentStatus
 
-IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index for its very words only
-
-
+IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index only for the same text
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)  # due by any clock
 
 
 class Payment(Base):
-    """One per vulnerability. `due_at`: when it may next be tried, or when its present worker counts as dead, by the
-    database's clock.
+    """One per vulnerability.
 
-    `failure_reason` is that of the last attempt, also of one that is followed by others.
+    `due_at`: when the next attempt may start or, while PROCESSING, when the lease expires; by the database's clock.
+    `failure_reason`: why the last attempt did not pay, also while it is being retried.
     """
 
     __tablename__ = "payments"
@@ -48,6 +46,6 @@ class Payment(Base):
     released_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @property
-    def refusal(self) -> str | None:
-        """Why nobody tries any more."""
+    def refusal_reason(self) -> str | None:
+        """Why the payout service refused for good."""
         return self.failure_reason if self.status == PaymentStatus.FAILED else None

@@ -1,40 +1,65 @@
-"""Proof that all the books agree: ledgers with their pools, reservations and payments with the ledgers."""
+"""Reconciliation: compares ledgers with their pools, and reservations and payments with the ledgers."""
 
 from collections import Counter
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, select
 
-from app.bounties import reconciliation as ledgers
 from app.bounties.models import LedgerEntry, Pool
-from app.bounties.reconciliation import Mismatch
-from app.bounties.rules import ChangeType
+from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
 from app.core.database import consistent_read
 from app.core.extensions import db
 from app.core.money import format_amount
-from app.observability.collectors import Reading
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
 from app.protocols.models import Protocol
 from app.vulnerabilities.models import Vulnerability
+
+Mismatch = tuple[str, str]
+"""A protocol's id, and a sentence that says what is wrong."""
 
 _IS_CHARGE = LedgerEntry.change_type == ChangeType.PAYMENT_RELEASED.value
 _IS_RELEASED = Payment.status == PaymentStatus.RELEASED.value
 
 
 def mismatches() -> list[Mismatch]:
-    """What is wrong, as (protocol id, sentence), all of it as of one moment; empty when the books are right."""
+    """All mismatches as of one moment."""
     with consistent_read():
         return [
-            *_without_pool(),
-            *ledgers.mismatches(),
+            *_missing_pools(),
+            *_ledgers(),
             *_reservations(),
             *_charges_without_payment(),
             *_payments_without_charge(),
         ]
 
 
+def _ledgers() -> list[Mismatch]:
+    """Adds up each ledger from its first entry."""
+    pools = db.session.scalars(select(Pool).order_by(Pool.protocol_id)).all()
+    faults = ((pool.protocol_id, _ledger_fault(pool)) for pool in pools)
+    return [(protocol_id, fault) for protocol_id, fault in faults if fault]
+
+
+def _ledger_fault(pool: Pool) -> str | None:
+    query = select(LedgerEntry).where(LedgerEntry.protocol_id == pool.protocol_id).order_by(LedgerEntry.version)
+    totals, version = Totals(), 0
+    for entry in db.session.scalars(query.execution_options(yield_per=1000)):
+        version += 1
+        if entry.version != version:
+            return f"the entry of version {version} is missing"
+        try:
+            totals = totals.after(ChangeType(entry.change_type), entry.amount_minor)
+        except (PoolRuleBroken, ValueError) as error:  # ValueError: an unknown kind of entry
+            return f"entry {entry.id} breaks the rules: {error}"
+        if totals != Totals(entry.total_minor, entry.reserved_minor, entry.paid_minor):
+            return f"entry {entry.id} has other totals than the entries up to it give: {totals}"
+    if version != pool.version or totals != Totals(pool.total_minor, pool.reserved_minor, pool.paid_minor):
+        return f"the ledger gives {totals} at version {version}, the pool differs"
+    return None
+
+
 def _reservations() -> list[Mismatch]:
-    """Added up here: what somebody has forged may be more than SQLite's SUM can hold."""
+    """Added up in Python, because forged amounts may overflow SQLite's SUM."""
     held: Counter[str] = Counter()
     holders = select(Vulnerability.protocol_id, Vulnerability.reserved_minor).where(Vulnerability.reserved_minor != 0)
     for protocol_id, reserved in db.session.execute(holders.execution_options(yield_per=1000)):
@@ -79,32 +104,14 @@ def _payments_without_charge() -> list[Mismatch]:
     ]
 
 
-def _without_pool() -> list[Mismatch]:
-    is_pool_of = select(Pool.protocol_id)
+def _missing_pools() -> list[Mismatch]:
+    has_pool = select(Pool.protocol_id)
     entries = (
         select(LedgerEntry.protocol_id, func.count())
-        .where(LedgerEntry.protocol_id.not_in(is_pool_of))
+        .where(LedgerEntry.protocol_id.not_in(has_pool))
         .group_by(LedgerEntry.protocol_id)
     )
     orphans = {row[0]: row[1] for row in db.session.execute(entries)}
-    poolless = set(db.session.scalars(select(Protocol.id).where(Protocol.id.not_in(is_pool_of))))
-    found = sorted(poolless | set(orphans))
+    without_pool = set(db.session.scalars(select(Protocol.id).where(Protocol.id.not_in(has_pool))))
+    found = sorted(without_pool | set(orphans))
     return [(protocol_id, f"there is no pool, and {orphans.get(protocol_id, 0)} entries") for protocol_id in found]
-
-
-def read_ledger() -> list[Reading]:
-    """Compare each pool with its newest entry: one look-up a pool. `dashboard doctor` adds up all of them.
-
-    Raises SQLAlchemyError.
-    """
-    newest = and_(LedgerEntry.protocol_id == Pool.protocol_id, LedgerEntry.version == Pool.version)
-    differs = or_(
-        LedgerEntry.id.is_(None),
-        LedgerEntry.total_minor != Pool.total_minor,
-        LedgerEntry.reserved_minor != Pool.reserved_minor,
-        LedgerEntry.paid_minor != Pool.paid_minor,
-    )
-    broken = select(func.count()).select_from(Pool).outerjoin(LedgerEntry, newest).where(Pool.version > 0, differs)
-    poolless = select(func.count()).select_from(Protocol).outerjoin(Pool).where(Pool.protocol_id.is_(None))
-    count = float(sum(db.session.execute(each).scalar_one() for each in (broken, poolless)))
-    return [Reading("dashboard_ledger_mismatches", "Pools that disagree with their ledger, or are gone", {"": count})]

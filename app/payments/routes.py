@@ -21,9 +21,9 @@ blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="P
 def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
     """Release the payment of a confirmed vulnerability
 
-    Accepted, then paid in the background: the room hears `bounty_pool:updated` with PAYMENT_RELEASED, then
-    `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller one gives
-    the rest back. The pool is charged exactly once.
+    Accepted, then paid in the background: the room receives `bounty_pool:updated` with PAYMENT_RELEASED, then
+    `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller amount returns
+    the rest to the pool. The pool is charged exactly once.
     """
     return service.request_payment(vulnerability_id, fields["recipient"], fields["amount"], principal())
 
@@ -34,7 +34,7 @@ def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
 def get_payment(payment_id: str) -> Payment:
     """Read a payment
 
-    FAILED has a `failureReason`; its reservation stays until it is tried again.
+    A FAILED payment has a `failureReason` and keeps its reservation until it is retried.
     """
     return service.get(payment_id, principal())
 
@@ -44,11 +44,11 @@ def get_payment(payment_id: str) -> Payment:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, PaymentPage)
 def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
-    """List payments, newest first
+    """List payments
 
     Newest first.
     """
-    return service.list_of(protocol_id, **query)
+    return service.list_payments(protocol_id, **query)
 
 
 @blueprint.post("/payments/<string:payment_id>/retry")
@@ -56,8 +56,8 @@ def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
 @raises(InvalidTransition)
 @idempotent(blueprint, 202, PaymentSchema)
 def retry_payment(payment_id: str) -> Payment:
-    """Try a failed payment again
+    """Retry a failed payment
 
-    A FAILED payment goes back to PENDING.
+    A FAILED payment returns to PENDING.
     """
     return service.retry(payment_id, principal())

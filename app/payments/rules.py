@@ -1,4 +1,4 @@
-"""The rules of a payment: its statuses, its terms, when it is tried again. Pure: imports no framework."""
+"""The rules of a payment: statuses, amounts, pauses between attempts, recipients. Pure: imports no framework."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 from app.core.text import naming_problem
 
 MAX_RECIPIENT = 128
-PAID_NOT_RECORDED = "paid, but not recorded"  # how `lastError` begins when the money has moved
+PAID_NOT_RECORDED = "paid, but not recorded"  # `lastError` begins with it when the money has moved
 _MAX_DOUBLINGS = 30
 
 
@@ -17,43 +17,44 @@ class PaymentStatus(StrEnum):
     FAILED = "FAILED"
 
 
-class TermsRefused(ValueError):
-    """The amount asked for does not fit what is reserved; the text is for the client."""
+class AmountRefused(ValueError):
+    """The requested amount does not fit the reservation; the text is for the client."""
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What is paid, and what that changes in the pool's reservations; minor units."""
+class Split:
+    """The amount to pay and the changes of the pool's reservation that it needs, in minor units."""
 
     amount: int
-    give_back: int = 0
-    reserve_now: int = 0
+    to_release: int = 0
+    to_reserve: int = 0
 
 
-def terms_of(reserved: int, asked: int | None) -> Terms:
-    """The whole reservation by default, less on demand, never more; all of it now where nothing is reserved.
+def split_reservation(reserved: int, asked: int | None) -> Split:
+    """The whole reservation by default, less on request, never more; without a reservation all is reserved now.
 
-    Raises TermsRefused.
+    Raises AmountRefused.
     """
     if reserved == 0:
         if asked is None:
-            raise TermsRefused("Is required: no bounty is reserved for this vulnerability.")
-        return Terms(asked, reserve_now=asked)
+            raise AmountRefused("Is required: no bounty is reserved for this vulnerability.")
+        return Split(asked, to_reserve=asked)
     amount = reserved if asked is None else asked
     if amount > reserved:
-        raise TermsRefused("Is more than the reserved bounty.")
-    return Terms(amount, give_back=reserved - amount)
+        raise AmountRefused("Is more than the reserved bounty.")
+    return Split(amount, to_release=reserved - amount)
 
 
-def retry_delay(attempt: int, base: float, cap: float, spread: float) -> float:
-    """Seconds to wait after the n-th attempt: doubles from `base` to `cap`; `spread` (0 to 1) is the jitter."""
+def retry_delay(attempt: int, base: float, cap: float, jitter: float) -> float:
+    """Seconds to wait after the n-th attempt: doubles from `base` to `cap`; a `jitter` of 0 halves it, 1 keeps it."""
     whole = min(cap, base * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS))
-    return whole * (0.5 + spread / 2)
+    return whole * (0.5 + jitter / 2)
 
 
 def is_recipient(text: str) -> bool:
-    """Whether all of it can be seen: nothing that hides or turns the line around, so that who releases a payment
-    reads whom it goes to. `isprintable` refuses what Unicode calls format, private, unassigned and other blanks.
+    """Whether the text is fully visible, so that the person who releases a payment reads where it goes.
+
+    `isprintable` excludes Unicode's format, private-use and unassigned characters and all blanks but the space.
     """
     fits = 0 < len(text) <= MAX_RECIPIENT and text.isprintable() and text == text.strip()
     return fits and naming_problem(text) is None

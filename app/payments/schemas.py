@@ -1,5 +1,6 @@
 from marshmallow import ValidationError, fields, validate
 
+from app.bounties.schemas import CURRENCY
 from app.core.examples import MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Money, NumberText, Timestamp, doc
@@ -9,8 +10,8 @@ _HIDDEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u
 _RECIPIENT = rf"\A[^ {_HIDDEN}]([^{_HIDDEN}]{{0,{MAX_RECIPIENT - 2}}}[^ {_HIDDEN}])?\Z"
 
 
-class _Recipient(validate.Regexp):
-    """The pattern is for the documents: as much of `is_recipient` as a pattern can say."""
+class _RecipientValidator(validate.Regexp):
+    """Checks `is_recipient`; the pattern, an approximation of it, is for the API documents."""
 
     def __call__(self, value: str) -> str:  # type: ignore[override]
         if not is_recipient(value):
@@ -18,56 +19,50 @@ class _Recipient(validate.Regexp):
         return value
 
 
-_CAN_BE_SEEN = _Recipient(
+_IS_RECIPIENT = _RecipientValidator(
     _RECIPIENT,
     error=f"Must be 1 to {MAX_RECIPIENT} printable characters, none of them invisible, without blanks at the ends.",
+)
+_RECIPIENT_MEANING = doc(
+    "Where the money goes, in the payout service's terms: printable characters only, without blanks at the ends.",
+    "0x52908400098527886E0F7030069857D2",
 )
 
 
 class PaymentCreate(CamelSchema):
-    recipient = fields.String(
-        required=True,
-        validate=_CAN_BE_SEEN,
-        metadata=doc(
-            "Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.",
-            "0x52908400098527886E0F7030069857D2",
-        ),
-    )
+    recipient = fields.String(required=True, validate=_IS_RECIPIENT, metadata=_RECIPIENT_MEANING)
     amount = Money(
-        load_default=None, allow_none=True, metadata=doc("An amount of money, as a decimal string.", "2500.00")
+        load_default=None,
+        allow_none=True,
+        metadata=doc("The amount to pay, at most the reserved bounty; without it the whole bounty.", "2500.00"),
     )
 
 
 class PaymentSchema(CamelSchema):
     id = fields.String(metadata=doc("The payment's id.", PAYMENT))
-    vulnerability_id = fields.String(metadata=doc("Id of the vulnerability it is about.", VULNERABILITY))
-    protocol_id = fields.String(metadata=doc("Id of the protocol it belongs to.", PROTOCOL))
-    amount = Money(attribute="amount_minor", metadata=doc("An amount of money, as a decimal string.", "2500.00"))
-    currency = fields.String(
-        metadata=doc("What all amounts of the protocol are in; set once, when it is created.", "USDC")
-    )
-    recipient = fields.String(
-        metadata=doc(
-            "Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.",
-            "0x52908400098527886E0F7030069857D2",
-        )
-    )
+    vulnerability_id = fields.String(metadata=doc("Id of the vulnerability that it pays for.", VULNERABILITY))
+    protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
+    amount = Money(attribute="amount_minor", metadata=doc("The amount to pay, as a decimal string.", "2500.00"))
+    currency = fields.String(metadata=CURRENCY)
+    recipient = fields.String(metadata=_RECIPIENT_MEANING)
     status = fields.String(
         validate=validate.OneOf(list(PaymentStatus)),
-        metadata=doc("FAILED can be tried again; RELEASED is for good.", "PENDING"),
+        metadata=doc("A FAILED payment can be retried; RELEASED is final.", "PENDING"),
     )
     failure_reason = fields.String(
-        attribute="refusal", allow_none=True, metadata=doc("Why the payout service refused; null otherwise.", None)
+        attribute="refusal_reason",
+        allow_none=True,
+        metadata=doc("Why the service refused; null otherwise.", None),
     )
     last_error = fields.String(
         attribute="failure_reason",
         allow_none=True,
-        metadata=doc("Why the last attempt did not pay, also while it is tried again; null where none failed.", None),
+        metadata=doc("Why the last attempt did not pay, also while it is retried; null if none failed.", None),
     )
-    reference = fields.String(allow_none=True, metadata=doc("the payout service's own", None))
-    attempts = NumberText(metadata=doc("How often the payout service was asked.", "0"))
-    created_at = Timestamp(metadata=doc("When it was made.", MOMENT))
-    released_at = Timestamp(allow_none=True, metadata=doc("When it was paid; null until then.", None))
+    reference = fields.String(allow_none=True, metadata=doc("The payout service's reference.", None))
+    attempts = NumberText(metadata=doc("How many times the payout service was called.", "0"))
+    created_at = Timestamp(metadata=doc("When the payment was requested.", MOMENT))
+    released_at = Timestamp(allow_none=True, metadata=doc("When the payment was released; null until then.", None))
 
 
 PaymentPage = page_schema(PaymentSchema)

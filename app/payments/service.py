@@ -1,4 +1,4 @@
-"""Payments are asked for and read here; a Celery job settles them (settlement.py)."""
+"""Payments: requested, retried and read. A Celery job settles them (settlement.py)."""
 
 import logging
 from typing import Any
@@ -7,22 +7,21 @@ import uuid_utils.compat as uuid
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.audit.service import Audited, record
+from app.audit.service import AuditAction, record_audit
 from app.auth.tokens import Principal
-from app.bounties.rules import Change, ChangeType
 from app.bounties.service import get_pool
 from app.core import redis_health
 from app.core.database import database_now, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, InvalidInput, InvalidTransition, PaymentNotFound
 from app.core.extensions import celery, db
 from app.core.money import format_amount
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.core.queues import PAYMENT_SETTLE_TASK
 from app.core.schemas import is_identifier
 from app.http.idempotency import claim_key, store_response
 from app.observability import metrics
 from app.payments.models import AT_ONCE, Payment
-from app.payments.rules import PaymentStatus, Terms, TermsRefused, terms_of
+from app.payments.rules import AmountRefused, PaymentStatus, Split, split_reservation
 from app.payments.schemas import PaymentSchema
 from app.realtime import outbox
 from app.vulnerabilities import service as vulnerabilities
@@ -31,11 +30,11 @@ from app.vulnerabilities.rules import Status
 
 logger = logging.getLogger(__name__)
 
-LATEST_SHOWN = 20
+MAX_SHOWN = 20
 
 
 def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | None, principal: Principal) -> Payment:
-    """Store a PENDING payment of a confirmed vulnerability's bounty and have it settled.
+    """Store a PENDING payment of a confirmed vulnerability's bounty and enqueue its settlement.
 
     Raises NotFound, Conflict (INVALID_TRANSITION, ALREADY_EXISTS, INSUFFICIENT_FUNDS), InvalidInput (the amount).
     """
@@ -45,11 +44,11 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
         claim_key(session)
         payment_id = str(uuid.uuid7())
         vulnerability = _assign(session, vulnerability_id, payment_id)
-        terms = _terms(vulnerability, asked_minor)
-        payment = _new(vulnerability, payment_id, terms.amount, currency, recipient=recipient, by=principal.subject)
+        split = _split(vulnerability, asked_minor)
+        payment = _new(vulnerability, payment_id, split.amount, currency, recipient=recipient, by=principal.subject)
         session.add(payment)
-        _adjust_reservation(session, vulnerability, terms, payment)
-        audit(session, Audited.PAYMENT_REQUESTED, payment, before=None)
+        _adjust_reservation(session, vulnerability, split, payment)
+        record_payment_audit(session, AuditAction.PAYMENT_REQUESTED, payment, before=None)
         store_response(session, payment)
     outbox.relay(payment.protocol_id)
     enqueue(payment.id)
@@ -57,28 +56,24 @@ def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | No
 
 
 def retry(payment_id: str, principal: Principal) -> Payment:
-    """A FAILED payment goes back to PENDING. Raises NotFound, Conflict (INVALID_TRANSITION)."""
+    """Return a FAILED payment to PENDING and enqueue it. Raises NotFound, Conflict (INVALID_TRANSITION)."""
     get(payment_id, principal)
     pending = {"status": PaymentStatus.PENDING.value, "due_at": AT_ONCE}
     with transaction() as session:
         claim_key(session)
-        statement = (
-            update(Payment)
-            .where(Payment.id == payment_id, Payment.status == PaymentStatus.FAILED.value)
-            .values(pending)
-            .returning(Payment)
-        )
+        is_failed = Payment.status == PaymentStatus.FAILED.value
+        statement = update(Payment).where(Payment.id == payment_id, is_failed).values(pending).returning(Payment)
         payment = update_one(session, statement)
         if payment is None:
             raise _not_failed(session.get_one(Payment, payment_id, populate_existing=True))
-        audit(session, Audited.PAYMENT_RETRIED, payment, before=PaymentStatus.FAILED)
+        record_payment_audit(session, AuditAction.PAYMENT_RETRIED, payment, before=PaymentStatus.FAILED)
         store_response(session, payment)
     enqueue(payment.id)
     return payment
 
 
-def audit(session: Session, action: Audited, payment: Payment, before: PaymentStatus | None) -> None:
-    """Note what became of a payment, in the caller's transaction."""
+def record_payment_audit(session: Session, action: AuditAction, payment: Payment, before: PaymentStatus | None) -> None:
+    """Add the audit entry of a payment's change of status to the caller's transaction."""
     after = {
         "status": payment.status,
         "amount": format_amount(payment.amount_minor),
@@ -87,14 +82,14 @@ def audit(session: Session, action: Audited, payment: Payment, before: PaymentSt
         "vulnerabilityId": payment.vulnerability_id,
         "attempts": payment.attempts,
         "reference": payment.reference,
-        "failureReason": payment.refusal,
+        "failureReason": payment.refusal_reason,
     }
     earlier = None if before is None else {"status": before.value}
-    record(session, action, payment.id, protocol_id=payment.protocol_id, before=earlier, after=after)
+    record_audit(session, action, payment.id, protocol_id=payment.protocol_id, before=earlier, after=after)
 
 
 def get(payment_id: str, principal: Principal) -> Payment:
-    """Raises NotFound, also for a payment of a protocol that the token does not name."""
+    """Raises NotFound, also for a payment of a protocol that the token does not grant."""
     known = is_identifier(payment_id)
     payment = db.session.get(Payment, payment_id, populate_existing=True) if known else None
     if payment is None or not principal.sees(payment.protocol_id):
@@ -102,39 +97,35 @@ def get(payment_id: str, principal: Principal) -> Payment:
     return payment
 
 
-def list_of(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
+def list_payments(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
     """A protocol's payments, newest first. Raises NotFound."""
     get_pool(protocol_id)
     query = select(Payment).where(Payment.protocol_id == protocol_id)
-    after = cursor_keys(cursor, str)
-    if after:
-        query = query.where(Payment.id < after[0])
-    rows = db.session.scalars(query.order_by(Payment.id.desc()).limit(limit + 1))
-    return page_of(list(rows), limit, lambda payment: [payment.id])
+    return page_by_key(query, Payment.id, limit, cursor)
 
 
 def snapshot_section(protocol_id: str) -> dict[str, Any]:
-    return {"payments": PaymentSchema(many=True).dump(list_of(protocol_id, LATEST_SHOWN, None).items)}
+    return {"payments": PaymentSchema(many=True).dump(list_payments(protocol_id, MAX_SHOWN, None).items)}
 
 
 def enqueue(payment_id: str) -> None:
-    """Have a committed payment settled; when the broker does not take the job, the sweep makes it good."""
+    """Send the settlement job of a committed payment; the sweep resends it when the broker does not accept it."""
     if not redis_health.is_available():
-        _tell_not_enqueued(payment_id, "Redis does not answer")
+        _log_not_enqueued(payment_id, "Redis does not answer")
         return
     try:
         celery.send_task(PAYMENT_SETTLE_TASK, args=[payment_id], retry=False)
-    except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the payment is stored
-        _tell_not_enqueued(payment_id, str(error))
+    except Exception as error:  # noqa: BLE001 - the payment is stored, whatever the broker's client raises
+        _log_not_enqueued(payment_id, str(error))
 
 
-def _tell_not_enqueued(payment_id: str, error: str) -> None:
+def _log_not_enqueued(payment_id: str, error: str) -> None:
     metrics.ENQUEUE_FAILURES.labels(PAYMENT_SETTLE_TASK).inc()
     logger.warning("payment.not_enqueued", extra={"paymentId": payment_id, "error": error})
 
 
 def _assign(session: Session, vulnerability_id: str, payment_id: str) -> Vulnerability:
-    """Mark the vulnerability as the one this payment is for; the row stays locked until the commit."""
+    """Link the vulnerability to its payment; the row stays locked until the commit."""
     statement = (
         update(Vulnerability)
         .where(
@@ -147,28 +138,26 @@ def _assign(session: Session, vulnerability_id: str, payment_id: str) -> Vulnera
     )
     vulnerability = update_one(session, statement)
     if vulnerability is None:
-        present = session.get_one(Vulnerability, vulnerability_id, populate_existing=True)
-        if present.payment_id is not None:
-            raise AlreadyExists(f"The vulnerability has the payment {present.payment_id!r} already.")
-        raise vulnerabilities.invalid_transition(present, Status.PAID)
+        current = session.get_one(Vulnerability, vulnerability_id, populate_existing=True)
+        if current.payment_id is not None:
+            raise AlreadyExists(f"The vulnerability has the payment {current.payment_id!r} already.")
+        raise vulnerabilities.invalid_transition(current, Status.PAID)
     return vulnerability
 
 
-def _terms(vulnerability: Vulnerability, asked_minor: int | None) -> Terms:
+def _split(vulnerability: Vulnerability, asked_minor: int | None) -> Split:
     try:
-        return terms_of(vulnerability.reserved_minor, asked_minor)
-    except TermsRefused as refusal:
-        message = str(refusal)
-        raise InvalidInput(f"The amount cannot be paid: {message}", fields={"amount": [message]}) from refusal
+        return split_reservation(vulnerability.reserved_minor, asked_minor)
+    except AmountRefused as error:
+        message = str(error)
+        raise InvalidInput(f"The amount cannot be paid: {message}", fields={"amount": [message]}) from error
 
 
-def _adjust_reservation(session: Session, vulnerability: Vulnerability, terms: Terms, payment: Payment) -> None:
+def _adjust_reservation(session: Session, vulnerability: Vulnerability, split: Split, payment: Payment) -> None:
     actor = payment.requested_by
-    vulnerabilities.give_back(session, vulnerability, terms.give_back, actor, payment.id)
-    if terms.reserve_now:
-        about = {"vulnerability_id": vulnerability.id, "payment_id": payment.id}
-        change = Change(ChangeType.RESERVATION, terms.reserve_now, actor, **about)
-        vulnerabilities.reserve(session, vulnerability, change)
+    vulnerabilities.release_reservation(session, vulnerability, split.to_release, actor, payment.id)
+    if split.to_reserve:
+        vulnerabilities.reserve(session, vulnerability, split.to_reserve, actor, payment.id)
 
 
 def _new(
@@ -194,5 +183,5 @@ def _new(
 
 
 def _not_failed(payment: Payment) -> InvalidTransition:
-    detail = f"The payment is {payment.status}; only a FAILED one can be tried again."
+    detail = f"The payment is {payment.status}; only a FAILED one can be retried."
     return InvalidTransition(detail, extra={"currentStatus": payment.status})

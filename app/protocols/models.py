@@ -1,4 +1,4 @@
-"""Protocols: whose bounty pool, vulnerabilities and agents a dashboard shows."""
+"""Protocols: each has a bounty pool, vulnerabilities, payments and a room."""
 
 from datetime import datetime
 

@@ -30,9 +30,9 @@ def create_protocol(fields: dict[str, Any]) -> Protocol:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, ProtocolPage)
 def list_protocols(query: dict[str, Any]) -> Page:
-    """List the protocols the token names
+    """List the protocols that the token grants
 
-    By id; those that the token names.
+    Ordered by id.
     """
     return service.list_for(principal(), **query)
 
@@ -43,6 +43,6 @@ def list_protocols(query: dict[str, Any]) -> Page:
 def get_protocol(protocol_id: str) -> Protocol:
     """Read a protocol
 
-    A protocol that the token does not name is told of as one that does not exist.
+    A protocol that the token does not grant is answered as one that does not exist.
     """
     return service.get(protocol_id)

@@ -2,6 +2,7 @@ import re
 
 from marshmallow import fields, validate
 
+from app.bounties.schemas import CURRENCY
 from app.core.examples import MOMENT, PROTOCOL
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Identifier, Name, Timestamp, doc
@@ -10,22 +11,20 @@ _CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be
 
 
 class ProtocolCreate(CamelSchema):
-    id = Identifier(load_default=None, metadata=doc("An id of your own; without it the server makes one.", PROTOCOL))
-    name = Name(required=True, metadata=doc("A name for people; programs go by the id.", "Aave v3"))
+    id = Identifier(load_default=None, metadata=doc("The protocol's id; generated when missing.", PROTOCOL))
+    name = Name(required=True, metadata=doc("The protocol's name, for display.", "Aave v3"))
     currency = fields.String(
         load_default="USDC",
         validate=_CURRENCY,
-        metadata=doc("What all amounts of the protocol are in; set once, when it is created.", "USDC"),
+        metadata=CURRENCY,
     )
 
 
 class ProtocolSchema(CamelSchema):
     id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
-    name = fields.String(metadata=doc("A name for people; programs go by the id.", "Aave v3"))
-    currency = fields.String(
-        metadata=doc("What all amounts of the protocol are in; set once, when it is created.", "USDC")
-    )
-    created_at = Timestamp(metadata=doc("When it was made.", MOMENT))
+    name = fields.String(metadata=doc("The protocol's name, for display.", "Aave v3"))
+    currency = fields.String(metadata=CURRENCY)
+    created_at = Timestamp(metadata=doc("When the protocol was created.", MOMENT))
 
 
 ProtocolPage = page_schema(ProtocolSchema)

@@ -1,4 +1,4 @@
-"""Protocols are created and read; they are never deleted, so that "exists" may be remembered."""
+"""Protocols are created and read, never deleted, so that their existence can be cached."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ from app.bounties.service import open_pool
 from app.core.database import transaction, utc_now
 from app.core.errors import AlreadyExists
 from app.core.extensions import db, known_ids
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.protocols.models import Protocol
 from app.realtime import limiter
 from app.realtime.models import EventCounter
@@ -43,7 +43,7 @@ def _open_room(protocol_id: str) -> None:
     try:
         limiter.open_room(protocol_id)
     except redis.RedisError as error:
-        logger.warning("room.not_opened", extra={"protocolId": protocol_id, "error": str(error)})
+        logger.warning("room.opening_failed", extra={"protocolId": protocol_id, "error": str(error)})
 
 
 def get(protocol_id: str) -> Protocol:
@@ -55,18 +55,15 @@ def get(protocol_id: str) -> Protocol:
 
 
 def check_exists(protocol_id: str) -> None:
-    """Raises NotFound; asks the database once per protocol and process."""
+    """Raises NotFound; reads the database once per protocol and process."""
     if protocol_id not in known_ids("protocol"):
         get(protocol_id)
         known_ids("protocol")[protocol_id] = True
 
 
 def list_for(principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
-    """The protocols this caller's token names, by id."""
-    query = select(Protocol).order_by(Protocol.id).limit(limit + 1)
+    """The protocols that the token grants, by id."""
+    query = select(Protocol)
     if not principal.sees_all:
         query = query.where(Protocol.id.in_(principal.protocols))
-    after = cursor_keys(cursor, str)
-    if after:
-        query = query.where(Protocol.id > after[0])
-    return page_of(list(db.session.scalars(query)), limit, lambda protocol: [protocol.id])
+    return page_by_key(query, Protocol.id, limit, cursor, is_ascending=True)

@@ -11,7 +11,7 @@ from app.http.rest import Blueprint, raises
 from app.snapshot import service, stats
 from app.snapshot.schemas import StateQuery, StateSchema, StatsQuery, StatsSchema
 
-blueprint = Blueprint("snapshot", __name__, url_prefix="/api/v1", description="Whole states and totals")
+blueprint = Blueprint("snapshot", __name__, url_prefix="/api/v1", description="Snapshots and totals")
 
 
 @blueprint.get("/protocols/<string:protocol_id>/state")
@@ -20,12 +20,12 @@ blueprint = Blueprint("snapshot", __name__, url_prefix="/api/v1", description="W
 @blueprint.response(200, StateSchema)
 @blueprint.alt_response(304, description="Unchanged since the state with the `ETag` in `If-None-Match`.")
 def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
-    """Read the protocol's present state, to start from or to come back to
+    """Read a snapshot of the protocol
 
-    Join the room first, then fetch this, then apply the events that are newer: a `seq` above this one's, and
-    of each thing a `version` above the one held. So nothing is missed and nothing applied twice.
+    Join the room first, then fetch this, then apply newer events: those with a higher `seq` and, for each object,
+    a higher `version`. So no change is missed or applied twice.
     """
-    content, tag = service.rendered(protocol_id, batches=query["agent_batches"])
+    content, tag = service.render(protocol_id, batches=query["agent_batches"])
     response = content.response("application/json")
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag, weak=True)
@@ -38,10 +38,9 @@ def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
 @blueprint.arguments(StatsQuery, location="query")
 @blueprint.response(200, StatsSchema)
 def get_stats(query: dict[str, Any]) -> dict[str, Any]:
-    """Read totals of one protocol, or of all that the token names
+    """Read totals of one protocol, or of all that the token grants
 
-    Without `protocolId`: over all protocols that the token names; amounts of different currencies are never
-    added up, `byCurrency` has one line for each.
+    Amounts of different currencies are never added up: `byCurrency` has one item for each.
     """
     with consistent_read():
         return stats.totals(query["protocol_id"], principal())

@@ -1,10 +1,10 @@
-"""What `/state` and `/stats` answer."""
+"""Schemas of `/state` and `/stats`."""
 
 from marshmallow import fields, validate
 
 from app.agents.models import AgentType
 from app.agents.schemas import AgentTaskData
-from app.bounties.schemas import PoolSchema
+from app.bounties.schemas import AVAILABLE, CURRENCY, PAID, RESERVED, VERSION, PoolSchema
 from app.core.examples import MOMENT, PROTOCOL
 from app.core.schemas import CamelSchema, Identifier, Money, NumberText, Timestamp, doc
 from app.payments.schemas import PaymentSchema
@@ -16,58 +16,60 @@ class StateQuery(CamelSchema):
     agent_batches = fields.Boolean(
         load_default=False,
         metadata=doc(
-            "As connections that joined with `agentBatches` see it: RUNNING updates come as one `agent:task_updates` a second, and `seq` counts those connections' events."
+            "The state for connections that joined with `agentBatches`: RUNNING updates come as one "
+            "`agent:task_updates` a second, and `seq` counts those connections' events."
         ),
     )
 
 
 class AgentState(AgentTaskData):
-    """An agent that was heard of in this protocol, as its newest event would tell it."""
+    """An agent that has reported in this protocol, with the data of its newest event."""
 
     name = fields.String(required=True, allow_none=True, metadata=doc("The agent's name.", "Scanner 7"))
     type = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf(list(AgentType)),
-        metadata=doc("What kind of agent it is.", "RESEARCHER"),
+        metadata=doc("The agent's type.", "RESEARCHER"),
     )
     presence = fields.String(
         required=True,
         validate=validate.OneOf(["ONLINE", "OFFLINE"]),
-        metadata=doc("ONLINE when heard within the last 120 seconds.", "ONLINE"),
+        metadata=doc("ONLINE if the agent has reported within the last 120 seconds.", "ONLINE"),
     )
     last_seen = Timestamp(
-        required=True, allow_none=True, metadata=doc("When the agent was last heard; null if never.", MOMENT)
+        required=True, allow_none=True, metadata=doc("When the agent last reported; null if never.", MOMENT)
     )
 
 
 class VulnerabilityState(CamelSchema):
-    """The open ones, newest first, and how many there are of each kind."""
+    """The open vulnerabilities, newest first, and the numbers of all."""
 
     open = fields.List(
         fields.Nested(VulnerabilitySchema),
-        metadata=doc("PENDING and CONFIRMED ones, the newest 1,000, fewer where their descriptions are very long."),
+        metadata=doc("The newest 1,000 with status PENDING or CONFIRMED, fewer if their descriptions are very long."),
     )
     open_truncated = fields.Boolean(
-        metadata=doc("Whether there are more: list them by `status`, PENDING and CONFIRMED, page by page.", False)
+        metadata=doc("Whether there are more; list them page by page with `?status=PENDING` and `CONFIRMED`.", False)
     )
     counts = fields.Nested(VulnerabilityCounts)
 
 
 class StateSchema(CamelSchema):
-    """Where to start from and to come back to. `seq` is read before the rest: nothing newer than it is missing."""
+    """A protocol's complete state. `seq` is read first, so no event up to it is missing from the rest."""
 
     protocol = fields.Nested(ProtocolSchema)
-    seq = NumberText(metadata=doc("Number of the room's last event; without gaps at the source.", "42"))
+    seq = NumberText(metadata=doc("Sequence number of the room's last event.", "42"))
     as_of = Timestamp(metadata=doc("When the snapshot was taken.", MOMENT))
     pool = fields.Nested(PoolSchema)
     agents = fields.List(
         fields.Nested(AgentState),
-        metadata=doc("Agents at work or heard within 24 hours, at most 1,000, each with its current task."),
+        metadata=doc("Agents that work or have reported within 24 hours, at most 1,000, with their current tasks."),
     )
     agents_truncated = fields.Boolean(
         metadata=doc(
-            "Whether more agents are at work or were heard within 24 hours than the 1,000 that `agents` shows: `GET /agents?protocolId=` lists all, page by page.",
+            "Whether more than these agents work or have reported within 24 hours; "
+            "`GET /agents?protocolId=` lists all, page by page.",
             False,
         )
     )
@@ -76,34 +78,26 @@ class StateSchema(CamelSchema):
 
 
 class StatsQuery(CamelSchema):
-    protocol_id = Identifier(load_default=None, metadata=doc("Id of the protocol it belongs to."))
+    protocol_id = Identifier(load_default=None, metadata=doc("Only this protocol; by default all that are granted."))
 
 
 class CurrencySum(CamelSchema):
-    currency = fields.String(
-        metadata=doc("What all amounts of the protocol are in; set once, when it is created.", "USDC")
-    )
+    currency = fields.String(metadata=CURRENCY)
     total = Money(attribute="total_minor", metadata=doc("Sum of all deposits in this currency.", "25000.00"))
-    available = Money(
-        attribute="available_minor", metadata=doc("`total - reserved - paid`; never negative.", "22500.00")
-    )
-    reserved = Money(attribute="reserved_minor", metadata=doc("Held for pending validations and payments.", "2500.00"))
-    paid = Money(attribute="paid_minor", metadata=doc("Sum of released payments.", "0.00"))
+    available = Money(attribute="available_minor", metadata=AVAILABLE)
+    reserved = Money(attribute="reserved_minor", metadata=RESERVED)
+    paid = Money(attribute="paid_minor", metadata=PAID)
 
 
 class PoolSum(PoolSchema):
-    """As a pool; over several protocols `protocolId` and `version` are null."""
+    """The sums over pools; `protocolId` and `version` are null over several protocols."""
 
-    protocol_id = fields.String(allow_none=True, metadata=doc("Id of the protocol it belongs to.", PROTOCOL))
-    currency = fields.String(
-        allow_none=True, metadata=doc("What all amounts of the protocol are in; set once, when it is created.", "USDC")
-    )
-    version = NumberText(
-        allow_none=True, metadata=doc("Rises with every change; a lower or equal one is old news.", "2")
-    )
+    protocol_id = fields.String(allow_none=True, metadata=doc("The protocol's id.", PROTOCOL))
+    currency = fields.String(allow_none=True, metadata=CURRENCY)
+    version = NumberText(allow_none=True, metadata=VERSION)
     by_currency = fields.List(
         fields.Nested(CurrencySum),
-        metadata=doc("One line per currency; amounts of different currencies are never added up."),
+        metadata=doc("One item per currency; amounts of different currencies are never added up."),
     )
 
 
@@ -111,14 +105,14 @@ class PaymentSum(CamelSchema):
     """Released payments only; `total` in the currency of `bountyPool`."""
 
     total = Money(metadata=doc("Sum of released payments, in the currency of `bountyPool`.", "0.00"))
-    count = NumberText(metadata=doc("How many were released.", "0"))
+    count = NumberText(metadata=doc("The number of released payments.", "0"))
     last_payment = fields.Nested(PaymentSchema, allow_none=True, metadata=doc("The newest released payment.", None))
 
 
 class AgentCounts(CamelSchema):
-    online = NumberText(metadata=doc("Heard within the last 120 seconds.", "5"))
-    busy = NumberText(metadata=doc("Online, with a running task.", "3"))
-    offline = NumberText(metadata=doc("Not heard for 120 seconds.", "2"))
+    online = NumberText(metadata=doc("Agents that have reported within the last 120 seconds.", "5"))
+    busy = NumberText(metadata=doc("Online agents with a running task.", "3"))
+    offline = NumberText(metadata=doc("Agents that have not reported for 120 seconds.", "2"))
 
 
 class StatsSchema(CamelSchema):

@@ -1,4 +1,4 @@
-"""The state of a protocol at a moment: what a client fetches after joining and after a gap (spec: reconnects)."""
+"""The snapshot of a protocol, which clients fetch after joining and after a gap (spec: reconnects)."""
 
 import hashlib
 from typing import Any
@@ -16,7 +16,7 @@ from app.protocols import service as protocols
 from app.protocols.schemas import ProtocolSchema
 from app.realtime import limiter
 from app.realtime.redis_keys import batched_view
-from app.vulnerabilities import lists as vulnerabilities
+from app.vulnerabilities import queries as vulnerabilities
 
 SECTIONS = (
     bounties.snapshot_section,
@@ -25,15 +25,15 @@ SECTIONS = (
     payments.snapshot_section,
 )
 _encode = msgspec.json.Encoder().encode
-_flight: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
+_renderings: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
 
 
-def rendered(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
-    """The snapshot as JSON, and a tag that changes when it does; callers at the same time share one."""
-    return _flight.share(f"{batches} {protocol_id}", lambda: _render(protocol_id, batches=batches))
+def render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
+    """The snapshot as JSON, and its entity tag; concurrent callers share one rendering."""
+    return _renderings.share(f"{batches} {protocol_id}", lambda: _render_now(protocol_id, batches=batches))
 
 
-def _render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
+def _render_now(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
     state = snapshot(protocol_id, batches=batches)
     text = _encode(state)
     untimed = text.replace(_encode(state["asOf"]), b"", 1)
@@ -41,10 +41,10 @@ def _render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
 
 
 def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
-    """`seq` first, then all the rest as of one moment: an event with a higher `seq` may be in it already, none with a
-    lower one is missing, and no part of it is ahead of another.
+    """Read `seq` first, then all sections as of one moment.
 
-    `batches`: for connections that joined with `agentBatches`, whose events are numbered apart.
+    So no event up to `seq` is missing, later ones may be included, and no section is ahead of another.
+    `batches`: for connections that joined with `agentBatches`, whose events are numbered separately.
     Raises NotFound, redis.RedisError.
     """
     protocols.check_exists(protocol_id)

@@ -1,7 +1,7 @@
-"""Totals for the dashboard's head: of one protocol, or of all that the token names.
+"""Totals of one protocol, or of all that the token grants.
 
 Amounts of different currencies are never added up. Over several protocols `bountyPool` and `payments.total` are in
-the currency that most of them use (named in `bountyPool.currency`); `bountyPool.byCurrency` has one line for each.
+the currency that most of them use (named in `bountyPool.currency`); `bountyPool.byCurrency` has one item for each.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from app.bounties.service import get_pool
 from app.core.extensions import db
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
-from app.vulnerabilities import lists as vulnerabilities
+from app.vulnerabilities import queries as vulnerabilities
 
 
 def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:
     else:
         protocol_ids = None if principal.sees_all else sorted(principal.protocols)
         pools = _pools(protocol_ids)
-    pool_sum = _add_up(pools) | (_identity(pools[0]) if protocol_id is not None else {})
+    pool_sum = _sum_pools(pools) | (_identity(pools[0]) if protocol_id is not None else {})
     return {
         "bounty_pool": pool_sum,
         "vulnerabilities": vulnerabilities.counts(protocol_ids),
@@ -48,12 +48,12 @@ def _identity(pool: Pool) -> dict[str, Any]:
     return {"protocol_id": pool.protocol_id, "version": pool.version}
 
 
-def _add_up(pools: Sequence[Pool]) -> dict[str, Any]:
-    """Sums by currency, and those of the most used one. In Python: SQLite's SUM overflows at 2⁶³."""
-    used = Counter(pool.currency for pool in pools)
-    sums = [_sum_of(currency, [pool for pool in pools if pool.currency == currency]) for currency in sorted(used)]
-    chosen = max(sums, key=lambda each: used[each["currency"]], default=_sum_of(None, []))
-    return {"protocol_id": None, "version": None, **chosen, "by_currency": sums}
+def _sum_pools(pools: Sequence[Pool]) -> dict[str, Any]:
+    """Sums by currency, and those of the most used one; added up in Python because SQLite's SUM overflows at 2⁶³."""
+    uses = Counter(pool.currency for pool in pools)
+    sums = [_sum_of(currency, [pool for pool in pools if pool.currency == currency]) for currency in sorted(uses)]
+    most_used = max(sums, key=lambda each: uses[each["currency"]], default=_sum_of(None, []))
+    return {"protocol_id": None, "version": None, **most_used, "by_currency": sums}
 
 
 def _sum_of(currency: str | None, pools: Sequence[Pool]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The open connections of this process: whose they are, which room they are in, and the limits on them."""
+"""The open connections of this process: their principal, their room, and the limits on them."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from flask import current_app
 
@@ -15,12 +15,12 @@ from app.http.rate_limits import address_key
 from app.observability import metrics
 
 FLOOD_FACTOR = 20
-TOLD_FROM = 0.01  # of its limit
+SHARED_FROM = 0.01  # of the limit
 
 
 @dataclass
 class Connection:
-    """One Socket.IO connection; in at most one protocol's room, of which `room` names the view it has."""
+    """One Socket.IO connection, in at most one protocol's room; `room` names the Socket.IO room of its view."""
 
     sid: str
     principal: Principal
@@ -33,22 +33,22 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """Who this is in logs: the token's subject and its id, never the token."""
+        """The connection's name in logs: the token's subject and id, never the token."""
         return f"{self.principal.subject}/{self.principal.token_id}"
 
     @property
-    def floods(self) -> bool:
-        """Sends so far beyond its limit that even refusing is too much work."""
+    def is_flooding(self) -> bool:
+        """Whether it is so far beyond its limit that even refusals cost too much."""
         return self._events.count > FLOOD_FACTOR * self.events_per_second
 
     def count_event(self, now: float) -> None:
-        """Raises TooManyRequests beyond the limit of client events in this second."""
+        """Raises TooManyRequests beyond the limit of events in a second."""
         if self._events.add(now) > self.events_per_second:
             raise TooManyRequests(f"More than {self.events_per_second} events in a second.")
 
 
 class Connections:
-    """Sid → connection. `elsewhere`: what the other web processes told of tokens and addresses with many of them."""
+    """Connections by sid. `elsewhere` counts those of crowded tokens and addresses in the other web processes."""
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
@@ -56,45 +56,46 @@ class Connections:
         self._per_token: Counter[str] = Counter()
         self._per_address: Counter[str] = Counter()
         self.elsewhere: Counter[str] = Counter()
+        self.ended: list[Any] = []  # Engine.IO connections to be closed unless their client closes them first
 
     @property
     def count(self) -> int:
         return len(self._open)
 
     def open(self, sid: str, principal: Principal, address: str) -> Connection:
-        """Raises TooManyRequests when the token, the address or the process has as many connections as it may."""
-        settings, place = self._settings, address_key(address)
+        """Raises TooManyRequests when the token, the address or the process has reached its limit."""
+        settings, network = self._settings, address_key(address)
         self._check("process", len(self._open), settings.sockets_per_process)
         self._check_token(principal.token_id)
-        present = self._per_address[place] + self.elsewhere[f"address {place}"]
+        present = self._per_address[network] + self.elsewhere[f"address {network}"]
         self._check("address", present, settings.sockets_per_address)
         connection = Connection(sid, principal, address, settings.client_events_per_second)
         self._open[sid] = connection
         self._per_token[principal.token_id] += 1
-        self._per_address[place] += 1
+        self._per_address[network] += 1
         return connection
 
     def _check_token(self, token_id: str) -> None:
         present = self._per_token[token_id] + self.elsewhere[f"token {token_id}"]
         self._check("token", present, self._settings.sockets_per_token)
 
-    def near_limit(self) -> dict[str, int]:
-        """Tokens and addresses with so many connections here that other processes should count them too."""
+    def crowded(self) -> dict[str, int]:
+        """Tokens and addresses with enough connections here that the other processes must count them too."""
         kinds = (
             ("token", self._per_token, self._settings.sockets_per_token),
             ("address", self._per_address, self._settings.sockets_per_address),
         )
         return {
             f"{kind} {key}": present
-            for kind, counter, most in kinds
+            for kind, counter, limit in kinds
             for key, present in counter.items()
-            if present >= most * TOLD_FROM
+            if present >= limit * SHARED_FROM
         }
 
-    def _check(self, what: str, present: int, most: int) -> None:
-        if present >= most:
-            metrics.LIMITED.labels(f"sockets per {what}").inc()
-            raise TooManyRequests(f"This {what} has as many connections as it may.", code="TOO_MANY_CONNECTIONS")
+    def _check(self, kind: str, present: int, limit: int) -> None:
+        if present >= limit:
+            metrics.LIMITED.labels(f"sockets per {kind}").inc()
+            raise TooManyRequests(f"This {kind} has reached its limit of connections.", code="TOO_MANY_CONNECTIONS")
 
     def get(self, sid: str) -> Connection | None:
         return self._open.get(sid)
@@ -107,7 +108,7 @@ class Connections:
         return connection
 
     def renew(self, connection: Connection, principal: Principal) -> None:
-        """Let the connection go on under another token. Raises TooManyRequests when that has as many as it may."""
+        """Continue the connection with another token. Raises TooManyRequests when that has reached its limit."""
         if principal.token_id != connection.principal.token_id:
             self._check_token(principal.token_id)
         _count_down(self._per_token, connection.principal.token_id)
@@ -122,7 +123,7 @@ class Connections:
 
 
 def connections() -> Connections:
-    """The running web process's."""
+    """The connections of this web process."""
     return cast(Connections, current_app.extensions["connections"])
 
 

@@ -1,8 +1,7 @@
-"""What clients may send: Socket.IO packets are read strictly, and whatever is wrong with one is its sender's fault.
+"""Strict parsing of clients' Socket.IO packets: an invalid packet closes its connection and affects nothing else.
 
 python-socketio trusts its clients: an event without a name, a second CONNECT or a client's own "disconnect" event
-reach code that never expected them. As in the reference server such a packet ends the connection it came on, and
-nothing else.
+raise exceptions in its handlers. The reference server closes the connection as well.
 """
 
 import json
@@ -12,7 +11,8 @@ from typing import Any
 import socketio
 from socketio import packet
 
-from app.realtime.fanout.metrics import ENGINE_REFUSALS
+from app.observability import metrics
+from app.realtime.fanout.close_reasons import CloseReason
 
 logger = logging.getLogger(__name__)
 
@@ -22,37 +22,37 @@ MAX_NAMESPACE_LENGTH = 64
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
-# An event of this name would be taken for the handler of all others, and its first argument for somebody's session.
-CATCH_ALL, UNKNOWN = "*", "(*)"
+# python-socketio would treat an event of this name as its catch-all handler and the first argument as a session id.
+CATCH_ALL, UNKNOWN_EVENT = "*", "(*)"
 _ARRAYS = frozenset({packet.EVENT, packet.BINARY_EVENT, packet.ACK, packet.BINARY_ACK})
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError)
 
 
-def _refuse(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-class StrictJson:
-    """JSON as RFC 8259 has it, for packets: no NaN, no infinities; nesting without end is a fault of the text."""
+class PacketJson:
+    """JSON as in RFC 8259: NaN, infinities and unlimited nesting are ValueErrors."""
 
     dumps = staticmethod(json.dumps)
 
     @staticmethod
     def loads(text: str) -> Any:
         try:
-            return json.loads(text, parse_constant=_refuse)
+            return json.loads(text, parse_constant=_refuse_constant)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
 
 class StrictPacket(packet.Packet):  # type: ignore[misc]
-    """A packet whose shape is checked before anything looks into it. Raises ValueError."""
+    """A packet whose shape is checked before it is handled. Raises ValueError."""
 
-    json = StrictJson
+    json = PacketJson
 
     def decode(self, encoded_packet: Any) -> int:
         if not isinstance(encoded_packet, str):
-            raise ValueError("binary data that no packet announced")  # noqa: TRY004 - a fault of the text
+            raise ValueError("unannounced binary data")  # noqa: TRY004 - an invalid packet
         attachments = int(super().decode(encoded_packet))
         if attachments > MAX_ATTACHMENTS:
             raise ValueError("too many attachments")
@@ -68,33 +68,33 @@ class StrictPacket(packet.Packet):  # type: ignore[misc]
 
     @classmethod
     def _reconstruct_binary_internal(cls, data: Any, attachments: list[bytes]) -> Any:
-        """As in python-socketio, which takes any index that Python does."""
+        """As in python-socketio, but only an index from 0 to the last attachment is accepted."""
         if isinstance(data, dict) and data.get("_placeholder") is True:
             number = data.get("num")
             if type(number) is not int or not 0 <= number < len(attachments):
-                raise ValueError("a placeholder of no attachment")
+                raise ValueError("a placeholder without an attachment")
             return attachments[number]
         return super()._reconstruct_binary_internal(data, attachments)
 
     def add_attachment(self, attachment: Any) -> bool:
         if not isinstance(attachment, bytes):
-            raise ValueError("an attachment is missing")  # noqa: TRY004 - a fault of the text
+            raise ValueError("an attachment is missing")  # noqa: TRY004 - an invalid packet
         return bool(super().add_attachment(attachment))
 
 
 def _check_event(data: Any) -> None:
     if data and isinstance(data[0], (int, float)) and not isinstance(data[0], bool):
-        data[0] = UNKNOWN  # the reference client may name an event so; nobody here knows it
+        data[0] = UNKNOWN_EVENT  # the reference client allows such names
     if not data or not isinstance(data[0], str):
         raise ValueError("an event without a name")
     if data[0] in RESERVED_EVENTS:
-        raise ValueError(f"the event {data[0]!r} is the protocol's own")
+        raise ValueError(f"the event name {data[0]!r} is reserved")
     if data[0] == CATCH_ALL:
-        data[0] = UNKNOWN
+        data[0] = UNKNOWN_EVENT
 
 
 class StrictServer(socketio.Server):  # type: ignore[misc]
-    """python-socketio's server, made of one that exists already by `install`."""
+    """python-socketio's server; `install` turns an existing one into it."""
 
     def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         try:
@@ -105,12 +105,12 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
             self._binary_packet.pop(eio_sid, None)
             engine_socket = self.eio.sockets.get(eio_sid)
             if engine_socket is not None:
-                engine_socket.close(wait=False, abort=True, reason="parse error")
+                engine_socket.close(wait=False, abort=True, reason=CloseReason.PARSE_ERROR)
 
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        """Let a connection connect once: python-socketio would make, and lose, a session for each CONNECT.
+        """Accept one CONNECT: python-socketio would create, and lose, a session for each.
 
-        Raises ValueError for who goes on trying after several refusals: each costs as much as a request.
+        Raises ValueError after more than ten attempts: each costs as much as a request.
         """
         if self._sid_of(eio_sid, namespace) is not None:
             return
@@ -122,15 +122,15 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
             self._send_packet(eio_sid, self.packet_class(packet.CONNECT_ERROR, data=refusal, namespace=namespace))
 
     def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:  # noqa: A002
-        self._demand_connect(eio_sid, namespace)
+        self._require_connect(eio_sid, namespace)
         super()._handle_event(eio_sid, namespace, id, data)
 
     def _handle_ack(self, eio_sid: str, namespace: str | None, id: int, data: Any) -> None:  # noqa: A002
-        self._demand_connect(eio_sid, namespace)
+        self._require_connect(eio_sid, namespace)
         super()._handle_ack(eio_sid, namespace, id, data)
 
-    def _demand_connect(self, eio_sid: str, namespace: str | None) -> None:
-        """Raises ValueError before CONNECT, as the reference server closes such a connection."""
+    def _require_connect(self, eio_sid: str, namespace: str | None) -> None:
+        """Raises ValueError before CONNECT; the reference server closes such a connection too."""
         if self._sid_of(eio_sid, namespace) is None:
             raise ValueError("an event before CONNECT")
 
@@ -141,7 +141,7 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
     def _count_connect(self, engine_socket: Any) -> None:
         if engine_socket is None:
             return
-        engine_socket.connects += 1
+        engine_socket.connects = getattr(engine_socket, "connects", 0) + 1
         if engine_socket.connects > MAX_CONNECTS:
             raise ValueError("too many attempts to connect")
 
@@ -150,15 +150,15 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
         self._binary_packet.pop(eio_sid, None)
 
 
-def _note_refusal(message: str, _kind: str) -> None:
-    ENGINE_REFUSALS.inc()
+def _log_refusal(message: str, _kind: str) -> None:
+    metrics.ENGINE_REFUSALS.inc()
     logger.debug("engine.refused", extra={"detail": message[:200]})
 
 
 def install(server: socketio.Server) -> None:
-    """Turn Flask-SocketIO's server into the strict one."""
+    """Turn Flask-SocketIO's server into a `StrictServer`."""
     server.__class__ = StrictServer
     server.packet_class = StrictPacket
-    server.eio._log_error_once = _note_refusal  # noqa: SLF001 - what strangers ask for is no error of ours
+    server.eio._log_error_once = _log_refusal  # noqa: SLF001 - a client's mistake is not our error
     server.eio.on("message", server._handle_eio_message)  # noqa: SLF001 - as its own constructor does
     server.eio.on("disconnect", server._handle_eio_disconnect)  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Who is connected to which room, across all web processes; a process that dies is forgotten within 15 s."""
+"""Connections per protocol across all web processes. A dead process stops counting within 15 s."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ LIFETIME_SECONDS = 15
 
 
 def announce(here: Connections) -> None:
-    """Say how many connections each protocol has in this process, and whose are many; learn the latter of the others.
+    """Publish this process's connections by protocol and its crowded tokens and addresses; read the others' crowds.
 
     Raises redis.RedisError.
     """
     counts = Counter(each.protocol_id for each in here.all() if each.protocol_id)
     with redis_client().pipeline() as pipe:
         _put(pipe, f"presence:{process_registry.UNIQUE_ID}", counts)
-        _put(pipe, f"crowded:{process_registry.UNIQUE_ID}", here.near_limit())
+        _put(pipe, f"crowded:{process_registry.UNIQUE_ID}", here.crowded())
         pipe.execute()
     process_registry.announce("web", ("web",))
     here.elsewhere = _sum("crowded:", without=process_registry.UNIQUE_ID)
@@ -33,12 +33,12 @@ def _put(pipe: Any, key: str, counts: Mapping[Any, int]) -> None:
 
 
 def connections_by_protocol() -> dict[str, int]:
-    """Protocol → open connections in its room, over all living web processes. Raises redis.RedisError."""
+    """Open connections by protocol, summed over all live web processes. Raises redis.RedisError."""
     return dict(_sum("presence:"))
 
 
 def _sum(prefix: str, without: str = "") -> Counter[str]:
-    """What the living web processes have put under this name, added up."""
+    """The counts that the live web processes have published under this prefix, summed."""
     web = [each.unique_id for each in process_registry.known() if each.kind == "web" and not each.is_silent]
     total: Counter[str] = Counter()
     with redis_client().pipeline(transaction=False) as pipe:

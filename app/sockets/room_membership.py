@@ -1,4 +1,4 @@
-"""Which protocol's room a connection is in: one at a time, entered only by who may."""
+"""Joining and leaving protocol rooms: a connection is in at most one, and only where its token grants access."""
 
 import logging
 from typing import Any
@@ -21,27 +21,27 @@ logger = logging.getLogger(__name__)
 
 
 def join(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
-    """Put the connection in the room and out of its previous one; returns the room's seq.
+    """Move the connection from its previous room to this one; returns the room's seq.
 
-    One at a time for each connection: it waits for Redis between looking where the connection is and moving it.
-    Subscribed first, seq read after: whatever comes later reaches this connection.
-    Raises NotFound (INVALID_PROTOCOL), DependencyUnavailable, Conflict; the connection then stays where it was.
+    Not safe for concurrent calls on one connection. The seq is read after the subscription, so every later event
+    reaches the connection. Raises NotFound (INVALID_PROTOCOL), DependencyUnavailable, Conflict; the connection then
+    stays in its previous room.
     """
-    _check_may_enter(connection.principal, protocol_id)
+    _check_access(connection.principal, protocol_id)
     view = batched_view(protocol_id) if batches else protocol_id
-    room, before = room_of(view), connection.room
-    if before != room:
+    room, previous = room_of(view), connection.room
+    if previous != room:
         _manager().enter_room(connection.sid, "/", room)
     try:
         seq = limiter.current_seq(view)
         missed_deliveries.record_return(protocol_id, connection.name)
     except redis.RedisError as error:
-        logger.warning("room.not_entered", extra={"sid": connection.sid, "room": room, "error": str(error)})
-        if before != room:
+        logger.warning("room.join_failed", extra={"sid": connection.sid, "room": room, "error": str(error)})
+        if previous != room:
             _manager().leave_room(connection.sid, "/", room)
         raise DependencyUnavailable("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
-    if before not in (None, room):
-        _manager().leave_room(connection.sid, "/", before)
+    if previous not in (None, room):
+        _manager().leave_room(connection.sid, "/", previous)
     connection.protocol_id, connection.room = protocol_id, room
     _manager().note_seq(view, seq)
     return seq
@@ -53,7 +53,7 @@ def leave(connection: Connection) -> None:
         connection.protocol_id = connection.room = None
 
 
-def _check_may_enter(principal: Principal, protocol_id: Any) -> None:
+def _check_access(principal: Principal, protocol_id: Any) -> None:
     invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
     if (
         not is_identifier(protocol_id)

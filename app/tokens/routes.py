@@ -8,7 +8,7 @@ from app.http.rest import Blueprint
 from app.tokens import service
 from app.tokens.schemas import Revocation, RevokedTokenPage, RevokedTokenSchema
 
-blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", description="Tokens that count no more")
+blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", description="Revoked tokens")
 
 
 @blueprint.post("/revoke")
@@ -18,7 +18,7 @@ blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", descripti
 def revoke_token(fields: dict[str, Any]) -> RevokedToken:
     """Revoke a token, or all tokens of a subject
 
-    Name one token by its `jti`, or a `subject`: then all tokens issued to it until now.
+    Name one token by its `jti`, or a `subject` to revoke all tokens issued to it until now.
     """
     return service.revoke(fields, principal())
 
@@ -30,6 +30,6 @@ def revoke_token(fields: dict[str, Any]) -> RevokedToken:
 def list_revoked(query: dict[str, Any]) -> Page:
     """List the revoked tokens, newest first
 
-    One token by its `jti`, or all of a subject until then.
+    Each is one token by its `jti`, or all tokens of a subject until then.
     """
     return service.list_revoked(**query)

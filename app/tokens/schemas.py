@@ -10,17 +10,17 @@ from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp, d
 
 
 class Revocation(CamelSchema):
-    """Either `jti`, for one token, or `subject`, for all that were issued to it until now."""
+    """Either `jti`, for one token, or `subject`, for all tokens issued to it until now."""
 
-    jti = Name(load_default=None, longest=MAX_TOKEN_ID_LENGTH, metadata=doc("Id of one token.", "0f8c2d4e6a"))
+    jti = Name(load_default=None, longest=MAX_TOKEN_ID_LENGTH, metadata=doc("The `jti` of one token.", "0f8c2d4e6a"))
     subject = Name(load_default=None, longest=MAX_SUBJECT_LENGTH, metadata=doc("All tokens of this `sub`.", None))
     reason = Reason(MAX_REASON, metadata=doc("Why it is revoked.", "The laptop was lost."))
     expires_at = Timestamp(
         load_default=None,
         allow_none=True,
         metadata=doc(
-            "The token's own `exp`, where it is known: the revocation is forgotten a day later. "
-            "Otherwise it is kept for 401 days; no token counts longer than 400.",
+            "The token's `exp`, if known: the revocation is deleted a day later. "
+            "Otherwise it is kept for 401 days; no token is valid for more than 400.",
             LATER,
         ),
     )
@@ -36,13 +36,13 @@ class RevokedTokenSchema(CamelSchema):
     jti = fields.String(
         attribute="token_id",
         allow_none=True,
-        metadata=doc("Id of one token; or null, for all of the subject's.", "0f8c2d4e6a"),
+        metadata=doc("The token's `jti`; null for all tokens of `subject`.", "0f8c2d4e6a"),
     )
-    subject = fields.String(allow_none=True, metadata=doc("Whose tokens; null where it is one token.", None))
+    subject = fields.String(allow_none=True, metadata=doc("The subject; null for a single token.", None))
     reason = fields.String(metadata=doc("Why it was revoked.", "The laptop was lost."))
     revoked_by = fields.String(metadata=doc("Who revoked it.", "admin-1"))
     revoked_at = Timestamp(metadata=doc("When it was revoked.", MOMENT))
-    expires_at = Timestamp(allow_none=True, metadata=doc("When it expires.", LATER))
+    expires_at = Timestamp(allow_none=True, metadata=doc("When the revocation is no longer needed.", LATER))
 
 
 RevokedTokenPage = page_schema(RevokedTokenSchema)

@@ -1,20 +1,19 @@
-"""Tokens are revoked: a revocation is an audit entry, a row until the token has expired, and news for each process."""
+"""Revoking tokens: a row until the tokens have expired, an audit entry, and an announcement to each process."""
 
 from typing import Any
 
 from sqlalchemy import select
 
-from app.audit.service import Audited, record
+from app.audit.service import AuditAction, record_audit
 from app.auth import revocation
 from app.auth.revocation import RevokedToken
 from app.auth.tokens import Principal
 from app.core.database import transaction, utc_now
-from app.core.extensions import db
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 
 
 def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:
-    """Refuse a token, or all of a subject's until now; open sockets end within seconds."""
+    """Revoke a token, or all of a subject's until now; open connections end within seconds."""
     jti, subject, reason, now = fields["jti"], fields["subject"], fields["reason"], utc_now()
     row = RevokedToken(
         token_id=jti,
@@ -27,15 +26,11 @@ def revoke(fields: dict[str, Any], principal: Principal) -> RevokedToken:
     with transaction() as session:
         session.add(row)
         after = {"jti": jti, "subject": subject, "reason": reason}
-        record(session, Audited.TOKEN_REVOKED, jti or subject or "", after=after)
+        record_audit(session, AuditAction.TOKEN_REVOKED, jti or subject or "", after=after)
     revocation.announce()
     return row
 
 
 def list_revoked(limit: int, cursor: list[Any] | None) -> Page:
     """Newest first."""
-    query = select(RevokedToken).order_by(RevokedToken.id.desc()).limit(limit + 1)
-    after = cursor_keys(cursor, int)
-    if after:
-        query = query.where(RevokedToken.id < after[0])
-    return page_of(list(db.session.scalars(query)), limit, lambda row: [row.id])
+    return page_by_key(select(RevokedToken), RevokedToken.id, limit, cursor)

@@ -1,4 +1,4 @@
-"""Vulnerabilities that were filed against a protocol."""
+"""Vulnerabilities filed against a protocol."""
 
 from datetime import datetime
 
@@ -10,9 +10,9 @@ from app.core.extensions import Base
 
 
 class Vulnerability(Base):
-    """`bounty_minor` is what was promised, `reserved_minor` what the pool holds for it now.
+    """`bounty_minor` is the promised amount, `reserved_minor` the amount reserved in the pool now.
 
-    Ids are time-ordered UUIDs: their order is the order of filing.
+    Ids are time-ordered UUIDs, so their order is the order of filing.
     """
 
     __tablename__ = "vulnerabilities"

@@ -6,7 +6,7 @@ from app.core.errors import AlreadyReserved, InsufficientFunds, InvalidTransitio
 from app.core.pagination import Page
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
-from app.vulnerabilities import lists, service
+from app.vulnerabilities import queries, service
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import (
     Confirmation,
@@ -28,7 +28,7 @@ blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", descrip
 def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerability:
     """File a vulnerability
 
-    With a `bounty` the amount is reserved, or nothing is stored at all.
+    With a `bounty` the amount is reserved; when it cannot be, nothing is stored.
     """
     return service.file(protocol_id, fields, principal())
 
@@ -42,7 +42,7 @@ def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
 
     Filtered by status and severity, ordered by date or severity.
     """
-    return lists.list_of(protocol_id, **query)
+    return queries.list_vulnerabilities(protocol_id, **query)
 
 
 @blueprint.get("/vulnerabilities/<string:vulnerability_id>")
@@ -51,7 +51,7 @@ def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
 def get_vulnerability(vulnerability_id: str) -> Vulnerability:
     """Read a vulnerability
 
-    One of a protocol that the token does not name is told of as one that does not exist.
+    A vulnerability of a protocol that the token does not grant is answered as one that does not exist.
     """
     return service.get(vulnerability_id, principal())
 
@@ -64,7 +64,7 @@ def get_vulnerability(vulnerability_id: str) -> Vulnerability:
 def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
     """Confirm a vulnerability
 
-    PENDING → CONFIRMED; the room hears `vuln:status_changed`. A `bounty` here reserves when none was reserved
+    PENDING → CONFIRMED; the room receives `vuln:status_changed`. A `bounty` is reserved when none was reserved
     at filing.
     """
     return service.confirm(vulnerability_id, fields["bounty"], principal())
@@ -78,6 +78,6 @@ def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vuln
 def reject_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
     """Reject a vulnerability
 
-    PENDING → REJECTED; the room hears `vuln:status_changed`, and a reservation is given back.
+    PENDING → REJECTED; the room receives `vuln:status_changed`, and a reservation is released.
     """
     return service.reject(vulnerability_id, fields["reason"], principal())

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """Gravest first."""
+    """Most severe first."""
 
     CRITICAL = "CRITICAL"
     HIGH = "HIGH"
@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the gravest."""
+        """0 for the most severe."""
         return list(Severity).index(self)
 
 
@@ -28,7 +28,7 @@ class Status(StrEnum):
     PAID = "PAID"
 
 
-COMES_FROM: dict[Status, Status] = {
+PREVIOUS: dict[Status, Status] = {
     Status.CONFIRMED: Status.PENDING,
     Status.REJECTED: Status.PENDING,
     Status.PAID: Status.CONFIRMED,

@@ -1,5 +1,6 @@
 from marshmallow import fields, validate
 
+from app.bounties.schemas import VERSION
 from app.core.examples import AGENT, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp, doc
@@ -8,93 +9,86 @@ from app.vulnerabilities.rules import Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))
 _STATUS = validate.OneOf(list(Status))
+_TITLE = doc("A short name of the finding.", "Reentrancy in withdraw()")
+_SEVERITY_MEANING = doc("The severity, from CRITICAL down to INFO.", "HIGH")
+_BOUNTY = doc("The bounty of this vulnerability.", "2500.00")
+_AGENT_MEANING = doc("Id of the agent that found it.", AGENT)
+_CLEANED = "Line ends become LF, other control characters and escape sequences are removed, and text longer than"
+_DESCRIPTION = doc(
+    f"The finding in full. {_CLEANED} 20,000 characters is cut and ends in `…`.",
+    "An external call precedes the update of the balance.",
+)
 
 
 class VulnerabilityCreate(CamelSchema):
-    title = Name(required=True, metadata=doc("What was found.", "Reentrancy in withdraw()"))
-    severity = fields.String(
-        required=True, validate=_SEVERITY, metadata=doc("How grave it is, from CRITICAL down to INFO.", "HIGH")
-    )
-    bounty = Money(load_default=None, allow_none=True, metadata=doc("The bounty of this vulnerability.", "2500.00"))
-    agent_id = Identifier(
-        load_default=None, allow_none=True, metadata=doc("Id of the agent it is about, or who found it.", AGENT)
-    )
+    title = Name(required=True, metadata=_TITLE)
+    severity = fields.String(required=True, validate=_SEVERITY, metadata=_SEVERITY_MEANING)
+    bounty = Money(load_default=None, allow_none=True, metadata=_BOUNTY)
+    agent_id = Identifier(load_default=None, allow_none=True, metadata=_AGENT_MEANING)
     description = DescribingText(
         DESCRIPTION_LENGTH,
         load_default=None,
         allow_none=True,
-        metadata=doc(
-            "The finding in full, for who has to judge it. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 20,000 characters is cut and ends in `…`.",
-            "An external call precedes the update of the balance.",
-        ),
+        metadata=_DESCRIPTION,
     )
 
 
 class Confirmation(CamelSchema):
-    bounty = Money(load_default=None, allow_none=True, metadata=doc("The bounty of this vulnerability.", "2500.00"))
+    bounty = Money(load_default=None, allow_none=True, metadata=_BOUNTY)
 
 
 class Rejection(CamelSchema):
     reason = Reason(
         REASON_LENGTH,
         metadata=doc(
-            "Why it is rejected. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 2,000 characters is cut and ends in `…`.",
+            f"Why it is rejected. {_CLEANED} 2,000 characters is cut and ends in `…`.",
             "Duplicate of an earlier report.",
         ),
     )
 
 
 class VulnerabilityQuery(PageQuery):
-    status = fields.String(load_default=None, validate=_STATUS, metadata=doc("Where it stands now."))
-    severity = fields.String(
-        load_default=None, validate=_SEVERITY, metadata=doc("How grave it is, from CRITICAL down to INFO.")
-    )
+    status = fields.String(load_default=None, validate=_STATUS, metadata=doc("Only this status."))
+    severity = fields.String(load_default=None, validate=_SEVERITY, metadata=doc("Only this severity."))
     sort = fields.String(
         load_default="date",
         validate=validate.OneOf(["date", "severity"]),
-        metadata={"description": "`date`: newest first; `severity`: gravest first, then newest"},
+        metadata=doc("`date`: newest first; `severity`: most severe first, then newest."),
     )
 
 
 class VulnerabilitySchema(CamelSchema):
-    id = fields.String(metadata=doc("The vulnerability's id, made by the server.", VULNERABILITY))
-    protocol_id = fields.String(metadata=doc("Id of the protocol it belongs to.", PROTOCOL))
-    title = fields.String(metadata=doc("What was found.", "Reentrancy in withdraw()"))
+    id = fields.String(metadata=doc("The vulnerability's id.", VULNERABILITY))
+    protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
+    title = fields.String(metadata=_TITLE)
     description = fields.String(
         allow_none=True,
-        metadata=doc(
-            "The finding in full, for who has to judge it. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 20,000 characters is cut and ends in `…`.",
-            "An external call precedes the update of the balance.",
-        ),
+        metadata=_DESCRIPTION,
     )
-    severity = fields.String(validate=_SEVERITY, metadata=doc("How grave it is, from CRITICAL down to INFO.", "HIGH"))
-    status = fields.String(validate=_STATUS, metadata=doc("Where it stands now.", "PENDING"))
-    bounty = Money(
-        attribute="bounty_minor", allow_none=True, metadata=doc("The bounty of this vulnerability.", "2500.00")
-    )
-    agent_id = fields.String(allow_none=True, metadata=doc("Id of the agent it is about, or who found it.", AGENT))
+    severity = fields.String(validate=_SEVERITY, metadata=_SEVERITY_MEANING)
+    status = fields.String(validate=_STATUS, metadata=doc("The present status.", "PENDING"))
+    bounty = Money(attribute="bounty_minor", allow_none=True, metadata=_BOUNTY)
+    agent_id = fields.String(allow_none=True, metadata=_AGENT_MEANING)
     rejection_reason = fields.String(allow_none=True, metadata=doc("Why it was rejected; null otherwise.", None))
-    payment_id = fields.String(allow_none=True, metadata=doc("Its payment; null while none is asked for.", None))
-    version = NumberText(metadata=doc("Rises with every change; a lower or equal one is old news.", "2"))
-    created_at = Timestamp(metadata=doc("When it was made.", MOMENT))
+    payment_id = fields.String(allow_none=True, metadata=doc("Id of its payment; null until one is requested.", None))
+    version = NumberText(metadata=VERSION)
+    created_at = Timestamp(metadata=doc("When the vulnerability was filed.", MOMENT))
     updated_at = Timestamp(metadata=doc("When it was last changed.", MOMENT))
 
 
 class VulnerabilityCounts(CamelSchema):
-    """How many there are; every status and every severity is named, also those with none."""
+    """Numbers of vulnerabilities; each status and severity is listed, also with zero."""
 
-    total = NumberText(metadata=doc("All of them.", "1"))
+    total = NumberText(metadata=doc("The number of all vulnerabilities.", "1"))
     by_severity = fields.Dict(
         keys=fields.String(),
         values=NumberText(),
-        metadata=doc(
-            "By severity; each is named.", {"CRITICAL": "0", "HIGH": "1", "MEDIUM": "0", "LOW": "0", "INFO": "0"}
-        ),
+        metadata=doc("Numbers by severity.", {"CRITICAL": "0", "HIGH": "1", "MEDIUM": "0", "LOW": "0", "INFO": "0"}),
     )
     by_status = fields.Dict(
         keys=fields.String(),
         values=NumberText(),
-        metadata=doc("By status; each is named.", {"PENDING": "0", "CONFIRMED": "1", "REJECTED": "0", "PAID": "0"}),
+        metadata=doc("Numbers by status.", {"PENDING": "0", "CONFIRMED": "1", "REJECTED": "0", "PAID": "0"}),
     )
 
 
@@ -102,9 +96,9 @@ VulnerabilityPage = page_schema(VulnerabilitySchema)
 
 
 class VulnStatusData(CamelSchema):
-    """A vulnerability's step from one status to the next."""
+    """A vulnerability's change of status."""
 
-    vulnerability_id = fields.String(required=True, metadata=doc("Id of the vulnerability it is about.", VULNERABILITY))
+    vulnerability_id = fields.String(required=True, metadata=doc("The vulnerability's id.", VULNERABILITY))
     old_status = fields.String(
         required=True,
         validate=validate.OneOf([Status.PENDING, Status.CONFIRMED]),
@@ -117,13 +111,13 @@ class VulnStatusData(CamelSchema):
     )
     severity = fields.String(
         required=True,
-        validate=validate.OneOf(list(Severity)),
-        metadata=doc("How grave it is, from CRITICAL down to INFO.", "HIGH"),
+        validate=_SEVERITY,
+        metadata=_SEVERITY_MEANING,
     )
-    version = NumberText(required=True, metadata=doc("Rises with every change; a lower or equal one is old news.", "2"))
+    version = NumberText(required=True, metadata=VERSION)
     changed_at = Timestamp(required=True, metadata=doc("When the status changed.", MOMENT))
-    payment_amount = Money(metadata=doc("What was paid; with PAID.", "2500.00"))
-    payment_id = fields.String(metadata=doc("The payment; with PAID.", PAYMENT))
+    payment_amount = Money(metadata=doc("The amount paid; only with PAID.", "2500.00"))
+    payment_id = fields.String(metadata=doc("Id of the payment; only with PAID.", PAYMENT))
     rejection_reason = fields.String(
-        metadata=doc("Why it was rejected; with REJECTED.", "Duplicate of an earlier report.")
+        metadata=doc("Why it was rejected; only with REJECTED.", "Duplicate of an earlier report.")
     )

@@ -1,4 +1,4 @@
-"""Vulnerabilities are filed, then confirmed or rejected: each change one conditional UPDATE with its event."""
+"""Vulnerabilities are filed, then confirmed or rejected: each change is one conditional UPDATE with its event."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import uuid_utils.compat as uuid
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.audit.service import Audited, record
-from app.auth.authorization import check_reports_as_itself
+from app.audit.service import AuditAction, record_audit
+from app.auth.authorization import check_acts_for_itself
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.bounties import service as bounties
@@ -22,11 +22,11 @@ from app.protocols.service import get as get_protocol
 from app.realtime import outbox
 from app.realtime.events import EventType
 from app.vulnerabilities.models import Vulnerability
-from app.vulnerabilities.rules import COMES_FROM, Severity, Status
+from app.vulnerabilities.rules import PREVIOUS, Severity, Status
 
 
 def get(vulnerability_id: str, principal: Principal) -> Vulnerability:
-    """Raises NotFound, also for a vulnerability of a protocol that the token does not name."""
+    """Raises NotFound, also for a vulnerability of a protocol that the token does not grant."""
     known = is_identifier(vulnerability_id)
     vulnerability = db.session.get(Vulnerability, vulnerability_id, populate_existing=True) if known else None
     if vulnerability is None or not principal.sees(vulnerability.protocol_id):
@@ -35,12 +35,12 @@ def get(vulnerability_id: str, principal: Principal) -> Vulnerability:
 
 
 def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vulnerability:
-    """Store a new vulnerability; with a bounty the amount is reserved, or nothing is stored.
+    """Store a new vulnerability. If its bounty cannot be reserved, nothing is stored.
 
-    Raises NotFound, Forbidden (an agent files as itself), Conflict (INSUFFICIENT_FUNDS).
+    Raises NotFound, Forbidden (an agent files only for itself), Conflict (INSUFFICIENT_FUNDS).
     """
     agent_id = fields["agent_id"] or (principal.subject if principal.role is Role.AGENT else None)
-    check_reports_as_itself(principal, agent_id)
+    check_acts_for_itself(principal, agent_id)
     get_protocol(protocol_id)
     vulnerability = _new(protocol_id, fields, agent_id, principal.subject)
     with transaction() as session:
@@ -48,63 +48,63 @@ def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vuln
         session.add(vulnerability)
         session.flush()
         if fields["bounty"] is not None:
-            _reserve(session, vulnerability, fields["bounty"], principal.subject)
+            reserve(session, vulnerability, fields["bounty"], principal.subject)
         store_response(session, vulnerability)
     outbox.relay(protocol_id)
     return vulnerability
 
 
 def confirm(vulnerability_id: str, bounty_minor: int | None, principal: Principal) -> Vulnerability:
-    """PENDING → CONFIRMED, with a bounty if none is reserved yet.
+    """PENDING → CONFIRMED; `bounty_minor` is reserved if the vulnerability has no reservation yet.
 
     Raises NotFound, Conflict (INVALID_TRANSITION, ALREADY_RESERVED, INSUFFICIENT_FUNDS).
     """
     get(vulnerability_id, principal)
     with transaction() as session:
         claim_key(session)
-        vulnerability = move(session, vulnerability_id, Status.CONFIRMED, decided_by=principal.subject)
+        vulnerability = transition(session, vulnerability_id, Status.CONFIRMED, decided_by=principal.subject)
         if bounty_minor is not None:
             _check_unreserved(vulnerability)
-            _reserve(session, vulnerability, bounty_minor, principal.subject)
-        tell(session, vulnerability)
-        _audit(session, Audited.VULNERABILITY_CONFIRMED, vulnerability)
+            reserve(session, vulnerability, bounty_minor, principal.subject)
+        append_status_event(session, vulnerability)
+        _record_audit(session, AuditAction.VULNERABILITY_CONFIRMED, vulnerability)
         store_response(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
 
 
 def reject(vulnerability_id: str, reason: str, principal: Principal) -> Vulnerability:
-    """PENDING → REJECTED; a reservation is given back. Raises NotFound, Conflict (INVALID_TRANSITION)."""
+    """PENDING → REJECTED; its reservation is released. Raises NotFound, Conflict (INVALID_TRANSITION)."""
     get(vulnerability_id, principal)
     with transaction() as session:
         claim_key(session)
         decision = {"decided_by": principal.subject, "rejection_reason": reason}
-        vulnerability = move(session, vulnerability_id, Status.REJECTED, **decision)
-        give_back(session, vulnerability, vulnerability.reserved_minor, principal.subject)
-        tell(session, vulnerability, rejectionReason=reason)
-        _audit(session, Audited.VULNERABILITY_REJECTED, vulnerability)
+        vulnerability = transition(session, vulnerability_id, Status.REJECTED, **decision)
+        release_reservation(session, vulnerability, vulnerability.reserved_minor, principal.subject)
+        append_status_event(session, vulnerability, rejectionReason=reason)
+        _record_audit(session, AuditAction.VULNERABILITY_REJECTED, vulnerability)
         store_response(session, vulnerability)
     outbox.relay(vulnerability.protocol_id)
     return vulnerability
 
 
-def _audit(session: Session, action: Audited, vulnerability: Vulnerability) -> None:
+def _record_audit(session: Session, action: AuditAction, vulnerability: Vulnerability) -> None:
     after = {
         "status": vulnerability.status,
         "reserved": format_amount(vulnerability.reserved_minor),
         "rejectionReason": vulnerability.rejection_reason,
         "version": vulnerability.version,
     }
-    before = {"status": COMES_FROM[Status(vulnerability.status)].value, "version": vulnerability.version - 1}
+    before = {"status": PREVIOUS[Status(vulnerability.status)].value, "version": vulnerability.version - 1}
     place = vulnerability.protocol_id
-    record(session, action, vulnerability.id, protocol_id=place, before=before, after=after)
+    record_audit(session, action, vulnerability.id, protocol_id=place, before=before, after=after)
 
 
-def move(session: Session, vulnerability_id: str, new: Status, **values: Any) -> Vulnerability:
-    """Change the status if it is the one that comes before `new`. Raises Conflict (INVALID_TRANSITION)."""
+def transition(session: Session, vulnerability_id: str, new: Status, **values: Any) -> Vulnerability:
+    """Change the status to `new` if the present one precedes it. Raises Conflict (INVALID_TRANSITION)."""
     statement = (
         update(Vulnerability)
-        .where(Vulnerability.id == vulnerability_id, Vulnerability.status == COMES_FROM[new].value)
+        .where(Vulnerability.id == vulnerability_id, Vulnerability.status == PREVIOUS[new].value)
         .values(status=new.value, version=Vulnerability.version + 1, updated_at=utc_now(), **values)
         .returning(Vulnerability)
     )
@@ -116,16 +116,16 @@ def move(session: Session, vulnerability_id: str, new: Status, **values: Any) ->
 
 def invalid_transition(vulnerability: Vulnerability, new: Status) -> InvalidTransition:
     return InvalidTransition(
-        f"The vulnerability is {vulnerability.status}; only {COMES_FROM[new]} ones become {new}.",
+        f"The vulnerability is {vulnerability.status}; only {PREVIOUS[new]} ones become {new}.",
         extra={"currentStatus": vulnerability.status},
     )
 
 
-def tell(session: Session, vulnerability: Vulnerability, **more: Any) -> None:
-    """Add the event of the status change that was just made (spec: Vulnerability Status Change Events)."""
+def append_status_event(session: Session, vulnerability: Vulnerability, **more: Any) -> None:
+    """Append the event of the latest status change to the outbox (spec: Vulnerability Status Change Events)."""
     data = {
         "vulnerabilityId": vulnerability.id,
-        "oldStatus": COMES_FROM[Status(vulnerability.status)].value,
+        "oldStatus": PREVIOUS[Status(vulnerability.status)].value,
         "newStatus": vulnerability.status,
         "severity": vulnerability.severity,
         "version": vulnerability.version,
@@ -135,27 +135,26 @@ def tell(session: Session, vulnerability: Vulnerability, **more: Any) -> None:
     outbox.append(session, vulnerability.protocol_id, EventType.VULN_STATUS_CHANGED, data)
 
 
-def reserve(session: Session, vulnerability: Vulnerability, change: Change) -> None:
-    """Hold an amount in the pool for this vulnerability. Raises Conflict (INSUFFICIENT_FUNDS)."""
-    bounties.apply(session, vulnerability.protocol_id, change)
-    vulnerability.reserved_minor = change.amount_minor
-    vulnerability.bounty_minor = vulnerability.bounty_minor or change.amount_minor
-
-
-def give_back(
+def reserve(
     session: Session, vulnerability: Vulnerability, amount_minor: int, actor: str, payment_id: str | None = None
 ) -> None:
-    """Give an amount that is held for this vulnerability back to the pool."""
+    """Reserve an amount of the pool for this vulnerability. Raises Conflict (INSUFFICIENT_FUNDS)."""
+    about = {"vulnerability_id": vulnerability.id, "payment_id": payment_id}
+    change = Change(ChangeType.RESERVATION, amount_minor, actor, **about)
+    bounties.apply_change(session, vulnerability.protocol_id, change)
+    vulnerability.reserved_minor = amount_minor
+    vulnerability.bounty_minor = vulnerability.bounty_minor or amount_minor
+
+
+def release_reservation(
+    session: Session, vulnerability: Vulnerability, amount_minor: int, actor: str, payment_id: str | None = None
+) -> None:
+    """Return a reserved amount to the pool's available funds; 0 changes nothing."""
     if amount_minor > 0:
         about = {"vulnerability_id": vulnerability.id, "payment_id": payment_id}
         change = Change(ChangeType.RESERVATION_RELEASED, amount_minor, actor, **about)
-        bounties.apply(session, vulnerability.protocol_id, change)
+        bounties.apply_change(session, vulnerability.protocol_id, change)
         vulnerability.reserved_minor -= amount_minor
-
-
-def _reserve(session: Session, vulnerability: Vulnerability, amount_minor: int, actor: str) -> None:
-    change = Change(ChangeType.RESERVATION, amount_minor, actor, vulnerability_id=vulnerability.id)
-    reserve(session, vulnerability, change)
 
 
 def _check_unreserved(vulnerability: Vulnerability) -> None:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make the secrets of a new installation: random, one folder per reader, owned by the user who reads them.
-# What exists is kept. To bring your own, put files of these names there.
+# Create random secrets for a new installation: one folder per reader, owned by the user that reads them.
+# Existing files are kept. To use your own secrets, create files with these names beforehand.
 set -eu
 umask 077
 
@@ -23,7 +23,7 @@ keep /secrets/migration/database_url 10001:10001 \
 keep /secrets/app/application_database_url 10001:10001 \
     "postgresql+psycopg://dashboard_app:$(cat /secrets/postgres/application_password)@postgres:5432/dashboard"
 keep /secrets/app/redis_url 10001:10001 "redis://:$(cat /secrets/valkey/password)@valkey:6379/0"
-# Where earlier releases kept what only one part may read: the password of the tables' owner and the secret of payouts.
+# Earlier releases kept the owner's database URL and the payout secret where every service could read them.
 rm -f /secrets/app/database_url
 [ ! -s /secrets/app/payout_secret ] || mv /secrets/app/payout_secret /secrets/payout/payout_secret
 keep /secrets/payout/payout_secret 10001:10001 "$(random)"

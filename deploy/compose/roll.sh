@@ -7,7 +7,7 @@ old=$(docker compose ps --quiet "$service")
 count=$(echo "$old" | wc -l)
 
 docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$((count * 2))" "$service"
-# Asked to stop, each ends what it began; the proxy and the queues give nothing new to it.
+# A stopping container finishes its work; the proxy and the queues send it nothing new.
 echo "$old" | xargs docker stop --time 60 > /dev/null
 echo "$old" | xargs docker rm > /dev/null
 docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$count" "$service"

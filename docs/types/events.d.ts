@@ -109,7 +109,7 @@ export interface components {
         BountyPoolData: {
             /**
              * Format: decimal
-             * @description An amount of money, as a decimal string.
+             * @description The amount of this change.
              * @example 2500.00
              */
             amount: string;
@@ -120,13 +120,13 @@ export interface components {
              */
             available: string;
             /**
-             * @description What happened to the pool.
+             * @description The kind of change.
              * @example RESERVATION
              * @enum {string}
              */
             changeType: "DEPOSIT" | "RESERVATION" | "RESERVATION_RELEASED" | "PAYMENT_RELEASED";
             /**
-             * @description What all amounts of the protocol are in; set once, when it is created.
+             * @description The currency of all amounts of the protocol; set when it is created.
              * @example USDC
              */
             currency: string;
@@ -137,18 +137,18 @@ export interface components {
              */
             paid: string;
             /**
-             * @description Id of the payment; `GET /payments/{id}` tells how it stands.
+             * @description The payment that it is for; see `GET /payments/{id}`.
              * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
              */
             paymentId?: string;
             /**
-             * @description A reference of the sender's, or of the payout service.
+             * @description The depositor's reference, or the payout service's.
              * @example treasury-2026-11
              */
             reference?: string;
             /**
              * Format: decimal
-             * @description Held for pending validations and payments.
+             * @description Reserved for pending validations and payments.
              * @example 2500.00
              */
             reserved: string;
@@ -159,12 +159,12 @@ export interface components {
              */
             total: string;
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Rises with every change; ignore one that is not higher than the version held.
              * @example 2
              */
             version: string;
             /**
-             * @description Id of the vulnerability it is about.
+             * @description The vulnerability that it is for.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             vulnerabilityId?: string;
@@ -372,33 +372,33 @@ export interface components {
             oldStatus: "PENDING" | "CONFIRMED";
             /**
              * Format: decimal
-             * @description What was paid; with PAID.
+             * @description The amount paid; only with PAID.
              * @example 2500.00
              */
             paymentAmount?: string;
             /**
-             * @description The payment; with PAID.
+             * @description Id of the payment; only with PAID.
              * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
              */
             paymentId?: string;
             /**
-             * @description Why it was rejected; with REJECTED.
+             * @description Why it was rejected; only with REJECTED.
              * @example Duplicate of an earlier report.
              */
             rejectionReason?: string;
             /**
-             * @description How grave it is, from CRITICAL down to INFO.
+             * @description The severity, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
             severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Rises with every change; ignore one that is not higher than the version held.
              * @example 2
              */
             version: string;
             /**
-             * @description Id of the vulnerability it is about.
+             * @description The vulnerability's id.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             vulnerabilityId: string;

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.auth import key_set
+from app.auth import keys as auth_keys
 from app.auth.keys import ProviderKeys
 from app.core.errors import DependencyUnavailable
 from tests.support.pace import patience
@@ -68,7 +68,7 @@ def seconds_until_refused(keys: ProviderKeys) -> float:
 
 
 def test_a_fetch_ends_in_time_however_slowly_the_answer_comes(provider: DrippingProvider, monkeypatch) -> None:
-    monkeypatch.setattr(key_set, "FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(auth_keys, "FETCH_SECONDS", 0.5)
 
     assert seconds_until_refused(ProviderKeys(provider.url)) < MAX_DRIP_SECONDS
     until(lambda: provider.dripped_seconds, 3, "the connection is cut off")
@@ -76,7 +76,7 @@ def test_a_fetch_ends_in_time_however_slowly_the_answer_comes(provider: Dripping
 
 
 def test_callers_at_a_cold_start_share_one_fetch_and_its_outcome(provider: DrippingProvider, monkeypatch) -> None:
-    monkeypatch.setattr(key_set, "FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(auth_keys, "FETCH_SECONDS", 0.5)
     keys = ProviderKeys(provider.url)
 
     with ThreadPoolExecutor(8) as callers:
@@ -90,10 +90,10 @@ IN_A_WEB_PROCESS = """
 from app.core import runtime
 runtime.patch()
 import sys, time
-from app.auth import key_set
+from app.auth import keys as auth_keys
 from app.auth.keys import ProviderKeys
 from app.core.errors import DependencyUnavailable
-key_set.FETCH_SECONDS = 0.5
+auth_keys.FETCH_SECONDS = 0.5
 keys, waited = ProviderKeys(sys.argv[1]), []
 def ask():
     began = time.monotonic()

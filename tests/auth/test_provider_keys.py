@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 
 from app.auth import keys
-from app.auth.key_set import Key
-from app.auth.keys import ProviderKeys
+from app.auth.keys import Key, KeySet, ProviderKeys
 from app.core.errors import DependencyUnavailable
+from app.core.outbound import OutboundError
 from tests.support.processes import until
 
 HOUR = 3600.0
@@ -22,11 +21,11 @@ class Provider:
         self.fetches = 0
         self.now = 1000.0
 
-    def fetch(self, _url: str) -> dict[str | None, Key]:
+    def fetch(self, _url: str) -> KeySet:
         self.fetches += 1
         if self.is_down:
-            raise requests.ConnectionError("no route")
-        return dict(self.keys)
+            raise OutboundError("no response", detail="no route", was_connected=False)
+        return {key_id: [key] for key_id, key in self.keys.items()}
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Provider:
         def monotonic() -> float:
             return made.now
 
-    monkeypatch.setattr(keys.key_set, "fetch", made.fetch)
+    monkeypatch.setattr(keys, "fetch_key_set", made.fetch)
     monkeypatch.setattr(keys, "time", Clock)
     return made
 
@@ -50,7 +49,7 @@ def found(provider: Provider) -> Callable[[str | None], list[Any]]:
 
     def ask(key_id: str | None) -> list[Any]:
         try:
-            return [each.material for each in source.candidates(key_id)]
+            return [each.material for each in source.candidates(key_id, "RS256")]
         finally:
             until(source._fetch_over.is_set, 5, "the fetch is over")
 
@@ -125,5 +124,5 @@ def test_a_fetch_that_fails_is_counted_and_logged(provider, found, caplog):
     provider.is_down = True
     with pytest.raises(DependencyUnavailable):
         found("a")
-    [told] = [each for each in caplog.records if each.message == "keys.unavailable"]
-    assert told.error == "ConnectionError: no route"
+    [told] = [each for each in caplog.records if each.message == "keys.fetch_failed"]
+    assert told.error == "OutboundError: no response no route"

@@ -58,7 +58,7 @@ def test_another_process_learns_of_a_revocation(app_with) -> None:
     assert there.with_token(token).get("/protocols").status == 200
 
     here.admin.post("/tokens/revoke", {"jti": "shared", "reason": "leaked"}).expect(201)
-    there.transport.client.application.extensions["revocations"]._looked_at = float("-inf")  # a second passes
+    there.transport.client.application.extensions["revocations"]._refreshed_at = float("-inf")  # a second passes
 
     assert there.with_token(token).get("/protocols").status == 401
 
@@ -76,11 +76,11 @@ def test_a_process_reads_only_new_revocations_and_all_again_from_an_older_databa
     api = app_with()
     app = api.transport.client.application
     known = app.extensions["revocations"]
-    monkeypatch.setattr(revocation, "PAGE", 2)
-    monkeypatch.setattr(revocation, "OVERLAP", 1)
+    monkeypatch.setattr(revocation, "PAGE_ROWS", 2)
+    monkeypatch.setattr(revocation, "OVERLAP_ROWS", 1)
     pages = []
-    read = revocation._page
-    monkeypatch.setattr(revocation, "_page", lambda after: pages.append(after) or read(after))
+    read = revocation._read_page
+    monkeypatch.setattr(revocation, "_read_page", lambda after: pages.append(after) or read(after))
     for number in range(6):
         api.admin.post("/tokens/revoke", {"jti": f"t{number}", "reason": "r"}).expect(201)
     pages.clear()

@@ -34,6 +34,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     class Clock:
         time = staticmethod(revocation.time.time)
+        sleep = staticmethod(revocation.time.sleep)
 
         @staticmethod
         def monotonic() -> float:
@@ -110,7 +111,7 @@ def test_what_is_known_stays_in_force_while_neither_redis_nor_the_database_answe
     monkeypatch.setattr(revocation, "redis_client", Away)
     passes(60)
     with app_of(api).app_context():
-        known(api).look()
+        known(api).refresh()
         with pytest.raises(revocation.Unauthorized) as refused:
             known(api).check(principal("v", "gone", 10.0))
         known(api).check(principal("v", "kept", 10.0))
@@ -142,7 +143,7 @@ def principal(subject: str, token_id: str, issued_at: float) -> Principal:
 def test_a_subjects_tokens_are_covered_up_to_the_moment_of_its_revocation_and_the_leeway(app_with):
     api = app_with(DASHBOARD_TOKEN_LEEWAY="5")
     make_protocol(api)
-    covers = known(api).covers
+    covers = known(api).is_revoked
     assert not covers(principal("carol", "a", 0.0))
     api.admin.post("/tokens/revoke", {"subject": "carol", "reason": "left"}).expect(201)
     [told] = api.admin.get("/tokens/revoked").expect(200)["items"]
@@ -164,4 +165,4 @@ def test_of_several_revocations_of_a_subject_the_latest_counts(app_with):
     assert moments[1] > moments[0]
     with app_of(api).app_context():
         known(api).load()
-    assert known(api).covers(principal("carol", "a", moments[1]))
+    assert known(api).is_revoked(principal("carol", "a", moments[1]))

@@ -1,4 +1,4 @@
-"""What our reader of a request's head takes, it takes as Python's own does; what is beyond the grammar it refuses."""
+"""A request head is parsed as by Python's own parser, or refused where it deviates from the grammar."""
 
 import io
 import warnings
@@ -93,7 +93,7 @@ ends = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n "])
 
 
 @given(lines, st.lists(st.tuples(names, values, ends), max_size=6), st.binary(max_size=20))
-def test_what_is_taken_is_taken_as_pythons_reader_does(
+def test_an_accepted_head_is_parsed_as_by_pythons_parser(
     line: str, fields: list[tuple[str, str, str]], body: bytes
 ) -> None:
     text = f"{line}\r\nHost: h\r\n" + "".join(f"{name}: {value}{end}" for name, value, end in fields) + "\r\n"
@@ -111,7 +111,7 @@ REGULAR = (
 )
 
 
-def test_a_regular_head_is_read_in_one_go_and_no_further() -> None:
+def test_a_complete_head_is_parsed_in_one_pass_and_no_further() -> None:
     stream = io.BufferedReader(io.BytesIO(REGULAR.partition(b"\r\n")[2]))
 
     fields = read_fields(stream)
@@ -127,7 +127,7 @@ def test_a_regular_head_is_read_in_one_go_and_no_further() -> None:
     "request_line", [b"GET /x HTTP/1.0", b"PUT /\xe9 HTTP/1.1", b"get / HTTP/1.1", b"OPTIONS * HTTP/1.1"]
 )
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
-def test_rarer_heads_are_taken_too(request_line: bytes, end: bytes) -> None:
+def test_unusual_but_valid_heads_are_accepted(request_line: bytes, end: bytes) -> None:
     request = end.join([request_line, b"Host: a", b"Content-Length: 3", b"", b"abc"])
 
     ours = understood(Strict, request)
@@ -136,7 +136,7 @@ def test_rarer_heads_are_taken_too(request_line: bytes, end: bytes) -> None:
     assert ours == understood(wsgi.HttpProtocol, request)
 
 
-def test_a_head_that_comes_in_pieces_is_read_as_one_that_comes_whole() -> None:
+def test_a_head_that_arrives_in_pieces_is_parsed_like_a_complete_one() -> None:
     class Dribbling(io.RawIOBase):
         left = REGULAR.partition(b"\r\n")[2]
 
@@ -184,7 +184,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_head_that_could_be_read_in_two_ways_is_refused(what: str) -> None:
+def test_an_ambiguous_head_is_refused(what: str) -> None:
     status, fields = REFUSED[what]
 
     head = b"POST / HTTP/1.1\r\n" + (b"" if b"Host: " in fields else b"Host: h\r\n")
@@ -201,7 +201,7 @@ def test_a_head_that_could_be_read_in_two_ways_is_refused(what: str) -> None:
         (b"http://a", "a", "/"),
     ],
 )
-def test_the_host_of_an_absolute_target_counts(target: bytes, host: str, path: str) -> None:
+def test_the_host_of_an_absolute_target_overrides_the_host_field(target: bytes, host: str, path: str) -> None:
     environ = understood(Strict, b"GET " + target + b" HTTP/1.1\r\nHost: other\r\nA: b\r\n\r\n")["environ"]
 
     assert (environ["HTTP_HOST"], environ["PATH_INFO"]) == (host, path)
@@ -223,7 +223,7 @@ def test_the_host_of_an_absolute_target_counts(target: bytes, host: str, path: s
         b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n",
     ],
 )
-def test_a_request_of_no_clear_host_or_target_is_refused(head: bytes) -> None:
+def test_a_request_without_a_valid_host_and_target_is_refused(head: bytes) -> None:
     assert understood(Strict, head + b"\r\n") == {"refused": 400}
 
 
@@ -238,7 +238,7 @@ def test_a_request_of_no_clear_host_or_target_is_refused(head: bytes) -> None:
         (b"1.0", b"Connection: TE", True),
     ],
 )
-def test_connection_is_a_list(version: bytes, connection: bytes, closes: bool) -> None:
+def test_the_connection_field_is_parsed_as_a_list(version: bytes, connection: bytes, closes: bool) -> None:
     head = b"GET / HTTP/" + version + b"\r\nHost: a\r\n" + connection + b"\r\n\r\n"
 
     assert understood(Strict, head)["close"] is closes
@@ -256,9 +256,9 @@ def test_connection_is_a_list(version: bytes, connection: bytes, closes: bool) -
         (b"GET / HTTP/3.0", 505),
     ],
 )
-def test_a_line_that_is_no_request_of_http_1_is_refused(line: bytes, status: int) -> None:
+def test_a_line_that_is_not_an_http_1_request_is_refused(line: bytes, status: int) -> None:
     assert understood(Strict, line + b"\r\n\r\n") == {"refused": status}
 
 
-def test_http_1_0_knows_no_chunks() -> None:
+def test_http_1_0_with_transfer_encoding_is_refused() -> None:
     assert understood(Strict, b"POST / HTTP/1.0\r\n" + CHUNKED + b"\r\n") == {"refused": 400}

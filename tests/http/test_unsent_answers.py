@@ -1,4 +1,4 @@
-"""Answers that clients do not read hold a bounded memory, and none once their connection has ended."""
+"""Responses that clients do not read use bounded memory, and none after their connection has ended."""
 
 import json
 import os
@@ -22,7 +22,7 @@ import app.core.runtime as runtime
 runtime.patch()
 import gc, sys, time, weakref
 from flask import Flask, Response
-from app.http.server import connection, serving
+from app.http.server import serving
 serving.SOCKET_SECONDS = 0.5
 gc.disable()
 made = []
@@ -68,7 +68,7 @@ def test_a_response_after_a_write_timeout_is_freed_without_the_garbage_collector
     assert (made, kept) == (10, 0)
 
 
-def test_a_page_of_long_items_ends_early_and_the_cursor_leads_to_all_of_them(api: Api, app) -> None:
+def test_a_page_of_long_items_ends_early_and_the_cursor_reaches_all_items(api: Api, app) -> None:
     protocol_id = make_protocol(api)
     multiply(app, file_vulnerability(api, protocol_id, description="ü" * 20_000)["id"], 59)
 
@@ -85,7 +85,7 @@ def test_a_page_of_long_items_ends_early_and_the_cursor_leads_to_all_of_them(api
     assert (len(found), len(set(found))) == (60, 60)
 
 
-def test_an_item_that_alone_is_longer_than_a_page_is_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_longer_than_a_page_is_a_page_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.core.pagination.MAX_BYTES", 100)
     from app.core.pagination import page_of
 
@@ -109,7 +109,7 @@ def memory_of(pid: int) -> int:
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
 
-def test_40_connections_that_do_not_read_a_long_list_hold_little_memory(stack: Stack) -> None:
+def test_40_clients_that_do_not_read_a_long_list_use_little_memory(stack: Stack) -> None:
     api, protocol_id = stack.api, make_protocol(stack.api)
     body = {"title": "t", "severity": "LOW", "description": "x" * 20_000}
     for _ in range(200):

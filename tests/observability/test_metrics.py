@@ -1,6 +1,5 @@
 """What `/metrics` shows, and that what is built on it refers to what it shows."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -28,7 +27,6 @@ def shown(stack: Stack) -> str:
 @pytest.fixture
 def defined(api: Api, in_context: Flask) -> str:
     """All metrics, also those that nothing has been counted in yet."""
-    importlib.import_module("app.realtime.fanout.metrics")
     emitter.tick()
     return api.with_token(None).get("//metrics").body.decode()
 

@@ -11,7 +11,7 @@ from app.bounties.rules import Change, ChangeType
 from app.cli.doctor_checks import CHECKS, run_check
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
-from app.payments import concurrency, gateway, settlement
+from app.payments import gateway, leases
 from app.payments.collectors import STUCK_ATTEMPTS
 from app.payments.models import Payment
 from tests.support.api import Api
@@ -69,27 +69,27 @@ def wait_of(api: Api, payment_id: str, act: Callable[[], None]) -> tuple[float, 
     return (due - after).total_seconds(), (due - before).total_seconds()
 
 
-def test_a_lease_lasts_as_long_as_the_longest_call_and_some_slack(paying: Callable[..., Api]) -> None:
+def test_a_lease_lasts_as_long_as_the_max_call_seconds_and_some_slack(paying: Callable[..., Api]) -> None:
     api = paying(PAYOUT_CONNECT_TIMEOUT="7", PAYOUT_READ_TIMEOUT="11")
     payment_id = asked(api)
 
     def lease() -> None:
         with app_of(api).app_context():
-            assert settlement._lease(payment_id) is not None
+            assert leases.acquire(payment_id) is not None
 
     least, most = wait_of(api, payment_id, lease)
 
-    assert least <= 7 + 2 * 11 + concurrency.LEASE_SLACK_SECONDS <= most
+    assert least <= 7 + 2 * 11 + leases.LEASE_SLACK_SECONDS <= most
 
 
 def test_a_lease_that_runs_is_taken_by_nobody_else_and_one_that_has_run_out_is(paying: Callable[..., Api]) -> None:
     api = paying()
     payment_id = asked(api)
     with app_of(api).app_context():
-        leased = settlement._lease(payment_id)
-        assert settlement._lease(payment_id) is None
+        leased = leases.acquire(payment_id)
+        assert leases.acquire(payment_id) is None
         make_due(app_of(api), payment_id)
-        again = settlement._lease(payment_id)
+        again = leases.acquire(payment_id)
     assert (leased.attempts, again.attempts) == (1, 2)
 
 
@@ -157,7 +157,7 @@ def fail_to_record(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("the pool does not take it")
 
-    monkeypatch.setattr(bounties, "apply", refuse)
+    monkeypatch.setattr(bounties, "apply_change", refuse)
 
 
 def test_a_payout_that_cannot_be_recorded_waits_and_is_recorded_without_asking_again(
@@ -214,7 +214,7 @@ def test_what_was_not_recorded_does_not_undo_what_a_later_attempt_has_begun(
     def taken_over() -> None:
         make_due(app_of(api), payment_id)
         with app_of(api).app_context():
-            assert settlement._lease(payment_id) is not None
+            assert leases.acquire(payment_id) is not None
 
     service.replies = [Reply(200, b'{"reference": "tx"}', before=taken_over)]
     fail_to_record(monkeypatch)
@@ -304,9 +304,9 @@ def test_no_more_is_given_back_or_paid_than_what_is_reserved(paying: Callable[..
 
     with app_of(api).app_context():
         with pytest.raises(RuntimeError, match="reservations"), transaction() as session:
-            bounties.apply(session, protocol_id, Change(kind, 60_000_001, "system"))
+            bounties.apply_change(session, protocol_id, Change(kind, 60_000_001, "system"))
         with transaction() as session:
-            bounties.apply(session, protocol_id, Change(kind, 60_000_000, "system"))
+            bounties.apply_change(session, protocol_id, Change(kind, 60_000_000, "system"))
 
     assert pool(api, protocol_id)["reserved"] == "0.00"
 
@@ -381,4 +381,4 @@ def test_doctor_names_a_payment_that_was_paid_and_not_recorded_at_once(
 
 def test_a_call_lasts_no_longer_than_connecting_and_twice_reading(paying: Callable[..., Api]) -> None:
     with app_of(paying(PAYOUT_CONNECT_TIMEOUT="3", PAYOUT_READ_TIMEOUT="4")).app_context() as context:
-        assert gateway.longest_call(context.app.extensions["dashboard_config"]) == 11
+        assert gateway.max_call_seconds(context.app.extensions["dashboard_config"]) == 11

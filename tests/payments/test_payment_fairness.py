@@ -9,8 +9,8 @@ from flask import Flask
 
 from app.core.database import utc_now
 from app.core.extensions import db
-from app.payments import concurrency, settlement
-from app.payments.breaker import FAILURES_TO_OPEN, OPEN_SECONDS
+from app.payments import leases, settlement
+from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS
 from app.payments.models import Payment
 from tests.support.api import Api
 from tests.support.money import (
@@ -104,31 +104,31 @@ def test_of_many_workers_at_once_two_get_a_payment_of_the_same_protocol(app: Fla
 
     def lease(payment_id: str) -> bool:
         with app.app_context():
-            return settlement._lease(payment_id) is not None
+            return leases.acquire(payment_id) is not None
 
     taken = at_once(8, [lambda each=each: lease(each) for each in asked])
 
-    assert sum(taken) == concurrency.CALLS_PER_PROTOCOL
+    assert sum(taken) == leases.MAX_CALLS_PER_PROTOCOL
 
 
 def test_a_payment_that_was_tried_before_leaves_room_to_one_that_was_not(app: Flask, api: Api) -> None:
     _, asked = payments(api, 4)
     with app.app_context():
         for payment_id in asked[:2]:
-            first = settlement._lease(payment_id)
-            settlement._give_up_lease(first, settlement.PaymentStatus.PENDING, 0, "HTTP 500")
-        assert settlement._lease(asked[0]) is not None
-        assert settlement._lease(asked[1]) is None  # a second retry
-        assert settlement._lease(asked[2]) is not None
-        assert settlement._lease(asked[3]) is None
+            first = leases.acquire(payment_id)
+            leases.release(first, settlement.PaymentStatus.PENDING, "HTTP 500")
+        assert leases.acquire(asked[0]) is not None
+        assert leases.acquire(asked[1]) is None  # a second retry
+        assert leases.acquire(asked[2]) is not None
+        assert leases.acquire(asked[3]) is None
 
 
 def test_a_lease_that_has_run_out_takes_no_room(app: Flask, api: Api) -> None:
     _, asked = payments(api, 3)
     with app.app_context():
-        assert all(settlement._lease(each) for each in asked[:2])
+        assert all(leases.acquire(each) for each in asked[:2])
         make_due(app, asked[0])
-        assert settlement._lease(asked[2]) is not None
+        assert leases.acquire(asked[2]) is not None
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_the_sweep_gives_the_broker_time_to_deliver(app: Flask, api: Api, enqueu
 
 
 def test_a_sweep_is_bounded(app: Flask, api: Api, enqueued: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlement, "SWEEP_LIMIT", 2)
+    monkeypatch.setattr(settlement, "MAX_SWEPT", 2)
     for _ in range(3):
         make_due(app, payments(api, 1)[1][0])
     with app.app_context():
@@ -184,14 +184,14 @@ def test_while_nobody_listens_payments_wait_without_an_attempt_and_then_go_on(
 ) -> None:
     api = app_with(PAYOUT_URL=f"http://127.0.0.1:{free_port()}/", PAYOUT_SECRET=SECRET, **FAR)
     app = api.transport.client.application
-    _, asked = payments(api, FAILURES_TO_OPEN + 1)
+    _, asked = payments(api, BREAKER_FAILURES + 1)
     for payment_id in asked:
         settle(app, payment_id)
     assert shown(api, asked[0]) == ("PENDING", "1")
     assert shown(api, asked[-1]) == ("PENDING", "0")
     with app.app_context():
         postponed = db.session.get_one(Payment, asked[-1]).due_at - utc_now()
-    assert postponed.total_seconds() <= OPEN_SECONDS
+    assert postponed.total_seconds() <= BREAKER_OPEN_SECONDS
 
     app.extensions["dashboard_config"] = replace(app.extensions["dashboard_config"], payout_url=service.url)
     app.extensions["payout_breaker"].open_until = 0.0  # the pause is over

@@ -2,50 +2,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.payments.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker
-from app.payments.rules import Terms, TermsRefused, is_recipient, retry_delay, terms_of
+from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS, Breaker
+from app.payments.rules import AmountRefused, Split, is_recipient, retry_delay, split_reservation
 
 positive = st.integers(min_value=1, max_value=10**18)
 
 
 def test_the_whole_reservation_is_paid_by_default():
-    assert terms_of(500, None) == Terms(500)
+    assert split_reservation(500, None) == Split(500)
 
 
 def test_a_smaller_amount_gives_the_rest_back():
-    assert terms_of(500, 200) == Terms(200, give_back=300)
+    assert split_reservation(500, 200) == Split(200, to_release=300)
 
 
 def test_a_larger_amount_is_refused():
-    with pytest.raises(TermsRefused, match="more than the reserved"):
-        terms_of(500, 501)
+    with pytest.raises(AmountRefused, match="more than the reserved"):
+        split_reservation(500, 501)
 
 
 def test_where_nothing_is_reserved_an_amount_is_required_and_reserved_now():
-    assert terms_of(0, 200) == Terms(200, reserve_now=200)
-    with pytest.raises(TermsRefused, match="required"):
-        terms_of(0, None)
+    assert split_reservation(0, 200) == Split(200, to_reserve=200)
+    with pytest.raises(AmountRefused, match="required"):
+        split_reservation(0, None)
 
 
 @given(reserved=st.integers(min_value=0, max_value=10**18), asked=positive)
 def test_after_the_terms_exactly_the_amount_is_reserved(reserved, asked):
     try:
-        terms = terms_of(reserved, asked)
-    except TermsRefused:
+        split = split_reservation(reserved, asked)
+    except AmountRefused:
         assert 0 < reserved < asked
     else:
-        assert reserved - terms.give_back + terms.reserve_now == terms.amount == asked
+        assert reserved - split.to_release + split.to_reserve == split.amount == asked
 
 
 def test_pauses_double_from_the_base_up_to_the_cap():
-    pauses = [retry_delay(attempt, base=1.0, cap=10.0, spread=1.0) for attempt in range(1, 7)]
+    pauses = [retry_delay(attempt, base=1.0, cap=10.0, jitter=1.0) for attempt in range(1, 7)]
     assert pauses == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
 
 
-@given(attempt=st.integers(min_value=1, max_value=10**6), spread=st.floats(min_value=0, max_value=1))
-def test_jitter_takes_away_at_most_half_of_a_pause(attempt, spread):
-    whole = retry_delay(attempt, base=1.0, cap=300.0, spread=1.0)
-    assert whole / 2 <= retry_delay(attempt, base=1.0, cap=300.0, spread=spread) <= whole
+@given(attempt=st.integers(min_value=1, max_value=10**6), jitter=st.floats(min_value=0, max_value=1))
+def test_jitter_takes_away_at_most_half_of_a_pause(attempt, jitter):
+    whole = retry_delay(attempt, base=1.0, cap=300.0, jitter=1.0)
+    assert whole / 2 <= retry_delay(attempt, base=1.0, cap=300.0, jitter=jitter) <= whole
 
 
 class Clock:
@@ -62,42 +62,42 @@ def clock():
 
 
 def broken(breaker):
-    for _ in range(FAILURES_TO_OPEN):
-        breaker.failed()
+    for _ in range(BREAKER_FAILURES):
+        breaker.record_failure()
     return breaker
 
 
 def test_the_circuit_opens_after_several_failures_in_a_row_and_not_before(clock):
     breaker = Breaker(clock)
-    for _ in range(FAILURES_TO_OPEN - 1):
-        breaker.failed()
-    assert breaker.pause == 0
-    breaker.failed()
-    assert breaker.pause == OPEN_SECONDS
+    for _ in range(BREAKER_FAILURES - 1):
+        breaker.record_failure()
+    assert breaker.remaining_seconds == 0
+    breaker.record_failure()
+    assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
 def test_a_success_in_between_starts_the_count_anew(clock):
     breaker = Breaker(clock)
-    for _ in range(FAILURES_TO_OPEN * 3):
-        breaker.failed()
-        breaker.succeeded()
-    assert breaker.pause == 0
+    for _ in range(BREAKER_FAILURES * 3):
+        breaker.record_failure()
+        breaker.record_success()
+    assert breaker.remaining_seconds == 0
 
 
 def test_after_the_pause_one_failed_probe_opens_the_circuit_again(clock):
     breaker = broken(Breaker(clock))
-    clock.now += OPEN_SECONDS
-    assert breaker.pause == 0
-    breaker.failed()
-    assert breaker.pause == OPEN_SECONDS
+    clock.now += BREAKER_OPEN_SECONDS
+    assert breaker.remaining_seconds == 0
+    breaker.record_failure()
+    assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
 def test_after_the_pause_a_good_probe_closes_the_circuit(clock):
     breaker = broken(Breaker(clock))
-    clock.now += OPEN_SECONDS
-    breaker.succeeded()
-    breaker.failed()
-    assert breaker.pause == 0
+    clock.now += BREAKER_OPEN_SECONDS
+    breaker.record_success()
+    breaker.record_failure()
+    assert breaker.remaining_seconds == 0
 
 
 @pytest.mark.parametrize("good", ["0xabc", "a", "x" * 128, "0xabc → ü", "Zoë O'Neil, IBAN DE89 3704", "支払い先", "🏦"])

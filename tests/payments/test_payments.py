@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import select
 
 from app.core.extensions import db
-from app.payments import settlement
+from app.payments import leases, settlement
 from app.realtime.models import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.money import (
@@ -205,11 +205,14 @@ def test_while_a_payment_is_tried_again_its_last_error_is_shown_and_told_as_a_wa
     told = [(each["status"], each["failureReason"], each["lastError"], each["attempts"]) for each in seen]
     assert told == [
         ("PENDING", None, "HTTP 500: no disk", "1"),
-        ("PENDING", None, "no answer (ProtocolError)", "2"),
+        ("PENDING", None, "no response (ProtocolError)", "2"),
         ("RELEASED", None, None, "3"),
     ]
     warned = [each for each in caplog.records if each.levelname == "WARNING" and each.paymentId == asked["id"]]
-    assert [(each.getMessage(), each.attempt) for each in warned] == [("payment.put_back", 1), ("payment.put_back", 2)]
+    assert [(each.getMessage(), each.attempt) for each in warned] == [
+        ("payment.retry_scheduled", 1),
+        ("payment.retry_scheduled", 2),
+    ]
     assert warned[0].reason == "HTTP 500: no disk"
 
 
@@ -226,7 +229,7 @@ def test_a_time_limit_that_strikes_in_the_call_puts_the_payment_back(paying, ser
         settle(app_of(paying), asked["id"])
     finally:
         signal.signal(signal.SIGUSR1, earlier)
-    assert payment(paying, asked["id"])["lastError"] == "no answer (SoftTimeLimitExceeded)"
+    assert payment(paying, asked["id"])["lastError"] == "no response (SoftTimeLimitExceeded)"
 
 
 def test_a_payment_that_is_put_back_waits_for_its_pause(app_with, service):
@@ -292,7 +295,7 @@ def test_a_worker_that_died_in_its_call_is_followed_by_another_when_its_lease_ha
     app, protocol_id = app_of(paying), funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
     with app.app_context():
-        assert settlement._lease(asked["id"]) is not None  # and then the worker is gone
+        assert leases.acquire(asked["id"]) is not None  # and then the worker is gone
     settle(app, asked["id"])
     assert (payment(paying, asked["id"])["status"], len(service.requests)) == ("PROCESSING", 0)
     make_due(app, asked["id"])
@@ -309,7 +312,7 @@ def test_a_late_refusal_does_not_undo_what_a_later_attempt_has_begun(paying, ser
     def taken_over():
         make_due(app, asked["id"])
         with app.app_context():
-            assert settlement._lease(asked["id"]) is not None
+            assert leases.acquire(asked["id"]) is not None
 
     service.replies = [Reply(400, b"no", before=taken_over)]
     settle(app, asked["id"])

@@ -1,5 +1,7 @@
 """The payout service as the worker meets it: good answers, bad ones, none."""
 
+import hashlib
+import hmac
 import os
 import secrets
 import signal
@@ -10,7 +12,8 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from app.config import load_config
-from app.payments.gateway import MAX_ANSWER, Paid, Payout, Refused, Unknown, longest_call, pay
+from app.core.outbound import THREAD_NAME
+from app.payments.gateway import MAX_BODY_BYTES, Paid, Payout, Refused, Unknown, max_call_seconds, pay, signature
 from tests.core.test_tls import make_certificate
 from tests.support.money import SECRET, Reply, payout_service
 from tests.support.pace import slowdown
@@ -36,7 +39,7 @@ def anyhow(request, tmp_path, monkeypatch):
 
 
 def calls_under_way():
-    return [each for each in threading.enumerate() if each.name == "bounded-call"]
+    return [each for each in threading.enumerate() if each.name == THREAD_NAME]
 
 
 def settings_for(url, **more):
@@ -89,7 +92,18 @@ def test_an_answer_in_chunks_that_breaks_off_proves_nothing(service, settings):
     assert isinstance(pay(PAYOUT, settings), Unknown)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 422, 451])
+@pytest.mark.parametrize("status", [200, 201, 202, 226, 299])
+def test_every_2xx_with_a_reference_is_paid(service, settings, status):
+    service.replies = [Reply(status, b'{"reference": "tx-1"}')]
+    assert pay(PAYOUT, settings) == Paid("tx-1")
+
+
+def test_the_signature_covers_the_time_and_the_body():
+    expected = hmac.new(b"secret", b'1700000000.{"a":1}', hashlib.sha256).hexdigest()
+    assert signature("secret", 1_700_000_000, b'{"a":1}') == f"t=1700000000,v1={expected}"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 410, 422, 424, 426, 428, 430, 451, 499])
 def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
     service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]
     outcome = pay(PAYOUT, settings)
@@ -173,7 +187,7 @@ def test_only_a_connection_that_was_not_made_counts_as_not_reached(service, sett
 
 
 def test_an_answer_without_end_is_cut_off(service, settings):
-    service.replies = [Reply(200, b" " * (MAX_ANSWER + 1))]
+    service.replies = [Reply(200, b" " * (MAX_BODY_BYTES + 1))]
     assert "longer than" in pay(PAYOUT, settings).reason
 
 
@@ -185,22 +199,22 @@ def test_a_service_that_hangs_is_left_in_time(service, settings):
     test_is_over.set()
 
 
-def test_an_answer_that_trickles_in_is_left_within_the_longest_call(service, settings):
+def test_an_answer_that_trickles_in_is_left_within_the_max_call_seconds(service, settings):
     service.replies = [Reply(body=b" " * 60, pause=0.1)]
     started = time.monotonic()
-    assert pay(PAYOUT, settings) == Unknown("the answer does not end")
-    assert time.monotonic() - started < longest_call(settings) * slowdown()
+    assert pay(PAYOUT, settings) == Unknown("the response's body took longer than 0.4 s")
+    assert time.monotonic() - started < max_call_seconds(settings) * slowdown()
 
 
 SLOW_HEAD = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 60
 
 
-def test_a_head_that_trickles_in_is_left_within_the_longest_call_and_its_connection_ends(anyhow):
+def test_a_head_that_trickles_in_is_left_within_the_max_call_seconds_and_its_connection_ends(anyhow):
     settings, ended = settings_for(anyhow.url), threading.Event()
     anyhow.replies = [Reply(head=SLOW_HEAD, pause=0.1, after=ended.set)]
     started = time.monotonic()
-    assert pay(PAYOUT, settings) == Unknown("the answer does not come within 1.8 s")
-    assert time.monotonic() - started < (longest_call(settings) + 0.5) * slowdown()
+    assert pay(PAYOUT, settings) == Unknown("no complete response within 1.8 s")
+    assert time.monotonic() - started < (max_call_seconds(settings) + 0.5) * slowdown()
     until(lambda: not calls_under_way(), 2, "the call's thread has ended")
     assert not ended.is_set(), "the service could not finish its answer"
 
@@ -218,7 +232,7 @@ def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings)
     service.replies = [Reply(before=lambda: (os.kill(os.getpid(), signal.SIGUSR1), time.sleep(1)))]
     earlier = signal.signal(signal.SIGUSR1, strike)
     try:
-        assert pay(PAYOUT, settings) == Unknown("no answer (SoftTimeLimitExceeded)", "SoftTimeLimitExceeded()")
+        assert pay(PAYOUT, settings) == Unknown("no response (SoftTimeLimitExceeded)", "SoftTimeLimitExceeded()")
     finally:
         signal.signal(signal.SIGUSR1, earlier)
 
@@ -226,7 +240,7 @@ def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings)
 def test_what_clients_are_shown_of_a_failed_call_names_no_address():
     port = free_port()
     outcome = pay(PAYOUT, settings_for(f"http://127.0.0.1:{port}/payouts?key=secret"))
-    assert outcome.reason == "no answer (ConnectionError)"
+    assert outcome.reason == "no response (ConnectionError)"
     assert str(port) in outcome.detail
 
 

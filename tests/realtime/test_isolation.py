@@ -14,7 +14,7 @@ from app.config import load_config
 from app.core.database import consistent_read, transaction
 from app.core.extensions import db
 from app.core.money import parse_amount
-from app.vulnerabilities.lists import OPEN_SHOWN
+from app.vulnerabilities.queries import MAX_OPEN_SHOWN
 from tests.factories import file_vulnerability
 from tests.support import databases
 from tests.support.api import Api, InProcess
@@ -87,7 +87,7 @@ def test_the_parts_of_a_state_are_of_one_moment_while_others_file_and_reject(app
             state = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
             found = state["vulnerabilities"]
             told = (len(found["open"]), int(found["counts"]["byStatus"]["PENDING"]), held(state["pool"]))
-            torn += [told] if len(set(told)) > 1 and told[0] < OPEN_SHOWN else []
+            torn += [told] if len(set(told)) > 1 and told[0] < MAX_OPEN_SHOWN else []
     assert torn == []
 
 

@@ -31,7 +31,7 @@ def test_pipelined_requests_beyond_the_limit_are_rejected_with_429(stack: Stack,
     assert refusal.startswith(b"HTTP/1.1 429 ")
     assert b"Retry-After: 1\r\n" in refusal
     assert b'"code": "RATE_LIMITED"' in refusal
-    stack.wait_for_log("connection.flooding")
+    stack.wait_for_log("connection.flooded")
 
 
 def test_pipelined_requests_within_the_limit_are_all_answered(stack: Stack) -> None:

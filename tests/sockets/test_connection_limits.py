@@ -1,4 +1,4 @@
-"""How many connections a token, an address and a process may have, and how many events a connection may send."""
+"""Limits on connections per token, address and process, and on events per connection."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def is_refused(action: Callable[[], object]) -> bool:
     return False
 
 
-def test_a_token_has_as_many_connections_as_it_may_and_a_closed_one_makes_room(make):
+def test_connections_per_token_are_limited_and_a_closed_one_frees_a_place(make):
     here = make(sockets_per_token=2)
     here.open("a", principal(), "192.0.2.1")
     here.open("b", principal(), "192.0.2.2")
@@ -52,7 +52,7 @@ def test_a_token_has_as_many_connections_as_it_may_and_a_closed_one_makes_room(m
     assert is_refused(lambda: here.open("f", principal(), "192.0.2.3"))
 
 
-def test_an_address_has_as_many_connections_as_it_may_whatever_its_tokens(make):
+def test_connections_per_address_are_limited_across_tokens(make):
     here = make(sockets_per_address=2)
     here.open("a", principal("1"), "192.0.2.1")
     here.open("b", principal("2"), "192.0.2.1")
@@ -62,7 +62,7 @@ def test_an_address_has_as_many_connections_as_it_may_whatever_its_tokens(make):
     here.open("e", principal("3"), "192.0.2.1")
 
 
-def test_a_process_has_as_many_connections_as_it_may(make):
+def test_connections_per_process_are_limited(make):
     here = make(sockets_per_process=2)
     here.open("a", principal("1"), "192.0.2.1")
     here.open("b", principal("2"), "192.0.2.2")
@@ -71,7 +71,7 @@ def test_a_process_has_as_many_connections_as_it_may(make):
     here.open("c", principal("3"), "192.0.2.3")
 
 
-def test_connections_of_other_processes_count_for_tokens_and_addresses(make):
+def test_connections_of_other_processes_count_towards_the_limits_of_tokens_and_addresses(make):
     here = make(sockets_per_token=3, sockets_per_address=3)
     here.elsewhere.update({"token t": 2})
     here.open("a", principal(), "192.0.2.1")
@@ -82,7 +82,7 @@ def test_connections_of_other_processes_count_for_tokens_and_addresses(make):
     assert is_refused(lambda: here.open("d", principal("y"), "192.0.2.7"))
 
 
-def test_what_is_closed_is_forgotten_and_closing_twice_harms_nobody(make):
+def test_a_closed_connection_is_forgotten_and_closing_it_again_has_no_effect(make):
     here = make(sockets_per_token=2)
     opened = here.open("a", principal(), "192.0.2.1")
     here.open("b", principal(), "192.0.2.1")
@@ -96,7 +96,7 @@ def test_what_is_closed_is_forgotten_and_closing_twice_harms_nobody(make):
     assert is_refused(lambda: here.open("d", principal(), "192.0.2.1"))
 
 
-def test_a_renewed_token_takes_the_place_of_the_old_one(make):
+def test_a_renewed_token_replaces_the_old_one_in_the_counts(make):
     here = make(sockets_per_token=1)
     connection = here.open("a", principal("old"), "192.0.2.1")
     here.renew(connection, principal("old"))
@@ -110,40 +110,40 @@ def test_a_renewed_token_takes_the_place_of_the_old_one(make):
     here.open("c", principal("new"), "192.0.2.1")
 
 
-def test_other_processes_are_told_of_tokens_and_addresses_from_a_hundredth_of_their_limit(make):
+def test_a_token_or_address_is_crowded_from_a_hundredth_of_its_limit(make):
     here = make(sockets_per_token=200, sockets_per_address=300)
     here.open("a", principal("1"), "192.0.2.1")
-    assert here.busy() == {}
+    assert here.crowded() == {}
     here.open("b", principal("1"), "192.0.2.1")
-    assert here.busy() == {"token 1": 2}
+    assert here.crowded() == {"token 1": 2}
     here.open("c", principal("2"), "192.0.2.1")
-    assert here.busy() == {"token 1": 2, "address 192.0.2.1": 3}
+    assert here.crowded() == {"token 1": 2, "address 192.0.2.1": 3}
 
 
-def test_a_connection_may_send_so_many_events_in_a_second_and_floods_far_beyond():
+def test_events_per_second_are_limited_and_twenty_times_the_limit_is_flooding():
     connection = Connection("a", principal(), "192.0.2.1", events_per_second=3)
     for _ in range(3):
         connection.count_event(10.0)
     with pytest.raises(TooManyRequests):
         connection.count_event(10.9)
     connection.count_event(11.0)
-    assert not connection.floods
+    assert not connection.is_flooding
     refused = 0
     for _ in range(20 * 3 - 1):
         try:
             connection.count_event(11.5)
         except TooManyRequests:
             refused += 1
-    assert (refused, connection.floods) == (57, False)
+    assert (refused, connection.is_flooding) == (57, False)
     with pytest.raises(TooManyRequests):
         connection.count_event(11.9)
-    assert connection.floods
+    assert connection.is_flooding
 
 
-def test_each_second_is_counted_by_itself():
+def test_each_second_is_counted_separately():
     counted = RateCounter()
     assert [counted.add(at) for at in (5.0, 5.999, 6.0, 6.5, 8.0)] == [1, 2, 1, 2, 1]
 
 
-def test_in_logs_a_connection_is_its_subject_and_its_tokens_id():
+def test_a_connection_is_named_by_its_subject_and_token_id():
     assert Connection("a", principal("t"), "192.0.2.1", 3).name == "v/t"

@@ -1,4 +1,4 @@
-"""Joins that overlap, and crowds that join at once: a connection is in at most one room, and nobody is turned away."""
+"""Overlapping joins leave a connection in one room, and many clients can join at once."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def rooms_heard(stack: Stack, viewer: JsSocket, protocol_ids: list[str]) -> list
 
 
 @pytest.mark.parametrize("count", [2, 6])
-def test_of_joins_that_overlap_the_last_one_counts(stack: Stack, js: JsClient, count: int) -> None:
+def test_the_last_of_overlapping_joins_wins(stack: Stack, js: JsClient, count: int) -> None:
     protocol_ids = [make_protocol(stack.api) for _ in range(count)]
     viewer = js.connect(stack.url, {"token": stack.api.token("viewer")})
 
@@ -32,7 +32,7 @@ def test_of_joins_that_overlap_the_last_one_counts(stack: Stack, js: JsClient, c
     assert rooms_heard(stack, viewer, protocol_ids) == protocol_ids[-1:]
 
 
-def test_a_leave_right_after_a_join_leaves(stack: Stack, js: JsClient) -> None:
+def test_a_leave_directly_after_a_join_leaves_the_room(stack: Stack, js: JsClient) -> None:
     protocol_id = make_protocol(stack.api)
     viewer = js.connect(stack.url, {"token": stack.api.token("viewer")})
 
@@ -43,7 +43,7 @@ def test_a_leave_right_after_a_join_leaves(stack: Stack, js: JsClient) -> None:
 
 
 @pytest.mark.slow
-def test_a_crowd_that_comes_at_once_gets_in(stack: Stack, js: JsClient) -> None:
+def test_250_clients_that_join_at_once_all_succeed(stack: Stack, js: JsClient) -> None:
     protocol_id = make_protocol(stack.api)
     auth = {"token": stack.api.token("viewer"), "protocolId": protocol_id}
 

@@ -1,4 +1,4 @@
-"""Limits on sockets: connections per address and token, time to authenticate, floods; and addresses behind proxies."""
+"""Limits on connections per address and token, on the time to authenticate and on events; addresses behind proxies."""
 
 import contextlib
 import json
@@ -48,7 +48,7 @@ def fill(system: Stack, js: JsClient, token: str, **options) -> list:
     return opened
 
 
-def test_a_token_has_so_many_connections_and_one_that_closes_makes_room(system: Stack, js: JsClient) -> None:
+def test_connections_per_token_are_limited_and_a_closed_one_makes_room(system: Stack, js: JsClient) -> None:
     token = system.api.token("viewer")
     opened = fill(system, js, token)
     assert len(opened) == 3
@@ -63,9 +63,7 @@ def test_a_token_has_so_many_connections_and_one_that_closes_makes_room(system: 
         each.disconnect()
 
 
-def test_an_address_has_so_many_connections_whatever_its_tokens_and_proxies_tell_addresses_apart(
-    system: Stack, js: JsClient
-) -> None:
+def test_connections_per_address_are_limited_and_the_address_comes_from_the_proxy(system: Stack, js: JsClient) -> None:
     here = {"extraHeaders": {"X-Forwarded-For": "198.51.100.1"}}
     there = {"extraHeaders": {"X-Forwarded-For": "198.51.100.2"}}
     opened = [each for _ in range(3) for each in fill(system, js, system.api.token("viewer"), **here)]
@@ -78,7 +76,7 @@ def test_an_address_has_so_many_connections_whatever_its_tokens_and_proxies_tell
 
 
 @pytest.mark.slow
-def test_a_tokens_connections_are_counted_over_all_processes_and_renewals(make_stack, js: JsClient) -> None:
+def test_connections_per_token_are_limited_across_processes_and_renewals(make_stack, js: JsClient) -> None:
     pair = make_stack(webs=2, DASHBOARD_SOCKETS_PER_TOKEN="6")
     first, second = pair.api.token("viewer", sub="one"), pair.api.token("viewer", sub="one")
     js.connect_all(pair.url, 6, {"token": first})
@@ -101,19 +99,21 @@ def test_a_tokens_connections_are_counted_over_all_processes_and_renewals(make_s
     until(is_renewal_refused, 30, "nobody gets around it by renewing")
 
 
-def test_a_connection_that_never_authenticates_goes_and_one_that_did_stays(system: Stack, js: JsClient) -> None:
+def test_a_connection_that_never_authenticates_is_closed_and_an_authenticated_one_stays(
+    system: Stack, js: JsClient
+) -> None:
     socket = js.connect(system.url, {"token": system.api.token("viewer")})
-    with WebSocket(system.port) as stranger, WebSocket(system.port) as refused:
+    with WebSocket(system.port) as silent, WebSocket(system.port) as refused:
         refused.text('40{"token":"wrong"}')
         refused.wait_for(b"UNAUTHORIZED")
-        until(lambda: not stranger.is_open, PATIENCE_SECONDS + 6, "the stranger is ended")
-        until(lambda: not refused.is_open, PATIENCE_SECONDS + 6, "the refused one is ended")
+        until(lambda: not silent.is_open, PATIENCE_SECONDS + 6, "the silent one is closed")
+        until(lambda: not refused.is_open, PATIENCE_SECONDS + 6, "the refused one is closed")
 
     assert socket.emit("protocol:leave") == {"ok": True}
     socket.disconnect()
 
 
-def test_beyond_its_events_a_second_the_client_is_told_and_a_flood_ends_it(system: Stack) -> None:
+def test_events_beyond_the_limit_are_refused_and_a_flood_closes_the_connection(system: Stack) -> None:
     with WebSocket(system.port, system.api.token("viewer")) as eager:
         for number in range(50):
             eager.text(f'42{number}["protocol:leave"]')
@@ -125,7 +125,7 @@ def test_beyond_its_events_a_second_the_client_is_told_and_a_flood_ends_it(syste
         until(lambda: system.metric("dashboard_sessions_ended_total", reason="flood") >= 1, 10, "the flood is ended")
 
 
-def test_a_client_cannot_speak_for_another_session(system: Stack, js: JsClient) -> None:
+def test_a_client_cannot_act_for_another_session(system: Stack, js: JsClient) -> None:
     protocol_id = make_protocol(system.api)
     victim = system.watch(js, protocol_id)
     with WebSocket(system.port, system.api.token("viewer")) as attacker:
@@ -138,7 +138,7 @@ def test_a_client_cannot_speak_for_another_session(system: Stack, js: JsClient) 
     assert victim.emit("protocol:leave") == {"ok": True}
 
 
-def test_a_second_connect_on_the_same_connection_makes_no_second_session(system: Stack) -> None:
+def test_a_second_connect_on_a_connection_creates_no_second_session(system: Stack) -> None:
     token = system.api.token("viewer")
     before = system.metric("dashboard_sockets")
     with WebSocket(system.port, token) as twice:
@@ -150,34 +150,34 @@ def test_a_second_connect_on_the_same_connection_makes_no_second_session(system:
         assert system.metric("dashboard_sockets") - before <= 1
 
 
-def test_other_origins_open_no_socket_unless_configured(system: Stack, talkative: Stack, js: JsClient) -> None:
-    stranger = {"extraHeaders": {"Origin": "https://evil.example"}}
+def test_only_configured_other_origins_can_open_a_socket(system: Stack, talkative: Stack, js: JsClient) -> None:
+    foreign = {"extraHeaders": {"Origin": "https://evil.example"}}
     friend = {"extraHeaders": {"Origin": "https://app.example"}}
     own = {"extraHeaders": {"Origin": system.url}}
 
     with pytest.raises((RefusedError, TypeError)):
-        js.connect(system.url, {"token": system.api.token("viewer")}, **stranger)
+        js.connect(system.url, {"token": system.api.token("viewer")}, **foreign)
     js.connect(system.url, {"token": system.api.token("viewer")}, **own).disconnect()
     js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **friend).disconnect()
 
 
-def test_what_a_stranger_sends_makes_no_line_of_the_log(talkative: Stack) -> None:
+def test_input_of_an_unauthenticated_client_cannot_forge_a_log_line(talkative: Stack) -> None:
     path = "/socket.io/?EIO=4&transport=polling&sid=a%0aINFO%20FAKE%20line%1b[31m%00"
     assert talkative.api.transport.send("GET", path, None, {}).status == 400
-    told = talkative.wait_for_log("engine.refused.*FAKE")
-    assert told.startswith("web-1")
-    assert told.isprintable()
+    line = talkative.wait_for_log("engine.refused.*FAKE")
+    assert line.startswith("web-1")
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-def test_the_systems_own_page_may_connect_also_where_other_origins_are_configured(
+def test_the_own_page_can_connect_where_other_origins_are_configured(
     transport: str, talkative: Stack, js: JsClient
 ) -> None:
     own = {"extraHeaders": {"Origin": talkative.url}, "transports": [transport]}
     assert js.connect(talkative.url, {"token": talkative.api.token("viewer")}, **own).state["connected"]
 
 
-def test_no_token_and_no_secret_reaches_the_log_even_at_debug(talkative: Stack, js: JsClient) -> None:
+def test_tokens_and_secrets_are_not_logged_even_at_debug(talkative: Stack, js: JsClient) -> None:
     stack = talkative
     protocol_id, token = make_protocol(stack.api), stack.api.token("viewer")
     js.connect(stack.url, {"token": token, "protocolId": protocol_id}).disconnect()

@@ -1,4 +1,4 @@
-"""Connections under bad weather: malformed events, expiring tokens, limits; the process goes on whatever is sent."""
+"""Malformed events, expiring tokens, other origins and slow clients do not affect other connections."""
 
 import time
 
@@ -50,7 +50,7 @@ def test_an_unknown_client_event_gets_an_error_ack_and_reaches_nobody(event, sta
     assert [each.name for each in other.events()] == [POOL]
 
 
-def test_an_event_without_an_ack_harms_nobody(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_malformed_events_without_an_ack_leave_the_process_running(stack: Stack, js: JsClient, protocol_id) -> None:
     viewer, web = stack.watch(js, protocol_id), stack.pid("web-1")
     for arguments in MALFORMED.values():
         viewer.send("protocol:join", *arguments)
@@ -77,7 +77,7 @@ def refusal_of(viewer: JsSocket) -> str | None:
     return None
 
 
-def test_beyond_50_events_a_second_a_client_is_refused_and_others_are_not(stack, js, protocol_id) -> None:
+def test_more_than_50_events_a_second_are_refused_for_that_client_only(stack, js, protocol_id) -> None:
     eager, calm = stack.watch(js, protocol_id), stack.watch(js, protocol_id)
     answers = []
     end = time.monotonic() + 10
@@ -92,14 +92,14 @@ def test_beyond_50_events_a_second_a_client_is_refused_and_others_are_not(stack,
     assert calm.emit("protocol:join", {"protocolId": protocol_id})["ok"]
 
 
-def test_a_page_of_another_origin_may_not_connect(stack: Stack, js: JsClient) -> None:
+def test_a_page_of_another_origin_cannot_connect(stack: Stack, js: JsClient) -> None:
     auth = {"token": stack.api.token("viewer")}
     with pytest.raises(RefusedError):
         js.connect(stack.url, auth, extraHeaders={"Origin": "https://evil.example"})
     assert js.connect(stack.url, auth, extraHeaders={"Origin": stack.url}).state["connected"]
 
 
-def test_a_header_of_a_proxy_that_nobody_trusts_makes_no_origin_our_own(stack: Stack) -> None:
+def test_headers_of_an_untrusted_proxy_do_not_change_the_own_origin(stack: Stack) -> None:
     foreign = {"Origin": "http://evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
 
     answer = stack.api.transport.send("GET", "/socket.io/?EIO=4&transport=polling", None, foreign)
@@ -108,7 +108,7 @@ def test_a_header_of_a_proxy_that_nobody_trusts_makes_no_origin_our_own(stack: S
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_client_that_does_not_read_holds_up_nobody_else(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_a_client_that_does_not_read_delays_no_other(stack: Stack, js: JsClient, protocol_id) -> None:
     stuck, reader = stack.watch(js, protocol_id), stack.watch(js, protocol_id)
     stuck.pause()
     for number in range(1, 9):
@@ -122,7 +122,7 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(stack: Stack, js: JsCl
     assert [event.payload["seq"] for event in stuck.events()] == [str(n) for n in range(1, 9)]
 
 
-def test_hundreds_of_connections_come_and_go_and_leave_nothing_behind(stack: Stack, js: JsClient, protocol_id) -> None:
+def test_closed_connections_are_no_longer_counted(stack: Stack, js: JsClient, protocol_id) -> None:
     before = stack.metric("dashboard_sockets")
     watchers = [stack.watch(js, protocol_id) for _ in range(150)]
     assert stack.metric("dashboard_sockets") >= 150

@@ -1,8 +1,12 @@
-"""One connection of the web server: its deadline, and the handler that takes a request from it and answers."""
+"""One connection of the web server: its deadline, and the handler that reads its requests and writes the responses.
+
+The handler overrides eventlet.wsgi's, whose only limit is a socket timeout: it restarts with every byte received.
+"""
 
 import contextlib
 import io
 import logging
+import math
 import socket
 import time
 from email.utils import formatdate
@@ -12,8 +16,8 @@ from typing import Any
 from app.core import runtime
 from app.http import problems
 from app.http.problems import RejectedRequest
-from app.http.server.request_body import decode_chunks
 from app.http.server.request_head import MAX_LINE, StrictHead
+from app.http.server.streams import FairReader, Output, decode_chunks
 from app.observability.requests import request_id
 
 logger = logging.getLogger(__name__)
@@ -23,22 +27,22 @@ KEEPALIVE_SECONDS = 75
 HEADER_SECONDS = 10.0
 REQUEST_SECONDS = 120.0
 LINGER_SECONDS = 2.0
-LINGER_BYTES, LINGER_READ_BYTES = 16 * 1024 * 1024, 64 * 1024
+MAX_LINGER_BYTES, LINGER_READ_BYTES = 16 * 1024 * 1024, 64 * 1024
 MAX_LINGERING = 1000
-READS_PER_YIELD = 16
 MAX_PIPELINED = 100
 SOCKETS = "/socket.io/"
 BLANK_LINES, MAX_BLANK_LINE = (b"\r\n", b"\n"), 2
 
 
 class Connection(list[Any]):
-    """`[address, socket, state]`, as eventlet.wsgi wants it, and its `deadline` in monotonic seconds.
+    """`[address, socket, state]` as eventlet.wsgi expects it, with a `deadline` in monotonic seconds.
 
-    One that becomes a WebSocket is taken over by the fan-out at once, and ends here: no deadline is ever lifted.
+    The fan-out detaches the socket of a WebSocket, which ends this connection. Only stock Engine.IO WebSockets
+    (`fanout/stock.py`) keep theirs; eventlet then calls `remove_deadline`.
     """
 
     __slots__ = ("deadline",)
-    __hash__ = object.__hash__  # type: ignore[assignment] # a connection is itself, whatever it holds
+    __hash__ = object.__hash__  # type: ignore[assignment] # compared by identity, not by content
 
     def __init__(self, address: Any, sock: Any) -> None:
         super().__init__((address, sock, "idle"))
@@ -49,7 +53,7 @@ class Connection(list[Any]):
 
     @property
     def is_idle(self) -> bool:
-        """Waits for a request of which nothing has arrived."""
+        """Whether it waits for a request of which no byte has arrived."""
         if self[2] != "idle":
             return False
         try:
@@ -59,34 +63,16 @@ class Connection(list[Any]):
         except OSError:
             return False
 
-    def end(self) -> None:
+    def remove_deadline(self) -> None:
+        self.deadline, self[2] = math.inf, "idle"
+
+    def shut_down(self) -> None:
         with contextlib.suppress(OSError):
             self[1].shutdown(socket.SHUT_RDWR)
 
 
-class FairReader(io.RawIOBase):
-    """Reads from a client; others have their turn now and then, also while the client sends faster than is read."""
-
-    def __init__(self, raw: io.RawIOBase) -> None:
-        super().__init__()
-        self._raw, self._reads = raw, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._reads += 1
-        if self._reads % READS_PER_YIELD == 0:
-            runtime.sleep(0)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
 class Handler(StrictHead):
-    """Comes before eventlet.wsgi's handler: reads strictly, bounds each step's time, writes refusals as problems."""
+    """Precedes eventlet.wsgi's handler: strict parsing, a time limit for each step, refusals as problem documents."""
 
     conn_state: Connection
     connection: Any
@@ -95,42 +81,43 @@ class Handler(StrictHead):
     server: Any
     close_connection: bool
 
-    _lingering = 0  # of the process
-    _pipelined = 0  # requests in a row that came before the answer to the one before
-    _was_left = False
+    _lingering = 0  # in this process
+    _pipelined = 0  # consecutive requests received before the response to the previous one
+    _has_client_left = False
 
     def setup(self) -> None:
         super().setup()  # type: ignore[misc]
         self.rfile = io.BufferedReader(FairReader(self.rfile.detach()))
+        self.wfile = Output(self.wfile, self.connection)
 
     def handle_one_request(self) -> None:
         try:
             if self._read_head():
                 self._count_pipelined()
-                self._answer()
-                runtime.sleep(0)  # the next request may be here already: others have their turn before it
+                self._respond()
+                runtime.sleep(0)  # serve other connections before a request that is already here
             else:
-                self._was_left = True
+                self._has_client_left = True
         except RejectedRequest as refusal:
             self._refuse(refusal)
         self.conn_state.deadline = time.monotonic() + KEEPALIVE_SECONDS
 
     def _count_pipelined(self) -> None:
-        """Raises RejectedRequest for who sends request after request without waiting for answers."""
-        is_chunked = self.headers.get("transfer-encoding") is not None  # how long it is shows when it has been read
+        """Raises RejectedRequest for a client that sends too many requests without waiting for the responses."""
+        is_chunked = self.headers.get("transfer-encoding") is not None  # its length is unknown until it is read
         length = int(self.headers.get("content-length") or 0)
-        if length > LINGER_BYTES:
-            self.close_connection = True  # rather than read all of it away
+        if length > MAX_LINGER_BYTES:
+            self.close_connection = True  # rather than read and discard all of it
         if not is_chunked:
-            self._pipelined = self._pipelined + 1 if self._arrived() > length + MAX_BLANK_LINE else 0
+            self._pipelined = self._pipelined + 1 if self._available() > length + MAX_BLANK_LINE else 0
         if self._pipelined > MAX_PIPELINED:
-            logger.warning("connection.flooding", extra={"requests": self._pipelined})
+            logger.warning("connection.flooded", extra={"requests": self._pipelined})
             raise RejectedRequest(
-                429, f"At most {MAX_PIPELINED} requests in a row may come before the answers are read."
+                429, f"At most {MAX_PIPELINED} consecutive requests may be sent before their responses are read."
             )
 
-    def _arrived(self) -> int:
-        """How many bytes are here to be read, without waiting."""
+    def _available(self) -> int:
+        """The number of bytes that can be read without waiting."""
         timeout = self.connection.gettimeout()
         self.connection.settimeout(0)
         try:
@@ -141,14 +128,14 @@ class Handler(StrictHead):
             self.connection.settimeout(timeout)
 
     def _read_head(self) -> bool:
-        """Whether there is a request. Raises RejectedRequest."""
+        """Read the next request's head; False at the end of the connection. Raises RejectedRequest."""
         self.close_connection = True
         self.raw_requestline = self._read_request_line()
-        if self.raw_requestline in BLANK_LINES:  # after a body, from old clients (RFC 9112, 2.2)
+        if self.raw_requestline in BLANK_LINES:  # old clients send one after a body (RFC 9112, 2.2)
             self.raw_requestline = self._read_request_line()
         self.conn_state[2] = "request"
         if len(self.raw_requestline) >= MAX_LINE:
-            raise RejectedRequest(HTTPStatus.REQUEST_URI_TOO_LONG, "A request line may have 8 KiB.")
+            raise RejectedRequest(HTTPStatus.REQUEST_URI_TOO_LONG, "A request line may have at most 8 KiB.")
         return self.raw_requestline.endswith(b"\n") and self.parse_request()
 
     def _read_request_line(self) -> bytes:
@@ -159,26 +146,28 @@ class Handler(StrictHead):
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]
         if self.request_version == "HTTP/1.0" or not self.path.startswith(SOCKETS):
-            environ.pop("HTTP_UPGRADE", None)  # to be ignored (RFC 9110, 7.8): Flask would look for another route
+            environ.pop("HTTP_UPGRADE", None)  # ignored (RFC 9110, 7.8); Flask would match another kind of route
+        elif "HTTP_UPGRADE" in environ:
+            environ["eventlet.set_idle"] = self.conn_state.remove_deadline
         self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
         if environ["wsgi.input"].chunked_input:
-            decode_chunks(environ, self._close_afterwards)
+            decode_chunks(environ, self._close_after_response)
         return environ
 
-    def _close_afterwards(self) -> None:
+    def _close_after_response(self) -> None:
         self.close_connection = True
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         self.environ = self.get_environ()
         self.application = self.server.app
         self.handle_one_response()  # type: ignore[attr-defined]
         if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
-            self._pipelined += self._arrived() > 0
+            self._pipelined += self._available() > 0
 
     def _refuse(self, refusal: RejectedRequest) -> None:
-        """Answer with a problem; the connection ends, for where the next request begins is unsure."""
+        """Respond with a problem document and close: the start of the next request is unknown."""
         self.close_connection = True
-        logger.debug("web.bad_request", extra={"detail": refusal.detail[:200]})
+        logger.debug("web.request_refused", extra={"detail": refusal.detail[:200]})
         status, headers, body = problems.raw_response(refusal.status, refusal.detail, request_id(""))
         headers += [("Date", formatdate(usegmt=True)), ("Connection", "close")]
         if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -188,9 +177,9 @@ class Handler(StrictHead):
             self.wfile.write(f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body)
 
     def finish(self) -> None:
-        """Let go of the connection even when the client is gone: its file handle is free once both files are closed."""
+        """Release the connection, also of a client that is gone: closing both files frees its file descriptor."""
         try:
-            if not self._was_left and self.connection.fileno() >= 0 and Handler._lingering < MAX_LINGERING:
+            if not self._has_client_left and self.connection.fileno() >= 0 and Handler._lingering < MAX_LINGERING:
                 self._linger()
             super().finish()  # type: ignore[misc]
         finally:
@@ -199,17 +188,19 @@ class Handler(StrictHead):
                     file.close()
 
     def _linger(self) -> None:
-        """Read away what the client still sends: a connection closed with bytes unread is reset, its answer with it."""
+        """Discard further input: closing with unread bytes would reset the connection and lose the response."""
         Handler._lingering += 1
         end, size = time.monotonic() + LINGER_SECONDS, 0
         try:
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(LINGER_SECONDS)
-            while size < LINGER_BYTES and time.monotonic() < end and (data := self.connection.recv(LINGER_READ_BYTES)):
+            while (
+                size < MAX_LINGER_BYTES and time.monotonic() < end and (data := self.connection.recv(LINGER_READ_BYTES))
+            ):
                 size += len(data)
                 runtime.sleep(0)
-        except OSError as error:  # too slow, or gone
+        except OSError as error:  # the client is too slow, or gone
             logger.debug("connection.lost", extra={"error": str(error)})
         finally:
             Handler._lingering -= 1

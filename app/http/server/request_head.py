@@ -1,8 +1,8 @@
-"""Reads the head of a request: in one go when it has arrived whole, else line by line; by one grammar, and strictly.
+"""Strict parsing of a request's head: in one pass when it has arrived completely, else line by line.
 
-Python's own reader was made for e-mail: it was a fifth of what a connection costs, and it forgives. A line that is no
-field hides from it all that follow, so two readers of one connection could see different requests in it (RFC 9112,
-11.2). Here what is not by the grammar is refused, except bare newlines, which hide nothing.
+It replaces `http.client.parse_headers` of the standard library, an e-mail parser that took a fifth of a connection's
+cost and is lenient: it ignores all fields after a malformed line, so two parsers of one connection could see different
+requests (RFC 9112, 11.2). Here every deviation from the grammar is refused, except bare newlines.
 """
 
 import re
@@ -22,35 +22,35 @@ _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
-_ONLY_ONCE = ("content-length", "transfer-encoding", "host")
+_UNIQUE_FIELDS = ("content-length", "transfer-encoding", "host")
 
 
 class Fields:
-    """The header fields of a request, as eventlet.wsgi reads them."""
+    """The header fields of a request, with the interface that eventlet.wsgi expects."""
 
     __slots__ = ("_headers", "_values")
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._headers = pairs
         self._values: dict[str, str] = {}
-        for name, value in reversed(pairs):  # the first of several counts, as in an e-mail
+        for name, value in reversed(pairs):  # the first of several wins, as in email.message
             self._values[name.lower()] = value
 
     def get(self, name: str, default: Any = None) -> Any:
         return self._values.get(name.lower(), default)
 
     def get_content_type(self) -> str:
-        """What a message without Content-Type is, by RFC 2045."""
+        """The default for a message without Content-Type (RFC 2045)."""
         return "text/plain"
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self._headers)
 
     def tokens(self, name: str) -> set[str]:
-        """The members of a list that may come in several lines, in lower case."""
+        """The members of a list field, which may have several lines, in lower case."""
         if name not in self._values:
             return set()
-        values = [value for given, value in self._headers if given.lower() == name]
+        values = [value for other, value in self._headers if other.lower() == name]
         return {token.strip(" \t") for token in ",".join(values).lower().split(",")}
 
     def replace_host(self, host: str) -> None:
@@ -58,20 +58,20 @@ class Fields:
         self._headers = [*((name, value) for name, value in self._headers if name.lower() != "host"), ("Host", host)]
 
     def check_repeated(self) -> None:
-        """Raises RejectedRequest when lines of one name are too many: 400, or too long together: 431.
+        """Raises RejectedRequest when a unique field is repeated (400) or a repeated field is too long in total (431).
 
-        They are read as one value later, by parsers made for short ones: 53 KiB of Accept-Encoding took 68 ms.
+        Repeated fields are later joined for parsers made for short values: 53 KiB of Accept-Encoding took 68 ms.
         """
         if len(self._values) == len(self._headers):
             return
         sizes: Counter[str] = Counter()
         for name, value in self._headers:
             name = name.lower()  # noqa: PLW2901
-            if name in _ONLY_ONCE and name in sizes:
+            if name in _UNIQUE_FIELDS and name in sizes:
                 raise RejectedRequest(400, f"There is more than one {name}.")
             sizes[name] += len(value) + 1
             if sizes[name] > MAX_LINE:
-                raise RejectedRequest(431, "A field may have 8 KiB, also when it comes in several lines.")
+                raise RejectedRequest(431, "A field may have at most 8 KiB, over all its lines.")
 
 
 class Stream(Protocol):
@@ -81,17 +81,17 @@ class Stream(Protocol):
 
 
 def read_fields(stream: Stream) -> Fields | None:
-    """Take the fields and the blank line after them. Raises RejectedRequest; None when the client left early."""
-    waiting = stream.peek(1)
-    last = waiting.find(b"\r\n\r\n")
+    """Read the fields and the blank line after them; None if the client left early. Raises RejectedRequest."""
+    buffered = stream.peek(1)
+    last = buffered.find(b"\r\n\r\n")
     if last < 0:
-        return _read_slowly(stream)
+        return _read_by_lines(stream)
     pairs: list[tuple[str, str]] = []
     at, end = 0, last + len(b"\r\n")
     while at < end:
-        field = _FIELD.match(waiting, at, end)
+        field = _FIELD.match(buffered, at, end)
         if field is None or len(pairs) == MAX_FIELDS:
-            return _read_slowly(stream)  # which knows what to say, or finds an end that came with bare newlines
+            return _read_by_lines(stream)  # finds the error, or an earlier end with bare newlines
         name, value = field.groups()
         pairs.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
         at = field.end()
@@ -99,7 +99,7 @@ def read_fields(stream: Stream) -> Fields | None:
     return Fields(pairs)
 
 
-def _read_slowly(stream: Stream) -> Fields | None:
+def _read_by_lines(stream: Stream) -> Fields | None:
     pairs: list[tuple[str, str]] = []
     total = 0
     while True:
@@ -108,7 +108,7 @@ def _read_slowly(stream: Stream) -> Fields | None:
             return Fields(pairs)
         total += len(line)
         if len(line) == MAX_LINE or total > MAX_HEAD or len(pairs) == MAX_FIELDS:
-            raise RejectedRequest(431, f"A head may have {MAX_FIELDS} fields, of 8 KiB each and 64 KiB together.")
+            raise RejectedRequest(431, f"A head may have at most {MAX_FIELDS} fields, 8 KiB each and 64 KiB in total.")
         if not line.endswith(b"\n"):
             return None
         field = _FIELD.fullmatch(line)
@@ -119,7 +119,7 @@ def _read_slowly(stream: Stream) -> Fields | None:
 
 
 def check_framing(fields: Fields, version: str) -> None:
-    """Where the body ends must be beyond doubt (RFC 9112, 6.3). Raises RejectedRequest."""
+    """Raises RejectedRequest where the length of the body is ambiguous (RFC 9112, 6.3)."""
     fields.check_repeated()
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if length is not None and not _LENGTH.fullmatch(length):
@@ -131,17 +131,17 @@ def check_framing(fields: Fields, version: str) -> None:
     if version == "HTTP/1.0":
         raise RejectedRequest(400, "HTTP/1.0 has no Transfer-Encoding.")
     if coding.lower() != "chunked":
-        raise RejectedRequest(501, f"The only Transfer-Encoding known here is `chunked`, not {coding[:80]!r}.")
+        raise RejectedRequest(501, f"The only supported Transfer-Encoding is `chunked`, not {coding[:80]!r}.")
 
 
 class StrictHead:
-    """Comes before eventlet.wsgi's handler, whose `parse_request` it replaces."""
+    """Precedes eventlet.wsgi's handler and replaces its `parse_request`."""
 
     raw_requestline: bytes
     rfile: Any
 
     def parse_request(self) -> bool:
-        """Set what http.server's method of this name sets. Raises RejectedRequest; False when the client left."""
+        """Set the attributes that http.server's method sets; False when the client left. Raises RejectedRequest."""
         line = _QUICK_REQUEST.fullmatch(self.raw_requestline)
         if line:
             self.command, self.path = line[1].decode("ascii"), line[2].decode("ascii")
@@ -162,19 +162,19 @@ class StrictHead:
         return True
 
     def _check_target(self, fields: Fields) -> None:
-        """Which host and path are asked for (RFC 9112, 3.2). Raises RejectedRequest."""
+        """Check the requested host and path (RFC 9112, 3.2). Raises RejectedRequest."""
         host = fields.get("host")
         if host is None and self.request_version == "HTTP/1.1":
-            raise RejectedRequest(400, "HTTP/1.1 demands a Host.")
+            raise RejectedRequest(400, "HTTP/1.1 requires a Host field.")
         if not self.path.startswith("/") and self.path != "*":
             absolute = _ABSOLUTE.fullmatch(self.path)
             if absolute is None:
-                raise RejectedRequest(400, f"The target of a request is a path, or a URL: {self.path[:80]!r}")
+                raise RejectedRequest(400, f"The request target is neither a path nor an http URL: {self.path[:80]!r}")
             host, path = absolute.groups()
             self.path = path if path.startswith("/") else f"/{path}"
-            fields.replace_host(host)  # it counts, whatever Host says
+            fields.replace_host(host)  # it overrides the Host field (RFC 9112, 3.2.2)
         if host and not _HOST.fullmatch(host):
-            raise RejectedRequest(400, f"The Host {host[:80]!r} is none.")
+            raise RejectedRequest(400, f"The Host {host[:80]!r} is not a host name.")
 
     def _parse_irregular_line(self) -> None:
         line = _REQUEST.fullmatch(self.raw_requestline)
@@ -182,7 +182,7 @@ class StrictHead:
             raise RejectedRequest(400, f"This is not `METHOD /path HTTP/1.1`: {self.raw_requestline[:80]!r}")
         method, target, major, minor = (part.decode("latin-1") for part in line.groups())
         if major != "1":
-            raise RejectedRequest(505, f"HTTP/{major}.{minor} is not spoken here: HTTP/1.1 is.")
+            raise RejectedRequest(505, f"HTTP/{major}.{minor} is not supported, HTTP/1.1 is.")
         self.command = method
         self.path = target
         self.request_version = "HTTP/1.0" if minor == "0" else "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""From one read of Redis to the sockets of each room: framed once, written straight to every websocket."""
+"""Delivers a room's events to its connections: each event is framed once and written straight to every WebSocket."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,15 +7,15 @@ import msgspec
 from engineio import packet as engine_packet
 
 from app.core import runtime
+from app.observability import metrics
 from app.realtime.fanout.frames import frame
-from app.realtime.fanout.metrics import FANOUT_DELIVERIES
 from app.realtime.fanout.websocket import WebSocket
 
 CLIENTS_PER_YIELD = 250
 
 
 class QueueMessage(msgspec.Struct):
-    """python-socketio's queue message of one event; what the event carries stays as it was written."""
+    """One event in python-socketio's queue format; the event's arguments stay undecoded."""
 
     method: str
     event: str
@@ -27,21 +27,21 @@ class QueueMessage(msgspec.Struct):
 
     @property
     def is_plain(self) -> bool:
-        """Every recipient gets the same bytes, and nobody answers."""
+        """Whether all recipients get the same bytes and none acknowledges them."""
         return not (self.binary or self.skip_sid or self.callback) and self.namespace == "/"
 
     def packet(self) -> bytes:
-        """The Engine.IO packet: a message that holds the Socket.IO event."""
+        """The Engine.IO message packet that holds the Socket.IO event."""
         parts = b",".join((msgspec.json.encode(self.event), *(bytes(raw) for raw in self.data)))
         return b"42[" + parts + b"]"
 
 
-class _Numbered(msgspec.Struct):
+class _Envelope(msgspec.Struct):
     seq: str | int | None = None
 
 
 _decode_message = msgspec.json.Decoder(QueueMessage).decode
-_decode_seq = msgspec.json.Decoder(_Numbered).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
 def decode(body: bytes) -> QueueMessage:
@@ -50,30 +50,30 @@ def decode(body: bytes) -> QueueMessage:
 
 
 def seq_of(message: QueueMessage) -> int | None:
-    """The room's number of this event."""
-    seq = _decode_seq(message.data[0]).seq if message.data else None
+    """The event's sequence number in its room."""
+    seq = _decode_envelope(message.data[0]).seq if message.data else None
     return None if seq is None else int(seq)
 
 
 class RoomRecipients:
-    """Who is in a room here, by the way to reach them; made anew whenever somebody comes or goes."""
+    """A room's connections in this process, by the way to reach them. Never updated: a changed room gets a new one."""
 
-    __slots__ = ("early", "others", "sends", "websockets")
+    __slots__ = ("connecting", "polling", "sends", "websockets")
 
     def __init__(self, websockets: Iterable[WebSocket] = ()) -> None:
         self.websockets = list(websockets)
         self.sends: list[Callable[[bytes], int]] = [websocket.send for websocket in self.websockets]
-        self.others: list[Any] = []
-        self.early: list[str] = []
+        self.polling: list[Any] = []
+        self.connecting: list[str] = []
 
     def add(self, websocket: WebSocket) -> None:
         self.websockets.append(websocket)
         self.sends.append(websocket.send)
 
     def write(self, data: bytes, first: int, end: int) -> None:
-        """Give it to the websockets from `first` to before `end`; straight to their sockets while no websocket is behind.
+        """Write to `websockets[first:end]`, straight to their sockets while no WebSocket has a backlog.
 
-        A websocket is one object more to fetch into the processor for each client: a tenth of what a delivery costs.
+        Loading one more object per client, the WebSocket, would add a tenth to the cost of a delivery.
         """
         if WebSocket.backlogged:
             for websocket in self.websockets[first:end]:
@@ -87,43 +87,43 @@ class RoomRecipients:
                 self.websockets[first + number].write(data)
             else:
                 if sent != size:
-                    self.websockets[first + number].keep(data[sent:])
+                    self.websockets[first + number].buffer(data[sent:])
 
 
 class Deliverer:
-    """Rooms' audiences, cached until a member comes or goes, and the frames kept for those still connecting."""
+    """Caches each room's recipients until its members change, and holds events for members still connecting."""
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
         self._cached: dict[str, RoomRecipients] = {}
-        self._early: dict[str, list[bytes]] = {}
+        self._held: dict[str, list[bytes]] = {}
         self._written = 0
 
-    def drop(self, rooms: Iterable[Any]) -> None:
+    def invalidate(self, rooms: Iterable[Any]) -> None:
         for room in rooms:
             self._cached.pop(room, None)
 
-    def drop_all(self) -> None:
+    def invalidate_all(self) -> None:
         self._cached.clear()
 
-    def send(self, room: str, packets: list[bytes]) -> None:
-        """Give one room its events, in order, yielding now and then so that nobody else waits long."""
+    def deliver(self, room: str, packets: list[bytes]) -> None:
+        """Send events to a room in order, yielding after every 250 writes."""
         recipients = self._recipients(room)
-        FANOUT_DELIVERIES.inc(len(packets) * (len(recipients.websockets) + len(recipients.others)))
-        for sid in recipients.early:
-            self._early.setdefault(sid, []).extend(packets)
-        for socket in recipients.others:
+        metrics.FANOUT_DELIVERIES.inc(len(packets) * (len(recipients.websockets) + len(recipients.polling)))
+        for sid in recipients.connecting:
+            self._held.setdefault(sid, []).extend(packets)
+        for socket in recipients.polling:
             _send_packets(socket, packets)
         self._write(room, recipients, b"".join(map(frame, packets)))
 
-    def arrived(self, sid: str, socket: Any) -> None:
-        """The connection's CONNECT is out: what its room got meanwhile follows."""
-        packets = self._early.pop(sid, None)
+    def deliver_held(self, sid: str, socket: Any) -> None:
+        """Send the events held for a connection, once its CONNECT packet is sent."""
+        packets = self._held.pop(sid, None)
         if packets:
             _send_packets(socket, packets)
 
-    def forget(self, sid: str) -> None:
-        self._early.pop(sid, None)
+    def discard_held(self, sid: str) -> None:
+        self._held.pop(sid, None)
 
     def _write(self, room: str, recipients: RoomRecipients, data: bytes) -> None:
         first = 0
@@ -136,20 +136,20 @@ class Deliverer:
                 self._written = 0
                 runtime.sleep(0)
                 if self._cached.get(room) is not recipients:
-                    recipients, first = self._still_in(room, recipients.websockets[first:]), 0
+                    recipients, first = self._still_members(room, recipients.websockets[first:]), 0
 
-    def _still_in(self, room: str, websockets: list[WebSocket]) -> RoomRecipients:
-        """Leave out who left while others had their turn; who came since was told a later seq."""
+    def _still_members(self, room: str, websockets: list[WebSocket]) -> RoomRecipients:
+        """Leave out members that left during the yield. Members that joined have read a later seq already."""
         members = set(self._recipients(room).websockets)
         return RoomRecipients(websocket for websocket in websockets if websocket in members)
 
     def _recipients(self, room: str) -> RoomRecipients:
         recipients = self._cached.get(room)
         if recipients is None:
-            recipients = self._cached[room] = self._gather(room)
+            recipients = self._cached[room] = self._find_recipients(room)
         return recipients
 
-    def _gather(self, room: str) -> RoomRecipients:
+    def _find_recipients(self, room: str) -> RoomRecipients:
         recipients, manager = RoomRecipients(), self._manager
         sockets = manager.server.eio.sockets
         for sid, engine_sid in manager.get_participants("/", room):
@@ -157,11 +157,11 @@ class Deliverer:
             if socket is None or socket.closed:
                 continue
             if manager.is_pre_connected(sid, "/"):
-                recipients.early.append(sid)
+                recipients.connecting.append(sid)
             elif (websocket := getattr(socket, "websocket", None)) is not None:
                 recipients.add(websocket)
             else:
-                recipients.others.append(socket)
+                recipients.polling.append(socket)
         return recipients
 
 

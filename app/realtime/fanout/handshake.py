@@ -1,6 +1,6 @@
-"""From an HTTP request to a WebSocket of ours (RFC 6455, 4.2), and the test of it that a polling client makes first.
+"""The opening handshake of a WebSocket (RFC 6455, 4.2) and Engine.IO's upgrade of a polling client to one.
 
-eventlet's own handshake also takes Hixie-75 and 76, which put the request's target into the answer's head.
+It replaces `eventlet.websocket`'s, which also accepts Hixie-75 and 76: both echo the request target in the reply.
 """
 
 import base64
@@ -18,7 +18,7 @@ from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout import frames
 from app.realtime.fanout.websocket import WebSocket
 
-PROBE_SECONDS = 10.0
+MAX_PROBE_SECONDS = 10.0
 VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -34,80 +34,67 @@ def check_handshake(environ: dict[str, Any]) -> None:
             400, "A WebSocket is opened with `Upgrade: websocket` and `Connection: Upgrade`, in HTTP/1.1."
         )
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
-        raise RejectedRequest(426, "The only version of the WebSocket protocol spoken here is 13.")
+        raise RejectedRequest(426, "Only version 13 of the WebSocket protocol is supported.")
     if not _KEY.fullmatch(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
         raise RejectedRequest(400, "`Sec-WebSocket-Key` is not the base64 of 16 bytes.")
 
 
 def switch_protocols(environ: dict[str, Any], owner: Any) -> WebSocket:
-    """Take the connection over from the WSGI server, and answer the handshake, which `check_handshake` has passed."""
+    """Take the connection over from the WSGI server and reply to a handshake that passed `check_handshake`."""
     key = environ["HTTP_SEC_WEBSOCKET_KEY"].encode()
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
-    given = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
-    sock = runtime.take_connection(environ)
-    hold_back(sock, hold=True)
+    id_of_request = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+    sock = runtime.detach_socket(environ)
+    set_cork(sock, True)
     websocket = WebSocket(sock, owner, owner.server.max_http_buffer_size, owner.server.packets_per_second)
     websocket.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        + f"Sec-WebSocket-Accept: {accept}\r\n{REQUEST_ID_HEADER}: {given}\r\n\r\n".encode()
+        + f"Sec-WebSocket-Accept: {accept}\r\n{REQUEST_ID_HEADER}: {id_of_request}\r\n\r\n".encode()
     )
     return websocket
 
 
-def hold_back(sock: socket.socket, hold: bool) -> None:
-    """Let the kernel gather what is written until it is told to send: one packet instead of several (Linux)."""
+def set_cork(sock: socket.socket, on: bool) -> None:
+    """While on, the kernel combines writes into one packet (Linux)."""
     if hasattr(socket, "TCP_CORK"):
-        with contextlib.suppress(OSError):  # the client has left
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(hold))
+        with contextlib.suppress(OSError):  # the client has disconnected
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(on))
 
 
-class Probe:
-    """Owns the WebSocket of a client that still polls, until it has been tested (Engine.IO protocol, Upgrade)."""
+class UpgradeProbe:
+    """Owns the WebSocket of a polling client until the upgrade is confirmed (Engine.IO protocol, "Upgrade")."""
 
     def __init__(self, engine_socket: Any) -> None:
         self.server = engine_socket.server
         self._engine_socket = engine_socket
-        self._wire: WebSocket | None = None
-        self._is_answered = False
+        self._websocket: WebSocket | None = None
+        self._has_replied = False
 
     def begin(self, environ: dict[str, Any]) -> None:
-        self._wire = switch_protocols(environ, self)
-        hold_back(self._wire.socket, hold=False)
-        self._wire.read()
+        self._websocket = switch_protocols(environ, self)
+        set_cork(self._websocket.socket, False)
+        self._websocket.resume()
         runtime.spawn(self._expire)
 
     def message_received(self, _opcode: int, payload: str | bytes) -> None:
-        if payload == "2probe" and not self._is_answered:
-            self._is_answered = self._engine_socket.upgrading = True
-            self._write(b"3probe")
-            self._engine_socket.queue.put(packet.Packet(packet.NOOP))  # ends the poll that is still open
-        elif payload == "5" and self._is_answered and not self._engine_socket.closed:
-            websocket, self._wire = self._wire, None
+        if payload == "2probe" and not self._has_replied and self._websocket is not None:
+            self._has_replied = self._engine_socket.upgrading = True
+            self._websocket.write(frames.frame(b"3probe"))
+            self._engine_socket.queue.put(packet.Packet(packet.NOOP))  # ends the open poll
+        elif payload == "5" and self._has_replied and not self._engine_socket.closed:
+            websocket, self._websocket = self._websocket, None
             self._engine_socket.probe_ended()
             self._engine_socket.adopt(websocket)
         else:
             self.connection_ended("")
 
     def connection_ended(self, reason: str) -> None:
-        websocket, self._wire = self._wire, None
+        websocket, self._websocket = self._websocket, None
         if websocket is not None:
             self._engine_socket.probe_ended(reason)
-            websocket.finish()
-
-    def _write(self, text: bytes) -> None:
-        if self._wire is not None:
-            self._wire.write(frames.frame(text))
+            websocket.close()
 
     def _expire(self) -> None:
-        """The time is limited in all: a WebSocket's own pings would make each wait begin anew."""
-        runtime.sleep(PROBE_SECONDS)
+        """A limit on the whole probe: WebSocket pings would restart a limit on each read."""
+        runtime.sleep(MAX_PROBE_SECONDS)
         self.connection_ended("")
-
-
-def emptied(queue: Any) -> list[packet.Packet]:
-    """What waits for a poll, now to be written to the websocket."""
-    waiting = []
-    while not queue.empty():
-        waiting.append(queue.get(block=False))
-        queue.task_done()
-    return [pkt for pkt in waiting if pkt is not None and pkt.packet_type != packet.NOOP]

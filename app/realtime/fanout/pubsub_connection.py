@@ -1,4 +1,4 @@
-"""One open pub/sub connection, read in batches: everything that one `recv` brought."""
+"""One open pub/sub connection, read in batches: all messages of one `recv`."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ import redis
 from app.core.redis_connection import connect_redis
 
 READ_BYTES = 256 * 1024
-QUIET_SECONDS = 2.0
-QUIET_LIMIT = 3
+PING_AFTER_SECONDS = 2.0
+MAX_UNANSWERED_PINGS = 3
 CHANNELS_PER_COMMAND = 1000
 
 
 class PubSubConnection:
-    """A connection that redis-py opened (address, login, Sentinel), then read and written by hand.
+    """A connection opened by redis-py (address, login, Sentinel), whose socket is then read and written directly.
 
-    One greenlet reads; writers agree among themselves. A silent connection is asked for a sign of life, so
-    that a half-open one is noticed. All methods raise redis.RedisError or OSError when the connection is lost.
+    One greenlet reads; callers of `send` synchronize among themselves. A silent connection is pinged, which detects
+    a half-open one. All methods raise redis.RedisError or OSError when the connection is lost.
     """
 
     def __init__(self, url: str) -> None:
@@ -25,13 +25,13 @@ class PubSubConnection:
         connection: Any = self._pool.get_connection()
         self._connection = connection
         self._socket = connection._sock  # noqa: SLF001 - guarded by the contract test
-        self._socket.settimeout(QUIET_SECONDS)
-        self.server_id = self._ask_for_server_id()
+        self._socket.settimeout(PING_AFTER_SECONDS)
+        self.server_id = self._read_server_id()
         self._reader = hiredis.Reader()
-        self._quiet = 0
+        self._unanswered_pings = 0
 
-    def _ask_for_server_id(self) -> str:
-        """The running server's own id, a new one at each start; empty where it is not told."""
+    def _read_server_id(self) -> str:
+        """The id of the running server process; empty where INFO is not permitted."""
         try:
             self._connection.send_command("INFO", "server")
             lines = self._connection.read_response().decode().splitlines()
@@ -40,13 +40,13 @@ class PubSubConnection:
         return next((line.partition(":")[2] for line in lines if line.startswith("run_id:")), "")
 
     def send(self, command: str, *arguments: str) -> None:
-        """Send one command, cut into several where there are many channels."""
+        """Send a command, split into several where there are many channels."""
         for start in range(0, max(len(arguments), 1), CHANNELS_PER_COMMAND):
-            some = arguments[start : start + CHANNELS_PER_COMMAND]
-            self._socket.sendall(b"".join(self._connection.pack_command(command, *some)))
+            part = arguments[start : start + CHANNELS_PER_COMMAND]
+            self._socket.sendall(b"".join(self._connection.pack_command(command, *part)))
 
     def read(self) -> list[Any]:
-        """Wait for the next read and return all replies that are complete; now and then none."""
+        """Wait for input and return all complete replies, possibly none."""
         try:
             data = self._socket.recv(READ_BYTES)
         except TimeoutError:
@@ -54,17 +54,17 @@ class PubSubConnection:
             return []
         if not data:
             raise redis.ConnectionError("Redis closed the pub/sub connection.")
-        self._quiet = 0
+        self._unanswered_pings = 0
         self._reader.feed(data)
         return list(self._replies())
 
     def close(self) -> None:
-        """Close from any greenlet; a reader blocked in `read` wakes up."""
+        """May be called from any greenlet; wakes a reader blocked in `read`."""
         self._connection.disconnect()
 
     def _ping(self) -> None:
-        self._quiet += 1
-        if self._quiet > QUIET_LIMIT:
+        self._unanswered_pings += 1
+        if self._unanswered_pings > MAX_UNANSWERED_PINGS:
             raise redis.ConnectionError("Redis does not answer on the pub/sub connection.")
         self.send("PING")
 

@@ -1,6 +1,6 @@
-"""Clients whose room moved on while nobody listened here are made to reconnect, and so fetch the room's state.
+"""Disconnects clients whose room may have missed events, so that they reconnect and fetch the room's snapshot.
 
-Without a further event they would see no gap in `seq`, and never learn that they missed something.
+Without this, a client would notice a missed event only by the gap in `seq` when the room's next event arrives.
 """
 
 import logging
@@ -12,7 +12,8 @@ from typing import Any
 import redis
 import uuid_utils.compat as uuid
 
-from app.realtime.fanout.metrics import RESYNCS
+from app.observability import metrics
+from app.realtime.fanout.close_reasons import CloseReason
 from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
 from app.realtime.scripts import source
 
@@ -20,70 +21,69 @@ logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.25
 SPREAD_SECONDS = 2.0
-REASON = "transport error"
 
 
 class Resync:
-    """What each room here has heard, compared with what Redis has sent after the connection to it was lost."""
+    """Compares the last seq delivered to each room here with Redis's, after the connection to Redis was lost."""
 
     def __init__(self, manager: Any, client: Any) -> None:
         self._manager = manager
         self._redis = client
-        self._heard: dict[str, int] = {}
-        self._memory = b""
+        self._last_seq: dict[str, int] = {}
+        self._epoch = b""
 
-    def joined(self, channel: str, seq: int) -> None:
-        """The first member of a room was told this number. Later ones' may be ahead of what was sent: a queue waits."""
-        self._heard.setdefault(channel, seq)
+    def note_joined(self, channel: str, seq: int) -> None:
+        """Record the seq read by a room's first member. Later members may read one that is still in the room queue."""
+        self._last_seq.setdefault(channel, seq)
 
-    def heard(self, channel: str, seq: int | None) -> None:
-        if seq is not None and channel in self._heard:
-            self._heard[channel] = seq
+    def note_delivered(self, channel: str, seq: int | None) -> None:
+        if seq is not None and channel in self._last_seq:
+            self._last_seq[channel] = seq
 
-    def left(self, channel: str) -> None:
-        self._heard.pop(channel, None)
+    def forget(self, channel: str) -> None:
+        self._last_seq.pop(channel, None)
 
-    def start(self, channels: set[str], is_same_server: bool) -> None:
-        """Check these channels beside the listener, which goes on delivering.
+    def check_missed(self, channels: set[str], is_same_server: bool) -> None:
+        """Check these channels in the background while delivery continues.
 
-        Another server, or the same after a restart, may have lost its last writes and have reached the same numbers
-        anew while nobody listened: its numbers prove nothing.
+        Without the same server process, all their rooms are disconnected: a restarted or other server may have lost
+        its last writes and reached the same numbers again.
         """
-        self._manager.server.start_background_task(self._check if is_same_server else self.end, channels)
+        check = self._check if is_same_server else self.disconnect_rooms
+        self._manager.server.start_background_task(check, channels)
 
-    def check_memory(self) -> None:
-        """End the connections of all rooms when Redis has lost its memory. Raises redis.RedisError."""
-        memory = self._redis.get(MEMORY_KEY)
-        if memory is None:
+    def check_epoch(self) -> None:
+        """Disconnect all rooms when Redis has lost its data, and with it the epoch. Raises redis.RedisError."""
+        epoch = self._redis.get(MEMORY_KEY)
+        if epoch is None:
             self._redis.set(MEMORY_KEY, uuid.uuid4().hex, nx=True)
-            memory = self._redis.get(MEMORY_KEY)
-        before, self._memory = self._memory, memory
-        if before not in (b"", memory):
-            logger.warning("redis.memory_lost")
-            self.end(list(self._heard))
+            epoch = self._redis.get(MEMORY_KEY)
+        previous, self._epoch = self._epoch, epoch
+        if previous not in (b"", epoch):
+            logger.warning("redis.data_lost")
+            self.disconnect_rooms(list(self._last_seq))
 
-    def end(self, channels: Iterable[str]) -> None:
-        """End the connections of these rooms, whatever their numbers are."""
+    def disconnect_rooms(self, channels: Iterable[str]) -> None:
         rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
-        self._manager.server.start_background_task(self._end_members, rooms)
+        self._manager.server.start_background_task(self._disconnect_members, rooms)
 
     def _check(self, channels: set[str]) -> None:
         rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
         try:
-            current = self._current(rooms)
+            current = self._read_seqs(rooms)
         except redis.RedisError as error:
-            logger.warning("resync.unknown", extra={"rooms": len(rooms), "error": str(error)})
+            logger.warning("resync.check_failed", extra={"rooms": len(rooms), "error": str(error)})
             current = {}
-        self._manager.server.sleep(SETTLE_SECONDS)  # what was sent before the question is delivered by then
-        moved = [room for room in rooms if room not in current or self._heard.get(room, -1) < current[room]]
-        self._end_members(moved)
+        self._manager.server.sleep(SETTLE_SECONDS)  # until then, events published before the query are delivered
+        missed = [room for room in rooms if room not in current or self._last_seq.get(room, -1) < current[room]]
+        self._disconnect_members(missed)
 
-    def _end_members(self, channels: list[str]) -> None:
+    def _disconnect_members(self, channels: list[str]) -> None:
         members = list(chain.from_iterable(map(self._members, channels)))
-        logger.info("resync", extra={"rooms": len(channels), "connections": len(members)})
-        self._end_transports(members)
+        logger.info("resync.started", extra={"rooms": len(channels), "connections": len(members)})
+        self._disconnect(members)
 
-    def _current(self, channels: list[str]) -> dict[str, int]:
+    def _read_seqs(self, channels: list[str]) -> dict[str, int]:
         script = self._redis.register_script(source("read_seq"))
         with self._redis.pipeline(transaction=False) as pipe:
             for channel in channels:
@@ -94,12 +94,12 @@ class Resync:
         room = room_of(channel.removeprefix(CHANNEL_PREFIX))
         return [engine_sid for _, engine_sid in self._manager.get_participants("/", room)]
 
-    def _end_transports(self, engine_sids: list[str]) -> None:
+    def _disconnect(self, engine_sids: list[str]) -> None:
         random.shuffle(engine_sids)
         server = self._manager.server
         for engine_sid in engine_sids:
             socket = server.eio.sockets.get(engine_sid)
             if socket is not None:
-                RESYNCS.inc()
-                socket.close(wait=False, abort=True, reason=REASON)
+                metrics.RESYNCS.inc()
+                socket.close(wait=False, abort=True, reason=CloseReason.TRANSPORT_ERROR)
             server.sleep(SPREAD_SECONDS / len(engine_sids))

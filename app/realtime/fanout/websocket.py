@@ -1,150 +1,150 @@
-"""A WebSocket that has no greenlet of its own: the hub calls it when bytes came or may go.
+"""A WebSocket without a greenlet: eventlet's hub calls it when its socket becomes readable or writable.
 
-Writing never blocks. What the kernel does not take now waits here, at most 1 MiB, and goes in order before all else.
-Reading takes a few frames at a time and counts each: a client that sends without end holds up nobody, and is ended.
+It replaces `eventlet.websocket`, which keeps a greenlet per connection, unmasks byte by byte and blocks on write.
+Writes never block: up to 1 MiB that the kernel does not accept waits in the backlog and is sent first.
+Each read handles a few frames and counts them, so a flooding client delays no other and is disconnected.
 """
 
 import socket
 import struct
 import sys
 from collections import deque
+from types import SimpleNamespace
 from typing import Any
 
 from eventlet import hubs
-from eventlet.hubs.hub import BaseHub
+from eventlet.hubs.hub import READ, WRITE
 
 from app.realtime.fanout import frames
-from app.realtime.fanout.gone import NOBODY, Owner
+from app.realtime.fanout.close_reasons import CloseCode, CloseReason
 
-READ, WRITE = BaseHub.READ, BaseHub.WRITE
-TRANSPORT_CLOSE, TRANSPORT_ERROR, TOO_SLOW, FLOOD = "transport close", "transport error", "too slow", "flood"
-
-BACKLOG_BYTES = 1024 * 1024
-READ_BYTES = 64 * 1024
-WRITE_BYTES = 128 * 1024
-FRAMES_PER_TURN = 32
+MAX_BACKLOG_BYTES = 1024 * 1024
+READ_BYTES, WRITE_BYTES, FRAMES_PER_YIELD = 64 * 1024, 128 * 1024, 32
 LINGER_SECONDS = 2.0
-LINGER_BYTES = 16 * 1024 * 1024
-MAX_LINGERING = 1000
+MAX_LINGER_BYTES, MAX_LINGERING = 16 * 1024 * 1024, 1000
 _RESET = struct.pack("ii", 1, 0)
 
 
-def _ignore(*_: Any) -> None:
-    """For the hub, which also calls about errors that a read or write shows anyway."""
+def _ignore(*_: Any) -> None: ...
+
+
+# Replaces the owner of a closed WebSocket: a reference cycle would keep both alive until garbage collection.
+_NO_OWNER = SimpleNamespace(message_received=_ignore, connection_ended=_ignore)
+_NO_READER = frames.FrameReader(0)
 
 
 class WebSocket:
-    """The writing and reading end of one WebSocket. `send` is its socket's own; `backlogged` counts who is behind.
+    """One server-side WebSocket. `send` is its socket's `send`; the class attribute `backlogged` counts slow clients.
 
-    Its owner is told of the end by `connection_ended`, and calls `finish` when it has answered what came before.
+    `owner` is the Engine.IO connection. The hub calls its `message_received(opcode, payload)`, and at the end
+    `connection_ended(reason)`; neither may block. The owner then sends its last replies and calls `close`.
     """
 
     __slots__ = (
-        "_backlog_bytes", "_drained_bytes", "_farewell", "_has_turn", "_leaving", "_listeners", "_paused", "_reader",
-        "backlog", "closed", "owner", "send", "socket",
+        "_backlog_bytes", "_close_frame", "_discarded_bytes", "_is_closing", "_is_paused", "_is_scheduled",
+        "_listeners", "_reader", "backlog", "closed", "owner", "send", "socket",
     )  # fmt: skip
 
     backlogged = 0
     lingering = 0
 
-    def __init__(self, sock: socket.socket, owner: Owner, max_length: int, frame_budget: int = sys.maxsize) -> None:
-        self.socket = sock
+    def __init__(self, sock: socket.socket, owner: Any, max_length: int, frame_budget: int = sys.maxsize) -> None:
+        self.socket, self.owner = sock, owner
         self.send = sock.send
-        self.owner = owner
         self._reader = frames.FrameReader(max_length, frame_budget)
         self._listeners: dict[str, Any] = {}
-        self._backlog_bytes = self._drained_bytes = 0
-        self._farewell: bytes | None = None  # the close frame that is due: nothing that comes is looked at any more
-        self._has_turn = self._paused = self._leaving = False
+        self._backlog_bytes = self._discarded_bytes = 0
+        self._close_frame: bytes | None = None  # set once the client's input is no longer handled
+        self._is_scheduled = self._is_paused = self._is_closing = False
         self.backlog: deque[bytes] | None = None
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        """Send whole frames, now or as soon as the client takes them. Never raises and never blocks."""
+        """Send whole frames now, or once the client accepts them. Never raises and never blocks."""
         if self.backlog is not None:
-            self.keep(data)
+            self.buffer(data)
             return
         try:
             sent = self.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
-            self.end(TRANSPORT_ERROR)
+            self.abort(CloseReason.TRANSPORT_ERROR)
             return
         if sent != len(data):
-            self.keep(data[sent:])
+            self.buffer(data[sent:])
 
-    def read(self) -> None:
-        """Have the hub call when something has come, after what came before `pause`."""
-        self._paused = False
-        if self.closed or self._farewell is not None or self._leaving or self._has_turn:
-            return
-        if self._reader.has_more:
-            self._has_turn = True
-            hubs.get_hub().schedule_call_global(0, self._take_frames)
-        else:
-            self._listen(READ, self._readable)
-
-    def pause(self) -> None:
-        """Leave what comes in the kernel: the client sends faster than its events are handled."""
-        self._paused = True
-        self._unlisten(READ)
-
-    def finish(self, code: int = frames.NORMAL) -> None:
-        """Close politely (RFC 6455, 7.1.1): send what waits, then the close frame, and read away what still comes.
-
-        A connection closed with bytes unread is reset by the kernel, and what was written last is lost with it.
-        """
-        if self.closed or self._leaving:
-            return
-        self.write(self._farewell or frames.close_frame(code))
-        if self.closed or WebSocket.lingering >= MAX_LINGERING:
-            self._close()
-            return
-        self._leaving = True
-        WebSocket.lingering += 1
-        self.owner, self._reader = NOBODY, _DEAF
-        self._unlisten(READ)
-        self._listen(READ, self._drain)
-        hubs.get_hub().schedule_call_global(LINGER_SECONDS, self._close)
-        if self.backlog is None:
-            self._shut()
-
-    def end(self, reason: str, *, reset: bool = False) -> None:
-        """Close at once and tell the owner; with `reset` the kernel drops what it still holds."""
-        if self.closed or self._leaving:
-            return
-        if reset:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        owner = self.owner
-        self._close()
-        owner.connection_ended(reason)
-
-    def keep(self, data: bytes) -> None:
-        """Send it when the client takes more, after what waits already; a client too far behind is cut off."""
-        if self.closed or self._leaving:
+    def buffer(self, data: bytes) -> None:
+        """Append to the backlog. A client with more than 1 MiB there is disconnected."""
+        if self.closed or self._is_closing:
             return
         if self.backlog is None:
             self.backlog = deque()
             WebSocket.backlogged += 1
-            self._listen(WRITE, self._writable)
+            self._listen(WRITE, self._on_writable)
         self.backlog.append(data)
         self._backlog_bytes += len(data)
-        if self._backlog_bytes > BACKLOG_BYTES:
-            self.end(TOO_SLOW, reset=True)
+        if self._backlog_bytes > MAX_BACKLOG_BYTES:
+            self.abort(CloseReason.SLOW_CLIENT, reset=True)
 
-    def _writable(self, _fileno: int) -> None:
+    def resume(self) -> None:
+        """Start or continue reading; frames received before `pause` are handled first."""
+        self._is_paused = False
+        if self.closed or self._close_frame is not None or self._is_closing or self._is_scheduled:
+            return
+        if self._reader.has_more:
+            self._is_scheduled = True
+            hubs.get_hub().schedule_call_global(0, self._read_frames)
+        else:
+            self._listen(READ, self._on_readable)
+
+    def pause(self) -> None:
+        """Leave input in the kernel while the client sends faster than its events are handled."""
+        self._is_paused = True
+        self._unlisten(READ)
+
+    def close(self, code: int = CloseCode.NORMAL) -> None:
+        """Close with a close frame (RFC 6455, 7.1.1): send the backlog first, then discard remaining input.
+
+        The kernel resets a connection that is closed with unread input, which loses the last bytes written.
+        """
+        if self.closed or self._is_closing:
+            return
+        self.write(self._close_frame or frames.close_frame(code))
+        if self.closed or WebSocket.lingering >= MAX_LINGERING:
+            self._release()
+            return
+        self._is_closing = True
+        WebSocket.lingering += 1
+        self.owner, self._reader = _NO_OWNER, _NO_READER
+        self._unlisten(READ)
+        self._listen(READ, self._discard_input)
+        hubs.get_hub().schedule_call_global(LINGER_SECONDS, self._release)
+        if self.backlog is None:
+            self._shut_down_writing()
+
+    def abort(self, reason: str, *, reset: bool = False) -> None:
+        """Close at once and notify the owner; with `reset` the kernel drops its send buffer."""
+        if self.closed or self._is_closing:
+            return
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        owner = self.owner
+        self._release()
+        owner.connection_ended(reason)
+
+    def _on_writable(self, _fileno: int) -> None:
         backlog = self.backlog
         if backlog is None:
             return
-        data = _take(backlog)
+        data = _next_write(backlog)
         try:
             sent = self.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
-            self.end(TRANSPORT_ERROR)
-            self._close()
+            self.abort(CloseReason.TRANSPORT_ERROR)
+            self._release()
             return
         self._backlog_bytes -= sent
         if sent != len(data):
@@ -153,87 +153,84 @@ class WebSocket:
             self.backlog = None
             WebSocket.backlogged -= 1
             self._unlisten(WRITE)
-            if self._leaving:
-                self._shut()
+            if self._is_closing:
+                self._shut_down_writing()
 
-    def _readable(self, _fileno: int) -> None:
+    def _receive(self) -> bytes | None:
+        """Bytes from the socket, b"" at its end, None when there are none yet."""
         try:
-            data = self.socket.recv(READ_BYTES)
+            return self.socket.recv(READ_BYTES)
         except BlockingIOError:
-            return
+            return None
         except OSError:
-            data = b""
-        if not data:
-            self.end(TRANSPORT_CLOSE)
-            return
-        self._take_frames(data)
+            return b""
 
-    def _take_frames(self, data: bytes = b"") -> None:
-        """Handle some frames; where there are more, all others have their turn first."""
-        reader, self._has_turn = self._reader, False
-        if self._paused:
+    def _on_readable(self, _fileno: int) -> None:
+        data = self._receive()
+        if data:
+            self._read_frames(data)
+        elif data is not None:
+            self.abort(CloseReason.TRANSPORT_CLOSE)
+
+    def _read_frames(self, data: bytes = b"") -> None:
+        """Handle some frames; the rest is scheduled behind all other connections."""
+        reader, self._is_scheduled = self._reader, False
+        if self._is_paused:
             return
         try:
-            for opcode, payload in reader.feed(data, FRAMES_PER_TURN):
-                self._take_frame(opcode, payload)
+            for opcode, payload in reader.feed(data, FRAMES_PER_YIELD):
+                self._handle_frame(opcode, payload)
         except frames.FrameError as error:
-            is_flood = error.code == frames.POLICY_VIOLATION
-            self._part(frames.close_frame(error.code), FLOOD if is_flood else TRANSPORT_ERROR)
-        if reader.has_more and not self._paused:
+            self._begin_close(frames.close_frame(error.code), error.reason)
+        if reader.has_more and not self._is_paused:
             self._unlisten(READ)
-            self.read()
+            self.resume()
 
-    def _take_frame(self, opcode: int, payload: Any) -> None:
-        if self.closed or self._leaving or self._farewell is not None:
+    def _handle_frame(self, opcode: int, payload: Any) -> None:
+        if self.closed or self._is_closing or self._close_frame is not None:
             return
         if opcode == frames.PING:
             self.write(frames.frame(payload, frames.PONG))
         elif opcode == frames.CLOSE:
-            self._part(frames.close_answer(payload), TRANSPORT_CLOSE)
+            self._begin_close(frames.close_reply(payload), CloseReason.TRANSPORT_CLOSE)
         elif opcode != frames.PONG:
             self.owner.message_received(opcode, payload)
 
-    def _part(self, farewell: bytes, reason: str) -> None:
-        """Take nothing more, and leave it to the owner when to say farewell."""
-        if self.closed or self._leaving or self._farewell is not None:
+    def _begin_close(self, close_frame: bytes, reason: str) -> None:
+        """Stop handling input. The owner sends the close frame by calling `close`."""
+        if self.closed or self._is_closing or self._close_frame is not None:
             return
-        self._farewell = farewell
+        self._close_frame = close_frame
         self._unlisten(READ)
         self.owner.connection_ended(reason)
 
-    def _shut(self) -> None:
+    def _shut_down_writing(self) -> None:
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            self._close()
+            self._release()
 
-    def _drain(self, _fileno: int) -> None:
-        try:
-            data = self.socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        self._drained_bytes += len(data)
-        if not data or self._drained_bytes > LINGER_BYTES:
-            self._close()
+    def _discard_input(self, _fileno: int) -> None:
+        data = self._receive()
+        self._discarded_bytes += len(data or b"")
+        if data == b"" or self._discarded_bytes > MAX_LINGER_BYTES:
+            self._release()
 
     def _listen(self, kind: str, callback: Any) -> None:
-        if kind not in self._listeners:
-            add = hubs.get_hub().add
-            self._listeners[kind] = add(kind, self.socket.fileno(), callback, _ignore, _ignore)
+        if kind not in self._listeners:  # the read or write that follows reports the errors that are ignored here
+            self._listeners[kind] = hubs.get_hub().add(kind, self.socket.fileno(), callback, _ignore, _ignore)
 
     def _unlisten(self, kind: str) -> None:
-        listener = self._listeners.pop(kind, None)
-        if listener is not None:
+        if (listener := self._listeners.pop(kind, None)) is not None:
             hubs.get_hub().remove(listener)
 
-    def _close(self) -> None:
+    def _release(self) -> None:
+        """Close the socket and stop listening."""
         if self.closed:
             return
         self.closed = True
-        self.owner, self._reader = NOBODY, _DEAF
-        if self._leaving:
+        self.owner, self._reader = _NO_OWNER, _NO_READER
+        if self._is_closing:
             WebSocket.lingering -= 1
         if self.backlog is not None:
             WebSocket.backlogged -= 1
@@ -243,11 +240,8 @@ class WebSocket:
         self.socket.close()
 
 
-_DEAF = frames.FrameReader(0)
-
-
-def _take(backlog: deque[bytes]) -> bytes:
-    """The next piece to write: whole entries, up to a size the kernel may take at once."""
+def _next_write(backlog: deque[bytes]) -> bytes:
+    """Whole entries from the backlog, about as much as the kernel accepts at once."""
     parts, size = [], 0
     while backlog and size < WRITE_BYTES:
         parts.append(backlog.popleft())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An agent that reports its progress. Python's standard library is all it needs.
+"""An agent that reports its progress; it needs only Python's standard library.
 
     export DASHBOARD_URL=http://127.0.0.1:5000
     export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role agent --sub scanner-7 --protocol P1)
@@ -8,12 +8,12 @@
 An admin must have created the agent and the protocol (docs/examples/README.md shows how), and the token's `sub` must be
 the agent's id.
 
-Four rules keep the work and its reports right on a bad network:
+Four rules make the reports reliable on a bad network:
  1. A RUNNING report may be lost, because the next one replaces it: it is tried a few times, then dropped.
  2. COMPLETED or FAILED is sent until the server has answered. Nothing else closes the task.
- 3. Each report has an Idempotency-Key, the same for each attempt: an answer that was lost on its way does not make the
-    second attempt close the next task of the queue.
- 4. A report that could not be sent says nothing about the work: only the work's own error makes a task FAILED.
+ 3. All attempts of a report share an Idempotency-Key: after a lost response, the second attempt does not close the next
+    task of the queue.
+ 4. A report that cannot be sent says nothing about the work: only an error of the work makes a task FAILED.
 """
 
 import http.client
@@ -41,7 +41,7 @@ class Agent:
         self.protocol_id = protocol_id
 
     def report(self, task, **fields):
-        """Send a RUNNING report; after a few failed attempts it is dropped."""
+        """Send a RUNNING report; drop it after a few failed attempts."""
         if not self._deliver({"task": task, **fields}, range(RUNNING_ATTEMPTS)):
             print("a progress report was dropped: the server cannot be reached", file=sys.stderr)
 
@@ -50,7 +50,7 @@ class Agent:
         self._deliver({"task": task, **fields}, itertools.count())
 
     def _deliver(self, fields, attempts):
-        """Whether the report was accepted. Raises SystemExit when the server refuses it for good."""
+        """Return whether the report was accepted. Raises SystemExit if the server refuses it permanently."""
         body = json.dumps({"protocolId": self.protocol_id, **fields}).encode()
         headers = {
             "Authorization": f"Bearer {self.token}",
@@ -67,18 +67,18 @@ class Agent:
                     return True
             except urllib.error.HTTPError as refusal:
                 wanted_pause = pause_before_retry(refusal)
-            except (OSError, http.client.HTTPException):  # no connection, or one that ended without an answer
+            except (OSError, http.client.HTTPException):  # no connection, or one that ended without a response
                 wanted_pause = 0
         return False
 
 
 def pause_before_retry(refusal):
-    """How many seconds the server asks to wait, 0 when it does not say. Raises SystemExit when no retry can help."""
+    """Return the seconds that the server asks to wait, or 0. Raises SystemExit if a retry is useless."""
     try:
         problem = json.load(refusal)
-    except (ValueError, OSError, http.client.HTTPException):  # the answer of a proxy, or one that was cut off
+    except (ValueError, OSError, http.client.HTTPException):  # a proxy's response, or a truncated one
         problem = {}
-    in_use = problem.get("code") == "IDEMPOTENCY_KEY_IN_USE"  # the first attempt is still under way
+    in_use = problem.get("code") == "IDEMPOTENCY_KEY_IN_USE"  # the first attempt is still in progress
     if refusal.code < 500 and refusal.code not in RETRYABLE and not in_use:
         reason = (problem.get("code", refusal.code), problem.get("detail", refusal.reason), problem.get("errors", ""))
         raise SystemExit("the report was refused: {}: {} {}".format(*reason))
@@ -87,7 +87,7 @@ def pause_before_retry(refusal):
 
 
 def backoff(attempt):
-    """Growing pauses of random length, so that many agents do not come back at the same moment."""
+    """Growing, random pauses, so that many agents do not retry at the same moment."""
     return min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
 
 

@@ -1,4 +1,4 @@
-/** One protocol, live: its pool, its agents, and whether what is shown is true at the moment. */
+/** One protocol, live: its pool, its agents, and whether the display is up to date. */
 import { createElement as h } from "react";
 import { useRoom } from "./use-room.mjs";
 
@@ -16,7 +16,7 @@ export function Dashboard(options) {
 
 const time = (milliseconds) => new Date(milliseconds).toLocaleTimeString();
 
-/** Amounts are decimal strings and are shown as they came: as numbers they would not be exact. */
+/** Amounts are displayed as the received decimal strings; as numbers they would not be exact. */
 function Pool({ currency, ...pool }) {
   const amounts = ["total", "available", "reserved", "paid"].map((name) =>
     h("div", { key: name }, h("dt", null, name), h("dd", { "data-amount": name }, `${pool[name]} ${currency}`)),

@@ -1,12 +1,12 @@
 /**
- * The React dashboard without a browser: happy-dom stands in for the page, and each drawing is one line of JSON.
+ * The React dashboard without a browser: happy-dom replaces the page, and each rendering is printed as one line of JSON.
  *
  *   npm install --prefix docs/examples
  *   export DASHBOARD_URL=http://127.0.0.1:5000
  *   export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role viewer --protocol P1)
  *   node docs/examples/dashboard-react/main.mjs P1
  *
- * In a page of your own only the last lines differ: `createRoot(document.getElementById("app")).render(…)`.
+ * In your own page only the last lines differ: `createRoot(document.getElementById("app")).render(…)`.
  */
 import { Window } from "happy-dom";
 import { StrictMode, createElement as h } from "react";
@@ -18,8 +18,8 @@ const [protocolId] = process.argv.slice(2);
 
 const page = new Window();
 Object.assign(globalThis, { window: page, document: page.document });
-globalThis.navigator ??= page.navigator; // Node has one of its own from 21 on
-const { createRoot } = await import("react-dom/client"); // looks for the page when it is loaded
+globalThis.navigator ??= page.navigator; // built in from Node 21
+const { createRoot } = await import("react-dom/client"); // reads `window` and `document` when it is imported
 
 const place = page.document.createElement("main");
 page.document.body.append(place);

@@ -3,7 +3,7 @@
  *
  *   const { status, staleSince, error, state } = useRoom({ io, token, protocolId, baseUrl });
  *
- * `state` has the form of `GET /protocols/{id}/state`, or is null until it was fetched.
+ * `state` has the form of `GET /protocols/{id}/state`, and is null until it has been fetched.
  */
 import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
@@ -11,7 +11,7 @@ import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client
 const NOTHING_YET = { status: Status.CONNECTING, staleSince: null, error: null, state: null };
 
 export function useRoom({ io, token, protocolId, baseUrl = "" }) {
-  // A fresh token, or a function written in place, must not close the room: it is read when it is needed.
+  // A new token, or an inline function, must not close the room, so it is read only when it is needed.
   const latestToken = useRef(token);
   useEffect(() => {
     latestToken.current = token;
@@ -23,7 +23,7 @@ export function useRoom({ io, token, protocolId, baseUrl = "" }) {
   return useSyncExternalStore(store.subscribe, store.view, store.view);
 }
 
-/** What useSyncExternalStore asks for. Each subscription is a connection of its own, as StrictMode subscribes twice. */
+/** A store for useSyncExternalStore. Each subscription has its own connection, since StrictMode subscribes twice. */
 function roomStore(options) {
   let view = NOTHING_YET;
   const subscribe = (redraw) => {

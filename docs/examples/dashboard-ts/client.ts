@@ -1,14 +1,14 @@
 /**
- * A protocol's pool and agents, live: the algorithm of docs/clients.md on one page, without the reference client. The
- * types are made from the server's own documents (`docs/types`): a misspelt member or event does not compile.
+ * A protocol's pool and agents, live: the algorithm of docs/clients.md in one file, without the reference client. The
+ * types are generated from the server's documents (`docs/types`): a misspelt member or event does not compile.
  *
- *  1. The handshake joins the room; `/state` is fetched after. What arrives during a fetch is applied on top of it.
- *  2. An event is applied when its `version` is higher than the one held.
- *  3. A `seq` that jumps or goes back is a loss: fetch again, after a random pause. A loss that is seen during a fetch
+ *  1. The handshake joins the room; then `/state` is fetched. Events that arrive during a fetch are applied to its result.
+ *  2. An event is applied if its `version` is higher than the one held.
+ *  3. A `seq` that jumps or goes back is a loss: fetch again, after a random pause. A loss seen during a fetch
  *     counts unless the fetched state covers it.
- *  4. The last event before a silence has no successor to betray its loss: fetch every 20 seconds anyway.
- *  5. What fails is tried again with growing, random pauses. Refusals that trying again cannot change end it.
- *  6. Socket.IO comes back by itself, except after the server has ended the connection: then this class does it.
+ *  4. If the last event before a pause is lost, no later `seq` shows it: fetch every 20 seconds anyway.
+ *  5. Failed requests are retried with growing, random pauses. Final refusals end the client.
+ *  6. Socket.IO reconnects by itself, except after the server has ended the connection: then this class reconnects.
  */
 import { io, type Socket } from "socket.io-client";
 import type {
@@ -19,7 +19,7 @@ import type { Pool, Problem, State } from "../../types/rest.js";
 
 type RoomEvent = AgentTaskUpdateEvent | BountyPoolUpdatedEvent | VulnStatusChangedEvent;
 
-const [PAUSE_MS, REFRESH_MS, TIMEOUT_MS, LONGEST_RETRY_MS] = [500, 20_000, 10_000, 15_000];
+const [PAUSE_MS, REFRESH_MS, TIMEOUT_MS, MAX_RETRY_MS] = [500, 20_000, 10_000, 15_000];
 const FINAL = new Set(["UNAUTHORIZED", "INVALID_PROTOCOL"]); // refused connections
 const atRandom = (milliseconds: number): number => milliseconds * (0.5 + Math.random());
 const isNewer = (version: string, held: string | undefined): boolean => held === undefined || BigInt(version) > BigInt(held);
@@ -35,19 +35,19 @@ class Refused extends Error {
 }
 
 export class Dashboard {
-  /** False while what is held may be old: not connected, or after a loss. */
+  /** False while the state may be out of date: not connected, or after a loss. */
   isLive = false;
   pool: Pool | undefined;
   agents = new Map<string, AgentTaskData>();
-  private known: bigint | undefined; // up to this number nothing is missing; undefined until a state was fetched
+  private known: bigint | undefined; // no event up to this number is missing; undefined until a state was fetched
   private arrived: bigint | undefined; // number of the last event
-  private since: RoomEvent[] = []; // what arrived since the running fetch began
+  private since: RoomEvent[] = []; // events since the running fetch began
   private running: AbortController | undefined;
-  private timer: ReturnType<typeof setTimeout> | undefined; // of the next fetch, or while not connected of the next try
+  private timer: ReturnType<typeof setTimeout> | undefined; // for the next fetch or, while not connected, the next attempt
   private failures = 0;
   private readonly socket: Socket<ServerToClientEvents, ClientToServerEvents>;
 
-  /** `token` is asked before each connection and request, so that it may hand out a fresh one. */
+  /** `token` is called before each connection and request, so that it may return a new one. */
   constructor(
     private readonly url: string,
     private readonly token: () => string,
@@ -61,10 +61,10 @@ export class Dashboard {
       this.known = this.arrived = undefined;
       this.later(this.pool ? atRandom(PAUSE_MS) : 0, () => this.fetchState());
     });
-    // Every event of the room has its number, also a kind that this client does not show: only so is a jump a loss.
-    this.socket.onAny((_name, message?: RoomEvent) => message?.seq && this.hear(message));
+    // Every event of the room counts for `seq`, including kinds that this client does not display.
+    this.socket.onAny((_name, message?: RoomEvent) => message?.seq && this.receive(message));
     this.socket.on("disconnect", (reason) => {
-      this.rest();
+      this.stopFetching();
       this.onChange(this);
       if (reason === "io server disconnect") this.later(atRandom(PAUSE_MS), () => this.socket.connect());
     });
@@ -76,10 +76,10 @@ export class Dashboard {
 
   close(): void {
     this.socket.close();
-    this.rest();
+    this.stopFetching();
   }
 
-  private hear(event: RoomEvent): void {
+  private receive(event: RoomEvent): void {
     if (this.running) this.since.push(event);
     this.apply(event);
     this.onChange(this);
@@ -87,7 +87,7 @@ export class Dashboard {
 
   private apply(event: RoomEvent): void {
     const seq = BigInt(event.seq);
-    const isBack = this.arrived !== undefined && seq <= this.arrived; // the room was begun anew
+    const isBack = this.arrived !== undefined && seq <= this.arrived; // the room was started anew
     const isLoss = isBack || (this.known !== undefined && seq > this.known + 1n);
     this.arrived = seq;
     if (this.known !== undefined && seq > this.known) this.known = seq;
@@ -98,7 +98,7 @@ export class Dashboard {
       this.pool = { protocolId: event.protocolId, total, available, reserved, paid, currency, version };
     }
     if (!isLoss) return;
-    // While a fetch runs, `adopt` decides; while not live, one is on its way already.
+    // During a fetch, `adopt` decides; while not live, a fetch is already scheduled.
     if (!this.running && this.isLive) this.later(atRandom(PAUSE_MS), () => this.fetchState());
     this.isLive = false;
   }
@@ -108,7 +108,7 @@ export class Dashboard {
     this.since = [];
     const signal = AbortSignal.any([running.signal, AbortSignal.timeout(TIMEOUT_MS)]);
     const state = await this.getState(signal).catch((fault: Error) => fault);
-    if (running !== this.running) return; // the connection has ended meanwhile, and the next one fetches for itself
+    if (running !== this.running) return; // the connection has ended meanwhile; the next one fetches again
     this.running = undefined;
     if (!(state instanceof Error)) this.adopt(state);
     else if (state instanceof Refused && state.isFinal) this.end(state);
@@ -137,12 +137,12 @@ export class Dashboard {
     this.later(atRandom(REFRESH_MS), () => this.fetchState());
     const { arrived } = this;
     this.arrived = undefined;
-    this.since.forEach((event) => this.apply(event)); // a loss among these asks for the next fetch
+    this.since.forEach((event) => this.apply(event)); // a loss among these schedules the next fetch
     this.arrived ??= arrived;
   }
 
   private backoff(): number {
-    return atRandom(Math.min(LONGEST_RETRY_MS, PAUSE_MS * 2 ** this.failures++));
+    return atRandom(Math.min(MAX_RETRY_MS, PAUSE_MS * 2 ** this.failures++));
   }
 
   private later(milliseconds: number, action: () => unknown): void {
@@ -150,7 +150,7 @@ export class Dashboard {
     this.timer = setTimeout(action, milliseconds);
   }
 
-  private rest(): void {
+  private stopFetching(): void {
     clearTimeout(this.timer);
     this.running?.abort();
     this.running = undefined;

@@ -6,9 +6,9 @@
  *   export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role viewer --protocol P1)
  *   node docs/examples/dashboard/watch.mjs P1
  *
- * It uses the reference client, which joins, fetches `/state`, merges by `version`, notices gaps in `seq` and comes back
- * by itself. Copy `room-client.js` and the folder `room/` beside it into a project of your own: they need nothing else,
- * and work the same in a browser.
+ * It uses the reference client, which joins, fetches `/state`, merges by `version`, detects gaps in `seq` and reconnects.
+ * Copy `room-client.js` and the folder `room/` into your own project: they have no dependencies and work the same in a
+ * browser.
  */
 import { io } from "socket.io-client";
 import { RoomClient } from "../../../app/dashboard/static/js/room-client.js";

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""A payout service: what PAYOUT_URL names. Python's standard library is all it needs.
+"""A payout service for PAYOUT_URL; it needs only Python's standard library.
 
     PAYOUT_SECRET=… python receiver.py --port 8099 --database payouts.db
 
-Four rules make it safe, whatever is sent twice, late or by somebody else:
- 1. Verify the signature over the bytes that came, before anything is parsed, and refuse old ones.
- 2. One Idempotency-Key is one payout, for ever: the key is kept with the answer, and a repeated request gets that
-    answer.
+Four rules make it safe against repeated, late and forged requests:
+ 1. Verify the signature over the received bytes before parsing them, and refuse old signatures.
+ 2. One Idempotency-Key is one payout, permanently: store the key with the response, and answer a repeated request with
+    it.
  3. The signature covers the body, not the headers: the key must be the body's `paymentId`. Otherwise a copy of a
     genuine request under another key would be paid again.
- 4. 4xx only for what can never be paid: it is final. For everything else 5xx: it will be sent again.
+ 4. Answer 4xx only if the payout can never be made, since it is final. Otherwise answer 5xx, which is retried.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-OLDEST_SECONDS = 300
+MAX_AGE_SECONDS = 300
 MAX_BODY = 64 * 1024
 
 
@@ -30,14 +30,14 @@ def is_genuine(secret, header, body, now):
     """`X-Signature: t=<Unix seconds>,v1=<hex>`; HMAC-SHA256 of `<t>.<body>`."""
     parts = dict(part.split("=", 1) for part in header.split(",") if "=" in part)
     timestamp = parts.get("t", "")
-    if not timestamp.isdecimal() or abs(now - int(timestamp)) > OLDEST_SECONDS:
+    if not timestamp.isdecimal() or abs(now - int(timestamp)) > MAX_AGE_SECONDS:
         return False
     wanted = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(wanted.encode(), parts.get("v1", "").encode())
 
 
 class Payouts:
-    """The payouts that were made, by key."""
+    """The payouts made so far, by key."""
 
     def __init__(self, path):
         self.path = path
@@ -45,13 +45,13 @@ class Payouts:
             database.execute("CREATE TABLE IF NOT EXISTS payouts (key TEXT PRIMARY KEY, body TEXT, reference TEXT)")
 
     def pay(self, key, payout):
-        """The reference of this payout, made once per key. Raises ValueError when the key was used for another one."""
+        """Make this payout once per key; return its reference. Raises ValueError if the key belongs to another one."""
         body = json.dumps(payout, sort_keys=True)
         with self._open() as database:
             database.execute("BEGIN IMMEDIATE")
             row = database.execute("SELECT body, reference FROM payouts WHERE key = ?", (key,)).fetchone()
             if row is None:
-                # Here the money moves: hand `key` on, so that the next in line pays once as well.
+                # Move the money here. Pass `key` on, so that the next service also pays only once.
                 row = (body, f"tx-{uuid.uuid4().hex}")
                 database.execute("INSERT INTO payouts VALUES (?, ?, ?)", (key, *row))
         if row[0] != body:

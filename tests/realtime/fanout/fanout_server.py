@@ -1,4 +1,4 @@
-"""A web process with the fan-out and nothing else; started as a child of the tests.
+"""A web process with only the fan-out, started by the tests.
 
 `python fanout_server.py REDIS_URL [PING_INTERVAL PING_TIMEOUT]` prints its port.
 """
@@ -57,13 +57,13 @@ def build(redis_url, ping_interval=25, ping_timeout=20):
     def echo(text):
         return text
 
-    @socketio.on("tell")
-    def tell(sid, text):
-        socketio.emit("told", {"text": text}, to=sid)
+    @socketio.on("send")
+    def send(sid, text):
+        socketio.emit("sent", {"text": text}, to=sid)
 
     @socketio.on("broadcast")
     def broadcast(room, data, skip_sid):
-        socketio.emit("said", data, to=room, skip_sid=skip_sid)
+        socketio.emit("broadcasted", data, to=room, skip_sid=skip_sid)
 
     @socketio.on("binary")
     def binary(sid):

@@ -24,7 +24,7 @@ def server(valkey, tmp_path):
         yield process
 
 
-def test_an_event_reaches_the_members_of_its_room_alone(valkey, server):
+def test_an_event_reaches_only_the_members_of_its_room(valkey, server):
     inside, outside = join(server, "P1"), join(server, "P2")
     publish(valkey, "P1", 1, amount="5.00")
     name, payload = inside.event()
@@ -32,7 +32,7 @@ def test_an_event_reaches_the_members_of_its_room_alone(valkey, server):
     assert outside.packet(timeout=0.3) is None
 
 
-def test_a_room_is_subscribed_while_it_has_members_here_and_no_longer(valkey, server):
+def test_a_room_is_subscribed_only_while_it_has_members_here(valkey, server):
     first, second = join(server, "P1"), join(server, "P1")
     assert valkey.channels() == {channel_of("P1"), CONTROL_CHANNEL}
     first.ask("leave", "protocol:P1")
@@ -41,7 +41,7 @@ def test_a_room_is_subscribed_while_it_has_members_here_and_no_longer(valkey, se
     wait_until(lambda: valkey.channels() == {CONTROL_CHANNEL})
 
 
-def test_joins_and_leaves_at_the_same_moment_leave_exactly_the_members_subscribed(valkey, server):
+def test_concurrent_joins_and_leaves_keep_exactly_the_remaining_members_subscribed(valkey, server):
     staying = join(server, "P1")
 
     def come_and_go():
@@ -98,7 +98,7 @@ def test_the_listener_survives_a_killed_connection_and_a_restart(valkey, server)
     assert again.event()[1]["seq"] == "2"
 
 
-def test_clients_reconnect_after_a_restart_of_redis_also_when_it_has_reached_the_same_number_anew(valkey, server):
+def test_clients_reconnect_after_a_redis_restart_even_if_it_reached_the_same_seq_again(valkey, server):
     client = join(server, "P1")
     client.ask("note", "P1", "7")
     valkey.stop()
@@ -107,7 +107,7 @@ def test_clients_reconnect_after_a_restart_of_redis_also_when_it_has_reached_the
     assert client.packet(timeout=10) == ""
 
 
-def test_clients_of_a_room_reconnect_when_its_database_is_found_to_be_older(valkey, server):
+def test_only_clients_of_a_rewound_room_reconnect(valkey, server):
     client, other = join(server, "P1"), join(server, "P2")
     client.ask("note", "P1", "7")
     valkey.client.publish(CONTROL_CHANNEL, '{"method":"resync","protocolId":"P1"}')
@@ -115,7 +115,7 @@ def test_clients_of_a_room_reconnect_when_its_database_is_found_to_be_older(valk
     assert other.packet(timeout=0.5) is None
 
 
-def test_clients_whose_room_moved_on_unheard_are_made_to_reconnect_and_others_are_not(valkey, server):
+def test_only_clients_of_rooms_with_missed_events_are_made_to_reconnect(valkey, server):
     moved, still = join(server, "P1"), join(server, "P2")
     moved.ask("note", "P1", "7")
     still.ask("note", "P2", "3")
@@ -126,18 +126,18 @@ def test_clients_whose_room_moved_on_unheard_are_made_to_reconnect_and_others_ar
     assert channel_of("P2") in valkey.channels()
 
 
-def test_an_emission_to_one_connection_needs_no_redis(valkey, server):
+def test_an_event_to_a_local_connection_needs_no_redis(valkey, server):
     speaker, listener = RawClient(server.port), RawClient(server.port)
     sid = listener.ask("sid")
     valkey.stop()
-    speaker.send(json.dumps(["tell", sid, "hello"]).join(["42", ""]))
-    assert listener.event() == ["told", {"text": "hello"}]
+    speaker.send(json.dumps(["send", sid, "hello"]).join(["42", ""]))
+    assert listener.event() == ["sent", {"text": "hello"}]
 
 
-def test_an_emission_to_a_connection_of_another_process_arrives(valkey, server, tmp_path):
+def test_an_event_to_a_connection_of_another_process_arrives(valkey, server, tmp_path):
     with running_server(valkey.url, tmp_path / "other.log") as other:
         speaker, listener = RawClient(server.port), RawClient(other.port)
         sid = listener.ask("sid")
         wait_until(lambda: valkey.client.pubsub_numsub(CONTROL_CHANNEL)[0][1] == 2)
-        speaker.send(json.dumps(["tell", sid, "hello"]).join(["42", ""]))
-        assert listener.event() == ["told", {"text": "hello"}]
+        speaker.send(json.dumps(["send", sid, "hello"]).join(["42", ""]))
+        assert listener.event() == ["sent", {"text": "hello"}]

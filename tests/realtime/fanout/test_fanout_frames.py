@@ -1,4 +1,4 @@
-"""Frames are read alike however the network cuts them, and written as RFC 6455 shows them."""
+"""Frames are parsed alike wherever the stream is cut, and encoded as in RFC 6455."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def read(data, cuts=(), limit=1 << 20):
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 100_000])
-def test_the_length_of_a_frame_is_written_as_the_standard_demands(size):
+def test_the_length_of_a_frame_is_encoded_as_rfc_6455_demands(size):
     written = frame(b"x" * size)
     head = written[: len(written) - size]
     if size <= 125:
@@ -41,11 +41,11 @@ def test_the_length_of_a_frame_is_written_as_the_standard_demands(size):
         assert head == b"\x81\x7f" + size.to_bytes(8)
 
 
-def test_the_masked_hello_of_the_standard_is_read():
+def test_the_masked_hello_of_rfc_6455_is_read():
     assert read(bytes.fromhex("818537fa213d7f9f4d5158")) == [(TEXT, "Hello")]
 
 
-def test_the_fragmented_hello_of_the_standard_is_read():
+def test_the_fragmented_hello_of_rfc_6455_is_read():
     data = masked(b"Hel", final=False) + masked(b"ping", PING) + masked(b"lo", 0)
     assert read(data) == [(PING, b"ping"), (TEXT, "Hello")]
 
@@ -71,13 +71,13 @@ def test_a_message_is_refused_by_its_length_before_it_has_arrived():
     assert refusal.value.code == 1009
 
 
-def test_fragments_are_refused_when_together_they_are_too_long():
+def test_fragments_are_refused_when_their_total_is_too_long():
     with pytest.raises(FrameError) as refusal:
         read(masked(b"x" * 600, final=False) + masked(b"x" * 600, 0), limit=1000)
     assert refusal.value.code == 1009
 
 
-def test_a_control_frame_is_no_part_of_the_message_it_interrupts():
+def test_a_control_frame_is_not_part_of_the_message_it_interrupts():
     data = masked(b"x" * 1000, final=False) + masked(b"p" * 125, PING) + masked(b"", 0)
     assert read(data, limit=1000) == [(PING, b"p" * 125), (TEXT, "x" * 1000)]
 
@@ -94,7 +94,7 @@ def test_frames_beyond_the_budget_of_a_second_are_refused(frames, allowed, monke
     assert len(list(reader.feed(frames * allowed))) == allowed
 
 
-def test_fragments_count_though_they_are_no_messages(monkeypatch):
+def test_fragments_count_towards_the_frame_budget(monkeypatch):
     monkeypatch.setattr("app.realtime.fanout.frames.time.monotonic", lambda: 5.0)
     reader = FrameReader(1000, budget=20)
     assert list(reader.feed(masked(b"", final=False) + masked(b"", 0, final=False) * 19)) == []
@@ -102,7 +102,7 @@ def test_fragments_count_though_they_are_no_messages(monkeypatch):
         list(reader.feed(masked(b"", 0)))
 
 
-def test_a_reader_stops_after_as_many_frames_as_it_is_asked_for_and_goes_on_later():
+def test_a_reader_stops_after_the_requested_frames_and_continues_later():
     reader = FrameReader(1000)
     data = b"".join(masked(b"%d" % number) for number in range(5))
     assert list(reader.feed(data, 3)) == [(TEXT, "0"), (TEXT, "1"), (TEXT, "2")]
@@ -111,14 +111,14 @@ def test_a_reader_stops_after_as_many_frames_as_it_is_asked_for_and_goes_on_late
     assert not reader.has_more
 
 
-def test_what_came_before_a_fault_is_not_lost():
+def test_messages_before_a_violation_are_yielded():
     messages = FrameReader(1000).feed(masked(b"first") + b"\x81\x02hi")
     assert next(messages) == (TEXT, "first")
     with pytest.raises(FrameError):
         next(messages)
 
 
-def test_a_reader_keeps_nothing_of_a_message_that_is_whole():
+def test_a_reader_holds_no_bytes_of_a_complete_message():
     reader = FrameReader(1 << 20)
     assert list(reader.feed(masked(b"x" * 60_000))) == [(TEXT, "x" * 60_000)]
     assert reader._buffer == b""

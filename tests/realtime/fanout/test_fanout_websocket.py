@@ -1,4 +1,4 @@
-"""A websocket that is behind is counted, since all are written to directly while none is."""
+"""A WebSocket's backlog, reading in small steps, and its closing."""
 
 import gc
 import socket
@@ -12,8 +12,8 @@ import pytest
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout.delivery import RoomRecipients
-    from app.realtime.fanout.pinger import Pinger
-    from app.realtime.fanout.websocket import FRAMES_PER_TURN, WebSocket
+    from app.realtime.fanout.engine import Pinger
+    from app.realtime.fanout.websocket import FRAMES_PER_YIELD, WebSocket
 
 FRAME = b"x" * 1000
 
@@ -37,7 +37,7 @@ def client() -> Iterator[tuple[WebSocket, socket.socket, Owner]]:
     owner = Owner()
     websocket = WebSocket(ours, owner, 1000)
     yield websocket, theirs, owner
-    websocket.end("over")
+    websocket.abort("over")
     theirs.close()
 
 
@@ -56,103 +56,103 @@ def read_all(theirs: socket.socket) -> int:
     return size
 
 
-def test_who_is_behind_is_counted_until_it_has_caught_up(client):
+def test_a_websocket_with_a_backlog_is_counted_until_the_backlog_is_sent(client):
     websocket, theirs, _ = client
-    audience, written = RoomRecipients([websocket]), 0
+    recipients, written = RoomRecipients([websocket]), 0
     while websocket.backlog is None:
-        audience.write(FRAME, 0, 1)
+        recipients.write(FRAME, 0, 1)
         written += 1
-    audience.write(FRAME, 0, 1)
+    recipients.write(FRAME, 0, 1)
 
     assert WebSocket.backlogged == 1
     size = read_all(theirs)
     while websocket.backlog is not None:
-        websocket._writable(0)
+        websocket._on_writable(0)
         size += read_all(theirs)
     assert WebSocket.backlogged == 0
     assert size == (written + 1) * len(FRAME)
 
 
-def test_who_is_cut_off_is_behind_no_more_and_later_events_do_it_no_harm(client):
+def test_a_disconnected_slow_websocket_is_no_longer_counted_and_ignores_later_events(client):
     websocket, _, owner = client
-    audience = RoomRecipients([websocket])
+    recipients = RoomRecipients([websocket])
     while not websocket.closed:
-        audience.write(FRAME, 0, 1)
-    audience.write(FRAME, 0, 1)
+        recipients.write(FRAME, 0, 1)
+    recipients.write(FRAME, 0, 1)
 
     assert WebSocket.backlogged == 0
-    assert owner.reasons == ["too slow"]
+    assert owner.reasons == ["slow client"]
 
 
-def test_one_turn_takes_a_few_frames_and_leaves_the_rest_for_the_next(client):
+def test_one_read_handles_a_few_frames_and_schedules_the_rest(client):
     websocket, theirs, owner = client
-    theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_TURN + 1))
+    theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_YIELD + 1))
 
-    websocket._readable(0)
-    for turn in (1, 2):
-        assert len(owner.received) == turn * FRAMES_PER_TURN
-        assert not websocket._listeners  # nothing new is read before what is here
-        websocket._take_frames()
-    assert len(owner.received) == 2 * FRAMES_PER_TURN + 1
+    websocket._on_readable(0)
+    for step in (1, 2):
+        assert len(owner.received) == step * FRAMES_PER_YIELD
+        assert not websocket._listeners  # no new input before the buffered frames
+        websocket._read_frames()
+    assert len(owner.received) == 2 * FRAMES_PER_YIELD + 1
 
 
-def test_a_wire_that_is_paused_takes_nothing_until_it_is_to_read_again(client):
+def test_a_paused_websocket_handles_no_frame_until_it_is_resumed(client):
     websocket, theirs, owner = client
-    theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_TURN))
-    websocket._readable(0)
+    theirs.sendall(masked_frame(b"x") * (2 * FRAMES_PER_YIELD))
+    websocket._on_readable(0)
     websocket.pause()
-    websocket._take_frames()
-    assert len(owner.received) == FRAMES_PER_TURN
-    websocket.read()
-    websocket._take_frames()
-    assert len(owner.received) == 2 * FRAMES_PER_TURN
+    websocket._read_frames()
+    assert len(owner.received) == FRAMES_PER_YIELD
+    websocket.resume()
+    websocket._read_frames()
+    assert len(owner.received) == 2 * FRAMES_PER_YIELD
 
 
-def test_the_farewell_follows_what_the_owner_answers_to_what_came_before(client):
+def test_the_close_frame_follows_the_replies_to_earlier_messages(client):
     websocket, theirs, owner = client
     theirs.sendall(masked_frame(b"x") + masked_frame(b"", first=0x88) + masked_frame(b"y"))
-    websocket._readable(0)
+    websocket._on_readable(0)
     assert (owner.received, owner.reasons) == (["x"], ["transport close"])
     websocket.write(b"answer")
-    websocket.finish()
+    websocket.close()
     theirs.settimeout(5)
     assert theirs.recv(100) == b"answer\x88\x02\x03\xe8"
     assert theirs.recv(100) == b""
 
 
-def test_a_wire_that_has_said_farewell_stays_until_its_client_has_gone(client):
+def test_a_closed_websocket_lingers_until_its_client_has_gone(client):
     websocket, theirs, _ = client
     before = WebSocket.lingering
-    websocket.finish(1001)
-    websocket.finish(1001)
-    theirs.sendall(b"what it was still sending" * 1000)
-    websocket._drain(0)
+    websocket.close(1001)
+    websocket.close(1001)
+    theirs.sendall(b"still being sent" * 1000)
+    websocket._discard_input(0)
     assert (websocket.closed, WebSocket.lingering) == (False, before + 1)
-    RoomRecipients([websocket]).write(FRAME, 0, 1)  # harms nobody
+    RoomRecipients([websocket]).write(FRAME, 0, 1)  # ignored
     theirs.close()
     while not websocket.closed:
-        websocket._drain(0)
+        websocket._discard_input(0)
     assert WebSocket.lingering == before
 
 
-def test_who_sends_on_after_the_farewell_is_not_read_for_ever(client, monkeypatch):
-    monkeypatch.setattr("app.realtime.fanout.websocket.LINGER_BYTES", 1000)
+def test_input_after_the_close_frame_is_discarded_up_to_a_limit(client, monkeypatch):
+    monkeypatch.setattr("app.realtime.fanout.websocket.MAX_LINGER_BYTES", 1000)
     websocket, theirs, _ = client
-    websocket.finish()
+    websocket.close()
     theirs.sendall(b"x" * 1001)
-    websocket._drain(0)
+    websocket._discard_input(0)
     assert websocket.closed
 
 
-def test_only_so_many_wires_stay_at_a_time(client, monkeypatch):
+def test_the_number_of_lingering_websockets_is_limited(client, monkeypatch):
     monkeypatch.setattr("app.realtime.fanout.websocket.MAX_LINGERING", WebSocket.lingering)
     websocket, theirs, _ = client
-    websocket.finish()
+    websocket.close()
     assert websocket.closed
     assert theirs.recv(100) == b"\x88\x02\x03\xe8"
 
 
-def test_a_client_that_went_away_is_found_out_by_the_next_event(client):
+def test_a_client_that_has_gone_is_detected_by_the_next_event(client):
     websocket, theirs, owner = client
     theirs.close()
     RoomRecipients([websocket]).write(FRAME, 0, 1)
@@ -161,7 +161,7 @@ def test_a_client_that_went_away_is_found_out_by_the_next_event(client):
     assert WebSocket.backlogged == 0
 
 
-def test_an_ended_wire_and_its_owner_are_freed_at_once_without_the_collector():
+def test_an_aborted_websocket_and_its_owner_are_freed_without_garbage_collection():
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     owner = Owner()
@@ -169,7 +169,7 @@ def test_an_ended_wire_and_its_owner_are_freed_at_once_without_the_collector():
     freed = ref(owner)
     gc.disable()
     try:
-        owner.websocket.end("over")
+        owner.websocket.abort("over")
         del owner
         assert freed() is None
     finally:
@@ -177,9 +177,9 @@ def test_an_ended_wire_and_its_owner_are_freed_at_once_without_the_collector():
         theirs.close()
 
 
-def test_the_pinger_keeps_no_connection_that_has_ended():
+def test_the_pinger_holds_no_reference_to_an_ended_connection():
     connection, pinger = Owner(), Pinger(SimpleNamespace(ping_interval=25))
-    pinger._running = True  # its greenlet would need a hub
+    pinger._is_running = True  # its greenlet would need a hub
     pinger.ping_later(connection)
     freed = ref(connection)
 

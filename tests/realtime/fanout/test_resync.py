@@ -1,4 +1,4 @@
-"""Which connections are ended after Redis was out of reach: of rooms that moved on, or of all when nobody knows."""
+"""Which connections are closed after the connection to Redis was lost: those whose room may have missed events."""
 
 import warnings
 from collections.abc import Callable
@@ -17,11 +17,11 @@ with warnings.catch_warnings():
 
 
 class Server:
-    """As much of Socket.IO's server as a resync needs; background work is done at once."""
+    """The part of Socket.IO's server that a resync uses; background tasks run at once."""
 
     def __init__(self) -> None:
-        self.ended: list[tuple[str, str]] = []
-        self.slept: list[float] = []
+        self.closed: list[tuple[str, str]] = []
+        self.pauses: list[float] = []
         self.members: dict[str, list[str]] = {}
         self.eio = SimpleNamespace(sockets={})
         self.server = self
@@ -33,7 +33,7 @@ class Server:
 
     def _close(self, sid: str, *, wait: bool, abort: bool, reason: str) -> None:
         assert (wait, abort) == (False, True)
-        self.ended.append((sid, reason))
+        self.closed.append((sid, reason))
 
     def get_participants(self, _namespace: str, room: str) -> list[tuple[str, str]]:
         return [(f"s-{each}", each) for each in self.members.get(room, [])]
@@ -42,11 +42,11 @@ class Server:
         task(*arguments)
 
     def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
+        self.pauses.append(seconds)
 
     @property
-    def ended_sids(self) -> list[str]:
-        return sorted(sid for sid, _ in self.ended)
+    def closed_sids(self) -> list[str]:
+        return sorted(sid for sid, _ in self.closed)
 
 
 @pytest.fixture
@@ -72,99 +72,99 @@ def room(client) -> Callable[[int], str]:
 
 
 def check(resync: Resync, *protocol_ids: str) -> None:
-    resync.start({CONTROL_CHANNEL, *map(channel_of, protocol_ids)})
+    resync.check_missed({CONTROL_CHANNEL, *map(channel_of, protocol_ids)}, True)
 
 
-def test_members_of_a_room_that_moved_on_are_ended_once_and_no_others(server, client, room):
+def test_only_members_of_a_room_with_missed_events_are_disconnected_and_only_once(server, client, room):
     still, moved = room(7), room(8)
     server.join(still, "a", "b")
     server.join(moved, "c", "d", "e")
     resync = Resync(server, client)
     for protocol_id in (still, moved):
-        resync.joined(channel_of(protocol_id), 7)
+        resync.note_joined(channel_of(protocol_id), 7)
 
     check(resync, still, moved)
 
-    assert server.ended_sids == ["c", "d", "e"]
-    assert {reason for _, reason in server.ended} == {"transport error"}
-    assert sum(server.slept) <= 0.25 + 2.0 + 1e-6
-    assert server.slept[0] > 0, "what was sent before the question is delivered first"
+    assert server.closed_sids == ["c", "d", "e"]
+    assert {reason for _, reason in server.closed} == {"transport error"}
+    assert sum(server.pauses) <= 0.25 + 2.0 + 1e-6
+    assert server.pauses[0] > 0, "events published before the query are delivered first"
 
 
-def test_what_a_room_was_told_since_counts(server, client, room):
+def test_events_delivered_since_the_join_are_not_missed(server, client, room):
     protocol_id = room(9)
     server.join(protocol_id, "a")
     resync = Resync(server, client)
-    resync.joined(channel_of(protocol_id), 7)
-    resync.heard(channel_of(protocol_id), 9)
-    resync.heard(channel_of(protocol_id), None)
+    resync.note_joined(channel_of(protocol_id), 7)
+    resync.note_delivered(channel_of(protocol_id), 9)
+    resync.note_delivered(channel_of(protocol_id), None)
     check(resync, protocol_id)
-    assert server.ended == []
+    assert server.closed == []
 
 
-def test_a_later_joiner_does_not_make_up_for_what_the_room_has_not_heard(server, client, room):
+def test_the_seq_of_a_later_member_does_not_hide_what_earlier_ones_missed(server, client, room):
     protocol_id = room(9)
     server.join(protocol_id, "a", "b")
     resync = Resync(server, client)
-    resync.joined(channel_of(protocol_id), 7)
-    resync.joined(channel_of(protocol_id), 9)
+    resync.note_joined(channel_of(protocol_id), 7)
+    resync.note_joined(channel_of(protocol_id), 9)
     check(resync, protocol_id)
-    assert server.ended_sids == ["a", "b"]
+    assert server.closed_sids == ["a", "b"]
 
 
-def test_a_room_of_which_nothing_was_heard_is_resynced(server, client, room):
+def test_a_room_without_a_known_seq_is_resynced(server, client, room):
     protocol_id = room(0)
     server.join(protocol_id, "a")
     resync = Resync(server, client)
-    resync.heard(channel_of(protocol_id), 5)  # nobody joined it: not noted
+    resync.note_delivered(channel_of(protocol_id), 5)  # ignored: the room has no member
     check(resync, protocol_id)
-    assert server.ended_sids == ["a"]
+    assert server.closed_sids == ["a"]
 
 
-def test_a_room_that_was_left_and_joined_anew_counts_from_its_new_number(server, client, room):
+def test_a_room_joined_again_starts_from_its_new_seq(server, client, room):
     protocol_id = room(9)
     server.join(protocol_id, "a")
     resync = Resync(server, client)
-    resync.joined(channel_of(protocol_id), 7)
-    resync.left(channel_of(protocol_id))
-    resync.joined(channel_of(protocol_id), 9)
-    resync.left(channel_of("unknown"))
+    resync.note_joined(channel_of(protocol_id), 7)
+    resync.forget(channel_of(protocol_id))
+    resync.note_joined(channel_of(protocol_id), 9)
+    resync.forget(channel_of("unknown"))
     check(resync, protocol_id)
-    assert server.ended == []
+    assert server.closed == []
 
 
-def test_a_room_whose_number_redis_has_forgotten_is_resynced(server, client, room):
+def test_a_room_whose_seq_is_lost_in_redis_is_resynced(server, client, room):
     protocol_id = room(9)
     server.join(protocol_id, "a")
     resync = Resync(server, client)
-    resync.joined(channel_of(protocol_id), 9)
+    resync.note_joined(channel_of(protocol_id), 9)
     client.delete(f"room:{protocol_id}:seq")
     check(resync, protocol_id)
-    assert server.ended_sids == ["a"]
+    assert server.closed_sids == ["a"]
 
 
-def test_when_redis_fails_again_everybody_is_resynced(server, room, caplog):
+def test_all_rooms_are_resynced_when_redis_fails_during_the_check(server, room, caplog):
     one, other = room(7), room(7)
     server.join(one, "a")
     server.join(other, "b", "c")
     resync = Resync(server, redis.Redis.from_url("redis://127.0.0.1:1/0", protocol=2))
     for protocol_id in (one, other):
-        resync.joined(channel_of(protocol_id), 7)
+        resync.note_joined(channel_of(protocol_id), 7)
     check(resync, one, other)
-    assert server.ended_sids == ["a", "b", "c"]
-    assert [each.rooms for each in caplog.records if each.message == "resync.unknown"] == [2]
+    assert server.closed_sids == ["a", "b", "c"]
+    assert [each.rooms for each in caplog.records if each.message == "resync.check_failed"] == [2]
 
 
-def test_a_member_that_left_meanwhile_harms_nobody(server, client, room):
+def test_a_member_that_left_during_the_check_is_skipped(server, client, room):
     protocol_id = room(8)
     server.join(protocol_id, "a", "b")
     del server.eio.sockets["a"]
     resync = Resync(server, client)
-    resync.joined(channel_of(protocol_id), 7)
+    resync.note_joined(channel_of(protocol_id), 7)
     check(resync, protocol_id)
-    assert server.ended_sids == ["b"]
+    assert server.closed_sids == ["b"]
 
 
-def test_without_rooms_nothing_happens(server, client):
+def test_a_check_without_rooms_disconnects_no_one(server, client):
     check(Resync(server, client))
-    assert server.ended == []
+    assert server.closed == []

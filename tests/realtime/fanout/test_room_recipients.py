@@ -1,4 +1,4 @@
-"""Who is told of an event while members come, leave, lag behind or are still connecting."""
+"""Which members receive an event while others join, leave, read slowly or are still connecting."""
 
 import socket
 import warnings
@@ -18,7 +18,7 @@ ROOM = "protocol:P1"
 
 
 class Member:
-    """One connection of the room: our end is a websocket, `heard` is what its client has received."""
+    """One connection of the room: our end is a WebSocket, `received` is what its client has received."""
 
     def __init__(self, number: int) -> None:
         ours, self.theirs = socket.socketpair()
@@ -26,7 +26,7 @@ class Member:
         self.theirs.setblocking(False)
         self.sid, self.engine_sid = f"s{number}", f"e{number}"
         self.reasons: list[str] = []
-        self.is_early = False
+        self.is_connecting = False
         self.packets: list[str] = []
         self.websocket: Any = WebSocket(ours, self, 1000)
         self.closed = False
@@ -40,7 +40,7 @@ class Member:
         self.packets.append(packet.data)
 
     @property
-    def heard(self) -> bytes:
+    def received(self) -> bytes:
         found = b""
         try:
             while piece := self.theirs.recv(1 << 16):
@@ -51,7 +51,7 @@ class Member:
 
 
 class Room:
-    """As much of the manager as the audiences ask."""
+    """The part of the manager that the deliverer uses."""
 
     def __init__(self, count: int) -> None:
         self.members = [Member(number) for number in range(count)]
@@ -62,7 +62,7 @@ class Room:
             yield from [(each.sid, each.engine_sid) for each in self.members]
 
     def is_pre_connected(self, sid: str, _namespace: str) -> bool:
-        return next(each for each in self.members if each.sid == sid).is_early
+        return next(each for each in self.members if each.sid == sid).is_connecting
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def rooms() -> Iterator[list[Room]]:
     yield made
     for member in [each for room in made for each in room.members]:
         if member.websocket is not None:
-            member.websocket.end("over")
+            member.websocket.abort("over")
         member.theirs.close()
     assert WebSocket.backlogged == 0
 
@@ -87,148 +87,148 @@ def framed(*packets: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 9])
-def test_every_member_is_told_each_event_once_and_in_order_however_often_others_get_a_turn(rooms, monkeypatch, count):
+def test_every_member_receives_each_event_once_and_in_order_across_yields(rooms, monkeypatch, count):
     monkeypatch.setattr(delivery, "CLIENTS_PER_YIELD", 2)
-    turns = []
-    monkeypatch.setattr(delivery.runtime, "sleep", turns.append)
-    room, audiences = make(rooms, count)
+    yields = []
+    monkeypatch.setattr(delivery.runtime, "sleep", yields.append)
+    room, deliverer = make(rooms, count)
     everyone = list(room.members)
 
-    audiences.send(ROOM, [b"42a", b"42b"])
-    audiences.send(ROOM, [b"42c"])
+    deliverer.deliver(ROOM, [b"42a", b"42b"])
+    deliverer.deliver(ROOM, [b"42c"])
 
-    assert [each.heard for each in everyone] == [framed(b"42a", b"42b", b"42c")] * count
-    assert len(turns) == 2 * count // 2
+    assert [each.received for each in everyone] == [framed(b"42a", b"42b", b"42c")] * count
+    assert len(yields) == 2 * count // 2
 
 
-def test_who_left_while_others_had_their_turn_is_not_told_and_the_rest_are(rooms, monkeypatch):
+def test_a_member_that_leaves_during_a_yield_receives_nothing_and_the_others_do(rooms, monkeypatch):
     monkeypatch.setattr(delivery, "CLIENTS_PER_YIELD", 2)
-    room, audiences = make(rooms, 6)
+    room, deliverer = make(rooms, 6)
     everyone = list(room.members)
 
     def leave(_seconds: float) -> None:
         if len(room.members) == 6:
             del room.members[3]
-            audiences.drop([ROOM])
+            deliverer.invalidate([ROOM])
 
     monkeypatch.setattr(delivery.runtime, "sleep", leave)
-    audiences.send(ROOM, [b"42a"])
+    deliverer.deliver(ROOM, [b"42a"])
 
-    told = [each.heard for each in everyone]
-    assert told == [framed(b"42a")] * 3 + [b""] + [framed(b"42a")] * 2
-    everyone[3].websocket.end("over")
+    received = [each.received for each in everyone]
+    assert received == [framed(b"42a")] * 3 + [b""] + [framed(b"42a")] * 2
+    everyone[3].websocket.abort("over")
     everyone[3].theirs.close()
 
 
-def test_who_comes_while_others_have_their_turn_is_not_told_of_what_was_before_it(rooms, monkeypatch):
+def test_a_member_that_joins_during_a_yield_receives_only_later_events(rooms, monkeypatch):
     monkeypatch.setattr(delivery, "CLIENTS_PER_YIELD", 2)
-    room, audiences = make(rooms, 4)
+    room, deliverer = make(rooms, 4)
     newcomer = Member(9)
     room.server.eio.sockets[newcomer.engine_sid] = newcomer
 
     def come(_seconds: float) -> None:
         if newcomer not in room.members:
             room.members.append(newcomer)
-            audiences.drop([ROOM])
+            deliverer.invalidate([ROOM])
 
     monkeypatch.setattr(delivery.runtime, "sleep", come)
-    audiences.send(ROOM, [b"42a"])
-    audiences.send(ROOM, [b"42b"])
+    deliverer.deliver(ROOM, [b"42a"])
+    deliverer.deliver(ROOM, [b"42b"])
 
-    assert [each.heard for each in room.members[:4]] == [framed(b"42a", b"42b")] * 4
-    assert newcomer.heard == framed(b"42b")
+    assert [each.received for each in room.members[:4]] == [framed(b"42a", b"42b")] * 4
+    assert newcomer.received == framed(b"42b")
 
 
-def test_a_reader_that_lags_is_told_all_of_it_later_and_holds_up_nobody(rooms):
-    room, audiences = make(rooms, 3)
+def test_a_slow_reader_receives_everything_later_and_delays_no_other(rooms):
+    room, deliverer = make(rooms, 3)
     slow, big = room.members[1], b"42" + b"x" * 50_000
     sent = 0
     while slow.websocket.backlog is None:
-        audiences.send(ROOM, [big])
+        deliverer.deliver(ROOM, [big])
         sent += len(framed(big))
         for other in (room.members[0], room.members[2]):
-            assert other.heard == framed(big)
+            assert other.received == framed(big)
     assert WebSocket.backlogged == 1
-    audiences.send(ROOM, [b"42last"])
-    assert [each.heard for each in (room.members[0], room.members[2])] == [framed(b"42last")] * 2
-    found = slow.heard
+    deliverer.deliver(ROOM, [b"42last"])
+    assert [each.received for each in (room.members[0], room.members[2])] == [framed(b"42last")] * 2
+    found = slow.received
     for _ in range(1000):
         if slow.websocket.backlog is None:
             break
-        slow.websocket._writable(0)
-        found += slow.heard
+        slow.websocket._on_writable(0)
+        found += slow.received
     assert len(found) == sent + len(framed(b"42last"))
     assert found.endswith(framed(b"42last"))
     assert WebSocket.backlogged == 0
 
 
-def test_a_reader_too_far_behind_is_cut_off_and_the_others_go_on(rooms):
-    room, audiences = make(rooms, 2)
+def test_a_reader_with_a_full_backlog_is_disconnected_and_the_others_continue(rooms):
+    room, deliverer = make(rooms, 2)
     slow, quick = room.members
     big = b"42" + b"x" * 200_000
     for _ in range(40):
-        audiences.send(ROOM, [big])
-        assert quick.heard.endswith(b"x" * 1000)
+        deliverer.deliver(ROOM, [big])
+        assert quick.received.endswith(b"x" * 1000)
         while quick.websocket.backlog is not None:
-            quick.websocket._writable(0)
-            quick.heard  # noqa: B018 - reads
-    assert slow.reasons == ["too slow"]
+            quick.websocket._on_writable(0)
+            quick.received  # noqa: B018 - reads
+    assert slow.reasons == ["slow client"]
     assert quick.reasons == []
 
 
 def test_a_member_still_connecting_gets_its_events_after_its_connect(rooms):
-    room, audiences = make(rooms, 2)
+    room, deliverer = make(rooms, 2)
     early = room.members[0]
-    early.is_early = True
-    audiences.send(ROOM, [b"42a"])
-    audiences.send(ROOM, [b"42b", b"42c"])
-    assert (early.heard, early.packets) == (b"", [])
-    audiences.arrived(early.sid, early)
+    early.is_connecting = True
+    deliverer.deliver(ROOM, [b"42a"])
+    deliverer.deliver(ROOM, [b"42b", b"42c"])
+    assert (early.received, early.packets) == (b"", [])
+    deliverer.deliver_held(early.sid, early)
     assert early.packets == ["2a", "2b", "2c"]
-    audiences.arrived(early.sid, early)
+    deliverer.deliver_held(early.sid, early)
     assert len(early.packets) == 3
 
 
-def test_what_waited_for_a_connection_that_never_came_is_forgotten(rooms):
-    room, audiences = make(rooms, 1)
-    room.members[0].is_early = True
-    audiences.send(ROOM, [b"42a"])
-    audiences.forget("s0")
-    audiences.arrived("s0", room.members[0])
+def test_events_held_for_a_connection_that_ended_are_discarded(rooms):
+    room, deliverer = make(rooms, 1)
+    room.members[0].is_connecting = True
+    deliverer.deliver(ROOM, [b"42a"])
+    deliverer.discard_held("s0")
+    deliverer.deliver_held("s0", room.members[0])
     assert room.members[0].packets == []
 
 
-def test_connections_without_a_wire_and_closed_ones(rooms):
-    room, audiences = make(rooms, 3)
+def test_polling_connections_receive_packets_and_closed_ones_nothing(rooms):
+    room, deliverer = make(rooms, 3)
     polling, closed, gone = room.members
-    polling.websocket.end("over")
+    polling.websocket.abort("over")
     polling.websocket, closed.closed = None, True
     del room.server.eio.sockets[gone.engine_sid]
-    audiences.send(ROOM, [b"42a"])
+    deliverer.deliver(ROOM, [b"42a"])
     assert polling.packets == ["2a"]
-    assert (closed.heard, gone.heard) == (b"", b"")
+    assert (closed.received, gone.received) == (b"", b"")
 
 
-def test_another_rooms_members_are_not_told(rooms):
-    room, audiences = make(rooms, 1)
-    audiences.send("protocol:P2", [b"42a"])
-    assert room.members[0].heard == b""
+def test_members_of_another_room_receive_nothing(rooms):
+    room, deliverer = make(rooms, 1)
+    deliverer.deliver("protocol:P2", [b"42a"])
+    assert room.members[0].received == b""
 
 
-def test_a_change_of_members_counts_from_the_next_event_on(rooms):
-    room, audiences = make(rooms, 2)
-    audiences.send(ROOM, [b"42a"])
+def test_a_change_of_members_applies_from_the_next_event(rooms):
+    room, deliverer = make(rooms, 2)
+    deliverer.deliver(ROOM, [b"42a"])
     left = room.members.pop()
-    audiences.drop([ROOM])
-    audiences.send(ROOM, [b"42b"])
+    deliverer.invalidate([ROOM])
+    deliverer.deliver(ROOM, [b"42b"])
     room.members.append(left)
-    audiences.drop_all()
-    audiences.send(ROOM, [b"42c"])
-    assert room.members[0].heard == framed(b"42a", b"42b", b"42c")
-    assert left.heard == framed(b"42a", b"42c")
+    deliverer.invalidate_all()
+    deliverer.deliver(ROOM, [b"42c"])
+    assert room.members[0].received == framed(b"42a", b"42b", b"42c")
+    assert left.received == framed(b"42a", b"42c")
 
 
-def test_a_queue_message_becomes_the_packet_of_its_event_and_tells_its_number():
+def test_a_queue_message_becomes_the_packet_of_its_event_and_has_its_seq():
     message = decode(b'{"method":"emit","event":"a:b","data":[{"seq":"7","data":{"x":"\xc3\xa9"}}],"namespace":"/"}')
     assert message.is_plain
     assert message.packet() == b'42["a:b",{"seq":"7","data":{"x":"\xc3\xa9"}}]'
@@ -238,5 +238,5 @@ def test_a_queue_message_becomes_the_packet_of_its_event_and_tells_its_number():
 
 
 @pytest.mark.parametrize("member", [{"binary": True}, {"skip_sid": "s"}, {"callback": "c"}, {"namespace": "/x"}])
-def test_what_is_not_the_same_for_all_is_not_plain(member):
+def test_a_message_that_differs_by_recipient_is_not_plain(member):
     assert not QueueMessage(method="emit", event="a", data=[], **member).is_plain

@@ -3,9 +3,9 @@ import { amountFault, minorUnits, withCurrency } from "./money.js";
 let opened = 0;
 
 /**
- * What people can do. Each action is a description for the dialog: its words, its fields, what is wrong with what was
- * typed, the request it makes, what to say when it is done, and what when somebody else was quicker.
- * Hints and checks are asked anew whenever the dialog is drawn: the pool changes while it is open.
+ * The user's actions. Each opens the dialog with a description: texts, fields, input checks, the request, the message on
+ * success, and the messages if another user has acted first (`overtaken`).
+ * Hints and checks are functions, evaluated whenever the dialog is drawn, since the pool changes while it is open.
  */
 export class Actions {
   #dashboard;
@@ -21,7 +21,7 @@ export class Actions {
     return this.#dashboard.state.pool.currency;
   }
 
-  /** What can be spent; null while that may be old: then the server alone decides. */
+  /** The available amount; null while it may be out of date, in which case only the server checks it. */
   get #available() {
     const { state, isStale } = this.#dashboard;
     return isStale ? null : (state?.pool?.available ?? null);
@@ -81,7 +81,7 @@ export class Actions {
 
   pay(finding) {
     const currency = this.#currency;
-    const most = () => finding.bounty ?? this.#available;
+    const max = () => finding.bounty ?? this.#available;
     const hint = finding.bounty ? "A smaller amount gives the rest back to the pool." : () => this.#availableHint();
     this.#open({
       title: "Release the payment?",
@@ -92,7 +92,7 @@ export class Actions {
         { name: "amount", label: `Amount in ${currency}`, inputmode: "decimal", required: true, value: finding.bounty ?? "", hint },
       ],
       note: "A payment cannot be taken back.",
-      check: ({ recipient, amount }) => faults({ recipient: !recipient && "Say who is paid.", amount: amountFault(amount, most()) }),
+      check: ({ recipient, amount }) => faults({ recipient: !recipient && "Say who is paid.", amount: amountFault(amount, max()) }),
       body: ({ recipient, amount }) => (isSame(amount, finding.bounty) ? { recipient } : { recipient, amount }),
       path: `/vulnerabilities/${encodeURIComponent(finding.id)}/payment`,
       done: ({ amount }) => `The payment of ${withCurrency(amount, currency)} is on its way.`,
@@ -112,7 +112,7 @@ export class Actions {
   }
 }
 
-/** By the present status, or the code, of a refusal: nothing is left to do here. */
+/** Messages by the current status or the error code of a refused action that needs no repetition. */
 const DECIDED = {
   CONFIRMED: "Somebody confirmed it already.",
   REJECTED: "Somebody rejected it already.",

@@ -1,6 +1,6 @@
 import { Intentions } from "./intentions.js";
 
-/** A refusal by the server, in its own words: `detail`, `code`, and `fields` (name → messages) of a 422; or no answer: `status` 0. */
+/** An error response: `message`, `code`, and `fields` (name → messages) of a 422; `status` is 0 if no response came. */
 export class Problem extends Error {
   constructor(status, body = {}, retryAfterMs = 0) {
     super(body.detail ?? `The server answered ${status}.`);
@@ -8,7 +8,7 @@ export class Problem extends Error {
     Object.assign(this, { status, code, fields, currentStatus, requestId, retryAfterMs });
   }
 
-  /** Whether the same request may succeed later; what a POST has done is not known then. */
+  /** Whether the same request may succeed later. The effect of a POST is unknown in that case. */
   get isPassing() {
     return PASSING.has(this.status) || this.status >= 500 || this.code === "IDEMPOTENCY_KEY_IN_USE";
   }
@@ -21,7 +21,7 @@ const UNANSWERED = {
   POST: "No answer came: it may have been done, or not. Send the same again to be sure: it is done once however often it is sent.",
 };
 
-/** The REST API as whoever is signed in. */
+/** The REST API, called as the signed-in user. */
 export class Api {
   #session;
   #intentions;
@@ -37,8 +37,8 @@ export class Api {
   }
 
   /**
-   * One intention keeps one Idempotency-Key until its answer is definite, however often it is sent.
-   * Returns `{body, isReplay}`; `isReplay`: an earlier try had been done already.
+   * A request keeps its Idempotency-Key until it has a definite response, however often it is sent.
+   * Returns `{body, isReplay}`; `isReplay` means that an earlier attempt had already taken effect.
    */
   async post(path, body) {
     const text = JSON.stringify(body);
@@ -55,12 +55,12 @@ export class Api {
     }
   }
 
-  /** The items of a list, page by page, at most `most`. */
-  async *pages(path, most) {
+  /** The items of a list, page by page, at most `max`. */
+  async *pages(path, max) {
     const url = path + (path.includes("?") ? "&" : "?");
     let cursor = "";
-    for (let seen = 0; seen < most; ) {
-      const page = await this.get(`${url}limit=${Math.min(200, most)}${cursor}`);
+    for (let seen = 0; seen < max; ) {
+      const page = await this.get(`${url}limit=${Math.min(200, max)}${cursor}`);
       yield page.items;
       seen += page.items.length;
       if (!page.nextCursor) return;

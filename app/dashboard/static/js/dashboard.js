@@ -3,32 +3,32 @@ import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
 import { Protocols } from "./protocols.js";
-import { Pulse } from "./pulse.js";
 import { RoomClient, Status } from "./room-client.js";
+import { Ticker } from "./ticker.js";
 
-let told = 0;
+let notices = 0;
 
-/** Everything the page shows of one protocol, and one redraw per frame at most, however many events come. */
+/** The page's model of one protocol. Redraws at most once per frame, however many events arrive. */
 export class Dashboard {
   room = null;
   findings = null;
   ledger = null;
   feed = null;
-  /** What was said last, for screen readers and the toast: `{text, tone, id}`. */
+  /** The last notice, for screen readers and the toast: `{text, tone, id}`. */
   notice = null;
 
   #api;
   #handlers;
   #draw = () => {};
   #frame = 0;
-  #pulse = new Pulse(() => this.#beat());
+  #ticker = new Ticker(() => this.#onTick());
   #token = null;
   #snapshots = 0;
   #clockOffset = -Infinity;
   #isClosed = false;
   #wanted = null;
 
-  /** @param {object} handlers `onEnter(protocol)` once there is one to show, `onRefused(message)` for a bad token */
+  /** @param {object} handlers `onEnter(protocol)` when the first protocol is shown, `onRefused(message)` for an invalid token */
   constructor(session, api, handlers) {
     this.session = session;
     this.#api = api;
@@ -48,7 +48,7 @@ export class Dashboard {
     return this.room?.state ?? null;
   }
 
-  /** The room's; before there is one, whether there will be. */
+  /** The room's status; without a room, ERROR if no protocol can be shown, else CONNECTING. */
   get status() {
     const { isRead, error, items } = this.listing;
     const isHopeless = (isRead && items.length === 0) || error?.isPassing === false;
@@ -59,7 +59,7 @@ export class Dashboard {
     return this.room !== null && this.room.status !== Status.LIVE;
   }
 
-  /** The server's time, as far as the last snapshot told it. */
+  /** The server's time, estimated from the snapshots. */
   get now() {
     return Date.now() + (Number.isFinite(this.#clockOffset) ? this.#clockOffset : 0);
   }
@@ -75,7 +75,7 @@ export class Dashboard {
     });
   }
 
-  /** Show this protocol, or the first one where it is not among those that the token names. */
+  /** Show this protocol, or the first one if the token does not name it. */
   open(protocolId) {
     this.#wanted = protocolId;
     this.listing.load();
@@ -83,7 +83,7 @@ export class Dashboard {
 
   close() {
     this.#isClosed = true;
-    this.#pulse.stop();
+    this.#ticker.stop();
     cancelAnimationFrame(this.#frame);
     this.listing.close();
     this.room?.stop();
@@ -93,37 +93,37 @@ export class Dashboard {
   }
 
   switchTo(protocolId) {
-    this.#begin(protocolId);
+    this.#reset(protocolId);
     this.room.join(protocolId);
   }
 
-  /** After an own action: its event comes by itself, but not everything has one. */
+  /** Fetch the state after an action of the user, since not every effect has an event. */
   refresh() {
     this.room?.refresh();
   }
 
   say(text, tone = "good") {
-    this.notice = { text, tone, id: (told += 1) };
+    this.notice = { text, tone, id: (notices += 1) };
     this.redraw();
   }
 
-  /** Times in words grow old by themselves, and so does the token; and not everything is told by an event. */
-  async #beat() {
+  /** Updates relative times, renews the token, and looks for changes that no event announces. */
+  async #onTick() {
     this.redraw();
-    await this.#passTokenOn();
-    if (!document.hidden && this.room?.status === Status.LIVE) await this.#lookForNews();
+    await this.#renewToken();
+    if (!document.hidden && this.room?.status === Status.LIVE) await this.#checkForNewFindings();
   }
 
-  /** A new token goes to the room, whoever renewed it. */
-  async #passTokenOn() {
+  /** Pass a renewed token to the room. */
+  async #renewToken() {
     const token = await this.session.token();
     if (this.#isClosed) return;
     if (this.#token && token && token !== this.#token) this.room?.renew();
     this.#token = token;
   }
 
-  /** No event tells of a vulnerability that was filed without a bounty. */
-  async #lookForNews() {
+  /** A vulnerability filed without a bounty has no event. */
+  async #checkForNewFindings() {
     const { findings } = this;
     const hasNews = await findings.hasNews();
     if (hasNews && !this.#isClosed && findings === this.findings) this.refresh();
@@ -141,14 +141,14 @@ export class Dashboard {
   }
 
   #enter(protocolId) {
-    this.#begin(protocolId);
+    this.#reset(protocolId);
     this.room = new RoomClient({ io, protocolId, token: () => this.session.token(), agentBatches: true });
     this.room.onChange = () => this.#onChange();
     this.room.onEvent = (event) => this.#onEvent(event);
     this.room.start();
   }
 
-  #begin(protocolId) {
+  #reset(protocolId) {
     this.findings?.close();
     this.ledger?.close();
     const redraw = () => this.redraw();
@@ -168,7 +168,7 @@ export class Dashboard {
   #onSnapshot(count) {
     const isFirst = this.#snapshots === 0;
     this.#snapshots = count;
-    // `asOf` may be older than the answer (one that was not changed is not sent again), but never younger.
+    // `asOf` may be older than the response (an unchanged one is not sent again), but never newer.
     this.#clockOffset = Math.max(this.#clockOffset, Date.parse(this.state.asOf) - Date.now());
     if (isFirst) this.findings.load();
     this.findings.reconcile(this.state);

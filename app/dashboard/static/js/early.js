@@ -1,16 +1,16 @@
-// Before the first paint, so that nobody is flashed by the other theme.
+// Runs before the first paint, so that the other theme does not flash.
 const chosen = localStorage.getItem("dashboard.theme");
 if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 
-// A browser on a system that names no language says "en-US@posix", which its own Intl refuses: the picture's library would
-// not load.
+// On a system without a language, a browser reports "en-US@posix", which its own Intl rejects; the chart library would not
+// load.
 try {
   Intl.getCanonicalLocales(navigator.language);
 } catch {
   Object.defineProperty(navigator, "language", { value: "en-US", configurable: true });
 }
 
-// A module that did not arrive (the network changed, the server restarted) leaves an empty page: try again by itself.
+// A module that fails to load (the network changed, the server restarted) leaves an empty page: reload, at most 3 times.
 const TRIES = "dashboard.loadTries";
 const tries = Number(sessionStorage.getItem(TRIES) ?? 0);
 addEventListener(

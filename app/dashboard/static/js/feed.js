@@ -1,19 +1,19 @@
 import { withCurrency } from "./money.js";
 
-const MOST = { told: 200, progress: 40 };
+const MAX_ITEMS = { other: 200, progress: 40 };
 
 /**
- * What happened, newest first, in words. Progress of one task is one line that is written anew, and has a place of its
- * own, so that hundreds of busy agents push nothing else out.
- * Events carry ids alone; names (`agentId`, `findingId`) are looked up when they are shown.
+ * The list of past events, newest first. Progress of one task is one item that is replaced, with a separate limit, so that
+ * hundreds of busy agents do not displace other items.
+ * Events carry only ids; names (`agentId`, `findingId`) are looked up when they are displayed.
  */
 export class Feed {
-  #told = new Map();
+  #other = new Map();
   #progress = new Map();
   #items = null;
 
   get items() {
-    this.#items ??= [...this.#told.values(), ...this.#progress.values()].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
+    this.#items ??= [...this.#other.values(), ...this.#progress.values()].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
     return this.#items;
   }
 
@@ -23,17 +23,17 @@ export class Feed {
     if (describe) datas.forEach((data) => this.#add({ at: event.timestamp, ...describe(data) }));
   }
 
-  /** The ledger's newest entries: the feed does not begin empty, and lacks none after a lost connection. */
+  /** Add the ledger's newest entries, so that the feed is neither empty at first nor incomplete after a lost connection. */
   seed(entries, currency) {
     entries.slice(0, 12).forEach((entry) => this.#add({ at: entry.createdAt, ...describePool({ currency, ...entry }) }));
   }
 
   #add(item) {
-    const [kept, most] = item.isProgress ? [this.#progress, MOST.progress] : [this.#told, MOST.told];
+    const [kept, max] = item.isProgress ? [this.#progress, MAX_ITEMS.progress] : [this.#other, MAX_ITEMS.other];
     if (kept.has(item.key) && !item.isProgress) return;
     kept.delete(item.key);
     kept.set(item.key, item);
-    if (kept.size > most) kept.delete(kept.keys().next().value);
+    if (kept.size > max) kept.delete(kept.keys().next().value);
     this.#items = null;
   }
 }

@@ -1,19 +1,19 @@
 import { minorUnits } from "./money.js";
-import { Reading } from "./reading.js";
+import { RetryingRead } from "./retrying-read.js";
 import { isNewer } from "./room/state.js";
 
-const MOST = 5000;
+const MAX_HELD = 5000;
 const PAUSE_MS = 4000;
-const GATHER_MS = 150;
-const MOST_SINGLE_READS = 8;
+const COLLECT_MS = 150;
+const MAX_SINGLE_READS = 8;
 const RANK = { CRITICAL: 0, HIGH: 1, MEDIUM: 2, LOW: 3, INFO: 4 };
 const STATUS_RANK = { PENDING: 0, CONFIRMED: 1, PAID: 2, REJECTED: 3 };
 
-/** All vulnerabilities of a protocol, at most `MOST` of them, kept up by events. */
+/** All vulnerabilities of a protocol, at most `MAX_HELD`, kept up to date by events. */
 export class Findings {
   byId = new Map();
   isLoaded = false;
-  /** How many there are, as `/state` and the events tell it: exact, also where there are more than `MOST`. */
+  /** Counts from `/state` and the events: exact, even if there are more than `MAX_HELD`. */
   counts = null;
 
   #api;
@@ -24,15 +24,15 @@ export class Findings {
   #timer = null;
   #wanted = new Set();
 
-  /** @param {object} [pauses] see Reading */
+  /** @param {object} [pauses] see RetryingRead */
   constructor(api, protocolId, onChange, pauses) {
     this.#api = api;
     this.#path = `/protocols/${encodeURIComponent(protocolId)}/vulnerabilities?sort=date`;
-    this.#list = new Reading(() => this.#readList(), onChange, pauses);
-    this.#details = new Reading(() => this.#readWanted(), onChange, pauses);
+    this.#list = new RetryingRead(() => this.#readList(), onChange, pauses);
+    this.#details = new RetryingRead(() => this.#readWanted(), onChange, pauses);
   }
 
-  /** Why the list is not up to date, for people; null while it is. */
+  /** Why the list is out of date, as text for users; null while it is current. */
   get error() {
     return this.#list.error;
   }
@@ -47,7 +47,7 @@ export class Findings {
     this.#details.close();
   }
 
-  /** Whether something was filed that is not held: its newest one alone says so, at the price of one row. */
+  /** Whether a vulnerability was filed that is not held: reading the newest one suffices, at the cost of one row. */
   async hasNews() {
     const answer = await this.#api.get(`${this.#path}&limit=1`).catch(() => null);
     const newest = answer?.items[0];
@@ -56,11 +56,11 @@ export class Findings {
 
   async #readList() {
     this.#loadedAt = Date.now();
-    for await (const items of this.#api.pages(this.#path, MOST)) this.#take(items);
+    for await (const items of this.#api.pages(this.#path, MAX_HELD)) this.#take(items);
     this.isLoaded = true;
   }
 
-  /** Answers may overtake each other and the events: keep what is newer than what is held. */
+  /** Responses may overtake each other and the events, so an item replaces only an older version. */
   #take(items) {
     for (const item of items) {
       const held = this.byId.get(item.id);
@@ -69,7 +69,7 @@ export class Findings {
     }
   }
 
-  /** A version known from an event lacks what events do not carry; both are set once and then stay. */
+  /** A version that came with an event lacks the bounty and the payment id, which never change once set. */
   #complete(held, item) {
     const bounty = held.bounty ?? item.bounty;
     const paymentId = held.paymentId ?? item.paymentId;
@@ -90,25 +90,25 @@ export class Findings {
     this.byId.set(vulnerabilityId, { ...held, ...change });
   }
 
-  /** Events carry no title and no bounty: read those things, many at once by one list. */
+  /** Events carry no title and no bounty: read the vulnerability, or the whole list if there are many. */
   #lookUp(id) {
     this.#wanted.add(id);
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#details.now();
-    }, GATHER_MS);
+    }, COLLECT_MS);
   }
 
   async #readWanted() {
     const ids = [...this.#wanted];
-    if (ids.length > MOST_SINGLE_READS) {
+    if (ids.length > MAX_SINGLE_READS) {
       this.#wanted.clear();
       return void this.load();
     }
     await Promise.all(ids.map((id) => this.#readOne(id)));
   }
 
-  /** What cannot be read just now stays wanted. */
+  /** An id whose read fails temporarily stays in `#wanted`. */
   async #readOne(id) {
     this.#wanted.delete(id);
     try {
@@ -119,19 +119,19 @@ export class Findings {
     }
   }
 
-  /** Merge the snapshot's open ones; where the held ones differ from its counts something was missed: read all again. */
+  /** Merge the snapshot's open vulnerabilities, and reload the list if the held ones do not match its counts. */
   reconcile({ open, counts }) {
     this.#take(open.values());
-    if (!this.isLoaded || Date.now() - this.#loadedAt < PAUSE_MS || this.byId.size >= MOST) return;
+    if (!this.isLoaded || Date.now() - this.#loadedAt < PAUSE_MS || this.byId.size >= MAX_HELD) return;
     const mine = this.#held();
     const isExact = Object.entries(counts.byStatus ?? {}).every(([status, count]) => Number(count) === (mine[status] ?? 0));
     if (!isExact) this.load();
   }
 
-  /** How many there are of each status. */
+  /** The number of vulnerabilities per status. */
   tally() {
-    const told = Object.entries(this.counts?.byStatus ?? {}).map(([status, count]) => [status, Number(count)]);
-    return told.length ? Object.fromEntries(told) : this.#held();
+    const known = Object.entries(this.counts?.byStatus ?? {}).map(([status, count]) => [status, Number(count)]);
+    return known.length ? Object.fromEntries(known) : this.#held();
   }
 
   get total() {
@@ -166,7 +166,7 @@ function byAmount(a, b) {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** Each row is worked out once: thousands are compared whenever the table is drawn. */
+/** Parsed once per row, since thousands are compared whenever the table is drawn. */
 const amounts = new WeakMap();
 
 function amountOf(row) {
@@ -174,7 +174,7 @@ function amountOf(row) {
   return amounts.get(row);
 }
 
-/** Ascending; severity ascends to the worst. */
+/** Ascending orders; the most severe comes last. */
 const SORTS = {
   date: (a, b) => -newestFirst(a, b),
   severity: (a, b) => RANK[b.severity] - RANK[a.severity],

@@ -1,10 +1,10 @@
 const STORED = "dashboard.intentions";
-const MOST = 20;
-const KEPT_MS = 3_600_000; // the server remembers a key for a day; people have moved on to another intention long before
+const MAX_KEYS = 20;
+const KEPT_MS = 3_600_000; // less than the day for which the server remembers a key
 
 /**
- * The Idempotency-Keys of what was sent and has no definite answer yet. Whoever sends the same again (from a dialog that
- * was opened anew, after a reload) gets the same key, so that it is done once. Kept for this tab.
+ * The Idempotency-Keys of requests that have no definite response yet. Sending the same request again (from a reopened
+ * dialog, after a reload) uses the same key, so that it takes effect once. Stored per tab.
  */
 export class Intentions {
   #storage;
@@ -13,7 +13,7 @@ export class Intentions {
     this.#storage = storage;
   }
 
-  /** @param {string} intention who wants what: the same text is the same intention */
+  /** @param {string} intention user, path and body: the same text is the same intention */
   key(intention) {
     const kept = this.#kept();
     const key = kept.get(intention)?.key ?? newKey();
@@ -22,7 +22,7 @@ export class Intentions {
     return key;
   }
 
-  /** It has its answer: to want the same again is another intention. */
+  /** Drop the key of an answered request: repeating it afterwards is a new intention. */
   forget(intention) {
     const kept = this.#kept();
     if (kept.delete(intention)) this.#keep(kept);
@@ -34,12 +34,12 @@ export class Intentions {
   }
 
   #keep(kept) {
-    if (kept.size) this.#storage.setItem(STORED, JSON.stringify([...kept].slice(-MOST)));
+    if (kept.size) this.#storage.setItem(STORED, JSON.stringify([...kept].slice(-MAX_KEYS)));
     else this.#storage.removeItem(STORED);
   }
 }
 
-/** Also where the page is not on a secure origin, and `randomUUID` is missing. */
+/** Works on insecure origins too, where `randomUUID` is missing. */
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,6 +1,6 @@
-import { Reading } from "./reading.js";
+import { RetryingRead } from "./retrying-read.js";
 
-const MOST = 1000;
+const MAX_ENTRIES = 1000;
 
 /** The pool over time, from the ledger: points `{at, available, reserved, paid, version}` in order of version. */
 export class Ledger {
@@ -10,14 +10,14 @@ export class Ledger {
   #api;
   #path;
   #reading;
-  /** Up to this version nothing is missing. The newest point says nothing of it: an event may have come before the rest. */
+  /** No version up to this one is missing. The newest point may be higher, since an event may arrive before others. */
   #completeTo = null;
 
-  /** @param {object} [pauses] see Reading */
+  /** @param {object} [pauses] see RetryingRead */
   constructor(api, protocolId, onChange, pauses) {
     this.#api = api;
     this.#path = `/protocols/${encodeURIComponent(protocolId)}/pool/entries`;
-    this.#reading = new Reading(() => this.#read(), onChange, pauses);
+    this.#reading = new RetryingRead(() => this.#read(), onChange, pauses);
   }
 
   get error() {
@@ -36,14 +36,14 @@ export class Ledger {
     if (eventType === "bounty_pool:updated") this.#merge([pointOf(data, timestamp)]);
   }
 
-  /** The snapshot knows of changes that the picture lacks: the newest, the first ones, or some between. */
+  /** Reload if the snapshot includes changes that are missing here. */
   reconcile({ pool }) {
     if (pool && BigInt(pool.version ?? 0) > (this.#completeTo ?? 0n)) this.load();
   }
 
   async #read() {
     const entries = [];
-    for await (const items of this.#api.pages(this.#path, MOST)) entries.push(...items);
+    for await (const items of this.#api.pages(this.#path, MAX_ENTRIES)) entries.push(...items);
     this.entries = entries;
     this.#completeTo = BigInt(entries[0]?.version ?? 0);
     this.#merge(entries.map((entry) => pointOf(entry, entry.createdAt)));
@@ -54,7 +54,7 @@ export class Ledger {
     for (const point of added) if (!byVersion.has(point.version)) byVersion.set(point.version, point);
     while (this.#completeTo !== null && byVersion.has(this.#completeTo + 1n)) this.#completeTo += 1n;
     if (byVersion.size === this.points.length) return;
-    this.points = [...byVersion.values()].sort((a, b) => (a.version < b.version ? -1 : 1)).slice(-MOST);
+    this.points = [...byVersion.values()].sort((a, b) => (a.version < b.version ? -1 : 1)).slice(-MAX_ENTRIES);
   }
 }
 

@@ -33,13 +33,13 @@ function begin(fault = null) {
   if (query.has("inspect")) window.dashboard = dashboard;
 }
 
-/** The form is gone, and with it what had the focus. */
+/** Move the focus to the content, since the focused form has been removed. */
 function onSignedIn() {
   begin();
   document.getElementById("main").focus();
 }
 
-/** The address names what is shown, not what was asked for in vain. */
+/** Set the address to the shown protocol if the requested one is not available. */
 function onEnter({ id, name }, asked) {
   if (!asked || asked === id) return;
   setAddress(id);
@@ -67,7 +67,7 @@ function signOut(fault = null) {
   begin(fault);
 }
 
-/** Told in the browser's tab, too. */
+/** The browser tab's title. */
 function titleOf({ state, isStale }) {
   if (!state?.pool) return "Dashboard Realtime";
   return `${isStale ? "(stale) " : ""}${withCurrency(state.pool.available, state.pool.currency)} · ${state.protocol.name}`;

@@ -1,4 +1,4 @@
-/** Amounts are decimal strings and whole minor units (BigInt, 10⁻⁶). Never a float, except where pixels are drawn. */
+/** Amounts are decimal strings and whole minor units (BigInt, 10⁻⁶), and floats only for drawing. */
 
 const SCALE = 6;
 const AMOUNT = /^(0|[1-9]\d{0,11})(?:\.(\d{1,6}))?$/;
@@ -18,7 +18,7 @@ export function grouped(text) {
 /** `"1,234.50 USDC"` */
 export const withCurrency = (text, currency) => `${grouped(text)} ${currency ?? ""}`.trim();
 
-/** How much of `whole` `part` is, from 0 to 1: for drawing only. */
+/** The ratio of `part` to `whole`, from 0 to 1; for drawing only. */
 export function share(part, whole) {
   const all = minorUnits(whole);
   return all ? Number(((minorUnits(part) ?? 0n) * 10_000n) / all) / 10_000 : 0;
@@ -27,11 +27,11 @@ export function share(part, whole) {
 /** For drawing only. */
 export const toPixelsNumber = (text) => Number(text);
 
-/** What is wrong with an amount that somebody typed, in words; null when nothing is. */
-export function amountFault(text, most) {
+/** The error in an amount that a user typed, as text; null if it is valid. */
+export function amountFault(text, max) {
   const minor = minorUnits(text);
   if (minor === null) return "Write a plain number such as 250.00: digits, and at most 6 after the point.";
   if (minor === 0n) return "It must be more than zero.";
-  if (most && minor > minorUnits(most)) return `It may be ${grouped(most)} at most.`;
+  if (max && minor > minorUnits(max)) return `It may be ${grouped(max)} at most.`;
   return null;
 }

@@ -4,35 +4,35 @@ import { Operations } from "./ui/operations.js";
 import { OperatorSignIn } from "./ui/operator-sign-in.js";
 import { html, render } from "./ui/preact.js";
 
-const EVERY_MS = 2000;
+const POLL_MS = 2000;
 const WATCHED_MS = 60_000;
 const NOTHING_READ = { status: null, fault: null, readAt: null, past: [] };
 const root = document.getElementById("app");
 const session = await Session.open();
 let view = NOTHING_READ;
-/** Why nothing is asked for: another role is needed, or the token is not taken any longer. */
+/** Why polling has stopped: the page needs another role, or the token is no longer accepted. */
 let refusal = null;
 
 sessionStorage.removeItem("dashboard.loadTries");
 root.replaceChildren();
 begin();
 for (;;) {
-  await new Promise((done) => setTimeout(done, EVERY_MS));
-  if (mayLook() && !document.hidden) await look();
+  await new Promise((done) => setTimeout(done, POLL_MS));
+  if (mayRead() && !document.hidden) await refresh();
 }
 
-function mayLook() {
+function mayRead() {
   return session.isSignedIn && !refusal;
 }
 
 function begin() {
   view = NOTHING_READ;
   refusal = session.isSignedIn && !session.may() ? { role: session.role } : null;
-  if (mayLook()) look();
+  if (mayRead()) refresh();
   draw();
 }
 
-async function look() {
+async function refresh() {
   try {
     const status = await read();
     const readAt = Date.now();
@@ -63,7 +63,7 @@ function signOut(fault = null) {
 }
 
 function draw() {
-  const page = mayLook()
+  const page = mayRead()
     ? html`<${Operations} ...${view} onSignOut=${() => signOut()} />`
     : html`<${OperatorSignIn} key=${refusal?.role} session=${session} refusal=${refusal} onSignedIn=${begin} />`;
   render(page, root);

@@ -1,9 +1,9 @@
-import { Reading } from "./reading.js";
+import { RetryingRead } from "./retrying-read.js";
 
-const MOST = 1000;
-const LOOK_AGAIN_MS = 10_000;
+const MAX_PROTOCOLS = 1000;
+const POLL_MS = 10_000;
 
-/** The protocols that the token names. While there is none, it is looked for now and then: it may be made any time. */
+/** The protocols that the token names. While there are none, the list is polled: one may be created at any time. */
 export class Protocols {
   items = [];
   isRead = false;
@@ -14,7 +14,7 @@ export class Protocols {
 
   constructor(api, onChange) {
     this.#api = api;
-    this.#reading = new Reading(() => this.#read(), onChange);
+    this.#reading = new RetryingRead(() => this.#read(), onChange);
   }
 
   get error() {
@@ -25,7 +25,7 @@ export class Protocols {
     return this.#reading.retryAt;
   }
 
-  /** The one of this id, or else the first. */
+  /** The protocol with this id, or else the first. */
   choose(id) {
     return this.items.find((each) => each.id === id) ?? this.items[0];
   }
@@ -42,8 +42,8 @@ export class Protocols {
 
   async #read() {
     const all = new Map();
-    for await (const items of this.#api.pages("/protocols", MOST)) items.forEach((each) => all.set(each.id, each));
+    for await (const items of this.#api.pages("/protocols", MAX_PROTOCOLS)) items.forEach((each) => all.set(each.id, each));
     Object.assign(this, { items: [...all.values()], isRead: true });
-    if (all.size === 0) this.#timer = setTimeout(() => this.load(), LOOK_AGAIN_MS * (0.75 + Math.random() / 2));
+    if (all.size === 0) this.#timer = setTimeout(() => this.load(), POLL_MS * (0.75 + Math.random() / 2));
   }
 }

@@ -1,18 +1,18 @@
 /**
- * The reference client of a protocol's room: a live copy of `GET /protocols/{id}/state` that is never wrong for long.
+ * The reference client of a protocol's room: a live copy of `GET /protocols/{id}/state`.
  *
- * Free of dependencies and of the DOM; Socket.IO's `io` is handed in. Copy it together with the folder `room/`.
+ * It has no dependencies and uses no DOM; Socket.IO's `io` is a parameter. Copy it together with the folder `room/`.
  *
  *   const room = new RoomClient({ io, protocolId: "P1", token: () => myToken });
  *   room.onChange = () => draw(room.status, room.state);
  *   room.start();
  *
- * How it keeps its promise, although no event is ever replayed:
- *  1. It joins first and fetches `/state` after; what arrives meanwhile is merged on top of what was fetched.
- *  2. It merges by `version`: what the snapshot contains already, or what comes twice, is old news.
- *  3. A jump in `seq`, or one that goes back, is a loss: it fetches `/state` anew, after a random pause, so that
- *     a thousand clients that lost the same event do not ask in the same moment.
- *  4. The last event before a silence has no successor to betray its loss, so every `refreshMs` it asks anyway.
+ * How it stays consistent although no event is replayed:
+ *  1. It joins first, then fetches `/state`; events that arrive meanwhile are merged into the fetched state.
+ *  2. It merges by `version`: an event that the snapshot already contains, or that arrives twice, changes nothing.
+ *  3. A `seq` that jumps or goes back is a loss: it fetches `/state` again, after a random pause, so that a thousand
+ *     clients that lost the same event do not ask at the same moment.
+ *  4. If the last event before a pause is lost, no later `seq` shows it, so it also fetches every `refreshMs`.
  */
 import { Connection } from "./room/connection.js";
 import { Schedule } from "./room/schedule.js";
@@ -27,16 +27,16 @@ export class RoomClient {
   status = Status.CONNECTING;
   /** Maps by id: `agents`, `open` (vulnerabilities), `payments`; and `protocol`, `pool`, `counts`, `seq`, `asOf`. */
   state = null;
-  /** Milliseconds since 1970 from which on `state` may be old; null while it is live. */
+  /** The time, in milliseconds since 1970, since which `state` may be out of date; null while it is live. */
   staleSince = null;
-  /** `{code, detail}` of the last refusal, for people; null while all is well. */
+  /** `{code, detail}` of the last refusal, for display; null if there is none. */
   error = null;
-  /** How many snapshots were fetched, and how many losses were noticed. */
+  /** The number of snapshots fetched and of losses detected. */
   counters = { snapshots: 0, losses: 0 };
 
   /** Called after every change of `status` or `state`. */
   onChange = () => {};
-  /** Called with every event of the room, once, after it was merged (or found to be old news). */
+  /** Called once with every event of the room, after it was merged or ignored as outdated. */
   onEvent = () => {};
 
   #options;
@@ -44,11 +44,11 @@ export class RoomClient {
   #connection;
   #snapshots;
   #sequence = new Sequence();
-  #untold = []; // events that came before there was a state
+  #early = []; // events that arrived before the first state
 
   /**
    * @param {object} options `io`; `protocolId`; `token`: a string, or a function that returns one or a promise of one
-   *   (asked before each connection and request; it must not throw); `fetch`, and what of `DEFAULTS` does not fit.
+   *   (called before each connection and request; it must not throw); optionally `fetch` and any of `DEFAULTS`.
    */
   constructor(options) {
     const token = async () => (typeof options.token === "function" ? options.token() : options.token);
@@ -75,7 +75,7 @@ export class RoomClient {
     return this.#connection.protocolId;
   }
 
-  /** What is held, in the form of `/state`. */
+  /** The held state, in the form of `/state`. */
   snapshot() {
     return this.state && toSnapshot(this.state);
   }
@@ -90,24 +90,24 @@ export class RoomClient {
     this.#connection.close();
   }
 
-  /** Switch to another protocol's room: out of the old one, and nothing of it is shown any longer. */
+  /** Switch to another protocol's room and discard the state of the old one. */
   async join(protocolId) {
     this.#snapshots.cancel();
     this.#schedule.cancelAll();
     this.#sequence.restart();
-    this.#untold = [];
+    this.#early = [];
     Object.assign(this, { state: null, staleSince: null, error: null });
     const joined = this.#connection.join(protocolId);
     this.#set(Status.CONNECTING);
     await joined;
   }
 
-  /** Fetch `/state` now, e.g. after an own request whose effect no event tells of. */
+  /** Fetch `/state` now, for example after a request whose effect has no event. */
   refresh() {
     if (this.status === Status.LIVE) this.#snapshots.now();
   }
 
-  /** Tell the server the token that `token` returns now; to be called when that is a new one. */
+  /** Send the current value of `token` to the server; to be called when it is a new token. */
   renew() {
     return this.#connection.renew();
   }
@@ -123,14 +123,14 @@ export class RoomClient {
   #onMessage(event) {
     const isLoss = this.#sequence.arrive(event.seq);
     this.#snapshots.note(event);
-    if (!this.state) return void (this.#untold = [...this.#untold.slice(-99), event]);
+    if (!this.state) return void (this.#early = [...this.#early.slice(-99), event]);
     this.#merge(event);
     this.onEvent(event, this);
     if (isLoss) this.#onLoss();
     this.onChange(this);
   }
 
-  /** What is told of a thing not held, and is not in the snapshot either, only a new snapshot can show. */
+  /** An event about an object that is neither held nor covered by the snapshot requires a new snapshot. */
   #merge(event) {
     const isCovered = BigInt(event.seq) <= BigInt(this.state.seq);
     if (applyEvent(this.state, event) === Applied.UNKNOWN && !isCovered) this.#snapshots.soon();
@@ -152,7 +152,7 @@ export class RoomClient {
     const { since } = this.#snapshots;
     since.forEach((event) => this.#merge(event));
     if (this.#sequence.cover(body.seq, since.map((event) => event.seq))) this.#onLoss();
-    this.#untold.splice(0).forEach((event) => this.onEvent(event, this));
+    this.#early.splice(0).forEach((event) => this.onEvent(event, this));
     this.onChange(this);
   }
 
@@ -179,7 +179,7 @@ export class RoomClient {
     this.#set(this.state ? Status.RECONNECTING : Status.CONNECTING);
   }
 
-  /** Nothing is tried again until the user signs in or chooses another protocol. */
+  /** Stop retrying until the user signs in or chooses another protocol. */
   #end(status, { code, detail }) {
     this.#schedule.cancelAll();
     this.error = { code, detail };

@@ -1,10 +1,10 @@
-/** Who is signed in: with a token of their own, kept for this tab, or as one of the demo's roles. */
+/** The signed-in user: with their own token, stored per tab, or as one of the demo's roles. */
 
 const STORED = "dashboard.token";
 const STORED_ROLE = "dashboard.demoRole";
 const RENEW_BEFORE_MS = 5 * 60_000;
 
-/** The claims of a token, for show alone: the server checks them. Null when it is no token. */
+/** The claims of a token, for display only (the server verifies it). Null if it is not a token. */
 export function claimsOf(token) {
   try {
     const text = atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
@@ -15,12 +15,12 @@ export function claimsOf(token) {
 }
 
 export class Session {
-  /** The demo's tokens by role; null where the demo is off. */
+  /** The demo's tokens by role; null if the demo is off. */
   demo = null;
   #token = null;
   #claims = null;
 
-  /** Find out who is signed in already. */
+  /** Restore the session of this tab, or start a demo session. */
   static async open() {
     const session = new Session();
     if (document.documentElement.hasAttribute("data-demo")) await session.#renewDemo();
@@ -46,7 +46,7 @@ export class Session {
     return this.#claims?.sub ?? "";
   }
 
-  /** The protocols that the token names; `["*"]` for all. */
+  /** The protocols that the token names, or `["*"]` for all. */
   get grants() {
     return this.#claims?.protocols ?? [];
   }
@@ -55,7 +55,7 @@ export class Session {
     return this.role === "admin" || roles.includes(this.role);
   }
 
-  /** Returns false when `token` is none. */
+  /** Returns false if `token` is not a token. */
   signIn(token) {
     const claims = claimsOf(token);
     if (!claims) return false;
@@ -76,7 +76,7 @@ export class Session {
     this.#use(null, null);
   }
 
-  /** The token for the next request or connection; the demo's is renewed before it expires. Never throws. */
+  /** The token for the next request or connection. A demo token is renewed before it expires. Never throws. */
   async token() {
     await this.renewIfDue();
     return this.#token;
@@ -87,7 +87,7 @@ export class Session {
     if (!isDue) return;
     const due = this.#token;
     const isRenewed = await this.#renewDemo();
-    // Whoever signed out or chose another role meanwhile is not to be signed in again.
+    // The user may have signed out or chosen another role meanwhile.
     if (isRenewed && this.#token === due) this.chooseRole(this.role);
   }
 

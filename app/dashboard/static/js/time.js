@@ -1,4 +1,4 @@
-/** Moments and spans in words. `now` is always handed in: the server's clock, as far as we know it. */
+/** Times and durations as text. `now` is a parameter: the estimated server time. */
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -1,9 +1,9 @@
-/** Refusals that trying again cannot change. */
+/** Error codes for which a retry is useless. */
 const FINAL = new Set(["UNAUTHORIZED", "INVALID_PROTOCOL"]);
 
-/** The Socket.IO connection to one room: joins with the handshake, comes back by itself, tells refusals apart. */
+/** The Socket.IO connection to one room: joins with the handshake, reconnects, and distinguishes kinds of refusal. */
 export class Connection {
-  /** When the server was last heard, in milliseconds since 1970. */
+  /** The time of the last message from the server, in milliseconds since 1970. */
   heardAt = null;
 
   #options;
@@ -45,11 +45,11 @@ export class Connection {
   close() {
     const socket = this.#socket;
     this.#socket = null;
-    this.#joins += 1; // an answer that is under way to a join comes too late
+    this.#joins += 1; // ignore the pending answer to a join
     socket?.disconnect();
   }
 
-  /** Move to another room. A connection that is down or breaks meanwhile takes the new room with its handshake. */
+  /** Move to another room. A connection that is down, or breaks meanwhile, joins the new room with its handshake. */
   async join(protocolId) {
     const join = ++this.#joins;
     this.#protocolId = protocolId;
@@ -62,7 +62,7 @@ export class Connection {
     this.#schedule.later("join", this.#schedule.backoff(), () => this.join(protocolId));
   }
 
-  /** Go on under the present token before the old one expires: without it the server ends the connection then. */
+  /** Send a new token before the old one expires; otherwise the server ends the connection. */
   async renew() {
     if (this.isOpen) this.#socket.emit("session:renew", { token: await this.#options.token() });
   }
@@ -80,7 +80,7 @@ export class Connection {
   #onDisconnected(reason) {
     if (!this.#socket) return;
     this.#options.onLost();
-    // Socket.IO does not call again by itself when the server ends the connection: to restart, or for an expired token.
+    // Socket.IO does not reconnect by itself after the server ends the connection (a restart, an expired token).
     if (reason === "io server disconnect") this.#connectLater(this.#schedule.jitter());
   }
 

@@ -1,4 +1,4 @@
-/** A refused or failed request: `status` (0 when no answer came), `code` and `retryAfterMs` as the server gave them. */
+/** A refused or failed request: `status` (0 without a response), and the server's `code` and `retryAfterMs`. */
 export class RequestError extends Error {
   constructor(detail, { status = 0, code = "UNREACHABLE", retryAfterMs = 0 } = {}) {
     super(detail);
@@ -22,6 +22,6 @@ export async function getJson(fetch, url, token, signal) {
     if (answer?.ok !== false) throw new RequestError(error.message);
   }
   if (answer.ok) return body;
-  const retryAfterMs = 1000 * (Number(answer.headers.get("Retry-After")) || 0); // a proxy may give a date: no number
+  const retryAfterMs = 1000 * (Number(answer.headers.get("Retry-After")) || 0); // a date, as some proxies send, counts as 0
   throw new RequestError(body?.detail ?? `HTTP ${answer.status}`, { status: answer.status, code: body?.code, retryAfterMs });
 }

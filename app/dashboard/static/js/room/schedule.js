@@ -1,4 +1,4 @@
-/** Timers by purpose, one each, and the pauses of a client that must not stampede: random, and longer with each failure. */
+/** One timer per purpose, and random pauses that grow with each failure, so that many clients do not act at once. */
 export class Schedule {
   #timers = new Map();
   #failures = 0;
@@ -9,7 +9,7 @@ export class Schedule {
     this.#options = options;
   }
 
-  /** Run `action` in so many milliseconds; of two wishes for one purpose the sooner one stays. */
+  /** Run `action` after this many milliseconds; of two timers for one purpose the earlier one is kept. */
   later(purpose, milliseconds, action) {
     const due = Date.now() + milliseconds;
     const known = this.#timers.get(purpose);

@@ -1,20 +1,20 @@
 /**
- * Watches a room's `seq` for loss. Pure.
+ * Detects lost events by a room's `seq`. Pure.
  *
- * Missing numbers count only where no snapshot covers them: after joining, events that are older than the snapshot
- * may still arrive, and some of those may have been dropped. A `seq` that does not rise is a room begun anew.
+ * Missing numbers count only if no snapshot covers them: after joining, events older than the snapshot may still
+ * arrive, and some of those may have been dropped. A `seq` that does not rise means that the room was started anew.
  */
 export class Sequence {
   #arrived = null;
   #covered = null;
 
-  /** A new connection or room: nothing has arrived yet. */
+  /** Start over for a new connection or room. */
   restart() {
     this.#arrived = null;
     this.#covered = null;
   }
 
-  /** A snapshot with this seq is held, and events with these arrived since its fetch began. Returns whether any is missing. */
+  /** Adopt a snapshot with this seq; `since`: the seqs of events since its fetch began. Returns whether any is missing. */
   cover(seq, since) {
     this.#covered = BigInt(seq);
     let known = this.#covered;
@@ -28,7 +28,7 @@ export class Sequence {
     return isLoss;
   }
 
-  /** An event arrived. Returns whether something was lost before it. */
+  /** Record an event. Returns whether an event was lost before it. */
   arrive(seq) {
     const now = BigInt(seq);
     const before = this.#arrived;

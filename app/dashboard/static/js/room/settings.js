@@ -1,4 +1,4 @@
-/** What `status` can be. RECONNECTING and RESYNCING: `state` is shown, but since `staleSince` it may be old. */
+/** Values of `status`. RECONNECTING and RESYNCING: `state` may be out of date since `staleSince`. */
 export const Status = Object.freeze({
   CONNECTING: "connecting",
   LIVE: "live",
@@ -8,15 +8,15 @@ export const Status = Object.freeze({
   ERROR: "error",
 });
 
-/** What a client may set otherwise; times in milliseconds. */
+/** Options and their defaults; times in milliseconds. */
 export const DEFAULTS = {
   agentBatches: false, // RUNNING updates of all agents as one event a second: for pages that show hundreds of them
-  baseUrl: "", // where the server is; empty: where the page came from
-  refreshMs: 20_000, // pause between two fetches while nothing is amiss
+  baseUrl: "", // the server's address; empty: the page's origin
+  refreshMs: 20_000, // pause between two fetches without a loss
   restMs: 1_000, // shortest pause between two fetches
-  jitterMs: 400, // longest random pause before a fetch or a new connection that many clients want at once
+  jitterMs: 400, // longest random pause before a fetch or connection that many clients start at once
   retryMs: 500, // first pause after a failure; doubles up to `retryCapMs`
   retryCapMs: 15_000,
-  timeoutMs: 10_000, // how long a fetch may take
-  socketOptions: {}, // for Socket.IO
+  timeoutMs: 10_000, // time limit of a fetch
+  socketOptions: {}, // passed to Socket.IO
 };

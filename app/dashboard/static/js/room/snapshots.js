@@ -1,6 +1,6 @@
 import { RequestError, getJson } from "./request.js";
 
-/** Fetches `/state`, one at a time, and keeps what arrives meanwhile, to be merged on top of it. */
+/** Fetches `/state`, one request at a time, and keeps the events that arrive meanwhile, to be merged into it. */
 export class Snapshots {
   /** The events that arrived since the last fetch began. */
   since = [];
@@ -20,14 +20,14 @@ export class Snapshots {
     this.#schedule = schedule;
   }
 
-  /** After a random pause, so that many clients do not ask at once, and never in quick succession. */
+  /** Fetch after a random pause, so that many clients do not ask at once, and no sooner than `restMs` after the last. */
   soon() {
     const rest = this.#endedAt + this.#options.restMs - Date.now();
     this.later(this.#schedule.jitter() + Math.max(0, rest));
   }
 
   later(milliseconds) {
-    // A fetch that runs already decides by itself, when it ends, whether another one is needed.
+    // A running fetch decides when it ends whether another one is needed.
     this.#schedule.later("fetch", milliseconds, () => this.#running ?? this.now());
   }
 
@@ -45,7 +45,7 @@ export class Snapshots {
       if (!(error instanceof RequestError)) throw error;
       outcome = () => onFailed(error);
     }
-    if (running !== this.#running) return; // another fetch took its place, or nobody wants it any longer
+    if (running !== this.#running) return; // replaced by another fetch, or cancelled
     this.#end();
     outcome();
   }

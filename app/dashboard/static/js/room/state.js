@@ -1,20 +1,19 @@
 /**
- * What a client holds of one protocol, and how an event changes it. Pure: no network, no DOM.
+ * A client's state of one protocol, and how an event changes it. Pure: no network, no DOM.
  *
- * Everything with a `version` is replaced only by something newer, so an event that the snapshot already
- * contains, or that comes twice, changes nothing. Things are never changed in place: a changed thing is a new
- * object, so a view can tell what to draw again by identity.
+ * An object with a `version` is replaced only by a newer one, so an event that the snapshot already contains, or
+ * that arrives twice, changes nothing. Objects are never changed in place, so a view can compare them by identity.
  */
 
 const OPEN = new Set(["PENDING", "CONFIRMED"]);
 
-/** What became of an event. UNKNOWN: it tells of something not held, so only a new snapshot can show it. */
+/** The result of applying an event. UNKNOWN: its object is not held, so a new snapshot is needed. */
 export const Applied = Object.freeze({ YES: "yes", OLD: "old", UNKNOWN: "unknown" });
 
 /** Whether version `a` is higher than `b`; versions are decimal strings that may exceed 2^53. */
 export const isNewer = (a, b) => b === undefined || b === null || BigInt(a) > BigInt(b);
 
-/** The held form of `GET /protocols/{id}/state`: lists become maps by id. */
+/** The state from the body of `GET /protocols/{id}/state`: lists become maps by id. */
 export function fromSnapshot(body) {
   return {
     protocol: body.protocol,
@@ -30,7 +29,7 @@ export function fromSnapshot(body) {
   };
 }
 
-/** The form of `/state` again, for whoever wants to compare the two. */
+/** The state in the form of `/state`. */
 export function toSnapshot(state) {
   const { protocol, seq, asOf, pool, agentsTruncated, counts } = state;
   const [agents, open, payments] = [state.agents, state.open, state.payments].map((map) => [...map.values()]);
@@ -58,8 +57,8 @@ function worstOf(results) {
 function applyTask(state, data, event) {
   const agent = state.agents.get(data.agentId);
   if (!isNewer(data.version, agent?.version)) return Applied.OLD;
-  const heard = { presence: "ONLINE", lastSeen: event.timestamp };
-  state.agents.set(data.agentId, { name: null, type: null, ...agent, ...data, ...heard });
+  const seen = { presence: "ONLINE", lastSeen: event.timestamp };
+  state.agents.set(data.agentId, { name: null, type: null, ...agent, ...data, ...seen });
   return agent ? Applied.YES : Applied.UNKNOWN;
 }
 
@@ -78,7 +77,7 @@ function applyPayment(state, data, event) {
   return Applied.YES;
 }
 
-/** A reservation tells of a vulnerability just filed, of one confirmed with a bounty, or of a payment just made. */
+/** A reservation follows a filing or a confirmation with a bounty, or a payment. */
 function applyReservation(state, data) {
   const found = state.open.get(data.vulnerabilityId);
   const isClosing = data.changeType === "RESERVATION_RELEASED" && found?.status !== "CONFIRMED";

@@ -13,7 +13,7 @@ const FILTERS = {
   offline: ["Silent", ({ kind }) => kind === "offline"],
 };
 
-/** What an agent is up to, from its task and from when it was last heard. */
+/** The agent's kind, from its task and the time of its last report. */
 function kindOf(agent, now) {
   const isSilent = agent.presence === "OFFLINE" || (agent.lastSeen && now - Date.parse(agent.lastSeen) > STALE_MS);
   if (isSilent) return "offline";
@@ -63,7 +63,7 @@ function Grid({ shown, now }) {
   </div>`;
 }
 
-/** One line on time; made here, so that a card is drawn anew only when its words change. */
+/** The line about time, computed here so that a card is redrawn only if its text changes. */
 function whenOf(agent, kind, now) {
   const why = agent.status === "FAILED" && (agent.error?.message || "no reason given");
   const heard = agent.lastSeen ? `last heard ${ago(agent.lastSeen, now)}` : "not heard lately";

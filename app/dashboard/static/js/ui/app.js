@@ -3,7 +3,7 @@ import { Agents } from "./agents.js";
 import { ActionDialog } from "./dialog.js";
 import { FeedPanel } from "./feed.js";
 import { FindingsPanel } from "./findings.js";
-import { useKeptFocus } from "./focus.js";
+import { useFocusRestore } from "./focus.js";
 import { Header, StaleBanner } from "./header.js";
 import { Payments } from "./payments.js";
 import { PoolPanel } from "./pool.js";
@@ -17,12 +17,12 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
   const actions = useMemo(() => new Actions(dashboard, setAction), [dashboard]);
   const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
   const { state } = dashboard;
-  useKeptFocus();
+  useFocusRestore();
   return html`
     <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
     <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
     <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
-      <${Kept} isShown=${state !== null} draw=${() => html`<${Panels} ...${{ dashboard, state, actions }} />`} />
+      <${Preserved} isShown=${state !== null} draw=${() => html`<${Panels} ...${{ dashboard, state, actions }} />`} />
       ${!state && html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
     </main>
     ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
@@ -30,8 +30,8 @@ export function App({ dashboard, onSwitch, onRole, onSignOut }) {
   `;
 }
 
-/** Out of sight it stays as it was last drawn, so that filters outlive a switch of the protocol or the role. */
-function Kept({ isShown, draw }) {
+/** While hidden it keeps its last content, so that filters survive a switch of the protocol or the role. */
+function Preserved({ isShown, draw }) {
   const drawn = useRef(null);
   if (isShown) drawn.current = draw();
   return html`<div hidden=${!isShown}>${drawn.current}</div>`;
@@ -50,7 +50,7 @@ function Panels({ dashboard, state, actions }) {
   </div>`;
 }
 
-/** Seen for a few seconds, and read out. */
+/** A notice that is visible for a few seconds and read out by screen readers. */
 function Notice({ notice }) {
   const [gone, setGone] = useState(0);
   useEffect(() => {

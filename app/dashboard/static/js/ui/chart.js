@@ -2,15 +2,15 @@ import { toPixelsNumber } from "../money.js";
 import { html, memo, useEffect, useMemo, useRef } from "./preact.js";
 
 const PARTS = ["paid", "reserved", "available"]; // from the bottom up
-const LEAST_PLATEAU = 0.03; // of what is shown, behind the last change
+const MIN_PLATEAU = 0.03; // share of the time axis after the last change
 const SECONDS = [1, 2, 5, 10, 15, 30];
 const MINUTES = [1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60);
 const HOURS = [1, 2, 3, 6, 12].map((hours) => hours * 3600);
 const DAYS = [1, 2, 3, 7, 14, 30, 60, 90, 180, 365].map((days) => days * 86_400);
-const STEPS = [...SECONDS, ...MINUTES, ...HOURS, ...DAYS]; // never below a second: the axis tells no fractions
+const STEPS = [...SECONDS, ...MINUTES, ...HOURS, ...DAYS]; // at least a second: labels show no fractions
 const LABELS = { paid: "Paid out", reserved: "Reserved", available: "Available" };
 
-/** The pool over time, as areas on top of each other. The numbers beside it say the same for who cannot see it. */
+/** The pool over time, as stacked areas. The numbers beside it are the accessible alternative. */
 export const PoolChart = memo(({ points, currency, until }) => {
   if (points.length < 2) return html`<p class="chart-empty">The picture begins with the second change of the pool.</p>`;
   return html`<${Plot} points=${points} currency=${currency} until=${until} />`;
@@ -26,7 +26,7 @@ function Plot({ points, currency, until }) {
   return html`<div class="chart" ref=${place} role="img" aria-label=${label}></div>`;
 }
 
-/** Load the drawing library when there is something to draw, and draw anew when the colours change. */
+/** Load the chart library on first use, and redraw when the colours change. */
 function mount(place, plot, first) {
   let isGone = false;
   let make = () => {};
@@ -55,8 +55,8 @@ function mount(place, plot, first) {
 }
 
 /**
- * Columns of seconds and of running sums: each area's upper edge, up to now, so that the latest change is a step with
- * something behind it. Equal times are spread, as uPlot needs rising ones.
+ * Columns for uPlot: seconds, then each area's upper edge (running sums), extended to now so that the latest change is
+ * visible as a step. Equal times are spread, since uPlot requires rising ones.
  */
 export function stacked(points, until) {
   const times = points.map((point) => point.at / 1000);
@@ -66,7 +66,7 @@ export function stacked(points, until) {
     PARTS.reduce((sum, part, index) => (edges[index].push(sum + toPixelsNumber(point[part])), edges[index].at(-1)), 0);
   }
   const last = times.at(-1);
-  return [[...times, Math.max(until / 1000, last + (last - times[0]) * LEAST_PLATEAU)], ...edges];
+  return [[...times, Math.max(until / 1000, last + (last - times[0]) * MIN_PLATEAU)], ...edges];
 }
 
 function options(place, paths) {
@@ -93,7 +93,7 @@ function paint(place, part) {
   return { stroke, fill: resolved(place, `--${part}-area`), width: 1.5, points: { show: false } };
 }
 
-/** A canvas knows no custom properties and no light-dark(): let the browser work the colour out. */
+/** A canvas supports neither custom properties nor light-dark(), so the browser resolves the colour first. */
 function resolved(place, name) {
   const probe = document.createElement("i");
   probe.style.color = `var(${name})`;
@@ -103,7 +103,7 @@ function resolved(place, name) {
   return color;
 }
 
-/** Times of day, or dates where the picture is longer than a day. */
+/** Times of day, or dates if the chart spans more than a day. */
 function moments(times) {
   const seconds = times.at(-1) - times[0];
   const time = { hour: "2-digit", minute: "2-digit", hour12: false };

@@ -2,7 +2,7 @@ import { html, useEffect, useRef, useState } from "./preact.js";
 
 const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
 
-/** Asks, sends, and tells in words what the server says; in a notice where it was closed before the answer came. */
+/** Shows an action's form, sends it, and shows the result: in the dialog, or in a notice if it was closed meanwhile. */
 export function ActionDialog({ action, onClose }) {
   const dialog = useRef(null);
   const isSending = useRef(false);
@@ -55,7 +55,7 @@ export function ActionDialog({ action, onClose }) {
   </dialog>`;
 }
 
-/** Returns the Problem, or null when it is done. */
+/** Returns the Problem, or null on success. */
 async function perform({ dashboard, body, path, done }, typed) {
   const filled = body?.(typed) ?? Object.fromEntries(Object.entries(typed).filter(([, value]) => value));
   try {
@@ -69,7 +69,7 @@ async function perform({ dashboard, body, path, done }, typed) {
   }
 }
 
-/** To the first faulty field; else to a button, where the one that was pressed took no focus while it was sent. */
+/** Focus the first invalid field, else a button: the pressed one lost the focus while it was disabled. */
 function focusFault(dialog) {
   const faulty = dialog.querySelector("[aria-invalid=true]");
   if (faulty) faulty.focus();

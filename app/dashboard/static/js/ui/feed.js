@@ -32,7 +32,7 @@ export function FeedPanel({ dashboard }) {
   <//>`;
 }
 
-/** Severities are written everywhere as in the table: a word of its own, in its colour. */
+/** The parts of an item's text; a severity is a part of its own, styled as in the table. */
 function namesOf({ kind, agentId, findingId, title, text }, dashboard) {
   const finding = findingId && dashboard.findingTitle(findingId);
   const parts = kind === "money" ? [text, finding] : [finding, text];

@@ -18,18 +18,18 @@ const ORDERS = [
   ["status", false, "Rejected first"],
 ];
 
-/** The heading of a column; where it can be sorted by, a button that turns the order. */
+/** A column's heading; for a sortable column, a button that reverses the order. */
 export function Head({ by, label, sort, setSort }) {
   if (!by) return html`<span role="columnheader" class="cell-title">${label}</span>`;
   const isSorted = sort.by === by;
   const direction = isSorted ? (sort.descending ? "descending" : "ascending") : "none";
-  const turn = () => setSort({ by, descending: isSorted ? !sort.descending : true });
+  const reverse = () => setSort({ by, descending: isSorted ? !sort.descending : true });
   return html`<span role="columnheader" class="cell-${by}" aria-sort=${direction}>
-    <button class="sort" onClick=${turn}>${label}</button>
+    <button class="sort" onClick=${reverse}>${label}</button>
   </span>`;
 }
 
-/** The same orders where there are no columns to press. */
+/** The same orders as a list, for the layout without column headings. */
 export function SortChoice({ sort, setSort }) {
   const key = (by, descending) => `${by} ${descending}`;
   const choose = (event) => {

@@ -44,7 +44,7 @@ function Table({ rows, sort, setSort, payments, actions, session, now, agentName
   </div>`;
 }
 
-/** In characters, with the currency behind it. Looks at every row of every frame, so it counts and groups but one. */
+/** The length in characters, with currency. Runs over every row on every frame, so it formats only one. */
 function longestBounty(rows, currency = "") {
   const longest = rows.reduce((most, { bounty }) => (bounty?.length > most.length ? bounty : most), "");
   return withCurrency(longest, currency).length;

@@ -1,24 +1,24 @@
 import { useEffect, useLayoutEffect, useRef } from "./preact.js";
 
 /**
- * Keeps the keyboard's place. When what had the focus is taken off the page (a row's button, once the row is decided),
- * focus goes to what is left of its row, else to what scrolls there, else to the content; not to the top of the page.
- * To be used by the component that draws everything.
+ * Keeps the keyboard focus near its place. When the focused element is removed (a button of a decided row), the focus moves
+ * to its row, else to the scrolling element, else to the content, instead of the top of the page.
+ * To be used by the root component.
  */
-export function useKeptFocus() {
+export function useFocusRestore() {
   const last = useRef(null);
   useEffect(() => watch(last), []);
   useLayoutEffect(() => restore(last.current));
 }
 
-/** A dialog gives focus back by itself, to what had it before: that is what counts. */
+/** Ignores dialogs: they restore the previous focus themselves. */
 function watch(last) {
   const note = () => {
     const element = document.activeElement;
     if (element?.closest("dialog")) return;
     last.current = !element || element === document.body ? null : placeOf(element);
   };
-  // Whoever clicks beside everything gives the focus up, and is not to get it back.
+  // A click beside all elements gives up the focus, which must not be restored.
   const noteSoon = () => setTimeout(note);
   document.addEventListener("focusin", note);
   document.addEventListener("pointerdown", noteSoon);
@@ -35,7 +35,7 @@ function placeOf(element) {
   return {
     element,
     row: name && `[data-${name}="${CSS.escape(id)}"] button`,
-    scroller: scroller && `.${scroller}[tabindex='0']`, // by name: it is another one when the rows take another form
+    scroller: scroller && `.${scroller}[tabindex='0']`, // by class, since another layout has another element
   };
 }
 

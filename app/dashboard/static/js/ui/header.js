@@ -62,7 +62,7 @@ export function ThemeButton() {
   </button>`;
 }
 
-/** Says, while the page is not live, what is old and since when. */
+/** While the page is not live, says since when its data may be out of date. */
 export function StaleBanner({ dashboard, onSignOut }) {
   const { room } = dashboard;
   if (!room || !dashboard.isStale || (room.status === Status.CONNECTING && !room.error)) return null;

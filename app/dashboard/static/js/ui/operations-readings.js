@@ -1,10 +1,10 @@
-/** What is read, in words; of backlogs with their unit and the most that is usual. */
+/** Labels of the readings; for backlogs also the unit and the highest normal value. */
 
 export const BACKLOGS = [
   ["beat_tick_age_seconds", "Beat's last tick", " s ago", 5],
   ["outbox_waiting", "Stored events not yet sent", "", 50],
   ["outbox_oldest_seconds", "Oldest of them", " s", 5],
-  ["rooms_waiting", "Rooms waiting for their turn", "", Infinity],
+  ["rooms_waiting", "Rooms with a backlog", "", Infinity],
   ["rooms_overdue_seconds", "Latest room's delay", " s", 2],
   ["payments_waiting PENDING", "Payments pending", "", Infinity],
   ["payments_waiting PROCESSING", "Payments on their way", "", Infinity],
@@ -18,14 +18,14 @@ export const BACKLOGS = [
 export const EVENTS = [
   ["emitted", "Sent to their room"],
   ["dropped", "Dropped from full queues"],
-  ["undelivered", "Sent while somebody was away"],
+  ["undelivered", "Sent while a client was disconnected"],
   ["failures", "Could not be sent"],
   ["limited", "Requests refused by a limit"],
 ];
 
-const LATELY_SECONDS = 60;
+const RECENT_SECONDS = 60;
 
-/** Counters never fall: what needs a look is one that rose within the last minute, not one that once did. */
+/** Whether a counter has risen within the watched minute; its absolute value does not matter. */
 export const rising = (past, key) => past.length > 0 && Number(past.at(-1).events[key]) > Number(past[0].events[key]);
 
-export const lostLately = ({ secondsSinceDrop }) => secondsSinceDrop !== null && Number(secondsSinceDrop) < LATELY_SECONDS;
+export const lostRecently = ({ secondsSinceDrop }) => secondsSinceDrop !== null && Number(secondsSinceDrop) < RECENT_SECONDS;

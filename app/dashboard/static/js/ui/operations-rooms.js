@@ -1,5 +1,5 @@
 import { span } from "../time.js";
-import { lostLately } from "./operations-readings.js";
+import { lostRecently } from "./operations-readings.js";
 import { html } from "./preact.js";
 
 const HEADS = ["Room", "Connections", "Last second", "Queue", "Dropped", "Agents waiting", "Seq"];
@@ -14,7 +14,7 @@ export function Rooms({ rooms }) {
           <td>${room.connections}</td>
           <td>${room.used} of ${room.budget}</td>
           <td class=${Number(room.queued) >= Number(room.capacity) ? "is-bad" : ""}>${room.queued} of ${room.capacity}</td>
-          <td class="room-dropped ${lostLately(room) ? "is-bad" : ""}">${room.dropped}${lossOf(room)}</td>
+          <td class="room-dropped ${lostRecently(room) ? "is-bad" : ""}">${room.dropped}${lossOf(room)}</td>
           <td>${room.agentsWaiting}</td>
           <td>${room.seq}</td>
         </tr>`,

@@ -1,10 +1,10 @@
 import { clockTime } from "../time.js";
 import { ThemeButton } from "./header.js";
-import { BACKLOGS, EVENTS, lostLately, rising } from "./operations-readings.js";
+import { BACKLOGS, EVENTS, lostRecently, rising } from "./operations-readings.js";
 import { Rooms } from "./operations-rooms.js";
 import { Empty, Panel, html } from "./preact.js";
 
-/** The operators' page: everything at one glance, what needs a look in red and in words. */
+/** The operators' page. Problems are marked in red and in text. */
 export function Operations({ status, fault, readAt, past, onSignOut }) {
   const [state, words] = fault ? ["stale", status ? "Stale" : "Not available"] : status ? ["live", "Live"] : ["connecting", "Reading"];
   const colour = { live: "live", stale: "reconnecting", connecting: "connecting" }[state];
@@ -31,7 +31,7 @@ const Waiting = ({ fault }) =>
 function Panels({ status, past }) {
   const { rooms, agents, events, readings, processes, faults, versions } = status;
   const backlogs = BACKLOGS.filter(([key]) => key in readings).map(([key, label, unit, most]) => [key, label, readings[key], unit, Number(readings[key]) > most]);
-  const isLosing = { dropped: rising(past, "dropped") || rooms.some(lostLately), failures: rising(past, "failures") };
+  const isLosing = { dropped: rising(past, "dropped") || rooms.some(lostRecently), failures: rising(past, "failures") };
   const counts = EVENTS.map(([key, label]) => [key, label, events[key], "", isLosing[key] ?? false]);
   return html`<div class="panels ops">
     <${Numbers} id="ops-backlog" title="Backlogs" rows=${backlogs} />
@@ -64,7 +64,7 @@ function Numbers({ id, title, about, rows }) {
 
 const rounded = (value) => (Number.isInteger(Number(value)) ? value : Number(value).toFixed(1));
 
-/** A kind of which nobody is heard is named as missing: without worker or beat nothing moves. */
+/** Lists the processes, and each needed role that is silent or missing. */
 function Processes({ processes, faults }) {
   return html`<ul class="processes">
     ${processes.map(

@@ -2,7 +2,7 @@ import { html, useState } from "./preact.js";
 
 const NEEDED = "admin";
 
-/** Whoever is signed in as somebody else, or no longer, is told what this page needs and how to come by it. */
+/** The sign-in form for users without an admin token: states what the page requires and how to get it. */
 export function OperatorSignIn({ session, refusal, onSignedIn }) {
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState(null);

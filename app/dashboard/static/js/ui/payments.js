@@ -33,5 +33,5 @@ function Payment({ payment, dashboard, actions }) {
   </li>`;
 }
 
-/** Both ends of an address: what people compare. */
+/** Both ends of an address, which people compare. */
 const shortened = (text) => (text.length > 18 ? `${text.slice(0, 8)}…${text.slice(-6)}` : text);

@@ -2,7 +2,7 @@ import { grouped, minorUnits, share } from "../money.js";
 import { PoolChart } from "./chart.js";
 import { Empty, Panel, html } from "./preact.js";
 
-const REDRAWN_MS = 5000; // how often the picture moves on while nothing happens
+const REDRAW_MS = 5000; // how often the chart advances without changes
 const PARTS = [
   ["available", "Available"],
   ["reserved", "Reserved"],
@@ -24,7 +24,7 @@ export function PoolPanel({ pool, points, fault, actions, session, now = Date.no
       <div class="part-total"><dt>Deposited</dt><dd data-field="total">${grouped(pool.total)}</dd></div>
     </dl>
     ${fault && html`<p class="fault">The history could not be read: ${fault.message}</p>`}
-    <${PoolChart} points=${points} currency=${pool.currency} until=${Math.floor(now / REDRAWN_MS) * REDRAWN_MS} />
+    <${PoolChart} points=${points} currency=${pool.currency} until=${Math.floor(now / REDRAW_MS) * REDRAW_MS} />
   <//>`;
 }
 

@@ -1,7 +1,7 @@
 export { Component, html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
 import { Component, html } from "../../vendor/preact.js";
 
-/** A component that is drawn again only when one of its properties is another object. */
+/** A component that is redrawn only if one of its properties is another object. */
 export function memo(draw) {
   return class extends Component {
     shouldComponentUpdate(next) {
@@ -15,7 +15,7 @@ export function memo(draw) {
   };
 }
 
-/** A panel with a heading, what stands beside it, and its content. */
+/** A panel with a heading, an element beside it, and content. */
 export function Panel({ id, title, aside, children }) {
   return html`<section id=${id} class="panel" aria-labelledby="${id}-title">
     <header class="panel-head">

@@ -1,6 +1,6 @@
 import { html, useEffect, useRef, useState } from "./preact.js";
 
-/** Where there is no demo, or its visitor wants to be somebody else. */
+/** The sign-in form, shown without a demo or when a demo visitor wants to use a token. */
 export function SignIn({ session, fault, onSignedIn }) {
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState(fault);

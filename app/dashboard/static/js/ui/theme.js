@@ -3,7 +3,7 @@ const THEMES = ["auto", "light", "dark"];
 
 export const currentTheme = () => document.documentElement.dataset.theme ?? "auto";
 
-/** Turn to the next theme, keep it, and tell whoever draws with colours of their own. Returns its name. */
+/** Switch to the next theme, store it, and dispatch `themechange`. Returns its name. */
 export function nextTheme() {
   const theme = THEMES[(THEMES.indexOf(currentTheme()) + 1) % THEMES.length];
   if (theme === "auto") delete document.documentElement.dataset.theme;

@@ -2,7 +2,7 @@ import { Status } from "../room-client.js";
 import { span } from "../time.js";
 import { html, useEffect, useState } from "./preact.js";
 
-/** Stands where the panels will be: why there is nothing yet, and what becomes of it. */
+/** Replaces the panels before the first state: says what is missing and what happens next. */
 export function Waiting({ dashboard, onSignOut }) {
   const { room, listing } = dashboard;
   if (room) return html`<${Words} ...${ofRoom(room)} />`;
@@ -25,7 +25,7 @@ function Unread({ listing }) {
   <//>`;
 }
 
-/** Not read out each second: what matters was said with the error. */
+/** Hidden from screen readers, which would read it every second. */
 function Countdown({ until }) {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {

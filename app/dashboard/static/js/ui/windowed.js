@@ -3,12 +3,12 @@ import { useLayoutEffect, useRef, useState } from "./preact.js";
 const OVERSCAN_ROWS = 4;
 
 /**
- * Draw only the rows of a long list that are in sight.
+ * Renders only the visible rows of a long list.
  *
  * @param {{count: number, rowHeight: number | ((width: number) => number), columnWidth?: number, gap?: number}} options
- *   sizes in rem; where the height of rows depends on the room there is, a function of its width
- * @returns the `ref` of the scrolling element, the `first` and `last` (excluded) item to draw, and the room to leave
- *   `before` and `after` them in pixels; `width` is the room there is, in rem
+ *   sizes in rem; `rowHeight` may be a function of the available width
+ * @returns the `ref` of the scrolling element, the `first` and `last` (excluded) item to render, and the space
+ *   `before` and `after` them in pixels; `width` is the available width in rem
  */
 export function useWindowed({ count, rowHeight, columnWidth = Infinity, gap = 0 }) {
   const ref = useRef(null);

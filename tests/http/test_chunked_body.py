@@ -1,4 +1,4 @@
-"""Chunks are put together whatever their sizes and however they arrive; what is no such body is told, and bounded."""
+"""Chunked bodies are decoded whatever the chunk sizes; malformed and endless ones raise BrokenBody."""
 
 import io
 
@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.server.request_body import CHUNK_COST, MAX_LINE, MAX_ON_THE_WIRE, MAX_TRAILERS, BrokenBody, Chunks
+from app.http.server.streams import CHUNK_COST, MAX_ENCODED_BYTES, MAX_LINE, MAX_TRAILERS, BrokenBody, ChunkedBody
 from tests.security.raw_http import chunked
 
 NEXT = b"GET /next HTTP/1.1\r\n\r\n"
 
 
-def body_of(sent: bytes) -> tuple[Chunks, io.BytesIO, list[bool]]:
-    """The reader, the stream below it, and a list that is told when the body is broken."""
+def body_of(sent: bytes) -> tuple[ChunkedBody, io.BytesIO, list[bool]]:
+    """The reader, the stream below it, and a list that grows when the body is broken."""
     stream, broken = io.BytesIO(sent), []
-    return Chunks(stream, lambda: broken.append(True)), stream, broken
+    return ChunkedBody(stream, lambda: broken.append(True)), stream, broken
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=10), st.integers(1, 60))
-def test_a_body_is_what_its_chunks_hold_and_what_follows_is_untouched(parts: list[bytes], size: int) -> None:
+def test_a_body_is_the_content_of_its_chunks_and_later_input_is_untouched(parts: list[bytes], size: int) -> None:
     body, stream, broken = body_of(chunked(*parts) + NEXT)
 
     assert b"".join(iter(lambda: body.read(size), b"")) == b"".join(parts)
@@ -34,7 +34,7 @@ def test_a_body_is_what_its_chunks_hold_and_what_follows_is_untouched(parts: lis
         b"05\r\nhello\r\n000\r\n\r\n",
     ],
 )
-def test_extensions_and_trailers_are_read_away(sent: bytes) -> None:
+def test_chunk_extensions_and_trailers_are_ignored(sent: bytes) -> None:
     assert body_of(sent)[0].read() == b"hello"
 
 
@@ -62,13 +62,13 @@ BROKEN = {
     "an endless trailer": b"0\r\nX: " + b"a" * 2 * MAX_LINE,
     "endless trailers": b"0\r\n" + b"X: y\r\n" * (MAX_TRAILERS + 1) + b"\r\n",
     "a size beyond all": b"fffffffff\r\nhello",
-    "more chunks than anybody needs": chunked(*[b"x"] * (MAX_ON_THE_WIRE // CHUNK_COST)),
-    "more than anybody needs": chunked(*[b"x" * 65536] * (MAX_ON_THE_WIRE // 65536 + 1)),
+    "more chunks than anybody needs": chunked(*[b"x"] * (MAX_ENCODED_BYTES // CHUNK_COST)),
+    "more than anybody needs": chunked(*[b"x" * 65536] * (MAX_ENCODED_BYTES // 65536 + 1)),
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_body_is_told_again_and_again_and_never_taken_for_its_end(what: str) -> None:
+def test_every_read_of_a_broken_body_raises_instead_of_reporting_its_end(what: str) -> None:
     body, stream, broken = body_of(BROKEN[what])
 
     for _ in range(3):
@@ -76,4 +76,4 @@ def test_a_broken_body_is_told_again_and_again_and_never_taken_for_its_end(what:
             list(iter(lambda: body.read(65536), b""))
 
     assert broken
-    assert stream.tell() <= MAX_ON_THE_WIRE + MAX_LINE
+    assert stream.tell() <= MAX_ENCODED_BYTES + MAX_LINE

@@ -1,4 +1,4 @@
-"""Reading many vulnerabilities: the list with its filters and orders, and the snapshot's section."""
+"""Queries over many vulnerabilities: the filtered list, the counts and the snapshot's section."""
 
 from typing import Any
 
@@ -6,23 +6,23 @@ from sqlalchemy import Select, func, select
 
 from app.core.extensions import db
 from app.core.money import format_amount
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, cursor_keys, page_by_key, page_of
 from app.core.serialization import iso_timestamp
 from app.protocols.service import get as get_protocol
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.rules import OPEN, Severity, Status
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 
-# A snapshot holds what people can look through, and stays so small that a thousand clients may come back at once:
-# 0.6 MB with descriptions of 300 characters, and never more than 3 MB of text.
-OPEN_SHOWN = 1000
-OPEN_CHARACTERS = 2_000_000
+# Bounds of a snapshot, so that a thousand clients may reconnect at once: 0.6 MB with descriptions of 300 characters,
+# never more than 3 MB of text.
+MAX_OPEN_SHOWN = 1000
+MAX_OPEN_CHARACTERS = 2_000_000
 _COLUMNS = tuple(
     getattr(Vulnerability, field.attribute or name) for name, field in VulnerabilitySchema().dump_fields.items()
 )
 
 
-def list_of(
+def list_vulnerabilities(
     protocol_id: str,
     *,
     status: str | None,
@@ -31,39 +31,30 @@ def list_of(
     limit: int,
     cursor: list[Any] | None,
 ) -> Page:
-    """By date (newest first) or by severity (gravest first, then newest). Raises NotFound."""
+    """By date (newest first) or by severity (most severe first, then newest). Raises NotFound."""
     get_protocol(protocol_id)
-    query = select(Vulnerability).where(Vulnerability.protocol_id == protocol_id).limit(limit + 1)
+    query = select(Vulnerability).where(Vulnerability.protocol_id == protocol_id)
     if status:
         query = query.where(Vulnerability.status == status)
     if severity:
         query = query.where(Vulnerability.severity == severity)
     if sort == "severity":
-        rows = db.session.scalars(_gravest_first(query, cursor_keys(cursor, int, str)))
-        return page_of(list(rows), limit, lambda each: [each.severity_rank, each.id])
-    rows = db.session.scalars(_newest_first(query, cursor_keys(cursor, str)))
-    return page_of(list(rows), limit, lambda each: [each.id])
+        return _page_by_severity(query, limit, cursor)
+    return page_by_key(query, Vulnerability.id, limit, cursor)
 
 
-_Query = Select[Vulnerability]
-
-
-def _newest_first(query: _Query, after: list[Any] | None) -> _Query:
-    if after:
-        query = query.where(Vulnerability.id < after[0])
-    return query.order_by(Vulnerability.id.desc())
-
-
-def _gravest_first(query: _Query, after: list[Any] | None) -> _Query:
+def _page_by_severity(query: Select[Any], limit: int, cursor: list[Any] | None) -> Page:
+    after = cursor_keys(cursor, int, str)
     if after:
         rank, last_id = after
         same_rank = (Vulnerability.severity_rank == rank) & (Vulnerability.id < last_id)
         query = query.where((Vulnerability.severity_rank > rank) | same_rank)
-    return query.order_by(Vulnerability.severity_rank, Vulnerability.id.desc())
+    rows = db.session.scalars(query.order_by(Vulnerability.severity_rank, Vulnerability.id.desc()).limit(limit + 1))
+    return page_of(list(rows), limit, lambda each: [each.severity_rank, each.id])
 
 
 def counts(protocol_ids: list[str] | None) -> dict[str, Any]:
-    """How many there are by status and by severity, every status and severity named; `None`: in all protocols."""
+    """Numbers by status and by severity, including zeros; `None` counts all protocols."""
     query = select(Vulnerability.status, Vulnerability.severity, func.count()).group_by(
         Vulnerability.status, Vulnerability.severity
     )
@@ -78,10 +69,7 @@ def counts(protocol_ids: list[str] | None) -> dict[str, Any]:
 
 
 def snapshot_section(protocol_id: str) -> dict[str, Any]:
-    """The open ones, newest first, as many as a snapshot holds, and how many there are of each kind.
-
-    The rest is in the list: `?status=PENDING` and `?status=CONFIRMED`, page by page.
-    """
+    """The newest open vulnerabilities that fit a snapshot, whether there are more, and all counts."""
     shown, is_truncated = _open(protocol_id)
     return {
         "vulnerabilities": {
@@ -93,23 +81,22 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
 
 
 def _open(protocol_id: str) -> tuple[list[dict[str, Any]], bool]:
-    """What a snapshot shows of the open ones, and whether that is not all."""
     is_open = Vulnerability.status.in_([each.value for each in OPEN])
     query = select(*_COLUMNS).where(Vulnerability.protocol_id == protocol_id, is_open)
-    newest = query.order_by(Vulnerability.id.desc()).limit(OPEN_SHOWN + 1).execution_options(yield_per=200)
+    newest = query.order_by(Vulnerability.id.desc()).limit(MAX_OPEN_SHOWN + 1).execution_options(yield_per=200)
     shown: list[dict[str, Any]] = []
     characters = 0
     with db.session.execute(newest) as rows:
         for row in rows:
             characters += len(row.description or "")
-            if len(shown) == OPEN_SHOWN or characters > OPEN_CHARACTERS:
+            if len(shown) == MAX_OPEN_SHOWN or characters > MAX_OPEN_CHARACTERS:
                 return shown, True
-            shown.append(_shown(row))
+            shown.append(_dump(row))
     return shown, False
 
 
-def _shown(row: Any) -> dict[str, Any]:
-    """As VulnerabilitySchema writes it, in a tenth of the time."""
+def _dump(row: Any) -> dict[str, Any]:
+    """The same as VulnerabilitySchema's dump, in a tenth of the time."""
     return {
         "id": row.id,
         "protocolId": row.protocol_id,

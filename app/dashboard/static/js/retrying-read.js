@@ -3,13 +3,13 @@ import { Schedule } from "./room/schedule.js";
 const PAUSES = { jitterMs: 400, retryMs: 1000, retryCapMs: 20_000 };
 
 /**
- * A read that is repeated until it succeeds, after random pauses that grow, and never twice at once: what the page shows
- * of it is late after a failure, but not wrong for ever. What the same question cannot change (403, 404) is not repeated.
+ * A read that is repeated, with growing random pauses, until it succeeds; never twice at the same time. After a failure the
+ * page's data is late, but not wrong permanently. Final errors (403, 404) are not retried.
  */
-export class Reading {
-  /** `{message, status, isPassing}` of the last try, in words for people; null once one succeeded. */
+export class RetryingRead {
+  /** `{message, status, isPassing}` of the last attempt, as text for users; null after a success. */
   error = null;
-  /** When it is tried again, in milliseconds since 1970; null when it is not. */
+  /** The time of the next attempt, in milliseconds since 1970; null if there is none. */
   retryAt = null;
 
   #read;
@@ -21,7 +21,7 @@ export class Reading {
 
   /**
    * @param {() => Promise<void>} read throws a Problem (see api.js)
-   * @param {() => void} onChange called after each try, until `close()`
+   * @param {() => void} onChange called after each attempt, until `close()`
    */
   constructor(read, onChange, pauses = PAUSES) {
     this.#read = read;
@@ -29,7 +29,7 @@ export class Reading {
     this.#schedule = new Schedule(pauses);
   }
 
-  /** Read now; while a read runs, once more after it: that one may have asked too early. */
+  /** Read now. During a read, read once more after it, since the running one may have been sent too early. */
   async now() {
     if (this.#isClosed) return;
     if (this.#isRunning) return void (this.#isWanted = true);
@@ -56,7 +56,7 @@ export class Reading {
   }
 
   #fail({ message, status, isPassing, retryAfterMs }) {
-    if (isPassing === undefined) throw new Error(message); // no refusal, but a fault of ours: let it be seen
+    if (isPassing === undefined) throw new Error(message); // not a Problem but a bug: surface it
     const pause = Math.max(retryAfterMs, this.#schedule.backoff());
     this.error = { message: isPassing ? `${message} Trying again.` : message, status, isPassing };
     this.retryAt = isPassing ? Date.now() + pause : null;
