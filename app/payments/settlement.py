@@ -39,7 +39,7 @@ def settle(payment_id: str) -> None:
     pause = _breaker().remaining_seconds
     if pause:
         leases.postpone(payment_id, pause)
-        _log("postponed", payment_id, delaySeconds=round(pause, 3))
+        _log("payment.postponed", payment_id, delaySeconds=round(pause, 3))
         return
     payment = leases.acquire(payment_id)
     if payment is None:
@@ -94,7 +94,7 @@ def _record_payout(leased: Payment, reference: str | None) -> None:
         _retry_later(leased, f"{PAID_NOT_RECORDED} ({type(error).__name__})", reference=reference)
         return
     if payment is not None:
-        _log("released", payment.id, reference=reference)
+        _log("payment.released", payment.id, reference=reference)
         outbox.relay(payment.protocol_id)
 
 
@@ -127,7 +127,7 @@ def _release(leased: Payment, reference: str | None) -> Payment | None:
 def _fail(leased: Payment, reason: str) -> None:
     """The service refused for good: the reservation stays, and the owner may retry."""
     if leases.release(leased, PaymentStatus.FAILED, reason):
-        _log("failed", leased.id, logging.WARNING, attempt=leased.attempts, reason=reason)
+        _log("payment.failed", leased.id, logging.WARNING, attempt=leased.attempts, reason=reason)
 
 
 def _retry_later(
@@ -140,9 +140,9 @@ def _retry_later(
     delay = max(delay, min(min_delay, settings.payout_retry_cap))
     if leases.release(leased, PaymentStatus.PENDING, reason, delay, reference):
         about = {"reason": reason, "detail": detail, "delaySeconds": round(delay, 3)}
-        _log("retry_scheduled", leased.id, logging.WARNING, attempt=leased.attempts, **about)
+        _log("payment.retry_scheduled", leased.id, logging.WARNING, attempt=leased.attempts, **about)
 
 
-def _log(outcome: str, payment_id: str, level: int = logging.INFO, **details: object) -> None:
-    metrics.PAYMENTS.labels(outcome).inc()
-    logger.log(level, "payment.%s", outcome, extra={"paymentId": payment_id, **details})
+def _log(event: str, payment_id: str, level: int = logging.INFO, **details: object) -> None:
+    metrics.PAYMENTS.labels(event.removeprefix("payment.")).inc()
+    logger.log(level, event, extra={"paymentId": payment_id, **details})
