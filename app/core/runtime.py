@@ -1,6 +1,7 @@
 """The asynchronous runtime: eventlet, and the operations that depend on it.
 
-eventlet is in maintenance only. The modules that depend on it are listed in docs/decisions/0011.
+eventlet is in maintenance only. The modules that depend on it are listed in docs/decisions/0011. It is imported late,
+because processes that do not use it import this module as well.
 """
 
 import os
@@ -21,7 +22,7 @@ def patch() -> None:
     """
     os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_select")
     warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
-    import eventlet  # noqa: PLC0415 - other processes import this module without eventlet
+    import eventlet
 
     if not eventlet.patcher.is_monkey_patched("socket"):
         eventlet.monkey_patch()
@@ -29,14 +30,14 @@ def patch() -> None:
 
 def spawn(function: Callable[..., Any], *args: Any) -> Any:
     """Run `function` in a greenthread, which has `kill()` and is `dead` at its end."""
-    import eventlet  # noqa: PLC0415 - as in `patch`
+    import eventlet
 
     return eventlet.spawn(function, *args)
 
 
 def sleep(seconds: float) -> None:
     """Let other greenthreads run; `0` yields once."""
-    import eventlet  # noqa: PLC0415 - as in `patch`
+    import eventlet
 
     eventlet.sleep(seconds)
 
@@ -46,7 +47,7 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> Any:
 
     Raises OSError when another server uses the address.
     """
-    import eventlet  # noqa: PLC0415 - as in `patch`
+    import eventlet
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = eventlet.listen((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
@@ -73,7 +74,7 @@ class Signals:
 
 def accept_pending(listener: Any) -> tuple[Any, Any] | None:
     """Accept a connection that waits in the kernel's queue: `(socket, address)`, or None when there is none."""
-    from eventlet.greenio import GreenSocket  # noqa: PLC0415 - as in `patch`
+    from eventlet.greenio import GreenSocket
 
     try:
         sock, address = listener.fd.accept()
@@ -84,7 +85,7 @@ def accept_pending(listener: Any) -> tuple[Any, Any] | None:
 
 def detach_socket(environ: dict[str, Any]) -> socket.socket:
     """Take a request's non-blocking socket from the WSGI server, which then sends no response."""
-    from eventlet import wsgi  # noqa: PLC0415 - as in `patch`
+    from eventlet import wsgi
 
     old = environ["eventlet.input"].get_socket().fd
     sock: socket.socket = type(old)(fileno=old.detach())
@@ -100,7 +101,7 @@ def http_server(app: Any, listener: Any, handler_mixin: type, **options: Any) ->
     Its `process_request([address, socket, state])` serves one connection to its end. Its own accept loop is not used:
     at shutdown it cuts requests that have just arrived on connections it considers idle.
     """
-    from eventlet import wsgi  # noqa: PLC0415 - as in `patch`
+    from eventlet import wsgi
 
     handler = type("Handler", (handler_mixin, wsgi.HttpProtocol), {})
     return wsgi.Server(listener, listener.getsockname(), app, protocol=handler, **options)
