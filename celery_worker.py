@@ -1,4 +1,4 @@
-"""Worker and beat entry: the Celery app with its tasks and schedule. Not patched: workers are prefork processes."""
+"""Entry of workers and beat: the Celery app with its tasks and schedule. Not patched: workers are prefork processes."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ flask_app = create_background_app(settings)
 
 
 class ContextTask(Task):  # type: ignore[misc]
-    """Each task runs in an app context of its own, so that its database session ends with it."""
+    """Runs each task in its own app context, so that its database session ends with it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with flask_app.app_context(), on_behalf_of(self.request.get("request_id") or ""):
@@ -26,7 +26,7 @@ class ContextTask(Task):  # type: ignore[misc]
 
 
 @setup_logging.connect
-def _our_logging(**_: Any) -> None:
+def _init_logging(**_: Any) -> None:
     init_logging(settings)
 
 

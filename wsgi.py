@@ -1,16 +1,30 @@
-"""Web entry: patches the runtime before anything else is imported, then makes the app."""
+"""Entry of web processes: patches the runtime before anything else is imported, then creates the app.
+
+The `flask` command has imported Flask already when it loads this module, and serves no sockets: nothing is patched.
+"""
+
+import sys
 
 from app.core import runtime
 
-runtime.patch()
+is_flask_command = "flask" in sys.modules
+if not is_flask_command:
+    runtime.patch()
 
-from app.config import load_config  # noqa: E402
+from app.config import ConfigError, load_config  # noqa: E402
 from app.factory import create_app  # noqa: E402
 from app.observability import exporters  # noqa: E402
 from app.observability.logging import init_logging  # noqa: E402
 
-settings = load_config()
+try:
+    settings = load_config()
+except ConfigError as error:
+    if is_flask_command:
+        from flask.cli import NoAppException
+
+        raise NoAppException(str(error)) from None
+    raise
 init_logging(settings)
 exporters.report_crashes(settings)
-app = create_app(settings, serve_sockets=True)
-exporters.trace(settings)
+app = create_app(settings, serve_sockets=not is_flask_command)
+exporters.start_tracing(settings)

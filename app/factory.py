@@ -14,7 +14,7 @@ from app.bounties.routes import blueprint as bounties
 from app.config import Config, load_config
 from app.core import extensions, migration
 from app.dashboard.routes import blueprint as pages
-from app.http import compression, health, middleware, paths, problems, rate_limits
+from app.http import compression, headers, health, json_body, origins, paths, problems, proxies, rate_limits
 from app.http.rest import api
 from app.observability import process_registry
 from app.observability.collectors import StateCollector
@@ -32,33 +32,44 @@ GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "pa
 
 
 def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -> Flask:
-    """Make the web application from `settings`, or from the environment. Opens no connection. Raises ConfigError.
+    """Create the web application from `settings`, or from the environment. Opens no connection. Raises ConfigError.
 
-    `serve_sockets` needs a process that `app.core.runtime.patch()` has patched.
+    `serve_sockets` needs a process that `app.core.runtime.patch()` has patched, and the server of `dashboard web`.
+    Without it any WSGI server can serve REST and the pages.
     """
     settings = settings or load_config()
     app = create_background_app(settings)
     _protect(app, settings)
     _serve_rest(app)
     if serve_sockets:
-        _serve_sockets(app, settings)
-    middleware.trust_proxies(app, settings)  # around the sockets, which see the callers' addresses too
+        from app.sockets import handlers  # noqa: PLC0415 - imports eventlet, which REST does not need
+
+        handlers.init_app(app, settings)
+        rate_limits.start_sharing(app)
+    else:
+        rate_limits.share_with_requests(app)
+    paths.require_socket_server(app)
+    proxies.init_app(app, settings)  # around the sockets, which need the callers' addresses too
     paths.init_app(app)
     return app
 
 
 def _protect(app: Flask, settings: Config) -> None:
-    rate_limits.init_open_answers(app)
+    """Functions registered after each request run in reverse order."""
+    rate_limits.init_unsent_responses(app)
     compression.init_app(app)
     rate_limits.init_app(app, settings)
     authorization.init_app(app, settings)
-    middleware.init_app(app, settings)
+    json_body.init_app(app)
+    headers.init_app(app)
+    origins.init_app(app, settings)
 
 
 def _serve_rest(app: Flask) -> None:
     Migrate(app, extensions.db, directory=str(migration.FOLDER))  # for `flask --app wsgi db …`
     app.extensions["state_collector"] = StateCollector(GAUGES)
     app.extensions["silent_processes"] = process_registry.silent_names
+    app.url_map.merge_slashes = False  # Werkzeug would redirect `//` to the host that the caller names
     app.register_blueprint(health.blueprint)
     app.config.update(
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
@@ -69,11 +80,4 @@ def _serve_rest(app: Flask) -> None:
     app.register_blueprint(documents)
     app.register_blueprint(pages)
     app.wsgi_app = ProgressFastPath(app, app.wsgi_app)  # type: ignore[method-assign]
-    problems.init_app(app)  # last: flask-smorest brings a handler of its own
-
-
-def _serve_sockets(app: Flask, settings: Config) -> None:
-    from app.sockets import handlers
-
-    handlers.init_app(app, settings)
-    rate_limits.start_sharing(app)
+    problems.init_app(app)  # last: flask-smorest registers error handlers of its own

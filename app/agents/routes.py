@@ -17,9 +17,10 @@ from app.agents.schemas import (
 )
 from app.auth.authorization import check_grant, check_reports_as_itself, principal, requires
 from app.auth.permissions import Action
+from app.core.errors import AgentNotFound, AlreadyExists, ProtocolNotFound, QueueFull
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint, refuses
+from app.http.rest import Blueprint, raises
 from app.protocols.service import check_exists as check_protocol
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Agents, their tasks and their progress")
@@ -27,7 +28,7 @@ blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Age
 
 @blueprint.post("/agents")
 @requires(Action.CREATE_AGENT)
-@refuses("ALREADY_EXISTS")
+@raises(AlreadyExists)
 @blueprint.arguments(AgentCreate)
 @blueprint.response(201, AgentSchema)
 def create_agent(fields: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def create_agent(fields: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/agents")
 @requires(Action.READ)
-@refuses("PROTOCOL_NOT_FOUND")
+@raises(ProtocolNotFound)
 @blueprint.arguments(AgentQuery, location="query")
 @blueprint.response(200, AgentPage)
 def list_agents(query: dict[str, Any]) -> Page:
@@ -65,7 +66,7 @@ def get_agent(agent_id: str) -> dict[str, Any]:
 
 @blueprint.post("/agents/<string:agent_id>/tasks")
 @requires(Action.QUEUE_TASK)
-@refuses("QUEUE_FULL")
+@raises(QueueFull)
 @blueprint.arguments(TaskCreate)
 @idempotent(blueprint, 201, TaskSchema)
 def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
@@ -93,7 +94,7 @@ def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
 
 @blueprint.post("/agents/<string:agent_id>/progress")
 @requires(Action.REPORT_PROGRESS)
-@refuses("AGENT_NOT_FOUND", "PROTOCOL_NOT_FOUND")
+@raises(AgentNotFound, ProtocolNotFound)
 @blueprint.arguments(ProgressReport)
 @idempotent(blueprint, 202, AcceptedSchema)
 def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:

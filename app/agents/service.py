@@ -14,7 +14,7 @@ from app.agents.models import Agent, AgentTask, TaskStatus
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
 from app.core.database import transaction, utc_now
-from app.core.errors import AlreadyExists, Conflict, NotFound
+from app.core.errors import AgentNotFound, AlreadyExists, QueueFull
 from app.core.extensions import db, known_ids, redis_client
 from app.core.pagination import Page, cursor_keys, page_of
 from app.core.schemas import is_identifier
@@ -36,10 +36,10 @@ def create(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def find(agent_id: str) -> Agent:
-    """Raises NotFound."""
+    """Raises AgentNotFound."""
     agent = db.session.get(Agent, agent_id) if is_identifier(agent_id) else None
     if agent is None:
-        raise NotFound(f"There is no agent {agent_id!r}.", code="AGENT_NOT_FOUND")
+        raise AgentNotFound(f"There is no agent {agent_id!r}.")
     return agent
 
 
@@ -131,7 +131,7 @@ def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
     with transaction() as session:
         claim_key(session)
         if session.scalar(queued) >= MAX_QUEUED_TASKS:  # type: ignore[operator]
-            raise Conflict(f"The agent has {MAX_QUEUED_TASKS} tasks waiting.", code="QUEUE_FULL")
+            raise QueueFull(f"The agent has {MAX_QUEUED_TASKS} tasks waiting.")
         session.add(task)
         session.flush()
         store_response(session, task)

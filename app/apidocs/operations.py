@@ -34,7 +34,7 @@ def complete(path: str, method: str, operation: Json, view: Callable[..., Any], 
     _add_request_examples(operation, name, schemas)
     successes = {status: each for status, each in operation["responses"].items() if status.startswith(("2", "304"))}
     _complete_answers(successes, name, schemas, idempotent=idempotent)
-    codes: tuple[str, ...] = getattr(view, "refusal_codes", ())
+    codes: tuple[str, ...] = getattr(view, "error_codes", ())
     found = dict(_refusals(path, method, operation, codes, action, idempotent=idempotent))
     refusals = {str(status): found[status] for status in sorted(found)}
     ordered = {key: operation[key] for key in _ORDER if key in operation}

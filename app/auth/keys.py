@@ -12,7 +12,7 @@ import urllib3
 from app.auth import key_set
 from app.auth.key_set import Key
 from app.config import Config
-from app.core.errors import DependencyUnavailable
+from app.core.errors import KeysUnavailable
 from app.observability import metrics
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class ProviderKeys:
         if time.monotonic() - self._fetched_at > FRESH_SECONDS or not is_known:
             self._refresh(is_known=is_known)
         if time.monotonic() - self._fetched_at > OUTAGE_SECONDS:
-            raise DependencyUnavailable("The identity provider's keys are out of reach.", code="KEYS_UNAVAILABLE")
+            raise KeysUnavailable
         return self._matching(key_id, algorithm)
 
     def _matching(self, key_id: str | None, algorithm: str) -> list[Key]:

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.auth.tokens import MAX_LIFE_SECONDS, Principal
 from app.core.database import UtcDateTime, delete_in_batches, utc_now
-from app.core.errors import Unauthorized
+from app.core.errors import TokenRevoked
 from app.core.extensions import Base, db, redis_client
 from app.observability import metrics
 
@@ -104,7 +104,7 @@ class Revocations:
         if time.monotonic() - self._looked_at > LATE_SECONDS:
             self.look()
         if self.covers(principal):
-            raise Unauthorized("The token was revoked.", code="TOKEN_REVOKED")
+            raise TokenRevoked
 
     def look(self) -> None:
         """Read new revocations if there are any; ask the database every 30 s in any case. Never raises.

@@ -12,7 +12,7 @@ from app.auth.key_set import Key
 from app.auth.keys import ALGORITHM, key_id_of, key_source
 from app.auth.permissions import Role
 from app.config import Config
-from app.core.errors import Unauthorized
+from app.core.errors import TokenExpired, Unauthorized
 from app.core.schemas import is_identifier
 from app.core.text import naming_problem
 
@@ -55,14 +55,14 @@ class TokenVerifier:
         self._source = key_source(settings)
 
     def verify(self, token: str) -> Principal:
-        """Return whose token this is. Raises Unauthorized, or DependencyUnavailable when the key set is out of reach."""
+        """Return whose token this is. Raises Unauthorized, or KeysUnavailable."""
         principal = self._known.get(token)
         if principal is None:
             principal = _principal(self._claims(token))
             self._known[token] = principal
         ends_at = min(principal.expires_at, principal.issued_at + MAX_LIFE_SECONDS)  # so revocations need not stay
         if ends_at + self._settings.token_leeway <= time.time():
-            raise Unauthorized("The token has expired.", code="TOKEN_EXPIRED")
+            raise TokenExpired
         return principal
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class TokenVerifier:
         try:
             return self._decode_with(self._source.candidates(*_key_of(token)), token)
         except jwt.ExpiredSignatureError as error:
-            raise Unauthorized("The token has expired.", code="TOKEN_EXPIRED") from error
+            raise TokenExpired from error
         except jwt.InvalidAudienceError as error:
             raise Unauthorized("The token is meant for another audience (`aud`).") from error
         except (jwt.PyJWTError, RecursionError, ValueError, TypeError, ArithmeticError) as error:

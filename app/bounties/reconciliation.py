@@ -11,7 +11,7 @@ Mismatch = tuple[str, str]
 
 
 def mismatches() -> list[Mismatch]:
-    """What is wrong; empty when all ledgers agree with their pools. Call it within `reading()`: pools are in use."""
+    """What is wrong; empty when all ledgers agree with their pools. Call it within `consistent_read()`."""
     found: list[Mismatch] = []
     for pool in db.session.scalars(select(Pool).order_by(Pool.protocol_id)).all():
         fault = _fault_of(pool)

@@ -5,9 +5,10 @@ from app.auth.permissions import Action
 from app.bounties import service
 from app.bounties.models import Pool
 from app.bounties.schemas import DepositCreate, DepositSchema, LedgerEntryPage, PoolSchema
+from app.core.errors import AmountTooLarge
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint, refuses
+from app.http.rest import Blueprint, raises
 
 blueprint = Blueprint(
     "bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools"
@@ -39,7 +40,7 @@ def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
 
 @blueprint.post("/deposits")
 @requires(Action.DEPOSIT)
-@refuses("AMOUNT_TOO_LARGE")
+@raises(AmountTooLarge)
 @blueprint.arguments(DepositCreate)
 @idempotent(blueprint, 201, DepositSchema)
 def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.bounties.models import LedgerEntry, Pool
 from app.bounties.rules import EFFECTS, Change, ChangeType
 from app.bounties.schemas import PoolSchema
 from app.core.database import MinorUnits, transaction, update_one, utc_now
-from app.core.errors import Conflict
+from app.core.errors import AmountTooLarge, InsufficientFunds
 from app.core.extensions import db
 from app.core.money import MAX_AMOUNT, format_amount
 from app.core.pagination import Page, cursor_keys, page_of
@@ -118,13 +118,9 @@ def _refusal(session: Session, protocol_id: str, change: Change) -> Exception:
         return unknown_protocol(protocol_id)
     amount, available = format_amount(change.amount_minor), format_amount(pool.available_minor)
     if change.change_type is ChangeType.DEPOSIT:
-        return Conflict(
-            f"With {amount} more the pool would hold more than {format_amount(MAX_AMOUNT)}.",
-            code="AMOUNT_TOO_LARGE",
-        )
+        return AmountTooLarge(f"With {amount} more the pool would hold more than {format_amount(MAX_AMOUNT)}.")
     if change.change_type is ChangeType.RESERVATION:
-        detail = f"{amount} cannot be reserved: {available} {pool.currency} available."
-        return Conflict(detail, code="INSUFFICIENT_FUNDS")
+        return InsufficientFunds(f"{amount} cannot be reserved: {available} {pool.currency} available.")
     return RuntimeError(f"{change} does not fit the reservations of {protocol_id!r}")
 
 

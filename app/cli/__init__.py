@@ -31,6 +31,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="dashboard-realtime")
 def main() -> None:
     """Dashboard Realtime: agent progress, bounty pools and vulnerability status, live."""
     process_setup.prepare()

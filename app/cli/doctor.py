@@ -68,7 +68,7 @@ def _examine(name: str, check: Callable[[], str]) -> bool:
         from app.core.dependency_errors import outage_of
 
         outage = outage_of(error)
-        problem = f"{outage.detail} " if outage else ""
+        problem = f"{outage.example} " if outage else ""
         remedy = outage.remedy if outage else REMEDIES[name]
         _tell("FAIL", name, f"{problem}{type(error).__name__}: {str(error).partition(chr(10))[0]}", remedy)
     else:
@@ -91,18 +91,18 @@ def _database() -> str:
 
 
 def _migrations() -> str:
-    from app.core import schema_version
-    from app.core.schema_version import SchemaState
+    from app.core import migration
+    from app.core.migration import SchemaState
 
-    revision = schema_version.present()
-    state = schema_version.state_of(revision)
+    revision = migration.current_revision()
+    state = migration.state_of(revision)
     if state is SchemaState.BEHIND:
         raise CheckFailed(
-            f"at {revision or 'nothing'}, newest is {schema_version.revisions()[1]}", "run `dashboard migrate`"
+            f"at {revision or 'nothing'}, newest is {migration.revisions()[1]}", "run `dashboard migrate`"
         )
     if state is SchemaState.AHEAD:
-        raise CheckFailed(schema_version.newer_release_words(revision), "run that release, or restore an older copy")
-    if missing := schema_version.missing_columns():
+        raise CheckFailed(migration.describe_newer_schema(revision), "run that release, or restore an older copy")
+    if missing := migration.missing_columns():
         remedy = "somebody changed the schema by hand: add what is missing, or restore the database"
         raise CheckFailed(f"at {revision}, but without {', '.join(missing[:SHOWN_MISMATCHES])}", remedy)
     return f"at {revision}"

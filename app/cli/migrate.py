@@ -13,8 +13,7 @@ def migrate() -> None:
 
         from app.background import create_background_app
         from app.config import load_config
-        from app.core import schema_version
-        from app.core.migration import upgrade
+        from app.core import migration
         from app.observability.logging import init_logging
 
         settings = load_config()
@@ -22,10 +21,10 @@ def migrate() -> None:
     init_logging(settings)
     try:
         with app.app_context():
-            revision = schema_version.present()
-            if schema_version.state_of(revision) is schema_version.SchemaState.AHEAD:
-                words = schema_version.newer_release_words(revision)
+            revision = migration.current_revision()
+            if migration.state_of(revision) is migration.SchemaState.AHEAD:
+                words = migration.describe_newer_schema(revision)
                 raise click.ClickException(f"{words}; run that release, or restore an older copy of the database")
-            upgrade()
+            migration.upgrade()
     except (OperationalError, InterfaceError) as error:
         raise click.ClickException(f"the database does not do it: {error.orig}") from error

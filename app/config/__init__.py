@@ -1,6 +1,6 @@
-"""Typed settings from the environment, checked at start; every fault is told at once.
+"""Typed settings from the environment, checked at start; all faults are reported at once.
 
-The table of settings is `settings.py`, what they must be stands in `checks.py`. Any of them may come as a file:
+`settings.py` lists the settings, `checks.py` checks them together. Any setting may come from a file:
 `NAME_FILE=/run/secrets/name`.
 """
 
@@ -22,7 +22,7 @@ from app.config.settings import Config
 
 __all__ = ["Config", "ConfigError", "load_config"]
 
-UNDER_UP = "DASHBOARD_UNDER_UP"  # `dashboard up` tells it to its parts
+UNDER_UP = "DASHBOARD_UNDER_UP"  # set by `dashboard up` for its processes
 KEY_FILE = "signing.key"
 REDIS_URL_FILE = "run/redis.url"
 DATABASE_FILE = "dashboard.db"
@@ -30,7 +30,7 @@ _KINDS = {"str": schema_fields.String, "int": schema_fields.Integer, "float": sc
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `faults` names each setting and what is wrong with it."""
+    """The configuration is invalid; `faults` maps each setting to its messages."""
 
     def __init__(self, faults: dict[str, list[str]]) -> None:
         self.faults = faults
@@ -41,7 +41,7 @@ class ConfigError(Exception):
 def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = False) -> Config:
     """Read and check all settings. Raises ConfigError that lists every fault.
 
-    `offline`: for what only signs or prints, and needs neither database nor Redis.
+    `offline` is for commands that need neither database nor Redis.
     """
     environ = dict(os.environ if environ is None else environ)
     values, unreadable = _read_all(environ)
@@ -59,7 +59,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = Fal
 
 
 def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """All settings, and what is wrong with those that cannot be read; these have their defaults."""
+    """All settings, and the faults of those that cannot be read, which keep their defaults."""
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}
     for each in fields(Config):
@@ -89,9 +89,9 @@ def _read(environ: Mapping[str, str], meta: Mapping[str, Any]) -> Any:
 
 
 def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """What is not set comes from the embedded parts, when `dashboard up` has made them in DASHBOARD_HOME.
+    """Use the key and addresses that `dashboard up` has written to DASHBOARD_HOME for settings that are not set.
 
-    Addresses get the spelling that SQLAlchemy and redis-py know.
+    Addresses are rewritten to the form that SQLAlchemy and redis-py accept.
     """
     home = Path(values["home"]).resolve()
     if not values["signing_key"] and not values["jwks_url"]:
@@ -108,7 +108,7 @@ def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be encoded: the environment's bytes that are not UTF-8 are lone surrogates here."""
+    """Whether the value is valid UTF-8: Python decodes other bytes of the environment to lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with an address, in words that show nothing of it (it may hold a password); empty when nothing is."""
+"""Checks of addresses. Messages are empty for valid addresses and never show the address: it may hold a password."""
 
 import ipaddress
 import re
@@ -9,7 +9,7 @@ from app.config.origins import normalized
 
 REDIS_FORM = (
     "is not like redis://[:password@]host:port/number, rediss://… or sentinel://…; "
-    "what is special in a password is written %XX"
+    "special characters in a password are written %XX"
 )
 DATABASE_FORM = "is not like postgresql://user:password@host:port/name or sqlite:////folder/file.db"
 REDIS_OPTIONS = frozenset(
@@ -19,7 +19,7 @@ _TLS = ("cert_reqs", "ca_certs", "ca_path", "certfile", "keyfile", "password", "
 TLS_OPTIONS = frozenset(f"ssl_{name}" for name in _TLS)
 CERTIFICATE_CHECKS = ("required", "optional", "none")
 DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
-# As SQLAlchemy reads it: a password may hold what would end it elsewhere.
+# As SQLAlchemy parses it: a password may contain `/` and `?`.
 _SERVER = re.compile(
     r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[^\]/]+\]|[^/:?@]*)(?::(?P<port>[^/?]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<options>.*))?"
 )
@@ -48,7 +48,7 @@ def _sentinel_fault(url: str) -> str:
 
 
 def _redis_options_fault(url: str) -> str:
-    from redis.connection import parse_url
+    from redis.connection import parse_url  # noqa: PLC0415 - start-up time of the command line
 
     known = REDIS_OPTIONS | TLS_OPTIONS if url.startswith("rediss:") else REDIS_OPTIONS
     options = parse_qs(urlsplit(url).query, keep_blank_values=True)
@@ -57,17 +57,17 @@ def _redis_options_fault(url: str) -> str:
         parse_url(url)
     except ValueError:
         fits = False
-    return "" if fits else f"has unknown options behind `?`, or wrong values; known are {', '.join(sorted(known))}"
+    return "" if fits else f"has unknown options after `?`, or invalid values; known are {', '.join(sorted(known))}"
 
 
 def plain_redis_url(url: str) -> str:
-    """The URL with `ssl_cert_reqs` as redis-py spells it: Celery's `CERT_NONE` is its `none`."""
+    """The URL with `ssl_cert_reqs` in redis-py's form: Celery's `CERT_NONE` becomes `none`."""
     written = re.compile(r"(?<=[?&]ssl_cert_reqs=)[A-Za-z_]+")
     return written.sub(lambda found: found[0].lower().removeprefix("cert_"), url)
 
 
 def broker_redis_url(url: str) -> str:
-    """The URL for Celery, which takes no options but those of TLS, and without one checks no certificate."""
+    """The URL for Celery, which accepts only TLS options and by default verifies no certificate."""
     parts = urlsplit(url)
     options = {name: values[0] for name, values in parse_qs(parts.query).items() if name in TLS_OPTIONS}
     if parts.scheme == "rediss":
@@ -80,7 +80,7 @@ def database_fault(url: str) -> str:
     if not separator or re.search(r"[\x00-\x1f\x7f]", url):
         return DATABASE_FORM
     if dialect not in DATABASES:
-        return "is of no supported kind: use postgresql://… or sqlite:///…"
+        return "is not a supported database: use postgresql://… or sqlite:///…"
     if dialect.startswith("sqlite"):
         return _sqlite_fault(rest)
     found = _SERVER.fullmatch(rest)
@@ -94,22 +94,22 @@ def _sqlite_fault(rest: str) -> str:
     if path and not path.startswith("/"):
         return DATABASE_FORM
     fits = not options or re.fullmatch(r"[a-z_]+=[^/&]*(?:&[a-z_]+=[^/&]*)*", options)
-    return "" if fits else "has no options behind `?`: in a path it is written %3F, as % is %25"
+    return "" if fits else "must have no options after `?`; in a path `?` is written %3F and `%` is written %25"
 
 
 def _postgresql_options_fault(options: str) -> str:
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import make_conninfo
+    from psycopg import ProgrammingError  # noqa: PLC0415 - start-up time of the command line
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - start-up time of the command line
 
     try:
         make_conninfo(**{name: values[0] for name, values in parse_qs(options, keep_blank_values=True).items()})
     except (ProgrammingError, TypeError):
-        return "has options behind `?` that PostgreSQL's libpq does not know"
+        return "has options after `?` that PostgreSQL's libpq does not know"
     return ""
 
 
 def plain_database_url(url: str) -> str:
-    """The URL with SQLAlchemy's name of the driver: `postgres://` and `postgresql://` are `postgresql+psycopg://`."""
+    """The URL with SQLAlchemy's driver name: `postgres://` and `postgresql://` become `postgresql+psycopg://`."""
     dialect, separator, rest = url.partition("://")
     known = dialect.lower()
     return ("postgresql+psycopg" if known in ("postgres", "postgresql") else known) + separator + rest
@@ -120,7 +120,7 @@ def _is_port(text: str) -> bool:
 
 
 def web_fault(url: str) -> str:
-    """Of an address that is called over HTTP."""
+    """The fault of an address that is called over HTTP."""
     if not url.startswith(("http://", "https://")):
         return "must start with http:// or https://"
     try:
@@ -140,7 +140,7 @@ def stays_on_this_machine(url: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own: `localhost`, 127.0.0.0/8 or `::1`."""
+    """Whether a name or address is this machine: `localhost`, 127.0.0.0/8 or `::1`."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -149,7 +149,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_loopback_authority(authority: str) -> bool:
-    """Whether a Host header names this machine itself, with any port."""
+    """Whether a Host header names this machine, with any port."""
     try:
         return stays_on_this_machine(normalized(f"http://{authority}"))
     except ValueError:

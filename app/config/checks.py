@@ -1,5 +1,6 @@
-"""What the settings must be together, and each beyond its type; no fault shows a value that may be secret."""
+"""Checks of the settings beyond their types; no message shows a value that may be secret."""
 
+import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -7,13 +8,18 @@ from urllib.parse import urlsplit
 
 from app.config.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
 from app.config.origins import ANY, FORM, normalized
-from app.config.secret_strength import is_weak
 from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
 Values = dict[str, Any]
 Fault = tuple[str, str]
 
 MAX_PAYOUT_SECONDS = 35
+MIN_CHARACTERS = 8
+_PLACEHOLDERS = re.compile(
+    "change|secret|password|passwd|passphrase|example|default|placeholder|insert|replace|please|letmein|qwerty|"
+    "dashboard|signing|token|payout|your|test|this|here|with|key|me",
+    re.IGNORECASE,
+)
 MISSING = "is not set, and `dashboard up` has made none in DASHBOARD_HOME"
 SERVERS: tuple[tuple[str, str, Callable[[str], str]], ...] = (
     ("DATABASE_URL", "database_url", database_fault),
@@ -24,7 +30,7 @@ WEB_ADDRESSES = (
     ("DASHBOARD_JWKS_URL", "jwks_url"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
 )
-# What a setting turns on needs an extra that may not be there: (variable, key, extra, one module of each package)
+# Settings that need an optional extra: (variable, key, extra, one module of each package)
 EXTRAS = (
     (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -37,9 +43,9 @@ EXTRAS = (
 
 
 def cross_check(values: Values, *, offline: bool, under_up: bool) -> Iterator[Fault]:
-    """Each fault as the variable's name and what is wrong. `offline`: neither database nor Redis is needed.
+    """Yield each fault as the variable's name and a message. `offline`: neither database nor Redis is needed.
 
-    `under_up`: on somebody's own machine, where payouts go to a stand-in, its secret may be any.
+    `under_up`: under `dashboard up` payouts go to a local stand-in, so their secret may be weak.
     """
     if not offline:
         yield from _server_faults(values)
@@ -47,7 +53,7 @@ def cross_check(values: Values, *, offline: bool, under_up: bool) -> Iterator[Fa
     yield from _payout_faults(values, under_up=under_up)
     yield from _origin_faults(values)
     yield from _web_faults(values)
-    yield from _abroad_faults(values)
+    yield from _exporter_faults(values)
 
 
 def _server_faults(values: Values) -> Iterator[Fault]:
@@ -68,8 +74,27 @@ def _key_faults(values: Values) -> Iterator[Fault]:
             yield name, _too_weak(MIN_KEY_BYTES)
 
 
-def _too_weak(least_bytes: int) -> str:
-    return f"is too weak: use {least_bytes} random bytes or more, e.g. `openssl rand -hex 32`"
+def is_weak(secret: str, min_bytes: int) -> bool:
+    """Whether a secret is too short, repetitive, of few characters, or made of placeholder words.
+
+    Without repetition and placeholders, half of `min_bytes` and eight different characters must remain.
+    """
+    if len(secret.encode()) < min_bytes:
+        return True
+    rest = _PLACEHOLDERS.sub("", _without_repetition(secret))
+    return len(rest) < min_bytes // 2 or len(set(rest)) < MIN_CHARACTERS
+
+
+def _without_repetition(text: str) -> str:
+    """The shortest part whose repetition, possibly cut off at the end, gives the text; else the whole text."""
+    for period in range(1, len(text) // 2 + 1):
+        if text[period:] == text[:-period]:
+            return text[:period]
+    return text
+
+
+def _too_weak(min_bytes: int) -> str:
+    return f"is too weak: use {min_bytes} random bytes or more, e.g. `openssl rand -hex 32`"
 
 
 def _payout_faults(values: Values, *, under_up: bool) -> Iterator[Fault]:
@@ -100,18 +125,17 @@ def _web_faults(values: Values) -> Iterator[Fault]:
             yield name, fault
         elif key != "payout_url" and holds_credentials(url):
             yield name, "must hold no password: it is shown in logs"
-        elif key == "jwks_url" and _leaves_in_the_clear(url):
-            yield name, "must be https://, but on this machine itself: who can change the answer can sign any token"
-        elif key == "payout_url" and not values["payout_allow_http"] and _leaves_in_the_clear(url):
-            yield name, "must be https://, but on this machine itself, or with PAYOUT_ALLOW_HTTP=1: it moves money"
+        elif key == "jwks_url" and _is_plain_http_to_others(url):
+            yield name, "must be https:// (http:// only to this machine): whoever changes the answer can sign any token"
+        elif key == "payout_url" and not values["payout_allow_http"] and _is_plain_http_to_others(url):
+            yield name, "must be https:// (http:// only to this machine, or with PAYOUT_ALLOW_HTTP=1): it moves money"
 
 
-def _leaves_in_the_clear(url: str) -> bool:
+def _is_plain_http_to_others(url: str) -> bool:
     return url.startswith("http://") and not stays_on_this_machine(url)
 
 
-def _abroad_faults(values: Values) -> Iterator[Fault]:
-    """What is to be told to others needs the library that tells it, and an address."""
+def _exporter_faults(values: Values) -> Iterator[Fault]:
     for name, key, extra, modules in EXTRAS:
         if values[key] and not all(_is_installed(module) for module in modules):
             yield name, f"needs the extra `{extra}`: pip install 'dashboard-realtime[{extra}]', or unset it"
@@ -122,7 +146,7 @@ def _abroad_faults(values: Values) -> Iterator[Fault]:
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # the package around it is missing
+    except ModuleNotFoundError:  # its parent package is missing
         return False
 
 

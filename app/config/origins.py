@@ -1,4 +1,4 @@
-"""Web origins in one spelling (RFC 6454), so that two of them can be compared as text."""
+"""Web origins (RFC 6454) in one spelling, so that they can be compared as text."""
 
 import ipaddress
 import re
@@ -23,8 +23,8 @@ def normalized(text: str) -> str:
     """The origin with scheme and host in lower case, `wss` as `https`, without the scheme's default port.
 
     Internationalized names become Punycode, IPv6 addresses their shortest form; a final dot of the host and a final
-    slash go. Apps' own schemes (`capacitor://localhost`, `file://`) and `null` are origins too.
-    Raises ValueError, whose text says what an origin looks like.
+    slash are removed. Apps' own schemes (`capacitor://localhost`, `file://`) and `null` are origins too.
+    Raises ValueError, whose text describes the form of an origin.
     """
     if text.lower() == OPAQUE:
         return OPAQUE

@@ -8,18 +8,18 @@ from app.config import Config
 INTRODUCTION = """\
 # Configuration
 
-Everything is set by environment variables, read and checked once at the start: a process with a wrong setting does
-not start, and names every fault at once. This page is generated from `app/config/settings.py` (`make docs`).
+All settings are environment variables, read and checked once at the start: a process with an invalid setting does
+not start, and reports every fault at once. This page is generated from `app/config/settings.py` (`make docs`).
 
-Any variable may come as a file instead: `NAME_FILE=/run/secrets/name` is read where `NAME` is not set. Use that for
-secrets (marked with a key below): variables show up in `docker inspect` and in crash reports, files do not. Blanks and
-line ends around a value do not count, and an empty value counts as not set.
+Any variable may come from a file instead: `NAME_FILE=/run/secrets/name` is read if `NAME` is not set. Use that for
+secrets (marked with a key below): variables show up in `docker inspect` and in crash reports, files do not. White space
+around a value is ignored, and an empty value counts as not set.
 
-Times are in seconds. Beside these, `PORT` is the default of `--port` for `dashboard up` and `dashboard web`, and
-`PROMETHEUS_MULTIPROC_DIR` is where a machine's or container's processes gather their metrics; `dashboard up` and the
-image set it.
+Times are in seconds. In addition, `PORT` is the default of `--port` for `dashboard up` and `dashboard web`, and
+`PROMETHEUS_MULTIPROC_DIR` is the folder in which the processes of a machine or container share their metrics;
+`dashboard up` and the image set it.
 
-| variable | default | what it is |
+| variable | default | description |
 |---|---|---|
 """
 

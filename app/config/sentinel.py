@@ -1,7 +1,7 @@
 """Redis behind Sentinel as one URL: `sentinel://[user][:password@]host:port,host:port/service[/db]`.
 
-User and password are those of the servers that the sentinels name. The sentinels' own password goes along as
-`?sentinel_password=…`, which the configuration adds (`REDIS_SENTINEL_PASSWORD`): whoever has the URL has all of it.
+User and password are those of the Redis servers. The configuration adds the sentinels' own password
+(`REDIS_SENTINEL_PASSWORD`) as `?sentinel_password=…`, so that the URL alone is enough to connect.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ FORM = "is not like sentinel://[:password@]host:port,host:port/service/db"
 
 @dataclass(frozen=True)
 class SentinelAddress:
-    """Where the sentinels are, what they are asked for and how to log in; shows no password."""
+    """Addresses of the sentinels, the service's name and the logins; `repr` shows no password."""
 
     sentinels: list[tuple[str, int]]
     service: str
@@ -25,7 +25,7 @@ class SentinelAddress:
 
 
 def parse(url: str) -> SentinelAddress:
-    """Take a `sentinel://` URL apart. Raises ValueError, whose text shows nothing of the URL."""
+    """Parse a `sentinel://` URL. Raises ValueError, whose text shows nothing of the URL."""
     rest, _, query = url.removeprefix(SCHEME).partition("?")
     before, _, service = rest.partition("/")
     credentials, _, hosts = before.rpartition("@")
@@ -49,7 +49,7 @@ def with_password(url: str, password: str) -> str:
 
 
 def broker_url(address: SentinelAddress) -> str:
-    """Celery's own form: `sentinel://:password@host:port/db;sentinel://…`."""
+    """The URL in Celery's form: `sentinel://:password@host:port/db;sentinel://…`."""
     user, password = (quote(address.login.get(key, ""), safe="") for key in ("username", "password"))
     login = f"{user}:{password}@" if address.login else ""
     return ";".join(f"{SCHEME}{login}{host}:{port}/{address.database}" for host, port in address.sentinels)

@@ -1,9 +1,9 @@
-"""The table of settings: each its environment variable, its default and what it is for.
+"""The settings: environment variable, default and description of each.
 
-The reference in `docs/configuration.md` is generated from these lines; `app/config.py` reads and checks them.
+`docs/configuration.md` is generated from this list; `app/config/__init__.py` reads and checks the values.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,12 @@ _not_negative = validate.Range(min=0)
 class Config:
     """The whole configuration; times in seconds unless the name says otherwise."""
 
-    home: str = setting("DASHBOARD_HOME", ".dashboard", "folder of the embedded parts: data, key, pid files")
+    home: str = setting("DASHBOARD_HOME", ".dashboard", "folder of `dashboard up`: data, key, pid files")
     database_url: str = setting(
         "DATABASE_URL",
         "",
         "`postgresql://user:password@host:port/name` (or `postgres://`), or `sqlite:////folder/file.db`; "
-        "in a path `%` is written `%25` and `?` is `%3F`",
+        "in a path `%` is written `%25` and `?` is written `%3F`",
         secret=True,
     )
     redis_url: str = setting(
@@ -46,7 +46,7 @@ class Config:
     redis_sentinel_password: str = setting(
         "REDIS_SENTINEL_PASSWORD",
         "",
-        "password of the sentinels themselves, where they have one; the URL's is that of the servers they name",
+        "password of the sentinels, if they have one; the one in the URL is that of the Redis servers",
         secret=True,
     )
 
@@ -59,22 +59,22 @@ class Config:
     previous_signing_key: str = setting(
         "DASHBOARD_PREVIOUS_SIGNING_KEY",
         "",
-        "the key before a rotation: still accepted, never used to sign",
+        "the key before a rotation: accepted, but not used to sign",
         secret=True,
     )
     jwks_url: str = setting(
         "DASHBOARD_JWKS_URL",
         "",
-        "identity provider's key set; replaces the shared secret; `https://`, or `http://` on this machine itself",
+        "identity provider's key set (JWKS); replaces the shared secret; `https://`, or `http://` to this machine",
     )
     token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
     token_audience: str = setting(
-        "DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens; when not set, tokens with `aud` are refused"
+        "DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens; when not set, tokens with `aud` are rejected"
     )
     token_leeway: int = setting(
         "DASHBOARD_TOKEN_LEEWAY",
         5,
-        "clock difference granted to token times",
+        "tolerated clock difference in token times",
         kind="int",
         check=_not_negative,
     )
@@ -82,14 +82,14 @@ class Config:
     payout_url: str = setting(
         "PAYOUT_URL",
         "",
-        "service that moves the money, `https://`, or `http://` on this machine itself; empty: payments are settled in "
+        "service that moves the money, `https://`, or `http://` to this machine; empty: payments are settled in "
         "the ledger alone",
         secret=True,
     )
     payout_allow_http: int = setting(
         "PAYOUT_ALLOW_HTTP",
         0,
-        "1: `PAYOUT_URL` may be `http://` to another host, as inside a private network",
+        "1: `PAYOUT_URL` may be `http://` to another host, such as in a private network",
         kind="int",
         check=validate.Range(min=0, max=1),
     )
@@ -100,24 +100,24 @@ class Config:
         secret=True,
     )
     payout_connect_timeout: float = setting(
-        "PAYOUT_CONNECT_TIMEOUT", 2.0, "time to reach the payout service", kind="float", check=_not_negative
+        "PAYOUT_CONNECT_TIMEOUT", 2.0, "timeout for connecting to the payout service", kind="float", check=_not_negative
     )
     payout_read_timeout: float = setting(
         "PAYOUT_READ_TIMEOUT",
         5.0,
-        "time the payout service may take to answer",
+        "timeout for the payout service's answer",
         kind="float",
         check=_not_negative,
     )
     payout_retry_base: float = setting(
         "PAYOUT_RETRY_BASE",
         1.0,
-        "first pause before a payout is tried again; doubles, with jitter",
+        "first delay before a payout is retried; doubles, with jitter",
         kind="float",
         check=_not_negative,
     )
     payout_retry_cap: float = setting(
-        "PAYOUT_RETRY_CAP", 300.0, "longest pause between two tries", kind="float", check=_not_negative
+        "PAYOUT_RETRY_CAP", 300.0, "longest delay between two attempts", kind="float", check=_not_negative
     )
 
     rest_per_token: int = setting(
@@ -145,34 +145,34 @@ class Config:
     handshake_seconds: float = setting(
         "DASHBOARD_HANDSHAKE_SECONDS",
         10.0,
-        "a connection that has not authenticated by then is ended",
+        "a connection that has not authenticated by then is closed",
         kind="float",
         check=_positive,
     )
     allowed_origins: str = setting(
         "DASHBOARD_ALLOWED_ORIGINS",
         "",
-        "other origins whose pages and apps may call, comma-separated, as `https://app.example`, "
-        "`capacitor://localhost`, `null` (`file:` pages) or `*`; the own origin always may",
+        "other origins whose pages and apps may connect, comma-separated, such as `https://app.example`, "
+        "`capacitor://localhost`, `null` (`file:` pages) or `*`; the own origin is always allowed",
     )
     trusted_proxies: int = setting(
         "DASHBOARD_TRUSTED_PROXIES",
         0,
-        "how many proxies in front set `X-Forwarded-For` and `X-Forwarded-Proto`; they must pass on `Host`",
+        "number of proxies in front that set `X-Forwarded-For` and `X-Forwarded-Proto`; they must pass on `Host`",
         kind="int",
         check=_not_negative,
     )
     shutdown_grace: float = setting(
         "DASHBOARD_SHUTDOWN_GRACE",
         15.0,
-        "how long a web process lets requests and sockets end",
+        "time a web process gives requests and sockets to finish at shutdown",
         kind="float",
         check=_not_negative,
     )
     visibility_timeout: int = setting(
         "DASHBOARD_VISIBILITY_TIMEOUT",
         60,
-        "after this a dead worker's tasks run again",
+        "time after which a dead worker's tasks run again",
         kind="int",
         check=_positive,
     )
@@ -180,7 +180,7 @@ class Config:
     metrics_port: int = setting(
         "DASHBOARD_METRICS_PORT",
         0,
-        "port on which workers and beat serve their own metrics; 0: none, as under `dashboard up`",
+        "port on which workers and beat serve their metrics; 0: none, as under `dashboard up`",
         kind="int",
         check=_not_negative,
     )
@@ -207,11 +207,15 @@ class Config:
     otlp_protocol: str = setting(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
         "http/protobuf",
-        "the one protocol that is built in",
+        "the only supported protocol",
         check=validate.OneOf(["http/protobuf"]),
     )
-    service_name: str = setting("OTEL_SERVICE_NAME", "dashboard-realtime", "the name traces carry")
-    sentry_dsn: str = setting("SENTRY_DSN", "", "where crash reports go; empty: nowhere", secret=True)
+    service_name: str = setting("OTEL_SERVICE_NAME", "dashboard-realtime", "service name in traces")
+    sentry_dsn: str = setting("SENTRY_DSN", "", "address for crash reports; empty: none", secret=True)
+
+    def public_values(self) -> dict[str, Any]:
+        """Each setting that is not secret, by its environment variable."""
+        return {each.metadata["env"]: getattr(self, each.name) for each in fields(self) if not each.metadata["secret"]}
 
     @property
     def home_path(self) -> Path:
@@ -219,6 +223,6 @@ class Config:
 
     @property
     def origins(self) -> list[str]:
-        """The allowed origins in their one spelling, `*` as it is."""
+        """The allowed origins, normalized; `*` stays as it is."""
         listed = [each.strip() for each in self.allowed_origins.split(",") if each.strip()]
         return [each if each == ANY else normalized(each) for each in listed]

@@ -13,13 +13,13 @@ from app.config.addresses import broker_redis_url
 from app.core import queues
 from app.core.redis_connection import redis_time
 
-OVERRIDING = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # of `broker_url`
+BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # override `broker_url`
 TASK_TIME_LIMIT_SECONDS = 50
-WAITS = {"socket_connect_timeout": 2, "socket_timeout": 5}
+TIMEOUTS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
 
-class HeldMessages(QoS):
-    """What workers hold, by Redis's clock: kombu stamps it with the clock of one worker, and judges by another's."""
+class RedisClockQoS(QoS):
+    """Times unacknowledged messages by Redis's clock; kombu mixes the clocks of several workers."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
@@ -27,48 +27,34 @@ class HeldMessages(QoS):
             client.zadd(self.unacked_index_key, {delivery_tag: redis_time(client)}, xx=True)
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
-        """Hand out again what has been held for too long, such as a dead worker's."""
+        """Redeliver messages that were unacknowledged for too long, such as a dead worker's."""
         with self.channel.conn_or_acquire() as client:
             now = redis_time(client)
             ahead = client.zrange(self.unacked_index_key, now + 1, "+inf", byscore=True)
-            if ahead:  # from before Redis's clock stepped back
+            if ahead:  # set before Redis's clock stepped back
                 client.zadd(self.unacked_index_key, dict.fromkeys(ahead, now), xx=True)
         self.visibility_timeout = self.channel.visibility_timeout + time.time() - now
         super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
-    """Celery's URL of the broker, and what Sentinel needs beside it."""
+    """Celery's URL of the broker, and its transport options for Sentinel."""
     if not redis_url.startswith(sentinel.SCHEME):
         return broker_redis_url(redis_url), {}
     address = sentinel.parse(redis_url)
-    options = {"master_name": address.service, "sentinel_kwargs": {**WAITS, **address.sentinel_login}}
+    options = {"master_name": address.service, "sentinel_kwargs": {**TIMEOUTS, **address.sentinel_login}}
     return sentinel.broker_url(address), options
 
 
 def configure(celery: Celery, settings: Config) -> None:
-    """Point Celery at the broker. A killed worker's tasks run again; one that raises is acknowledged."""
-    for variable in OVERRIDING:
+    """Configure the broker and the tasks. A killed worker's tasks run again; a task that raises is acknowledged."""
+    for variable in BROKER_VARIABLES:
         os.environ.pop(variable, None)
-    Channel.QoS = HeldMessages
-    transport: dict[str, Any] = {
-        "visibility_timeout": settings.visibility_timeout,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 5,
-        **WAITS,
-        "health_check_interval": 15,
-        "retry_on_timeout": True,
-        # A publisher tries to connect twice at once, not for 6 s with pauses: the sweeps make good what it could not.
-        "max_retries": 1,
-        "interval_start": 0,
-        "interval_step": 0.1,
-        "interval_max": 0.1,
-    }
+    Channel.QoS = RedisClockQoS
     url, sentinel_options = broker(settings.redis_url)
-    transport.update(sentinel_options)
     celery.conf.update(
         broker_url=url,
-        broker_transport_options=transport,
+        broker_transport_options=_transport_options(settings) | sentinel_options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_pool_limit=10,
@@ -91,3 +77,19 @@ def configure(celery: Celery, settings: Config) -> None:
         timezone="UTC",
         beat_scheduler="tasks.scheduler.MonotonicScheduler",
     )
+
+
+def _transport_options(settings: Config) -> dict[str, Any]:
+    return {
+        "visibility_timeout": settings.visibility_timeout,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 5,
+        **TIMEOUTS,
+        "health_check_interval": 15,
+        "retry_on_timeout": True,
+        # A publisher tries twice without a pause instead of for 6 s: sweeps enqueue again what could not be enqueued.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
+    }

@@ -1,4 +1,4 @@
-"""Declarative base, Money and UTC types, transaction(), and the differences of SQLite and PostgreSQL."""
+"""Column types, transactions, consistent reads, and the differences between SQLite and PostgreSQL."""
 
 import random
 import sqlite3
@@ -17,12 +17,11 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-from app.core.dependency_errors import DATABASE_BUSY, OUTAGES, as_refusal
-from app.core.errors import DependencyUnavailable
+from app.core.dependency_errors import OUTAGES, DatabaseBusy, as_outage
 from app.core.extensions import Base, db
 
 WRITE_WAIT_SECONDS = 10.0
-DELETED_AT_ONCE = 500
+DELETE_BATCH_SIZE = 500
 DELETE_PAUSE_SECONDS = 0.02
 PROBE_WAIT_SECONDS = 2.0
 _sqlite_write_lock = threading.Lock()
@@ -30,7 +29,7 @@ Row = TypeVar("Row")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC; SQLite, which knows no zones, gives it back aware as well."""
+    """An aware datetime in UTC, also on SQLite, which stores no time zones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -49,22 +48,22 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class MinorUnits(TypeDecorator[int]):
-    """An amount of money in whole minor units (10⁻⁶ of the currency): SQLite's Numeric rounds, integers do not."""
+    """An amount of money in whole minor units (10⁻⁶ of the currency); an integer, because SQLite rounds Numeric."""
 
     impl = BigInteger
     cache_ok = True
 
 
 def utc_now() -> datetime:
-    """The present moment, cut to milliseconds: what is stored is what clients are told."""
+    """The current time, truncated to milliseconds, so that stored and serialized times are equal."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-class database_now(FunctionElement[datetime]):  # noqa: N801 - read as the SQL function that it is
-    """SQL: the present moment on the database's own clock, so many seconds later; comparable to stored ones.
+class database_now(FunctionElement[datetime]):  # noqa: N801 - named like the SQL function it is
+    """SQL: the current time of the database's clock plus `seconds`, comparable to stored times.
 
-    Deadlines that one host sets and another one judges are times of this clock. SQLite's is its host's.
+    Deadlines that one host sets and another one checks use this clock. SQLite's clock is its host's.
     """
 
     inherit_cache = True
@@ -92,18 +91,17 @@ def _is_sqlite(session: Session) -> bool:
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """One write transaction: commits at the end, rolls back on any error, never holds a network call.
+    """One write transaction: commits at the end, rolls back on any error; make no network call inside.
 
-    SQLite has one writer: within the process a lock orders writers (a cooperative wait), between processes
-    `BEGIN IMMEDIATE` is tried until it succeeds. Raises DependencyUnavailable for an outage (no turn within 10 s, no
-    connection, a full disk, read-only); other errors pass through: mistakes of ours, and IntegrityError, since only the
-    caller knows what it means.
+    SQLite has one writer: a lock orders the writers of a process (greenlets can wait for it), and `BEGIN IMMEDIATE` is
+    retried against other processes. Raises Outage (no write lock within 10 s, no connection, a full disk, read-only).
+    IntegrityError passes through, since only the caller knows its meaning, as do errors in our code.
     """
     session: Session = db.session()
     session.rollback()
     try:
         if _is_sqlite(session):
-            with _sqlite_turn():
+            with _sqlite_writer_lock():
                 _begin_immediate(session)
                 yield session
                 session.commit()
@@ -115,20 +113,20 @@ def transaction() -> Iterator[Session]:
         raise
     except DBAPIError as error:
         session.rollback()
-        refusal = as_refusal(error)
-        if refusal is None:
+        outage = as_outage(error)
+        if outage is None:
             raise
-        raise refusal from error
+        raise outage from error
     except BaseException:
         session.rollback()
         raise
 
 
 @contextmanager
-def _sqlite_turn() -> Iterator[None]:
+def _sqlite_writer_lock() -> Iterator[None]:
     if not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
-        OUTAGES.labels("database", DATABASE_BUSY.cause).inc()
-        raise DependencyUnavailable(DATABASE_BUSY.detail, code=DATABASE_BUSY.code)
+        OUTAGES.labels("database", DatabaseBusy.cause).inc()
+        raise DatabaseBusy
     try:
         yield
     finally:
@@ -144,7 +142,7 @@ def _begin_immediate(session: Session, wait_seconds: float = WRITE_WAIT_SECONDS)
             session.rollback()
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(random.uniform(0.002, 0.01))  # noqa: S311 - spreads writers, guards nothing
+            time.sleep(random.uniform(0.002, 0.01))  # noqa: S311 - spreads the retries; not for security
         else:
             return
 
@@ -183,19 +181,19 @@ def check_writable() -> str:
 
 
 def update_one(session: Session, statement: ReturningUpdate[Row], values: dict[str, Any] | None = None) -> Row | None:
-    """The row that a conditional UPDATE … RETURNING has changed, as it is now; None when the condition failed."""
+    """The row after a conditional UPDATE … RETURNING; None if the condition did not hold."""
     options = {"populate_existing": True, "synchronize_session": False}
     return session.scalars(statement, values, execution_options=options).one_or_none()
 
 
 def delete_in_batches(model: type[Base], condition: Any, deadline: float) -> int:
-    """Delete the rows of a table that meet `condition`, in short transactions with a pause after each.
+    """Delete the rows that meet `condition`, in short transactions with a pause after each.
 
-    Stops at `deadline` (monotonic seconds); the next call goes on. Returns how many rows are gone.
+    Stops at `deadline` (monotonic seconds); the next call continues. Returns the number of deleted rows.
     """
     columns = list(model.__table__.primary_key.columns)  # type: ignore[attr-defined]
     key = tuple_(*columns) if len(columns) > 1 else columns[0]
-    old, deleted = select(*columns).where(condition).limit(DELETED_AT_ONCE), 0
+    old, deleted = select(*columns).where(condition).limit(DELETE_BATCH_SIZE), 0
     while time.monotonic() < deadline:
         with transaction() as session:
             result = session.execute(
@@ -203,22 +201,22 @@ def delete_in_batches(model: type[Base], condition: Any, deadline: float) -> int
             )
         batch = int(result.rowcount)  # type: ignore[attr-defined]
         deleted += batch
-        if batch < DELETED_AT_ONCE:
+        if batch < DELETE_BATCH_SIZE:
             break
         time.sleep(DELETE_PAUSE_SECONDS)
     return deleted
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
-    """One moment for all that is read: no statement sees what another transaction commits after the first has begun.
+def consistent_read() -> Iterator[Session]:
+    """A read-only transaction in which all statements see the state at the first statement.
 
-    What was read stays as it was when the block has ended. Writes are refused on PostgreSQL, and lost on SQLite.
+    Loaded objects remain usable after the block. Writes are rejected on PostgreSQL and rolled back on SQLite.
     """
     session: Session = db.session()
     session.rollback()
     try:
-        if not _is_sqlite(session):  # whose deferred transaction sees one moment as it is
+        if not _is_sqlite(session):  # SQLite's deferred transaction is consistent by itself
             session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
         yield session
         session.expunge_all()

@@ -1,4 +1,4 @@
-"""Values that the examples of the API documents share."""
+"""Ids and times shared by the examples in the API documents."""
 
 PROTOCOL = "aave-v3"
 AGENT = "scanner-7"

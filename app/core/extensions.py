@@ -1,4 +1,4 @@
-"""The objects that reach outside: database, Redis, Celery, Socket.IO. Made here empty, wired in create_app()."""
+"""The extensions: database, Redis, Celery, Socket.IO. Created here unconfigured, configured by create_app()."""
 
 from typing import cast
 
@@ -15,7 +15,7 @@ from app.core.redis_connection import connect_redis
 
 
 class Base(DeclarativeBase):
-    """Root of all models."""
+    """Base class of all models."""
 
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
@@ -29,24 +29,25 @@ def config() -> Config:
 
 
 def redis_client() -> redis.Redis:
-    """The running app's Redis connection pool, for commands (never for blocking reads)."""
+    """The running app's Redis client, for commands; pub/sub uses a connection of its own."""
     return cast(redis.Redis, current_app.extensions["redis"])
 
 
 def known_ids(kind: str) -> LRUCache[str, bool]:
-    """Ids of things that are never deleted and were seen in the database by this process."""
+    """Ids of rows that exist and are never deleted, as seen by this process; `kind` is `protocol` or `agent`."""
     return cast("LRUCache[str, bool]", current_app.extensions["known_ids"][kind])
 
 
 def init_app(app: Flask, settings: Config) -> None:
-    """Wire database and Redis; opens no connection."""
+    """Configure database and Redis; opens no connection."""
     app.extensions["dashboard_config"] = settings
+    app.config.from_mapping(settings.public_values())
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     if settings.database_url.startswith("sqlite"):
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 0}}
     else:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-            "isolation_level": "READ COMMITTED",  # by the server's default writers at once may be refused
+            "isolation_level": "READ COMMITTED",  # stricter levels, if the server's default, abort concurrent writers
             "pool_size": 10,
             "max_overflow": 10,
             "pool_timeout": 5,

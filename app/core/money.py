@@ -1,4 +1,4 @@
-"""Money as clients write it: decimal strings, kept as whole minor units of 10⁻⁶. Pure: imports no framework."""
+"""Money: decimal strings for clients, whole minor units of 10⁻⁶ inside. Imports no framework."""
 
 import re
 
@@ -10,9 +10,9 @@ _SHOWN_DECIMALS = 2
 
 
 def parse_amount(text: object) -> int:
-    """Minor units of a decimal string such as `"1000.00"`. Raises ValueError that says what is wrong.
+    """Minor units of a decimal string such as `"1000.00"`. Raises ValueError with a message for the client.
 
-    JSON numbers are refused: as floats they have lost precision before they get here.
+    JSON numbers are rejected: as floats they have already lost precision.
     """
     if not isinstance(text, str):
         raise ValueError('must be a decimal string such as "1000.00", not a JSON number')  # noqa: TRY004
@@ -27,7 +27,7 @@ def parse_amount(text: object) -> int:
 
 
 def format_amount(minor: int) -> str:
-    """The contract's form: at least 2 decimals, no exponent, no needless zeros beyond 2."""
+    """The amount with at least 2 decimals, no exponent, and no trailing zeros beyond 2."""
     sign, minor = ("-", -minor) if minor < 0 else ("", minor)
     whole, fraction = divmod(minor, UNITS)
     decimals = f"{fraction:0{SCALE}d}".rstrip("0").ljust(_SHOWN_DECIMALS, "0")

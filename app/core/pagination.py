@@ -1,6 +1,6 @@
 """Lists: `?limit=` (1–200, default 50) and an opaque `?cursor=`; the answer is `{items, nextCursor}`.
 
-A page has at most 1 MiB: it ends early where its items are long, and `nextCursor` leads on.
+A page holds at most 1 MiB: with long items it ends early, and `nextCursor` continues after it.
 """
 
 import base64
@@ -17,11 +17,11 @@ from app.core.schemas import CamelSchema, doc, is_identifier
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_BYTES = 1024 * 1024
-ITEM_BYTES = 700  # names of fields, numbers and dates, generously
+ITEM_BYTES = 700  # upper estimate for field names, numbers and dates of an item
 
 
 class Cursor(fields.Field[list[Any]]):
-    """Where the next page begins: base64url of a JSON list of sort keys. Clients pass it back unread."""
+    """The start of the next page: base64url of a JSON list of sort keys, opaque to clients."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         try:
@@ -34,7 +34,7 @@ class Cursor(fields.Field[list[Any]]):
 
 
 def _is_counter(key: object) -> bool:
-    """An integer that a database column holds."""
+    """Whether the key is an integer that fits a database column."""
     return isinstance(key, int) and 0 <= key < 2**63
 
 
@@ -54,7 +54,7 @@ class Page:
 
 
 def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Page:
-    """Cut `rows`, read with `limit + 1`, to one page; `keys(row)` are the sort keys the next page begins after."""
+    """The page made from `rows`, read with `limit + 1`; `keys(row)` are a row's sort keys for the cursor."""
     items = _fitting(rows[:limit])
     if len(rows) == len(items):
         return Page(items, None)
@@ -63,24 +63,24 @@ def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Pa
 
 
 def _fitting(rows: list[Any]) -> list[Any]:
-    """As many of the first rows as one page may hold by their length, one at least."""
+    """The first rows that fit in one page, at least one."""
     size = 0
-    for place, row in enumerate(rows):
+    for count, row in enumerate(rows):
         size += ITEM_BYTES + _long_values(row)
-        if size > MAX_BYTES and place:
-            return rows[:place]
+        if size > MAX_BYTES and count:
+            return rows[:count]
     return rows
 
 
 def _long_values(row: Any) -> int:
-    """The bytes that a row's texts and JSON values have in an answer."""
+    """The size in bytes of a row's texts and JSON values in a response."""
     members = row if isinstance(row, dict) else vars(row)
     values = (value for name, value in members.items() if not name.startswith("_"))
     return sum(len(json.dumps(value)) for value in values if isinstance(value, str | dict))
 
 
 def cursor_keys(cursor: list[Any] | None, *kinds: type) -> list[Any] | None:
-    """Check a cursor against the sort keys of this list. Raises InvalidInput when it belongs to another list."""
+    """The cursor's keys if their types fit this list. Raises InvalidInput for another list's cursor."""
     if cursor is not None and [type(key) for key in cursor] != list(kinds):
         raise InvalidInput("The request has invalid fields.", fields={"cursor": ["Is not a cursor of this list."]})
     return cursor

@@ -1,4 +1,4 @@
-"""Names of Celery queues and tasks, so that the app can enqueue without importing tasks."""
+"""Names of Celery queues and tasks, for enqueueing without importing tasks."""
 
 REALTIME_QUEUE = "realtime"
 PAYMENTS_QUEUE = "payments"

@@ -1,4 +1,4 @@
-"""What all schemas share: camelCase names and the contract's conventions for ids, money, dates and numbers."""
+"""The base of all schemas: camelCase names, and fields for ids, names, texts, money, numbers and times."""
 
 import re
 from datetime import datetime
@@ -17,7 +17,7 @@ NAME_LENGTH = 200
 
 
 def doc(description: str, example: Any = _NO_EXAMPLE) -> dict[str, Any]:
-    """The `metadata` of a field: what it means and, for the API documents, a value; None is an example of its own."""
+    """The `metadata` of a field for the API documents: a description and, if given, an example (None is one)."""
     return {"description": description} | ({} if example is _NO_EXAMPLE else {"shown": example})
 
 
@@ -27,7 +27,7 @@ def camel_case(name: str) -> str:
 
 
 class CamelSchema(Schema):
-    """Python's snake_case fields are camelCase on the wire; unknown fields of a request are refused."""
+    """Fields are snake_case in Python and camelCase in JSON; unknown fields of a request are rejected."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         field_obj.data_key = camel_case(field_obj.data_key or field_name)
@@ -38,7 +38,7 @@ def is_identifier(value: object) -> bool:
 
 
 class Name(fields.String):
-    """Text that names something: a title, a task, a reference. Refused when it cannot be read as it stands."""
+    """Text that names something: a title, a task, a reference. Rejected if it has invisible or control characters."""
 
     def __init__(self, *, longest: int = NAME_LENGTH, **kwargs: Any) -> None:
         super().__init__(validate=[validate.Length(min=1, max=longest), _check_naming], **kwargs)
@@ -51,7 +51,7 @@ def _check_naming(value: str) -> None:
 
 
 class DescribingText(fields.String):
-    """Text that only describes: cleaned and cut to `limit`, never refused."""
+    """Descriptive text: cleaned and cut to `limit` characters, never rejected."""
 
     def __init__(self, limit: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -62,7 +62,7 @@ class DescribingText(fields.String):
 
 
 class Reason(DescribingText):
-    """A reason that has to be given: one without anything visible counts as missing."""
+    """A required reason: a text without visible characters counts as missing."""
 
     def __init__(self, limit: int, **kwargs: Any) -> None:
         super().__init__(limit, required=True, validate=_check_given, **kwargs)
@@ -82,7 +82,7 @@ class Identifier(fields.String):
 
 
 class Money(fields.Field[int]):
-    """An amount: a decimal string on the wire, whole minor units inside."""
+    """An amount: a decimal string in JSON, whole minor units in Python."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else format_amount(value)
@@ -95,14 +95,14 @@ class Money(fields.Field[int]):
 
 
 class NumberText(fields.Field[Any]):
-    """A number in an answer, written as a string: versions, sequence numbers, counts, progress."""
+    """A number written as a string in responses: versions, sequence numbers, counts, progress."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return value if value is None or isinstance(value, str) else number_text(value)
 
 
 class Timestamp(fields.Field[datetime]):
-    """ISO 8601 in UTC with milliseconds and `Z`; in requests any offset, but never none."""
+    """ISO 8601 in UTC with milliseconds and `Z`; requests may use any offset but must have one."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return value if value is None or isinstance(value, str) else iso_timestamp(value)

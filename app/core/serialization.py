@@ -1,4 +1,4 @@
-"""How values are written for clients: dates as ISO 8601, numbers as strings. Pure: imports no framework."""
+"""Values in responses and events: times as ISO 8601, numbers as strings. Imports no framework."""
 
 import json
 from datetime import UTC, date, datetime
@@ -16,15 +16,15 @@ def iso_timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and `Z`. Raises ValueError for a time without zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone")
-    text = _encode(moment.astimezone(UTC)).decode("ascii")  # an eighth of isoformat's time
+    text = _encode(moment.astimezone(UTC)).decode("ascii")  # takes an eighth of isoformat's time
     fraction = text[_MILLISECONDS] if text[20] == "." else ".000"
     return text[_SECONDS] + fraction + "Z"
 
 
 def moment_of(text: str) -> datetime:
-    """The moment, in UTC, of an ISO 8601 date and time; `t` and `z` may be small, as RFC 3339 says.
+    """The time, in UTC, of an ISO 8601 text; `t` and `z` may be lower case (RFC 3339).
 
-    Raises ValueError, also when no time zone is named, and OverflowError at the ends of the calendar.
+    Raises ValueError, also without a time zone, and OverflowError near the first and last years.
     """
     moment = datetime.fromisoformat(text.upper())
     if moment.tzinfo is None:
@@ -33,8 +33,8 @@ def moment_of(text: str) -> datetime:
 
 
 def number_text(number: float | Decimal) -> str:
-    """A number without exponent and without needless zeros: `65`, `65.5`, `0.000001`. Raises ValueError for NaN, ∞."""
-    number = number or 0  # minus zero is zero
+    """A number without exponent and trailing zeros: `65`, `65.5`, `0.000001`. Raises ValueError for NaN and ∞."""
+    number = number or 0  # turns -0.0 into 0
     exact = number if isinstance(number, (int, Decimal)) else Decimal(repr(number))
     if isinstance(exact, Decimal):
         if not exact.is_finite():
@@ -45,7 +45,7 @@ def number_text(number: float | Decimal) -> str:
 
 
 def to_wire(value: Any) -> Any:  # noqa: PLR0911 - one line per kind of value
-    """Make `value` fit for an event: dates become ISO 8601, numbers become strings, at any depth."""
+    """Convert `value` for an event: dates become ISO 8601, numbers become strings, at any depth."""
     match value:
         case None | bool():
             return value

@@ -1,7 +1,7 @@
-"""Shared work: callers that ask for the same thing at the same time get one answer, made after all of them asked.
+"""Single flight: concurrent callers with the same key share one result, computed after all of them called.
 
-No answer is older than its question, so nothing here can go stale; yet a thousand clients that come back at once cost
-two snapshots, not a thousand.
+No result is older than its call, so nothing is cached; yet a thousand clients that reconnect at once cost two
+snapshots instead of a thousand.
 """
 
 import threading
@@ -24,32 +24,32 @@ class _Call(Generic[Answer]):
 
 
 class SingleFlight(Generic[Answer]):
-    """One at a time per key; those who come while one is under way share the next."""
+    """Runs one call at a time per key; callers that arrive during a run share the next one."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._boarding: dict[str, _Call[Answer]] = {}
+        self._pending: dict[str, _Call[Answer]] = {}
         self._running = [threading.Lock() for _ in range(STRIPES)]
 
     def share(self, key: str, make: Callable[[], Answer]) -> Answer:
-        """Return `make()`, or what another caller's `make()` gave that began after this call. Raises what it raised."""
+        """Return `make()` or the result of another caller's that starts after this call. Raises its error."""
         with self._guard:
-            call = self._boarding.get(key)
+            call = self._pending.get(key)
             if call is None:
-                leading = self._boarding[key] = _Call()
+                own = self._pending[key] = _Call()
         if call is None:
-            self._lead(key, leading, make)
-            call = leading
+            self._run(key, own, make)
+            call = own
         elif not call.done.wait(WAIT_SECONDS):
-            raise DependencyUnavailable("The state took too long to read.")
+            raise DependencyUnavailable("The result took too long to compute.")
         if call.error is not None:
             raise call.error
         return call.answer  # type: ignore[return-value]
 
-    def _lead(self, key: str, call: _Call[Answer], make: Callable[[], Answer]) -> None:
+    def _run(self, key: str, call: _Call[Answer], make: Callable[[], Answer]) -> None:
         with self._running[hash(key) % STRIPES]:
             with self._guard:
-                del self._boarding[key]
+                del self._pending[key]
             try:
                 call.answer = make()
             except BaseException as error:  # noqa: BLE001 - raised again in every caller

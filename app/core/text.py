@@ -1,6 +1,6 @@
-"""The two rules for text from outside: what only describes is cleaned and cut, what names something is refused.
+"""The two rules for text from callers: descriptions are cleaned and cut, invalid names are rejected.
 
-The contract's section "Texts" is the source. Lengths count code points.
+Source: the section "Texts" of the contract. Lengths count code points.
 """
 
 import re
@@ -11,7 +11,7 @@ DESCRIPTION_LENGTH = 20_000
 REASON_LENGTH = 2_000
 
 # ECMA-48: control strings (OSC, DCS, SOS, PM, APC) with their terminator, control sequences (CSI), other escapes.
-# Each also in its one-character C1 form. A string without its terminator loses its introducer alone.
+# Each also in its one-character C1 form. Of a string without terminator only the introducer is removed.
 _ESCAPE_SEQUENCES = re.compile(
     r"(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x00-\x08\x0b-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
@@ -35,7 +35,7 @@ _NOT_IN_NAMES = (
     (re.compile(f"[{_BIDI_CONTROLS}]"), "Must not hold bidirectional overrides, embeddings or isolates."),
 )
 
-# As much of the rules as a short pattern of JSON Schema can say.
+# The part of the rules that a short JSON Schema pattern can express.
 NAME_PATTERN = rf"^(?=.*\S)[^{_CONTROLS}{_BIDI_CONTROLS}]+$"
 VISIBLE_PATTERN = rf"[^\s{_CONTROLS}]"
 
@@ -46,7 +46,7 @@ _MAX_GRAPHEME = 64
 
 
 def clean_text(value: str, limit: int) -> str:
-    """Describing text as it is stored: LF line ends, no other controls, at most `limit` characters, `…` where cut.
+    """Descriptive text as it is stored: LF line ends, no other controls, at most `limit` characters, `…` where cut.
 
     Removes terminal escape sequences, control characters but tabs, bidirectional controls and lone surrogates.
     """
@@ -56,7 +56,7 @@ def clean_text(value: str, limit: int) -> str:
 
 
 def naming_problem(value: str) -> str | None:
-    """Why `value` cannot name anything, as a sentence for its sender; None when it can."""
+    """The reason why `value` is not allowed as a name, as a sentence for the client; None if it is allowed."""
     if value.isascii() and value.isprintable() and value.strip():
         return None
     for found, problem in _NOT_IN_NAMES:
@@ -66,12 +66,12 @@ def naming_problem(value: str) -> str | None:
 
 
 def is_visible(text: str) -> bool:
-    """Whether any character of `text` leaves a mark on the screen."""
+    """Whether `text` has any visible character."""
     return _VISIBLE.search(text) is not None
 
 
 def _cut_before(text: str, position: int) -> int:
-    """The last place at or before `position` that does not split a grapheme of ordinary length."""
+    """The last place at or before `position` that does not split a grapheme of up to 64 code points."""
     for at in range(position, max(position - _MAX_GRAPHEME, 0), -1):
         if not _is_inside_grapheme(text, at):
             return at

@@ -1,8 +1,8 @@
-"""Idempotency keys: a POST that is sent again gets its first answer again, and has its effect once.
+"""Idempotency keys: a repeated POST takes effect once and receives the first response again.
 
-The key's row commits with the effect or not at all, so no crash falls between them and a refused request leaves
-no key behind. A view says `@idempotent(blueprint, 201, SomeSchema)`; its service calls `claim_key(session)` first
-and `store_response(session, result)` last in its transaction. Without the header both do next to nothing.
+The key's row commits together with the effect, so a crash cannot separate them and a refused request leaves no key.
+A view is decorated with `@idempotent(blueprint, 201, SomeSchema)`; in its transaction the service calls
+`claim_key(session)` first and `store_response(session, result)` last. Without the header both do nothing.
 """
 
 import hashlib
@@ -19,18 +19,18 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime, database_now, delete_in_batches
-from app.core.errors import Conflict, InvalidInput
+from app.core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
 from app.core.extensions import Base
 from app.core.schemas import CamelSchema
 
-if TYPE_CHECKING:  # workers forget old keys without it
+if TYPE_CHECKING:  # workers delete old keys without importing flask-smorest
     from app.http.rest import Blueprint
 
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 MAX_KEY_LENGTH = 255
-KEPT = timedelta(hours=24)
-_GAVE_UP_WAITING = {"55P03", "57014"}  # PostgreSQL: lock_timeout and statement_timeout
+RETENTION = timedelta(hours=24)
+_TIMEOUT_STATES = {"55P03", "57014"}  # PostgreSQL: lock_timeout and statement_timeout
 
 PARAMETER = {
     "in": "header",
@@ -44,9 +44,9 @@ PARAMETER = {
 
 
 class IdempotencyKey(Base):
-    """A used key of one subject, with the fingerprint of its request and the answer.
+    """A used key of one subject, with the fingerprint of its request and the response.
 
-    `resume`: what a repetition needs to finish the part of the first request that follows its commit.
+    `resume` holds what a repetition needs to finish the part of the first request that follows its commit.
     """
 
     __tablename__ = "idempotency_keys"
@@ -66,7 +66,7 @@ class IdempotencyKey(Base):
 
 @dataclass
 class _Claim:
-    """The present request's key, and how its answer is written."""
+    """The present request's key, and the status and schema of its response."""
 
     subject: str
     key: str
@@ -76,7 +76,7 @@ class _Claim:
 
 
 class StoredResponse(Exception):
-    """The effect was had before; this was answered then."""
+    """The request took effect before; this is its first response."""
 
     def __init__(self, status: int, body: str, resume: dict[str, Any] | None = None) -> None:
         super().__init__(status)
@@ -84,7 +84,7 @@ class StoredResponse(Exception):
 
 
 def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
-    """As `blueprint.response`, for a view whose effect happens at most once per Idempotency-Key."""
+    """Like `blueprint.response`, for a view that takes effect at most once per Idempotency-Key."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
@@ -107,50 +107,49 @@ def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -
 
 
 def is_keyed() -> bool:
-    """Whether the present request came with an Idempotency-Key."""
-    return _present_claim() is not None
+    """Whether the present request has an Idempotency-Key."""
+    return _current_claim() is not None
 
 
 def claim_key(session: Session) -> None:
-    """Take the request's key, as the first step of the transaction with the effect.
+    """Insert the request's key, as the first step of the transaction with the effect.
 
     A second caller waits here until the first has committed or rolled back (PostgreSQL: at most `lock_timeout`).
-    Raises Conflict: the key belongs to another request, or is still in use. Ends the view when the key has its
-    answer already, by StoredResponse.
+    Raises IdempotencyKeyReused, IdempotencyKeyInUse, or StoredResponse if the key already has its response.
     """
-    wanted = _present_claim()
-    if wanted is None:
+    claim = _current_claim()
+    if claim is None:
         return
     row = IdempotencyKey(
-        subject=wanted.subject, key=wanted.key, fingerprint=wanted.fingerprint,
-        status=wanted.status, body="", created_at=database_now(),
+        subject=claim.subject, key=claim.key, fingerprint=claim.fingerprint,
+        status=claim.status, body="", created_at=database_now(),
     )  # fmt: skip
     try:
         with session.begin_nested():
             session.add(row)
     except IntegrityError:
-        _answer_again(session, wanted)
+        _replay(session, claim)
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) in _GAVE_UP_WAITING:
-            raise _in_use(wanted.key) from error
+        if getattr(error.orig, "sqlstate", None) in _TIMEOUT_STATES:
+            raise _in_use(claim.key) from error
         raise
 
 
 def store_response(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
-    """Store the answer with the key, as the last step of the transaction; `resume` comes back with StoredResponse."""
-    wanted = _present_claim()
-    if wanted is not None:
-        row = session.get_one(IdempotencyKey, (wanted.subject, wanted.key))
-        row.body, row.resume = json.dumps(wanted.schema.dump(result)), resume
+    """Store the response with the key, as the last step of the transaction; StoredResponse returns `resume`."""
+    claim = _current_claim()
+    if claim is not None:
+        row = session.get_one(IdempotencyKey, (claim.subject, claim.key))
+        row.body, row.resume = json.dumps(claim.schema.dump(result)), resume
 
 
 def delete_old(deadline: float) -> int:
-    """Forget keys older than a day; returns how many rows are gone."""
-    old = IdempotencyKey.created_at < database_now(-KEPT.total_seconds())
+    """Delete keys older than a day; returns the number of deleted rows."""
+    old = IdempotencyKey.created_at < database_now(-RETENTION.total_seconds())
     return delete_in_batches(IdempotencyKey, old, deadline)
 
 
-def _present_claim() -> _Claim | None:
+def _current_claim() -> _Claim | None:
     return g.get("idempotency_claim") if has_request_context() else None
 
 
@@ -165,24 +164,19 @@ def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
 
 
 def _fingerprint() -> str:
-    """What makes two requests the same: method, path and body, whatever the order of the body's members.
-
-    No body says the same as an empty object.
-    """
+    """Hash of method, path and body, independent of the order of the body's members. No body equals an empty object."""
     body = json.dumps(request.get_json(silent=True) or {}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
 
 
-def _answer_again(session: Session, wanted: _Claim) -> None:
-    first = session.get(IdempotencyKey, (wanted.subject, wanted.key), populate_existing=True)
-    if first is None:  # deleted as too old in this very moment
-        raise _in_use(wanted.key)
-    if first.fingerprint != wanted.fingerprint:
-        raise Conflict(f"The {HEADER} {wanted.key!r} was used for another request.", code="IDEMPOTENCY_KEY_REUSED")
+def _replay(session: Session, claim: _Claim) -> None:
+    first = session.get(IdempotencyKey, (claim.subject, claim.key), populate_existing=True)
+    if first is None:  # deleted as too old since the insert failed
+        raise _in_use(claim.key)
+    if first.fingerprint != claim.fingerprint:
+        raise IdempotencyKeyReused(f"The {HEADER} {claim.key!r} was used for another request.")
     raise StoredResponse(first.status, first.body, first.resume)
 
 
-def _in_use(key: str) -> Conflict:
-    return Conflict(
-        f"A request with the {HEADER} {key!r} is still running.", code="IDEMPOTENCY_KEY_IN_USE", retry_after=1
-    )
+def _in_use(key: str) -> IdempotencyKeyInUse:
+    return IdempotencyKeyInUse(f"A request with the {HEADER} {key!r} is still running.")

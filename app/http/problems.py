@@ -1,4 +1,4 @@
-"""How a refusal is written (RFC 9457): for Flask's side, and for what is refused before Flask is asked."""
+"""Errors as problem+json (RFC 9457), for Flask and for requests that are rejected before Flask sees them."""
 
 import json
 from http import HTTPStatus
@@ -12,61 +12,41 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from app.core.dependency_errors import as_refusal
-from app.core.errors import DomainError
-from app.http.browser_headers import HEADERS, NO_STORE
+from app.core.dependency_errors import as_outage
+from app.core.errors import HTTP_ERRORS, DomainError, InternalError
+from app.http.headers import HEADERS, NO_STORE
 from app.observability.requests import REQUEST_ID_HEADER
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_BASE = "urn:dashboard:problem:"
-CODES_BY_STATUS = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    409: "CONFLICT",
-    413: "BODY_TOO_LARGE",
-    414: "URI_TOO_LONG",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "VALIDATION_FAILED",
-    426: "UPGRADE_REQUIRED",
-    429: "RATE_LIMITED",
-    431: "HEADERS_TOO_LARGE",
-    500: "INTERNAL_ERROR",
-    501: "NOT_IMPLEMENTED",
-    503: "DEPENDENCY_UNAVAILABLE",
-    505: "HTTP_VERSION_NOT_SUPPORTED",
-}
 
 
-class Refusal(Exception):
-    """A request that is refused before Flask is asked; its connection ends, for where the next one begins is unsure."""
+class RejectedRequest(Exception):
+    """A request rejected before Flask sees it. Its connection is closed: where the next one starts is unknown."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status, self.detail = HTTPStatus(status), detail
 
 
-def members(status: int, code: str, detail: str, id_of_request: str) -> dict[str, Any]:
-    """The members that every problem has."""
+def _members(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
     return {
         "type": TYPE_BASE + code.lower().replace("_", "-"),
         "title": HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,
         "code": code,
-        "requestId": id_of_request,
+        "requestId": request_id,
     }
 
 
-def answer(status: int, detail: str, id_of_request: str) -> tuple[str, list[tuple[str, str]], bytes]:
-    """A whole answer without Flask: status line, headers, body."""
-    body = json.dumps(members(status, CODES_BY_STATUS[status], detail, id_of_request)).encode()
+def raw_response(status: int, detail: str, request_id: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    """A complete response without Flask: status line, headers, body."""
+    body = json.dumps(_members(status, HTTP_ERRORS[status].code, detail, request_id)).encode()
     headers = [
         ("Content-Type", PROBLEM_TYPE),
         ("Content-Length", str(len(body))),
-        (REQUEST_ID_HEADER, id_of_request),
+        (REQUEST_ID_HEADER, request_id),
         NO_STORE,
         *HEADERS.items(),
     ]
@@ -74,8 +54,8 @@ def answer(status: int, detail: str, id_of_request: str) -> tuple[str, list[tupl
 
 
 def problem(error: DomainError) -> Response:
-    """Write one error as `application/problem+json`."""
-    body = members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
+    """The response for an error, as `application/problem+json`."""
+    body = _members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
     if error.fields is not None:
         body["errors"] = error.fields
     response = Response(flask_json.dumps(body), status=int(error.status), content_type=PROBLEM_TYPE)
@@ -87,15 +67,13 @@ def problem(error: DomainError) -> Response:
 
 
 def from_http_exception(error: HTTPException) -> DomainError:
-    """Translate what Flask, Werkzeug and webargs raise into the house's own error."""
+    """Translate an error of Flask, Werkzeug or webargs into the application's own."""
     status = error.code or 500
     messages = (getattr(error, "data", None) or {}).get("messages")
-    translated = DomainError(_detail(error, messages), code=CODES_BY_STATUS.get(status, "HTTP_ERROR"))
+    translated = HTTP_ERRORS.get(status, DomainError)(_detail(error, messages))
     translated.status = HTTPStatus(status)
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         translated.fields = _flatten(messages)
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        translated.retry_after = 1
     return translated
 
 
@@ -127,8 +105,8 @@ def flatten_messages(messages: dict[Any, Any]) -> dict[str, list[str]]:
     flat: dict[str, list[str]] = {}
     for field, found in messages.items():
         if isinstance(found, dict):
-            for inner, told in flatten_messages(found).items():
-                flat[str(field) if inner == SCHEMA else f"{field}.{inner}"] = told  # of the field as a whole
+            for inner, texts in flatten_messages(found).items():
+                flat[str(field) if inner == SCHEMA else f"{field}.{inner}"] = texts
         else:
             flat[str(field)] = [str(each) for each in (found if isinstance(found, list) else [found])]
     return flat
@@ -149,11 +127,11 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(DBAPIError)
     @app.errorhandler(PoolTimeout)
     def _dependency(error: Exception) -> Response:
-        refusal = as_refusal(error)
-        if refusal is None:
+        outage = as_outage(error)
+        if outage is None:
             return crash(app, error)
-        app.logger.info("request.refused", extra={"path": request.path, "code": refusal.code})
-        return problem(refusal)
+        app.logger.info("request.refused", extra={"path": request.path, "code": outage.code})
+        return problem(outage)
 
     @app.errorhandler(Exception)
     def _crash(error: Exception) -> Response:
@@ -161,8 +139,6 @@ def init_app(app: Flask) -> None:
 
 
 def crash(app: Flask, error: Exception) -> Response:
-    """Log an error that nobody foresaw, and answer 500."""
+    """Log an unexpected error with its traceback, and answer 500."""
     app.logger.error("request.failed", exc_info=error, extra={"path": request.path})
-    unknown = DomainError("The server failed to handle this request.", code="INTERNAL_ERROR")
-    unknown.status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem(unknown)
+    return problem(InternalError())

@@ -1,14 +1,17 @@
 """REST limits per token and per address: decided in memory, shared between processes in the background.
 
-A request costs no round trip. Each process counts in a bucket per key that fills at the limit's rate and holds one
-second of it, so nobody who stays below the limit in every second is refused. Twice a second the processes tell each
-other, through Redis, what their busy keys have used. While Redis is down each process grants the full limit by itself
-(`dashboard_limits_unshared_total`): a limiter must not be what takes the service down.
+A request costs no round trip to Redis. Each process has a bucket per key that refills at the limit's rate and holds one
+second of it, so a caller below the limit in every second is never refused. Twice a second the processes exchange the
+usage of their busy keys through Redis. While Redis is down each process grants the full limit on its own
+(`dashboard_limits_unshared_total`): an outage of the limiter must not become one of the service.
+
+Flask-Limiter is not used: it makes a round trip to Redis for each request and each limit.
 """
 
 import hashlib
 import ipaddress
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +24,7 @@ from flask import Flask, Response, current_app, g, request
 
 from app.config import Config
 from app.core import runtime
-from app.core.errors import TooManyRequests
+from app.core.errors import TooManyOpenAnswers, TooManyRequests
 from app.core.extensions import redis_client
 from app.http.problems import problem
 from app.observability import metrics
@@ -29,68 +32,69 @@ from app.observability import metrics
 logger = logging.getLogger(__name__)
 
 SYNC_SECONDS = 0.5
-SHARED_FROM = 0.05
+SHARED_FRACTION = 0.05
 KEY_LIFETIME_SECONDS = 10
-OPEN_BYTES = 16 * 1024 * 1024
-COUNTED_FROM = 64 * 1024
+MAX_UNSENT_BYTES = 16 * 1024 * 1024
+MIN_COUNTED_BYTES = 64 * 1024
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 IPV6_PREFIX = 64
 
 
 class Limit:
-    """So many requests a second for each key; GCRA, of which one number per key is all there is to keep.
+    """At most `per_second` requests a second for each key, by GCRA: the only state is one number per key.
 
-    `_full_at[key]` is the moment at which the key's bucket will be full again; one that is past need not be kept.
+    `_full_at[key]` is the time at which the key's bucket will be full again; entries in the past are removed.
     """
 
     def __init__(self, name: str, per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.name, self.per_second, self._clock = name, per_second, clock
         self._full_at: dict[str, float] = {}
         self._used: dict[str, int] = {}
-        self._told: dict[str, int] = {}
+        self._totals: dict[str, int] = {}
 
     def take(self, key: str) -> int | None:
-        """Spend one request; returns how many are left at this moment, or None when there was none."""
+        """Count one request; returns how many are left at this moment, or None if the limit is reached."""
         now = self._clock()
         full_at = max(self._full_at.get(key, now), now) + 1 / self.per_second
         left = 1 - (full_at - now)
-        if left < -1e-9:  # noqa: PLR2004 - the rounding of a thousand additions
+        if left < -1e-9:  # noqa: PLR2004 - rounding error of a thousand additions
             return None
         self._full_at[key] = full_at
         self._used[key] = self._used.get(key, 0) + 1
         return int(left * self.per_second + 1e-6)
 
     def charge(self, key: str, count: int) -> None:
-        """Spend more for a request that is being answered: later ones wait for it, this one does not."""
+        """Count `count` more requests without a check: they delay later requests, not the present one."""
         now = self._clock()
         self._full_at[key] = max(self._full_at.get(key, now), now) + count / self.per_second
         self._used[key] = self._used.get(key, 0) + count
 
-    def near_limit(self) -> dict[str, int]:
-        """What each busy key has used since the last call: only those are worth telling others of."""
+    def take_busy_usage(self) -> dict[str, int]:
+        """The usage since the last call of each busy key; only busy keys are shared with other processes."""
         now = self._clock()
         self._full_at = {key: moment for key, moment in self._full_at.items() if moment > now}
         used, self._used = self._used, {}
-        worth = self.per_second * SHARED_FROM * SYNC_SECONDS
-        busy = {key: count for key, count in used.items() if count > worth}
-        self._told = {key: total for key, total in self._told.items() if key in busy}
+        threshold = self.per_second * SHARED_FRACTION * SYNC_SECONDS
+        busy = {key: count for key, count in used.items() if count > threshold}
+        self._totals = {key: total for key, total in self._totals.items() if key in busy}
         return busy
 
-    def learn(self, key: str, used_here: int, used_by_all: int) -> None:
-        """Charge what other processes have let through since the last time, as if at that time's very beginning."""
-        before = self._told.get(key)
-        self._told[key] = used_by_all
+    def add_usage_elsewhere(self, key: str, used_here: int, used_by_all: int) -> None:
+        """Count what other processes let through since the last exchange, as if it had come right after that."""
+        before = self._totals.get(key)
+        self._totals[key] = used_by_all
         elsewhere = used_by_all - used_here - (used_by_all - used_here if before is None else before)
         if elsewhere > 0:
             since = self._clock() - SYNC_SECONDS
             self._full_at[key] = max(self._full_at.get(key, since), since) + elsewhere / self.per_second
 
 
-@dataclass(frozen=True)
+@dataclass
 class Limits:
     token: Limit
     address: Limit
     policy: str
+    share_at: float = 0.0  # monotonic time of the next exchange, where requests start it
 
 
 def init_app(app: Flask, settings: Config) -> None:
@@ -98,36 +102,32 @@ def init_app(app: Flask, settings: Config) -> None:
     policy = ", ".join(f'"{each.name}";q={each.per_second};w=1' for each in (token, address))
     app.extensions["limits"] = Limits(token, address, policy)
     app.before_request(_limit_address)
-    app.after_request(_tell)
+    app.after_request(_add_headers)
 
 
-def init_open_answers(app: Flask) -> None:
-    """Count what is being sent to each caller; before all else that changes answers, since the first comes last."""
-    app.extensions["open_answers"] = Counter[str]()
-    app.after_request(_count_open_answer)
+def init_unsent_responses(app: Flask) -> None:
+    """Limit the unsent bytes per caller; register before all else that changes responses, since it must run last."""
+    app.extensions["unsent_bytes"] = Counter[str]()
+    app.after_request(_limit_unsent_bytes)
 
 
-def _count_open_answer(response: Response) -> Response:
-    """Refuse an answer to a caller that leaves too much of earlier ones unread. It counts until it is sent or given up.
-
-    Kept by each process for itself, since it is for that process's memory.
-    """
+def _limit_unsent_bytes(response: Response) -> Response:
+    """Refuse a response to a caller that has left too much unread; a response counts until it is sent or abandoned."""
     size = response.content_length or 0
-    if size < COUNTED_FROM:
+    if size < MIN_COUNTED_BYTES:
         return response
-    present: Counter[str] = current_app.extensions["open_answers"]
+    unsent: Counter[str] = current_app.extensions["unsent_bytes"]
     caller = g.get("budget_key") or address_key(request.remote_addr or "")
-    if present[caller] and present[caller] + size > OPEN_BYTES:
+    if unsent[caller] and unsent[caller] + size > MAX_UNSENT_BYTES:
         metrics.LIMITED.labels("open answers").inc()
         response.close()
-        text = "Too much of earlier answers is still unread: read them, or close their connections."
-        return problem(TooManyRequests(text, code="TOO_MANY_OPEN_ANSWERS"))
-    present[caller] += size
+        return problem(TooManyOpenAnswers())
+    unsent[caller] += size
 
     def close() -> None:
-        present[caller] -= size
-        if present[caller] <= 0:
-            del present[caller]
+        unsent[caller] -= size
+        if unsent[caller] <= 0:
+            del unsent[caller]
 
     response.call_on_close(close)
     return response
@@ -138,22 +138,22 @@ def limits() -> Limits:
 
 
 def limit_token(key: str) -> None:
-    """Count the present request for the token that sends it. Raises TooManyRequests."""
+    """Count the present request for its token. Raises TooManyRequests."""
     g.budget_key = key
-    _spend(limits().token, key)
+    _take(limits().token, key)
 
 
 def charge_token(key: str, requests: int) -> None:
-    """Count so many more requests for the token of the present one, for what it turned out to cost."""
+    """Count `requests` more for a token whose present request turned out to cost more than one."""
     limits().token.charge(key, requests)
 
 
 def _limit_address() -> None:
     if request.path not in UNLIMITED_PATHS:
-        _spend(limits().address, address_key(request.remote_addr or ""))
+        _take(limits().address, address_key(request.remote_addr or ""))
 
 
-def _spend(limit: Limit, key: str) -> None:
+def _take(limit: Limit, key: str) -> None:
     left = limit.take(key)
     if left is None:
         metrics.LIMITED.labels(limit.name).inc()
@@ -162,24 +162,24 @@ def _spend(limit: Limit, key: str) -> None:
     g.setdefault("limits_left", []).append((limit.name, left))
 
 
-def _tell(response: Response) -> Response:
-    """RateLimit fields as in draft-ietf-httpapi-ratelimit-headers: the limit that is nearest to its end."""
-    told = g.get("limits_left")
-    if told:
-        name, left = min(told, key=lambda each: each[1])
+def _add_headers(response: Response) -> Response:
+    """RateLimit fields as in draft-ietf-httpapi-ratelimit-headers, of the limit with the fewest requests left."""
+    limits_left = g.get("limits_left")
+    if limits_left:
+        name, left = min(limits_left, key=lambda each: each[1])
         response.headers["RateLimit-Policy"] = limits().policy
         response.headers["RateLimit"] = rate_limit(name, left)
     return response
 
 
 def rate_limit(name: str, left: int) -> str:
-    """The `RateLimit` field: how many requests a budget has left in this second."""
+    """The value of the `RateLimit` field: how many requests are left in this second."""
     return f'"{name}";r={left};t=1'
 
 
 @lru_cache(maxsize=10_000)
 def address_key(address: str) -> str:
-    """Whom an address stands for: an IPv6 subscriber holds a whole /64."""
+    """The key under which an address is limited: an IPv6 subscriber holds a whole /64."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -192,30 +192,47 @@ def address_key(address: str) -> str:
 
 
 def start_sharing(app: Flask) -> None:
-    """Keep this process's limits in step with the others'; for web processes."""
+    """Share this process's usage with the other web processes, in the background."""
     runtime.spawn(_share_forever, app)
 
 
 def _share_forever(app: Flask) -> None:
     while True:
         runtime.sleep(SYNC_SECONDS)
-        try:
-            share(app)
-        except Exception:  # the next round tries again
-            logger.exception("limits.failed")
+        _share_once(app)
+
+
+def share_with_requests(app: Flask) -> None:
+    """Share usage under a server that may fork: a request starts a thread if the last exchange is 0.5 s old."""
+    wsgi_app, state = app.wsgi_app, app.extensions["limits"]
+
+    def share_when_due(environ: dict[str, Any], start_response: Any) -> Any:
+        if time.monotonic() >= state.share_at:
+            state.share_at = time.monotonic() + SYNC_SECONDS
+            threading.Thread(target=_share_once, args=(app,), daemon=True).start()
+        return wsgi_app(environ, start_response)
+
+    app.wsgi_app = share_when_due  # type: ignore[method-assign]
+
+
+def _share_once(app: Flask) -> None:
+    try:
+        share(app)
+    except Exception:  # the next round tries again
+        logger.exception("limits.share_failed")
 
 
 def share(app: Flask) -> None:
-    """Tell the other processes what was used here, and learn what was used there."""
+    """Publish what was used here, and count what was used in other processes. A Redis error is logged and counted."""
     with app.app_context():
-        counted = [(limit, limit.near_limit()) for limit in (limits().token, limits().address)]
+        counted = [(limit, limit.take_busy_usage()) for limit in (limits().token, limits().address)]
         uses = [(limit, key, used) for limit, busy in counted for key, used in busy.items()]
         try:
             for (limit, key, used), total in zip(uses, _add_up(uses), strict=True):
-                limit.learn(key, used, total)
+                limit.add_usage_elsewhere(key, used, total)
         except redis.RedisError as error:
             metrics.LIMITS_UNSHARED.inc()
-            logger.warning("limits.unshared", extra={"error": str(error)})
+            logger.warning("limits.share_failed", extra={"error": str(error)})
 
 
 def _add_up(uses: list[tuple[Limit, str, int]]) -> list[int]:

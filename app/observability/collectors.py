@@ -1,6 +1,6 @@
-"""Numbers that are not counted but read: depth and age of what waits, read when `/metrics` is asked for.
+"""Gauges that are read at each scrape of `/metrics`: lengths and ages of queues.
 
-Each is the whole system's and the same from every web process: take the maximum of them, not the sum.
+Each describes the whole system and is the same in every web process: aggregate with `max`, not `sum`.
 """
 
 import logging
@@ -17,12 +17,12 @@ from app.core.queues import ALL_QUEUES
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_SECONDS = 5.0
+CACHE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One gauge; `values` by the value of its one label, or with the key "" when it has none."""
+    """One gauge; `values` maps the values of its one label to numbers; without a label the key is ""."""
 
     name: str
     about: str
@@ -40,17 +40,17 @@ Reader = Callable[[], list[Reading]]
 
 
 class StateCollector:
-    """Asks the readers, at most every five seconds; one that fails takes no other with it."""
+    """Calls the readers at most every five seconds; the failure of one does not affect the others."""
 
     def __init__(self, readers: Mapping[str, Reader]) -> None:
-        self._readers = {"queues": _queues, **readers}
+        self._readers = {"queues": _read_queues, **readers}
         self._readings: list[Reading] = []
         self._read_at = float("-inf")
         self._lock = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
-            if time.monotonic() - self._read_at > REMEMBERED_SECONDS:
+            if time.monotonic() - self._read_at > CACHE_SECONDS:
                 self._readings = list(_read_all(self._readers))
                 self._read_at = time.monotonic()
             readings = list(self._readings)
@@ -58,21 +58,21 @@ class StateCollector:
 
 
 def _read_all(readers: Mapping[str, Reader]) -> Iterator[Reading]:
-    answered: dict[str, float] = {}
+    is_up: dict[str, float] = {}
     for name, reader in readers.items():
         try:
             yield from reader()
-            answered[name] = 1
-        except Exception as error:  # noqa: BLE001 - whatever a driver raises, this source does not answer
+            is_up[name] = 1
+        except Exception as error:  # noqa: BLE001 - any error of a driver means that this source is down
             logger.warning("metrics.source_failed", extra={"source": name, "error": str(error)})
-            answered[name] = 0
+            is_up[name] = 0
         finally:
             db.session.rollback()
-    yield Reading("dashboard_source_up", "Whether the numbers of this source could be read", answered, "source")
+    yield Reading("dashboard_source_up", "1 if this source could be read", is_up, "source")
 
 
-def _queues() -> list[Reading]:
-    """Celery's queues, which are Redis lists, and Redis itself."""
+def _read_queues() -> list[Reading]:
+    """The lengths of Celery's queues, which are Redis lists, and Redis's memory and clients."""
     client = redis_client()
     with client.pipeline(transaction=False) as pipe:
         for queue in ALL_QUEUES:
@@ -85,7 +85,11 @@ def _queues() -> list[Reading]:
     redis = {"used": float(memory["used_memory"]), "limit": float(memory.get("maxmemory", 0))}
     return [
         Reading("dashboard_celery_queue_length", "Tasks waiting for a worker", waiting, "queue"),
-        Reading("dashboard_celery_unacknowledged", "Tasks that workers hold", {"": float(unacknowledged)}),
-        Reading("dashboard_redis_memory_bytes", "Redis's memory; a limit of 0 is none", redis, "kind"),
-        Reading("dashboard_redis_clients", "Connections to Redis", {"": float(clients["connected_clients"])}),
+        Reading(
+            "dashboard_celery_unacknowledged",
+            "Tasks delivered to workers and not acknowledged",
+            {"": float(unacknowledged)},
+        ),
+        Reading("dashboard_redis_memory_bytes", "Redis's memory; a limit of 0 means no limit", redis, "kind"),
+        Reading("dashboard_redis_clients", "Open connections to Redis", {"": float(clients["connected_clients"])}),
     ]

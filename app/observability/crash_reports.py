@@ -1,9 +1,9 @@
-"""Crash reports for Sentry: errors that nobody foresaw, wherever they came up.
+"""Crash reports for Sentry.
 
-Only imported when `SENTRY_DSN` is set. The house logs such an error once, as an ERROR with its traceback; that line is
-what makes a report. So neither requests nor jobs pay for it while nothing breaks, and what is a refusal (4xx) or a
-dependency that is down (503) makes none. A report holds where it broke, no value: no local variables, no bodies, no
-headers, and of the error's words only those that are not quoted.
+Imported only when `SENTRY_DSN` is set. An unexpected error is logged once, as an ERROR with its traceback, and that log
+record makes the report: requests and jobs cost nothing more, and expected errors (4xx) and outages (503) make none.
+A report holds the place of the error but no values: no local variables, bodies or headers, and the error's text
+without what is quoted.
 """
 
 import logging
@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 import sentry_sdk
+from celery import current_task
 from flask import has_request_context, request
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
@@ -24,9 +25,8 @@ from app.core.dependency_errors import outage_of
 from app.core.errors import DomainError
 from app.observability.requests import current_request_id
 
-END_SECONDS = 2.0
-FORESEEN = (DomainError,)
-TOLD = frozenset(
+SHUTDOWN_SECONDS = 2.0
+REPORTED_FIELDS = frozenset(
     {
         "event_id",
         "timestamp",
@@ -41,11 +41,11 @@ TOLD = frozenset(
     }
 )
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*")
-MAX_WORDS = 200
+MAX_TEXT = 200
 
 
 def start(settings: Config) -> None:
-    """Report from this process and from those it forks. Starts no thread before there is something to tell."""
+    """Report from this process and from those it forks. Starts no thread before the first report."""
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
         release=os.environ.get("SENTRY_RELEASE") or f"dashboard-realtime@{version('dashboard-realtime')}",
@@ -57,42 +57,40 @@ def start(settings: Config) -> None:
             ExcepthookIntegration(),
             ThreadingIntegration(propagate_scope=False),
         ],
-        before_send=_discreet,
-        ignore_errors=list(FORESEEN),
+        before_send=_strip_values,
+        ignore_errors=[DomainError],
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         max_breadcrumbs=0,
         auto_session_tracking=False,
         send_client_reports=False,
-        shutdown_timeout=END_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
 
 
-def finish() -> None:
-    """Send what waits; gives up after two seconds."""
-    sentry_sdk.get_client().close(timeout=END_SECONDS)
+def shutdown() -> None:
+    """Send the queued reports; gives up after two seconds."""
+    sentry_sdk.get_client().close(timeout=SHUTDOWN_SECONDS)
 
 
-def _discreet(event: Any, hint: dict[str, Any]) -> Any:
-    """The event with what may be told; None for an outage, and when no error is behind it but a line of the log."""
+def _strip_values(event: Any, hint: dict[str, Any]) -> Any:
+    """The event without values; None for an outage, and for a log record without an exception."""
     if not hint.get("exc_info") or outage_of(hint["exc_info"][1]):
         return None
-    told = {name: value for name, value in event.items() if name in TOLD}
-    for each in told.get("exception", {}).get("values", []):
+    report = {name: value for name, value in event.items() if name in REPORTED_FIELDS}
+    for each in report.get("exception", {}).get("values", []):
         each["value"] = _without_values(each.get("value") or "")
-    told["tags"] = _tags()
-    return told
+    report["tags"] = _tags()
+    return report
 
 
-def _without_values(words: str) -> str:
-    """The first line, with what is quoted or a number left out: an error's words may hold what a caller sent."""
-    return _VALUES.sub("…", words.partition("\n")[0])[:MAX_WORDS]
+def _without_values(text: str) -> str:
+    """The first line without quoted texts and numbers, which may come from a caller."""
+    return _VALUES.sub("…", text.partition("\n")[0])[:MAX_TEXT]
 
 
 def _tags() -> dict[str, str]:
-    from celery import current_task
-
     tags = {"request_id": current_request_id()}
     if current_task:
         tags = {"request_id": str(current_task.request.get("request_id") or ""), "task": current_task.name}

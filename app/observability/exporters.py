@@ -1,4 +1,4 @@
-"""What is told to others, where it is configured: traces and crash reports. Imports neither library where it is not."""
+"""Traces and crash reports, where they are configured. Their libraries are imported only then: they are optional."""
 
 import threading
 import time
@@ -9,43 +9,43 @@ from flask import Flask
 
 from app.config import Config
 
-END_SECONDS = 2.0
-_endings: list[Callable[[], None]] = []
+SHUTDOWN_SECONDS = 2.0
+_shutdowns: list[Callable[[], None]] = []
 
 
 def instrument(app: Flask, settings: Config) -> None:
-    """Have requests, statements and jobs traced, once this process calls `trace`."""
+    """Have requests, statements and jobs traced, once this process calls `start_tracing`."""
     if settings.otlp_endpoint:
-        from app.observability import telemetry
+        from app.observability import tracing  # noqa: PLC0415 - optional dependency
 
-        telemetry.instrument(app)
+        tracing.instrument(app)
 
 
-def trace(settings: Config) -> None:
-    """Send traces from this process; after a fork, since it starts a thread."""
+def start_tracing(settings: Config) -> None:
+    """Send traces from this process; starts a thread, so call it after a fork."""
     if settings.otlp_endpoint:
-        from app.observability import telemetry
+        from app.observability import tracing  # noqa: PLC0415 - optional dependency
 
-        _endings.append(telemetry.start(settings).shutdown)
+        _shutdowns.append(tracing.start(settings).shutdown)
 
 
 def report_crashes(settings: Config) -> None:
     """Report crashes from this process and from those it forks."""
     if settings.sentry_dsn:
-        # Sentry looks whether the process is patched, and so imports in workers too what complains of its age there.
+        # Sentry imports eventlet to see whether the process is patched, and eventlet warns that it is deprecated.
         warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
-        from app.observability import crash_reports
+        from app.observability import crash_reports  # noqa: PLC0415 - optional dependency
 
         crash_reports.start(settings)
-        _endings.append(crash_reports.finish)
+        _shutdowns.append(crash_reports.shutdown)
 
 
 def finish() -> None:
-    """Send what waits, for two seconds at most: a collector that hangs must not hold up the end."""
-    endings = [threading.Thread(target=ending, daemon=True) for ending in _endings]
-    _endings.clear()
-    for each in endings:
+    """Send the buffered data, for at most two seconds: a hanging collector must not delay the process's end."""
+    threads = [threading.Thread(target=shutdown, daemon=True) for shutdown in _shutdowns]
+    _shutdowns.clear()
+    for each in threads:
         each.start()
-    deadline = time.monotonic() + END_SECONDS
-    for each in endings:
+    deadline = time.monotonic() + SHUTDOWN_SECONDS
+    for each in threads:
         each.join(max(0.0, deadline - time.monotonic()))

@@ -1,39 +1,55 @@
-"""The files in which a machine's processes keep their metrics: those of dead processes are folded into one.
+"""The files in which the processes of one machine keep their metrics.
 
-prometheus_client's multiprocess mode gives each process files of its own (`counter_<pid>.db`, …) and reads all of them
-for each scrape; it never removes a counter's. Here each process that starts, and each scrape, adds what dead processes
-counted to `<type>_archive.db` and removes their files, so that their number is that of the living processes and no
-counter ever falls.
+prometheus_client's multiprocess mode gives each process files of its own (`counter_<pid>.db`, …), reads all of them at
+each scrape and never removes a counter's. It maps them as sparse files, so that on a full disk the first write to a
+page is a SIGBUS. Two things are different here:
+
+- Each process that starts, and each scrape, adds the counters of dead processes to `<type>_archive.db` and removes
+  their files: the number of files is bounded by the living processes, and no counter decreases.
+- Disk space is allocated before it is written. Without space a process counts in memory alone, invisible to the
+  others, until it ends.
 """
 
 import contextlib
 import fcntl
 import logging
+import mmap
 import os
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from prometheus_client import Metric
+from prometheus_client import Metric, values
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
-
-from app.observability.metric_storage import ENTRY_BYTES, FIRST_BYTES
 
 logger = logging.getLogger(__name__)
 
 ARCHIVE = "archive"
 TAKEN = ".taken"
+FIRST_BYTES = 1 << 16
+ENTRY_BYTES = 4 + 8 + 16  # of an entry beside its key: length, padding, value and time
 
 
 def folder() -> Path | None:
-    """Where this machine's processes keep their metrics; None when each has its own in memory."""
+    """The folder of this machine's metric files; None when each process keeps its metrics in memory."""
     named = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return Path(named) if named else None
 
 
+def install() -> None:
+    """Allocate metric files from now on, and archive those of dead processes. Call it before the first metric."""
+    values.MmapedDict = AllocatedDict  # type: ignore[attr-defined]
+    if place := folder():
+        with contextlib.suppress(OSError):  # without a folder, each process counts in memory
+            place.mkdir(parents=True, exist_ok=True)
+            fold(place)
+
+
 class Collector:
-    """What all processes counted, living and dead."""
+    """The metrics of all processes, living and dead."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -61,7 +77,7 @@ def _locked(place: Path, kind: int) -> Iterator[None]:
 
 
 def _fold(place: Path) -> None:
-    """A file is renamed before it is added. One that a crash left renamed was added if the archive is younger."""
+    """Rename each file before adding it. A renamed file left by a crash was added if the archive is younger."""
     dead: dict[str, list[Path]] = defaultdict(list)
     for file in place.glob(f"*{TAKEN}"):
         archive = _archive(place, file)
@@ -70,9 +86,9 @@ def _fold(place: Path) -> None:
         else:
             dead[archive.name].append(file)
     for file in place.glob("*.db"):
-        if not _is_dead(file):
+        if not _is_of_dead_process(file):
             continue
-        if file.name.startswith("gauge_"):  # what a dead process had open is open no more
+        if file.name.startswith("gauge_"):  # counts what the process had open
             file.unlink()
         else:
             dead[_archive(place, file).name].append(file.rename(file.with_suffix(TAKEN)))
@@ -81,12 +97,11 @@ def _fold(place: Path) -> None:
 
 
 def _archive(place: Path, file: Path) -> Path:
-    """That of the file's type of metric."""
+    """The archive of the file's metric type."""
     return place / f"{file.name.partition('_')[0]}_{ARCHIVE}.db"
 
 
-def _is_dead(file: Path) -> bool:
-    """Whether the process whose id is in the file's name is gone."""
+def _is_of_dead_process(file: Path) -> bool:
     pid = file.stem.rpartition("_")[2]
     if not pid.isdecimal():
         return False
@@ -94,7 +109,7 @@ def _is_dead(file: Path) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's process
         pass
     return False
 
@@ -111,18 +126,65 @@ def _add_to_archive(archive: Path, files: list[Path]) -> None:
 def _write(draft: Path, files: Iterable[Path]) -> None:
     sums: dict[str, float] = defaultdict(float)
     for file in files:
-        with contextlib.suppress(RuntimeError):  # cut off in the middle by a full disk: what was whole counts
+        with contextlib.suppress(RuntimeError):  # truncated by a full disk: the complete entries count
             for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):
                 sums[key] += value
-    _allocate(draft, sums)
+    needed = sum(ENTRY_BYTES + len(key.encode()) for key in sums)
+    with draft.open("wb") as new:
+        os.posix_fallocate(new.fileno(), 0, max(FIRST_BYTES, 2 * needed))
     written = MmapedDict(str(draft))
     for key, value in sums.items():
         written.write_value(key, value, 0.0)
     written.close()
 
 
-def _allocate(draft: Path, sums: dict[str, float]) -> None:
-    """Reserve the disk space of all entries. Raises OSError: writing to a mapped hole of a full disk is a SIGBUS."""
-    needed = sum(ENTRY_BYTES + len(key.encode()) for key in sums)
-    with draft.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(FIRST_BYTES, 2 * needed))
+class AllocatedDict(MmapedDict):
+    """The library's metric file, on allocated space."""
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if not read_mode and not _allocate_file(Path(filename)):
+            filename = _memory_file()
+        super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+
+    def _init_value(self, key: str) -> None:
+        needed = self._used + len(key.encode()) + ENTRY_BYTES
+        if needed > self._capacity and not _allocate(self._f.fileno(), 2 * self._capacity):
+            self._move_to_memory()
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+    def _move_to_memory(self) -> None:
+        moved: Any = Path(_memory_file()).open("a+b")  # noqa: SIM115 - stays open, as the library's
+        moved.write(self._m[: self._capacity])
+        moved.flush()
+        self._f.close()
+        self._f, self._m = moved, mmap.mmap(moved.fileno(), self._capacity)
+
+
+def _allocate_file(path: Path) -> bool:
+    """Create the file with its first space, or leave no file: readers fail on an incomplete one."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return False
+    try:
+        if os.fstat(descriptor).st_size or _allocate(descriptor, FIRST_BYTES):
+            return True
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _allocate(descriptor: int, size: int) -> bool:
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError:
+        return False
+    return True
+
+
+def _memory_file() -> str:
+    """The path of a file in memory; where the system has none, in the folder for temporary files."""
+    if hasattr(os, "memfd_create"):
+        return f"/proc/self/fd/{os.memfd_create('metrics')}"
+    return tempfile.mkstemp(prefix="dashboard-metrics-")[1]

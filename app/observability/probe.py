@@ -1,7 +1,7 @@
-"""A process's local sign of life: a file that it touches while it works. `dashboard up` and containers look at it.
+"""Liveness of a process on its own machine: a file that it touches while it works, for `dashboard up` and containers.
 
-`python -IS app/observability/probe.py web|worker|beat` is a container's health check: exits 0 while the file is fresh.
-It runs every few seconds beside each process, so this module imports next to nothing.
+`python -IS app/observability/probe.py web|worker|beat` is a container's health check: it exits 0 while the file is
+fresh. It runs every few seconds beside each process, so this module imports only the standard library.
 """
 
 import contextlib
@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 
 ALIVE_FILE = "DASHBOARD_ALIVE_FILE"
-PART_NAME = "DASHBOARD_PART"  # the name that `dashboard up` gives a process, such as web-2
+PART_NAME = "DASHBOARD_PART"  # the name of a process under `dashboard up`, such as web-2
 TOUCH_SECONDS = 2.0
 SILENT_SECONDS = 30.0
 
 
 def alive_file(kind: str) -> Path:
-    """The file of this process; `dashboard up` names one for each of its parts."""
+    """The file of this process; under `dashboard up` the environment names it."""
     named = os.environ.get(ALIVE_FILE)
     return Path(named) if named else Path(os.environ.get("DASHBOARD_HOME", ".dashboard")) / "run" / f"{kind}.alive"
 
 
 def touch(kind: str) -> None:
-    """Give a sign of life. A disk that is full for the moment is no reason to end."""
+    """Record that this process works. A full disk is ignored: it must not end the process."""
     path = alive_file(kind)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The registry of processes in Redis: web, workers and beat record every five seconds that they work.
 
-One hash, `processes`: an id to a JSON record with the time of the last sign by Redis's clock. A process that ends in
-order removes its record; one that falls silent is listed as silent for five minutes, then forgotten.
+One hash, `processes`, maps an id to a JSON record with the time of the last heartbeat (`sign`) by Redis's clock. A
+process that shuts down removes its record; without a heartbeat it is listed as silent for five minutes, then removed.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ from app.observability.workers import beat_ticked
 logger = logging.getLogger(__name__)
 
 PROCESSES_KEY = "processes"
-EVERY_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 15.0
-FORGOTTEN_SECONDS = 300.0
+EXPIRY_SECONDS = 300.0
 UNIQUE_ID = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-NEEDED = ("web", "worker", "worker-payments", "beat")
+REQUIRED_ROLES = ("web", "worker", "worker-payments", "beat")
 
 
 @dataclass(frozen=True)
 class Process:
-    """One record; `roles` are those of `NEEDED` that it fills."""
+    """One record; `roles` are those of `REQUIRED_ROLES` that the process fills."""
 
     kind: str
     name: str
@@ -65,7 +65,7 @@ class Process:
         return f"{self.name} ({self.host})"
 
 
-def own_version() -> str:
+def release_version() -> str:
     try:
         return version("dashboard-realtime")
     except PackageNotFoundError:
@@ -73,7 +73,7 @@ def own_version() -> str:
 
 
 def announce(kind: str, roles: tuple[str, ...]) -> None:
-    """Record that this process works, and forget those that fell silent long ago. Raises redis.RedisError."""
+    """Record that this process works, and remove expired records. Raises redis.RedisError."""
     client = redis_client()
     record = {
         "kind": kind,
@@ -82,36 +82,36 @@ def announce(kind: str, roles: tuple[str, ...]) -> None:
         "machine": _machine(),
         "pid": os.getpid(),
         "unique_id": UNIQUE_ID,
-        "version": own_version(),
+        "version": release_version(),
         "python": platform.python_version(),
         "roles": roles,
         "clock_ahead": round(redis_clock().difference, 3),
     }
     records, now = _read()
-    forgotten = [key for key, each in records.items() if _is_gone(each, now)]
+    expired = [key for key, each in records.items() if _is_expired(each, now)]
     with client.pipeline(transaction=False) as pipe:
         pipe.hset(PROCESSES_KEY, _own_key(), json.dumps(record | {"sign": now}))
-        if forgotten:
-            pipe.hdel(PROCESSES_KEY, *forgotten)
+        if expired:
+            pipe.hdel(PROCESSES_KEY, *expired)
         pipe.execute()
 
 
 def leave() -> None:
-    """Remove this process's record: it ends in order. Does not wait for a Redis that hangs."""
+    """Remove this process's record at its shutdown. Does not wait for a Redis that hangs."""
     with contextlib.suppress(redis.RedisError):
         if redis_health.is_available():
             redis_client().hdel(PROCESSES_KEY, _own_key())
 
 
 def _own_key() -> str:
-    """Under `dashboard up` the part's name: its successor takes the record over."""
+    """Under `dashboard up` the part's name, so that a restarted part replaces its record."""
     part = os.environ.get(PART_NAME)
     own = f"{os.environ.get('DASHBOARD_HOME', '')}:{part}" if part else UNIQUE_ID
     return f"{_machine()}:{own}"
 
 
 def _machine() -> str:
-    """Tells machines of the same name apart by the kernel's boot id."""
+    """The host's name with the kernel's boot id, which tells hosts of one name apart."""
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -119,9 +119,9 @@ def _machine() -> str:
     return f"{socket.gethostname()}:{boot_id}"
 
 
-def _is_gone(record: dict[str, Any], now: float) -> bool:
-    """Silent for long, or killed on this machine."""
-    if abs(now - record["sign"]) > FORGOTTEN_SECONDS:
+def _is_expired(record: dict[str, Any], now: float) -> bool:
+    """Silent for five minutes, or dead on this machine."""
+    if abs(now - record["sign"]) > EXPIRY_SECONDS:
         return True
     return record["machine"] == _machine() and not _is_running(record["pid"])
 
@@ -137,7 +137,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _read() -> tuple[dict[str, dict[str, Any]], float]:
-    """All records, and Redis's time."""
+    """All records by their key, and Redis's time in seconds."""
     with redis_client().pipeline(transaction=False) as pipe:
         pipe.hgetall(PROCESSES_KEY)
         pipe.time()
@@ -146,26 +146,26 @@ def _read() -> tuple[dict[str, dict[str, Any]], float]:
 
 
 def known() -> list[Process]:
-    """All processes that gave a sign within five minutes. Raises redis.RedisError."""
+    """All processes with a heartbeat within five minutes. Raises redis.RedisError."""
     records, now = _read()
     found = []
     for record in records.values():
-        age = abs(now - record.pop("sign"))  # a sign of the future was given before Redis's clock went back
-        if age <= FORGOTTEN_SECONDS:
+        age = abs(now - record.pop("sign"))  # a time in the future: Redis's clock stepped back
+        if age <= EXPIRY_SECONDS:
             found.append(Process(**(record | {"roles": tuple(record["roles"]), "silent_seconds": age})))
     return sorted(found, key=lambda each: (each.kind, each.name, each.host))
 
 
 def faults(processes: list[Process]) -> dict[str, str]:
-    """What is wrong with each needed role: the names of silent processes, or that there is none."""
+    """A text for each required role whose processes are silent or missing."""
     found = {}
-    for role in NEEDED:
+    for role in REQUIRED_ROLES:
         filling = [each for each in processes if role in each.roles]
         silent = [f"{each.label} for {each.silent_seconds:.0f} s" for each in filling if each.is_silent]
         if silent:
             found[role] = "no sign of life of " + ", ".join(silent)
         elif not filling:
-            found[role] = "no process gives signs of life"
+            found[role] = "no process with this role is running"
     return found
 
 
@@ -176,17 +176,17 @@ def silent_names() -> list[str]:
 
 def readings() -> list[Reading]:
     """Raises redis.RedisError."""
-    silent = dict.fromkeys(NEEDED, 0.0)
+    silent = dict.fromkeys(REQUIRED_ROLES, 0.0)
     for each in known():
         for role in each.roles:
             silent[role] += each.is_silent
-    about = "Processes that stopped giving signs of life and were not replaced"
+    about = "Processes without a heartbeat that were not replaced"
     return [Reading("dashboard_processes_silent", about, silent, "role")]
 
 
 def announce_celery(app: Flask) -> None:
-    """Have workers announce themselves with their heartbeat, and beat with its ticks: no timer of its own."""
-    worker, beat = _now_and_then(app, "worker", _worker_roles), _now_and_then(app, "beat", lambda: ("beat",))
+    """Announce workers at their Celery heartbeat and beat at its ticks, without a timer of our own."""
+    worker, beat = _announcer(app, "worker", _worker_roles), _announcer(app, "beat", lambda: ("beat",))
     signals.heartbeat_sent.connect(lambda **_: worker(), weak=False)
     signals.worker_shutdown.connect(lambda **_: _leave(app), weak=False)
     beat_ticked.connect(lambda **_: beat(), weak=False)
@@ -204,18 +204,18 @@ def _leave(app: Flask) -> None:
         leave()
 
 
-def _now_and_then(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> Callable[[], None]:
+def _announcer(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> Callable[[], None]:
     due = 0.0
 
-    def act() -> None:
+    def announce_when_due() -> None:
         nonlocal due
         if time.monotonic() < due:
             return
-        due = time.monotonic() + EVERY_SECONDS
+        due = time.monotonic() + HEARTBEAT_SECONDS
         try:
             with app.app_context():
                 announce(kind, roles())
         except redis.RedisError as error:
             logger.warning("process.not_announced", extra={"kind": kind, "error": str(error)})
 
-    return act
+    return announce_when_due

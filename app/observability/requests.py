@@ -1,4 +1,4 @@
-"""A request's id, from its response through the outbox and tasks to the event's emission; the time each route takes."""
+"""The request id, which follows a request through outbox and tasks to the event, and the request metrics."""
 
 import re
 import time
@@ -15,18 +15,18 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def request_id(given: str) -> str:
-    """The caller's own id of a request, or a new one."""
+    """The id that the caller gave, or a new one if that is missing or malformed."""
     return given if _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid7().hex
 
 
 def current_request_id() -> str:
-    """The id of the request on whose behalf this runs; empty when there is none, as in a tick."""
+    """The id of the request that caused the present work; empty when there is none, as in a scheduled task."""
     return str(g.get("request_id", "")) if has_app_context() else ""
 
 
 @contextmanager
 def on_behalf_of(request_id: str) -> Iterator[None]:
-    """What is logged and enqueued inside carries this id: needs an app context."""
+    """Log records and tasks made inside carry this id; needs an app context."""
     before = g.get("request_id", "")
     g.request_id = request_id
     try:

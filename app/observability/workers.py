@@ -1,4 +1,4 @@
-"""What Celery processes show of themselves: metrics on a port, and a file that is touched while they work."""
+"""Observability of Celery processes: task metrics, a metrics port, a liveness file, traces and crash reports."""
 
 import time
 from contextlib import suppress
@@ -16,37 +16,37 @@ from app.observability import exporters, metric_files, metrics, probe
 from app.observability.requests import current_request_id
 
 beat_ticked = Signal(name="beat_ticked", providing_args={"leads"})
-"""Sent by beat's scheduler each second, whether it leads or waits for the lead."""
+"""Sent by beat's scheduler each second, whether it leads or is a standby."""
 
 
 def init_publishing() -> None:
-    """Have every task that this process sends say where it comes from and when it is due."""
-    signals.before_task_publish.connect(_note_origin)
+    """Send the request's id and the time of sending with each task of this process."""
+    signals.before_task_publish.connect(_add_headers)
 
 
 def init(settings: Config) -> None:
-    """Connect to Celery's signals; nothing is opened before a worker or beat runs."""
+    """Connect to Celery's signals; nothing is opened before a worker or beat starts."""
     signals.worker_ready.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
     signals.beat_init.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
-    signals.worker_ready.connect(lambda **_: _give_signs("worker", signals.heartbeat_sent), weak=False)
+    signals.worker_ready.connect(lambda **_: _touch_with("worker", signals.heartbeat_sent), weak=False)
     signals.task_prerun.connect(_count_start)
     signals.task_postrun.connect(_count_end)
     signals.worker_process_init.connect(_fold_dead_processes)
-    beat_ticked.connect(_note_beat)
-    _tell_abroad(settings)
+    beat_ticked.connect(_touch_beat)
+    _connect_exporters(settings)
 
 
-def _tell_abroad(settings: Config) -> None:
-    """Crashes from every process; traces from those that run jobs, after their fork: beat begins nothing but ticks."""
+def _connect_exporters(settings: Config) -> None:
+    """Crash reports from every process; traces from the pool's processes, after their fork."""
     for begun in (signals.worker_init, signals.beat_init):
         begun.connect(lambda **_: exporters.report_crashes(settings), weak=False)
-    signals.worker_process_init.connect(lambda **_: exporters.trace(settings), weak=False)
+    signals.worker_process_init.connect(lambda **_: exporters.start_tracing(settings), weak=False)
     for ended in (signals.worker_process_shutdown, signals.worker_shutdown):
         ended.connect(lambda **_: exporters.finish(), weak=False)
 
 
-def _note_origin(headers: dict[str, Any], **_: Any) -> None:
-    """Tell the worker whose request this is, and when it was sent by Redis's clock."""
+def _add_headers(headers: dict[str, Any], **_: Any) -> None:
+    """`sent_at` is a time of Redis's clock."""
     headers["request_id"] = current_request_id()
     if not has_app_context():
         return
@@ -67,19 +67,18 @@ def _count_end(task: Any, state: str, **_: Any) -> None:
     metrics.CELERY_SECONDS.labels(task.name).observe(time.perf_counter() - task.request.started)
 
 
-def _give_signs(kind: str, signal: Any) -> None:
-    """Touch the process's file now and with each `signal`."""
+def _touch_with(kind: str, signal: Any) -> None:
+    """Touch the liveness file now and at each `signal`."""
     probe.touch(kind)
     signal.connect(lambda **_: probe.touch(kind), weak=False)
 
 
-def _note_beat(**_: Any) -> None:
-    """Touch beat's file with each of its ticks, whether it leads or waits for the lead."""
+def _touch_beat(**_: Any) -> None:
     probe.touch("beat")
 
 
 def _serve_metrics(port: int) -> None:
-    """The numbers of this process and its pool; under `dashboard up` web shows them, and `port` is 0."""
+    """Serve the metrics of this process and its pool; under `dashboard up` web serves them, and `port` is 0."""
     folder = metric_files.folder()
     if port and folder is not None:
         registry = CollectorRegistry()
@@ -88,7 +87,7 @@ def _serve_metrics(port: int) -> None:
 
 
 def _fold_dead_processes(**_: Any) -> None:
-    """A pool process begins, often in the place of one that ended."""
+    """A pool process starts, often as the replacement of a dead one."""
     folder = metric_files.folder()
     if folder is not None:
         metric_files.fold(folder)

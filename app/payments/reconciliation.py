@@ -8,7 +8,7 @@ from app.bounties import reconciliation as ledgers
 from app.bounties.models import LedgerEntry, Pool
 from app.bounties.reconciliation import Mismatch
 from app.bounties.rules import ChangeType
-from app.core.database import reading
+from app.core.database import consistent_read
 from app.core.extensions import db
 from app.core.money import format_amount
 from app.observability.collectors import Reading
@@ -23,7 +23,7 @@ _IS_RELEASED = Payment.status == PaymentStatus.RELEASED.value
 
 def mismatches() -> list[Mismatch]:
     """What is wrong, as (protocol id, sentence), all of it as of one moment; empty when the books are right."""
-    with reading():
+    with consistent_read():
         return [
             *_without_pool(),
             *ledgers.mismatches(),

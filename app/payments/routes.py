@@ -2,9 +2,10 @@ from typing import Any
 
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
+from app.core.errors import AlreadyExists, InsufficientFunds, InvalidTransition
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint, refuses
+from app.http.rest import Blueprint, raises
 from app.payments import service
 from app.payments.models import Payment
 from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
@@ -14,7 +15,7 @@ blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="P
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/payment")
 @requires(Action.RELEASE_PAYMENT)
-@refuses("INVALID_TRANSITION", "ALREADY_EXISTS", "INSUFFICIENT_FUNDS")
+@raises(InvalidTransition, AlreadyExists, InsufficientFunds)
 @blueprint.arguments(PaymentCreate)
 @idempotent(blueprint, 202, PaymentSchema)
 def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
@@ -52,7 +53,7 @@ def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
 
 @blueprint.post("/payments/<string:payment_id>/retry")
 @requires(Action.RELEASE_PAYMENT)
-@refuses("INVALID_TRANSITION")
+@raises(InvalidTransition)
 @idempotent(blueprint, 202, PaymentSchema)
 def retry_payment(payment_id: str) -> Payment:
     """Try a failed payment again

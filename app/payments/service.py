@@ -13,7 +13,7 @@ from app.bounties.rules import Change, ChangeType
 from app.bounties.service import get_pool
 from app.core import redis_health
 from app.core.database import database_now, transaction, update_one, utc_now
-from app.core.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from app.core.errors import AlreadyExists, InvalidInput, InvalidTransition, PaymentNotFound
 from app.core.extensions import celery, db
 from app.core.money import format_amount
 from app.core.pagination import Page, cursor_keys, page_of
@@ -98,7 +98,7 @@ def get(payment_id: str, principal: Principal) -> Payment:
     known = is_identifier(payment_id)
     payment = db.session.get(Payment, payment_id, populate_existing=True) if known else None
     if payment is None or not principal.sees(payment.protocol_id):
-        raise NotFound(f"There is no payment {payment_id!r}.", code="PAYMENT_NOT_FOUND")
+        raise PaymentNotFound(f"There is no payment {payment_id!r}.")
     return payment
 
 
@@ -193,6 +193,6 @@ def _new(
     )
 
 
-def _not_failed(payment: Payment) -> Conflict:
+def _not_failed(payment: Payment) -> InvalidTransition:
     detail = f"The payment is {payment.status}; only a FAILED one can be tried again."
-    return Conflict(detail, code="INVALID_TRANSITION", extra={"currentStatus": payment.status})
+    return InvalidTransition(detail, extra={"currentStatus": payment.status})

@@ -2,8 +2,9 @@ from typing import Any
 
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
+from app.core.errors import AlreadyExists
 from app.core.pagination import Page, PageQuery
-from app.http.rest import Blueprint, refuses
+from app.http.rest import Blueprint, raises
 from app.protocols import service
 from app.protocols.models import Protocol
 from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema
@@ -13,7 +14,7 @@ blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", des
 
 @blueprint.post("")
 @requires(Action.CREATE_PROTOCOL)
-@refuses("ALREADY_EXISTS")
+@raises(AlreadyExists)
 @blueprint.arguments(ProtocolCreate)
 @blueprint.response(201, ProtocolSchema)
 def create_protocol(fields: dict[str, Any]) -> Protocol:

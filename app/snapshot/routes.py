@@ -5,8 +5,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
-from app.core.database import reading
-from app.http.rest import Blueprint, refuses
+from app.core.database import consistent_read
+from app.core.errors import ProtocolNotFound
+from app.http.rest import Blueprint, raises
 from app.snapshot import service, stats
 from app.snapshot.schemas import StateQuery, StateSchema, StatsQuery, StatsSchema
 
@@ -33,7 +34,7 @@ def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
 
 @blueprint.get("/stats")
 @requires(Action.READ)
-@refuses("PROTOCOL_NOT_FOUND")
+@raises(ProtocolNotFound)
 @blueprint.arguments(StatsQuery, location="query")
 @blueprint.response(200, StatsSchema)
 def get_stats(query: dict[str, Any]) -> dict[str, Any]:
@@ -42,5 +43,5 @@ def get_stats(query: dict[str, Any]) -> dict[str, Any]:
     Without `protocolId`: over all protocols that the token names; amounts of different currencies are never
     added up, `byCurrency` has one line for each.
     """
-    with reading():
+    with consistent_read():
         return stats.totals(query["protocol_id"], principal())

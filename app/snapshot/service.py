@@ -7,7 +7,7 @@ import msgspec
 
 from app.agents import agent_snapshot as agents
 from app.bounties import service as bounties
-from app.core.database import reading, utc_now
+from app.core.database import consistent_read, utc_now
 from app.core.serialization import iso_timestamp
 from app.core.singleflight import SingleFlight
 from app.http.compression import CompressibleBody
@@ -50,7 +50,7 @@ def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
     protocols.check_exists(protocol_id)
     seq = limiter.current_seq(batched_view(protocol_id) if batches else protocol_id)
     as_of = iso_timestamp(utc_now())
-    with reading():
+    with consistent_read():
         state = {"protocol": ProtocolSchema().dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
         for read_section in SECTIONS:
             state |= read_section(protocol_id)

@@ -41,7 +41,7 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
         app,
         async_mode=runtime.ASYNC_MODE,
         client_manager=(StockManager if stock_fanout else RoomManager)(settings.redis_url),
-        cors_allowed_origins=origins.gate(settings.origins),
+        cors_allowed_origins=origins.origin_check(settings.origins),
         ping_interval=PING_INTERVAL_SECONDS,
         ping_timeout=PING_TIMEOUT_SECONDS,
         max_http_buffer_size=MAX_MESSAGE_BYTES,

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.permissions import Action, allows
 from app.auth.tokens import Principal
-from app.core.dependency_errors import as_refusal
+from app.core.dependency_errors import DatabaseUnavailable, as_outage
 from app.core.errors import DependencyUnavailable, NotFound
 from app.core.extensions import socketio
 from app.core.schemas import is_identifier
@@ -66,9 +66,9 @@ def _check_access(principal: Principal, protocol_id: Any) -> None:
     except NotFound as error:
         raise invalid from error
     except SQLAlchemyError as error:
-        if (refusal := as_refusal(error)) is None:
+        if (outage := as_outage(error)) is None:
             raise
-        raise DependencyUnavailable(refusal.detail, code="DATABASE_UNAVAILABLE") from error
+        raise DatabaseUnavailable(outage.detail) from error
 
 
 def _manager() -> Any:

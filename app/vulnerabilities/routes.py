@@ -2,9 +2,10 @@ from typing import Any
 
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
+from app.core.errors import AlreadyReserved, InsufficientFunds, InvalidTransition
 from app.core.pagination import Page
 from app.http.idempotency import idempotent
-from app.http.rest import Blueprint, refuses
+from app.http.rest import Blueprint, raises
 from app.vulnerabilities import lists, service
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.schemas import (
@@ -21,7 +22,7 @@ blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", descrip
 
 @blueprint.post("/protocols/<string:protocol_id>/vulnerabilities")
 @requires(Action.FILE_VULNERABILITY)
-@refuses("INSUFFICIENT_FUNDS")
+@raises(InsufficientFunds)
 @blueprint.arguments(VulnerabilityCreate)
 @idempotent(blueprint, 201, VulnerabilitySchema)
 def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerability:
@@ -57,7 +58,7 @@ def get_vulnerability(vulnerability_id: str) -> Vulnerability:
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/confirm")
 @requires(Action.DECIDE_VULNERABILITY)
-@refuses("INVALID_TRANSITION", "ALREADY_RESERVED", "INSUFFICIENT_FUNDS")
+@raises(InvalidTransition, AlreadyReserved, InsufficientFunds)
 @blueprint.arguments(Confirmation)
 @idempotent(blueprint, 200, VulnerabilitySchema)
 def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
@@ -71,7 +72,7 @@ def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vuln
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/reject")
 @requires(Action.DECIDE_VULNERABILITY)
-@refuses("INVALID_TRANSITION")
+@raises(InvalidTransition)
 @blueprint.arguments(Rejection)
 @idempotent(blueprint, 200, VulnerabilitySchema)
 def reject_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:

@@ -13,7 +13,7 @@ from app.auth.tokens import Principal
 from app.bounties import service as bounties
 from app.bounties.rules import Change, ChangeType
 from app.core.database import transaction, update_one, utc_now
-from app.core.errors import Conflict, NotFound
+from app.core.errors import AlreadyReserved, InvalidTransition, VulnerabilityNotFound
 from app.core.extensions import db
 from app.core.money import format_amount
 from app.core.schemas import is_identifier
@@ -30,7 +30,7 @@ def get(vulnerability_id: str, principal: Principal) -> Vulnerability:
     known = is_identifier(vulnerability_id)
     vulnerability = db.session.get(Vulnerability, vulnerability_id, populate_existing=True) if known else None
     if vulnerability is None or not principal.sees(vulnerability.protocol_id):
-        raise NotFound(f"There is no vulnerability {vulnerability_id!r}.", code="VULNERABILITY_NOT_FOUND")
+        raise VulnerabilityNotFound(f"There is no vulnerability {vulnerability_id!r}.")
     return vulnerability
 
 
@@ -114,10 +114,9 @@ def move(session: Session, vulnerability_id: str, new: Status, **values: Any) ->
     return vulnerability
 
 
-def invalid_transition(vulnerability: Vulnerability, new: Status) -> Conflict:
-    return Conflict(
+def invalid_transition(vulnerability: Vulnerability, new: Status) -> InvalidTransition:
+    return InvalidTransition(
         f"The vulnerability is {vulnerability.status}; only {COMES_FROM[new]} ones become {new}.",
-        code="INVALID_TRANSITION",
         extra={"currentStatus": vulnerability.status},
     )
 
@@ -161,9 +160,7 @@ def _reserve(session: Session, vulnerability: Vulnerability, amount_minor: int, 
 
 def _check_unreserved(vulnerability: Vulnerability) -> None:
     if vulnerability.reserved_minor:
-        raise Conflict(
-            "A bounty is reserved for this vulnerability already: confirm without one.", code="ALREADY_RESERVED"
-        )
+        raise AlreadyReserved
 
 
 def _new(protocol_id: str, fields: dict[str, Any], agent_id: str | None, filed_by: str) -> Vulnerability:

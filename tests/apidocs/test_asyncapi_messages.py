@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.apidocs import asyncapi
+from app.core.dependency_errors import DatabaseUnavailable
 from tests.support import documents
 from tests.support.js_client import JsClient
 from tests.support.node import ROOT
@@ -39,6 +40,7 @@ def test_every_event_says_whose_number_its_seq_is(messages: dict[str, Any]) -> N
 def test_every_code_that_refuses_a_client_is_shown(messages: dict[str, Any]) -> None:
     texts = [(ROOT / "app" / f"{name}.py").read_text(encoding="utf-8") for name in RAISED_BY]
     raised = {code for text in texts for code in re.findall(r'(?:code=|Refused\(|_refusal\()"([A-Z_]+)"', text)}
+    raised |= {DatabaseUnavailable.code for text in texts if "raise DatabaseUnavailable" in text}
     shown = {example["payload"]["error"]["code"] for example in messages["refused"]["examples"]}
     shown |= {example["payload"]["code"] for example in messages["connectError"]["examples"]}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
 from app.config import ConfigError, load_config, sentinel
-from app.config.secret_strength import is_weak
+from app.config.checks import is_weak
 from app.core.celery_config import broker
 from app.core.redis_connection import connect_redis
 
@@ -28,12 +28,12 @@ def faults(**changes: str) -> dict[str, list[str]]:
     return error.value.faults
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     told = faults(DASHBOARD_REST_PER_TOKEN="many", DASHBOARD_LOG_LEVEL="LOUD", DASHBOARD_SHUTDOWN_GRACE="x")
     assert set(told) == {"DASHBOARD_REST_PER_TOKEN", "DASHBOARD_LOG_LEVEL", "DASHBOARD_SHUTDOWN_GRACE"}
 
 
-def test_what_cannot_be_read_hides_no_fault_of_the_rest(tmp_path: Path) -> None:
+def test_an_unreadable_setting_hides_no_other_fault(tmp_path: Path) -> None:
     told = faults(
         DASHBOARD_SIGNING_KEY="short",
         DASHBOARD_ALLOWED_ORIGINS="abc",
@@ -83,7 +83,7 @@ def test_a_weak_secret_of_the_payouts_is_refused_and_not_shown(secret: str) -> N
     assert f" {secret} " not in str(told)
 
 
-def test_on_ones_own_machine_the_secret_of_the_payouts_may_be_any() -> None:
+def test_under_dashboard_up_the_payout_secret_may_be_weak() -> None:
     fine = load_config(GOOD | {"PAYOUT_URL": "http://127.0.0.1:1", "PAYOUT_SECRET": "x", "DASHBOARD_UNDER_UP": "1"})
     assert fine.payout_secret == "x"
 
@@ -145,7 +145,7 @@ BAD_ADDRESSES = {
 
 
 @pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in BAD_ADDRESSES.items() for url in urls])
-def test_an_address_that_cannot_be_used_is_told_in_words_without_its_password(name: str, url: str) -> None:
+def test_an_invalid_address_is_reported_without_its_password(name: str, url: str) -> None:
     told = faults(**{name: url, "PAYOUT_SECRET": KEY})
     assert list(told) == [name]
     assert "hunter2" not in str(told)
@@ -167,7 +167,7 @@ GOOD_ADDRESSES = {
 
 
 @pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in GOOD_ADDRESSES.items() for url in urls])
-def test_an_address_that_can_be_used_is_not_refused(name: str, url: str) -> None:
+def test_a_valid_address_is_accepted(name: str, url: str) -> None:
     load_config(GOOD | {name: url, "PAYOUT_SECRET": KEY})
 
 
@@ -193,7 +193,7 @@ ADDRESSES = st.builds(
 
 @settings(max_examples=300, deadline=None)
 @given(ADDRESSES)
-def test_an_address_that_is_not_refused_is_one_to_the_libraries(url: str) -> None:
+def test_an_accepted_address_is_valid_for_the_libraries(url: str) -> None:
     for name, reads in (
         ("DATABASE_URL", lambda read: make_url(read.database_url)),
         ("REDIS_URL", lambda read: (connect_redis(read.redis_url), kombu.Connection(broker(read.redis_url)[0]))),
@@ -220,7 +220,7 @@ BLANK = ["  {}", "{}\n", "\t{} \r\n"]
 
 
 @pytest.mark.parametrize("blanks", BLANK)
-def test_blanks_around_a_setting_do_not_count(blanks: str, tmp_path: Path) -> None:
+def test_white_space_around_a_setting_is_ignored(blanks: str, tmp_path: Path) -> None:
     given = GOOD | {"DASHBOARD_TRUSTED_PROXIES": "2", "DASHBOARD_LOG_FORMAT": "json", "DASHBOARD_ALLOWED_ORIGINS": "*"}
     assert load_config({name: blanks.format(value) for name, value in given.items()}) == load_config(given)
 

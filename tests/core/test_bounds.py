@@ -81,7 +81,7 @@ def count(model: type[Base]) -> int:
     return db.session.scalar(select(func.count()).select_from(model)) or 0
 
 
-def test_what_has_a_retention_shrinks_to_nothing_when_it_is_old(api: Api, in_context: Flask) -> None:
+def test_tables_with_a_retention_are_empty_when_their_rows_are_old(api: Api, in_context: Flask) -> None:
     protocol_id, agents = make_protocol(api), [make_agent(api) for _ in range(30)]
     for number in range(3):
         updates = [report(protocol_id, f"t{number}", status="COMPLETED", agentId=each) for each in agents]

@@ -36,7 +36,7 @@ def hanging(tmp_path, sqlite_url):
     servers.stop_server(server)
 
 
-def test_money_is_moved_and_answered_soon_and_told_when_redis_answers_again(hanging, caplog):
+def test_money_moves_while_redis_hangs_and_its_events_follow_later(hanging, caplog):
     api, turn = hanging
     protocol_id = funded_protocol(api)
     path = confirmed(api, protocol_id, "10.00")

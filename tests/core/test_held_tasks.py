@@ -5,7 +5,7 @@ import time
 import pytest
 from kombu import Connection, Queue
 
-from app.core.celery_config import HeldMessages
+from app.core.celery_config import RedisClockQoS
 from app.core.redis_connection import redis_time
 
 VISIBILITY_SECONDS = 60
@@ -17,7 +17,7 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.mark.parametrize("ahead", [-3600, 3600])
-def test_a_held_task_is_handed_out_again_when_its_time_is_over_and_not_before(
+def test_an_unacknowledged_task_is_redelivered_after_the_timeout_and_not_before(
     in_context, redis_url, monkeypatch, ahead
 ):
     clock = time.time
@@ -29,7 +29,7 @@ def test_a_held_task_is_handed_out_again_when_its_time_is_over_and_not_before(
         connection.Producer().publish("task", routing_key="held", declare=[queue])
         assert queue(channel).get(no_ack=False) is not None
         client, qos = channel.client, channel.qos
-        assert isinstance(qos, HeldMessages)
+        assert isinstance(qos, RedisClockQoS)
 
         qos.restore_visible(interval=1)
         assert (client.hlen("unacked"), client.llen("held")) == (1, 0)

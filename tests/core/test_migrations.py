@@ -66,7 +66,7 @@ def connected() -> Iterator[Any]:
         yield connection
 
 
-def test_the_newest_schema_is_what_the_models_say(migrated: tuple[Flask, Api]) -> None:
+def test_the_newest_schema_matches_the_models(migrated: tuple[Flask, Api]) -> None:
     upgrade()
 
     with connected() as connection:
@@ -74,7 +74,7 @@ def test_the_newest_schema_is_what_the_models_say(migrated: tuple[Flask, Api]) -
         assert compare_metadata(context, db.metadata) == []
 
 
-def test_each_step_goes_up_down_and_up_again(migrated: tuple[Flask, Api]) -> None:
+def test_each_migration_can_be_reverted_and_applied_again(migrated: tuple[Flask, Api]) -> None:
     for revision in REVISIONS:
         upgrade(revision)
         before = tables()
@@ -93,7 +93,7 @@ def test_all_the_way_down_with_data_leaves_no_table(migrated: tuple[Flask, Api])
     assert tables() == set()
 
 
-def test_the_newest_step_keeps_the_data_of_the_release_before(migrated: tuple[Flask, Api]) -> None:
+def test_the_newest_migration_keeps_the_previous_releases_data(migrated: tuple[Flask, Api]) -> None:
     _, api = migrated
     upgrade()
     protocol_id = use(api)

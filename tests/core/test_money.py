@@ -29,7 +29,7 @@ def test_decimal_strings_become_whole_minor_units(text, minor):
         "999999999999.9999999", "1.2.3",
     ],
 )  # fmt: skip
-def test_anything_else_is_refused_with_a_reason(refused):
+def test_other_amounts_are_rejected_with_a_reason(refused):
     with pytest.raises(ValueError, match="must be"):
         parse_amount(refused)
 
@@ -44,7 +44,7 @@ def test_amounts_are_shown_with_two_decimals_or_as_many_as_they_need(minor, text
 
 
 @given(st.integers(min_value=1, max_value=MAX_AMOUNT))
-def test_what_is_shown_is_read_as_the_same_amount(minor):
+def test_a_formatted_amount_parses_to_the_same_amount(minor):
     shown = format_amount(minor)
     assert parse_amount(shown) == minor
     assert Decimal(shown) * 1_000_000 == minor

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.config import load_config
-from app.core import schema_version
-from app.core.dependency_errors import DATABASE_BUSY, DATABASE_FULL, DATABASE_READ_ONLY, OUTAGES, outage_of
+from app.core import migration
+from app.core.dependency_errors import OUTAGES, DatabaseBusy, DatabaseFull, DatabaseReadOnly, outage_of
 from app.core.extensions import db
 from tests.factories import make_agent, make_protocol, report
 from tests.support import servers
@@ -60,7 +60,7 @@ def make_replica(server: servers.Valkey) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "cause"), [(make_full, "REDIS_FULL", "full"), (make_replica, "REDIS_READ_ONLY", "read_only")]
 )
-def test_a_redis_that_takes_no_writes_is_not_ready_and_told_with_its_cause(  # noqa: PLR0917 - fixtures
+def test_a_redis_without_writes_makes_readyz_503_with_the_cause(  # noqa: PLR0917 - fixtures
     spoil: Any,
     code: str,
     cause: str,
@@ -85,7 +85,7 @@ def test_a_redis_that_takes_no_writes_is_not_ready_and_told_with_its_cause(  # n
     assert unready.json["parts"]["redis"] == "down"
 
 
-def test_an_unknown_column_is_a_mistake_of_ours_and_not_an_outage(api: Api, in_context: Flask, caplog: Any) -> None:
+def test_an_unknown_column_is_a_bug_and_not_an_outage(api: Api, in_context: Flask, caplog: Any) -> None:
     make_protocol(api)
     execute("ALTER TABLE protocols RENAME COLUMN name TO other")
 
@@ -95,7 +95,7 @@ def test_an_unknown_column_is_a_mistake_of_ours_and_not_an_outage(api: Api, in_c
     assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
     assert "retry-after" not in answer.headers
     assert "request.failed" in [record.message for record in caplog.records]
-    assert schema_version.missing_columns() == ["protocols.name"]
+    assert migration.missing_columns() == ["protocols.name"]
 
 
 def test_a_schema_older_than_the_code_is_not_ready_and_has_its_own_code(api: Api, in_context: Flask) -> None:
@@ -142,7 +142,7 @@ def error_of(statement: str, path: str, *before: str, uri: bool = False) -> DBAP
     return DBAPIError.instance(statement, {}, raised.value, sqlite3.Error)  # type: ignore[return-value]
 
 
-def test_what_sqlite_refuses_is_told_apart(tmp_path: Path) -> None:
+def test_sqlite_errors_are_classified_by_their_cause(tmp_path: Path) -> None:
     path = str(tmp_path / "some.db")
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("CREATE TABLE t (x)")
@@ -155,6 +155,6 @@ def test_what_sqlite_refuses_is_told_apart(tmp_path: Path) -> None:
     mistake = error_of("SELECT missing FROM t", path)
 
     found = [outage_of(each) for each in (full, read_only, busy)]
-    assert found == [DATABASE_FULL, DATABASE_READ_ONLY, DATABASE_BUSY]
+    assert found == [DatabaseFull, DatabaseReadOnly, DatabaseBusy]
     assert "no such column" in str(mistake)
     assert outage_of(mistake) is None

@@ -46,7 +46,7 @@ def test_a_cursor_is_read_as_it_was_written(keys):
 
 
 @pytest.mark.parametrize("keys", [[-1], [2**63], [1.5], [None], [[1]], {"a": 1}, "a", 5, None, ["no id!"], ["x" * 65]])
-def test_what_no_list_has_written_is_no_cursor(keys):
+def test_a_malformed_cursor_is_rejected(keys):
     with pytest.raises(ValidationError):
         PageQuery().load({"cursor": cursor(keys)})
 

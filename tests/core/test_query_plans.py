@@ -80,6 +80,6 @@ def test_no_hot_statement_reads_a_big_table_from_end_to_end(api, protocol_ids):
     assert not scans
 
 
-def test_a_statement_without_an_index_would_be_found_out(in_context, protocol_ids):
+def test_a_statement_without_an_index_is_detected(in_context, protocol_ids):
     plan = plan_of("SELECT * FROM vulnerabilities WHERE title = 'x'", ())
     assert scanned_tables(plan) == ["vulnerabilities"]

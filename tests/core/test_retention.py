@@ -42,7 +42,7 @@ def two_deposits(api: Api, in_context: Flask) -> str:
     return protocol_id
 
 
-def test_an_idempotency_key_is_forgotten_after_a_day_and_not_before(two_deposits: str) -> None:
+def test_an_idempotency_key_is_deleted_after_a_day_and_not_before(two_deposits: str) -> None:
     age(IdempotencyKey, IdempotencyKey.created_at, utc_now() - timedelta(hours=23, minutes=59))
     forget()
     assert count(IdempotencyKey) == 2
@@ -52,7 +52,7 @@ def test_an_idempotency_key_is_forgotten_after_a_day_and_not_before(two_deposits
     assert count(IdempotencyKey) == 0
 
 
-def test_a_told_event_is_forgotten_after_a_week_and_not_before(two_deposits: str) -> None:
+def test_a_published_event_is_deleted_after_a_week_and_not_before(two_deposits: str) -> None:
     age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=6, hours=23))
     forget()
     assert count(OutboxEvent) == 2
@@ -83,10 +83,10 @@ def test_the_ledger_is_kept_for_good(two_deposits: str) -> None:
     assert count(LedgerEntry) == 2
 
 
-def test_more_events_than_a_batch_are_forgotten_in_one_go(
+def test_one_run_deletes_more_events_than_one_batch(
     api: Api, in_context: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(database, "DELETE_BATCH_SIZE", 2)
     protocol_id = make_protocol(api)
     for _ in range(5):
         deposit(api, protocol_id, "1.00")
@@ -95,10 +95,10 @@ def test_more_events_than_a_batch_are_forgotten_in_one_go(
     assert outbox.delete_published(time.monotonic() + 60) == 5
 
 
-def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(
+def test_a_run_past_its_deadline_leaves_the_rest_to_the_next(
     api: Api, two_deposits: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(database, "DELETE_BATCH_SIZE", 1)
     monkeypatch.setattr(database, "DELETE_PAUSE_SECONDS", 5.0)
     age(OutboxEvent, OutboxEvent.published_at, utc_now() - timedelta(days=8))
 

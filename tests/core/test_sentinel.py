@@ -165,7 +165,7 @@ def test_the_system_follows_to_the_next_primary_with_passwords_all_the_way(
     assert shows_none_of_the_passwords(group, stack.log)
 
 
-def test_wrong_passwords_are_told_by_doctor_and_not_shown(
+def test_doctor_reports_wrong_passwords_without_showing_them(
     guarded_group: Group, sqlite_url: str, tmp_path: Path
 ) -> None:
     group = guarded_group

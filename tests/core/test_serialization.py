@@ -49,7 +49,7 @@ def test_a_float_is_written_so_that_it_reads_back_the_same(number: float) -> Non
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), Decimal("NaN"), Decimal("-Infinity")])
-def test_what_is_no_number_is_refused(number) -> None:
+def test_nan_and_infinity_are_rejected(number) -> None:
     with pytest.raises(ValueError, match="finite"):
         to_wire({"progress": number})
 
@@ -66,6 +66,6 @@ def test_days_enums_and_tuples_have_their_form_too() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, lambda: 1])
-def test_what_has_no_form_is_refused_instead_of_guessed(value) -> None:
+def test_other_types_are_rejected(value) -> None:
     with pytest.raises(TypeError, match="cannot carry"):
         to_json({"value": value})

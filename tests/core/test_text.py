@@ -45,7 +45,7 @@ PASTED = st.lists(
         ("", ""),
     ],
 )
-def test_pasted_text_is_stored_without_what_is_not_text(pasted, stored):
+def test_descriptions_are_stored_without_control_characters(pasted, stored):
     assert clean_text(pasted, 2_000) == stored
 
 
@@ -106,5 +106,5 @@ def test_a_name_in_any_script_is_taken(name):
         ("\ufe0f\u00ad", "visible"),
     ],
 )
-def test_a_name_that_cannot_be_read_as_it_stands_is_told_why(name, why):
+def test_an_invalid_name_is_rejected_with_the_reason(name, why):
     assert why in naming_problem(name)

@@ -19,7 +19,7 @@ def path(api):
 
 
 @pytest.mark.parametrize("part", ["/state", "/pool/entries", "/vulnerabilities"])
-def test_a_long_answer_is_zipped_for_whoever_takes_it(api, path, part):
+def test_a_long_response_is_compressed_for_callers_that_accept_gzip(api, path, part):
     plain = api.viewer.get(path + part)
     zipped = api.viewer.get(path + part, **GZIP)
 
@@ -34,17 +34,17 @@ def without_time(body):
     return {name: value for name, value in json.loads(body).items() if name != "asOf"}
 
 
-def test_a_short_answer_is_not_zipped(api, path):
+def test_a_short_response_is_not_compressed(api, path):
     assert "content-encoding" not in api.viewer.get(path + "/pool", **GZIP).headers
 
 
-def test_who_refuses_gzip_gets_it_plain(api, path):
+def test_a_caller_that_refuses_gzip_gets_an_uncompressed_response(api, path):
     answer = api.viewer.get(path + "/pool/entries", Accept_Encoding="gzip;q=0, br")
     assert answer.body.startswith(b"{")
 
 
 @pytest.mark.parametrize("document", ["//openapi.json", "//docs/static/docs.css"])
-def test_documents_are_zipped_and_their_tag_holds_for_both_forms(api, document):
+def test_documents_are_compressed_and_both_forms_share_an_etag(api, document):
     nobody = api.with_token(None)
     plain, zipped = nobody.get(document), nobody.get(document, **GZIP)
 
@@ -56,6 +56,6 @@ def test_documents_are_zipped_and_their_tag_holds_for_both_forms(api, document):
         assert nobody.get(document, If_None_Match=tag, **GZIP).status == 304
 
 
-def test_a_snapshot_that_has_not_changed_is_304_to_whoever_had_it_zipped(api, path):
+def test_an_unchanged_snapshot_is_304_for_callers_with_the_compressed_form(api, path):
     tag = api.viewer.get(path + "/state", **GZIP).headers["etag"]
     assert api.viewer.get(path + "/state", If_None_Match=tag, **GZIP).status == 304

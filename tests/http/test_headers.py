@@ -35,17 +35,17 @@ def test_answers_of_the_api_are_not_stored_by_caches(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["//healthz", "//metrics", "//readyz", "//nowhere", "//static/nothing.js"])
-def test_what_does_not_say_otherwise_is_not_stored_by_caches_either(path: str, api: Api) -> None:
+def test_responses_are_not_cached_by_default(path: str, api: Api) -> None:
     assert api.with_token(None).get(path).headers["cache-control"] == "no-store"
 
 
-def test_pages_and_documents_may_be_kept_and_asked_for_again(api: Api) -> None:
+def test_pages_and_documents_may_be_cached_and_revalidated(api: Api) -> None:
     for path in ("//openapi.json", "//docs", "//static/css/tokens.css"):
         assert "no-cache" in api.with_token(None).get(path).headers["cache-control"]
 
 
 @pytest.mark.parametrize("path", ["/protocols", "//healthz"])
-def test_an_answer_to_options_has_no_body_and_says_of_none_that_it_is_html(path: str, api: Api) -> None:
+def test_an_answer_to_options_has_neither_body_nor_content_type(path: str, api: Api) -> None:
     answer = api.viewer.call("OPTIONS", path)
 
     assert (answer.status, answer.body) == (200, b"")
@@ -54,7 +54,7 @@ def test_an_answer_to_options_has_no_body_and_says_of_none_that_it_is_html(path:
 
 
 @pytest.mark.parametrize("path", ["/api//v1/agents", "/api/v1//agents", "//api/v1/agents", "/docs/", "/healthz//"])
-def test_nobody_is_sent_to_a_host_that_the_caller_names(path: str, app: Flask) -> None:
+def test_no_redirect_goes_to_a_host_that_the_caller_names(path: str, app: Flask) -> None:
     answer = app.test_client().get(path, headers={"Host": "evil.example"})
 
     assert answer.status_code == 404
@@ -87,7 +87,7 @@ def test_a_configured_origin_may_call_and_read_what_it_needs(app_with) -> None:
 @pytest.mark.parametrize(
     "origins", ["app.example", "https://app.example/path", "https://a.example, nul", "javascript:x", "https://*.x"]
 )
-def test_an_origin_that_is_none_stops_the_start(origins: str, environment: dict[str, str]) -> None:
+def test_an_invalid_origin_in_the_settings_stops_the_start(origins: str, environment: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="DASHBOARD_ALLOWED_ORIGINS"):
         load_config(environment | {"DASHBOARD_ALLOWED_ORIGINS": origins})
 
@@ -117,7 +117,7 @@ def test_forwarded_addresses_count_from_trusted_proxies_alone(app_with) -> None:
 @pytest.mark.parametrize(
     "forged", ["\x1b[31mred", "a" * 3000, "203.0.113.9:x", "[2001:db8::7", "fe80::1%\x1b[31m", "unknown"]
 )
-def test_what_is_no_address_is_not_taken_for_one(forged: str, app_with) -> None:
+def test_an_invalid_forwarded_address_is_ignored(forged: str, app_with) -> None:
     api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
 
     assert address_of_deposit(api, X_Forwarded_For=forged) == "127.0.0.1"
@@ -139,7 +139,7 @@ def test_an_address_is_read_with_its_port_and_brackets(told: str, address: str, 
 
 
 @pytest.mark.parametrize("scheme", ["wss", "https,http", "HTTPS"])
-def test_behind_tls_the_proxys_word_for_it_may_be_another(scheme: str, app_with) -> None:
+def test_a_forwarded_scheme_of_wss_counts_as_https(scheme: str, app_with) -> None:
     api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
     assert "strict-transport-security" in api.viewer.get("/protocols", X_Forwarded_Proto=scheme).headers
 
@@ -175,7 +175,7 @@ def test_a_page_asked_for_by_another_name_does_not_offer_the_demo(app: Flask, mo
     assert b"data-demo" not in app.test_client().get("/", headers={"Host": "rebound.example"}).data
 
 
-def test_behind_tls_browsers_browsers_are_told_to_stay_there(app_with) -> None:
+def test_behind_tls_responses_have_strict_transport_security(app_with) -> None:
     api = app_with(DASHBOARD_TRUSTED_PROXIES="1")
 
     assert "max-age" in api.viewer.get("/protocols", X_Forwarded_Proto="https").headers["strict-transport-security"]

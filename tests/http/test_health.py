@@ -11,7 +11,7 @@ NOBODY_LISTENS = "127.0.0.1:1"
 PARTS = {"database", "redis", "messageQueue"}
 
 
-def test_with_everything_there_both_are_200_and_need_no_token(api: Api) -> None:
+def test_healthz_and_readyz_are_200_without_a_token(api: Api) -> None:
     anyone = api.with_token(None)
     assert anyone.get("//healthz").expect(200)["status"] == "ok"
     assert anyone.get("//readyz").expect(200) == {"status": "ok", "parts": dict.fromkeys(PARTS, "ok")}
@@ -24,7 +24,7 @@ def test_with_everything_there_both_are_200_and_need_no_token(api: Api) -> None:
         ("DATABASE_URL", f"postgresql+psycopg://nobody@{NOBODY_LISTENS}/none", {"database"}),
     ],
 )
-def test_what_does_not_answer_is_named_with_a_503(setting, url, down, environment) -> None:
+def test_readyz_names_a_failed_part_with_503(setting, url, down, environment) -> None:
     with make_app(load_config(environment | {setting: url})) as app:
         anyone = Api(InProcess(app), environment["DASHBOARD_SIGNING_KEY"]).with_token(None)
         ready, health = anyone.get("//readyz"), anyone.get("//healthz")

@@ -54,7 +54,7 @@ def test_every_printable_character_may_stand_in_a_key_and_case_counts(api, path)
 
 
 @pytest.mark.parametrize("character", ["\x1f", "\x7f", "\x80", "é", "\t", "\u20ac"])
-def test_no_other_character_may(api, path, character):
+def test_no_other_character_may_stand_in_a_key(api, path, character):
     key = f"a{character}b".encode().decode("latin-1")
     assert api.owner.post(path, {"amount": "1"}, Idempotency_Key=key).status == 422
 

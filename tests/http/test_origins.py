@@ -7,8 +7,8 @@ from engineio import Server
 from werkzeug.test import Client, EnvironBuilder
 
 from app.config.origins import normalized
-from app.http.middleware import forwarded_by
-from app.http.origins import gate
+from app.http.origins import origin_check
+from app.http.proxies import forwarded_by
 
 OWN, FRIEND, STRANGER = "https://dash.example", "https://app.example", "https://evil.example"
 
@@ -44,7 +44,7 @@ NO_ORIGINS = [
 
 
 @pytest.mark.parametrize("text", NO_ORIGINS)
-def test_what_is_no_origin_is_told(text: str) -> None:
+def test_an_invalid_origin_is_rejected_with_the_right_form(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not like https://app\.example"):
         normalized(text)
 
@@ -54,8 +54,8 @@ def environ(base_url: str = OWN, **headers: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("allowed", [[], [FRIEND]])
-def test_the_own_origin_always_may_and_a_strangers_never(allowed: list[str]) -> None:
-    asked = gate(allowed)
+def test_the_own_origin_is_always_allowed_and_unlisted_ones_never(allowed: list[str]) -> None:
+    asked = origin_check(allowed)
     assert asked(OWN, environ())
     assert asked(FRIEND, environ()) is (FRIEND in allowed)
     assert not asked(STRANGER, environ(X_Forwarded_Host="evil.example", X_Forwarded_Proto="https"))
@@ -67,36 +67,36 @@ def test_the_own_origin_always_may_and_a_strangers_never(allowed: list[str]) -> 
 
 @pytest.mark.parametrize("host", ["dash.example", "dash.example:443", "DASH.example", "dash.example."])
 @pytest.mark.parametrize("origin", [OWN, "https://dash.example:443", "wss://dash.example", "HTTPS://Dash.Example"])
-def test_the_own_origin_may_however_it_is_spelled(host: str, origin: str) -> None:
-    assert gate([])(origin, environ() | {"HTTP_HOST": host})
+def test_the_own_origin_is_allowed_in_any_spelling(host: str, origin: str) -> None:
+    assert origin_check([])(origin, environ() | {"HTTP_HOST": host})
 
 
 def test_an_ipv6_address_is_an_origin_too() -> None:
-    assert gate([])("http://[::1]:5000", environ("http://[0:0::1]:5000"))
-    assert not gate([])("http://[::1]:5001", environ("http://[::1]:5000"))
+    assert origin_check([])("http://[::1]:5000", environ("http://[0:0::1]:5000"))
+    assert not origin_check([])("http://[::1]:5001", environ("http://[::1]:5000"))
 
 
 @pytest.mark.parametrize(
     "origin", ["capacitor://localhost", "tauri://localhost", "null", "file://", "http://[::1]:3000"]
 )
-def test_apps_and_pages_without_an_origin_may_when_listed(origin: str) -> None:
-    assert gate([origin])(origin, environ())
-    assert not gate([FRIEND])(origin, environ())
+def test_apps_and_opaque_origins_are_allowed_when_listed(origin: str) -> None:
+    assert origin_check([origin])(origin, environ())
+    assert not origin_check([FRIEND])(origin, environ())
 
 
 @pytest.mark.parametrize("host", ["", "dash.example,evil.example", "a b", "["])
-def test_a_host_that_is_none_is_nobodys_origin(host: str) -> None:
-    assert not gate([])(OWN, environ() | {"HTTP_HOST": host})
-    assert not gate([])(f"https://{host}", environ() | {"HTTP_HOST": host})
+def test_an_invalid_host_is_never_the_own_origin(host: str) -> None:
+    assert not origin_check([])(OWN, environ() | {"HTTP_HOST": host})
+    assert not origin_check([])(f"https://{host}", environ() | {"HTTP_HOST": host})
 
 
-def test_a_star_lets_every_origin_in() -> None:
-    assert gate(["*"])(STRANGER, environ())
+def test_a_star_allows_every_origin() -> None:
+    assert origin_check(["*"])(STRANGER, environ())
 
 
 def answer(origin: str, *, hops: int = 0, **headers: str) -> Any:
     """What a polling client is told by an Engine.IO server behind so many trusted proxies."""
-    server = Server(async_mode="threading", cors_allowed_origins=gate([FRIEND]), monitor_clients=False)
+    server = Server(async_mode="threading", cors_allowed_origins=origin_check([FRIEND]), monitor_clients=False)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
         return server.handle_request(environ, start_response)
@@ -105,7 +105,7 @@ def answer(origin: str, *, hops: int = 0, **headers: str) -> Any:
     return client.get("/socket.io/?EIO=4&transport=polling", headers={"Origin": origin} | headers)
 
 
-def test_a_configured_origin_is_named_to_its_browser_and_a_stranger_is_not() -> None:
+def test_a_configured_origin_gets_cors_headers_and_another_does_not() -> None:
     assert answer(FRIEND).headers["Access-Control-Allow-Origin"] == FRIEND
     refused = answer(STRANGER)
     assert refused.status_code == 400
@@ -113,13 +113,13 @@ def test_a_configured_origin_is_named_to_its_browser_and_a_stranger_is_not() -> 
 
 
 @pytest.mark.parametrize("scheme", ["https", "wss", "HTTPS", "https,http", "wss, ws"])
-def test_behind_a_trusted_proxy_the_scheme_is_the_one_it_tells_of(scheme: str) -> None:
+def test_the_scheme_comes_from_a_trusted_proxy(scheme: str) -> None:
     told = {"Host": "dash.example", "X-Forwarded-Proto": scheme}
     assert answer(OWN, hops=1, **told).status_code == 200
     assert answer(OWN, hops=0, **told).status_code == 400
 
 
-def test_a_host_that_the_caller_forwards_is_not_taken_for_the_own_one() -> None:
+def test_a_forwarded_host_is_ignored() -> None:
     told = {"Host": "dash.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https"}
     for hops in (0, 1):
         assert answer(STRANGER, hops=hops, **{"X-Forwarded-Proto": "https"}, **told).status_code == 400

@@ -1,4 +1,4 @@
-"""Each path has one canonical spelling."""
+"""Which spellings of a path are answered."""
 
 import pytest
 
@@ -62,10 +62,10 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("path", CANONICAL)
-def test_a_canonical_path_is_accepted(path: str) -> None:
+def test_a_canonical_path_is_answered(path: str) -> None:
     assert is_canonical(path)
 
 
 @pytest.mark.parametrize("path", OTHERS)
-def test_any_other_spelling_of_a_path_is_not_canonical(path: str) -> None:
+def test_another_spelling_of_a_path_is_404(path: str) -> None:
     assert not is_canonical(path)

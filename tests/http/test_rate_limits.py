@@ -23,7 +23,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("pause", [0.0001, 0.001, 0.013, 0.05])
-def test_whoever_stays_at_the_limit_in_each_second_is_never_refused(pause: float) -> None:
+def test_a_caller_at_the_limit_in_each_second_is_never_refused(pause: float) -> None:
     clock = Clock()
     limit = Limit("token", PER_SECOND, clock)
     sent: list[float] = []
@@ -44,7 +44,7 @@ def test_beyond_the_limit_exactly_the_limits_rate_gets_through() -> None:
     assert taken in range(PER_SECOND * 10, PER_SECOND * 11 + 2)
 
 
-def test_processes_share_one_limit_through_what_they_tell_each_other() -> None:
+def test_processes_share_one_limit_by_exchanging_usage() -> None:
     clock = Clock()
     here, there = Limit("token", 100, clock), Limit("token", 100, clock)
     total = taken = 0
@@ -54,8 +54,8 @@ def test_processes_share_one_limit_through_what_they_tell_each_other() -> None:
         taken += sum(took)
         total += sum(took)
         for limit, own in zip((here, there), took, strict=True):
-            limit.near_limit()
-            limit.learn("k", own, total)
+            limit.take_busy_usage()
+            limit.add_usage_elsewhere("k", own, total)
     assert taken <= 100 * 10 + 2 * 100 + 200  # the rate, a full bucket each, and one round of not knowing
 
 
@@ -83,14 +83,14 @@ def test_an_address_beyond_its_limit_gets_429_without_any_token(app_with) -> Non
     assert api.with_token(None).get("//healthz").status == 200
 
 
-def test_every_answer_tells_the_limits_and_what_is_left(api: Api) -> None:
+def test_every_response_has_the_limits_and_the_requests_left(api: Api) -> None:
     headers = api.viewer.get("/protocols").headers
 
     assert headers["ratelimit-policy"] == '"token";q=1000;w=1, "address";q=3000;w=1'
     assert headers["ratelimit"] == '"token";r=999;t=1'
 
 
-def test_without_redis_each_process_goes_on_by_itself(app_with, valkey) -> None:
+def test_without_redis_each_process_grants_the_limit_by_itself(app_with, valkey) -> None:
     api = app_with(DASHBOARD_REST_PER_TOKEN=str(PER_SECOND), REDIS_URL="redis://127.0.0.1:1/0")
     app = api.transport.client.application
 
@@ -110,5 +110,5 @@ def test_without_redis_each_process_goes_on_by_itself(app_with, valkey) -> None:
         ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"), ("nonsense" * 20, ("nonsense" * 20)[:64]), ("", ""),
     ],
 )  # fmt: skip
-def test_an_address_stands_for_whoever_holds_it(address: str, key: str) -> None:
+def test_an_address_is_limited_by_its_subscribers_prefix(address: str, key: str) -> None:
     assert address_key(address) == key

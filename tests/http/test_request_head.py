@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.problems import Refusal
+from app.http.problems import RejectedRequest
 from app.http.server.request_head import StrictHead, read_fields
 
 with warnings.catch_warnings():
@@ -47,7 +47,7 @@ def understood(handler_class: type, request: bytes) -> dict[str, Any]:
     handler.rfile = stream if handler_class is Strict else wsgi.FileObjectForHeaders(stream)
     try:
         accepted = handler.parse_request()
-    except Refusal as refusal:
+    except RejectedRequest as refusal:
         return {"refused": int(refusal.status)}
     except (wsgi.HeaderLineTooLong, wsgi.HeadersTooLarge) as error:
         return {"error": type(error)}

@@ -126,8 +126,8 @@ def test_40_clients_that_do_not_read_a_long_list_use_little_memory(stack: Stack)
 
 
 def test_an_open_response_counts_until_it_is_closed(api: Api, app, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "OPEN_BYTES", 1500)
-    monkeypatch.setattr(rate_limits, "COUNTED_FROM", 1000)
+    monkeypatch.setattr(rate_limits, "MAX_UNSENT_BYTES", 1500)
+    monkeypatch.setattr(rate_limits, "MIN_COUNTED_BYTES", 1000)
     protocol_id = make_protocol(api)
     file_vulnerability(api, protocol_id, description="x" * 800)
     client, token = app.test_client(), api.token("viewer")

@@ -77,7 +77,7 @@ def test_a_job_that_breaks_is_reported_with_the_id_of_its_request(watched: Stack
     assert event["exception"]["values"][-1]["type"] == "ValueError"
 
 
-def test_refusals_are_not_reported_and_what_is_sent_shows_no_values(watched: Stack, collector: Collector) -> None:
+def test_expected_errors_are_not_reported_and_reports_hold_no_values(watched: Stack, collector: Collector) -> None:
     api, token = watched.api, watched.api.token("owner")
     protocol_id, words = make_protocol(api), "words-of-a-body"
     api.viewer.get("/protocols/nothing-here", X_Request_Id="refused-404").expect(404)

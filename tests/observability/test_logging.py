@@ -44,7 +44,7 @@ FORGED = {
 
 @pytest.mark.parametrize("what", FORGED)
 @pytest.mark.parametrize("where", ["message", "value", "name"])
-def test_nothing_that_moves_a_terminal_or_ends_a_line_gets_through(what: str, where: str) -> None:
+def test_control_characters_are_escaped(what: str, where: str) -> None:
     text = FORGED[what]
     told = {"message": lambda: line(text), "value": lambda: line(detail=text), "name": lambda: line(**{text: 1})}[
         where

@@ -46,7 +46,7 @@ def test_dead_processes_leave_one_file_for_each_type_and_no_counter_falls(tmp_pa
     assert not list(tmp_path.glob("*.taken"))
 
 
-def test_files_of_the_living_are_left_alone(tmp_path: Path) -> None:
+def test_files_of_living_processes_are_kept(tmp_path: Path) -> None:
     process_that_counts(tmp_path, 5)
     file = next(tmp_path.glob("counter_*.db"))
     mine = file.rename(tmp_path / f"counter_{os.getpid()}.db")
@@ -56,7 +56,7 @@ def test_files_of_the_living_are_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("added", [True, False], ids=["after", "before"])
-def test_a_crash_beside_the_change_of_the_archive_counts_nothing_twice_and_loses_nothing(
+def test_a_crash_during_archiving_counts_nothing_twice_and_loses_nothing(
     added: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process_that_counts(tmp_path, 1)
@@ -82,7 +82,7 @@ def series(api: Api) -> set[str]:
     return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
 
 
-def test_what_strangers_and_callers_invent_makes_no_new_series(stack: Stack) -> None:
+def test_invented_methods_and_paths_make_no_new_series(stack: Stack) -> None:
     api, protocol_id = stack.api, make_protocol(stack.api)
     agent_id = make_agent(api)
 

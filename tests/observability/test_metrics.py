@@ -42,7 +42,7 @@ def test_every_query_of_the_grafana_dashboard_names_a_metric_that_exists(defined
             assert f"# TYPE {base} " in defined, query
 
 
-def test_every_metric_says_what_it_is(shown: str) -> None:
+def test_every_metric_has_a_help_text(shown: str) -> None:
     types = {line.split(" ")[2] for line in shown.splitlines() if line.startswith("# TYPE")}
     helps = {line.split(" ")[2] for line in shown.splitlines() if line.startswith("# HELP") and line.count(" ") > 2}
 

@@ -17,7 +17,7 @@ from sqlalchemy import update
 from app.bounties.models import Pool
 from app.config import Config
 from app.core.database import transaction, utc_now
-from app.core.dependency_errors import as_refusal
+from app.core.dependency_errors import as_outage
 from app.core.extensions import celery, redis_client
 from app.core.queues import PAYMENTS_QUEUE
 from app.core.redis_connection import connect_redis
@@ -77,7 +77,7 @@ def store(model: Any, **values: Any) -> None:
 
 
 @pytest.mark.alone
-def test_no_alert_fires_on_a_system_that_is_well(firing: Callable[[str], bool], api: Api, in_context: Flask) -> None:
+def test_no_alert_fires_on_a_healthy_system(firing: Callable[[str], bool], api: Api, in_context: Flask) -> None:
     emitter.tick()
     pay(api, make_protocol(api))
 
@@ -141,7 +141,7 @@ def age(seconds: float) -> None:
 def test_writes_refused_fires_when_redis_is_full(firing: Callable[[str], bool]) -> None:
     assert not firing("DashboardWritesRefused")
 
-    as_refusal(redis.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
+    as_outage(redis.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."))
 
     assert firing("DashboardWritesRefused")
 

@@ -108,7 +108,7 @@ def test_the_log_names_the_trace(traced: Stack, collector: Collector) -> None:
     assert {("payment.released", spans[0].trace_id), ("event.relayed", spans[0].trace_id)} <= told
 
 
-def test_nothing_that_a_caller_sent_leaves(traced: Stack, collector: Collector) -> None:
+def test_traces_hold_nothing_that_a_caller_sent(traced: Stack, collector: Collector) -> None:
     token = traced.api.token("owner")
     caller = traced.api.with_token(token)
     protocol_id = pay(traced, "discreet-payment")
@@ -206,7 +206,7 @@ def test_a_missing_extra_stops_the_start_and_is_named_with_every_other_fault(
     assert "Traceback" not in told
 
 
-def test_what_is_off_is_not_imported(environment: dict[str, str]) -> None:
+def test_libraries_of_disabled_exporters_are_not_imported(environment: dict[str, str]) -> None:
     """redis-py looks for OpenTelemetry's metrics by itself; what makes and sends traces is ours to leave out."""
     ours = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "sentry_sdk")
     show = f"import sys, wsgi; print([m for m in sys.modules if m.startswith({ours})])"

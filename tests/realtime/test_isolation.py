@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.bounties.service import get_pool
 from app.config import load_config
-from app.core.database import reading, transaction
+from app.core.database import consistent_read, transaction
 from app.core.extensions import db
 from app.core.money import parse_amount
 from app.vulnerabilities.lists import OPEN_SHOWN
@@ -104,7 +104,7 @@ def test_totals_are_of_one_moment_while_others_file_and_reject(app, settings, ap
 def test_what_is_read_of_one_moment_stays_as_it_was_and_the_next_transaction_writes_as_ever(app, api):
     protocol_id = funded_protocol(api)
     with app.app_context():
-        with reading():
+        with consistent_read():
             found = get_pool(protocol_id)
         assert found.total_minor == parse_amount("1000.00")
         assert found not in db.session

@@ -15,7 +15,7 @@ from typing import Any
 
 from app.core import runtime
 from app.http import problems
-from app.http.problems import Refusal
+from app.http.problems import RejectedRequest
 from app.http.server.request_head import MAX_LINE, StrictHead
 from app.http.server.streams import FairReader, Output, decode_chunks
 from app.observability.requests import request_id
@@ -98,12 +98,12 @@ class Handler(StrictHead):
                 runtime.sleep(0)  # serve other connections before a request that is already here
             else:
                 self._has_client_left = True
-        except Refusal as refusal:
+        except RejectedRequest as refusal:
             self._refuse(refusal)
         self.conn_state.deadline = time.monotonic() + KEEPALIVE_SECONDS
 
     def _count_pipelined(self) -> None:
-        """Raises Refusal for a client that sends too many requests without waiting for the responses."""
+        """Raises RejectedRequest for a client that sends too many requests without waiting for the responses."""
         is_chunked = self.headers.get("transfer-encoding") is not None  # its length is unknown until it is read
         length = int(self.headers.get("content-length") or 0)
         if length > MAX_LINGER_BYTES:
@@ -112,7 +112,7 @@ class Handler(StrictHead):
             self._pipelined = self._pipelined + 1 if self._available() > length + MAX_BLANK_LINE else 0
         if self._pipelined > MAX_PIPELINED:
             logger.warning("connection.flooded", extra={"requests": self._pipelined})
-            raise Refusal(
+            raise RejectedRequest(
                 429, f"At most {MAX_PIPELINED} consecutive requests may be sent before their responses are read."
             )
 
@@ -128,14 +128,14 @@ class Handler(StrictHead):
             self.connection.settimeout(timeout)
 
     def _read_head(self) -> bool:
-        """Read the next request's head; False at the end of the connection. Raises Refusal."""
+        """Read the next request's head; False at the end of the connection. Raises RejectedRequest."""
         self.close_connection = True
         self.raw_requestline = self._read_request_line()
         if self.raw_requestline in BLANK_LINES:  # old clients send one after a body (RFC 9112, 2.2)
             self.raw_requestline = self._read_request_line()
         self.conn_state[2] = "request"
         if len(self.raw_requestline) >= MAX_LINE:
-            raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "A request line may have at most 8 KiB.")
+            raise RejectedRequest(HTTPStatus.REQUEST_URI_TOO_LONG, "A request line may have at most 8 KiB.")
         return self.raw_requestline.endswith(b"\n") and self.parse_request()
 
     def _read_request_line(self) -> bytes:
@@ -164,11 +164,11 @@ class Handler(StrictHead):
         if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
             self._pipelined += self._available() > 0
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: RejectedRequest) -> None:
         """Respond with a problem document and close: the start of the next request is unknown."""
         self.close_connection = True
         logger.debug("web.request_refused", extra={"detail": refusal.detail[:200]})
-        status, headers, body = problems.answer(refusal.status, refusal.detail, request_id(""))
+        status, headers, body = problems.raw_response(refusal.status, refusal.detail, request_id(""))
         headers += [("Date", formatdate(usegmt=True)), ("Connection", "close")]
         if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
             headers.append(("Retry-After", "1"))

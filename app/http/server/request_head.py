@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from app.http.problems import Refusal
+from app.http.problems import RejectedRequest
 
 MAX_FIELDS = 100
 MAX_LINE = 8192
@@ -58,7 +58,7 @@ class Fields:
         self._headers = [*((name, value) for name, value in self._headers if name.lower() != "host"), ("Host", host)]
 
     def check_repeated(self) -> None:
-        """Raises Refusal when a unique field is repeated (400) or a repeated field is too long in total (431).
+        """Raises RejectedRequest when a unique field is repeated (400) or a repeated field is too long in total (431).
 
         Repeated fields are later joined for parsers made for short values: 53 KiB of Accept-Encoding took 68 ms.
         """
@@ -68,10 +68,10 @@ class Fields:
         for name, value in self._headers:
             name = name.lower()  # noqa: PLW2901
             if name in _UNIQUE_FIELDS and name in sizes:
-                raise Refusal(400, f"There is more than one {name}.")
+                raise RejectedRequest(400, f"There is more than one {name}.")
             sizes[name] += len(value) + 1
             if sizes[name] > MAX_LINE:
-                raise Refusal(431, "A field may have at most 8 KiB, over all its lines.")
+                raise RejectedRequest(431, "A field may have at most 8 KiB, over all its lines.")
 
 
 class Stream(Protocol):
@@ -81,7 +81,7 @@ class Stream(Protocol):
 
 
 def read_fields(stream: Stream) -> Fields | None:
-    """Read the fields and the blank line after them; None when the client left before the end. Raises Refusal."""
+    """Read the fields and the blank line after them; None when the client left early. Raises RejectedRequest."""
     buffered = stream.peek(1)
     last = buffered.find(b"\r\n\r\n")
     if last < 0:
@@ -108,30 +108,30 @@ def _read_by_lines(stream: Stream) -> Fields | None:
             return Fields(pairs)
         total += len(line)
         if len(line) == MAX_LINE or total > MAX_HEAD or len(pairs) == MAX_FIELDS:
-            raise Refusal(431, f"A head may have at most {MAX_FIELDS} fields, 8 KiB each and 64 KiB in total.")
+            raise RejectedRequest(431, f"A head may have at most {MAX_FIELDS} fields, 8 KiB each and 64 KiB in total.")
         if not line.endswith(b"\n"):
             return None
         field = _FIELD.fullmatch(line)
         if field is None:
-            raise Refusal(400, f"This line of the head is not `name: value`: {line[:80]!r}")
+            raise RejectedRequest(400, f"This line of the head is not `name: value`: {line[:80]!r}")
         name, value = field.groups()
         pairs.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
 
 
 def check_framing(fields: Fields, version: str) -> None:
-    """Raises Refusal where the length of the body is ambiguous (RFC 9112, 6.3)."""
+    """Raises RejectedRequest where the length of the body is ambiguous (RFC 9112, 6.3)."""
     fields.check_repeated()
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if length is not None and not _LENGTH.fullmatch(length):
-        raise Refusal(400, f"The Content-Length {length[:80]!r} is not a number of bytes.")
+        raise RejectedRequest(400, f"The Content-Length {length[:80]!r} is not a number of bytes.")
     if coding is None:
         return
     if length is not None:
-        raise Refusal(400, "Send Content-Length or Transfer-Encoding, not both.")
+        raise RejectedRequest(400, "Send Content-Length or Transfer-Encoding, not both.")
     if version == "HTTP/1.0":
-        raise Refusal(400, "HTTP/1.0 has no Transfer-Encoding.")
+        raise RejectedRequest(400, "HTTP/1.0 has no Transfer-Encoding.")
     if coding.lower() != "chunked":
-        raise Refusal(501, f"The only supported Transfer-Encoding is `chunked`, not {coding[:80]!r}.")
+        raise RejectedRequest(501, f"The only supported Transfer-Encoding is `chunked`, not {coding[:80]!r}.")
 
 
 class StrictHead:
@@ -141,7 +141,7 @@ class StrictHead:
     rfile: Any
 
     def parse_request(self) -> bool:
-        """Set the attributes that http.server's method sets; False when the client left. Raises Refusal."""
+        """Set the attributes that http.server's method sets; False when the client left. Raises RejectedRequest."""
         line = _QUICK_REQUEST.fullmatch(self.raw_requestline)
         if line:
             self.command, self.path = line[1].decode("ascii"), line[2].decode("ascii")
@@ -162,27 +162,27 @@ class StrictHead:
         return True
 
     def _check_target(self, fields: Fields) -> None:
-        """Check the requested host and path (RFC 9112, 3.2). Raises Refusal."""
+        """Check the requested host and path (RFC 9112, 3.2). Raises RejectedRequest."""
         host = fields.get("host")
         if host is None and self.request_version == "HTTP/1.1":
-            raise Refusal(400, "HTTP/1.1 requires a Host field.")
+            raise RejectedRequest(400, "HTTP/1.1 requires a Host field.")
         if not self.path.startswith("/") and self.path != "*":
             absolute = _ABSOLUTE.fullmatch(self.path)
             if absolute is None:
-                raise Refusal(400, f"The request target is neither a path nor an http URL: {self.path[:80]!r}")
+                raise RejectedRequest(400, f"The request target is neither a path nor an http URL: {self.path[:80]!r}")
             host, path = absolute.groups()
             self.path = path if path.startswith("/") else f"/{path}"
             fields.replace_host(host)  # it overrides the Host field (RFC 9112, 3.2.2)
         if host and not _HOST.fullmatch(host):
-            raise Refusal(400, f"The Host {host[:80]!r} is not a host name.")
+            raise RejectedRequest(400, f"The Host {host[:80]!r} is not a host name.")
 
     def _parse_irregular_line(self) -> None:
         line = _REQUEST.fullmatch(self.raw_requestline)
         if line is None:
-            raise Refusal(400, f"This is not `METHOD /path HTTP/1.1`: {self.raw_requestline[:80]!r}")
+            raise RejectedRequest(400, f"This is not `METHOD /path HTTP/1.1`: {self.raw_requestline[:80]!r}")
         method, target, major, minor = (part.decode("latin-1") for part in line.groups())
         if major != "1":
-            raise Refusal(505, f"HTTP/{major}.{minor} is not supported, HTTP/1.1 is.")
+            raise RejectedRequest(505, f"HTTP/{major}.{minor} is not supported, HTTP/1.1 is.")
         self.command = method
         self.path = target
         self.request_version = "HTTP/1.0" if minor == "0" else "HTTP/1.1"

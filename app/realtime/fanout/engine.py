@@ -19,8 +19,8 @@ import engineio
 from engineio import exceptions, packet
 
 from app.core import runtime
-from app.http.browser_headers import HEADERS, NO_STORE, STRICT_TRANSPORT
-from app.http.problems import Refusal, answer
+from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
+from app.http.problems import RejectedRequest, raw_response
 from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout.close_reasons import CloseCode
@@ -72,10 +72,10 @@ class Engine(engineio.Server):  # type: ignore[misc]
                 respond(refusal["status"], refusal["headers"])
                 return [refusal["response"]]
             return () if self._close_second_websocket(environ) else super().handle_request(environ, respond)
-        except Refusal as error:
+        except RejectedRequest as error:
             metrics.ENGINE_REFUSALS.inc()
             logger.info("websocket.handshake_refused", extra={"status": int(error.status), "detail": error.detail})
-            status, headers, body = answer(error.status, error.detail, id_of_request)
+            status, headers, body = raw_response(error.status, error.detail, id_of_request)
             if error.status == HTTPStatus.UPGRADE_REQUIRED:
                 headers += [("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")]
             start_response(status, headers)
@@ -84,12 +84,12 @@ class Engine(engineio.Server):  # type: ignore[misc]
             raise
         except Exception:
             logger.exception("engine.request_failed")
-            status, headers, body = answer(500, "The server failed.", id_of_request)
+            status, headers, body = raw_response(500, "The server failed.", id_of_request)
             start_response(status, headers)
             return [body]
 
     def _check(self, environ: dict[str, Any]) -> dict[str, Any] | None:
-        """The error response to an invalid request, if it is one. Raises Refusal for an invalid WebSocket handshake."""
+        """The error response to an invalid request, or None. Raises RejectedRequest for an invalid handshake."""
         query, method = environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"]
         transport = _TRANSPORT.search(query)
         if transport is None:

@@ -13,7 +13,7 @@ from typing import Any
 from engineio import packet
 
 from app.core import runtime
-from app.http.problems import Refusal
+from app.http.problems import RejectedRequest
 from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout import frames
 from app.realtime.fanout.websocket import WebSocket
@@ -25,16 +25,18 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 
 def check_handshake(environ: dict[str, Any]) -> None:
-    """Raises Refusal when the request cannot open a WebSocket."""
+    """Raises RejectedRequest when the request cannot open a WebSocket."""
     connection = {token.strip() for token in environ.get("HTTP_CONNECTION", "").lower().split(",")}
     if environ["REQUEST_METHOD"] != "GET":
-        raise Refusal(400, "A WebSocket is opened by a GET request.")
+        raise RejectedRequest(400, "A WebSocket is opened by a GET request.")
     if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or "upgrade" not in connection:
-        raise Refusal(400, "A WebSocket is opened with `Upgrade: websocket` and `Connection: Upgrade`, in HTTP/1.1.")
+        raise RejectedRequest(
+            400, "A WebSocket is opened with `Upgrade: websocket` and `Connection: Upgrade`, in HTTP/1.1."
+        )
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
-        raise Refusal(426, "Only version 13 of the WebSocket protocol is supported.")
+        raise RejectedRequest(426, "Only version 13 of the WebSocket protocol is supported.")
     if not _KEY.fullmatch(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
-        raise Refusal(400, "`Sec-WebSocket-Key` is not the base64 of 16 bytes.")
+        raise RejectedRequest(400, "`Sec-WebSocket-Key` is not the base64 of 16 bytes.")
 
 
 def switch_protocols(environ: dict[str, Any], owner: Any) -> WebSocket:

@@ -1,4 +1,6 @@
-"""The headers that keep browsers safe, which every answer carries, wherever in the process it is made."""
+"""Security headers of every response, whichever part of the process writes it."""
+
+from flask import Flask, Response, request
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -15,3 +17,18 @@ HEADERS = {
 }
 STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 NO_STORE = ("Cache-Control", "no-store")
+
+
+def init_app(app: Flask) -> None:
+    app.after_request(_add_headers)
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault(*STRICT_TRANSPORT)
+    response.headers.setdefault(*NO_STORE)  # cacheable responses set their own
+    if request.method == "OPTIONS" and response.mimetype == "text/html":
+        response.headers.pop("Content-Type", None)  # the body is empty
+    return response

@@ -1,0 +1,100 @@
+"""REST runs under a threaded server with several processes: `gunicorn -k gthread "app.factory:create_app()"`."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.factories import make_protocol
+from tests.support.api import Api, OverHttp
+from tests.support.pace import patience
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 40
+SECONDS = 4
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def url(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--workers", "2", "--threads", "4"]
+    command += ["--bind", address, "--keep-alive", "0", "--no-control-socket", "app.factory:create_app()"]
+    own = {"PATH": os.environ["PATH"], "DASHBOARD_REST_PER_TOKEN": str(LIMIT), "HOME": str(tmp_path)}
+    with (tmp_path / "gunicorn.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment | own, stdout=log, stderr=log)
+    try:
+        wait_until_ready(f"http://{address}", tmp_path / "gunicorn.log")
+        yield f"http://{address}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_until_ready(url: str, log: Path) -> None:
+    deadline = time.monotonic() + patience(60)
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(f"{url}/readyz", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def served(url: str, environment: dict[str, str]) -> Api:
+    return Api(OverHttp(url), environment["DASHBOARD_SIGNING_KEY"])
+
+
+@pytest.mark.slow
+def test_gunicorn_serves_rest_and_revocations_reach_both_processes(served: Api) -> None:
+    protocol_id = make_protocol(served)
+    caller = served.as_("viewer", protocols=[protocol_id], jti="lost")
+    caller.get(f"/protocols/{protocol_id}/state").expect(200)
+
+    served.admin.post("/tokens/revoke", {"jti": "lost", "reason": "test"}).expect(201)
+
+    deadline = time.monotonic() + patience(10)
+    while (statuses := {caller.get(f"/protocols/{protocol_id}").status for _ in range(10)}) != {401}:
+        assert time.monotonic() < deadline, statuses
+
+
+@pytest.mark.slow
+def test_gunicorn_processes_share_a_tokens_limit(url: str, served: Api) -> None:
+    headers = {"Authorization": f"Bearer {served.token('viewer')}"}
+    end = time.monotonic() + SECONDS
+
+    def call_until_end(_: int) -> int:
+        accepted = 0
+        while time.monotonic() < end:
+            accepted += requests.get(f"{url}/api/v1/protocols", headers=headers, timeout=30).ok
+        return accepted
+
+    with ThreadPoolExecutor(4) as pool:
+        accepted = sum(pool.map(call_until_end, range(4)))
+
+    unshared = 2 * LIMIT * (SECONDS + 1)
+    assert accepted < 0.8 * unshared
+
+
+@pytest.mark.slow
+def test_gunicorn_answers_socket_io_with_a_problem(url: str) -> None:
+    for query in ("EIO=4&transport=polling", "EIO=4&transport=websocket"):
+        answer = requests.get(f"{url}/socket.io/?{query}", timeout=10)
+
+        assert (answer.status_code, answer.json()["code"]) == (501, "NOT_IMPLEMENTED")
+        assert "dashboard web" in answer.json()["detail"]
