@@ -3,11 +3,11 @@
 The `flask` command has imported Flask already when it loads this module, and serves no sockets: nothing is patched.
 """
 
-import sys
+import os
 
 from app.core import runtime
 
-is_flask_command = "flask" in sys.modules
+is_flask_command = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
 if not is_flask_command:
     runtime.patch()
 

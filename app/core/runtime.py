@@ -1,6 +1,7 @@
 """The asynchronous runtime: eventlet, and the operations that depend on it.
 
-eventlet is in maintenance only. The modules that depend on it are listed in docs/decisions/0011.
+eventlet is in maintenance only. The modules that depend on it are listed in docs/decisions/0011. It is imported late,
+because processes that do not use it import this module as well.
 """
 
 import os

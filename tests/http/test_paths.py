@@ -1,4 +1,4 @@
-"""Each path has one canonical spelling."""
+"""Which spellings of a path are answered."""
 
 import pytest
 

@@ -18,15 +18,17 @@ from tests.support.stack import ROOT
 
 KEY = "0123456789abcdef" * 4
 STOCK_WEB = """
-import functools
+import functools, sys
 from app.core import runtime
 runtime.patch()
+from app.config import load_config
+from app.factory import create_app
 from app.http.server import connection, serving
 from app.sockets import handlers
 handlers.init_app = functools.partial(handlers.init_app, stock_fanout=True)
 connection.REQUEST_SECONDS, serving.SWEEP_SECONDS = 1.0, 0.2
-from app.cli import main
-main()
+app = create_app(load_config(), serve_sockets=True)
+serving.serve(app, runtime.listen("127.0.0.1", int(sys.argv[1])), grace_seconds=1.0)
 """
 CHECK_EMIT = """
 from app.core import runtime
@@ -40,8 +42,8 @@ StockManager("redis://127.0.0.1:1/0").emit("bounty_pool:updated", {}, room="prot
 def web(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Api]:
     settings = environment(home=tmp_path, database_url=sqlite_url, redis_url=redis_url, signing_key=KEY)
     port = free_port()
-    command = [sys.executable, "-c", STOCK_WEB, "web", "--port", str(port)]
-    process = start(command, log=tmp_path / "web.log", env={**os.environ, **settings})
+    command = [sys.executable, "-c", STOCK_WEB, str(port)]
+    process = start(command, log=tmp_path / "web.log", env={**os.environ, **settings, "PYTHONPATH": str(ROOT)})
     until(lambda: is_open(port), 90, f"web listens; its log is in {tmp_path}")
     yield Api(OverHttp(f"http://127.0.0.1:{port}"), KEY)
     stop(process)

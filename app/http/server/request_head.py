@@ -81,7 +81,7 @@ class Stream(Protocol):
 
 
 def read_fields(stream: Stream) -> Fields | None:
-    """Read the fields and the blank line after them; None if the client left early. Raises RejectedRequest."""
+    """Read the fields and the blank line after them; None when the client left early. Raises RejectedRequest."""
     buffered = stream.peek(1)
     last = buffered.find(b"\r\n\r\n")
     if last < 0:

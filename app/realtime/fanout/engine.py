@@ -89,7 +89,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
             return [body]
 
     def _check(self, environ: dict[str, Any]) -> dict[str, Any] | None:
-        """The error response to an invalid request, if any. Raises RejectedRequest for an invalid WebSocket handshake."""
+        """The error response to an invalid request, or None. Raises RejectedRequest for an invalid handshake."""
         query, method = environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"]
         transport = _TRANSPORT.search(query)
         if transport is None:
