@@ -102,7 +102,7 @@ export interface paths {
         };
         /**
          * List the audit log, newest first
-         * @description Who did what to the money and to vulnerabilities; entries are never changed. Request the next page with `cursor` set to `nextCursor` of this one. Roles: admin.
+         * @description Actions on money, vulnerabilities and tokens, with their callers; entries are never changed. Request the next page with `cursor` set to `nextCursor` of this one. Roles: admin.
          */
         get: operations["listAudit"];
         put?: never;
@@ -122,7 +122,7 @@ export interface paths {
         };
         /**
          * Read a payment
-         * @description FAILED has a `failureReason`; its reservation stays until it is tried again. Roles: all.
+         * @description A FAILED payment has a `failureReason` and keeps its reservation until it is retried. Roles: all.
          */
         get: operations["getPayment"];
         put?: never;
@@ -143,8 +143,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Try a failed payment again
-         * @description A FAILED payment goes back to PENDING. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         * Retry a failed payment
+         * @description A FAILED payment returns to PENDING. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["retryPayment"];
         delete?: never;
@@ -181,8 +181,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the protocols the token names
-         * @description By id; those that the token names. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         * List the protocols that the token grants
+         * @description Ordered by id. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listProtocols"];
         put?: never;
@@ -206,7 +206,7 @@ export interface paths {
         };
         /**
          * Read a protocol
-         * @description A protocol that the token does not name is told of as one that does not exist. Roles: all.
+         * @description A protocol that the token does not grant is answered as one that does not exist. Roles: all.
          */
         get: operations["getProtocol"];
         put?: never;
@@ -228,7 +228,7 @@ export interface paths {
         put?: never;
         /**
          * Deposit funds
-         * @description The room hears `bounty_pool:updated` with DEPOSIT. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         * @description The room receives `bounty_pool:updated` with DEPOSIT. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["createDeposit"];
         delete?: never;
@@ -245,7 +245,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List payments, newest first
+         * List payments
          * @description Newest first. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listPayments"];
@@ -286,7 +286,7 @@ export interface paths {
         };
         /**
          * List the pool's ledger, newest first
-         * @description Each entry has the pool's totals after it; entries are never changed. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         * @description Each entry carries the pool's totals after it; entries are never changed. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listEntries"];
         put?: never;
@@ -305,8 +305,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the protocol's present state, to start from or to come back to
-         * @description Join the room first, then fetch this, then apply the events that are newer: a `seq` above this one's, and of each thing a `version` above the one held. So nothing is missed and nothing applied twice. Roles: all.
+         * Read a snapshot of the protocol
+         * @description Join the room first, then fetch this, then apply newer events: those with a higher `seq` and, for each object, a higher `version`. So no change is missed or applied twice. Roles: all.
          */
         get: operations["getState"];
         put?: never;
@@ -332,7 +332,7 @@ export interface paths {
         put?: never;
         /**
          * File a vulnerability
-         * @description With a `bounty` the amount is reserved, or nothing is stored at all. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for itself).
+         * @description With a `bounty` the amount is reserved; when it cannot be, nothing is stored. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for itself).
          */
         post: operations["fileVulnerability"];
         delete?: never;
@@ -349,8 +349,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read totals of one protocol, or of all that the token names
-         * @description Without `protocolId`: over all protocols that the token names; amounts of different currencies are never added up, `byCurrency` has one line for each. Roles: all.
+         * Read totals of one protocol, or of all that the token grants
+         * @description Amounts of different currencies are never added up: `byCurrency` has one item for each. Roles: all.
          */
         get: operations["getStats"];
         put?: never;
@@ -372,7 +372,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a token, or all tokens of a subject
-         * @description Name one token by its `jti`, or a `subject`: then all tokens issued to it until now. Roles: admin.
+         * @description Name one token by its `jti`, or a `subject` to revoke all tokens issued to it until now. Roles: admin.
          */
         post: operations["revokeToken"];
         delete?: never;
@@ -390,7 +390,7 @@ export interface paths {
         };
         /**
          * List the revoked tokens, newest first
-         * @description One token by its `jti`, or all of a subject until then. Request the next page with `cursor` set to `nextCursor` of this one. Roles: admin.
+         * @description Each is one token by its `jti`, or all tokens of a subject until then. Request the next page with `cursor` set to `nextCursor` of this one. Roles: admin.
          */
         get: operations["listRevoked"];
         put?: never;
@@ -410,7 +410,7 @@ export interface paths {
         };
         /**
          * Read a vulnerability
-         * @description One of a protocol that the token does not name is told of as one that does not exist. Roles: all.
+         * @description A vulnerability of a protocol that the token does not grant is answered as one that does not exist. Roles: all.
          */
         get: operations["getVulnerability"];
         put?: never;
@@ -432,7 +432,7 @@ export interface paths {
         put?: never;
         /**
          * Confirm a vulnerability
-         * @description PENDING → CONFIRMED; the room hears `vuln:status_changed`. A `bounty` here reserves when none was reserved at filing. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
+         * @description PENDING → CONFIRMED; the room receives `vuln:status_changed`. A `bounty` is reserved when none was reserved at filing. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
          */
         post: operations["confirmVulnerability"];
         delete?: never;
@@ -452,7 +452,7 @@ export interface paths {
         put?: never;
         /**
          * Release the payment of a confirmed vulnerability
-         * @description Accepted, then paid in the background: the room hears `bounty_pool:updated` with PAYMENT_RELEASED, then `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller one gives the rest back. The pool is charged exactly once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         * @description Accepted, then paid in the background: the room receives `bounty_pool:updated` with PAYMENT_RELEASED, then `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller amount returns the rest to the pool. The pool is charged exactly once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["requestPayment"];
         delete?: never;
@@ -472,7 +472,7 @@ export interface paths {
         put?: never;
         /**
          * Reject a vulnerability
-         * @description PENDING → REJECTED; the room hears `vuln:status_changed`, and a reservation is given back. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
+         * @description PENDING → REJECTED; the room receives `vuln:status_changed`, and a reservation is released. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
          */
         post: operations["rejectVulnerability"];
         delete?: never;
@@ -656,17 +656,17 @@ export interface components {
         };
         AgentCounts: {
             /**
-             * @description Online, with a running task.
+             * @description Online agents with a running task.
              * @example 3
              */
             busy: string;
             /**
-             * @description Not heard for 120 seconds.
+             * @description Agents that have not reported for 120 seconds.
              * @example 2
              */
             offline: string;
             /**
-             * @description Heard within the last 120 seconds.
+             * @description Agents that have reported within the last 120 seconds.
              * @example 5
              */
             online: string;
@@ -718,7 +718,7 @@ export interface components {
             estimatedCompletion: string | null;
             /**
              * Format: date-time
-             * @description When the agent was last heard; null if never.
+             * @description When the agent last reported; null if never.
              * @example 2026-11-22T20:30:00.123Z
              */
             lastSeen: string | null;
@@ -733,7 +733,7 @@ export interface components {
              */
             nextTask: string | null;
             /**
-             * @description ONLINE when heard within the last 120 seconds.
+             * @description ONLINE if the agent has reported within the last 120 seconds.
              * @example ONLINE
              * @enum {string}
              */
@@ -755,7 +755,7 @@ export interface components {
              */
             task: string;
             /**
-             * @description What kind of agent it is.
+             * @description The agent's type.
              * @example RESEARCHER
              * @enum {string|null}
              */
@@ -768,18 +768,18 @@ export interface components {
         };
         AuditEntry: {
             /**
-             * @description What was done, as a code such as `DEPOSIT`.
+             * @description The action.
              * @example DEPOSIT
              * @enum {string}
              */
             action: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_REVOKED";
             /**
-             * @description From where; null where the system did it.
+             * @description The caller's address; null for the system.
              * @example 203.0.113.7
              */
             address: string | null;
             /**
-             * @description What the change left behind: the values that it set.
+             * @description The values that the action set.
              * @example {
              *       "total": "25000.00"
              *     }
@@ -789,12 +789,12 @@ export interface components {
             } | null;
             /**
              * Format: date-time
-             * @description When it was done.
+             * @description When the action was done.
              * @example 2026-11-22T20:30:00.123Z
              */
             at: string;
             /**
-             * @description How it was before; null where it is new.
+             * @description The values before; null for a new object.
              * @example null
              */
             before: {
@@ -806,32 +806,32 @@ export interface components {
              */
             id: string;
             /**
-             * @description The protocol, where it is about one.
+             * @description The protocol, if it concerns one.
              * @example aave-v3
              */
             protocolId: string | null;
             /**
-             * @description The same as in `X-Request-Id`; name it in a question to us.
+             * @description The request's id, as in `X-Request-Id`; quote it in support requests.
              * @example 0d3f0c7e9a4b4d0f
              */
             requestId: string;
             /**
-             * @description In which role.
+             * @description The role of the token, or `system`.
              * @example owner
              */
             role: string;
             /**
-             * @description Whose: the token's `sub`.
+             * @description Who did it: the token's `sub`, or `system`.
              * @example owner-1
              */
             subject: string;
             /**
-             * @description The id of what it was done to.
+             * @description Id of the object that the action changed.
              * @example 019a8f04-93c1-7a44-b6de-0b8e8f6c1d03
              */
             targetId: string;
             /**
-             * @description The token's `jti`; null where the system did it.
+             * @description The token's `jti`; null for the system.
              * @example 0f8c2d4e6a
              */
             tokenId: string | null;
@@ -924,7 +924,7 @@ export interface components {
              */
             available: string;
             /**
-             * @description What all amounts of the protocol are in; set once, when it is created.
+             * @description The currency of all amounts of the protocol; set when it is created.
              * @example USDC
              */
             currency: string;
@@ -936,7 +936,7 @@ export interface components {
             paid: string;
             /**
              * Format: decimal
-             * @description Held for pending validations and payments.
+             * @description Reserved for pending validations and payments.
              * @example 2500.00
              */
             reserved: string;
@@ -995,12 +995,12 @@ export interface components {
         DepositCreate: {
             /**
              * Format: decimal
-             * @description How much; more than zero.
+             * @description The amount to deposit; more than zero.
              * @example 25000.00
              */
             amount: string;
             /**
-             * @description A reference of the sender's, or of the payout service.
+             * @description The depositor's reference, or the payout service's.
              * @default null
              * @example treasury-2026-11
              */
@@ -1017,31 +1017,31 @@ export interface components {
         };
         LedgerEntry: {
             /**
-             * @description Who caused it: the token's `sub`, or `system`.
+             * @description Who made the change: the token's `sub`, or `system`.
              * @example owner-1
              */
             actor: string;
             /**
              * Format: decimal
-             * @description The size of this change.
+             * @description The amount of this change.
              * @example 25000.00
              */
             amount: string;
             /**
              * Format: decimal
-             * @description `total - reserved - paid`, after this change.
+             * @description `total - reserved - paid` after this change.
              * @example 25000.00
              */
             available: string;
             /**
-             * @description What happened to the pool.
+             * @description The kind of change.
              * @example DEPOSIT
              * @enum {string}
              */
             changeType: "DEPOSIT" | "RESERVATION" | "RESERVATION_RELEASED" | "PAYMENT_RELEASED";
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description When the change was made.
              * @example 2026-11-22T20:30:00.123Z
              */
             createdAt: string;
@@ -1052,44 +1052,44 @@ export interface components {
             id: string;
             /**
              * Format: decimal
-             * @description Sum of released payments.
+             * @description Sum of released payments after this change.
              * @example 0.00
              */
             paid: string;
             /**
-             * @description The payment, where it is about one.
+             * @description The payment that it is for.
              * @example null
              */
             paymentId: string | null;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description The protocol's id.
              * @example aave-v3
              */
             protocolId: string;
             /**
-             * @description A reference of the sender's, or of the payout service.
+             * @description The depositor's reference, or the payout service's.
              * @example treasury-2026-11
              */
             reference: string | null;
             /**
              * Format: decimal
-             * @description Held after this change.
+             * @description Reserved after this change.
              * @example 0.00
              */
             reserved: string;
             /**
              * Format: decimal
-             * @description Sum of all deposits, after this change.
+             * @description Sum of all deposits after this change.
              * @example 25000.00
              */
             total: string;
             /**
-             * @description The pool's version with this change.
+             * @description The pool's version after this change.
              * @example 1
              */
             version: string;
             /**
-             * @description The vulnerability, where it is about one.
+             * @description The vulnerability that it is for.
              * @example null
              */
             vulnerabilityId: string | null;
@@ -1106,28 +1106,28 @@ export interface components {
         Payment: {
             /**
              * Format: decimal
-             * @description An amount of money, as a decimal string.
+             * @description The amount to pay, as a decimal string.
              * @example 2500.00
              */
             amount: string;
             /**
-             * @description How often the payout service was asked.
+             * @description How many times the payout service was called.
              * @example 0
              */
             attempts: string;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description When the payment was requested.
              * @example 2026-11-22T20:30:00.123Z
              */
             createdAt: string;
             /**
-             * @description What all amounts of the protocol are in; set once, when it is created.
+             * @description The currency of all amounts of the protocol; set when it is created.
              * @example USDC
              */
             currency: string;
             /**
-             * @description Why the payout service refused; null otherwise.
+             * @description Why the service refused; null otherwise.
              * @example null
              */
             failureReason: string | null;
@@ -1137,39 +1137,39 @@ export interface components {
              */
             id: string;
             /**
-             * @description Why the last attempt did not pay, also while it is tried again; null where none failed.
+             * @description Why the last attempt did not pay, also while it is retried; null if none failed.
              * @example null
              */
             lastError: string | null;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description The protocol's id.
              * @example aave-v3
              */
             protocolId: string;
             /**
-             * @description Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.
+             * @description Where the money goes, in the payout service's terms: printable characters only, without blanks at the ends.
              * @example 0x52908400098527886E0F7030069857D2
              */
             recipient: string;
             /**
-             * @description the payout service's own
+             * @description The payout service's reference.
              * @example null
              */
             reference: string | null;
             /**
              * Format: date-time
-             * @description When it was paid; null until then.
+             * @description When the payment was released; null until then.
              * @example null
              */
             releasedAt: string | null;
             /**
-             * @description FAILED can be tried again; RELEASED is for good.
+             * @description A FAILED payment can be retried; RELEASED is final.
              * @example PENDING
              * @enum {string}
              */
             status: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED";
             /**
-             * @description Id of the vulnerability it is about.
+             * @description Id of the vulnerability that it pays for.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             vulnerabilityId: string;
@@ -1177,13 +1177,13 @@ export interface components {
         PaymentCreate: {
             /**
              * Format: decimal
-             * @description An amount of money, as a decimal string.
+             * @description The amount to pay, at most the reserved bounty; without it the whole bounty.
              * @default null
              * @example 2500.00
              */
             amount: string | null;
             /**
-             * @description Where the money goes, as the payout service understands it: printable characters alone, no blank at either end.
+             * @description Where the money goes, in the payout service's terms: printable characters only, without blanks at the ends.
              * @example 0x52908400098527886E0F7030069857D2
              */
             recipient: string;
@@ -1199,7 +1199,7 @@ export interface components {
         };
         PaymentSum: {
             /**
-             * @description How many were released.
+             * @description The number of released payments.
              * @example 0
              */
             count: string;
@@ -1223,7 +1223,7 @@ export interface components {
              */
             available: string;
             /**
-             * @description What all amounts of the protocol are in; set once, when it is created.
+             * @description The currency of all amounts of the protocol; set when it is created.
              * @example USDC
              */
             currency: string;
@@ -1234,13 +1234,13 @@ export interface components {
              */
             paid: string;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description The protocol's id.
              * @example aave-v3
              */
             protocolId: string;
             /**
              * Format: decimal
-             * @description Held for pending validations and payments.
+             * @description Reserved for pending validations and payments.
              * @example 2500.00
              */
             reserved: string;
@@ -1251,7 +1251,7 @@ export interface components {
              */
             total: string;
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Rises with every change; ignore one that is not higher than the version held.
              * @example 2
              */
             version: string;
@@ -1263,10 +1263,10 @@ export interface components {
              * @example 22500.00
              */
             available: string;
-            /** @description One line per currency; amounts of different currencies are never added up. */
+            /** @description One item per currency; amounts of different currencies are never added up. */
             byCurrency: components["schemas"]["CurrencySum"][];
             /**
-             * @description What all amounts of the protocol are in; set once, when it is created.
+             * @description The currency of all amounts of the protocol; set when it is created.
              * @example USDC
              */
             currency: string | null;
@@ -1277,13 +1277,13 @@ export interface components {
              */
             paid: string;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description The protocol's id.
              * @example aave-v3
              */
             protocolId: string | null;
             /**
              * Format: decimal
-             * @description Held for pending validations and payments.
+             * @description Reserved for pending validations and payments.
              * @example 2500.00
              */
             reserved: string;
@@ -1294,7 +1294,7 @@ export interface components {
              */
             total: string;
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Rises with every change; ignore one that is not higher than the version held.
              * @example 2
              */
             version: string | null;
@@ -1377,12 +1377,12 @@ export interface components {
         Protocol: {
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description When the protocol was created.
              * @example 2026-11-22T20:30:00.123Z
              */
             createdAt: string;
             /**
-             * @description What all amounts of the protocol are in; set once, when it is created.
+             * @description The currency of all amounts of the protocol; set when it is created.
              * @example USDC
              */
             currency: string;
@@ -1392,26 +1392,26 @@ export interface components {
              */
             id: string;
             /**
-             * @description A name for people; programs go by the id.
+             * @description The protocol's name, for display.
              * @example Aave v3
              */
             name: string;
         };
         ProtocolCreate: {
             /**
-             * @description What all amounts of the protocol are in; set once, when it is created.
+             * @description The currency of all amounts of the protocol; set when it is created.
              * @default USDC
              * @example USDC
              */
             currency: string;
             /**
-             * @description An id of your own; without it the server makes one.
+             * @description The protocol's id; generated when missing.
              * @default null
              * @example aave-v3
              */
             id: string | null;
             /**
-             * @description A name for people; programs go by the id.
+             * @description The protocol's name, for display.
              * @example Aave v3
              */
             name: string;
@@ -1465,7 +1465,7 @@ export interface components {
         };
         Rejection: {
             /**
-             * @description Why it is rejected. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 2,000 characters is cut and ends in `…`.
+             * @description Why it is rejected. Line ends become LF, other control characters and escape sequences are removed, and text longer than 2,000 characters is cut and ends in `…`.
              * @example Duplicate of an earlier report.
              */
             reason: string;
@@ -1473,13 +1473,13 @@ export interface components {
         Revocation: {
             /**
              * Format: date-time
-             * @description The token's own `exp`, where it is known: the revocation is forgotten a day later. Otherwise it is kept for 401 days; no token counts longer than 400.
+             * @description The token's `exp`, if known: the revocation is deleted a day later. Otherwise it is kept for 401 days; no token is valid for more than 400.
              * @default null
              * @example 2026-11-22T20:45:00.000Z
              */
             expiresAt: string | null;
             /**
-             * @description Id of one token.
+             * @description The `jti` of one token.
              * @default null
              * @example 0f8c2d4e6a
              */
@@ -1499,7 +1499,7 @@ export interface components {
         RevokedToken: {
             /**
              * Format: date-time
-             * @description When it expires.
+             * @description When the revocation is no longer needed.
              * @example 2026-11-22T20:45:00.000Z
              */
             expiresAt: string | null;
@@ -1509,7 +1509,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description Id of one token; or null, for all of the subject's.
+             * @description The token's `jti`; null for all tokens of `subject`.
              * @example 0f8c2d4e6a
              */
             jti: string | null;
@@ -1530,7 +1530,7 @@ export interface components {
              */
             revokedBy: string;
             /**
-             * @description Whose tokens; null where it is one token.
+             * @description The subject; null for a single token.
              * @example null
              */
             subject: string | null;
@@ -1545,10 +1545,10 @@ export interface components {
             nextCursor: string | null;
         };
         State: {
-            /** @description Agents at work or heard within 24 hours, at most 1,000, each with its current task. */
+            /** @description Agents that work or have reported within 24 hours, at most 1,000, with their current tasks. */
             agents: components["schemas"]["AgentState"][];
             /**
-             * @description Whether more agents are at work or were heard within 24 hours than the 1,000 that `agents` shows: `GET /agents?protocolId=` lists all, page by page.
+             * @description Whether more than these agents work or have reported within 24 hours; `GET /agents?protocolId=` lists all, page by page.
              * @example false
              */
             agentsTruncated: boolean;
@@ -1563,7 +1563,7 @@ export interface components {
             pool: components["schemas"]["Pool"];
             protocol: components["schemas"]["Protocol"];
             /**
-             * @description Number of the room's last event; without gaps at the source.
+             * @description Sequence number of the room's last event.
              * @example 42
              */
             seq: string;
@@ -1657,7 +1657,7 @@ export interface components {
         };
         Vulnerability: {
             /**
-             * @description Id of the agent it is about, or who found it.
+             * @description Id of the agent that found it.
              * @example scanner-7
              */
             agentId: string | null;
@@ -1669,27 +1669,27 @@ export interface components {
             bounty: string | null;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description When the vulnerability was filed.
              * @example 2026-11-22T20:30:00.123Z
              */
             createdAt: string;
             /**
-             * @description The finding in full, for who has to judge it. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 20,000 characters is cut and ends in `…`.
+             * @description The finding in full. Line ends become LF, other control characters and escape sequences are removed, and text longer than 20,000 characters is cut and ends in `…`.
              * @example An external call precedes the update of the balance.
              */
             description: string | null;
             /**
-             * @description The vulnerability's id, made by the server.
+             * @description The vulnerability's id.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
              */
             id: string;
             /**
-             * @description Its payment; null while none is asked for.
+             * @description Id of its payment; null until one is requested.
              * @example null
              */
             paymentId: string | null;
             /**
-             * @description Id of the protocol it belongs to.
+             * @description The protocol's id.
              * @example aave-v3
              */
             protocolId: string;
@@ -1699,19 +1699,19 @@ export interface components {
              */
             rejectionReason: string | null;
             /**
-             * @description How grave it is, from CRITICAL down to INFO.
+             * @description The severity, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
             severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
             /**
-             * @description Where it stands now.
+             * @description The present status.
              * @example PENDING
              * @enum {string}
              */
             status: "PENDING" | "CONFIRMED" | "REJECTED" | "PAID";
             /**
-             * @description What was found.
+             * @description A short name of the finding.
              * @example Reentrancy in withdraw()
              */
             title: string;
@@ -1722,14 +1722,14 @@ export interface components {
              */
             updatedAt: string;
             /**
-             * @description Rises with every change; a lower or equal one is old news.
+             * @description Rises with every change; ignore one that is not higher than the version held.
              * @example 2
              */
             version: string;
         };
         VulnerabilityCounts: {
             /**
-             * @description By severity; each is named.
+             * @description Numbers by severity.
              * @example {
              *       "CRITICAL": "0",
              *       "HIGH": "1",
@@ -1742,7 +1742,7 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description By status; each is named.
+             * @description Numbers by status.
              * @example {
              *       "PENDING": "0",
              *       "CONFIRMED": "1",
@@ -1754,14 +1754,14 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description All of them.
+             * @description The number of all vulnerabilities.
              * @example 1
              */
             total: string;
         };
         VulnerabilityCreate: {
             /**
-             * @description Id of the agent it is about, or who found it.
+             * @description Id of the agent that found it.
              * @default null
              * @example scanner-7
              */
@@ -1774,19 +1774,19 @@ export interface components {
              */
             bounty: string | null;
             /**
-             * @description The finding in full, for who has to judge it. Line ends become LF, other control characters and escape sequences are removed, and what is longer than 20,000 characters is cut and ends in `…`.
+             * @description The finding in full. Line ends become LF, other control characters and escape sequences are removed, and text longer than 20,000 characters is cut and ends in `…`.
              * @default null
              * @example An external call precedes the update of the balance.
              */
             description: string | null;
             /**
-             * @description How grave it is, from CRITICAL down to INFO.
+             * @description The severity, from CRITICAL down to INFO.
              * @example HIGH
              * @enum {string}
              */
             severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
             /**
-             * @description What was found.
+             * @description A short name of the finding.
              * @example Reentrancy in withdraw()
              */
             title: string;
@@ -1802,10 +1802,10 @@ export interface components {
         };
         VulnerabilityState: {
             counts: components["schemas"]["VulnerabilityCounts"];
-            /** @description PENDING and CONFIRMED ones, the newest 1,000, fewer where their descriptions are very long. */
+            /** @description The newest 1,000 with status PENDING or CONFIRMED, fewer if their descriptions are very long. */
             open: components["schemas"]["Vulnerability"][];
             /**
-             * @description Whether there are more: list them by `status`, PENDING and CONFIRMED, page by page.
+             * @description Whether there are more; list them page by page with `?status=PENDING` and `CONFIRMED`.
              * @example false
              */
             openTruncated: boolean;
@@ -2273,15 +2273,15 @@ export interface operations {
     listAudit: {
         parameters: {
             query?: {
-                /** @description What was done, as a code such as `DEPOSIT`. */
+                /** @description Only this action. */
                 action?: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_REVOKED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
-                /** @description Id of the protocol it belongs to. */
+                /** @description Only entries about this protocol. */
                 protocolId?: string;
-                /** @description Whose: the token's `sub`. */
+                /** @description Only actions of this subject, the token's `sub`. */
                 subject?: string;
             };
             header?: never;
@@ -2773,7 +2773,7 @@ export interface operations {
     getState: {
         parameters: {
             query?: {
-                /** @description As connections that joined with `agentBatches` see it: RUNNING updates come as one `agent:task_updates` a second, and `seq` counts those connections' events. */
+                /** @description The state for connections that joined with `agentBatches`: RUNNING updates come as one `agent:task_updates` a second, and `seq` counts those connections' events. */
                 agentBatches?: boolean;
             };
             header?: never;
@@ -2829,11 +2829,11 @@ export interface operations {
                 cursor?: string;
                 /** @description How many items at most. */
                 limit?: number;
-                /** @description How grave it is, from CRITICAL down to INFO. */
+                /** @description Only this severity. */
                 severity?: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
-                /** @description `date`: newest first; `severity`: gravest first, then newest */
+                /** @description `date`: newest first; `severity`: most severe first, then newest. */
                 sort?: "date" | "severity";
-                /** @description Where it stands now. */
+                /** @description Only this status. */
                 status?: "PENDING" | "CONFIRMED" | "REJECTED" | "PAID";
             };
             header?: never;
@@ -2943,7 +2943,7 @@ export interface operations {
     getStats: {
         parameters: {
             query?: {
-                /** @description Id of the protocol it belongs to. */
+                /** @description Only this protocol; by default all that are granted. */
                 protocolId?: string;
             };
             header?: never;
