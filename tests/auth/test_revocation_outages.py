@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from app.auth import revocation
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
+from app.core.errors import TokenRevoked
 from tests.factories import make_protocol
 from tests.support.api import Api
 
@@ -112,7 +113,7 @@ def test_what_is_known_stays_in_force_while_neither_redis_nor_the_database_answe
     passes(60)
     with app_of(api).app_context():
         known(api).refresh()
-        with pytest.raises(revocation.Unauthorized) as refused:
+        with pytest.raises(TokenRevoked) as refused:
             known(api).check(principal("v", "gone", 10.0))
         known(api).check(principal("v", "kept", 10.0))
 

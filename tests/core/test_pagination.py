@@ -15,8 +15,8 @@ def cursor(keys: object) -> str:
 
 
 def page(count: int, limit: int) -> tuple[list[int], object]:
-    found = page_of(list(range(count)), limit, lambda row: [row])
-    return found.items, found.next_cursor
+    found = page_of([{"id": number} for number in range(count)], limit, lambda row: [row["id"]])
+    return [row["id"] for row in found.items], found.next_cursor
 
 
 def test_a_page_has_as_many_items_as_its_limit_and_a_cursor_only_when_more_follow():
