@@ -22,7 +22,7 @@ if is_current then
   local earlier = (redis.call('HGET', 'agents:task', agent) or id):match('^%S+')
   if earlier ~= id then
     set_idle(agent, earlier, version, due)
-    redis.call('ZREM', 'room:' .. earlier .. ':busy', agent)
+    stop_counting(agent, earlier, wall)
   end
   redis.call('ZADD', K .. ':last_seen', text(wall), agent)
   redis.call('HSET', 'agents:task_version', agent, version_text)

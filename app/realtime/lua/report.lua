@@ -80,6 +80,6 @@ end
 for _, move in ipairs(moves) do
   local agent, earlier, version = unpack(move)
   set_idle(agent, earlier, version, now)
-  if task_of_agent[agent]:match('^%S+') ~= earlier then redis.call('ZREM', 'room:' .. earlier .. ':busy', agent) end
+  if task_of_agent[agent]:match('^%S+') ~= earlier then stop_counting(agent, earlier, wall) end
 end
 return result

@@ -17,3 +17,11 @@ local function set_idle(agent, id, version, due)
   end
   redis.call('ZADD', 'rooms:due', 'LT', text(due), id)
 end
+
+-- An agent that left a room no longer counts as online or busy there. Its entry stays until it is deleted a week later.
+local OFFLINE_AFTER = 120000000  -- microseconds: ONLINE_SECONDS of app/agents/last_seen.py
+
+local function stop_counting(agent, id, wall)
+  redis.call('ZREM', 'room:' .. id .. ':busy', agent)
+  redis.call('ZADD', 'room:' .. id .. ':last_seen', 'XX', text(wall - OFFLINE_AFTER), agent)
+end
