@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from tests.support.pace import slowdown
 from tests.support.seeds import SEED
 
 pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.slow_files_first"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job: `up` would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis_settings.register_profile("suite", deadline=None, derandomize=False, print_blob=True)
 hypothesis_settings.load_profile("suite")

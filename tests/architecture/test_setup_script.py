@@ -137,8 +137,9 @@ def test_clean_keeps_the_data_and_another_target_deletes_them() -> None:
 
 @pytest.mark.parametrize(("given", "port"), [(["PORT=5001"], '--port "5001"'), ([], "")])
 def test_make_run_passes_the_port(given: list[str], port: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "PORT"}
-    command = ["make", "-n", "run", *given]
+    ours = ("PORT", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # those of the `make test` that runs this
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    command = ["make", "--no-print-directory", "-n", "run", *given]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1].strip() == f"exec .venv/bin/dashboard up --demo {port}".strip()

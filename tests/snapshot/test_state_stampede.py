@@ -16,9 +16,9 @@ from tests.support.servers import Postgres
 from tests.support.stack import Stack
 
 CLIENTS = 1000
-FEW = CLIENTS // 20
+FEW = CLIENTS // 10
 GROUPS = 5
-SECTION = b"agents.task_protocol_id = "  # asked once for each snapshot, and by nothing else in these tests
+SECTION = b"agents.task_status = "  # asked once for each snapshot, and by nothing else in these tests
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
