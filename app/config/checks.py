@@ -126,7 +126,10 @@ def _web_faults(values: Values) -> Iterator[Fault]:
         elif key != "payout_url" and holds_credentials(url):
             yield name, "must hold no password: it is shown in logs"
         elif key == "jwks_url" and _is_plain_http_to_others(url):
-            yield name, "must be https:// (http:// only to this machine): whoever changes the answer can sign any token"
+            yield (
+                name,
+                "must be https:// (http:// only to this machine): anyone who can alter the response can sign any token",
+            )
         elif key == "payout_url" and not values["payout_allow_http"] and _is_plain_http_to_others(url):
             yield name, "must be https:// (http:// only to this machine, or with PAYOUT_ALLOW_HTTP=1): it moves money"
 

@@ -1,6 +1,7 @@
 """`/state` and `/stats` stay small and quick however many agents were ever heard of."""
 
 import json
+import re
 import time
 from typing import Any
 
@@ -9,10 +10,12 @@ from flask import Flask
 from sqlalchemy import event, insert
 
 from app.agents import agent_snapshot, retention
+from app.agents.last_seen import ONLINE_SECONDS
 from app.agents.models import Agent
 from app.config import Config
 from app.core.database import transaction, utc_now
 from app.core.extensions import db, redis_client
+from app.realtime import scripts
 from app.realtime.redis_keys import last_seen_key, latest_key
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
@@ -107,6 +110,12 @@ def test_an_agent_at_work_is_shown_though_it_is_silent_and_one_that_is_done_is_n
     recent = store_agents(protocol_id, 1, status="FAILED", age_us=DAY_US // 2)
 
     assert [each["agentId"] for each in state_of(api, protocol_id)["agents"]] == sorted(silent + recent)
+
+
+def test_the_scripts_and_the_statistics_agree_when_an_agent_is_offline() -> None:
+    (offline_after,) = re.findall(r"OFFLINE_AFTER = (\d+)", scripts.source("report"))
+
+    assert int(offline_after) == ONLINE_SECONDS * 1_000_000
 
 
 def test_stats_count_agents_where_they_are(api: Api, protocol_id: str) -> None:
