@@ -16,7 +16,7 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `room:{p}:waiting` | zset | agents whose RUNNING update waits, by due time | report, add_stored, emits | until sent |
 | `room:{p}:terminal` | zset | agents whose terminal update is next, by due time | add_stored, emits | until queued |
 | `room:{p}:latest` | hash | newest update of each agent | report, add_stored | a week after it was last seen here |
-| `room:{p}:last_seen` | zset | when agents were last seen (wall; 120 s earlier if they left) | report, add_stored | a week |
+| `room:{p}:last_seen` | zset | agents by last time seen, 120 s earlier if they left | report, add_stored | a week |
 | `room:{p}:busy` | zset | the same for agents with a running task | report, add_stored | a week |
 | `room:{p}:batch` | hash | `at`: when the last batch left | emits | permanent |
 | `room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | until sent |
