@@ -15,8 +15,7 @@ from urllib.parse import quote
 from marshmallow import ValidationError
 from marshmallow import fields as schema_fields
 
-from app.config import sentinel
-from app.config.addresses import plain_database_url, plain_redis_url
+from app.config.addresses import SENTINEL_SCHEME, plain_database_url, plain_redis_url
 from app.config.checks import cross_check
 from app.config.settings import Config
 
@@ -102,8 +101,10 @@ def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
         values["database_url"] = f"sqlite:///{quote(str(home / DATABASE_FILE))}"
     values["database_url"] = plain_database_url(values["database_url"])
     values["redis_url"] = plain_redis_url(values["redis_url"])
-    if values["redis_sentinel_password"] and values["redis_url"].startswith(sentinel.SCHEME):
-        values["redis_url"] = sentinel.with_password(values["redis_url"], values["redis_sentinel_password"])
+    if values["redis_sentinel_password"] and values["redis_url"].startswith(SENTINEL_SCHEME):
+        separator = "&" if "?" in values["redis_url"] else "?"
+        password = quote(values["redis_sentinel_password"], safe="")
+        values["redis_url"] += f"{separator}sentinel_password={password}"
     return values
 
 

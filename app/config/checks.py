@@ -6,8 +6,16 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.config.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
-from app.config.origins import ANY, FORM, normalized
+from app.config.addresses import (
+    ANY,
+    ORIGIN_FORM,
+    database_fault,
+    is_loopback,
+    normalized,
+    redis_fault,
+    split,
+    web_fault,
+)
 from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
 Values = dict[str, Any]
@@ -115,7 +123,7 @@ def _origin_faults(values: Values) -> Iterator[Fault]:
             if each.strip() not in ("", ANY):
                 normalized(each.strip())
         except ValueError:
-            yield "DASHBOARD_ALLOWED_ORIGINS", f"{each.strip()!r} {FORM}"
+            yield "DASHBOARD_ALLOWED_ORIGINS", f"{each.strip()!r} {ORIGIN_FORM}"
 
 
 def _web_faults(values: Values) -> Iterator[Fault]:
@@ -123,7 +131,7 @@ def _web_faults(values: Values) -> Iterator[Fault]:
         url = values[key]
         if url and (fault := web_fault(url)):
             yield name, fault
-        elif key != "payout_url" and holds_credentials(url):
+        elif key != "payout_url" and "@" in urlsplit(url).netloc:
             yield name, "must hold no password: it is shown in logs"
         elif key == "jwks_url" and _is_plain_http_to_others(url):
             yield (
@@ -135,7 +143,7 @@ def _web_faults(values: Values) -> Iterator[Fault]:
 
 
 def _is_plain_http_to_others(url: str) -> bool:
-    return url.startswith("http://") and not stays_on_this_machine(url)
+    return url.startswith("http://") and not is_loopback(urlsplit(url).hostname or "")
 
 
 def _exporter_faults(values: Values) -> Iterator[Fault]:
@@ -154,8 +162,5 @@ def _is_installed(module: str) -> bool:
 
 
 def _is_dsn(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return bool(parts.scheme in ("http", "https") and parts.username and parts.hostname and parts.path.strip("/"))
-    except ValueError:
-        return False
+    parts = split(text)
+    return parts is not None and parts.scheme in ("http", "https") and bool(parts.username and parts.path.strip("/"))

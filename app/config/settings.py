@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import validate
 
-from app.config.origins import ANY, normalized
+from app.config.addresses import ANY, normalized
 
 MIN_KEY_BYTES = 32
 MIN_PAYOUT_SECRET_BYTES = 16

@@ -8,8 +8,8 @@ from celery import Celery
 from kombu.entity import Queue
 from kombu.transport.redis import Channel, QoS
 
-from app.config import Config, sentinel
-from app.config.addresses import broker_redis_url
+from app.config import Config
+from app.config.addresses import SENTINEL_SCHEME, broker_redis_url, parse_sentinel
 from app.core import queues
 from app.core.redis_connection import redis_time
 
@@ -39,11 +39,11 @@ class RedisClockQoS(QoS):
 
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     """Celery's URL of the broker, and its transport options for Sentinel."""
-    if not redis_url.startswith(sentinel.SCHEME):
+    if not redis_url.startswith(SENTINEL_SCHEME):
         return broker_redis_url(redis_url), {}
-    address = sentinel.parse(redis_url)
+    address = parse_sentinel(redis_url)
     options = {"master_name": address.service, "sentinel_kwargs": {**TIMEOUTS, **address.sentinel_login}}
-    return sentinel.broker_url(address), options
+    return address.broker_url(), options
 
 
 def configure(celery: Celery, settings: Config) -> None:

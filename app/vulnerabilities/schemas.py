@@ -1,10 +1,24 @@
 from marshmallow import fields, validate
 
 from app.bounties.schemas import VERSION
-from app.core.examples import AGENT, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import PageQuery, page_schema
-from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp, doc
-from app.core.text import DESCRIPTION_LENGTH, REASON_LENGTH
+from app.core.schemas import (
+    AGENT,
+    MOMENT,
+    PAYMENT,
+    PROTOCOL,
+    VULNERABILITY,
+    CamelSchema,
+    DescribingText,
+    Identifier,
+    Money,
+    Name,
+    NumberText,
+    Reason,
+    Timestamp,
+    doc,
+)
+from app.core.values import DESCRIPTION_LENGTH, REASON_LENGTH
 from app.vulnerabilities.rules import Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))
