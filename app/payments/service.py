@@ -11,7 +11,7 @@ from app.audit.service import AuditAction, record_audit
 from app.auth.tokens import Principal
 from app.bounties.service import get_pool
 from app.core.database import database_now, transaction, update_one, utc_now
-from app.core.errors import AlreadyExists, InvalidInput, InvalidTransition, PaymentNotFound
+from app.core.errors import AlreadyExists, DomainError, InvalidInput, InvalidTransition, PaymentNotFound
 from app.core.extensions import celery, db, redis_health
 from app.core.pagination import Page, page_by_key
 from app.core.queues import PAYMENT_SETTLE_TASK
@@ -181,6 +181,6 @@ def _new(
     )
 
 
-def _not_failed(payment: Payment) -> InvalidTransition:
+def _not_failed(payment: Payment) -> DomainError:
     detail = f"The payment is {payment.status}; only a FAILED one can be retried."
     return InvalidTransition(detail, extra={"currentStatus": payment.status})
