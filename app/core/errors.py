@@ -39,10 +39,6 @@ class DomainError(Exception):
         self.retry_after = retry_after if retry_after is not None else self.retry_after
         self.extra = extra or {}
 
-    @property
-    def retryable(self) -> bool:
-        return self.retry_after is not None
-
 
 class DependencyUnavailable(DomainError):
     """A dependency does not answer or takes no writes; `dependency_errors` has a class for each cause."""
