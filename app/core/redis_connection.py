@@ -12,7 +12,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from app.config.addresses import SENTINEL_SCHEME, SentinelAddress, parse_sentinel
+from app.config.addresses import SENTINEL_SCHEME, parse_sentinel
 
 COMMAND_TIMEOUT_SECONDS = 1.0
 READY_KEY = "dashboard:ready"
@@ -44,7 +44,11 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
         "protocol": 2,
     }
     if url.startswith(SENTINEL_SCHEME):
-        return _connect_by_sentinel(parse_sentinel(url), options)
+        address = parse_sentinel(url)
+        timeouts = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
+        servers = Sentinel(address.sentinels, sentinel_kwargs={**timeouts, **address.sentinel_login})
+        options |= {"db": address.database, **address.login, "connection_pool_class": _BlockingSentinelPool}
+        return cast(redis.Redis, servers.master_for(address.service, **options))
     if blocking:
         return redis.Redis.from_url(url, **options)
     pool = redis.BlockingConnectionPool.from_url(
@@ -114,16 +118,6 @@ class RedisHealth:
         except redis.RedisError:
             self._unavailable_until = time.monotonic() + FAILURE_REMEMBERED_SECONDS
             return False
-
-
-def _connect_by_sentinel(address: SentinelAddress, options: dict[str, Any]) -> redis.Redis:
-    timeouts = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
-    sentinel_client = Sentinel(address.sentinels, sentinel_kwargs={**timeouts, **address.sentinel_login})
-    login = {"db": address.database, **address.login}
-    client = sentinel_client.master_for(
-        address.service, connection_pool_class=_BlockingSentinelPool, **login, **options
-    )
-    return cast(redis.Redis, client)
 
 
 class _BlockingSentinelPool(SentinelConnectionPool):

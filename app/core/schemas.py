@@ -53,17 +53,22 @@ def is_identifier(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
+def _check_name(value: str) -> None:
+    problem = naming_problem(value)
+    if problem:
+        raise ValidationError(problem)
+
+
+def _check_reason(value: str) -> None:
+    if not is_visible(value):
+        raise ValidationError("Must not be blank.")
+
+
 class Name(fields.String):
     """Text that names something: a title, a task, a reference. Rejected if it has invisible or control characters."""
 
     def __init__(self, *, longest: int = NAME_LENGTH, **kwargs: Any) -> None:
-        super().__init__(validate=[validate.Length(min=1, max=longest), _check_naming], **kwargs)
-
-
-def _check_naming(value: str) -> None:
-    problem = naming_problem(value)
-    if problem:
-        raise ValidationError(problem)
+        super().__init__(validate=[validate.Length(min=1, max=longest), _check_name], **kwargs)
 
 
 class DescribingText(fields.String):
@@ -81,12 +86,7 @@ class Reason(DescribingText):
     """A required reason: a text without visible characters counts as missing."""
 
     def __init__(self, limit: int, **kwargs: Any) -> None:
-        super().__init__(limit, required=True, validate=_check_given, **kwargs)
-
-
-def _check_given(value: str) -> None:
-    if not is_visible(value):
-        raise ValidationError("Must not be blank.")
+        super().__init__(limit, required=True, validate=_check_reason, **kwargs)
 
 
 class Identifier(fields.String):

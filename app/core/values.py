@@ -72,23 +72,21 @@ def moment_of(text: str) -> datetime:
 def number_text(number: float | Decimal) -> str:
     """A number without exponent and trailing zeros: `65`, `65.5`, `0.000001`. Raises ValueError for NaN and ∞."""
     number = number or 0  # turns -0.0 into 0
-    exact = number if isinstance(number, (int, Decimal)) else Decimal(repr(number))
-    if isinstance(exact, Decimal):
-        if not exact.is_finite():
-            raise ValueError(f"{number!r} is not a finite number")
-        plain = format(exact, "f")
-        return plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return str(int(exact))
+    if isinstance(number, int):
+        return str(int(number))
+    exact = Decimal(str(number))
+    if not exact.is_finite():
+        raise ValueError(f"{number!r} is not a finite number")
+    plain = format(exact, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def to_wire(value: Any) -> Any:  # noqa: PLR0911 - one line per kind of value
     """Convert `value` for an event: dates become ISO 8601, numbers become strings, at any depth."""
     match value:
-        case None | bool():
-            return value
         case Enum():
             return to_wire(value.value)
-        case str():
+        case None | bool() | str():
             return value
         case int() | float() | Decimal():
             return number_text(value)
