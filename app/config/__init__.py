@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import Field, fields
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from marshmallow import ValidationError
 from marshmallow import fields as schema_fields
 
-from app.config.addresses import SENTINEL_SCHEME, plain_database_url, plain_redis_url
+from app.config.addresses import SENTINEL_SCHEME
 from app.config.checks import cross_check
 from app.config.settings import Config
 
@@ -93,8 +94,12 @@ def _use_embedded_defaults(values: dict[str, Any]) -> None:
         values["redis_url"] = _text_of(home / REDIS_URL_FILE)
     if not values["database_url"] and home.is_dir():
         values["database_url"] = f"sqlite:///{quote(str(home / DATABASE_FILE))}"
-    values["database_url"] = plain_database_url(values["database_url"])
-    values["redis_url"] = plain_redis_url(values["redis_url"])
+    dialect, separator, rest = values["database_url"].partition("://")
+    driver = "postgresql+psycopg" if dialect.lower() in ("postgres", "postgresql") else dialect.lower()
+    values["database_url"] = driver + separator + rest
+    # Celery's `CERT_NONE` becomes redis-py's `none`.
+    checks = re.compile(r"(?<=[?&]ssl_cert_reqs=)[A-Za-z_]+")
+    values["redis_url"] = checks.sub(lambda found: found[0].lower().removeprefix("cert_"), values["redis_url"])
     if values["redis_sentinel_password"] and values["redis_url"].startswith(SENTINEL_SCHEME):
         separator = "&" if "?" in values["redis_url"] else "?"
         values["redis_url"] += f"{separator}sentinel_password={quote(values['redis_sentinel_password'], safe='')}"

@@ -6,7 +6,7 @@ Functions named `…_fault` return an empty text for a valid address.
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 DATABASE_FORM = "is not like postgresql://user:password@host:port/name or sqlite:////folder/file.db"
 REDIS_FORM = (
@@ -46,13 +46,6 @@ def split(url: str) -> SplitResult | None:
     return parts if fits else None
 
 
-def web_fault(url: str) -> str:
-    """The fault of an address that is called over HTTP."""
-    if not url.startswith(("http://", "https://")):
-        return "must start with http:// or https://"
-    return "" if split(url) else "is not like https://host:port/path"
-
-
 def database_fault(url: str) -> str:
     dialect, separator, rest = url.partition("://")
     if not separator or re.search(r"[\x00-\x1f\x7f]", url):
@@ -88,13 +81,6 @@ def _postgresql_fault(url: str) -> str:
     return ""
 
 
-def plain_database_url(url: str) -> str:
-    """The URL with SQLAlchemy's driver name: `postgres://` and `postgresql://` become `postgresql+psycopg://`."""
-    dialect, separator, rest = url.partition("://")
-    known = dialect.lower()
-    return ("postgresql+psycopg" if known in ("postgres", "postgresql") else known) + separator + rest
-
-
 def redis_fault(url: str) -> str:
     if url.startswith(SENTINEL_SCHEME):
         try:
@@ -107,10 +93,8 @@ def redis_fault(url: str) -> str:
         return REDIS_FORM
     if not re.fullmatch(r"/?|/[0-9]+", parts.path):
         return REDIS_FORM
-    return _redis_options_fault(url, parts) if parts.query else ""
-
-
-def _redis_options_fault(url: str, parts: SplitResult) -> str:
+    if not parts.query:
+        return ""
     from redis.connection import parse_url  # noqa: PLC0415 - start-up time of the command line
 
     known = REDIS_OPTIONS | TLS_OPTIONS if parts.scheme == "rediss" else REDIS_OPTIONS
@@ -122,21 +106,6 @@ def _redis_options_fault(url: str, parts: SplitResult) -> str:
     except ValueError:
         fits = False
     return "" if fits else f"has unknown options after `?`, or invalid values; known are {', '.join(sorted(known))}"
-
-
-def plain_redis_url(url: str) -> str:
-    """The URL with `ssl_cert_reqs` in redis-py's form: Celery's `CERT_NONE` becomes `none`."""
-    written = re.compile(r"(?<=[?&]ssl_cert_reqs=)[A-Za-z_]+")
-    return written.sub(lambda found: found[0].lower().removeprefix("cert_"), url)
-
-
-def broker_redis_url(url: str) -> str:
-    """The URL for Celery, which accepts only TLS options and by default verifies no certificate."""
-    parts = urlsplit(url)
-    options = {name: values[0] for name, values in parse_qs(parts.query).items() if name in TLS_OPTIONS}
-    if parts.scheme == "rediss":
-        options.setdefault("ssl_cert_reqs", "required")
-    return urlunsplit(parts._replace(query=urlencode(options)))
 
 
 @dataclass(frozen=True)
@@ -192,34 +161,27 @@ def normalized(text: str) -> str:
     Scheme and host are in lower case, `wss` is `https`, the scheme's default port is omitted. Internationalized names
     become Punycode, IPv6 addresses their shortest form; a final dot of the host and a final slash are removed.
     Apps' own schemes (`capacitor://localhost`, `file://`) and `null` are origins too.
-    Raises ValueError, whose text describes the form of an origin.
+    Raises ValueError.
     """
     if text.lower() == OPAQUE:
         return OPAQUE
     found = _ORIGIN.fullmatch(text)
-    if not found:
+    if not found or len(found["host"]) > _MAX_HOST:
         raise ValueError(ORIGIN_FORM)
     named = found["scheme"].lower()
     scheme = {"ws": "http", "wss": "https"}.get(named, named)
-    host = _host(found["host"])
+    host = found["host"].removesuffix(".")
+    if host.startswith("["):
+        host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+    else:
+        host = (host if host.isascii() else host.encode("idna").decode()).lower()
+        if not _HOST.fullmatch(host):
+            raise ValueError(ORIGIN_FORM)
     default_port = _DEFAULT_PORTS.get(scheme)
     port = int(found["port"]) if found["port"] else default_port
     if (default_port and not host) or (port is not None and not 0 < port <= HIGHEST_PORT):
         raise ValueError(ORIGIN_FORM)
     return f"{scheme}://{host}" + ("" if port == default_port else f":{port}")
-
-
-def _host(text: str) -> str:
-    """Raises ValueError (UnicodeError is one)."""
-    if text.startswith("["):
-        return f"[{ipaddress.IPv6Address(text[1:-1])}]"
-    if len(text) > _MAX_HOST:
-        raise ValueError(ORIGIN_FORM)
-    host = text.removesuffix(".")
-    ascii_host = (host if host.isascii() else host.encode("idna").decode()).lower()
-    if not _HOST.fullmatch(ascii_host):
-        raise ValueError(ORIGIN_FORM)
-    return ascii_host
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import urlsplit
 
 from app.config import addresses
 from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
@@ -67,28 +66,24 @@ def is_weak(secret: str, min_bytes: int) -> bool:
     """
     if len(secret.encode()) < min_bytes:
         return True
-    rest = _PLACEHOLDERS.sub("", _without_repetition(secret))
+    periods = range(1, len(secret) // 2 + 1)
+    period = next((each for each in periods if secret[each:] == secret[:-each]), len(secret))
+    rest = _PLACEHOLDERS.sub("", secret[:period])
     return len(rest) < min_bytes // 2 or len(set(rest)) < MIN_CHARACTERS
 
 
-def _without_repetition(text: str) -> str:
-    """The shortest part whose repetition, possibly cut off at the end, gives the text; else the whole text."""
-    for period in range(1, len(text) // 2 + 1):
-        if text[period:] == text[:-period]:
-            return text[:period]
-    return text
-
-
 def _web_fault(key: str, url: str, *, allow_http: bool) -> str:
-    if fault := addresses.web_fault(url):
-        return fault
-    if key != "payout_url" and "@" in urlsplit(url).netloc:
+    if not url.startswith(("http://", "https://")):
+        return "must start with http:// or https://"
+    parts = addresses.split(url)
+    if parts is None:
+        return "is not like https://host:port/path"
+    if key != "payout_url" and "@" in parts.netloc:
         return "must hold no password: it is shown in logs"
-    if url.startswith("https://") or addresses.is_loopback(urlsplit(url).hostname or ""):
-        return ""
-    if key == "jwks_url":
+    is_protected = parts.scheme == "https" or addresses.is_loopback(parts.hostname or "")
+    if key == "jwks_url" and not is_protected:
         return "must be https:// (http:// only to this machine): anyone who can alter the response can sign any token"
-    if key == "payout_url" and not allow_http:
+    if key == "payout_url" and not is_protected and not allow_http:
         return "must be https:// (http:// only to this machine, or with PAYOUT_ALLOW_HTTP=1): it moves money"
     return ""
 

@@ -3,13 +3,14 @@
 import os
 import time
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from celery import Celery
 from kombu.entity import Queue
 from kombu.transport.redis import Channel, QoS
 
 from app.config import Config
-from app.config.addresses import SENTINEL_SCHEME, broker_redis_url, parse_sentinel
+from app.config.addresses import SENTINEL_SCHEME, TLS_OPTIONS, parse_sentinel
 from app.core import queues
 from app.core.redis_connection import redis_time
 
@@ -39,11 +40,16 @@ class RedisClockQoS(QoS):
 
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     """Celery's URL of the broker, and its transport options for Sentinel."""
-    if not redis_url.startswith(SENTINEL_SCHEME):
-        return broker_redis_url(redis_url), {}
-    address = parse_sentinel(redis_url)
-    options = {"master_name": address.service, "sentinel_kwargs": {**TIMEOUTS, **address.sentinel_login}}
-    return address.broker_url(), options
+    if redis_url.startswith(SENTINEL_SCHEME):
+        address = parse_sentinel(redis_url)
+        options = {"master_name": address.service, "sentinel_kwargs": {**TIMEOUTS, **address.sentinel_login}}
+        return address.broker_url(), options
+    # Celery accepts only TLS options, and by default verifies no certificate.
+    parts = urlsplit(redis_url)
+    tls = {name: values[0] for name, values in parse_qs(parts.query).items() if name in TLS_OPTIONS}
+    if parts.scheme == "rediss":
+        tls.setdefault("ssl_cert_reqs", "required")
+    return urlunsplit(parts._replace(query=urlencode(tls))), {}
 
 
 def configure(celery: Celery, settings: Config) -> None:
