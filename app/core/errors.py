@@ -4,7 +4,6 @@ The API documents derive their catalogue of codes from these classes: `status`, 
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
 
 
@@ -18,7 +17,7 @@ class DomainError(Exception):
     """
 
     code: str = "HTTP_ERROR"
-    status: HTTPStatus = HTTPStatus.BAD_REQUEST
+    status: int = 400
     retry_after: int | None = None
     example: ClassVar[str] = ""
     example_members: ClassVar[Mapping[str, Any]] = {}
@@ -43,7 +42,7 @@ class DomainError(Exception):
 class DependencyUnavailable(DomainError):
     """A dependency does not answer or takes no writes; `dependency_errors` has a class for each cause."""
 
-    code, status, retry_after = "DEPENDENCY_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, 1
+    code, status, retry_after = "DEPENDENCY_UNAVAILABLE", 503, 1
     example = "A dependency did not answer."
 
 
@@ -55,25 +54,20 @@ def define(base: type[Kind], code: str, example: str = "", **attributes: Any) ->
     return type(code.title().replace("_", ""), (base,), {"code": code, "example": example, **attributes})
 
 
-BadRequest = define(DomainError, "BAD_REQUEST", "The body is not valid JSON.", status=HTTPStatus.BAD_REQUEST)
-Unauthorized = define(
-    DomainError, "UNAUTHORIZED", "Send `Authorization: Bearer <token>`.", status=HTTPStatus.UNAUTHORIZED
-)
+BadRequest = define(DomainError, "BAD_REQUEST", "The body is not valid JSON.", status=400)
+Unauthorized = define(DomainError, "UNAUTHORIZED", "Send `Authorization: Bearer <token>`.", status=401)
 TokenExpired = define(Unauthorized, "TOKEN_EXPIRED", "The token has expired.")
 TokenRevoked = define(Unauthorized, "TOKEN_REVOKED", "The token was revoked.")
-Forbidden = define(DomainError, "FORBIDDEN", "The role viewer may not: deposit.", status=HTTPStatus.FORBIDDEN)
-NotFound = define(DomainError, "NOT_FOUND", "There is nothing at /api/v1/nothing.", status=HTTPStatus.NOT_FOUND)
+Forbidden = define(DomainError, "FORBIDDEN", "The role viewer may not: deposit.", status=403)
+NotFound = define(DomainError, "NOT_FOUND", "There is nothing at /api/v1/nothing.", status=404)
 ProtocolNotFound = define(NotFound, "PROTOCOL_NOT_FOUND", "There is no protocol 'aave-v4'.")
 AgentNotFound = define(NotFound, "AGENT_NOT_FOUND", "There is no agent 'scanner-9'.")
 VulnerabilityNotFound = define(NotFound, "VULNERABILITY_NOT_FOUND", "There is no vulnerability '019a8f00'.")
 PaymentNotFound = define(NotFound, "PAYMENT_NOT_FOUND", "There is no payment '019a8f04'.")
 MethodNotAllowed = define(
-    DomainError,
-    "METHOD_NOT_ALLOWED",
-    "The method is not allowed for the requested URL.",
-    status=HTTPStatus.METHOD_NOT_ALLOWED,
+    DomainError, "METHOD_NOT_ALLOWED", "The method is not allowed for the requested URL.", status=405
 )
-Conflict = define(DomainError, "CONFLICT", "The request does not fit the present state.", status=HTTPStatus.CONFLICT)
+Conflict = define(DomainError, "CONFLICT", "The request does not fit the present state.", status=409)
 AlreadyExists = define(Conflict, "ALREADY_EXISTS", "There is a protocol 'aave-v3' already.")
 AlreadyReserved = define(
     Conflict, "ALREADY_RESERVED", "A bounty is reserved for this vulnerability already: confirm without one."
@@ -99,46 +93,32 @@ InvalidTransition = define(
 )
 QueueFull = define(Conflict, "QUEUE_FULL", "The agent has 1000 tasks waiting.")
 BodyTooLarge = define(
-    DomainError,
-    "BODY_TOO_LARGE",
-    "The data value transmitted exceeds the capacity limit.",
-    status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    DomainError, "BODY_TOO_LARGE", "The data value transmitted exceeds the capacity limit.", status=413
 )
-URITooLong = define(DomainError, "URI_TOO_LONG", status=HTTPStatus.REQUEST_URI_TOO_LONG)
+URITooLong = define(DomainError, "URI_TOO_LONG", status=414)
 UnsupportedMediaType = define(
-    DomainError,
-    "UNSUPPORTED_MEDIA_TYPE",
-    "Send JSON: `Content-Type: application/json`.",
-    status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    DomainError, "UNSUPPORTED_MEDIA_TYPE", "Send JSON: `Content-Type: application/json`.", status=415
 )
 InvalidInput = define(
     DomainError,
     "VALIDATION_FAILED",
     "The request has invalid fields.",
-    status=HTTPStatus.UNPROCESSABLE_ENTITY,
+    status=422,
     example_members={"errors": {"amount": ["An amount must be more than zero."]}},
 )
-UpgradeRequired = define(DomainError, "UPGRADE_REQUIRED", status=HTTPStatus.UPGRADE_REQUIRED)
+UpgradeRequired = define(DomainError, "UPGRADE_REQUIRED", status=426)
 TooManyRequests = define(
-    DomainError,
-    "RATE_LIMITED",
-    "More than 1000 requests a second for this token.",
-    status=HTTPStatus.TOO_MANY_REQUESTS,
-    retry_after=1,
+    DomainError, "RATE_LIMITED", "More than 1000 requests a second for this token.", status=429, retry_after=1
 )
 TooManyOpenAnswers = define(
     TooManyRequests,
     "TOO_MANY_OPEN_ANSWERS",
     "Too much of earlier answers is still unread: read them, or close their connections.",
 )
-HeadersTooLarge = define(DomainError, "HEADERS_TOO_LARGE", status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-InternalError = define(
-    DomainError, "INTERNAL_ERROR", "The server failed to handle this request.", status=HTTPStatus.INTERNAL_SERVER_ERROR
-)
-NotSupported = define(DomainError, "NOT_IMPLEMENTED", status=HTTPStatus.NOT_IMPLEMENTED)
-HTTPVersionNotSupported = define(
-    DomainError, "HTTP_VERSION_NOT_SUPPORTED", status=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
-)
+HeadersTooLarge = define(DomainError, "HEADERS_TOO_LARGE", status=431)
+InternalError = define(DomainError, "INTERNAL_ERROR", "The server failed to handle this request.", status=500)
+NotSupported = define(DomainError, "NOT_IMPLEMENTED", status=501)
+HTTPVersionNotSupported = define(DomainError, "HTTP_VERSION_NOT_SUPPORTED", status=505)
 KeysUnavailable = define(DependencyUnavailable, "KEYS_UNAVAILABLE", "The identity provider's keys cannot be fetched.")
 
 HTTP_ERRORS: dict[int, type[DomainError]] = {each.status: each for each in DomainError.__subclasses__()}
