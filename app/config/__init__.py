@@ -22,7 +22,6 @@ from app.config.settings import Config
 
 __all__ = ["Config", "ConfigError", "load_config"]
 
-UNDER_UP = "DASHBOARD_UNDER_UP"  # set by `dashboard up` for its processes
 KEY_FILE = "signing.key"
 REDIS_URL_FILE = "run/redis.url"
 DATABASE_FILE = "dashboard.db"
@@ -57,7 +56,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = Fal
     except (OSError, UnicodeError) as error:
         faults[variables["home"]] = [str(error)]
     unreadable = set(faults)
-    for key, fault in cross_check(values, offline=offline, under_up=environ.get(UNDER_UP) == "1"):
+    for key, fault in cross_check(values, offline=offline, under_up=environ.get("DASHBOARD_UNDER_UP") == "1"):
         if fault and variables[key] not in unreadable:
             faults[variables[key]].append(fault)
     if faults:

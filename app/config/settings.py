@@ -4,7 +4,6 @@
 """
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from marshmallow import validate
@@ -162,10 +161,6 @@ class Config:
     def public_values(self) -> dict[str, Any]:
         """Each setting that is not secret, by its environment variable."""
         return {each.metadata["env"]: getattr(self, each.name) for each in fields(self) if not each.metadata["secret"]}
-
-    @property
-    def home_path(self) -> Path:
-        return Path(self.home).resolve()
 
     @property
     def origins(self) -> list[str]:

@@ -14,7 +14,6 @@ from app.config.addresses import SENTINEL_SCHEME, TLS_OPTIONS, parse_sentinel
 from app.core import queues
 from app.core.redis_connection import redis_time
 
-BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # override `broker_url`
 TASK_TIME_LIMIT_SECONDS = 50
 TIMEOUTS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
@@ -54,7 +53,7 @@ def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
 
 def configure(celery: Celery, settings: Config) -> None:
     """Configure the broker and the tasks. A killed worker's tasks run again; a task that raises is acknowledged."""
-    for variable in BROKER_VARIABLES:
+    for variable in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):  # override `broker_url`
         os.environ.pop(variable, None)
     Channel.QoS = RedisClockQoS
     url, sentinel_options = broker(settings.redis_url)

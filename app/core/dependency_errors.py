@@ -83,25 +83,14 @@ class RedisNotSaving(RedisReadOnly):
     remedy = "free disk space for Redis, or mend its folder's permissions: it takes writes again by itself"
 
 
-# By the prefixes of an SQLSTATE; the first match counts.
-_SQL_STATES = {
-    DatabaseReadOnly: ("25006",),
-    DatabaseFull: ("53100",),
-    DatabaseBusy: ("40001", "40P01", "55P03", "57014"),
-    DatabaseUnavailable: ("25P03", "3D000", "57P", "08", "28", "53", "58"),
-}
-# By SQLite's primary result codes.
-_SQLITE_CODES = {
-    DatabaseBusy: (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
-    DatabaseFull: (sqlite3.SQLITE_FULL,),
-    DatabaseReadOnly: (sqlite3.SQLITE_READONLY,),
+# By the prefixes of an SQLSTATE, or of SQLite's name of its result code; the first match counts.
+_DATABASE_CODES = {
+    DatabaseReadOnly: ("25006", "SQLITE_READONLY"),
+    DatabaseFull: ("53100", "SQLITE_FULL"),
+    DatabaseBusy: ("40001", "40P01", "55P03", "57014", "SQLITE_BUSY", "SQLITE_LOCKED"),
     DatabaseUnavailable: (
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
+        *("25P03", "3D000", "57P", "08", "28", "53", "58"),
+        *("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_NOMEM", "SQLITE_PERM"),
     ),
 }
 _UNDEFINED_STATES = ("42P01", "42703")
@@ -141,18 +130,16 @@ def outage_of(error: BaseException) -> type[Outage] | None:
 
 
 def _database_outage(error: DBAPIError) -> type[Outage] | None:
-    if isinstance(error.orig, sqlite3.Error):
-        if any(text in str(error.orig) for text in _UNDEFINED_TEXTS):
-            return SchemaOutdated if migration.is_behind() else None
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-        return next((outage for outage, codes in _SQLITE_CODES.items() if code in codes), None)
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:  # the server sent no error: no connection, or it broke
-        is_connection = error.connection_invalidated or isinstance(error, InterfaceError)
-        return DatabaseUnavailable if is_connection or type(error.orig).__name__ == "OperationalError" else None
-    if state in _UNDEFINED_STATES:
+    is_sqlite = isinstance(error.orig, sqlite3.Error)
+    code = getattr(error.orig, "sqlite_errorname" if is_sqlite else "sqlstate", None)
+    is_undefined = is_sqlite and any(text in str(error.orig) for text in _UNDEFINED_TEXTS)
+    if is_undefined or code in _UNDEFINED_STATES:
         return SchemaOutdated if migration.is_behind() else None
-    return next((outage for outage, prefixes in _SQL_STATES.items() if state.startswith(prefixes)), None)
+    if code is None:  # a server that sends no error cannot be reached, or the connection broke
+        is_connection = error.connection_invalidated or isinstance(error, InterfaceError)
+        is_connection = is_connection or type(error.orig).__name__ == "OperationalError"
+        return DatabaseUnavailable if is_connection and not is_sqlite else None
+    return next((outage for outage, prefixes in _DATABASE_CODES.items() if code.startswith(prefixes)), None)
 
 
 def as_outage(error: BaseException) -> Outage | None:

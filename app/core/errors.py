@@ -6,6 +6,8 @@ The API documents derive their catalogue of codes from these classes: `status`, 
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
+Members = dict[str, Any]
+
 
 class DomainError(Exception):
     """An error that is reported to the client.
@@ -23,19 +25,12 @@ class DomainError(Exception):
     example_members: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
-        self,
-        detail: str | None = None,
-        *,
-        code: str | None = None,
-        fields: dict[str, Any] | None = None,
-        retry_after: int | None = None,
-        extra: dict[str, Any] | None = None,
+        self, detail: str = "", *, code: str | None = None, fields: Members | None = None, extra: Members | None = None
     ) -> None:
         self.detail = detail or self.example
         super().__init__(self.detail)
         self.code = code or self.code
         self.fields = fields
-        self.retry_after = retry_after if retry_after is not None else self.retry_after
         self.extra = extra or {}
 
 

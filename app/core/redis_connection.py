@@ -15,8 +15,6 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 from app.config.addresses import SENTINEL_SCHEME, parse_sentinel
 
 COMMAND_TIMEOUT_SECONDS = 1.0
-READY_KEY = "dashboard:ready"
-READY_KEY_SECONDS = 60
 MAX_CONNECTIONS = 64  # per process; when all are in use, callers wait
 POOL_WAIT_SECONDS = 5.0
 CLOCK_FRESH_SECONDS = 5.0
@@ -59,7 +57,7 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
 
 def check_writable(client: redis.Redis) -> None:
     """Raises redis.RedisError when Redis does not take a write."""
-    client.set(READY_KEY, b"", ex=READY_KEY_SECONDS)
+    client.set("dashboard:ready", b"", ex=60)
 
 
 class RedisClock:

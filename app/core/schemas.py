@@ -6,21 +6,11 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.core.values import (
-    clean_text,
-    format_amount,
-    is_visible,
-    iso_timestamp,
-    moment_of,
-    naming_problem,
-    number_text,
-    parse_amount,
-)
+from app.core import values
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _ID = re.compile(ID_PATTERN, re.ASCII)
 _NO_EXAMPLE = object()
-NAME_LENGTH = 200
 
 # Ids and times shared by the examples in the API documents.
 PROTOCOL = "aave-v3"
@@ -54,20 +44,20 @@ def is_identifier(value: object) -> bool:
 
 
 def _check_name(value: str) -> None:
-    problem = naming_problem(value)
+    problem = values.naming_problem(value)
     if problem:
         raise ValidationError(problem)
 
 
 def _check_reason(value: str) -> None:
-    if not is_visible(value):
+    if not values.is_visible(value):
         raise ValidationError("Must not be blank.")
 
 
 class Name(fields.String):
     """Text that names something: a title, a task, a reference. Rejected if it has invisible or control characters."""
 
-    def __init__(self, *, longest: int = NAME_LENGTH, **kwargs: Any) -> None:
+    def __init__(self, *, longest: int = 200, **kwargs: Any) -> None:
         super().__init__(validate=[validate.Length(min=1, max=longest), _check_name], **kwargs)
 
 
@@ -79,7 +69,7 @@ class DescribingText(fields.String):
         self.limit = limit
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return clean_text(super()._deserialize(value, attr, data, **kwargs), self.limit)
+        return values.clean_text(super()._deserialize(value, attr, data, **kwargs), self.limit)
 
 
 class Reason(DescribingText):
@@ -101,11 +91,11 @@ class Money(fields.Field[int]):
     """An amount: a decimal string in JSON, whole minor units in Python."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else format_amount(value)
+        return None if value is None else values.format_amount(value)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         try:
-            return parse_amount(value)
+            return values.parse_amount(value)
         except ValueError as error:
             raise ValidationError(f"An amount {error}.") from error
 
@@ -114,18 +104,18 @@ class NumberText(fields.Field[Any]):
     """A number written as a string in responses: versions, sequence numbers, counts, progress."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return value if value is None or isinstance(value, str) else number_text(value)
+        return value if value is None or isinstance(value, str) else values.number_text(value)
 
 
 class Timestamp(fields.Field[datetime]):
     """ISO 8601 in UTC with milliseconds and `Z`; requests may use any offset but must have one."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return value if value is None or isinstance(value, str) else iso_timestamp(value)
+        return value if value is None or isinstance(value, str) else values.iso_timestamp(value)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         try:
-            return moment_of(value)
+            return values.moment_of(value)
         except (ValueError, AttributeError, OverflowError) as error:
             message = 'Must be an ISO 8601 date and time with its zone, such as "2026-11-22T20:30:00.000Z".'
             raise ValidationError(message) from error
