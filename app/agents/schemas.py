@@ -5,20 +5,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.agents.models import AgentType, TaskStatus
 from app.core.pagination import PageQuery, page_schema
-from app.core.schemas import (
-    AGENT,
-    LATER,
-    MOMENT,
-    PROTOCOL,
-    CamelSchema,
-    DescribingText,
-    Identifier,
-    Name,
-    NumberText,
-    Timestamp,
-    doc,
-)
-from app.core.values import REASON_LENGTH
+from app.core.schemas import CamelSchema, DescribingText, Identifier, Name, NumberText, Timestamp, doc
+from app.core.values import AGENT, LATER, MOMENT, PROTOCOL, REASON_LENGTH
 
 MAX_UPDATES = 500
 MAX_ERROR_CODE = 64

@@ -2,7 +2,8 @@ from marshmallow import fields, validate
 
 from app.audit.service import AuditAction
 from app.core.pagination import PageQuery, page_schema
-from app.core.schemas import ENTRY, MOMENT, PROTOCOL, CamelSchema, Identifier, Name, NumberText, Timestamp, doc
+from app.core.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp, doc
+from app.core.values import ENTRY, MOMENT, PROTOCOL
 
 
 class AuditQuery(PageQuery):

@@ -2,23 +2,8 @@ from marshmallow import fields, validate
 
 from app.bounties.schemas import VERSION
 from app.core.pagination import PageQuery, page_schema
-from app.core.schemas import (
-    AGENT,
-    MOMENT,
-    PAYMENT,
-    PROTOCOL,
-    VULNERABILITY,
-    CamelSchema,
-    DescribingText,
-    Identifier,
-    Money,
-    Name,
-    NumberText,
-    Reason,
-    Timestamp,
-    doc,
-)
-from app.core.values import DESCRIPTION_LENGTH, REASON_LENGTH
+from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp, doc
+from app.core.values import AGENT, DESCRIPTION_LENGTH, MOMENT, PAYMENT, PROTOCOL, REASON_LENGTH, VULNERABILITY
 from app.vulnerabilities.rules import Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))
