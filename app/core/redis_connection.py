@@ -68,7 +68,7 @@ class RedisClock:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._time: float | None = None
+        self._time = 0.0
         self._asked_at = self._ask_at = float("-inf")
         self.difference = 0.0
         """Seconds by which this process's wall clock is ahead of Redis's."""
@@ -77,8 +77,6 @@ class RedisClock:
         """Seconds on Redis's clock. Raises redis.RedisError if Redis has never answered."""
         if time.monotonic() >= self._ask_at:
             self._ask()
-        if self._time is None:
-            raise redis.ConnectionError("Redis's clock is not known yet.")
         return self._time + time.monotonic() - self._asked_at
 
     def _ask(self) -> None:
@@ -86,7 +84,7 @@ class RedisClock:
         try:
             self._time = redis_time(self._client)
         except redis.RedisError:
-            if self._time is None:
+            if not self._time:
                 raise
             self._ask_at = time.monotonic() + CLOCK_RETRY_SECONDS
             return

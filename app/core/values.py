@@ -148,7 +148,6 @@ _NOT_IN_NAMES = (
 NAME_PATTERN = rf"^(?=.*\S)[^{_CONTROLS}{_BIDI_CONTROLS}]+$"
 VISIBLE_PATTERN = rf"[^\s{_CONTROLS}]"
 
-_JOINER = "\u200d"
 _EXTENDS = re.compile("[\u200c\u200d\u1160-\u11ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
 _FLAG_LETTERS = re.compile("[\U0001f1e6-\U0001f1ff]*$")
 _MAX_GRAPHEME = 64
@@ -161,7 +160,12 @@ def clean_text(value: str, limit: int) -> str:
     """
     text = _ESCAPE_SEQUENCES.sub("", _LINE_BREAKS.sub("\n", value))
     text = _NOT_IN_TEXT.sub("", text)
-    return text if len(text) <= limit else text[: _cut_before(text, limit - len(ELLIPSIS))] + ELLIPSIS
+    if len(text) <= limit:
+        return text
+    end = limit - len(ELLIPSIS)
+    # The last place that does not split a grapheme of up to 64 code points.
+    places = range(end, max(end - _MAX_GRAPHEME, 0), -1)
+    return text[: next((at for at in places if not _is_inside_grapheme(text, at)), end)] + ELLIPSIS
 
 
 def naming_problem(value: str) -> str | None:
@@ -179,17 +183,9 @@ def is_visible(text: str) -> bool:
     return _VISIBLE.search(text) is not None
 
 
-def _cut_before(text: str, position: int) -> int:
-    """The last place at or before `position` that does not split a grapheme of up to 64 code points."""
-    for at in range(position, max(position - _MAX_GRAPHEME, 0), -1):
-        if not _is_inside_grapheme(text, at):
-            return at
-    return position
-
-
 def _is_inside_grapheme(text: str, at: int) -> bool:
     following = text[at]
-    if text[at - 1] == _JOINER or _EXTENDS.match(following) or unicodedata.category(following).startswith("M"):
+    if text[at - 1] == "\u200d" or _EXTENDS.match(following) or unicodedata.category(following).startswith("M"):
         return True
     before = _FLAG_LETTERS.search(text, max(at - _MAX_GRAPHEME, 0), at)
     return "\U0001f1e6" <= following <= "\U0001f1ff" and before is not None and len(before.group()) % 2 == 1
