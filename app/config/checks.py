@@ -93,11 +93,13 @@ def _exporter_faults(values: Values) -> Iterator[Fault]:
         ("otlp_endpoint", "telemetry", "opentelemetry.exporter.otlp.proto.http"),
         ("sentry_dsn", "sentry", "sentry_sdk"),
     ):
+        if not values[key]:
+            continue
         try:
             is_installed = find_spec(package) is not None
         except ModuleNotFoundError:  # its parent package is missing
             is_installed = False
-        if values[key] and not is_installed:
+        if not is_installed:
             yield key, f"needs the extra `{extra}`: pip install 'dashboard-realtime[{extra}]', or unset it"
     dsn = addresses.split(values["sentry_dsn"])
     if values["sentry_dsn"] and not (dsn and dsn.scheme in ("http", "https") and dsn.username and dsn.path.strip("/")):
