@@ -45,7 +45,6 @@ lock: ## resolve pyproject.toml and the page's package.json into their lock file
 	npm install --prefix app/dashboard --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 docs: setup ## generate the pages about configuration, rights and types
-	@$(BIN)/python -m app.config.reference > docs/configuration.md
 	@$(BIN)/python -m tests.support.document_tools
 
 soak: setup ## run five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)

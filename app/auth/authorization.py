@@ -10,7 +10,7 @@ from app.auth.permissions import Action, Role, allows
 from app.auth.revocation import Revocations, revocations
 from app.auth.tokens import Principal, TokenVerifier
 from app.config import Config
-from app.core.errors import Forbidden, ProtocolNotFound, Unauthorized
+from app.core.errors import DomainError, Forbidden, ProtocolNotFound, Unauthorized
 from app.core.schemas import is_identifier
 from app.http.rate_limits import limit_token
 
@@ -80,7 +80,7 @@ def check_grant(caller: Principal, protocol_id: str) -> None:
         raise unknown_protocol(protocol_id)
 
 
-def unknown_protocol(protocol_id: str) -> ProtocolNotFound:
+def unknown_protocol(protocol_id: str) -> DomainError:
     return ProtocolNotFound(f"There is no protocol {protocol_id!r}.")
 
 

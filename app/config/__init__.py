@@ -5,9 +5,10 @@
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,18 +16,16 @@ from urllib.parse import quote
 from marshmallow import ValidationError
 from marshmallow import fields as schema_fields
 
-from app.config import sentinel
-from app.config.addresses import plain_database_url, plain_redis_url
+from app.config.addresses import SENTINEL_SCHEME
 from app.config.checks import cross_check
 from app.config.settings import Config
 
 __all__ = ["Config", "ConfigError", "load_config"]
 
-UNDER_UP = "DASHBOARD_UNDER_UP"  # set by `dashboard up` for its processes
 KEY_FILE = "signing.key"
 REDIS_URL_FILE = "run/redis.url"
 DATABASE_FILE = "dashboard.db"
-_KINDS = {"str": schema_fields.String, "int": schema_fields.Integer, "float": schema_fields.Float}
+_FIELDS: dict[Any, Any] = {str: schema_fields.String, int: schema_fields.Integer, float: schema_fields.Float}
 
 
 class ConfigError(Exception):
@@ -44,51 +43,45 @@ def load_config(environ: Mapping[str, str] | None = None, *, offline: bool = Fal
     `offline` is for commands that need neither database nor Redis.
     """
     environ = dict(os.environ if environ is None else environ)
-    values, unreadable = _read_all(environ)
+    values: dict[str, Any] = {each.name: each.default for each in fields(Config)}
+    variables: dict[str, str] = {each.name: each.metadata["env"] for each in fields(Config)}
+    faults: dict[str, list[str]] = defaultdict(list)
+    for each in fields(Config):
+        try:
+            values[each.name] = _read(environ, each)
+        except ValidationError as error:
+            faults[variables[each.name]] = [str(message) for message in error.messages]
     try:
-        values = _with_embedded_defaults(values)
+        _use_embedded_defaults(values)
     except (OSError, UnicodeError) as error:
-        unreadable["DASHBOARD_HOME"] = [str(error)]
-    faults: dict[str, list[str]] = defaultdict(list, unreadable)
-    for name, fault in cross_check(values, offline=offline, under_up=environ.get(UNDER_UP) == "1"):
-        if name not in unreadable:
-            faults[name].append(fault)
+        faults[variables["home"]] = [str(error)]
+    unreadable = set(faults)
+    for key, fault in cross_check(values, offline=offline, under_up=environ.get("DASHBOARD_UNDER_UP") == "1"):
+        if fault and variables[key] not in unreadable:
+            faults[variables[key]].append(fault)
     if faults:
         raise ConfigError(dict(faults))
     return Config(**values)
 
 
-def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """All settings, and the faults of those that cannot be read, which keep their defaults."""
-    values: dict[str, Any] = {}
-    faults: dict[str, list[str]] = {}
-    for each in fields(Config):
-        name = each.metadata["env"]
-        values[each.name] = each.default
-        try:
-            values[each.name] = _read(environ, each.metadata)
-        except ValidationError as fault:
-            faults[name] = [str(message) for message in fault.messages]
-        except OSError as fault:
-            faults[name] = [str(fault)]
-        except UnicodeDecodeError:
-            faults[name] = [f"{environ[f'{name}_FILE']} is not text"]
-    return values, faults
-
-
-def _read(environ: Mapping[str, str], meta: Mapping[str, Any]) -> Any:
-    name = meta["env"]
+def _read(environ: Mapping[str, str], each: Field[Any]) -> Any:
+    name = each.metadata["env"]
     text, file = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
     if not text and file:
-        text = Path(file).read_text(encoding="utf-8").strip()
+        try:
+            text = Path(file).read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            raise ValidationError(f"{file} is not text") from None
+        except OSError as error:
+            raise ValidationError(str(error)) from error
     if not text:
-        return meta["default"]
-    if not _is_text(text):
+        return each.default
+    if any("\ud800" <= character <= "\udfff" for character in text):  # how Python decodes invalid bytes
         raise ValidationError("holds bytes that are not UTF-8")
-    return _KINDS[meta["kind"]](validate=meta["check"]).deserialize(text)
+    return _FIELDS[each.type](validate=each.metadata["check"]).deserialize(text)
 
 
-def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
+def _use_embedded_defaults(values: dict[str, Any]) -> None:
     """Use the key and addresses that `dashboard up` has written to DASHBOARD_HOME for settings that are not set.
 
     Addresses are rewritten to the form that SQLAlchemy and redis-py accept.
@@ -100,16 +93,15 @@ def _with_embedded_defaults(values: dict[str, Any]) -> dict[str, Any]:
         values["redis_url"] = _text_of(home / REDIS_URL_FILE)
     if not values["database_url"] and home.is_dir():
         values["database_url"] = f"sqlite:///{quote(str(home / DATABASE_FILE))}"
-    values["database_url"] = plain_database_url(values["database_url"])
-    values["redis_url"] = plain_redis_url(values["redis_url"])
-    if values["redis_sentinel_password"] and values["redis_url"].startswith(sentinel.SCHEME):
-        values["redis_url"] = sentinel.with_password(values["redis_url"], values["redis_sentinel_password"])
-    return values
-
-
-def _is_text(value: str) -> bool:
-    """Whether the value is valid UTF-8: Python decodes other bytes of the environment to lone surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    dialect, separator, rest = values["database_url"].partition("://")
+    driver = "postgresql+psycopg" if dialect.lower() in ("postgres", "postgresql") else dialect.lower()
+    values["database_url"] = driver + separator + rest
+    # Celery's `CERT_NONE` becomes redis-py's `none`.
+    checks = re.compile(r"(?<=[?&]ssl_cert_reqs=)[A-Za-z_]+")
+    values["redis_url"] = checks.sub(lambda found: found[0].lower().removeprefix("cert_"), values["redis_url"])
+    if values["redis_sentinel_password"] and values["redis_url"].startswith(SENTINEL_SCHEME):
+        separator = "&" if "?" in values["redis_url"] else "?"
+        values["redis_url"] += f"{separator}sentinel_password={quote(values['redis_sentinel_password'], safe='')}"
 
 
 def _text_of(path: Path) -> str:

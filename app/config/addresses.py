@@ -1,58 +1,106 @@
-"""Checks of addresses. Messages are empty for valid addresses and never show the address: it may hold a password."""
+"""Addresses of databases, Redis, services and web origins. No message shows an address: it may hold a password.
+
+Functions named `…_fault` return an empty text for a valid address.
+"""
 
 import ipaddress
 import re
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
-from app.config import sentinel
-from app.config.origins import normalized
-
+DATABASE_FORM = "is not like postgresql://user:password@host:port/name or sqlite:////folder/file.db"
 REDIS_FORM = (
     "is not like redis://[:password@]host:port/number, rediss://… or sentinel://…; "
     "special characters in a password are written %XX"
 )
-DATABASE_FORM = "is not like postgresql://user:password@host:port/name or sqlite:////folder/file.db"
+SENTINEL_FORM = "is not like sentinel://[:password@]host:port,host:port/service/db"
+ORIGIN_FORM = (
+    "is not like https://app.example, https://app.example:8443, http://[::1]:3000 or capacitor://localhost "
+    "(scheme, host and port alone; no path, no wildcard within), nor `null` or `*`"
+)
+SENTINEL_SCHEME = "sentinel://"
 REDIS_OPTIONS = frozenset(
     ("health_check_interval", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "client_name")
 )
 _TLS = ("cert_reqs", "ca_certs", "ca_path", "certfile", "keyfile", "password", "check_hostname", "ciphers")
 TLS_OPTIONS = frozenset(f"ssl_{name}" for name in _TLS)
-CERTIFICATE_CHECKS = ("required", "optional", "none")
-DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
-# As SQLAlchemy parses it: a password may contain `/` and `?`.
-_SERVER = re.compile(
-    r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[^\]/]+\]|[^/:?@]*)(?::(?P<port>[^/?]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<options>.*))?"
+HIGHEST_PORT = 65535
+
+ANY, OPAQUE = "*", "null"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_HOST = 253
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]*)(?::(?P<port>[0-9]{0,5}))?/?",
+    re.IGNORECASE,
 )
+_HOST = re.compile(r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)?")
 
 
-def redis_fault(url: str) -> str:
-    if url.startswith(sentinel.SCHEME):
-        return _sentinel_fault(url)
+def split(url: str) -> SplitResult | None:
+    """The parts of a URL; None without a host, with an invalid port, or with white space or controls."""
     try:
         parts = urlsplit(url)
-        has_blanks = re.search(r"[\s\x00-\x1f\x7f]", url)
-        fits = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0 and not has_blanks
+        fits = parts.hostname and parts.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", url)
     except ValueError:
-        return REDIS_FORM
-    if not fits or not re.fullmatch(r"/?|/[0-9]+", parts.path) or parts.fragment:
-        return REDIS_FORM
-    return _redis_options_fault(url) if parts.query else ""
+        return None
+    return parts if fits else None
 
 
-def _sentinel_fault(url: str) -> str:
-    try:
-        sentinel.parse(url)
-    except ValueError as fault:
-        return str(fault)
+def database_fault(url: str) -> str:
+    dialect, separator, rest = url.partition("://")
+    if not separator or re.search(r"[\x00-\x1f\x7f]", url):
+        return DATABASE_FORM
+    if dialect == "postgresql+psycopg":
+        return _postgresql_fault(url)
+    if dialect not in ("sqlite", "sqlite+pysqlite"):
+        return "is not a supported database: use postgresql://… or sqlite:///…"
+    path, _, options = rest.partition("?")
+    if path and not path.startswith("/"):
+        return DATABASE_FORM
+    if options and not re.fullmatch(r"[a-z_]+=[^/&]*(?:&[a-z_]+=[^/&]*)*", options):
+        return "must have no options after `?`; in a path `?` is written %3F and `%` is written %25"
     return ""
 
 
-def _redis_options_fault(url: str) -> str:
+def _postgresql_fault(url: str) -> str:
+    from psycopg import ProgrammingError  # noqa: PLC0415 - start-up time of the command line
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - start-up time of the command line
+    from sqlalchemy import make_url  # noqa: PLC0415 - start-up time of the command line
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - start-up time of the command line
+
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        return DATABASE_FORM
+    if not parts.database or not (parts.port is None or 0 < parts.port <= HIGHEST_PORT):
+        return DATABASE_FORM
+    try:
+        make_conninfo(**{name: str(value) for name, value in parts.query.items()})
+    except (ProgrammingError, TypeError):
+        return "has options after `?` that PostgreSQL's libpq does not know"
+    return ""
+
+
+def redis_fault(url: str) -> str:
+    if url.startswith(SENTINEL_SCHEME):
+        try:
+            parse_sentinel(url)
+        except ValueError as fault:
+            return str(fault)
+        return ""
+    parts = split(url)
+    if not parts or parts.scheme not in ("redis", "rediss") or parts.fragment:
+        return REDIS_FORM
+    if not re.fullmatch(r"/?|/[0-9]+", parts.path):
+        return REDIS_FORM
+    if not parts.query:
+        return ""
     from redis.connection import parse_url  # noqa: PLC0415 - start-up time of the command line
 
-    known = REDIS_OPTIONS | TLS_OPTIONS if url.startswith("rediss:") else REDIS_OPTIONS
-    options = parse_qs(urlsplit(url).query, keep_blank_values=True)
-    fits = known.issuperset(options) and options.get("ssl_cert_reqs", ["required"])[0] in CERTIFICATE_CHECKS
+    known = REDIS_OPTIONS | TLS_OPTIONS if parts.scheme == "rediss" else REDIS_OPTIONS
+    options = parse_qs(parts.query, keep_blank_values=True)
+    checks = options.get("ssl_cert_reqs", ["required"])[0]
+    fits = known.issuperset(options) and checks in ("required", "optional", "none")
     try:
         parse_url(url)
     except ValueError:
@@ -60,83 +108,80 @@ def _redis_options_fault(url: str) -> str:
     return "" if fits else f"has unknown options after `?`, or invalid values; known are {', '.join(sorted(known))}"
 
 
-def plain_redis_url(url: str) -> str:
-    """The URL with `ssl_cert_reqs` in redis-py's form: Celery's `CERT_NONE` becomes `none`."""
-    written = re.compile(r"(?<=[?&]ssl_cert_reqs=)[A-Za-z_]+")
-    return written.sub(lambda found: found[0].lower().removeprefix("cert_"), url)
+@dataclass(frozen=True)
+class SentinelAddress:
+    """Addresses of the sentinels, the service's name and the logins; `repr` shows no password."""
+
+    sentinels: list[tuple[str, int]]
+    service: str
+    database: int
+    login: dict[str, str] = field(repr=False)
+    sentinel_login: dict[str, str] = field(repr=False)
+
+    def broker_url(self) -> str:
+        """The URL in Celery's form: `sentinel://:password@host:port/db;sentinel://…`."""
+        user, password = (quote(self.login.get(key, ""), safe="") for key in ("username", "password"))
+        login = f"{user}:{password}@" if self.login else ""
+        return ";".join(f"{SENTINEL_SCHEME}{login}{host}:{port}/{self.database}" for host, port in self.sentinels)
 
 
-def broker_redis_url(url: str) -> str:
-    """The URL for Celery, which accepts only TLS options and by default verifies no certificate."""
-    parts = urlsplit(url)
-    options = {name: values[0] for name, values in parse_qs(parts.query).items() if name in TLS_OPTIONS}
-    if parts.scheme == "rediss":
-        options.setdefault("ssl_cert_reqs", "required")
-    return urlunsplit(parts._replace(query=urlencode(options)))
+def parse_sentinel(url: str) -> SentinelAddress:
+    """Parse `sentinel://[user][:password@]host:port,host:port/service[/db]`. Raises ValueError without the URL.
 
-
-def database_fault(url: str) -> str:
-    dialect, separator, rest = url.partition("://")
-    if not separator or re.search(r"[\x00-\x1f\x7f]", url):
-        return DATABASE_FORM
-    if dialect not in DATABASES:
-        return "is not a supported database: use postgresql://… or sqlite:///…"
-    if dialect.startswith("sqlite"):
-        return _sqlite_fault(rest)
-    found = _SERVER.fullmatch(rest)
-    if found is None or not found["database"] or not (found["port"] is None or _is_port(found["port"])):
-        return DATABASE_FORM
-    return _postgresql_options_fault(found["options"]) if found["options"] else ""
-
-
-def _sqlite_fault(rest: str) -> str:
-    path, _, options = rest.partition("?")
-    if path and not path.startswith("/"):
-        return DATABASE_FORM
-    fits = not options or re.fullmatch(r"[a-z_]+=[^/&]*(?:&[a-z_]+=[^/&]*)*", options)
-    return "" if fits else "must have no options after `?`; in a path `?` is written %3F and `%` is written %25"
-
-
-def _postgresql_options_fault(options: str) -> str:
-    from psycopg import ProgrammingError  # noqa: PLC0415 - start-up time of the command line
-    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - start-up time of the command line
-
+    User and password are those of the Redis servers. The configuration adds the sentinels' own password
+    (`REDIS_SENTINEL_PASSWORD`) as `?sentinel_password=…`, so that the URL alone is enough to connect.
+    """
+    rest, _, query = url.removeprefix(SENTINEL_SCHEME).partition("?")
+    before, _, path = rest.partition("/")
+    credentials, _, hosts = before.rpartition("@")
+    service, _, number = path.partition("/")
     try:
-        make_conninfo(**{name: values[0] for name, values in parse_qs(options, keep_blank_values=True).items()})
-    except (ProgrammingError, TypeError):
-        return "has options after `?` that PostgreSQL's libpq does not know"
-    return ""
-
-
-def plain_database_url(url: str) -> str:
-    """The URL with SQLAlchemy's driver name: `postgres://` and `postgresql://` become `postgresql+psycopg://`."""
-    dialect, separator, rest = url.partition("://")
-    known = dialect.lower()
-    return ("postgresql+psycopg" if known in ("postgres", "postgresql") else known) + separator + rest
-
-
-def _is_port(text: str) -> bool:
-    return re.fullmatch("[0-9]{1,5}", text) is not None and 0 < int(text) <= sentinel.HIGHEST_PORT
-
-
-def web_fault(url: str) -> str:
-    """The fault of an address that is called over HTTP."""
-    if not url.startswith(("http://", "https://")):
-        return "must start with http:// or https://"
-    try:
-        parts = urlsplit(url)
-        fits = parts.hostname and parts.port != 0 and not re.search(r"\s", url)
+        addresses = [each.strip().rpartition(":") for each in hosts.split(",")]
+        sentinels = [(host, int(port)) for host, _, port in addresses]
+        database = int(number or 0)
     except ValueError:
-        fits = False
-    return "" if fits else "is not like https://host:port/path"
+        raise ValueError(SENTINEL_FORM) from None
+    if not service or not all(host and 0 < port <= HIGHEST_PORT for host, port in sentinels):
+        raise ValueError(SENTINEL_FORM)
+    user, _, password = credentials.partition(":")
+    login = {"username": unquote(user), "password": unquote(password)}
+    own = parse_qs(query).get("sentinel_password")
+    return SentinelAddress(
+        sentinels,
+        service,
+        database,
+        login={name: value for name, value in login.items() if value},
+        sentinel_login={"password": own[0]} if own else {},
+    )
 
 
-def holds_credentials(url: str) -> bool:
-    return "@" in urlsplit(url).netloc
+def normalized(text: str) -> str:
+    """The web origin (RFC 6454) in one spelling, so that origins can be compared as text.
 
-
-def stays_on_this_machine(url: str) -> bool:
-    return is_loopback(urlsplit(url).hostname or "")
+    Scheme and host are in lower case, `wss` is `https`, the scheme's default port is omitted. Internationalized names
+    become Punycode, IPv6 addresses their shortest form; a final dot of the host and a final slash are removed.
+    Apps' own schemes (`capacitor://localhost`, `file://`) and `null` are origins too.
+    Raises ValueError.
+    """
+    if text.lower() == OPAQUE:
+        return OPAQUE
+    found = _ORIGIN.fullmatch(text)
+    if not found or len(found["host"]) > _MAX_HOST:
+        raise ValueError(ORIGIN_FORM)
+    named = found["scheme"].lower()
+    scheme = {"ws": "http", "wss": "https"}.get(named, named)
+    host = found["host"].removesuffix(".")
+    if host.startswith("["):
+        host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+    else:
+        host = (host if host.isascii() else host.encode("idna").decode()).lower()
+        if not _HOST.fullmatch(host):
+            raise ValueError(ORIGIN_FORM)
+    default_port = _DEFAULT_PORTS.get(scheme)
+    port = int(found["port"]) if found["port"] else default_port
+    if (default_port and not host) or (port is not None and not 0 < port <= HIGHEST_PORT):
+        raise ValueError(ORIGIN_FORM)
+    return f"{scheme}://{host}" + ("" if port == default_port else f":{port}")
 
 
 def is_loopback(host: str) -> bool:
@@ -151,6 +196,6 @@ def is_loopback(host: str) -> bool:
 def is_loopback_authority(authority: str) -> bool:
     """Whether a Host header names this machine, with any port."""
     try:
-        return stays_on_this_machine(normalized(f"http://{authority}"))
+        return is_loopback(urlsplit(normalized(f"http://{authority}")).hostname or "")
     except ValueError:
         return False

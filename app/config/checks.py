@@ -1,13 +1,11 @@
 """Checks of the settings beyond their types; no message shows a value that may be secret."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import urlsplit
 
-from app.config.addresses import database_fault, holds_credentials, redis_fault, stays_on_this_machine, web_fault
-from app.config.origins import ANY, FORM, normalized
+from app.config import addresses
 from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
 Values = dict[str, Any]
@@ -15,63 +13,50 @@ Fault = tuple[str, str]
 
 MAX_PAYOUT_SECONDS = 35
 MIN_CHARACTERS = 8
+MISSING = "is not set, and `dashboard up` has made none in DASHBOARD_HOME"
 _PLACEHOLDERS = re.compile(
     "change|secret|password|passwd|passphrase|example|default|placeholder|insert|replace|please|letmein|qwerty|"
     "dashboard|signing|token|payout|your|test|this|here|with|key|me",
     re.IGNORECASE,
 )
-MISSING = "is not set, and `dashboard up` has made none in DASHBOARD_HOME"
-SERVERS: tuple[tuple[str, str, Callable[[str], str]], ...] = (
-    ("DATABASE_URL", "database_url", database_fault),
-    ("REDIS_URL", "redis_url", redis_fault),
-)
-WEB_ADDRESSES = (
-    ("PAYOUT_URL", "payout_url"),
-    ("DASHBOARD_JWKS_URL", "jwks_url"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
-)
-# Settings that need an optional extra: (variable, key, extra, one module of each package)
-EXTRAS = (
-    (
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "otlp_endpoint",
-        "telemetry",
-        ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
-    ),
-    ("SENTRY_DSN", "sentry_dsn", "sentry", ("sentry_sdk",)),
-)
 
 
 def cross_check(values: Values, *, offline: bool, under_up: bool) -> Iterator[Fault]:
-    """Yield each fault as the variable's name and a message. `offline`: neither database nor Redis is needed.
+    """Yield faults as the setting's field and a message, empty if there is none.
 
-    `under_up`: under `dashboard up` payouts go to a local stand-in, so their secret may be weak.
+    `offline`: neither database nor Redis is needed. `under_up`: under `dashboard up` payouts go to a local
+    stand-in, so their secret may be weak.
     """
     if not offline:
-        yield from _server_faults(values)
-    yield from _key_faults(values)
-    yield from _payout_faults(values, under_up=under_up)
-    yield from _origin_faults(values)
-    yield from _web_faults(values)
+        yield "database_url", addresses.database_fault(values["database_url"]) if values["database_url"] else MISSING
+        yield "redis_url", addresses.redis_fault(values["redis_url"]) if values["redis_url"] else MISSING
+    yield from _secret_faults(values, under_up=under_up)
+    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > MAX_PAYOUT_SECONDS:
+        message = f"connect timeout + 2 × read timeout must not exceed {MAX_PAYOUT_SECONDS} s: a job ends before 40 s"
+        yield "payout_read_timeout", message
+    for each in map(str.strip, values["allowed_origins"].split(",")):
+        try:
+            if each not in ("", addresses.ANY):
+                addresses.normalized(each)
+        except ValueError:
+            yield "allowed_origins", f"{each!r} {addresses.ORIGIN_FORM}"
+    for key in ("payout_url", "jwks_url", "otlp_endpoint"):
+        if values[key]:
+            yield key, _web_fault(key, values[key], allow_http=bool(values["payout_allow_http"]))
     yield from _exporter_faults(values)
 
 
-def _server_faults(values: Values) -> Iterator[Fault]:
-    for name, key, fault_of in SERVERS:
-        fault = fault_of(values[key]) if values[key] else MISSING
-        if fault:
-            yield name, fault
-
-
-def _key_faults(values: Values) -> Iterator[Fault]:
+def _secret_faults(values: Values, *, under_up: bool) -> Iterator[Fault]:
     if not values["jwks_url"] and not values["signing_key"]:
-        yield "DASHBOARD_SIGNING_KEY", MISSING
-    for name, key in (
-        ("DASHBOARD_SIGNING_KEY", "signing_key"),
-        ("DASHBOARD_PREVIOUS_SIGNING_KEY", "previous_signing_key"),
-    ):
-        if values[key] and is_weak(values[key], MIN_KEY_BYTES):
-            yield name, _too_weak(MIN_KEY_BYTES)
+        yield "signing_key", MISSING
+    if values["payout_url"] and not values["payout_secret"]:
+        yield "payout_secret", "is required when PAYOUT_URL is set: payouts are signed"
+    sizes = {"signing_key": MIN_KEY_BYTES, "previous_signing_key": MIN_KEY_BYTES}
+    if values["payout_url"] and not under_up:
+        sizes["payout_secret"] = MIN_PAYOUT_SECRET_BYTES
+    for key, min_bytes in sizes.items():
+        if values[key] and is_weak(values[key], min_bytes):
+            yield key, f"is too weak: use {min_bytes} random bytes or more, e.g. `openssl rand -hex 32`"
 
 
 def is_weak(secret: str, min_bytes: int) -> bool:
@@ -81,81 +66,41 @@ def is_weak(secret: str, min_bytes: int) -> bool:
     """
     if len(secret.encode()) < min_bytes:
         return True
-    rest = _PLACEHOLDERS.sub("", _without_repetition(secret))
+    periods = range(1, len(secret) // 2 + 1)
+    period = next((each for each in periods if secret[each:] == secret[:-each]), len(secret))
+    rest = _PLACEHOLDERS.sub("", secret[:period])
     return len(rest) < min_bytes // 2 or len(set(rest)) < MIN_CHARACTERS
 
 
-def _without_repetition(text: str) -> str:
-    """The shortest part whose repetition, possibly cut off at the end, gives the text; else the whole text."""
-    for period in range(1, len(text) // 2 + 1):
-        if text[period:] == text[:-period]:
-            return text[:period]
-    return text
-
-
-def _too_weak(min_bytes: int) -> str:
-    return f"is too weak: use {min_bytes} random bytes or more, e.g. `openssl rand -hex 32`"
-
-
-def _payout_faults(values: Values, *, under_up: bool) -> Iterator[Fault]:
-    if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > MAX_PAYOUT_SECONDS:
-        yield (
-            "PAYOUT_READ_TIMEOUT",
-            f"connect timeout + 2 × read timeout must not exceed {MAX_PAYOUT_SECONDS} s: a job ends before 40 s",
-        )
-    if values["payout_url"] and not values["payout_secret"]:
-        yield "PAYOUT_SECRET", "is required when PAYOUT_URL is set: payouts are signed"
-    elif values["payout_url"] and not under_up and is_weak(values["payout_secret"], MIN_PAYOUT_SECRET_BYTES):
-        yield "PAYOUT_SECRET", _too_weak(MIN_PAYOUT_SECRET_BYTES)
-
-
-def _origin_faults(values: Values) -> Iterator[Fault]:
-    for each in values["allowed_origins"].split(",") if values["allowed_origins"] else ():
-        try:
-            if each.strip() not in ("", ANY):
-                normalized(each.strip())
-        except ValueError:
-            yield "DASHBOARD_ALLOWED_ORIGINS", f"{each.strip()!r} {FORM}"
-
-
-def _web_faults(values: Values) -> Iterator[Fault]:
-    for name, key in WEB_ADDRESSES:
-        url = values[key]
-        if url and (fault := web_fault(url)):
-            yield name, fault
-        elif key != "payout_url" and holds_credentials(url):
-            yield name, "must hold no password: it is shown in logs"
-        elif key == "jwks_url" and _is_plain_http_to_others(url):
-            yield (
-                name,
-                "must be https:// (http:// only to this machine): anyone who can alter the response can sign any token",
-            )
-        elif key == "payout_url" and not values["payout_allow_http"] and _is_plain_http_to_others(url):
-            yield name, "must be https:// (http:// only to this machine, or with PAYOUT_ALLOW_HTTP=1): it moves money"
-
-
-def _is_plain_http_to_others(url: str) -> bool:
-    return url.startswith("http://") and not stays_on_this_machine(url)
+def _web_fault(key: str, url: str, *, allow_http: bool) -> str:
+    if not url.startswith(("http://", "https://")):
+        return "must start with http:// or https://"
+    parts = addresses.split(url)
+    if parts is None:
+        return "is not like https://host:port/path"
+    if key != "payout_url" and "@" in parts.netloc:
+        return "must hold no password: it is shown in logs"
+    is_protected = parts.scheme == "https" or addresses.is_loopback(parts.hostname or "")
+    if key == "jwks_url" and not is_protected:
+        return "must be https:// (http:// only to this machine): anyone who can alter the response can sign any token"
+    if key == "payout_url" and not is_protected and not allow_http:
+        return "must be https:// (http:// only to this machine, or with PAYOUT_ALLOW_HTTP=1): it moves money"
+    return ""
 
 
 def _exporter_faults(values: Values) -> Iterator[Fault]:
-    for name, key, extra, modules in EXTRAS:
-        if values[key] and not all(_is_installed(module) for module in modules):
-            yield name, f"needs the extra `{extra}`: pip install 'dashboard-realtime[{extra}]', or unset it"
-    if values["sentry_dsn"] and not _is_dsn(values["sentry_dsn"]):
-        yield "SENTRY_DSN", "is not like https://KEY@HOST/PROJECT"
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent package is missing
-        return False
-
-
-def _is_dsn(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return bool(parts.scheme in ("http", "https") and parts.username and parts.hostname and parts.path.strip("/"))
-    except ValueError:
-        return False
+    for key, extra, package in (
+        ("otlp_endpoint", "telemetry", "opentelemetry.exporter.otlp.proto.http"),
+        ("sentry_dsn", "sentry", "sentry_sdk"),
+    ):
+        if not values[key]:
+            continue
+        try:
+            is_installed = find_spec(package) is not None
+        except ModuleNotFoundError:  # its parent package is missing
+            is_installed = False
+        if not is_installed:
+            yield key, f"needs the extra `{extra}`: pip install 'dashboard-realtime[{extra}]', or unset it"
+    dsn = addresses.split(values["sentry_dsn"])
+    if values["sentry_dsn"] and not (dsn and dsn.scheme in ("http", "https") and dsn.username and dsn.path.strip("/")):
+        yield "sentry_dsn", "is not like https://KEY@HOST/PROJECT"

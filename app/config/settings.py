@@ -4,222 +4,163 @@
 """
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from marshmallow import validate
 
-from app.config.origins import ANY, normalized
+from app.config.addresses import ANY, normalized
 
 MIN_KEY_BYTES = 32
 MIN_PAYOUT_SECRET_BYTES = 16
 
 
-def setting(env: str, default: Any, about: str, *, kind: str = "str", check: Any = None, secret: bool = False) -> Any:
-    meta = {"env": env, "about": about, "kind": kind, "check": check, "secret": secret, "default": default}
-    return field(default=default, metadata=meta, repr=not secret)
+def setting(env: str, about: str, default: Any = "", *, check: Any = None, secret: bool = False) -> Any:
+    """A field of the configuration; numbers are not negative unless `check` says otherwise."""
+    if check is None and not isinstance(default, str):
+        check = validate.Range(min=0)
+    metadata = {"env": env, "about": about, "check": check, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 _positive = validate.Range(min=1)
-_not_negative = validate.Range(min=0)
 
 
 @dataclass(frozen=True)
 class Config:
     """The whole configuration; times in seconds unless the name says otherwise."""
 
-    home: str = setting("DASHBOARD_HOME", ".dashboard", "folder of `dashboard up`: data, key, pid files")
+    home: str = setting("DASHBOARD_HOME", "folder of `dashboard up`: data, key, pid files", ".dashboard")
     database_url: str = setting(
         "DATABASE_URL",
-        "",
         "`postgresql://user:password@host:port/name` (or `postgres://`), or `sqlite:////folder/file.db`; "
         "in a path `%` is written `%25` and `?` is written `%3F`",
         secret=True,
     )
     redis_url: str = setting(
         "REDIS_URL",
-        "",
         "`redis://[:password@]host:port/number`, `rediss://` (TLS; options as `?ssl_ca_certs=/ca.pem`) or "
         "`sentinel://[:password@]host:port,host:port/service/db`",
         secret=True,
     )
     redis_sentinel_password: str = setting(
         "REDIS_SENTINEL_PASSWORD",
-        "",
         "password of the sentinels, if they have one; the one in the URL is that of the Redis servers",
         secret=True,
     )
 
     signing_key: str = setting(
-        "DASHBOARD_SIGNING_KEY",
-        "",
-        f"secret that signs tokens (HS256), at least {MIN_KEY_BYTES} random bytes",
-        secret=True,
+        "DASHBOARD_SIGNING_KEY", f"secret that signs tokens (HS256), at least {MIN_KEY_BYTES} random bytes", secret=True
     )
     previous_signing_key: str = setting(
-        "DASHBOARD_PREVIOUS_SIGNING_KEY",
-        "",
-        "the key before a rotation: accepted, but not used to sign",
-        secret=True,
+        "DASHBOARD_PREVIOUS_SIGNING_KEY", "the key before a rotation: accepted, but not used to sign", secret=True
     )
     jwks_url: str = setting(
         "DASHBOARD_JWKS_URL",
-        "",
         "identity provider's key set (JWKS); replaces the shared secret; `https://`, or `http://` to this machine",
     )
-    token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "", "required `iss` of tokens, when set")
+    token_issuer: str = setting("DASHBOARD_TOKEN_ISSUER", "required `iss` of tokens, when set")
     token_audience: str = setting(
-        "DASHBOARD_TOKEN_AUDIENCE", "", "required `aud` of tokens; when not set, tokens with `aud` are rejected"
+        "DASHBOARD_TOKEN_AUDIENCE", "required `aud` of tokens; when not set, tokens with `aud` are rejected"
     )
-    token_leeway: int = setting(
-        "DASHBOARD_TOKEN_LEEWAY",
-        5,
-        "tolerated clock difference in token times",
-        kind="int",
-        check=_not_negative,
-    )
+    token_leeway: int = setting("DASHBOARD_TOKEN_LEEWAY", "tolerated clock difference in token times", 5)
 
     payout_url: str = setting(
         "PAYOUT_URL",
-        "",
         "service that moves the money, `https://`, or `http://` to this machine; empty: payments are settled in "
         "the ledger alone",
         secret=True,
     )
     payout_allow_http: int = setting(
         "PAYOUT_ALLOW_HTTP",
-        0,
         "1: `PAYOUT_URL` may be `http://` to another host, such as in a private network",
-        kind="int",
+        0,
         check=validate.Range(min=0, max=1),
     )
     payout_secret: str = setting(
         "PAYOUT_SECRET",
-        "",
         f"key of the payouts' HMAC-SHA256 signature, at least {MIN_PAYOUT_SECRET_BYTES} random bytes",
         secret=True,
     )
     payout_connect_timeout: float = setting(
-        "PAYOUT_CONNECT_TIMEOUT", 2.0, "timeout for connecting to the payout service", kind="float", check=_not_negative
+        "PAYOUT_CONNECT_TIMEOUT", "timeout for connecting to the payout service", 2.0
     )
-    payout_read_timeout: float = setting(
-        "PAYOUT_READ_TIMEOUT",
-        5.0,
-        "timeout for the payout service's answer",
-        kind="float",
-        check=_not_negative,
-    )
+    payout_read_timeout: float = setting("PAYOUT_READ_TIMEOUT", "timeout for the payout service's answer", 5.0)
     payout_retry_base: float = setting(
-        "PAYOUT_RETRY_BASE",
-        1.0,
-        "first delay before a payout is retried; doubles, with jitter",
-        kind="float",
-        check=_not_negative,
+        "PAYOUT_RETRY_BASE", "first delay before a payout is retried; doubles, with jitter", 1.0
     )
-    payout_retry_cap: float = setting(
-        "PAYOUT_RETRY_CAP", 300.0, "longest delay between two attempts", kind="float", check=_not_negative
-    )
+    payout_retry_cap: float = setting("PAYOUT_RETRY_CAP", "longest delay between two attempts", 300.0)
 
-    rest_per_token: int = setting(
-        "DASHBOARD_REST_PER_TOKEN", 1000, "REST requests a second per token", kind="int", check=_positive
-    )
+    rest_per_token: int = setting("DASHBOARD_REST_PER_TOKEN", "REST requests a second per token", 1000, check=_positive)
     rest_per_address: int = setting(
-        "DASHBOARD_REST_PER_ADDRESS", 3000, "REST requests a second per address", kind="int", check=_positive
+        "DASHBOARD_REST_PER_ADDRESS", "REST requests a second per address", 3000, check=_positive
     )
-    sockets_per_token: int = setting(
-        "DASHBOARD_SOCKETS_PER_TOKEN", 5000, "open sockets per token", kind="int", check=_positive
-    )
+    sockets_per_token: int = setting("DASHBOARD_SOCKETS_PER_TOKEN", "open sockets per token", 5000, check=_positive)
     sockets_per_address: int = setting(
-        "DASHBOARD_SOCKETS_PER_ADDRESS", 10000, "open sockets per address", kind="int", check=_positive
+        "DASHBOARD_SOCKETS_PER_ADDRESS", "open sockets per address", 10000, check=_positive
     )
     sockets_per_process: int = setting(
-        "DASHBOARD_SOCKETS_PER_PROCESS", 10000, "open sockets per web process", kind="int", check=_positive
+        "DASHBOARD_SOCKETS_PER_PROCESS", "open sockets per web process", 10000, check=_positive
     )
     client_events_per_second: int = setting(
-        "DASHBOARD_CLIENT_EVENTS_PER_SECOND",
-        50,
-        "client events a second per socket",
-        kind="int",
-        check=_positive,
+        "DASHBOARD_CLIENT_EVENTS_PER_SECOND", "client events a second per socket", 50, check=_positive
     )
     handshake_seconds: float = setting(
         "DASHBOARD_HANDSHAKE_SECONDS",
-        10.0,
         "a connection that has not authenticated by then is closed",
-        kind="float",
+        10.0,
         check=_positive,
     )
     allowed_origins: str = setting(
         "DASHBOARD_ALLOWED_ORIGINS",
-        "",
         "other origins whose pages and apps may connect, comma-separated, such as `https://app.example`, "
         "`capacitor://localhost`, `null` (`file:` pages) or `*`; the own origin is always allowed",
     )
     trusted_proxies: int = setting(
         "DASHBOARD_TRUSTED_PROXIES",
-        0,
         "number of proxies in front that set `X-Forwarded-For` and `X-Forwarded-Proto`; they must pass on `Host`",
-        kind="int",
-        check=_not_negative,
+        0,
     )
     shutdown_grace: float = setting(
-        "DASHBOARD_SHUTDOWN_GRACE",
-        15.0,
-        "time a web process gives requests and sockets to finish at shutdown",
-        kind="float",
-        check=_not_negative,
+        "DASHBOARD_SHUTDOWN_GRACE", "time a web process gives requests and sockets to finish at shutdown", 15.0
     )
     visibility_timeout: int = setting(
-        "DASHBOARD_VISIBILITY_TIMEOUT",
-        60,
-        "time after which a dead worker's tasks run again",
-        kind="int",
-        check=_positive,
+        "DASHBOARD_VISIBILITY_TIMEOUT", "time after which a dead worker's tasks run again", 60, check=_positive
     )
 
     metrics_port: int = setting(
         "DASHBOARD_METRICS_PORT",
-        0,
         "port on which workers and beat serve their metrics; 0: none, as under `dashboard up`",
-        kind="int",
-        check=_not_negative,
+        0,
     )
 
     log_level: str = setting(
         "DASHBOARD_LOG_LEVEL",
-        "INFO",
         "DEBUG, INFO, WARNING or ERROR",
+        "INFO",
         check=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
     )
     log_format: str = setting(
-        "DASHBOARD_LOG_FORMAT",
-        "text",
-        "`text` for people, `json` for machines",
-        check=validate.OneOf(["text", "json"]),
+        "DASHBOARD_LOG_FORMAT", "`text` for people, `json` for machines", "text", check=validate.OneOf(["text", "json"])
     )
 
     otlp_endpoint: str = setting(
-        "OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector, as `http://collector:4318`; empty: no traces"
+        "OTEL_EXPORTER_OTLP_ENDPOINT", "OpenTelemetry collector, as `http://collector:4318`; empty: no traces"
     )
     otlp_headers: str = setting(
-        "OTEL_EXPORTER_OTLP_HEADERS", "", "headers for the collector, as `name=value,name=value`", secret=True
+        "OTEL_EXPORTER_OTLP_HEADERS", "headers for the collector, as `name=value,name=value`", secret=True
     )
     otlp_protocol: str = setting(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
-        "http/protobuf",
         "the only supported protocol",
+        "http/protobuf",
         check=validate.OneOf(["http/protobuf"]),
     )
-    service_name: str = setting("OTEL_SERVICE_NAME", "dashboard-realtime", "service name in traces")
-    sentry_dsn: str = setting("SENTRY_DSN", "", "address for crash reports; empty: none", secret=True)
+    service_name: str = setting("OTEL_SERVICE_NAME", "service name in traces", "dashboard-realtime")
+    sentry_dsn: str = setting("SENTRY_DSN", "address for crash reports; empty: none", secret=True)
 
     def public_values(self) -> dict[str, Any]:
         """Each setting that is not secret, by its environment variable."""
         return {each.metadata["env"]: getattr(self, each.name) for each in fields(self) if not each.metadata["secret"]}
-
-    @property
-    def home_path(self) -> Path:
-        return Path(self.home).resolve()
 
     @property
     def origins(self) -> list[str]:

@@ -3,17 +3,17 @@
 import os
 import time
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from celery import Celery
 from kombu.entity import Queue
 from kombu.transport.redis import Channel, QoS
 
-from app.config import Config, sentinel
-from app.config.addresses import broker_redis_url
+from app.config import Config
+from app.config.addresses import SENTINEL_SCHEME, TLS_OPTIONS, parse_sentinel
 from app.core import queues
 from app.core.redis_connection import redis_time
 
-BROKER_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")  # override `broker_url`
 TASK_TIME_LIMIT_SECONDS = 50
 TIMEOUTS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
@@ -39,16 +39,21 @@ class RedisClockQoS(QoS):
 
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     """Celery's URL of the broker, and its transport options for Sentinel."""
-    if not redis_url.startswith(sentinel.SCHEME):
-        return broker_redis_url(redis_url), {}
-    address = sentinel.parse(redis_url)
-    options = {"master_name": address.service, "sentinel_kwargs": {**TIMEOUTS, **address.sentinel_login}}
-    return sentinel.broker_url(address), options
+    if redis_url.startswith(SENTINEL_SCHEME):
+        address = parse_sentinel(redis_url)
+        options = {"master_name": address.service, "sentinel_kwargs": {**TIMEOUTS, **address.sentinel_login}}
+        return address.broker_url(), options
+    # Celery accepts only TLS options, and by default verifies no certificate.
+    parts = urlsplit(redis_url)
+    tls = {name: values[0] for name, values in parse_qs(parts.query).items() if name in TLS_OPTIONS}
+    if parts.scheme == "rediss":
+        tls.setdefault("ssl_cert_reqs", "required")
+    return urlunsplit(parts._replace(query=urlencode(tls))), {}
 
 
 def configure(celery: Celery, settings: Config) -> None:
     """Configure the broker and the tasks. A killed worker's tasks run again; a task that raises is acknowledged."""
-    for variable in BROKER_VARIABLES:
+    for variable in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):  # override `broker_url`
         os.environ.pop(variable, None)
     Channel.QoS = RedisClockQoS
     url, sentinel_options = broker(settings.redis_url)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Float, delete, event, literal, select, text, tuple_
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -26,6 +26,9 @@ DELETE_PAUSE_SECONDS = 0.02
 PROBE_WAIT_SECONDS = 2.0
 _sqlite_write_lock = threading.Lock()
 Row = TypeVar("Row")
+
+MinorUnits = BigInteger
+"""An amount of money in whole minor units (10⁻⁶ of the currency); an integer, because SQLite rounds Numeric."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -47,13 +50,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
 
 
-class MinorUnits(TypeDecorator[int]):
-    """An amount of money in whole minor units (10⁻⁶ of the currency); an integer, because SQLite rounds Numeric."""
-
-    impl = BigInteger
-    cache_ok = True
-
-
 def utc_now() -> datetime:
     """The current time, truncated to milliseconds, so that stored and serialized times are equal."""
     now = datetime.now(UTC)
@@ -73,15 +69,11 @@ class database_now(FunctionElement[datetime]):  # noqa: N801 - named like the SQ
         super().__init__(literal(seconds, Float))
 
 
-@compiles(database_now, "sqlite")
-def _sqlite_now(element: Any, compiler: Any, **options: Any) -> str:
+@compiles(database_now)
+def _compile_now(element: Any, compiler: Any, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%.3f seconds', {seconds}))"
-
-
-@compiles(database_now, "postgresql")
-def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
-    seconds = compiler.process(element.clauses, **options)
+    if compiler.dialect.name == "sqlite":
+        return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%.3f seconds', {seconds}))"
     return f"(date_trunc('milliseconds', clock_timestamp()) + make_interval(secs => {seconds}))"
 
 
@@ -99,38 +91,23 @@ def transaction() -> Iterator[Session]:
     """
     session: Session = db.session()
     session.rollback()
-    try:
-        if _is_sqlite(session):
-            with _sqlite_writer_lock():
-                _begin_immediate(session)
-                yield session
-                session.commit()
-        else:
-            yield session
-            session.commit()
-    except IntegrityError:
-        session.rollback()
-        raise
-    except DBAPIError as error:
-        session.rollback()
-        outage = as_outage(error)
-        if outage is None:
-            raise
-        raise outage from error
-    except BaseException:
-        session.rollback()
-        raise
-
-
-@contextmanager
-def _sqlite_writer_lock() -> Iterator[None]:
-    if not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
+    is_sqlite = _is_sqlite(session)
+    if is_sqlite and not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
         OUTAGES.labels("database", DatabaseBusy.cause).inc()
         raise DatabaseBusy
     try:
-        yield
+        if is_sqlite:
+            _begin_immediate(session)
+        yield session
+        session.commit()
+    except BaseException as error:
+        session.rollback()
+        if isinstance(error, DBAPIError) and (outage := as_outage(error)):
+            raise outage from error
+        raise
     finally:
-        _sqlite_write_lock.release()
+        if is_sqlite:
+            _sqlite_write_lock.release()
 
 
 def _begin_immediate(session: Session, wait_seconds: float = WRITE_WAIT_SECONDS) -> None:
@@ -193,12 +170,12 @@ def delete_in_batches(model: type[Base], condition: Any, deadline: float) -> int
     """
     columns = list(model.__table__.primary_key.columns)  # type: ignore[attr-defined]
     key = tuple_(*columns) if len(columns) > 1 else columns[0]
-    old, deleted = select(*columns).where(condition).limit(DELETE_BATCH_SIZE), 0
+    batch_keys = select(*columns).where(condition).limit(DELETE_BATCH_SIZE)
+    statement = delete(model).where(key.in_(batch_keys)).execution_options(synchronize_session=False)
+    deleted = 0
     while time.monotonic() < deadline:
         with transaction() as session:
-            result = session.execute(
-                delete(model).where(key.in_(old)), execution_options={"synchronize_session": False}
-            )
+            result = session.execute(statement)
         batch = int(result.rowcount)  # type: ignore[attr-defined]
         deleted += batch
         if batch < DELETE_BATCH_SIZE:

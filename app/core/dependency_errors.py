@@ -7,7 +7,7 @@ An outage is answered 503, logged and counted with its cause, and `dashboard doc
 import logging
 import re
 import sqlite3
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import redis
 from prometheus_client import Counter
@@ -83,57 +83,35 @@ class RedisNotSaving(RedisReadOnly):
     remedy = "free disk space for Redis, or mend its folder's permissions: it takes writes again by itself"
 
 
-# By the prefix of an SQLSTATE, longest first.
-_SQL_STATES = {
-    "25006": DatabaseReadOnly,
-    "53100": DatabaseFull,
-    "40001": DatabaseBusy,
-    "40P01": DatabaseBusy,
-    "55P03": DatabaseBusy,
-    "57014": DatabaseBusy,
-    "25P03": DatabaseUnavailable,
-    "3D000": DatabaseUnavailable,
-    "57P": DatabaseUnavailable,
-    "08": DatabaseUnavailable,
-    "28": DatabaseUnavailable,
-    "53": DatabaseUnavailable,
-    "58": DatabaseUnavailable,
-}
-# By SQLite's primary result code.
-_SQLITE_CODES = {
-    sqlite3.SQLITE_BUSY: DatabaseBusy,
-    sqlite3.SQLITE_LOCKED: DatabaseBusy,
-    sqlite3.SQLITE_FULL: DatabaseFull,
-    sqlite3.SQLITE_READONLY: DatabaseReadOnly,
-    sqlite3.SQLITE_IOERR: DatabaseUnavailable,
-    sqlite3.SQLITE_CANTOPEN: DatabaseUnavailable,
-    sqlite3.SQLITE_NOTADB: DatabaseUnavailable,
-    sqlite3.SQLITE_CORRUPT: DatabaseUnavailable,
-    sqlite3.SQLITE_NOMEM: DatabaseUnavailable,
-    sqlite3.SQLITE_PERM: DatabaseUnavailable,
+# By the prefixes of an SQLSTATE, or of SQLite's name of its result code; the first match counts.
+_DATABASE_CODES = {
+    DatabaseReadOnly: ("25006", "SQLITE_READONLY"),
+    DatabaseFull: ("53100", "SQLITE_FULL"),
+    DatabaseBusy: ("40001", "40P01", "55P03", "57014", "SQLITE_BUSY", "SQLITE_LOCKED"),
+    DatabaseUnavailable: (
+        *("25P03", "3D000", "57P", "08", "28", "53", "58"),
+        *("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_NOMEM", "SQLITE_PERM"),
+    ),
 }
 _UNDEFINED_STATES = ("42P01", "42703")
 _UNDEFINED_TEXTS = ("no such table", "no such column", "has no column named")
-_REDIS_TYPES = (
-    (redis.OutOfMemoryError, RedisFull),
-    (redis.ReadOnlyError, RedisReadOnly),
-    ((redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoPermissionError), RedisUnavailable),
-)
-_REDIS_CODES = {
-    "OOM": RedisFull,
-    "READONLY": RedisReadOnly,
-    "NOREPLICAS": RedisReadOnly,
-    "MISCONF": RedisNotSaving,
-    **dict.fromkeys(
-        ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "NOAUTH", "WRONGPASS", "NOPERM"), RedisUnavailable
-    ),
+_REDIS_TYPES: dict[type[Outage], Any] = {
+    RedisFull: redis.OutOfMemoryError,
+    RedisReadOnly: redis.ReadOnlyError,
+    RedisUnavailable: (redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoPermissionError),
 }
-_REDIS_CODE = re.compile(rf"\b({'|'.join(_REDIS_CODES)})\b")
+_REDIS_CODES = {
+    RedisFull: r"\bOOM\b",
+    RedisReadOnly: r"\b(READONLY|NOREPLICAS)\b",
+    RedisNotSaving: r"\bMISCONF\b",
+    RedisUnavailable: r"\b(LOADING|MASTERDOWN|CLUSTERDOWN|BUSY|NOAUTH|WRONGPASS|NOPERM)\b",
+}
 
 
 def show_zeros() -> None:
     """Initialize each counter to 0: Prometheus sees no increase in a counter that first appears as 1."""
-    for outage in {*_SQL_STATES.values(), *_REDIS_CODES.values(), SchemaOutdated}:
+    outages: list[type[Outage]] = [*Outage.__subclasses__(), RedisNotSaving]
+    for outage in outages:
         OUTAGES.labels(outage.dependency, outage.cause)
 
 
@@ -143,35 +121,25 @@ def outage_of(error: BaseException) -> type[Outage] | None:
         return DatabaseUnavailable
     if isinstance(error, DBAPIError):
         return _database_outage(error)
-    return _redis_outage(error) if isinstance(error, redis.RedisError) else None
+    if not isinstance(error, redis.RedisError):
+        return None
+    by_type = (outage for outage, types in _REDIS_TYPES.items() if isinstance(error, types))
+    # redis-py removes the code from the text of some errors and keeps it in others.
+    by_code = (outage for outage, codes in _REDIS_CODES.items() if re.search(codes, str(error)))
+    return next(by_type, None) or next(by_code, None)
 
 
 def _database_outage(error: DBAPIError) -> type[Outage] | None:
-    if _is_undefined(error):
+    is_sqlite = isinstance(error.orig, sqlite3.Error)
+    code = getattr(error.orig, "sqlite_errorname" if is_sqlite else "sqlstate", None)
+    is_undefined = is_sqlite and any(text in str(error.orig) for text in _UNDEFINED_TEXTS)
+    if is_undefined or code in _UNDEFINED_STATES:
         return SchemaOutdated if migration.is_behind() else None
-    if isinstance(error.orig, sqlite3.Error):
-        return _SQLITE_CODES.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:  # the server sent no error: no connection, or it broke
+    if code is None:  # a server that sends no error cannot be reached, or the connection broke
         is_connection = error.connection_invalidated or isinstance(error, InterfaceError)
-        return DatabaseUnavailable if is_connection or type(error.orig).__name__ == "OperationalError" else None
-    return next((outage for start, outage in _SQL_STATES.items() if state.startswith(start)), None)
-
-
-def _is_undefined(error: DBAPIError) -> bool:
-    """Whether a table or column does not exist."""
-    if getattr(error.orig, "sqlstate", None) in _UNDEFINED_STATES:
-        return True
-    return isinstance(error.orig, sqlite3.Error) and any(text in str(error.orig) for text in _UNDEFINED_TEXTS)
-
-
-def _redis_outage(error: redis.RedisError) -> type[Outage] | None:
-    """By the error's type, or by the code in its text, which redis-py removes from some errors and keeps in others."""
-    for kind, outage in _REDIS_TYPES:
-        if isinstance(error, kind):
-            return outage
-    found = _REDIS_CODE.search(str(error))
-    return _REDIS_CODES[found[0]] if found else None
+        is_connection = is_connection or type(error.orig).__name__ == "OperationalError"
+        return DatabaseUnavailable if is_connection and not is_sqlite else None
+    return next((outage for outage, prefixes in _DATABASE_CODES.items() if code.startswith(prefixes)), None)
 
 
 def as_outage(error: BaseException) -> Outage | None:
@@ -180,11 +148,7 @@ def as_outage(error: BaseException) -> Outage | None:
     if outage is None:
         return None
     OUTAGES.labels(outage.dependency, outage.cause).inc()
-    extra = {"dependency": outage.dependency, "cause": outage.cause, "error": _first_line(error)}
-    logger.error("dependency.failed", extra=extra)
+    # The text without the statement and its parameters, which may hold a caller's input.
+    text = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    logger.error("dependency.failed", extra={"dependency": outage.dependency, "cause": outage.cause, "error": text})
     return outage()
-
-
-def _first_line(error: BaseException) -> str:
-    """The error's text without the statement and its parameters, which may hold a caller's input."""
-    return str(getattr(error, "orig", None) or error).partition("\n")[0]

@@ -11,7 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase
 
 from app.config import Config
-from app.core.redis_connection import connect_redis
+from app.core.redis_connection import RedisClock, RedisHealth, connect_redis
 
 
 class Base(DeclarativeBase):
@@ -31,6 +31,14 @@ def config() -> Config:
 def redis_client() -> redis.Redis:
     """The running app's Redis client, for commands; pub/sub uses a connection of its own."""
     return cast(redis.Redis, current_app.extensions["redis"])
+
+
+def redis_clock() -> RedisClock:
+    return cast(RedisClock, current_app.extensions["redis_clock"])
+
+
+def redis_health() -> RedisHealth:
+    return cast(RedisHealth, current_app.extensions["redis_health"])
 
 
 def known_ids(kind: str) -> LRUCache[str, bool]:
@@ -57,4 +65,6 @@ def init_app(app: Flask, settings: Config) -> None:
         }
     db.init_app(app)
     app.extensions["known_ids"] = {kind: LRUCache(maxsize=100_000) for kind in ("protocol", "agent")}
-    app.extensions["redis"] = connect_redis(settings.redis_url)
+    client = app.extensions["redis"] = connect_redis(settings.redis_url)
+    app.extensions["redis_clock"] = RedisClock(client)
+    app.extensions["redis_health"] = RedisHealth(settings.redis_url)

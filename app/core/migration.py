@@ -83,17 +83,10 @@ def upgrade(revision: str = "head") -> None:
     """Apply the migrations up to `revision`. Raises SQLAlchemyError, alembic.util.CommandError."""
     from alembic import command  # noqa: PLC0415 - slower to import than the rest of a worker
 
-    command.upgrade(_alembic_config(), revision)
+    command.upgrade(alembic_config(), revision)
 
 
-def downgrade(revision: str) -> None:
-    """Revert the migrations above `revision`; `-1` is one step."""
-    from alembic import command  # noqa: PLC0415 - slower to import than the rest of a worker
-
-    command.downgrade(_alembic_config(), revision)
-
-
-def _alembic_config() -> "Config":
+def alembic_config() -> "Config":
     from alembic.config import Config  # noqa: PLC0415 - slower to import than the rest of a worker
 
     config = Config(FOLDER / "alembic.ini")

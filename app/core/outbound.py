@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import requests
@@ -64,43 +64,35 @@ class OutboundError(Exception):
         self.was_connected = was_connected
 
 
-class _TooMuch(Exception):
-    """The body is longer, or takes longer, than the limits allow."""
-
-
-def user_agent() -> str:
-    """The name and version that requests carry."""
-    with suppress(PackageNotFoundError):
-        return f"dashboard-realtime/{version('dashboard-realtime')}"
-    return "dashboard-realtime"
-
-
 def send(
     method: str, url: str, limits: Limits, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> Response:
     """Send one request and return its response, whatever the status. Raises OutboundError."""
-    connections = _Connections()
-    sent = {"User-Agent": user_agent(), "Accept-Encoding": "identity", **(headers or {})}
+    adapter = _Adapter()
+    user_agent = f"dashboard-realtime/{version('dashboard-realtime')}"
+    sent = {"User-Agent": user_agent, "Accept-Encoding": "identity", **(headers or {})}
 
     def exchange() -> Response:
+        with requests.Session() as session:
+            request = session.prepare_request(requests.Request(method, url, headers=sent, data=body))
+            settings: Any = session.merge_environment_settings(request.url, {}, stream=True, verify=None, cert=None)
+        # Not `session.send`, which reads the body of a redirect without a limit.
         timeout = (limits.connect_seconds, limits.read_seconds)
-        options: dict[str, Any] = {"headers": sent, "data": body, "timeout": timeout, "stream": True}
-        with _Session(connections) as session, session.request(method, url, **options) as response:
-            content = _read_body(response, limits)
-        return Response(response.status_code, response.headers, content)
+        with closing(adapter), adapter.send(request, timeout=timeout, **settings) as response:
+            return Response(response.status_code, response.headers, _read_body(response, limits))
 
     try:
         return _within(limits.total_seconds, exchange)
-    except _TooMuch as error:
-        raise OutboundError(str(error), was_connected=True) from error
+    except OutboundError:
+        raise
     except TimeoutError as error:
         reason = f"no complete response within {limits.total_seconds:g} s"
-        raise OutboundError(reason, was_connected=connections.was_made) from error
+        raise OutboundError(reason, was_connected=adapter.was_connected) from error
     except Exception as error:
         reason = f"no response ({type(error).__name__})"
-        raise OutboundError(reason, detail=str(error), was_connected=connections.was_made) from error
+        raise OutboundError(reason, detail=str(error), was_connected=adapter.was_connected) from error
     finally:
-        connections.shut_down()
+        adapter.shut_down()
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:
@@ -123,29 +115,41 @@ def _read_body(response: requests.Response, limits: Limits) -> bytes:
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         content += chunk
         if len(content) > limits.max_body_bytes:
-            raise _TooMuch(f"the response is longer than {limits.max_body_bytes} bytes")
+            raise OutboundError(f"the response is longer than {limits.max_body_bytes} bytes", was_connected=True)
         if time.monotonic() > deadline:
-            raise _TooMuch(f"the response's body took longer than {limits.read_seconds:g} s")
+            raise OutboundError(f"the response's body took longer than {limits.read_seconds:g} s", was_connected=True)
     return content
 
 
-class _Connections:
-    """The sockets of one request, so that another thread can shut them down."""
+class _Adapter(HTTPAdapter):
+    """Keeps the sockets of one request, also one to a proxy, so that another thread can shut them down."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.was_connected = False
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._is_shut_down = False
-        self.was_made = False
 
-    def add(self, connected: socket.socket) -> socket.socket:
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        keep = self._keep
+
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]
+            def _new_conn(self) -> socket.socket:
+                return keep(super()._new_conn())
+
+        pool.ConnectionCls = Connection
+        return pool
+
+    def _keep(self, connected: socket.socket) -> socket.socket:
         """Keep a duplicate, since TLS takes the socket itself over. Raises OSError after the shutdown."""
         with self._lock:
             if self._is_shut_down:
                 connected.close()
                 raise OSError("the time for this request is up")
             self._sockets.append(connected.dup())
-            self.was_made = True
+            self.was_connected = True
         return connected
 
     def shut_down(self) -> None:
@@ -155,34 +159,3 @@ class _Connections:
             while self._sockets:
                 with self._sockets.pop() as each, suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
-
-
-class _Session(requests.Session):
-    """Follows no redirect: a signed request goes to the configured address or nowhere."""
-
-    def __init__(self, connections: _Connections) -> None:
-        super().__init__()
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(connections))
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Also keeps `requests` from reading the body of a redirect, which it does without a limit."""
-
-
-class _Adapter(HTTPAdapter):
-    """Adds each socket that it opens, also one to a proxy, to the request's connections."""
-
-    def __init__(self, connections: _Connections) -> None:
-        super().__init__()
-        self._connections = connections
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        connections = self._connections
-
-        class Connection(pool.ConnectionCls):  # type: ignore[misc]
-            def _new_conn(self) -> socket.socket:
-                return connections.add(super()._new_conn())
-
-        pool.ConnectionCls = Connection
-        return pool

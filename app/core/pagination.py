@@ -17,10 +17,10 @@ from app.core.errors import InvalidInput
 from app.core.extensions import db
 from app.core.schemas import CamelSchema, doc, is_identifier
 
-DEFAULT_LIMIT = 50
-MAX_LIMIT = 200
 MAX_BYTES = 1024 * 1024
+NOT_A_CURSOR = "Is not a cursor of this list."
 ITEM_BYTES = 700  # upper estimate for field names, numbers and dates of an item
+Keys = list[Any] | None
 
 
 class Cursor(fields.Field[list[Any]]):
@@ -30,22 +30,18 @@ class Cursor(fields.Field[list[Any]]):
         try:
             keys = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
         except (ValueError, TypeError) as error:
-            raise ValidationError("Is not a cursor of this list.") from error
-        if not isinstance(keys, list) or not all(is_identifier(key) or _is_counter(key) for key in keys):
-            raise ValidationError("Is not a cursor of this list.")
-        return keys
-
-
-def _is_counter(key: object) -> bool:
-    """Whether the key is an integer that fits a database column."""
-    return isinstance(key, int) and 0 <= key < 2**63
+            raise ValidationError(NOT_A_CURSOR) from error
+        # Integers must fit a database column.
+        if isinstance(keys, list) and all(
+            is_identifier(key) or (isinstance(key, int) and 0 <= key < 2**63) for key in keys
+        ):
+            return keys
+        raise ValidationError(NOT_A_CURSOR)
 
 
 class PageQuery(CamelSchema):
     limit = fields.Integer(
-        load_default=DEFAULT_LIMIT,
-        validate=validate.Range(min=1, max=MAX_LIMIT),
-        metadata=doc("How many items at most."),
+        load_default=50, validate=validate.Range(min=1, max=200), metadata=doc("How many items at most.")
     )
     cursor = Cursor(load_default=None, metadata=doc("`nextCursor` of the page before; pass it back unread."))
 
@@ -66,12 +62,7 @@ def page_of(rows: list[Any], limit: int, keys: Callable[[Any], list[Any]]) -> Pa
 
 
 def page_by_key(
-    query: Select[Any],
-    key: InstrumentedAttribute[Any],
-    limit: int,
-    cursor: list[Any] | None,
-    *,
-    is_ascending: bool = False,
+    query: Select[Any], key: InstrumentedAttribute[Any], limit: int, cursor: Keys, *, is_ascending: bool = False
 ) -> Page:
     """One page of the rows of `query` ordered by one unique column, descending by default. Raises InvalidInput."""
     after = cursor_keys(cursor, key.type.python_type)
@@ -82,26 +73,21 @@ def page_by_key(
 
 
 def _fitting(rows: list[Any]) -> list[Any]:
-    """The first rows that fit in one page, at least one."""
+    """The first rows that fit in one page, at least one; their texts and JSON values count with their length."""
     size = 0
     for count, row in enumerate(rows):
-        size += ITEM_BYTES + _long_values(row)
+        members = row if isinstance(row, dict) else vars(row)
+        values = (value for name, value in members.items() if not name.startswith("_"))
+        size += ITEM_BYTES + sum(len(json.dumps(value)) for value in values if isinstance(value, str | dict))
         if size > MAX_BYTES and count:
             return rows[:count]
     return rows
 
 
-def _long_values(row: Any) -> int:
-    """The size in bytes of a row's texts and JSON values in a response."""
-    members = row if isinstance(row, dict) else vars(row)
-    values = (value for name, value in members.items() if not name.startswith("_"))
-    return sum(len(json.dumps(value)) for value in values if isinstance(value, str | dict))
-
-
-def cursor_keys(cursor: list[Any] | None, *kinds: type) -> list[Any] | None:
+def cursor_keys(cursor: Keys, *kinds: type) -> Keys:
     """The cursor's keys if their types fit this list. Raises InvalidInput for another list's cursor."""
     if cursor is not None and [type(key) for key in cursor] != list(kinds):
-        raise InvalidInput("The request has invalid fields.", fields={"cursor": ["Is not a cursor of this list."]})
+        raise InvalidInput(fields={"cursor": [NOT_A_CURSOR]})
     return cursor
 
 

@@ -1,5 +1,9 @@
-"""Redis clients with the same timeouts everywhere; imports no framework, so that `dashboard up` starts fast."""
+"""Redis clients with the same timeouts everywhere, Redis's clock and its health.
 
+Imports no framework, so that `dashboard up` starts fast.
+"""
+
+import time
 from threading import BoundedSemaphore
 from typing import Any, cast
 
@@ -8,13 +12,14 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from app.config import sentinel
+from app.config.addresses import SENTINEL_SCHEME, parse_sentinel
 
 COMMAND_TIMEOUT_SECONDS = 1.0
-READY_KEY = "dashboard:ready"
-READY_KEY_SECONDS = 60
 MAX_CONNECTIONS = 64  # per process; when all are in use, callers wait
 POOL_WAIT_SECONDS = 5.0
+CLOCK_FRESH_SECONDS = 5.0
+CLOCK_RETRY_SECONDS = 1.0
+FAILURE_REMEMBERED_SECONDS = 1.0
 
 
 def redis_time(client: redis.Redis) -> float:
@@ -36,8 +41,12 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries),
         "protocol": 2,
     }
-    if url.startswith(sentinel.SCHEME):
-        return _connect_by_sentinel(sentinel.parse(url), options)
+    if url.startswith(SENTINEL_SCHEME):
+        address = parse_sentinel(url)
+        timeouts = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
+        servers = Sentinel(address.sentinels, sentinel_kwargs={**timeouts, **address.sentinel_login})
+        options |= {"db": address.database, **address.login, "connection_pool_class": _BlockingSentinelPool}
+        return cast(redis.Redis, servers.master_for(address.service, **options))
     if blocking:
         return redis.Redis.from_url(url, **options)
     pool = redis.BlockingConnectionPool.from_url(
@@ -48,17 +57,63 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
 
 def check_writable(client: redis.Redis) -> None:
     """Raises redis.RedisError when Redis does not take a write."""
-    client.set(READY_KEY, b"", ex=READY_KEY_SECONDS)
+    client.set("dashboard:ready", b"", ex=60)
 
 
-def _connect_by_sentinel(address: sentinel.SentinelAddress, options: dict[str, Any]) -> redis.Redis:
-    timeouts = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
-    sentinel_client = Sentinel(address.sentinels, sentinel_kwargs={**timeouts, **address.sentinel_login})
-    login = {"db": address.database, **address.login}
-    client = sentinel_client.master_for(
-        address.service, connection_pool_class=_BlockingSentinelPool, **login, **options
-    )
-    return cast(redis.Redis, client)
+class RedisClock:
+    """Redis's clock, by which processes of several hosts compare times.
+
+    Read at most every five seconds; goes on by the monotonic clock in between.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._time = 0.0
+        self._asked_at = self._ask_at = float("-inf")
+        self.difference = 0.0
+        """Seconds by which this process's wall clock is ahead of Redis's."""
+
+    def now(self) -> float:
+        """Seconds on Redis's clock. Raises redis.RedisError if Redis has never answered."""
+        if time.monotonic() >= self._ask_at:
+            self._ask()
+        return self._time + time.monotonic() - self._asked_at
+
+    def _ask(self) -> None:
+        asked_at, wall = time.monotonic(), time.time()
+        try:
+            self._time = redis_time(self._client)
+        except redis.RedisError:
+            if not self._time:
+                raise
+            self._ask_at = time.monotonic() + CLOCK_RETRY_SECONDS
+            return
+        self._asked_at = time.monotonic()
+        self._ask_at = self._asked_at + CLOCK_FRESH_SECONDS
+        self.difference = wall + (self._asked_at - asked_at) / 2 - self._time
+
+
+class RedisHealth:
+    """Whether Redis answers, known within a second.
+
+    A Redis that hangs accepts connections and never replies: a caller that publishes events and enqueues jobs would
+    wait for the timeout of every retry of every step. A request whose change is committed checks this first, and
+    leaves its events and jobs to the sweeps.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = connect_redis(url, retries=0)
+        self._unavailable_until = 0.0
+
+    def is_available(self) -> bool:
+        """Ping Redis; a failure is remembered for a second, so that one request does not wait for it twice."""
+        if time.monotonic() < self._unavailable_until:
+            return False
+        try:
+            return bool(self._client.ping())
+        except redis.RedisError:
+            self._unavailable_until = time.monotonic() + FAILURE_REMEMBERED_SECONDS
+            return False
 
 
 class _BlockingSentinelPool(SentinelConnectionPool):

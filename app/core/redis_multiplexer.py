@@ -9,24 +9,24 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import hiredis
 import redis
+from redis.connection import DefaultParser
 
 READ_BYTES = 64 * 1024
 WAIT_SECONDS = 5.0
 
 
+@dataclass(slots=True, eq=False)
 class _Call:
-    __slots__ = ("done", "error", "is_reader", "reply", "wake")
-
-    def __init__(self) -> None:
-        self.reply: Any = None
-        self.error: Exception | None = None
-        self.done = False
-        self.is_reader = False
-        self.wake: threading.Event | None = None
+    reply: Any = None
+    error: Exception | None = None
+    done: bool = False
+    is_reader: bool = False
+    wake: threading.Event | None = None
 
 
 class RedisMultiplexer:
@@ -55,7 +55,11 @@ class RedisMultiplexer:
             if self._current is None or not self._current.is_usable():
                 connection = _Connection(self._client().connection_pool)
                 if self._prepare is not None:
-                    connection.prepare(self._prepare)
+                    try:
+                        self._prepare(connection.call)
+                    except redis.RedisError as error:
+                        connection.fail(error)  # also returns the connection to its pool
+                        raise
                 self._current = connection
             return self._current
 
@@ -78,17 +82,10 @@ class _Connection:
         """False once broken, and in a forked child: the parent's connection is not the child's."""
         return self._broken is None and self._process == os.getpid()
 
-    def prepare(self, prepare: Callable[[Callable[..., Any]], None]) -> None:
-        try:
-            prepare(self.call)
-        except redis.RedisError as error:
-            self._break(error)  # also returns the connection to its pool
-            raise
-
     def call(self, *command: Any) -> Any:
         reply = self._send_and_wait(hiredis.pack_command(command))
         if isinstance(reply, hiredis.ReplyError):
-            raise _reply_error(reply)
+            raise DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]
         return reply
 
     def _send_and_wait(self, packed: bytes) -> Any:
@@ -101,20 +98,17 @@ class _Connection:
                 own.wake = threading.Event()  # before the reader can find this call
             self._has_reader = True
             self._waiting.append(own)  # before its reply can come
-            self._send(packed)
+            try:
+                self._socket.sendall(packed)
+            except OSError as error:
+                self._close(redis.ConnectionError(f"Redis is out of reach: {error}"))
         if own.wake is not None and not own.wake.wait(WAIT_SECONDS):
-            self._break(redis.TimeoutError("Redis did not answer in time."))
+            self.fail(redis.TimeoutError("Redis did not answer in time."))
         if own.is_reader and not own.done:
             self._read_for(own)
         if own.error is not None:
             raise own.error
         return own.reply
-
-    def _send(self, packed: bytes) -> None:
-        try:
-            self._socket.sendall(packed)
-        except OSError as error:
-            self._close(redis.ConnectionError(f"Redis is out of reach: {error}"))
 
     def _read_for(self, own: _Call) -> None:
         """Read until this call's reply has arrived, then make the next waiting call the reader."""
@@ -122,10 +116,10 @@ class _Connection:
             while not own.done:
                 self._take_replies(own)
         except TimeoutError:  # reading again would wait as long again
-            self._break(redis.TimeoutError("Redis did not answer in time."))
+            self.fail(redis.TimeoutError("Redis did not answer in time."))
             return
         except (OSError, EOFError, hiredis.HiredisError) as error:
-            self._break(redis.ConnectionError(f"Redis is out of reach: {error}"))
+            self.fail(redis.ConnectionError(f"Redis is out of reach: {error}"))
             return
         with self._lock:
             self._has_reader = bool(self._waiting)
@@ -146,7 +140,7 @@ class _Connection:
             if call is not own:
                 _wake(call)
 
-    def _break(self, error: redis.RedisError) -> None:
+    def fail(self, error: redis.RedisError) -> None:
         with self._lock:
             self._close(error)
 
@@ -165,12 +159,3 @@ class _Connection:
 def _wake(call: _Call) -> None:
     if call.wake is not None:
         call.wake.set()
-
-
-def _reply_error(error: hiredis.ReplyError) -> redis.RedisError:
-    text = str(error)
-    if text.startswith("NOSCRIPT"):
-        return redis.exceptions.NoScriptError(text)
-    if text.startswith("READONLY"):
-        return redis.exceptions.ReadOnlyError(text)
-    return redis.ResponseError(text)

@@ -107,13 +107,5 @@ def http_server(app: Any, listener: Any, handler_mixin: type, **options: Any) ->
     return wsgi.Server(listener, listener.getsockname(), app, protocol=handler, **options)
 
 
-_shutdown_hooks: list[Callable[[float], Any]] = []
-
-
-def on_shutdown(hook: Callable[[float], Any]) -> None:
-    """Register `hook(seconds)`, called when this process shuts down with the time it has to close its sockets."""
-    _shutdown_hooks.append(hook)
-
-
-def shutdown_hooks() -> list[Callable[[float], Any]]:
-    return list(_shutdown_hooks)
+shutdown_hooks: list[Callable[[float], Any]] = []
+"""Called with a number of seconds when this process shuts down: the time that each has to close its sockets."""

@@ -6,14 +6,11 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.core.money import format_amount, parse_amount
-from app.core.serialization import iso_timestamp, moment_of, number_text
-from app.core.text import clean_text, is_visible, naming_problem
+from app.core import values
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _ID = re.compile(ID_PATTERN, re.ASCII)
 _NO_EXAMPLE = object()
-NAME_LENGTH = 200
 
 
 def doc(description: str, example: Any = _NO_EXAMPLE) -> dict[str, Any]:
@@ -37,17 +34,22 @@ def is_identifier(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
+def _check_name(value: str) -> None:
+    problem = values.naming_problem(value)
+    if problem:
+        raise ValidationError(problem)
+
+
+def _check_reason(value: str) -> None:
+    if not values.is_visible(value):
+        raise ValidationError("Must not be blank.")
+
+
 class Name(fields.String):
     """Text that names something: a title, a task, a reference. Rejected if it has invisible or control characters."""
 
-    def __init__(self, *, longest: int = NAME_LENGTH, **kwargs: Any) -> None:
-        super().__init__(validate=[validate.Length(min=1, max=longest), _check_naming], **kwargs)
-
-
-def _check_naming(value: str) -> None:
-    problem = naming_problem(value)
-    if problem:
-        raise ValidationError(problem)
+    def __init__(self, *, longest: int = 200, **kwargs: Any) -> None:
+        super().__init__(validate=[validate.Length(min=1, max=longest), _check_name], **kwargs)
 
 
 class DescribingText(fields.String):
@@ -58,19 +60,14 @@ class DescribingText(fields.String):
         self.limit = limit
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return clean_text(super()._deserialize(value, attr, data, **kwargs), self.limit)
+        return values.clean_text(super()._deserialize(value, attr, data, **kwargs), self.limit)
 
 
 class Reason(DescribingText):
     """A required reason: a text without visible characters counts as missing."""
 
     def __init__(self, limit: int, **kwargs: Any) -> None:
-        super().__init__(limit, required=True, validate=_check_given, **kwargs)
-
-
-def _check_given(value: str) -> None:
-    if not is_visible(value):
-        raise ValidationError("Must not be blank.")
+        super().__init__(limit, required=True, validate=_check_reason, **kwargs)
 
 
 class Identifier(fields.String):
@@ -85,11 +82,11 @@ class Money(fields.Field[int]):
     """An amount: a decimal string in JSON, whole minor units in Python."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else format_amount(value)
+        return None if value is None else values.format_amount(value)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         try:
-            return parse_amount(value)
+            return values.parse_amount(value)
         except ValueError as error:
             raise ValidationError(f"An amount {error}.") from error
 
@@ -98,18 +95,18 @@ class NumberText(fields.Field[Any]):
     """A number written as a string in responses: versions, sequence numbers, counts, progress."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return value if value is None or isinstance(value, str) else number_text(value)
+        return value if value is None or isinstance(value, str) else values.number_text(value)
 
 
 class Timestamp(fields.Field[datetime]):
     """ISO 8601 in UTC with milliseconds and `Z`; requests may use any offset but must have one."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return value if value is None or isinstance(value, str) else iso_timestamp(value)
+        return value if value is None or isinstance(value, str) else values.iso_timestamp(value)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         try:
-            return moment_of(value)
+            return values.moment_of(value)
         except (ValueError, AttributeError, OverflowError) as error:
             message = 'Must be an ISO 8601 date and time with its zone, such as "2026-11-22T20:30:00.000Z".'
             raise ValidationError(message) from error

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime, database_now, delete_in_batches
-from app.core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
+from app.core.errors import DomainError, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
 from app.core.extensions import Base
 from app.core.schemas import CamelSchema
 
@@ -178,5 +178,5 @@ def _replay(session: Session, claim: _Claim) -> None:
     raise StoredResponse(first.status, first.body, first.resume)
 
 
-def _in_use(key: str) -> IdempotencyKeyInUse:
+def _in_use(key: str) -> DomainError:
     return IdempotencyKeyInUse(f"A request with the {HEADER} {key!r} is still running.")

@@ -54,7 +54,7 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
     socketio.server.eio.max_sessions = SESSIONS_FACTOR * settings.sockets_per_process
     socketio.server.eio.packets_per_second = 2 * FLOOD_FACTOR * settings.client_events_per_second
     _register_handlers()
-    runtime.on_shutdown(sessions.disconnect_all)
+    runtime.shutdown_hooks.append(sessions.disconnect_all)
     sessions.start_checks(app, settings)
     return socketio
 

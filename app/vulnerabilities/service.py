@@ -13,10 +13,10 @@ from app.auth.tokens import Principal
 from app.bounties import service as bounties
 from app.bounties.rules import Change, ChangeType
 from app.core.database import transaction, update_one, utc_now
-from app.core.errors import AlreadyReserved, InvalidTransition, VulnerabilityNotFound
+from app.core.errors import AlreadyReserved, DomainError, InvalidTransition, VulnerabilityNotFound
 from app.core.extensions import db
-from app.core.money import format_amount
 from app.core.schemas import is_identifier
+from app.core.values import format_amount
 from app.http.idempotency import claim_key, store_response
 from app.protocols.service import get as get_protocol
 from app.realtime import outbox
@@ -114,7 +114,7 @@ def transition(session: Session, vulnerability_id: str, new: Status, **values: A
     return vulnerability
 
 
-def invalid_transition(vulnerability: Vulnerability, new: Status) -> InvalidTransition:
+def invalid_transition(vulnerability: Vulnerability, new: Status) -> DomainError:
     return InvalidTransition(
         f"The vulnerability is {vulnerability.status}; only {PREVIOUS[new]} ones become {new}.",
         extra={"currentStatus": vulnerability.status},

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import func, select
 
 from app.bounties import service as bounties
-from app.core import keyed_lock
+from app.core import concurrency
 from app.core.extensions import db
 from app.realtime import limiter, outbox
 from app.realtime.models import OutboxEvent
@@ -91,7 +91,7 @@ def test_a_relay_that_has_waited_in_vain_leaves_the_events_to_the_one_before(
             second.append(outbox.relay(protocol_id))
         return publish(*arguments)
 
-    monkeypatch.setattr(keyed_lock, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(concurrency, "LOCK_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(outbox, "_emit", publish_after_a_second_relay)
 
     assert outbox.relay(protocol_id) == 1

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
-from app.config import ConfigError, load_config, sentinel
+from app.config import ConfigError, load_config
+from app.config.addresses import parse_sentinel
 from app.config.checks import is_weak
 from app.core.celery_config import broker
 from app.core.redis_connection import connect_redis
@@ -261,13 +262,13 @@ def test_passwords_of_servers_and_of_sentinels_are_told_apart() -> None:
         GOOD | {"REDIS_URL": "sentinel://me:d%40ta@s1:1,s2:2/svc/3", "REDIS_SENTINEL_PASSWORD": "s@nt&nel"}
     )
 
-    address = sentinel.parse(settings.redis_url)
+    address = parse_sentinel(settings.redis_url)
 
     assert (address.sentinels, address.service, address.database) == ([("s1", 1), ("s2", 2)], "svc", 3)
     assert address.login == {"username": "me", "password": "d@ta"}
     assert address.sentinel_login == {"password": "s@nt&nel"}
     assert "d@ta" not in repr(address)
-    assert sentinel.broker_url(address) == "sentinel://me:d%40ta@s1:1/3;sentinel://me:d%40ta@s2:2/3"
+    assert address.broker_url() == "sentinel://me:d%40ta@s1:1/3;sentinel://me:d%40ta@s2:2/3"
 
 
 def test_an_address_for_reports_must_be_one() -> None:

@@ -4,13 +4,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from app.config import Config
-from app.config.reference import reference
+from tests.support.document_tools import configuration_page
 
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 
 
 def test_the_configuration_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == reference(), "run `make docs`"
+    assert PAGE.read_text(encoding="utf-8") == configuration_page(), "run `make docs`"
 
 
 def test_every_setting_has_a_row() -> None:

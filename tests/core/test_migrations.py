@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -14,7 +15,7 @@ from sqlalchemy import inspect, text
 
 from app.config import load_config
 from app.core.extensions import db
-from app.core.migration import downgrade, upgrade
+from app.core.migration import alembic_config, upgrade
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
@@ -43,6 +44,10 @@ def migrated(empty_database: str, tmp_path: Path, redis_url: str) -> Iterator[tu
     )
     with make_app(load_config(environment)) as app, app.app_context():
         yield app, Api(InProcess(app), key)
+
+
+def downgrade(revision: str) -> None:
+    command.downgrade(alembic_config(), revision)
 
 
 def tables() -> set[str]:

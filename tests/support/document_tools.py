@@ -1,11 +1,16 @@
-"""Tools that check the API documents: Spectral, AsyncAPI's JSON schema and TypeScript, pinned and fetched by npm."""
+"""Writes the generated pages of docs/, and checks the API documents.
+
+The tools are Spectral, AsyncAPI's JSON schema and TypeScript, pinned and fetched by npm.
+"""
 
 import json
 import os
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from app.config import Config
 from tests.support.node import ROOT, locked_packages, node_binary
 
 SOURCES = ROOT / "tests" / "js" / "tools"
@@ -16,6 +21,23 @@ _SCRIPTS = {
     "tsc": "typescript/bin/tsc",
 }
 _HEADER = "// Made from the server's documents by `python -m tests.support.document_tools`: do not edit.\n"
+_CONFIGURATION_INTRODUCTION = """\
+# Configuration
+
+All settings are environment variables, read and checked once at the start: a process with an invalid setting does
+not start, and reports every fault at once. This page is generated from `app/config/settings.py` (`make docs`).
+
+Any variable may come from a file instead: `NAME_FILE=/run/secrets/name` is read if `NAME` is not set. Use that for
+secrets (marked with a key below): variables show up in `docker inspect` and in crash reports, files do not. White space
+around a value is ignored, and an empty value counts as not set.
+
+Times are in seconds. In addition, `PORT` is the default of `--port` for `dashboard up` and `dashboard web`, and
+`PROMETHEUS_MULTIPROC_DIR` is the folder in which the processes of a machine or container share their metrics;
+`dashboard up` and the image set it.
+
+| variable | default | description |
+|---|---|---|
+"""
 
 
 def modules() -> Path:
@@ -83,13 +105,24 @@ def _schema(message: dict[str, Any]) -> str:
     return name
 
 
+def configuration_page() -> str:
+    """docs/configuration.md, from the settings."""
+    rows = []
+    for each in fields(Config):
+        default = "" if each.default == "" else f"`{each.default}`"
+        mark = " 🔑" if each.metadata["secret"] else ""
+        rows.append(f"| `{each.metadata['env']}`{mark} | {default} | {each.metadata['about']} |\n")
+    return _CONFIGURATION_INTRODUCTION + "".join(rows)
+
+
 def main() -> None:
-    """Write docs/types."""
+    """Write docs/configuration.md and docs/types."""
     import tempfile
 
     from app.apidocs import asyncapi
     from tests.support.documents import openapi_offline
 
+    (ROOT / "docs" / "configuration.md").write_text(configuration_page(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         TYPES.mkdir(parents=True, exist_ok=True)
         (TYPES / "rest.d.ts").write_text(types_of(openapi_offline(), Path(scratch)), encoding="utf-8")

@@ -96,7 +96,7 @@ class _Server:
             self._start(*pending)
         self._listener.close()
         self._http.keepalive = False
-        hooks = [runtime.spawn(hook, grace_seconds * HOOK_SHARE) for hook in runtime.shutdown_hooks()]
+        hooks = [runtime.spawn(hook, grace_seconds * HOOK_SHARE) for hook in runtime.shutdown_hooks]
         while time.monotonic() - started < grace_seconds and not is_urgent():
             if not self._connections and all(hook.dead for hook in hooks):  # only the hooks close WebSockets
                 break

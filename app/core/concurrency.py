@@ -1,0 +1,83 @@
+"""Coordination of concurrent callers within a process: locks by key, shared results, counts per second."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from app.core.errors import DependencyUnavailable
+
+Answer = TypeVar("Answer")
+
+STRIPES = 64
+LOCK_WAIT_SECONDS = 1.0
+RESULT_WAIT_SECONDS = 10.0
+
+_locks = tuple(threading.Lock() for _ in range(STRIPES))
+
+
+@contextmanager
+def keyed_lock(key: str) -> Iterator[bool]:
+    """Hold the lock of `key`; False if another caller held it for a second. Some keys share a lock."""
+    lock = _locks[hash(key) % STRIPES]
+    is_acquired = lock.acquire(timeout=LOCK_WAIT_SECONDS)
+    try:
+        yield is_acquired
+    finally:
+        if is_acquired:
+            lock.release()
+
+
+class SingleFlight(Generic[Answer]):
+    """Runs one call at a time per key; callers that arrive during a run share the next one.
+
+    No result is older than its call, so nothing is cached; yet a thousand clients that reconnect at once cost two
+    snapshots instead of a thousand.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._pending: dict[str, Future[Answer]] = {}
+        self._running = [threading.Lock() for _ in range(STRIPES)]
+
+    def share(self, key: str, make: Callable[[], Answer]) -> Answer:
+        """Return `make()` or the result of another caller's that starts after this call. Raises its error."""
+        with self._guard:
+            shared = self._pending.get(key)
+            if shared is None:
+                own = self._pending[key] = Future()
+        if shared is None:
+            return self._run(key, own, make)
+        try:
+            return shared.result(RESULT_WAIT_SECONDS)
+        except TimeoutError:
+            if shared.done():
+                raise
+            raise DependencyUnavailable("The result took too long to compute.") from None
+
+    def _run(self, key: str, own: Future[Answer], make: Callable[[], Answer]) -> Answer:
+        with self._running[hash(key) % STRIPES]:
+            with self._guard:
+                del self._pending[key]
+            try:
+                own.set_result(make())
+            except BaseException as error:  # noqa: BLE001 - raised again in every caller
+                own.set_exception(error)
+        return own.result()
+
+
+@dataclass(slots=True)
+class RateCounter:
+    """Counts events in the current second."""
+
+    count: int = 0
+    _second: int = 0
+
+    def add(self, now: float) -> int:
+        """Count an event at `now`, in seconds; returns the events in its second so far."""
+        if int(now) != self._second:
+            self._second, self.count = int(now), 0
+        self.count += 1
+        return self.count
