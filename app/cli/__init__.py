@@ -18,7 +18,7 @@ MODULES = {
     "migrate": "app.cli.processes",
     "token": "app.cli.token",
     "doctor": "app.cli.doctor",
-    "simulate": "app.cli.simulate.simulation",
+    "simulate": "app.cli.simulate",
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.cli.simulate.personas import ROUND, TARGET_AVAILABLE
-from app.cli.simulate.simulation import STEP_SECONDS, Simulation
+from app.cli.personas import ROUND, TARGET_AVAILABLE
+from app.cli.simulate import STEP_SECONDS, Simulation
 from app.config import load_config
 from tests.factories import unique
 from tests.support.pace import patience

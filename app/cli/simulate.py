@@ -10,15 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from itertools import cycle
-from typing import Any
 
 import click
 import requests
 
 from app.auth.permissions import Role
 from app.auth.tokens import issue
-from app.cli.simulate.api_client import ApiClient
-from app.cli.simulate.personas import NAMES, TYPES, SimulatedAgent, SimulatedPeople
+from app.cli.personas import NAMES, TYPES, ApiClient, SimulatedAgent, SimulatedPeople
 from app.config import Config, load_config
 from app.observability.logging import init_logging
 
@@ -66,52 +64,44 @@ class Simulation:
         """Create the protocol and the agents, or use those that exist. Raises click.ClickException when refused."""
         admin = self._client(Role.ADMIN, "simulate", "*")
         name = self._protocol_id.replace("-", " ").title()
-        _ensure(admin, "/protocols", {"id": self._protocol_id, "name": f"{name} Protocol"})
+        created = [("/protocols", {"id": self._protocol_id, "name": f"{name} Protocol"})]
         for index in range(count):
             agent_id = f"{self._protocol_id}-agent-{index + 1}"
             name = f"{NAMES[index % len(NAMES)]} {index // len(NAMES) + 1}"
-            _ensure(admin, "/agents", {"id": agent_id, "name": name, "type": TYPES[index % len(TYPES)]})
+            created.append(("/agents", {"id": agent_id, "name": name, "type": TYPES[index % len(TYPES)]}))
+            client = self._client(Role.AGENT, agent_id, self._protocol_id)
             seeded = random.Random(index)  # noqa: S311 - a simulation that is the same each time
-            self._agents.append(SimulatedAgent(agent_id, self._protocol_id, seeded))
+            self._agents.append(SimulatedAgent(agent_id, client, self._protocol_id, seeded))
+        for path, body in created:
+            response = admin.post(path, body)
+            if not response.ok and response.status_code != HTTPStatus.CONFLICT:
+                raise click.ClickException(f"POST {path} was answered {response.status_code}: {response.text[:300]}")
 
-    def _client(self, role: Role, subject: str, protocol_id: str = "") -> ApiClient:
-        grants = [protocol_id or self._protocol_id]
-
+    def _client(self, role: Role, subject: str, grant: str) -> ApiClient:
         def make_token() -> str:
-            return issue(self._settings, subject=subject, role=role, protocols=grants, ttl_seconds=TOKEN_SECONDS)
+            return issue(self._settings, subject=subject, role=role, protocols=[grant], ttl_seconds=TOKEN_SECONDS)
 
         return ApiClient(self._url, make_token)
 
     def run(self, rate: float, seconds: float) -> None:
         """Run for `seconds`; `rate` is in reports per agent and second."""
+        work: list[tuple[Iterable[Callable[[], str]], float]] = [(cycle([self.create_people().step]), STEP_SECONDS)]
         for first in range(min(MAX_AGENT_THREADS, len(self._agents))):
-            group = self._agents[first::MAX_AGENT_THREADS]
-            self._start_thread(self._agent_actions(group), 1 / (rate * len(group)))
-        self._start_thread(cycle([self.create_people().step]), STEP_SECONDS)
+            reports = [agent.report for agent in self._agents[first::MAX_AGENT_THREADS]]
+            work.append((cycle(reports), 1 / (rate * len(reports))))
+        for each in work:
+            threading.Thread(target=self._act, args=each, daemon=True).start()
         ends = time.monotonic() + seconds
         while (remaining := ends - time.monotonic()) > 0:
             time.sleep(min(SUMMARY_SECONDS, remaining))
             logger.info("simulation.summarised", extra=dict(self._done))
 
     def create_people(self) -> SimulatedPeople:
-        finders = {agent.id: self._client(Role.AGENT, agent.id) for agent in self._agents[:3]}
-        owner = self._client(Role.OWNER, "simulated-owner")
-        validator = self._client(Role.VALIDATOR, "simulated-validator")
-        return SimulatedPeople(owner, validator, finders, self._protocol_id, random.Random())  # noqa: S311 - a simulation
-
-    def _agent_actions(self, agents: list[SimulatedAgent]) -> Iterable[Callable[[], str]]:
-        """Let the agents report in turn, without end."""
-        clients = {agent.id: self._client(Role.AGENT, agent.id) for agent in agents}
-
-        def report(agent: SimulatedAgent) -> str:
-            body = agent.next_report()
-            accepted = clients[agent.id].post(f"/agents/{agent.id}/progress", body).ok
-            return str(body.get("status", "RUNNING")).lower() if accepted else "refused"
-
-        return ((lambda agent=agent: report(agent)) for agent in cycle(agents))  # type: ignore[misc]
-
-    def _start_thread(self, actions: Iterable[Callable[[], str]], seconds: float) -> None:
-        threading.Thread(target=self._act, args=(actions, seconds), daemon=True).start()
+        """Create the owner and the validator; the first agents are the finders."""
+        owner = self._client(Role.OWNER, "simulated-owner", self._protocol_id)
+        validator = self._client(Role.VALIDATOR, "simulated-validator", self._protocol_id)
+        finders = {agent.id: self._client(Role.AGENT, agent.id, self._protocol_id) for agent in self._agents[:3]}
+        return SimulatedPeople(owner, validator, finders, self._protocol_id)
 
     def _act(self, actions: Iterable[Callable[[], str]], seconds: float) -> None:
         """Take an action each `seconds`. After an error, pause: a simulation outlives restarts of the server."""
@@ -124,9 +114,3 @@ class Simulation:
                 logger.warning("simulation.action_failed", extra={"error": str(error)})
                 time.sleep(PAUSE_AFTER_ERROR_SECONDS)
             time.sleep(max(seconds - (time.monotonic() - began), 0.0))
-
-
-def _ensure(admin: ApiClient, path: str, body: dict[str, Any]) -> None:
-    response = admin.post(path, body)
-    if not response.ok and response.status_code != HTTPStatus.CONFLICT:
-        raise click.ClickException(f"POST {path} was answered {response.status_code}: {response.text[:300]}")
