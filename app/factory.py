@@ -38,7 +38,14 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     """
     settings = settings or load_config()
     app = create_background_app(settings)
-    _protect(app, settings)
+    # Functions registered after each request run in reverse order.
+    rate_limits.init_unsent_responses(app)
+    compression.init_app(app)
+    rate_limits.init_app(app, settings)
+    authorization.init_app(app, settings)
+    json_body.init_app(app)
+    headers.init_app(app)
+    origins.init_app(app, settings)
     _serve_rest(app)
     if serve_sockets:
         from app.sockets import handlers  # noqa: PLC0415 - imports eventlet, which REST does not need
@@ -51,17 +58,6 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     proxies.init_app(app, settings)  # around the sockets, which need the callers' addresses too
     paths.init_app(app)
     return app
-
-
-def _protect(app: Flask, settings: Config) -> None:
-    """Functions registered after each request run in reverse order."""
-    rate_limits.init_unsent_responses(app)
-    compression.init_app(app)
-    rate_limits.init_app(app, settings)
-    authorization.init_app(app, settings)
-    json_body.init_app(app)
-    headers.init_app(app)
-    origins.init_app(app, settings)
 
 
 def _serve_rest(app: Flask) -> None:

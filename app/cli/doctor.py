@@ -1,4 +1,4 @@
-"""The checks of `dashboard doctor`. Each returns what it found, or raises CheckFailed with a remedy."""
+"""The checks of `dashboard doctor`. Each may return what it found, or raises CheckFailed with a remedy."""
 
 import logging
 import time
@@ -23,6 +23,7 @@ from app.realtime.redis_keys import TICK_KEY
 MAX_TICK_AGE_SECONDS = 15.0
 MAX_CLOCK_DIFFERENCE_SECONDS = 2.0
 MAX_LISTED = 5
+LEDGER_AGREES = "every pool is the sum of its ledger, which has every reservation and payment"
 REMEDIES = {"database": "start the database, or check DATABASE_URL", "redis": "start Redis, or check REDIS_URL"}
 
 
@@ -37,7 +38,8 @@ class Check(NamedTuple):
 
     name: str
     server: str
-    run: Callable[[], str]
+    run: Callable[[], object]
+    passed: str = ""  # reported in place of what `run` returns
 
 
 def run_all() -> bool:
@@ -46,43 +48,43 @@ def run_all() -> bool:
     try:
         app = create_background_app()
     except ConfigError as error:
-        _report("FAIL", "configuration", str(error), "set the variables named above; see docs/configuration.md")
-        return False
-    _report("ok", "configuration", "complete")
+        return _report_failure("configuration", str(error), "set the variables named above; see docs/configuration.md")
+    click.echo("ok   configuration: complete")
     passed: dict[str, bool] = {}
     with app.app_context():
         for check in CHECKS:
-            server_answers = passed.get(check.server, True)
-            passed[check.name] = server_answers and run_check(check)
-            if not server_answers:
+            if passed.get(check.server, True):
+                passed[check.name] = run_check(check)
+            else:
                 problem = f"not checked, because {check.server} does not answer"
-                _report("FAIL", check.name, problem, REMEDIES[check.server])
+                passed[check.name] = _report_failure(check.name, problem, REMEDIES[check.server])
     return all(passed.values())
 
 
 def run_check(check: Check) -> bool:
     """Run and report one check; return whether it passed."""
     try:
-        _report("ok", check.name, check.run())
+        found = check.run()
     except CheckFailed as failure:
-        _report("FAIL", check.name, str(failure), failure.remedy)
+        return _report_failure(check.name, str(failure), failure.remedy)
     except Exception as error:  # noqa: BLE001 - any error is a finding
         outage = outage_of(error)
         problem = f"{outage.example} " if outage else ""
         remedy = outage.remedy if outage else REMEDIES[check.server]
-        _report("FAIL", check.name, f"{problem}{type(error).__name__}: {str(error).partition(chr(10))[0]}", remedy)
-    else:
-        return True
+        text = str(error).partition("\n")[0]
+        return _report_failure(check.name, f"{problem}{type(error).__name__}: {text}", remedy)
+    click.echo(f"ok   {check.name}: {check.passed or found}")
+    return True
+
+
+def _report_failure(name: str, problem: str, remedy: str) -> bool:
+    click.echo(f"FAIL {name}: {problem} → {remedy}")
     return False
-
-
-def _report(verdict: str, name: str, detail: str, remedy: str = "") -> None:
-    click.echo(f"{verdict:<4} {name}: {detail}" + (f" → {remedy}" if remedy else ""))
 
 
 def _check_database() -> str:
     migration.current_revision()
-    return str(db.engine.dialect.name)
+    return db.engine.dialect.name
 
 
 def _check_migrations() -> str:
@@ -99,46 +101,23 @@ def _check_migrations() -> str:
     return f"at {revision}"
 
 
-def _check_database_writes() -> str:
-    database.check_writable()
-    return "accepts writes"
-
-
 def _check_redis() -> str:
     information = redis_client().info("server")
     return f"answers, version {information.get('valkey_version') or information['redis_version']}"
 
 
-def _check_redis_writes() -> str:
-    redis_connection.check_writable(redis_client())
-    return "accepts writes"
-
-
-def _check_persistence() -> str:
-    if _redis_setting("appendonly") == "no":
-        raise CheckFailed("Redis loses its data at a restart (appendonly no)", "set `appendonly yes`")
-    return "Redis writes its data to disk"
-
-
-def _check_eviction() -> str:
-    policy = _redis_setting("maxmemory-policy")
-    if policy not in ("noeviction", ""):
-        raise CheckFailed(f"a full Redis would evict tasks ({policy})", "set `maxmemory-policy noeviction`")
-    return "a full Redis refuses writes and evicts nothing"
-
-
-def _redis_setting(name: str) -> str:
-    """Return the setting, or nothing where a hosted Redis does not allow CONFIG."""
+def _check_redis_setting(name: str, right: str, problem: str) -> None:
     try:
-        return str(redis_client().config_get(name).get(name, ""))
-    except redis.ResponseError:
-        return ""
+        value = redis_client().config_get(name).get(name, "")
+    except redis.ResponseError:  # a hosted Redis does not allow CONFIG
+        return
+    if value not in ("", right):
+        raise CheckFailed(f"{problem} ({name} {value})", f"set `{name} {right}`")
 
 
-def _check_broker() -> str:
+def _check_broker() -> None:
     with celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
-    return "accepts tasks"
 
 
 def _check_tick() -> str:
@@ -156,51 +135,50 @@ def _check_process(role: str) -> str:
     known = process_registry.known()
     filling = [each for each in known if role in each.roles]
     if fault := process_registry.faults(known).get(role):
-        hangs = any(each.is_silent for each in filling)
         command = "worker --queues payments" if role == "worker-payments" else role
+        hangs = any(each.is_silent for each in filling)
         remedy = "the process or its machine hangs: restart it" if hangs else f"start `dashboard {command}`"
         raise CheckFailed(fault, remedy)
     return ", ".join(each.label for each in filling)
 
 
-def _check_clocks() -> str:
+def _check_clocks() -> None:
     ahead = {each.label: each.clock_ahead for each in process_registry.known() if not each.is_silent}
     ahead["this host"] = time.time() - redis_connection.redis_time(redis_client())
     wrong = {name: seconds for name, seconds in ahead.items() if abs(seconds) > MAX_CLOCK_DIFFERENCE_SECONDS}
     if wrong:
         listed = "; ".join(f"{name} is {abs(s):.0f} s {'ahead' if s > 0 else 'behind'}" for name, s in wrong.items())
         raise CheckFailed(f"compared with Redis's clock, {listed}", "synchronise the hosts' clocks (NTP)")
-    return f"within {MAX_CLOCK_DIFFERENCE_SECONDS:g} s of Redis's"
 
 
-def _check_ledger() -> str:
+def _check_ledger() -> None:
     if found := mismatches():
         listed = "; ".join(f"{protocol}: {explanation}" for protocol, explanation in found[:MAX_LISTED])
         remedy = "stop payments and read docs/runbooks/DashboardLedgerMismatch.md"
         raise CheckFailed(f"{len(found)} mismatches: {listed}", remedy)
-    return "every pool is the sum of its ledger, which has every reservation and payment"
 
 
-def _check_payments() -> str:
+def _check_payments() -> None:
     if found := stuck_payments(MAX_LISTED):
         listed = [f"{one.id} of {one.protocol_id} ({one.attempts} attempts): {one.failure_reason}" for one in found]
         remedy = "look at the payout service and worker-payments; docs/runbooks/DashboardPaymentsSlow.md"
         raise CheckFailed(f"not settled: {'; '.join(listed)}", remedy)
-    return "none is stuck"
 
 
+_check_persistence = partial(_check_redis_setting, "appendonly", "yes", "Redis loses its data at a restart")
+_check_eviction = partial(_check_redis_setting, "maxmemory-policy", "noeviction", "a full Redis would evict tasks")
 CHECKS = (
     Check("database", "database", _check_database),
     Check("migrations", "database", _check_migrations),
-    Check("database writes", "database", _check_database_writes),
+    Check("database writes", "database", database.check_writable, "accepts writes"),
     Check("redis", "redis", _check_redis),
-    Check("redis writes", "redis", _check_redis_writes),
-    Check("redis persistence", "redis", _check_persistence),
-    Check("redis eviction", "redis", _check_eviction),
-    Check("broker", "redis", _check_broker),
+    Check("redis writes", "redis", lambda: redis_connection.check_writable(redis_client()), "accepts writes"),
+    Check("redis persistence", "redis", _check_persistence, "Redis writes its data to disk"),
+    Check("redis eviction", "redis", _check_eviction, "a full Redis refuses writes and evicts nothing"),
+    Check("broker", "redis", _check_broker, "accepts tasks"),
     Check("tick", "redis", _check_tick),
     *(Check(role, "redis", partial(_check_process, role)) for role in process_registry.REQUIRED_ROLES),
-    Check("clocks", "redis", _check_clocks),
-    Check("ledger", "database", _check_ledger),
-    Check("payments", "database", _check_payments),
+    Check("clocks", "redis", _check_clocks, f"within {MAX_CLOCK_DIFFERENCE_SECONDS:g} s of Redis's"),
+    Check("ledger", "database", _check_ledger, LEDGER_AGREES),
+    Check("payments", "database", _check_payments, "none is stuck"),
 )
