@@ -26,7 +26,6 @@ from app.snapshot.routes import blueprint as snapshot
 from app.tokens.routes import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
 
-FEATURES = (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit)
 GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
 
 
@@ -70,7 +69,7 @@ def _serve_rest(app: Flask) -> None:
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     api.init_app(app, spec_kwargs=openapi.spec_options())
-    for blueprint in FEATURES:
+    for blueprint in (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit):
         api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)

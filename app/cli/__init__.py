@@ -9,14 +9,9 @@ import click
 
 from app.config import ConfigError
 
-EXIT_BAD_CONFIGURATION = 2
 MODULES = {
+    **dict.fromkeys(("web", "worker", "beat", "migrate", "doctor"), "app.cli.processes"),
     "up": "app.cli.supervisor.up",
-    "web": "app.cli.processes",
-    "worker": "app.cli.processes",
-    "beat": "app.cli.processes",
-    "migrate": "app.cli.processes",
-    "doctor": "app.cli.processes",
     "token": "app.cli.token",
     "simulate": "app.cli.simulate",
 }
@@ -53,7 +48,7 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             click.echo(str(error), err=True)
-            sys.exit(EXIT_BAD_CONFIGURATION)
+            sys.exit(2)
 
 
 def _open_standard_streams() -> None:

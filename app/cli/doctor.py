@@ -28,9 +28,7 @@ REMEDIES = {"database": "start the database, or check DATABASE_URL", "redis": "s
 
 
 class CheckFailed(Exception):
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(problem)
-        self.remedy = remedy
+    """Raised with two arguments: the problem and its remedy."""
 
 
 class Check(NamedTuple):
@@ -66,7 +64,7 @@ def run_check(check: Check) -> bool:
     try:
         found = check.run()
     except CheckFailed as failure:
-        return _report_failure(check.name, str(failure), failure.remedy)
+        return _report_failure(check.name, *failure.args)
     except Exception as error:  # noqa: BLE001 - any error is a finding
         outage = outage_of(error)
         problem = f"{outage.example} " if outage else ""
@@ -136,8 +134,7 @@ def _check_process(role: str) -> str:
     filling = [each for each in known if role in each.roles]
     if fault := process_registry.faults(known).get(role):
         command = "worker --queues payments" if role == "worker-payments" else role
-        hangs = any(each.is_silent for each in filling)
-        remedy = "the process or its machine hangs: restart it" if hangs else f"start `dashboard {command}`"
+        remedy = "the process or its machine hangs: restart it" if filling else f"start `dashboard {command}`"
         raise CheckFailed(fault, remedy)
     return ", ".join(each.label for each in filling)
 

@@ -21,10 +21,7 @@ from app.observability import probe
 
 @contextlib.contextmanager
 def gc_freeze() -> Iterator[None]:
-    """Pause the garbage collector during imports, and exempt what they loaded from later collections.
-
-    Imports run faster, and the pool processes of a worker share the memory of the modules.
-    """
+    """Import faster without garbage collection, and let the pool processes of a worker share the modules' memory."""
     gc.disable()
     try:
         yield

@@ -71,10 +71,7 @@ def simulate(url: str, protocol: str, agents: int, seconds: float, rate: float) 
 
 
 class ApiClient:
-    """One caller with its connection and its token, which retries with backoff. Not thread-safe.
-
-    Its calls raise requests.RequestException.
-    """
+    """One caller, with retries and a token that it renews. Not thread-safe. Raises requests.RequestException."""
 
     def __init__(self, settings: Config, url: str, **claims: Any) -> None:
         self._url, self._token, self._renew_at = url.rstrip("/") + "/api/v1", "", 0.0

@@ -106,7 +106,7 @@ def test_a_terminal_shows_warnings_and_the_ready_line_and_the_log_file_has_all(t
     console = Console(writer, log)
     console.print_line("worker", "INFO event.undelivered room=protocol:P1")
     console.print_line("worker", "WARNING event.dropped room=protocol:P1")
-    console.print_plain("ready: http://127.0.0.1:5000")
+    console.print_line("", "ready: http://127.0.0.1:5000")
     console.close()
     os.close(writer)
     shown = os.read(reader, 10_000).decode()

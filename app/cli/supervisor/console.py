@@ -15,7 +15,6 @@ from pathlib import Path
 SUPERVISOR = "up"
 MAX_WAITING_LINES = 10_000
 MAX_LOG_BYTES = 10 * 1024 * 1024
-NAME_WIDTH = 15
 SHOWN_BESIDE_LOG = ("WARNING", "ERROR", "CRITICAL")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
 _LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
@@ -59,20 +58,14 @@ class Console:
         self._thread.start()
 
     def print_line(self, process: str, line: str) -> None:
-        """Print a line of a process; its level is in the line."""
+        """Print a line of a process; its level is in the line. Without the name of a process, the line stands alone."""
         level = _LEVEL.search(line)
-        is_shown = self.log is None or process == SUPERVISOR or level is None or level[1] in SHOWN_BESIDE_LOG
-        prefix, logged = f"{process:<{NAME_WIDTH}} | ", line
+        is_shown = not self.log or process in ("", SUPERVISOR) or level is None or level[1] in SHOWN_BESIDE_LOG
+        prefix, logged = f"{process:<15} | " if process else "", line
         if self._has_colour:
             line = _LEVEL.sub(lambda match: f"\x1b[{_COLOURS[match[1]]}m{match[1]}\x1b[0m", line, count=1)
-        self._put(f"{prefix}{logged}\n", f"{prefix}{line}\n" if is_shown else "")
-
-    def print_plain(self, line: str) -> None:
-        self._put(f"{line}\n", f"{line}\n")
-
-    def _put(self, logged: str, shown: str) -> None:
         try:
-            self._lines.put_nowait((logged, shown))
+            self._lines.put_nowait((f"{prefix}{logged}\n", f"{prefix}{line}\n" if is_shown else ""))
         except queue.Full:
             self._dropped += 1
 

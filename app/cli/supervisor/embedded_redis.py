@@ -24,11 +24,10 @@ RESET_HINT = (
 )
 _BROKEN_DATA = re.compile(r"Bad file format|Invalid AOF manifest|Fatal error loading the DB|error reading the RDB")
 _LOG_LINE = re.compile(
-    r"\d+:(?:signal-handler \(\d+\)|[A-Z] \d{1,2} \w{3} \d{4} [\d:.]+ ([.\-*#])) (?:WARNING:? )?(.*)"
+    r"\d+:(?:signal-handler \(\d+\)|[A-Z] \d{1,2} \w{3} \d{4} [\d:.]+ (?:(#)|[.\-*])) (?:WARNING:? )?(.*)"
 )
 # Overcommit matters to snapshots of large data; these are small.
 _IRRELEVANT = re.compile(r"Memory overcommit must be enabled|is now ready to exit")
-_LEVELS = {".": "DEBUG", "-": "DEBUG", "#": "WARNING"}
 
 # Events and payments wait in Redis: it evicts nothing, and its data survive a crash of the process.
 CONFIGURATION = """\
@@ -96,4 +95,4 @@ def _translate_line(line: str) -> str:
     if _BROKEN_DATA.search(line):
         return f"ERROR {line.rpartition(' # ')[2]} → {RESET_HINT}"
     match = _LOG_LINE.fullmatch(line)
-    return f"{_LEVELS.get(match[1], 'INFO')} {match[2]}" if match else line
+    return f"{'WARNING' if match[1] else 'INFO'} {match[2]}" if match else line

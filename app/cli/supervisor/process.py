@@ -49,10 +49,7 @@ class ManagedProcess:
         return time.monotonic() - self._started_at if self.is_running else 0.0
 
     def start(self, environment: Mapping[str, str], console: Console, run_folder: Path) -> None:
-        """Call it from the main thread: the kernel binds the child to the life of the thread that starts it.
-
-        Raises OSError when the system has too little memory, or too many processes or files.
-        """
+        """Call it from the main thread, to whose life the kernel binds the child. Raises OSError."""
         self._alive_file = run_folder / f"{self.name}.alive"
         if self.touches_alive_file:
             with contextlib.suppress(OSError):  # touching an existing file needs no disk space; the time 0 is no sign

@@ -129,10 +129,7 @@ class Supervisor:
         self.log("WARNING", f"{process.name} {ended}{row}; starting it again {when}")
 
     def wait_until_ready(self, find_problem: Callable[[], str], seconds: float) -> None:
-        """Poll the processes until no problem is found or a stop is requested; log the problem now and then.
-
-        Raises click.ClickException when a process cannot start or the time is over.
-        """
+        """Poll the processes until no problem is found or a stop is requested. Raises click.ClickException."""
         began = time.monotonic()
         next_log = began + 2.0
         while not self.stop_requested.is_set() and (problem := find_problem()):

@@ -59,10 +59,7 @@ def up(host: str, port: int, *, demo: bool, web_count: int, reset_redis: bool, v
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Lock the folder for this process, with an empty subfolder `run/`.
-
-    Raises click.ClickException when the folder cannot be used or another `up` has locked it.
-    """
+    """Lock the folder, with an empty `run/`. Raises click.ClickException, also when another `up` has locked it."""
     run = home / "run"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -88,10 +85,7 @@ def _check_port(host: str, port: int) -> int:
     """Bind without SO_REUSEPORT, which would share the port with other programs. Raises click.ClickException."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen(1)
+        with socket.create_server((host, port), family=family) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
@@ -102,7 +96,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
     key_file, metrics = folder / KEY_FILE, folder / "run" / "metrics"
     if not _is_set("DASHBOARD_SIGNING_KEY") and not _is_set("DASHBOARD_JWKS_URL") and not key_file.exists():
         write_file(key_file, secrets.token_hex(32) + "\n")
-    metrics.mkdir()
+    metrics.mkdir(exist_ok=True)
     own = {"DASHBOARD_HOME": str(folder), "PYTHONUNBUFFERED": "1", "DASHBOARD_UNDER_UP": "1"}
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), **os.environ, **own}
     settings = load_config(environment)
@@ -119,8 +113,8 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
         _start(supervisor, readiness, redis, _processes(host, port, web_count, web_grace))
         if not supervisor.stop_requested.is_set():
             if console.log:
-                console.print_plain(f"all log lines: {console.log} (`--verbose` shows them here)")
-            console.print_plain(f"ready: {_url(host, port)}")
+                console.print_line("", f"all log lines: {console.log} (`--verbose` shows them here)")
+            console.print_line("", f"ready: {_url(host, port)}")
             if demo:
                 command = (*DASHBOARD, "simulate", "--protocol", "demo", "--url", local_url)
                 supervisor.add(ManagedProcess("demo", command, stop_seconds=3.0))
@@ -139,10 +133,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _processes(host: str, port: int, web_count: int, web_grace: float) -> list[ManagedProcess]:
-    """Web, beat and the workers. Payments have their own worker, so that a payout service that hangs delays no drains.
-
-    Celery's warm shutdown of an idle prefork pool takes two to three seconds.
-    """
+    """Web, beat and workers. Payments have a worker of their own: a payout service that hangs delays no drains."""
     reuse_port = ["--reuse-port"] if web_count > 1 else []
     web = (*DASHBOARD, "web", "--host", host, "--port", str(port), *reuse_port)
     watched: dict[str, Any] = {"touches_alive_file": True, "max_silent_seconds": SILENT_SECONDS}
@@ -153,6 +144,7 @@ def _processes(host: str, port: int, web_count: int, web_grace: float) -> list[M
     worker = ("worker", "--queues", f"{REALTIME_QUEUE},{MAINTENANCE_QUEUE}", "--concurrency", "2")
     payments = ("worker", "--queues", PAYMENTS_QUEUE, "--concurrency", "4", "--name", "payments")
     commands = {"beat": ("beat",), "worker": worker, "worker-payments": payments}
+    # Celery's warm shutdown of an idle prefork pool takes two to three seconds.
     return webs + [
         ManagedProcess(name, (*DASHBOARD, *command), stop_phase=1, stop_seconds=3.4, needs_redis=True, **watched)
         for name, command in commands.items()
