@@ -11,7 +11,7 @@ from app.core.extensions import celery, db
 from app.observability import process_registry, workers
 from app.observability.logging import init_logging
 from app.observability.requests import on_behalf_of
-from tasks.schedule import SCHEDULE
+from tasks import SCHEDULE
 
 settings = load_config()
 flask_app = create_background_app(settings)
@@ -35,6 +35,6 @@ process_registry.announce_celery(flask_app)
 celery.Task = ContextTask
 celery.flask_app = flask_app
 celery.conf.beat_schedule = SCHEDULE
-celery.conf.imports = ("tasks.realtime", "tasks.payments", "tasks.retention")
+celery.conf.imports = ("tasks",)
 
 __all__ = ["celery", "db"]

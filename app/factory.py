@@ -26,7 +26,6 @@ from app.snapshot.routes import blueprint as snapshot
 from app.tokens.routes import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
 
-FEATURES = (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit)
 GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
 
 
@@ -38,7 +37,14 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     """
     settings = settings or load_config()
     app = create_background_app(settings)
-    _protect(app, settings)
+    # Functions registered after each request run in reverse order.
+    rate_limits.init_unsent_responses(app)
+    compression.init_app(app)
+    rate_limits.init_app(app, settings)
+    authorization.init_app(app, settings)
+    json_body.init_app(app)
+    headers.init_app(app)
+    origins.init_app(app, settings)
     _serve_rest(app)
     if serve_sockets:
         from app.sockets import handlers  # noqa: PLC0415 - imports eventlet, which REST does not need
@@ -53,17 +59,6 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     return app
 
 
-def _protect(app: Flask, settings: Config) -> None:
-    """Functions registered after each request run in reverse order."""
-    rate_limits.init_unsent_responses(app)
-    compression.init_app(app)
-    rate_limits.init_app(app, settings)
-    authorization.init_app(app, settings)
-    json_body.init_app(app)
-    headers.init_app(app)
-    origins.init_app(app, settings)
-
-
 def _serve_rest(app: Flask) -> None:
     Migrate(app, extensions.db, directory=str(migration.FOLDER))  # for `flask --app wsgi db …`
     app.extensions["state_collector"] = StateCollector(GAUGES)
@@ -74,7 +69,7 @@ def _serve_rest(app: Flask) -> None:
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     api.init_app(app, spec_kwargs=openapi.spec_options())
-    for blueprint in FEATURES:
+    for blueprint in (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit):
         api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)

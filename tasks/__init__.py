@@ -1,0 +1,69 @@
+"""The Celery tasks, each of which calls one service, and the schedule of beat."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from app.agents import retention as agents
+from app.auth import revocation
+from app.core import queues
+from app.core.extensions import celery
+from app.http import idempotency
+from app.payments import settlement
+from app.realtime import emitter, outbox
+
+logger = logging.getLogger(__name__)
+
+SCHEDULE = {  # intervals in seconds
+    "flush": {"task": queues.FLUSH_TASK, "schedule": 1.0},
+    "outbox-sweep": {"task": queues.OUTBOX_SWEEP_TASK, "schedule": 5.0},
+    "payment-sweep": {"task": queues.PAYMENT_SWEEP_TASK, "schedule": 1.0},
+    "retention": {"task": queues.RETENTION_TASK, "schedule": 600.0},
+}
+RETENTION_RUN_SECONDS = 30.0
+RETENTION_JOBS: dict[str, Callable[[float], int]] = {
+    "idempotencyKeys": idempotency.delete_old,
+    "events": outbox.delete_published,
+    "agentTasks": agents.delete_old_tasks,
+    "revokedTokens": revocation.delete_expired,
+    "agentStates": agents.forget_silent,
+}
+
+
+@celery.task(name=queues.FLUSH_TASK)
+def flush() -> None:
+    """Beat's tick: emit coalesced agent updates (spec: High-frequency task updates)."""
+    emitter.tick()
+
+
+@celery.task(name=queues.DRAIN_TASK)
+def drain(planned: int) -> None:
+    """Emit what waits in rooms with a queue, at the steady time `planned` (microseconds)."""
+    emitter.run_scheduled_drain(planned)
+
+
+@celery.task(name=queues.OUTBOX_SWEEP_TASK)
+def sweep_outbox() -> None:
+    """Relay the events that a crash left unpublished."""
+    outbox.compare_positions()
+    outbox.sweep()
+
+
+@celery.task(name=queues.PAYMENT_SETTLE_TASK)
+def settle_payment(payment_id: str) -> None:
+    settlement.settle(payment_id)
+
+
+@celery.task(name=queues.PAYMENT_SWEEP_TASK)
+def sweep_payments() -> None:
+    """Settle the payments that a lost message or a dead worker left behind."""
+    settlement.sweep()
+
+
+@celery.task(name=queues.RETENTION_TASK)
+def forget() -> None:
+    """Delete rows and keys past their retention (docs/bounds.md) for half a minute at most; the next run goes on."""
+    seconds = RETENTION_RUN_SECONDS / len(RETENTION_JOBS)
+    deleted = {name: delete(time.monotonic() + seconds) for name, delete in RETENTION_JOBS.items()}
+    if any(deleted.values()):
+        logger.info("retention", extra=deleted)

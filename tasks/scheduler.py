@@ -40,7 +40,9 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
         with self.app.flask_app.app_context():
             try:
                 leads = bool(scripts.run("lease_lead", self._token, LEAD_MS))
-                pause = self._send_due() if leads else self._follow()
+                if not leads:
+                    self._due.clear()  # a new leader sends every task at once
+                pause = self._send_due() if leads else MAX_PAUSE_SECONDS
             except redis.RedisError as error:
                 logger.warning("beat.redis_failed", extra={"error": str(error)})
                 return MAX_PAUSE_SECONDS
@@ -55,10 +57,6 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
             except redis.RedisError as error:
                 logger.warning("beat.redis_failed", extra={"error": str(error)})
         super().close()
-
-    def _follow(self) -> float:
-        self._due.clear()  # a new leader sends every task at once
-        return MAX_PAUSE_SECONDS
 
     def _send_due(self) -> float:
         """Send the due tasks; returns the seconds until the next is due. A late one is not made up for."""

@@ -1,56 +1,67 @@
-"""The processes of the system: `dashboard web`, `worker`, `beat` and `migrate`.
+"""The commands that load the application: `dashboard web`, `worker`, `beat`, `migrate` and `doctor`.
 
-They import the application when they run: it needs a complete configuration, and `web` must patch the runtime first.
+They import it when they run: it needs a complete configuration, and `web` must patch the runtime first.
 """
 
+import contextlib
+import gc
 import logging
 import os
+import resource
 import warnings
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
 
 import click
 
-from app.cli.process_setup import gc_freeze, raise_file_limit
+from app.cli import host_option, port_option
 from app.cli.supervisor.parent_death import end_with_parent
 from app.core.queues import ALL_QUEUES
 from app.observability import probe
 
 
+@contextlib.contextmanager
+def gc_freeze() -> Iterator[None]:
+    """Import faster without garbage collection, and let the pool processes of a worker share the modules' memory."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @click.command()
-@click.option("--host", default="127.0.0.1", help="address to listen on")
-@click.option(
-    "--port", default=5000, envvar="PORT", show_envvar=True, type=click.IntRange(0, 65535), help="port to listen on"
-)
+@host_option
+@port_option
 @click.option("--reuse-port", is_flag=True, help="share the port with other web processes")
 def web(host: str, port: int, *, reuse_port: bool) -> None:
     """Serve REST, Socket.IO and the page."""
-    raise_file_limit()
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each connection is an open file
     with gc_freeze():
         import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
     from app.core import runtime
     from app.http.server.serving import serve
     from app.observability import exporters, process_registry
 
+    def give_signs_of_life() -> None:
+        """Runs in a greenthread, so a blocked event loop gives no sign."""
+        while True:
+            probe.touch("web")
+            runtime.sleep(probe.TOUCH_SECONDS)
+
     try:
         listener = runtime.listen(host, port, reuse_port=reuse_port)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    runtime.spawn(_give_signs_of_life, runtime.sleep)
+    runtime.spawn(give_signs_of_life)
     try:
         serve(wsgi.app, listener, grace_seconds=wsgi.settings.shutdown_grace)
     finally:
         with wsgi.app.app_context():
             process_registry.leave()
         exporters.finish()
-
-
-def _give_signs_of_life(sleep: Callable[[float], None]) -> None:
-    """Runs in a greenthread, so a blocked event loop gives no sign."""
-    while True:
-        probe.touch("web")
-        sleep(probe.TOUCH_SECONDS)
 
 
 @click.command()
@@ -71,7 +82,9 @@ def worker(queues: str, concurrency: int, name: str) -> None:
 
     warnings.filterwarnings("ignore", message="(?s).*superuser privileges")  # root in a container is not privileged
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
-    signals.worker_process_init.connect(partial(_end_with_worker, os.getpid()), weak=False)
+    own_pid = os.getpid()
+    # Otherwise a pool process outlives a killed worker, and its task's result is lost.
+    signals.worker_process_init.connect(lambda **_: end_with_parent(own_pid), weak=False)
     celery_process = celery_worker.celery.Worker(
         queues=queues,
         concurrency=concurrency,
@@ -86,11 +99,6 @@ def worker(queues: str, concurrency: int, name: str) -> None:
     raise SystemExit(celery_process.exitcode or 0)
 
 
-def _end_with_worker(worker_pid: int, **_: Any) -> None:
-    """Tie a pool process to its worker; otherwise it outlives a killed worker, and its task's result is lost."""
-    end_with_parent(worker_pid)
-
-
 @click.command()
 def beat() -> None:
     """Tick: start periodic tasks when they are due."""
@@ -100,7 +108,11 @@ def beat() -> None:
         import celery_worker
         from app.observability import exporters, process_registry
 
-    logging.getLogger("celery.beat").addFilter(_drop_traceback)
+    def drop_traceback(record: logging.LogRecord) -> bool:
+        record.exc_info = None  # of the error that is reported in one line below
+        return True
+
+    logging.getLogger("celery.beat").addFilter(drop_traceback)
     try:
         celery_worker.celery.Beat(quiet=True, loglevel=celery_worker.settings.log_level).run()
     except redis.RedisError as error:
@@ -109,12 +121,6 @@ def beat() -> None:
         with celery_worker.flask_app.app_context():
             process_registry.leave()
         exporters.finish()
-
-
-def _drop_traceback(record: logging.LogRecord) -> bool:
-    """Celery logs a traceback of the error that `beat` reports in one line."""
-    record.exc_info = None
-    return True
 
 
 @click.command()
@@ -140,3 +146,12 @@ def migrate() -> None:
             migration.upgrade()
     except (OperationalError, InterfaceError) as error:
         raise click.ClickException(f"the database refused the migration: {error.orig}") from error
+
+
+@click.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Check configuration, database, Redis, workers and the ledger."""
+    from app.cli.doctor import run_all
+
+    ctx.exit(0 if run_all() else 1)

@@ -1,66 +1,38 @@
 """`dashboard token`: prints a token signed with the running configuration's key."""
 
 import hashlib
-from typing import Any
 
 import click
 
 from app.auth.permissions import Role
-from app.auth.tokens import MAX_SUBJECT_LENGTH, is_claim_text, issue
+from app.auth.tokens import ALL_PROTOCOLS, MAX_SUBJECT_LENGTH, is_claim_text, issue
 from app.config import load_config
 from app.core.schemas import is_identifier
-
-DEFAULT_TTL_SECONDS = 3600
-MAX_TTL_SECONDS = 100 * 365 * 24 * 3600
-ALL_PROTOCOLS = "*"
-
-
-def _check_protocols(_ctx: click.Context, _option: Any, protocols: tuple[str, ...]) -> tuple[str, ...]:
-    """Reject ids that no protocol can have: such a token would silently grant nothing."""
-    for each in protocols:
-        if each != ALL_PROTOCOLS and not is_identifier(each):
-            raise click.BadParameter(f"{each!r} is not a protocol id: letters, digits and ._:- (at most 64), or `*`")
-    return protocols
-
-
-def _check_subject(_ctx: click.Context, _option: Any, subject: str) -> str:
-    if subject and not is_claim_text(subject, MAX_SUBJECT_LENGTH):
-        raise click.BadParameter(f"must be at most {MAX_SUBJECT_LENGTH} printable characters, not all of them blank")
-    return subject
 
 
 @click.command()
 @click.option("--role", required=True, type=click.Choice([str(role) for role in Role]), help="what the token permits")
-@click.option(
-    "--protocol",
-    "protocols",
-    multiple=True,
-    callback=_check_protocols,
-    help="protocol that it grants; repeatable, `*` grants all",
-)
+@click.option("--protocol", "protocols", multiple=True, help="protocol that it grants; repeatable, `*` grants all")
 @click.option(
     "--sub",
     "subject",
     default="",
-    callback=_check_subject,
     help="the bearer's name; for agents the agent's id  [default: the role and its protocols, as owner@P1]",
 )
-@click.option(
-    "--ttl",
-    default=DEFAULT_TTL_SECONDS,
-    type=click.IntRange(min=1, max=MAX_TTL_SECONDS),
-    help="seconds until it expires",
-)
+@click.option("--ttl", default=3600, type=click.IntRange(1, 100 * 365 * 24 * 3600), help="seconds until it expires")
 def token(role: str, protocols: tuple[str, ...], subject: str, ttl: int) -> None:
     """Print an access token."""
+    for each in protocols:  # an id that no protocol can have would silently grant nothing
+        if each != ALL_PROTOCOLS and not is_identifier(each):
+            problem = f"{each!r} is not a protocol id: letters, digits and ._:- (at most 64), or `*`"
+            raise click.BadParameter(problem, param_hint="'--protocol'")
+    if subject and not is_claim_text(subject, MAX_SUBJECT_LENGTH):
+        problem = f"must be at most {MAX_SUBJECT_LENGTH} printable characters, not all of them blank"
+        raise click.BadParameter(problem, param_hint="'--sub'")
+    subject = subject or _default_subject(Role(role), protocols)
+    settings = load_config(offline=True)
     try:
-        signed = issue(
-            load_config(offline=True),
-            subject=subject or _default_subject(Role(role), protocols),
-            role=Role(role),
-            protocols=list(protocols),
-            ttl_seconds=ttl,
-        )
+        signed = issue(settings, subject=subject, role=Role(role), protocols=list(protocols), ttl_seconds=ttl)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     click.echo(signed)

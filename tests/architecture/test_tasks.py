@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from app.core import queues
-from tasks.schedule import SCHEDULE
+from tasks import SCHEDULE
 from tests.support.project_files import ROOT, project_files
 
 pytestmark = pytest.mark.database("sqlite")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.supervisor.console import Console, LogFile
+from app.cli.supervisor import console as console_module
+from app.cli.supervisor.console import Console
 from tests.cli.commands import is_ready, run_command, run_doctor, run_in, verdicts
 from tests.support.processes import free_port, until
 from tests.support.stack import COMMAND, Stack
@@ -101,15 +102,28 @@ def test_a_broken_append_only_file_is_reported_with_a_remedy_that_works(tmp_path
 
 def test_a_terminal_shows_warnings_and_the_ready_line_and_the_log_file_has_all(tmp_path: Path) -> None:
     reader, writer = os.pipe()
-    log = LogFile(tmp_path / "logs" / "up.log")
+    log = tmp_path / "logs" / "up.log"
     console = Console(writer, log)
     console.print_line("worker", "INFO event.undelivered room=protocol:P1")
     console.print_line("worker", "WARNING event.dropped room=protocol:P1")
-    console.print_plain("ready: http://127.0.0.1:5000")
+    console.print_line("", "ready: http://127.0.0.1:5000")
     console.close()
     os.close(writer)
     shown = os.read(reader, 10_000).decode()
     os.close(reader)
 
     assert re.findall(r"event\.\w+|ready", shown) == ["event.dropped", "ready"]
-    assert re.findall(r"event\.\w+|ready", log.path.read_text()) == ["event.undelivered", "event.dropped", "ready"]
+    assert re.findall(r"event\.\w+|ready", log.read_text()) == ["event.undelivered", "event.dropped", "ready"]
+
+
+def test_the_log_file_and_the_one_before_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_module, "MAX_LOG_BYTES", 1_000)
+    log = tmp_path / "logs" / "up.log"
+    console = Console(os.open(os.devnull, os.O_WRONLY), log)
+    for number in range(100):
+        console.print_line("worker", f"INFO line {number:080}")
+    console.close()
+
+    assert sorted(path.name for path in log.parent.iterdir()) == ["up.1.log", "up.log"]
+    assert all(path.stat().st_size <= 1_200 for path in log.parent.iterdir())
+    assert f"{99:080}" in log.read_text()

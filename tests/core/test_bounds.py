@@ -15,7 +15,7 @@ from app.factory import create_app  # noqa: F401 - its features define the table
 from app.http.idempotency import IdempotencyKey
 from app.realtime import redis_keys
 from app.realtime.models import OutboxEvent
-from tasks.retention import forget
+from tasks import forget
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report, unique
 from tests.support.api import Api
 from tests.support.js_client import JsClient

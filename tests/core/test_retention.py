@@ -18,7 +18,7 @@ from app.core.values import iso_timestamp
 from app.http.idempotency import IdempotencyKey
 from app.realtime import outbox
 from app.realtime.models import OutboxEvent
-from tasks.retention import forget
+from tasks import forget
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.databases import unguard_ledger

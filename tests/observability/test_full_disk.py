@@ -14,8 +14,7 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from app.cli.supervisor import embedded_redis
 from app.cli.supervisor.console import Console
-from app.cli.supervisor.home import Home
-from app.cli.supervisor.process_specs import ProcessSpec
+from app.cli.supervisor.process import ManagedProcess
 from app.cli.supervisor.supervisor import Supervisor
 from app.observability import metric_files
 from app.observability.metric_files import AllocatedDict
@@ -70,20 +69,20 @@ def test_metric_files_have_their_space_before_they_are_written(tmp_path: Path) -
 
 
 def test_a_failed_write_of_a_pid_file_is_reported_once_and_retried(tmp_path: Path, monkeypatch: Any) -> None:
-    home = Home(tmp_path)
-    home.run.mkdir()
+    run = tmp_path / "run"
+    run.mkdir()
     lines: list[str] = []
     console = Console(os.open(os.devnull, os.O_WRONLY))
     monkeypatch.setattr(console, "print_line", lambda _name, line: lines.append(line))
-    supervisor = Supervisor(home, console, dict(os.environ))
-    written = Home.write_pid
-    monkeypatch.setattr(Home, "write_pid", _fail)
+    supervisor = Supervisor(tmp_path, console, dict(os.environ))
+    write_text = Path.write_text
+    monkeypatch.setattr(Path, "write_text", _fail)
     command = (sys.executable, "-c", "import signal; signal.pause()")
     try:
-        supervisor.add([ProcessSpec("sleeper", command), ProcessSpec("other", command)])
-        assert not (home.run / "sleeper.pid").exists()
-        monkeypatch.setattr(Home, "write_pid", written)
-        while not (home.run / "other.pid").exists():
+        supervisor.add(ManagedProcess("sleeper", command), ManagedProcess("other", command))
+        assert not (run / "sleeper.pid").exists()
+        monkeypatch.setattr(Path, "write_text", write_text)
+        while not (run / "other.pid").exists():
             supervisor.poll()
             time.sleep(0.01)
     finally:
@@ -94,20 +93,19 @@ def test_a_failed_write_of_a_pid_file_is_reported_once_and_retried(tmp_path: Pat
     assert "the disk is full" in told[0]
 
 
-def _fail(*_: Any) -> None:
+def _fail(*_: Any, **__: Any) -> None:
     raise FULL
 
 
 def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch: Any) -> None:
-    home = Home(tmp_path)
-    home.run.mkdir()
-    supervisor = Supervisor(home, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
-    start_once = Supervisor.start_once
-    monkeypatch.setattr(Supervisor, "start_once", _fail)
-    supervisor.add([ProcessSpec("sleeper", (sys.executable, "-c", "import signal; signal.pause()"))])
-    monkeypatch.setattr(Supervisor, "start_once", start_once)
+    (tmp_path / "run").mkdir()
+    supervisor = Supervisor(tmp_path, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
+    start = ManagedProcess.start
+    monkeypatch.setattr(ManagedProcess, "start", _fail)
+    supervisor.add(ManagedProcess("sleeper", (sys.executable, "-c", "import signal; signal.pause()")))
+    monkeypatch.setattr(ManagedProcess, "start", start)
     try:
-        while not (home.run / "sleeper.pid").exists():
+        while not (tmp_path / "run" / "sleeper.pid").exists():
             supervisor.poll()
             time.sleep(0.01)
     finally:
@@ -115,10 +113,9 @@ def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatc
 
 
 def test_backups_of_redis_are_bounded(tmp_path: Path) -> None:
-    home = Home(tmp_path)
     for _ in range(embedded_redis.MAX_BACKUPS + 2):
         (tmp_path / "redis").mkdir()
-        embedded_redis.set_aside(home)
+        embedded_redis.set_aside(tmp_path)
 
     assert len(list(tmp_path.glob("redis.backup-*"))) == embedded_redis.MAX_BACKUPS
-    assert embedded_redis.set_aside(home) is None
+    assert embedded_redis.set_aside(tmp_path) is None

@@ -8,7 +8,7 @@ from flask import Flask
 
 from app.bounties import service as bounties
 from app.bounties.rules import Change, ChangeType
-from app.cli.doctor_checks import CHECKS, run_check
+from app.cli.doctor import CHECKS, run_check
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.payments import gateway, leases

@@ -4,7 +4,7 @@ import pytest
 
 from app.core.extensions import celery, redis_client
 from app.core.queues import ALL_QUEUES, REALTIME_QUEUE
-from tasks.schedule import SCHEDULE
+from tasks import SCHEDULE
 from tasks.scheduler import LEAD_MS, MAX_QUEUED, MonotonicScheduler
 
 pytestmark = pytest.mark.database("sqlite")

@@ -15,7 +15,6 @@ from pathlib import Path
 SUPERVISOR = "up"
 MAX_WAITING_LINES = 10_000
 MAX_LOG_BYTES = 10 * 1024 * 1024
-NAME_WIDTH = 15
 SHOWN_BESIDE_LOG = ("WARNING", "ERROR", "CRITICAL")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
 _LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
@@ -37,96 +36,54 @@ class LevelPrefixer:
         if found := _LEVEL.match(line):
             self._level, self._in_traceback = found[1], False
             return line
-        if not line[:1].isspace():
-            self._level = self._level_of(line)
+        if not line[:1].isspace():  # the first line of a message, or the last of a traceback
+            is_error = self._in_traceback or _ERROR_LINE.match(line)
+            other_level = "WARNING" if _WARNING_LINE.match(line) else "INFO"
+            self._level = "ERROR" if is_error else other_level
+            self._in_traceback = line.startswith("Traceback (")
         return f"{self._level} {line}"
-
-    def _level_of(self, line: str) -> str:
-        """Return the level of a line that is not indented: the first of a message, or the last of a traceback."""
-        if _ERROR_LINE.match(line):
-            self._in_traceback = line.startswith("Traceback")
-            return "ERROR"
-        if self._in_traceback:
-            self._in_traceback = False
-            return "ERROR"
-        return "WARNING" if _WARNING_LINE.match(line) else "INFO"
-
-
-class LogFile:
-    """Two files of bounded size. Lines that do not fit on a full disk are lost; the system goes on.
-
-    Not logging's RotatingFileHandler, which keeps what a full disk refused in memory and prints a traceback a line.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = -1
-        self._bytes = 0
-
-    def write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):
-            if self._bytes > MAX_LOG_BYTES:
-                self._rotate()
-            if self._descriptor < 0:
-                self.path.parent.mkdir(mode=0o700, exist_ok=True)
-                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                self._bytes = os.fstat(self._descriptor).st_size
-            self._bytes += os.write(self._descriptor, data)
-
-    def _rotate(self) -> None:
-        os.close(self._descriptor)
-        self._descriptor, self._bytes = -1, 0
-        self.path.replace(self.path.with_suffix(".1.log"))
 
 
 class Console:
     """Prints to a file descriptor, from its own thread."""
 
-    def __init__(self, descriptor: int = 1, log: LogFile | None = None) -> None:
+    def __init__(self, descriptor: int = 1, log: Path | None = None) -> None:
         self.log = log
         self._descriptor = descriptor
         self._has_colour = os.isatty(descriptor) and not os.environ.get("NO_COLOR")
-        self._lines: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue(MAX_WAITING_LINES)
+        self._lines: queue.Queue[tuple[str, str] | None] = queue.Queue(MAX_WAITING_LINES)
         self._dropped = 0
         self._is_broken = False
         self._thread = threading.Thread(target=self._print_all, daemon=True)
         self._thread.start()
 
     def print_line(self, process: str, line: str) -> None:
-        """Print a line of a process; its level is in the line."""
+        """Print a line of a process; its level is in the line. Without the name of a process, the line stands alone."""
         level = _LEVEL.search(line)
-        is_shown = self.log is None or process == SUPERVISOR or level is None or level[1] in SHOWN_BESIDE_LOG
-        logged = f"{process:<{NAME_WIDTH}} | {line}"
+        is_shown = not self.log or process in ("", SUPERVISOR) or level is None or level[1] in SHOWN_BESIDE_LOG
+        prefix, logged = f"{process:<15} | " if process else "", line
         if self._has_colour:
             line = _LEVEL.sub(lambda match: f"\x1b[{_COLOURS[match[1]]}m{match[1]}\x1b[0m", line, count=1)
-        self._put(logged, f"{process:<{NAME_WIDTH}} | {line}" if is_shown else "")
-
-    def print_plain(self, line: str) -> None:
-        self._put(line, line)
-
-    def _put(self, logged: str, shown: str) -> None:
         try:
-            self._lines.put_nowait((_encode(logged) if self.log else b"", _encode(shown)))
+            self._lines.put_nowait((f"{prefix}{logged}\n", f"{prefix}{line}\n" if is_shown else ""))
         except queue.Full:
             self._dropped += 1
 
     def close(self, timeout_seconds: float = 1.0) -> None:
         """Print the waiting lines, unless nobody reads them."""
-        try:
+        with contextlib.suppress(queue.Full):
             self._lines.put(None, timeout=timeout_seconds)
-        except queue.Full:
-            return
-        self._thread.join(timeout_seconds)
+            self._thread.join(timeout_seconds)
 
     def _print_all(self) -> None:
         while (pair := self._lines.get()) is not None:
             logged, shown = pair
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
-                shown = f"up | WARNING output was not read: {dropped} lines dropped\n".encode() + shown
-            if self.log and logged:
-                self.log.write(logged)
-            self._write(shown)
+                shown = f"up | WARNING output was not read: {dropped} lines dropped\n{shown}"
+            if self.log:
+                _append(self.log, logged.encode("utf-8", "replace"))
+            self._write(shown.encode("utf-8", "replace"))
 
     def _write(self, data: bytes) -> None:
         # os.write, because a thread blocked in sys.stdout would block the interpreter's exit.
@@ -138,5 +95,14 @@ class Console:
                 return  # a full disk loses this line only
 
 
-def _encode(line: str) -> bytes:
-    return line.encode("utf-8", "replace") + b"\n" if line else b""
+def _append(log: Path, data: bytes) -> None:
+    """Keep two files of bounded size. Lines that do not fit on a full disk are lost; the system goes on.
+
+    Not logging's RotatingFileHandler, which keeps what a full disk refused in memory and prints a traceback a line.
+    """
+    with contextlib.suppress(OSError):
+        log.parent.mkdir(mode=0o700, exist_ok=True)
+        if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+            log.replace(log.with_suffix(".1.log"))
+        with log.open("ab", buffering=0) as file:
+            file.write(data)

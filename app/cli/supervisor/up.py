@@ -1,33 +1,37 @@
 """`dashboard up`: runs the whole system on this machine."""
 
+import fcntl
 import os
+import secrets
+import shutil
 import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import click
 
-from app.cli.supervisor import embedded_redis, process_specs
-from app.cli.supervisor.console import Console, LogFile
-from app.cli.supervisor.home import Home
-from app.cli.supervisor.process_specs import ProcessSpec
+from app.cli import host_option, port_option
+from app.cli.supervisor import embedded_redis
+from app.cli.supervisor.console import Console
+from app.cli.supervisor.process import ManagedProcess
 from app.cli.supervisor.readiness import Readiness
-from app.cli.supervisor.supervisor import POLL_SECONDS, Supervisor
-from app.config import load_config
+from app.cli.supervisor.supervisor import MAX_START_SECONDS, POLL_SECONDS, Supervisor, write_file
+from app.config import KEY_FILE, load_config
+from app.core.queues import MAINTENANCE_QUEUE, PAYMENTS_QUEUE, REALTIME_QUEUE
+from app.observability.probe import SILENT_SECONDS
 
-MAX_START_SECONDS = 120.0
-MAX_REDIS_SECONDS = 30.0  # of a Redis that others run: it answers by now, or will not for long
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not chosen
+# `-P`: no module of the working directory may replace ours.
+DASHBOARD = (sys.executable, "-P", "-m", "app.cli")
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", help="address to listen on")
-@click.option(
-    "--port",
-    default=5000,
-    envvar="PORT",
-    show_envvar=True,
-    type=click.IntRange(0, 65535),
-    help="port to listen on; 0 takes a free one",
-)
+@host_option
+@port_option
 @click.option("--demo/--no-demo", default=False, help="show a demo protocol with simulated agents")
 @click.option("--web", "web_count", default=1, type=click.IntRange(1, 64), help="number of web processes")
 @click.option(
@@ -36,95 +40,131 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, 
 @click.option("--verbose", is_flag=True, help="show all log lines on a terminal, not only warnings")
 def up(host: str, port: int, *, demo: bool, web_count: int, reset_redis: bool, verbose: bool) -> None:
     """Start everything: Redis, database, web, workers, beat."""
-    home = Home.from_environment()
+    folder = Path(os.environ.get("DASHBOARD_HOME", "").strip() or ".dashboard").resolve()
     os.umask(0o077)  # inherited by all processes: data and locks are the owner's alone, wherever they are
-    with home.locked():
+    with _locked(folder):
         port = _check_port(host, port)
         if reset_redis:
-            _reset_redis(home)
-        console = Console(log=LogFile(home.log_file) if os.isatty(1) and not verbose else None)
+            if _is_set("REDIS_URL"):
+                raise click.ClickException("--reset-redis is for the embedded Redis: REDIS_URL names another one")
+            backup = embedded_redis.set_aside(folder)
+            told = f"Redis starts empty; its old data is in {backup}" if backup else "Redis has no data yet"
+            click.echo(told, err=True)
+        console = Console(log=folder / "logs" / "up.log" if os.isatty(1) and not verbose else None)
         try:
-            _run(home, console, host, port, demo=demo, web_count=web_count)
+            _run(folder, console, host, port, demo=demo, web_count=web_count)
         finally:
             console.close()
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Lock the folder, with an empty `run/`. Raises click.ClickException, also when another `up` has locked it."""
+    run = home / "run"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o700)
+        with (home / "up.lock").open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise click.ClickException(
+                    f"DASHBOARD_HOME {home} is in use by another `dashboard up`; stop it or set another folder"
+                ) from error
+            try:
+                shutil.rmtree(run, ignore_errors=True)
+                run.mkdir(exist_ok=True, mode=0o700)
+                yield
+            finally:
+                shutil.rmtree(run, ignore_errors=True)
+    except OSError as error:
+        raise click.ClickException(f"cannot use DASHBOARD_HOME {home}: {error.strerror}") from error
 
 
 def _check_port(host: str, port: int) -> int:
     """Bind without SO_REUSEPORT, which would share the port with other programs. Raises click.ClickException."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen(1)
+        with socket.create_server((host, port), family=family) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def _reset_redis(home: Home) -> None:
-    if _is_set("REDIS_URL"):
-        raise click.ClickException("--reset-redis is for the embedded Redis: REDIS_URL names another one")
-    backup = embedded_redis.set_aside(home)
-    click.echo(f"Redis starts empty; its old data is in {backup}" if backup else "Redis has no data yet", err=True)
-
-
-def _run(home: Home, console: Console, host: str, port: int, *, demo: bool, web_count: int) -> None:
-    redis = _prepare_home(home)
-    environment = _environment(home)
+def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, web_count: int) -> None:
+    redis = [] if _is_set("REDIS_URL") else [embedded_redis.prepare(folder)]
+    key_file, metrics = folder / KEY_FILE, folder / "run" / "metrics"
+    if not _is_set("DASHBOARD_SIGNING_KEY") and not _is_set("DASHBOARD_JWKS_URL") and not key_file.exists():
+        write_file(key_file, secrets.token_hex(32) + "\n")
+    metrics.mkdir(exist_ok=True)
+    own = {"DASHBOARD_HOME": str(folder), "PYTHONUNBUFFERED": "1", "DASHBOARD_UNDER_UP": "1"}
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), **os.environ, **own}
     settings = load_config(environment)
+    web_grace = min(settings.shutdown_grace, 3.0)  # so that all phases of a stop together take less than ten seconds
+    environment["DASHBOARD_SHUTDOWN_GRACE"] = str(web_grace)
     if demo:
         if not settings.signing_key:
             raise click.ClickException("--demo signs tokens itself: it cannot run with DASHBOARD_JWKS_URL")
         environment["DASHBOARD_DEMO"] = "1"  # the page may sign its visitors in
-    supervisor = Supervisor(home, console, environment)
+    supervisor = Supervisor(folder, console, environment)
     local_url = _url(ANY_ADDRESS.get(host, host), port)
     readiness = Readiness(supervisor, settings.redis_url, local_url)
-    webs = process_specs.web_specs(host, port, web_count, settings.shutdown_grace)
     try:
-        _start(supervisor, readiness, redis, [*webs, *process_specs.celery_specs()])
+        _start(supervisor, readiness, redis, _processes(host, port, web_count, web_grace))
         if not supervisor.stop_requested.is_set():
             if console.log:
-                console.print_plain(f"all log lines: {console.log.path} (`--verbose` shows them here)")
-            console.print_plain(f"ready: {_url(host, port)}")
-            supervisor.add([process_specs.demo_spec(local_url)] if demo else [])
-        readiness.watch()
+                console.print_line("", f"all log lines: {console.log} (`--verbose` shows them here)")
+            console.print_line("", f"ready: {_url(host, port)}")
+            if demo:
+                command = (*DASHBOARD, "simulate", "--protocol", "demo", "--url", local_url)
+                supervisor.add(ManagedProcess("demo", command, stop_seconds=3.0))
         while not supervisor.stop_requested.wait(POLL_SECONDS):
             supervisor.poll()
-            readiness.restart_without_ticks()
     finally:
         supervisor.stop()
-
-
-def _start(supervisor: Supervisor, readiness: Readiness, redis: list[ProcessSpec], others: list[ProcessSpec]) -> None:
-    """Start everything in order, and wait until it is ready or a stop is requested. Raises click.ClickException."""
-    supervisor.add(redis)
-    migration = supervisor.start_once(process_specs.migrate_spec())
-    # The embedded Redis may have much data to load first.
-    max_seconds = MAX_START_SECONDS if redis else MAX_REDIS_SECONDS
-    supervisor.wait_until(readiness.redis_answers, lambda: readiness.problem, max_seconds)
-    if supervisor.wait_for_exit(migration) and not supervisor.stop_requested.is_set():
-        raise click.ClickException("the database cannot be brought to the newest schema: see `migrate` above")
-    supervisor.add(others)
-    supervisor.wait_until(readiness.all_ready, lambda: readiness.problem, MAX_START_SECONDS)
-
-
-def _prepare_home(home: Home) -> list[ProcessSpec]:
-    """Create a signing key and prepare the embedded Redis, where the configuration names none."""
-    if not _is_set("DASHBOARD_SIGNING_KEY") and not _is_set("DASHBOARD_JWKS_URL"):
-        home.ensure_signing_key()
-    return [] if _is_set("REDIS_URL") else [embedded_redis.prepare(home)]
 
 
 def _is_set(name: str) -> bool:
     return bool(os.environ.get(name, "").strip() or os.environ.get(f"{name}_FILE"))
 
 
-def _environment(home: Home) -> dict[str, str]:
-    environment = {**os.environ, "DASHBOARD_HOME": str(home.path), "PYTHONUNBUFFERED": "1", "DASHBOARD_UNDER_UP": "1"}
-    environment.setdefault("PROMETHEUS_MULTIPROC_DIR", str(home.metrics_folder()))
-    return environment
-
-
 def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _processes(host: str, port: int, web_count: int, web_grace: float) -> list[ManagedProcess]:
+    """Web, beat and workers. Payments have a worker of their own: a payout service that hangs delays no drains."""
+    reuse_port = ["--reuse-port"] if web_count > 1 else []
+    web = (*DASHBOARD, "web", "--host", host, "--port", str(port), *reuse_port)
+    watched: dict[str, Any] = {"touches_alive_file": True, "max_silent_seconds": SILENT_SECONDS}
+    webs = [
+        ManagedProcess(f"web-{number}", web, stop_seconds=web_grace + 0.5, **watched)
+        for number in range(1, web_count + 1)
+    ]
+    worker = ("worker", "--queues", f"{REALTIME_QUEUE},{MAINTENANCE_QUEUE}", "--concurrency", "2")
+    payments = ("worker", "--queues", PAYMENTS_QUEUE, "--concurrency", "4", "--name", "payments")
+    commands = {"beat": ("beat",), "worker": worker, "worker-payments": payments}
+    # Celery's warm shutdown of an idle prefork pool takes two to three seconds.
+    return webs + [
+        ManagedProcess(name, (*DASHBOARD, *command), stop_phase=1, stop_seconds=3.4, needs_redis=True, **watched)
+        for name, command in commands.items()
+    ]
+
+
+def _start(
+    supervisor: Supervisor, readiness: Readiness, redis: list[ManagedProcess], others: list[ManagedProcess]
+) -> None:
+    """Start everything in order, and wait until it is ready or a stop is requested. Raises click.ClickException."""
+    supervisor.add(*redis)
+    threading.Thread(target=readiness.watch, daemon=True).start()
+    migration = ManagedProcess("migrate", (*DASHBOARD, "migrate"))
+    supervisor.launch(migration)
+    # The embedded Redis may have much data to load; one that others run answers by now, or will not for long.
+    supervisor.wait_until_ready(readiness.find_redis_problem, MAX_START_SECONDS if redis else 30.0)
+    while (code := migration.wait(POLL_SECONDS)) is None:
+        if supervisor.stop_requested.is_set():
+            migration.kill()
+    if code and not supervisor.stop_requested.is_set():
+        raise click.ClickException("the database cannot be brought to the newest schema: see `migrate` above")
+    supervisor.add(*others)
+    supervisor.wait_until_ready(readiness.find_problem, MAX_START_SECONDS)
