@@ -30,6 +30,7 @@ _ROOMS = (
 )
 _MONEY = (
     "tests/bounties/test_pool_rules.py",
+    "tests/apidocs/test_event_members.py",
     "tests/payments/test_payment_rules.py",
     "tests/bounties/test_pool_funds.py",
     "tests/payments/test_reconciliation.py",
