@@ -14,6 +14,10 @@ def test_a_deposit_becomes_available():
     assert (after.total, after.available) == (1000, 1000)
 
 
+def test_a_pool_holds_the_largest_amount():
+    assert Totals().after(ChangeType.DEPOSIT, MAX_AMOUNT).total == MAX_AMOUNT
+
+
 def test_a_reservation_takes_from_what_is_available_and_a_release_gives_it_back():
     reserved = Totals(total=1000).after(ChangeType.RESERVATION, 300)
     assert (reserved.available, reserved.reserved) == (700, 300)

@@ -1,7 +1,8 @@
 """Mutants of Python source: comparisons, conditions, numbers, arithmetic, returns and deleted calls.
 
 Not mutated: texts, log calls and metrics (other tests compare them with documents and alerts), annotations, table
-definitions (the migrations create the tables), and code that only runs as a script.
+definitions (the migrations create the tables), options of dataclasses (the type checker protects them), and code that
+only runs as a script.
 """
 
 import ast
@@ -17,6 +18,7 @@ _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add}
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _SKIPPED_CALLS = ("logger.", "metrics.", "log_")
+_SKIPPED_KEYWORDS = ("frozen", "slots", "metadata")
 
 
 def mutants_of(path: str, source: str) -> list[Mutant]:
@@ -59,6 +61,8 @@ def _is_skipped(node: ast.AST) -> bool:
         return any(name.startswith("__tablename__") for name in names)
     if isinstance(node, ast.arg | ast.Import | ast.ImportFrom):
         return True
+    if isinstance(node, ast.keyword):
+        return node.arg in _SKIPPED_KEYWORDS
     if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__"):
         return True
     return isinstance(node, ast.Expr) and ast.unparse(node).startswith(_SKIPPED_CALLS)

@@ -149,11 +149,11 @@ def _try(tree: Path, mutant: Mutant, record: dict[str, Any]) -> Result:
 
 
 def _tests_for(mutant: Mutant, record: dict[str, Any]) -> list[str]:
-    """The tests that reach the line, or the file if the line runs at import; the likeliest to fail come first."""
+    """The tests that reach the line; if it runs at import, of the file, or all. Likely killers first."""
     if mutant.path.endswith(".lua"):
         return sorted(record, key=lambda test: _rank(record[test]))
     reaching = {test for test, each in record.items() if mutant.line in each["lines"].get(mutant.path, ())}
-    reaching = reaching or {test for test, each in record.items() if mutant.path in each["lines"]}
+    reaching = reaching or {test for test, each in record.items() if mutant.path in each["lines"]} or set(record)
     return sorted(reaching, key=lambda test: _rank(record[test]))
 
 

@@ -30,6 +30,7 @@ _ROOMS = (
 )
 _MONEY = (
     "tests/bounties/test_pool_rules.py",
+    "tests/apidocs/test_event_members.py",
     "tests/payments/test_payment_rules.py",
     "tests/bounties/test_pool_funds.py",
     "tests/payments/test_reconciliation.py",
@@ -56,6 +57,9 @@ TARGETS = {
         (
             *_MONEY,
             "tests/payments/test_payment_timing.py",
+            "tests/payments/test_payment_gauges.py",
+            "tests/payments/test_payment_fairness.py",
+            "tests/payments/test_payment_attempts.py",
             "tests/payments/test_payments.py",
             "tests/payments/test_payout_gateway.py",
             "tests/snapshot/test_stats.py",
