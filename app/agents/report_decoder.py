@@ -16,7 +16,7 @@ from msgspec import Meta
 from app.agents.schemas import Batch, BatchUpdate, Percentage, ProgressReport
 from app.core.schemas import Identifier, Name, Timestamp
 from app.core.serialization import iso_timestamp, moment_of, number_text
-from app.realtime.coalescer import TERMINAL_STATUSES
+from app.realtime.limiter import TERMINAL_STATUSES
 
 AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
 
@@ -75,7 +75,8 @@ class ReportDecoder:
 
 def _struct(schema: ProgressReport) -> type[msgspec.Struct]:
     """The struct of the reports of `schema` that are not terminal. Raises TypeError for an unknown kind of field."""
-    statuses = _running_statuses(schema)
+    (one_of,) = schema.fields["status"].validators
+    statuses = [each for each in one_of.choices if each not in TERMINAL_STATUSES]  # type: ignore[attr-defined]
     required = set().union(*(schema.REQUIRED.get(each, ()) for each in statuses))
     excluded = set().union(*(schema.EXCLUDED.get(each, ()) for each in statuses))
     members: list[Any] = []
@@ -87,11 +88,6 @@ def _struct(schema: ProgressReport) -> type[msgspec.Struct]:
             members.append((name, kind | None if field.allow_none else kind, field.load_default))
     keys = {name: str(field.data_key) for name, field in schema.fields.items()}
     return msgspec.defstruct(type(schema).__name__, members, kw_only=True, forbid_unknown_fields=True, rename=keys)
-
-
-def _running_statuses(schema: ProgressReport) -> list[str]:
-    (one_of,) = schema.fields["status"].validators
-    return [each for each in one_of.choices if each not in TERMINAL_STATUSES]  # type: ignore[attr-defined]
 
 
 def _type_of(field: fields.Field[Any], statuses: list[str]) -> Any:

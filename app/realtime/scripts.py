@@ -52,30 +52,26 @@ def _sha(operation: str) -> str:
     return hashlib.sha1(source(operation).encode(), usedforsecurity=False).hexdigest()
 
 
-def run(operation: str, *args: Any) -> Any:
-    """Run one operation atomically in Redis. Raises redis.RedisError.
+def run(operation: str, *args: Any, multiplexer: RedisMultiplexer | None = None) -> Any:
+    """Run one operation atomically in Redis, without an app context if a `multiplexer` is given.
 
     Retries once after a broken connection. Repeating an operation is harmless: clients ignore an event whose version
-    they have.
+    they have. Raises redis.RedisError.
     """
-    return run_on(current_app.extensions["redis_multiplexer"], operation, *args)
-
-
-def run_on(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
-    """As `run`, without an app context."""
+    multiplexer = multiplexer or current_app.extensions["redis_multiplexer"]
     try:
-        return _evaluate(redis_multiplexer, operation, *args)
+        return _evaluate(multiplexer, operation, *args)
     except redis.ConnectionError:
         logger.info("redis.reconnecting", extra={"operation": operation})
-        return _evaluate(redis_multiplexer, operation, *args)
+        return _evaluate(multiplexer, operation, *args)
 
 
-def _evaluate(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
+def _evaluate(multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
     try:
-        return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
+        return multiplexer.call("EVALSHA", _sha(operation), 0, *args)
     except redis.exceptions.NoScriptError:
-        redis_multiplexer.call("SCRIPT", "LOAD", source(operation))
-        return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
+        multiplexer.call("SCRIPT", "LOAD", source(operation))
+        return multiplexer.call("EVALSHA", _sha(operation), 0, *args)
 
 
 def rename_old_keys(call: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from app.agents import agent_snapshot as agents
+from app.agents import reported as agents
 from app.bounties import service as bounties
 from app.core.database import consistent_read, utc_now
 from app.core.serialization import iso_timestamp
