@@ -5,7 +5,6 @@ many reports it has. Redis is written after the commit.
 """
 
 import threading
-from collections.abc import Sequence
 from contextlib import nullcontext
 from operator import itemgetter
 from typing import Any
@@ -28,7 +27,7 @@ from app.http.rate_limits import charge_token
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
 from app.realtime import limiter, outbox
-from app.realtime.limiter import RunningReport
+from app.realtime.limiter import RunningReport, Start
 
 LARGE_REQUEST = 20
 _large_requests = threading.Lock()  # large requests take turns, so that small ones are stored between them
@@ -146,7 +145,7 @@ def _unsubmitted(running: list[Update], versions: dict[str, int]) -> list[Update
     ]
 
 
-def _submit(running: list[Update]) -> list[tuple[RunningReport, int]]:
+def _submit(running: list[Update]) -> list[Start]:
     """Send RUNNING updates to the coalescer; returns those that started a task. Raises redis.RedisError."""
     reports = [
         RunningReport(agent_id, fields["protocol_id"], fields["task"], to_json(event_data(agent_id, fields))[:-1])
@@ -155,7 +154,7 @@ def _submit(running: list[Update]) -> list[tuple[RunningReport, int]]:
     return limiter.report(reports) if reports else []
 
 
-def store_starts(starts: Sequence[tuple[RunningReport, int]], caller: Principal) -> None:
+def store_starts(starts: list[Start], caller: Principal) -> None:
     """Store the tasks that accepted reports started. Never raises for a failure, which is logged."""
     _charge(caller, task_changes.store_starts(starts))
 

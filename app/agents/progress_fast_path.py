@@ -68,8 +68,8 @@ class ProgressFastPath:
         body = _read_body(environ) if principal else None
         if principal is None or body is None:
             return None
-        path: str = environ["PATH_INFO"]
-        reports = self._decoder.batch(body) if path == BATCH else self._decoder.single(body, path)
+        path = environ["PATH_INFO"]
+        reports = self._decoder.decode(body, path)
         if not reports or not self._may_report(principal, reports):
             return None
         limits = self._app.extensions["limits"]

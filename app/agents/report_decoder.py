@@ -23,8 +23,6 @@ AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
 Report = Any  # a struct compiled from ProgressReport
 Reports = list[tuple[str, Report]]  # each with its agent's id
 
-# ValueError: msgspec raises UnicodeDecodeError for bytes that are not UTF-8.
-_UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _EVENT = '{"agentId":"%s","task":%s,"progress":"%s","status":"%s","estimatedCompletion":%s,"error":null,"nextTask":%s'
 _encode = msgspec.json.Encoder().encode
 
@@ -45,22 +43,17 @@ class ReportDecoder:
         names, self._checks = zip(*_checks(update()), strict=True)
         self._checked_values = attrgetter(*names)
 
-    def single(self, body: bytes, path: str) -> Reports:
-        """The report in `body` with the agent in `path`; empty if it is not acceptable."""
+    def decode(self, body: bytes, path: str) -> Reports:
+        """The reports of a batch, or the one of the agent in `path`; empty if any of them is not acceptable."""
         agent_id = path[len(AGENTS) : -len(PROGRESS)]
-        if not path.startswith(AGENTS) or "/" in agent_id:
-            return []
         try:
-            return [(agent_id, self._single.decode(body))]
-        except _UNDECODABLE:
-            return []
-
-    def batch(self, body: bytes) -> Reports:
-        """The reports of a batch; empty if any of them is not acceptable."""
-        try:
-            return [(each.agent_id, each) for each in self._batch.decode(body).updates]
-        except _UNDECODABLE:
-            return []
+            if path == BATCH:
+                return [(each.agent_id, each) for each in self._batch.decode(body).updates]
+            if path.startswith(AGENTS) and "/" not in agent_id:
+                return [(agent_id, self._single.decode(body))]
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return []  # ValueError: msgspec raises UnicodeDecodeError for bytes that are not UTF-8
+        return []
 
     def is_valid(self, report: Report) -> bool:
         """Run the checks of the schema that msgspec cannot express."""

@@ -34,10 +34,9 @@ def now_us() -> float:
 
 
 def last_seen_us(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | None]:
-    """The time of each agent's last report; None if it never reported. Raises redis.RedisError.
+    """The time of each agent's last report, which is its version; None if it never reported. Raises redis.RedisError.
 
-    An agent's version is the time of its last report. After Redis's clock stepped back a version can lie in the
-    future; the time recorded for counting agents replaces it.
+    After Redis's clock stepped back a version can lie in the future; the time recorded for counting replaces it.
     """
     versions: list[Any] = client.hmget(VERSION_KEY, agent_ids)
     now = now_us()

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,20 +24,22 @@ MAX_RETRIES = 10
 MAX_PENDING_TERMINAL = 100
 _START = {"progress": 0, "status": "RUNNING", "estimated_completion": None, "error": None, "next_task": None}
 
+Event = tuple[str, dict[str, Any]]  # a protocol's id, and the data of an `agent:task_update` in its room
 Failure = tuple[int, str]  # the position of an update and why it cannot be accepted now
 Respond = Callable[[list[Failure]], dict[str, Any]]
 
 
 class Update(NamedTuple):
-    """A valid report and its position in the request.
-
-    `version` is allocated before the report is stored; the following number is the version of the agent's next task.
-    """
+    """A valid report, its position in the request and, once it is to be stored, its version."""
 
     position: int
     agent_id: str
     fields: dict[str, Any]
     version: int = 0
+
+    @property
+    def event(self) -> Event:
+        return self.fields["protocol_id"], event_data(self.agent_id, self.fields) | {"version": self.version}
 
 
 @dataclass
@@ -64,10 +66,13 @@ def store(terminal: list[Update], running: list[Update], respond: Respond) -> St
     """
     for is_last in (*[False] * MAX_RETRIES, True):
         changes = _allocate(terminal, running)
+        started = [update.event for update in changes.running]
         try:
             with transaction() as session:
                 claim_key(session)
-                _write(session, changes, in_any_order=is_last)
+                changes.protocol_ids, changes.task_count = _write(
+                    session, changes.terminal, started, in_any_order=is_last
+                )
                 resume = {str(update.position): update.version + 1 for update in changes.running}
                 store_response(session, respond(changes.failed), resume or None)
         except _VersionConflict:
@@ -76,30 +81,22 @@ def store(terminal: list[Update], running: list[Update], respond: Respond) -> St
     return changes
 
 
-def store_starts(starts: Sequence[tuple[limiter.RunningReport, int]]) -> int:
-    """Store that agents started the tasks of these reports, which have versions; returns how many tasks changed.
+def store_starts(starts: list[limiter.Start]) -> int:
+    """Store that agents started these tasks; returns how many tasks changed.
 
     The reports are accepted already: any failure is logged and counts as no change.
     """
-    if not starts:
-        return 0
-    agent_ids = {report.agent_id for report, _ in starts}
+    events = [(each.protocol_id, json.loads(each.data_json + "}") | {"version": version}) for each, version in starts]
     try:
-        with transaction() as session:
-            agents = _lock_agents(session, agent_ids)
-            names = [(report.agent_id, {"task": report.task, "next_task": None}) for report, _ in starts]
-            queues = TaskQueues(session, names)
-            for report, version in starts:
-                data = json.loads(report.data_json + "}") | {"version": version}
-                _start_task(queues, agents[report.agent_id], report.protocol_id, data)
-            queues.write()
-    except Exception as error:
+        if events:
+            with transaction() as session:
+                return _write(session, [], events, in_any_order=True)[1]
+    except Exception as error:  # a fault of ours too must not refuse an accepted report
         expected = isinstance(error, DomainError)
-        context = {"agentIds": sorted(agent_ids), "error": str(error)}
+        context = {"agentIds": sorted({report.agent_id for report, _ in starts}), "error": str(error)}
         level = logging.WARNING if expected else logging.ERROR
         logger.log(level, "task_start.store_failed", exc_info=not expected, extra=context)
-        return 0
-    return queues.changes
+    return 0
 
 
 def event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -139,59 +136,54 @@ def _allocate(terminal: list[Update], running: list[Update]) -> StoredChanges:
     return changes
 
 
-def _write(session: Session, changes: StoredChanges, *, in_any_order: bool) -> None:
-    """Write the updates and their events; notes the protocols and the number of tasks in `changes`."""
-    reports = [(update.agent_id, update.fields) for update in (*changes.terminal, *changes.running)]
-    agents = _lock_agents(session, {agent_id for agent_id, _ in reports})
-    if not in_any_order and any(_is_stale(agents[each.agent_id], each.version) for each in changes.terminal):
+def _write(session: Session, ended: list[Update], started: list[Event], *, in_any_order: bool) -> tuple[list[str], int]:
+    """Write the ends and starts of tasks and the events of the ends.
+
+    Returns the protocols with new events, and how many tasks changed. Raises _VersionConflict.
+    """
+    named = [(update.agent_id, update.fields["task"], update.fields["next_task"]) for update in ended]
+    named += [(data["agentId"], data["task"], None) for _, data in started]
+    ids = sorted({agent_id for agent_id, _, _ in named})
+    rows = session.scalars(select(Agent).where(Agent.id.in_(ids)).order_by(Agent.id).with_for_update())
+    agents = {agent.id: agent for agent in rows}
+    if not in_any_order and any(_is_stale(agents[each.agent_id], each.version) for each in ended):
         raise _VersionConflict
-    queues = TaskQueues(session, reports)
+    queues = TaskQueues(session, named)
     events: dict[str, list[dict[str, Any]]] = {}
-    for update in changes.terminal:
+    for update in ended:
         for protocol_id, data in _end_task(queues, update):
             _set_task(agents[update.agent_id], protocol_id, data)
             events.setdefault(protocol_id, []).append(data)
-    for update in changes.running:
-        data = event_data(update.agent_id, update.fields) | {"version": update.version}
-        _start_task(queues, agents[update.agent_id], update.fields["protocol_id"], data)
+    for protocol_id, data in started:
+        agent = agents[data["agentId"]]
+        if not _is_stale(agent, data["version"]) and queues.start(agent.id, protocol_id, data["task"]):
+            _set_task(agent, protocol_id, data)
     queues.write()
     for protocol_id in sorted(events):  # every request locks rooms in the same order
         outbox.append(session, protocol_id, EventType.AGENT_TASK_UPDATE, *events[protocol_id])
-    changes.protocol_ids, changes.task_count = list(events), queues.changes
+    return list(events), queues.changes
 
 
-def _end_task(queues: TaskQueues, update: Update) -> list[tuple[str, dict[str, Any]]]:
-    """End the task and, after a completion, start the next one; returns their events, each with its protocol."""
+def _end_task(queues: TaskQueues, update: Update) -> list[Event]:
+    """End the task and, after a completion, start the next one; returns their events."""
     agent_id, fields = update.agent_id, update.fields
     queues.close(agent_id, fields)
-    data = event_data(agent_id, fields) | {"version": update.version}
-    events = [(fields["protocol_id"], data)]
     following = queues.next_task(agent_id, fields) if fields["status"] == "COMPLETED" else None
-    if following is not None:
-        protocol_id, name = following
-        if protocol_id == fields["protocol_id"]:
-            data["nextTask"] = name
-        queues.start(agent_id, protocol_id, name)
-        started = event_data(agent_id, _START | {"task": name}) | {"version": update.version + 1}
-        events.append((protocol_id, started))
-    return events
-
-
-def _start_task(queues: TaskQueues, agent: Agent, protocol_id: str, data: dict[str, Any]) -> None:
-    """Start the task unless a newer change of the agent is stored."""
-    if not _is_stale(agent, data["version"]) and queues.start(agent.id, protocol_id, data["task"]):
-        _set_task(agent, protocol_id, data)
+    if following is None:
+        return [update.event]
+    protocol_id, name = following
+    queues.start(agent_id, protocol_id, name)
+    next_name = name if protocol_id == fields["protocol_id"] else fields["next_task"]
+    ended = update._replace(fields=fields | {"next_task": next_name})
+    start = Update(0, agent_id, _START | {"protocol_id": protocol_id, "task": name}, update.version + 1)
+    return [ended.event, start.event]
 
 
 def _set_task(agent: Agent, protocol_id: str, data: dict[str, Any]) -> None:
+    """Store the agent's state unless a newer one is stored."""
     if not _is_stale(agent, data["version"]):
         agent.task_protocol_id, agent.task_data = protocol_id, to_wire(data)
         agent.task_status, agent.task_version = data["status"], data["version"]
-
-
-def _lock_agents(session: Session, agent_ids: set[str]) -> dict[str, Agent]:
-    query = select(Agent).where(Agent.id.in_(sorted(agent_ids))).order_by(Agent.id).with_for_update()
-    return {agent.id: agent for agent in session.scalars(query)}
 
 
 def _is_stale(agent: Agent, version: int) -> bool:

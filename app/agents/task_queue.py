@@ -22,9 +22,9 @@ RETENTION = timedelta(days=90)
 
 
 class TaskQueues:
-    """The open tasks of the agents that sent `reports`; `changes` counts the tasks started or closed."""
+    """The open tasks of the agents, tasks and next tasks in `reports`; `changes` counts tasks started or closed."""
 
-    def __init__(self, session: Session, reports: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    def __init__(self, session: Session, reports: Sequence[tuple[str, str, str | None]]) -> None:
         self._session = session
         self._open: dict[str, list[AgentTask]] = defaultdict(list)
         self._added: list[AgentTask] = []
@@ -90,12 +90,11 @@ class TaskQueues:
         self._open[task.agent_id].remove(task)
 
 
-def _open_tasks(reports: Sequence[tuple[str, dict[str, Any]]]) -> Any:
+def _open_tasks(reports: Sequence[tuple[str, str, str | None]]) -> Any:
     """The tasks that the reports can change: running and named ones, and from each queue as many as may be started."""
-    max_started = 2 * max(Counter(agent_id for agent_id, _ in reports).values(), default=0) + 1
-    agent_ids = sorted({agent_id for agent_id, _ in reports})
-    named = {(agent_id, fields["task"]) for agent_id, fields in reports}
-    named |= {(agent_id, fields["next_task"]) for agent_id, fields in reports if fields["next_task"]}
+    counts = Counter(agent_id for agent_id, _, _ in reports)
+    max_started, agent_ids = 2 * max(counts.values(), default=0) + 1, sorted(counts)
+    named = {(agent_id, name) for agent_id, *names in reports for name in names if name}
     same = (AgentTask.agent_id, AgentTask.protocol_id, AgentTask.name, AgentTask.status)
     ranked = (
         select(

@@ -37,15 +37,15 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class RunningReport(NamedTuple):
-    """One RUNNING report. `data_json`: the event's data without `version` and without the closing brace.
-
-    All are `str`: Redis's MessagePack has no other kind of string.
-    """
+    """A RUNNING report as Redis takes it: all are `str`, because its MessagePack has no other kind of string."""
 
     agent_id: str
     protocol_id: str
     task: str
-    data_json: str
+    data_json: str  # the event's data without `version` and the closing brace
+
+
+Start = tuple[RunningReport, int]  # a report that started a task, and its version
 
 
 class StoredEvent(NamedTuple):
@@ -57,16 +57,13 @@ class StoredEvent(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What an operation emitted, dropped and left waiting.
-
-    Times are microseconds of the steady clock; `next_due` is None if no room waits.
-    """
+    """What an operation emitted, dropped and left waiting. Times are microseconds of the steady clock."""
 
     emitted: Counter[str] = field(default_factory=Counter)
     undelivered: list[dict[str, str]] = field(default_factory=list)
     dropped: list[dict[str, str]] = field(default_factory=list)
     waits_us: list[int] = field(default_factory=list)
-    next_due: int | None = None
+    next_due: int | None = None  # None if no room waits
     now: int = 0
     rewound: list[str] = field(default_factory=list)
 
@@ -111,13 +108,8 @@ def room_args() -> tuple[str, str, str]:
     return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch_template
 
 
-def report(
-    reports: Sequence[RunningReport], multiplexer: RedisMultiplexer | None = None
-) -> list[tuple[RunningReport, int]]:
-    """Take RUNNING reports in one Redis round trip; returns those that started a task, with their versions.
-
-    With a `multiplexer` no app context is needed. Raises redis.RedisError.
-    """
+def report(reports: Sequence[RunningReport], multiplexer: RedisMultiplexer | None = None) -> list[Start]:
+    """Take RUNNING reports in one Redis round trip; returns those that started a task. Raises redis.RedisError."""
     reply = scripts.run("report", _pack(list(chain.from_iterable(reports))), multiplexer=multiplexer)
     changes = zip(reply[1::3], reply[2::3], reply[3::3], strict=True)
     return [(reports[index], int(version)) for index, version, is_new in changes if is_new == b"1"]
@@ -160,10 +152,7 @@ def _add_update(protocol_id: str, data_json: str, stored: StoredEvent) -> Any:
 
 
 def rewind(protocol_id: str, position: int) -> Outcome:
-    """Set a room back to this outbox position, because its database is older than the room.
-
-    Drops the room's queue and makes its clients fetch the state. Raises redis.RedisError.
-    """
+    """Set a room back to the position of its older database: drops its queue, and its clients fetch the state."""
     outcome = Outcome(rewound=[protocol_id])
     outcome.add(_run("rewind", protocol_id, position))
     return outcome
@@ -172,11 +161,9 @@ def rewind(protocol_id: str, position: int) -> Outcome:
 def drain() -> Outcome:
     """Drain every room that is due now, a hundred in a call, since a script blocks Redis. Raises redis.RedisError.
 
-    Rooms that become due meanwhile wait for the next drain; otherwise a thousand busy rooms would never let this one
-    end.
+    Rooms that become due meanwhile wait for the next drain, so that this one ends also with a thousand busy rooms.
     """
-    outcome = Outcome()
-    due_by = ""
+    outcome, due_by = Outcome(), ""
     for _ in range(MAX_CALLS):
         reply = _run("drain", ROOMS_PER_CALL, due_by)
         outcome.add(reply)
@@ -221,8 +208,5 @@ def open_room(protocol_id: str) -> None:
 
 
 def current_seq(view: str) -> str:
-    """The number of the last event of a room, named by its protocol id, or of its `batched_view`.
-
-    Raises redis.RedisError.
-    """
+    """The number of the last event of a room (its protocol id) or of its `batched_view`. Raises redis.RedisError."""
     return str(scripts.run("read_seq", view).decode())
