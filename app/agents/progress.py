@@ -16,14 +16,13 @@ from app.agents import service, task_changes
 from app.agents.reported import last_seen_us
 from app.agents.schemas import BatchUpdate
 from app.agents.task_changes import Failure, Respond, Update, event_data
-from app.auth.authorization import check_acts_for_itself, check_grant, rate_limit_key
+from app.auth.authorization import check_acts_for_itself, check_grant
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
 from app.core.extensions import redis_client
 from app.core.serialization import to_json
 from app.http.idempotency import StoredResponse, is_keyed
 from app.http.problems import flatten_messages
-from app.http.rate_limits import charge_token
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
 from app.realtime import limiter, outbox
@@ -84,7 +83,7 @@ def _accept(updates: list[Update], rejected: list[dict[str, Any]], caller: Princ
     if terminal or is_keyed():
         response = _store_and_submit(terminal, running, respond, caller)
     else:
-        store_starts(_submit(running), caller)
+        task_changes.store_starts(_submit(running), caller)
         response = respond([])
     metrics.PROGRESS_ACCEPTED.labels("RUNNING").inc(len(updates) - len(terminal))
     return response
@@ -120,7 +119,7 @@ def _store_and_submit(
     except StoredResponse as first:
         _submit(_unsubmitted(running, first.resume))
         raise
-    _charge(caller, stored.task_count)
+    task_changes.charge(caller, stored.task_count)
     for update in stored.terminal:
         metrics.PROGRESS_ACCEPTED.labels(update.fields["status"]).inc()
     for protocol_id in stored.protocol_ids:
@@ -152,14 +151,3 @@ def _submit(running: list[Update]) -> list[Start]:
         for _, agent_id, fields, _ in running
     ]
     return limiter.report(reports) if reports else []
-
-
-def store_starts(starts: list[Start], caller: Principal) -> None:
-    """Store the tasks that accepted reports started. Never raises for a failure, which is logged."""
-    _charge(caller, task_changes.store_starts(starts))
-
-
-def _charge(caller: Principal, task_count: int) -> None:
-    """Charge the token one request per task started or ended; the request itself has paid for the first."""
-    if task_count > 1:
-        charge_token(rate_limit_key(caller), task_count - 1)

@@ -11,7 +11,7 @@ from typing import Any
 import redis
 from flask import Flask
 
-from app.agents import progress
+from app.agents import task_changes
 from app.agents.report_decoder import AGENTS, BATCH, PROGRESS, ReportDecoder, Reports, event_json
 from app.auth.authorization import rate_limit_key
 from app.auth.permissions import Action, Role, allows
@@ -31,7 +31,6 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 
 _FIXED_HEADERS: Headers = [("Content-Type", "application/json"), NO_STORE, *HEADERS.items()]
-
 _accepted = metrics.PROGRESS_ACCEPTED.labels("RUNNING")
 _requests = {
     False: metrics.HTTP_REQUESTS.labels("POST", AGENTS + "<string:agent_id>" + PROGRESS, "202"),
@@ -131,7 +130,7 @@ class ProgressFastPath:
             return False
         if starts:
             with self._app.app_context(), on_behalf_of(caused_by):
-                progress.store_starts(starts, principal)
+                task_changes.store_starts(starts, principal)
         return True
 
 

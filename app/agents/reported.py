@@ -73,13 +73,10 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     for agent_id, task in zip(running, tasks, strict=True):
         if task is not None and task.decode().partition(" ")[0] != protocol_id:
             del agents[agent_id]
-
-    def rank(agent_id: str) -> tuple[bool, int]:
-        state = agents[agent_id]
-        return state["status"] == TaskStatus.RUNNING, int(state["version"])
-
+    at_work = set(running)
+    ranked = sorted(agents, key=lambda each: (each in at_work, int(agents[each]["version"])), reverse=True)
     shown, characters = [], 0
-    for agent_id in sorted(agents, key=rank, reverse=True)[:MAX_SHOWN]:
+    for agent_id in ranked[:MAX_SHOWN]:
         error = agents[agent_id]["error"]
         characters += len(error["message"]) if error else 0
         if characters > MAX_CHARACTERS:
@@ -145,10 +142,9 @@ def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str
 
 
 def forget_silent(deadline: float) -> int:
-    """Remove from each room in Redis the states of agents that sent no report for a week; returns how many.
+    """Remove from Redis, until the monotonic `deadline`, the states of agents without a report for a week.
 
-    The database keeps the last start or end of each agent's task. Stops at the monotonic `deadline`.
-    Raises redis.RedisError.
+    The database keeps the last start or end of each agent's task. Returns how many. Raises redis.RedisError.
     """
     removed, last_id = 0, ""
     page = select(Protocol.id).order_by(Protocol.id).limit(BATCH_SIZE)

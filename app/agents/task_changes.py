@@ -11,10 +11,13 @@ from sqlalchemy.orm import Session
 
 from app.agents.models import Agent
 from app.agents.task_queue import TaskQueues
+from app.auth.authorization import rate_limit_key
+from app.auth.tokens import Principal
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests
 from app.core.serialization import to_wire
 from app.http.idempotency import claim_key, store_response
+from app.http.rate_limits import charge_token
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
 
@@ -81,22 +84,25 @@ def store(terminal: list[Update], running: list[Update], respond: Respond) -> St
     return changes
 
 
-def store_starts(starts: list[limiter.Start]) -> int:
-    """Store that agents started these tasks; returns how many tasks changed.
-
-    The reports are accepted already: any failure is logged and counts as no change.
-    """
+def store_starts(starts: list[limiter.Start], caller: Principal) -> None:
+    """Store that agents started these tasks. Their reports are accepted already: any failure is only logged."""
     events = [(each.protocol_id, json.loads(each.data_json + "}") | {"version": version}) for each, version in starts]
     try:
         if events:
             with transaction() as session:
-                return _write(session, [], events, in_any_order=True)[1]
-    except Exception as error:  # a fault of ours too must not refuse an accepted report
+                _, task_count = _write(session, [], events, in_any_order=True)
+            charge(caller, task_count)
+    except Exception as error:
         expected = isinstance(error, DomainError)
         context = {"agentIds": sorted({report.agent_id for report, _ in starts}), "error": str(error)}
         level = logging.WARNING if expected else logging.ERROR
         logger.log(level, "task_start.store_failed", exc_info=not expected, extra=context)
-    return 0
+
+
+def charge(caller: Principal, task_count: int) -> None:
+    """Charge the token one request per task started or ended; the request itself has paid for the first."""
+    if task_count > 1:
+        charge_token(rate_limit_key(caller), task_count - 1)
 
 
 def event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:

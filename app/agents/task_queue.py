@@ -1,7 +1,6 @@
 """The task queues of agents, changed within the caller's transaction.
 
-The open tasks of all agents of a request are read once and changed in memory, so that a request needs few statements,
-however many reports it has.
+The open tasks of a request's agents are read once and changed in memory: any number of reports needs few statements.
 """
 
 from collections import Counter, defaultdict

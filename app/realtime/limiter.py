@@ -49,7 +49,7 @@ Start = tuple[RunningReport, int]  # a report that started a task, and its versi
 
 
 class StoredEvent(NamedTuple):
-    """A stored event's position in its protocol's outbox, and an identity that no other event has."""
+    """The position of an event in its protocol's outbox, and an identity that no other event has."""
 
     position: int
     identity: str
@@ -78,14 +78,6 @@ class Outcome:
         self.waits_us += map(int, waits)
         self.next_due = int(next_due) if next_due else None
         self.now = int(now)
-
-
-@dataclass
-class _SteadyClock:
-    """The last measurement of this process: a steady time in microseconds, and the monotonic time of its request."""
-
-    time: int = 0
-    asked_at: float = float("-inf")
 
 
 @cache
@@ -177,17 +169,16 @@ def _run(operation: str, *args: Any) -> Any:
     """Run a script that advances the steady clock, and tell it what the clock should show at least.
 
     Redis has only a wall clock, which can be set. A process that read it lately knows how much time has passed since,
-    so the scripts can tell a step forward from a pause. A measurement counts if the reply came quickly, or if the last
-    one is old.
+    so the scripts can tell a step forward from a pause. Replies that came late are used only if the last one is old.
     """
-    clock: _SteadyClock = current_app.extensions.setdefault("steady_clock", _SteadyClock())
-    asked_at = time.monotonic()
-    age = asked_at - clock.asked_at
-    expected = str(clock.time + int(age * 1e6)) if age <= MAX_AGE_SECONDS else ""
+    state, asked_at = current_app.extensions, time.monotonic()
+    steady_us, measured_at = state.get("steady_time", (0, float("-inf")))
+    age = asked_at - measured_at
+    expected = str(steady_us + int(age * 1e6)) if age <= MAX_AGE_SECONDS else ""
     reply = scripts.run(operation, *room_args(), expected, *args)
     now = time.monotonic()
-    if reply != BEHIND and (now - asked_at < QUICK_SECONDS or now - clock.asked_at > FRESH_SECONDS):
-        clock.time, clock.asked_at = int(reply[5]), asked_at
+    if reply != BEHIND and (now - asked_at < QUICK_SECONDS or now - measured_at > FRESH_SECONDS):
+        state["steady_time"] = (int(reply[5]), asked_at)
     return reply
 
 

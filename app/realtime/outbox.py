@@ -10,20 +10,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import (
-    BigInteger,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    Text,
-    bindparam,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)  # fmt: skip
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -45,7 +32,7 @@ MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
 PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
-_IS_UNPUBLISHED = text("published_at IS NULL")
+_UNSENT = sa.text("published_at IS NULL")
 
 
 class EventCounter(Base):
@@ -53,8 +40,8 @@ class EventCounter(Base):
 
     __tablename__ = "event_counters"
 
-    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(BigInteger, default=0)
+    protocol_id: Mapped[str] = mapped_column(sa.ForeignKey("protocols.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(sa.BigInteger, default=0)
 
 
 class OutboxEvent(Base):
@@ -62,43 +49,40 @@ class OutboxEvent(Base):
 
     __tablename__ = "outbox_events"
     __table_args__ = (
-        Index("uq_outbox_position", "protocol_id", "position", unique=True),
-        Index(
-            "ix_outbox_unpublished", "protocol_id", "position",
-            sqlite_where=_IS_UNPUBLISHED, postgresql_where=_IS_UNPUBLISHED,
-        ),
-        Index("ix_outbox_published_at", "published_at"),
-    )  # fmt: skip
+        sa.Index("uq_outbox_position", "protocol_id", "position", unique=True),
+        sa.Index("ix_outbox_unpublished", "protocol_id", "position", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
+        sa.Index("ix_outbox_published_at", "published_at"),
+    )
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
-    position: Mapped[int] = mapped_column(BigInteger)
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    protocol_id: Mapped[str] = mapped_column(sa.ForeignKey("protocols.id"))
+    position: Mapped[int] = mapped_column(sa.BigInteger)
     event_type: Mapped[str]
-    data_json: Mapped[str] = mapped_column(Text)
+    data_json: Mapped[str] = mapped_column(sa.Text)
     request_id: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 # Every change of money runs these statements; built once and on tables, they cost a quarter of ORM statements.
-_counters, _outbox = cast(Table, EventCounter.__table__), cast(Table, OutboxEvent.__table__)
+_counters, _outbox = cast(sa.Table, EventCounter.__table__), cast(sa.Table, OutboxEvent.__table__)
 _events = _outbox.c
 _NEXT_POSITION = (
-    update(_counters)
-    .where(_counters.c.protocol_id == bindparam("protocol"))
-    .values(position=_counters.c.position + bindparam("count"))
+    sa.update(_counters)
+    .where(_counters.c.protocol_id == sa.bindparam("protocol"))
+    .values(position=_counters.c.position + sa.bindparam("count"))
     .returning(_counters.c.position)
 )
-_ADD = insert(_outbox).values(created_at=database_now())
+_ADD = sa.insert(_outbox).values(created_at=database_now())
 _UNPUBLISHED = (
-    select(_events.id, _events.position, _events.event_type, _events.data_json, _events.request_id, _events.created_at)
-    .where(_events.protocol_id == bindparam("protocol"), _events.published_at.is_(None))
+    sa.select(_outbox)
+    .where(_events.protocol_id == sa.bindparam("protocol"), _events.published_at.is_(None))
     .order_by(_events.position)
     .limit(BATCH)
 )
 _MARK = (
-    update(_outbox)
-    .where(_events.id.in_(bindparam("ids", expanding=True)), _events.published_at.is_(None))
+    sa.update(_outbox)
+    .where(_events.id.in_(sa.bindparam("ids", expanding=True)), _events.published_at.is_(None))
     .values(published_at=database_now())
     .returning(_events.id)
 )
@@ -118,8 +102,7 @@ def relay(protocol_id: str) -> int:
     """Emit the protocol's stored events into its room, in order, and mark them; returns how many it marked.
 
     Includes events that others have stored meanwhile, since they wait for this relay at most a second. Stops at the
-    first event that Redis does not take; the sweep tries again. Never raises for a dependency that is down, because the
-    caller's change is committed.
+    first event that Redis does not take; the sweep tries again. An outage is logged: the caller has committed.
     """
     relayed = 0
     try:
@@ -129,10 +112,9 @@ def relay(protocol_id: str) -> int:
                 relayed += batch
                 if batch < BATCH:
                     break
-            return relayed
     except (SQLAlchemyError, DependencyUnavailable) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
-        return relayed
+    return relayed
 
 
 def _relay_batch(protocol_id: str) -> int:
@@ -171,10 +153,10 @@ def _emit(protocol_id: str, row: Any) -> bool:
 def sweep() -> int:
     """Relay the events that a crash or an outage left unpublished, for up to 200 protocols."""
     waiting = (
-        select(OutboxEvent.protocol_id)
+        sa.select(OutboxEvent.protocol_id)
         .where(OutboxEvent.published_at.is_(None))
         .group_by(OutboxEvent.protocol_id)
-        .order_by(func.min(OutboxEvent.id))
+        .order_by(sa.func.min(OutboxEvent.id))
         .limit(PROTOCOLS_PER_SWEEP)
     )
     protocol_ids = list(db.session.scalars(waiting))
@@ -189,13 +171,13 @@ def compare_positions() -> int:
     """
     client = redis_client()
     after = cast(bytes, client.get(COMPARED_KEY) or b"").decode()
-    page = select(EventCounter.protocol_id).where(EventCounter.protocol_id > after).order_by(EventCounter.protocol_id)
-    protocol_ids = list(db.session.scalars(page.limit(PROTOCOLS_PER_COMPARISON)))
+    page = sa.select(EventCounter.protocol_id).order_by(EventCounter.protocol_id).limit(PROTOCOLS_PER_COMPARISON)
+    protocol_ids = list(db.session.scalars(page.where(EventCounter.protocol_id > after)))
     db.session.rollback()
     client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == PROTOCOLS_PER_COMPARISON else "")
     keys = [room_key(protocol_id, "outbox") for protocol_id in protocol_ids]
     in_redis: list[Any] = client.mget(keys) if keys else []
-    counters = select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
+    counters = sa.select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
     rows = db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids)))
     stored = {row.protocol_id: row.position for row in rows}
     db.session.rollback()
