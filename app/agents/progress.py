@@ -20,7 +20,7 @@ from app.auth.authorization import check_acts_for_itself, check_grant
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
 from app.core.extensions import redis_client
-from app.core.serialization import to_json
+from app.core.values import to_json
 from app.http.idempotency import StoredResponse, is_keyed
 from app.http.problems import flatten_messages
 from app.observability import metrics

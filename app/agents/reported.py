@@ -13,9 +13,8 @@ import redis
 from sqlalchemy import func, select
 
 from app.agents.models import Agent, TaskStatus
-from app.core.extensions import db, redis_client
-from app.core.redis_clock import redis_clock
-from app.core.serialization import iso_timestamp
+from app.core.extensions import db, redis_client, redis_clock
+from app.core.values import iso_timestamp
 from app.protocols.models import Protocol
 from app.realtime import scripts
 from app.realtime.redis_keys import BUSY_KEY, LAST_SEEN_KEY, TASK_KEY, VERSION_KEY, room_key

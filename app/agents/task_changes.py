@@ -15,7 +15,7 @@ from app.auth.authorization import rate_limit_key
 from app.auth.tokens import Principal
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests
-from app.core.serialization import to_wire
+from app.core.values import to_wire
 from app.http.idempotency import claim_key, store_response
 from app.http.rate_limits import charge_token
 from app.realtime import limiter, outbox

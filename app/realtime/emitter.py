@@ -7,9 +7,8 @@ import time
 import redis
 from flask import current_app
 
-from app.core.extensions import celery, redis_client
+from app.core.extensions import celery, redis_client, redis_clock
 from app.core.queues import DRAIN_TASK
-from app.core.redis_clock import redis_clock
 from app.core.redis_connection import redis_time
 from app.observability import metrics
 from app.realtime import limiter

@@ -14,12 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.core import redis_health
+from app.core.concurrency import keyed_lock
 from app.core.database import UtcDateTime, database_now, delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
-from app.core.extensions import Base, db, redis_client
-from app.core.keyed_lock import keyed_lock
-from app.core.serialization import to_json
+from app.core.extensions import Base, db, redis_client, redis_health
+from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
@@ -122,7 +121,7 @@ def _relay_batch(protocol_id: str) -> int:
     rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
     db.session.expunge_all()  # the caller's objects stay as its own change left them
     db.session.rollback()
-    if rows and not redis_health.is_available():
+    if rows and not redis_health().is_available():
         first = rows[0]
         with on_behalf_of(first.request_id):
             emitter.log_emission_failure(protocol_id, first.event_type, first.data_json, "Redis does not answer")

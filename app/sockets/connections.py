@@ -9,8 +9,8 @@ from flask import current_app
 
 from app.auth.tokens import Principal
 from app.config import Config
+from app.core.concurrency import RateCounter
 from app.core.errors import TooManyRequests
-from app.core.rate_counter import RateCounter
 from app.http.rate_limits import address_key
 from app.observability import metrics
 

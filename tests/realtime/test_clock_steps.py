@@ -5,8 +5,7 @@ import time
 import pytest
 
 from app.agents.reported import last_seen_us, now_us, presence
-from app.core.extensions import redis_client
-from app.core.redis_clock import redis_clock
+from app.core.extensions import redis_client, redis_clock
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
 from app.realtime.redis_keys import DRAIN_KEY, LAST_SEEN_KEY, VERSION_KEY

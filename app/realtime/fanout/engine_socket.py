@@ -12,7 +12,7 @@ from typing import Any
 from engineio import exceptions, packet
 
 from app.core import runtime
-from app.core.rate_counter import RateCounter
+from app.core.concurrency import RateCounter
 from app.observability import metrics
 from app.realtime.fanout import frames
 from app.realtime.fanout.close_reasons import CloseReason, close_code
