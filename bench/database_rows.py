@@ -9,7 +9,7 @@ from app.bounties.models import LedgerEntry
 from app.core.database import utc_now
 from app.payments.models import Payment
 from app.protocols.models import Protocol
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from app.vulnerabilities.models import Vulnerability
 
 SEVERITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]

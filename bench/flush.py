@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app.config import load_config
 from app.factory import create_app
-from app.realtime import coalescer, emitter
+from app.realtime import emitter, limiter
 from bench.fanout_servers import LOAD_CORE, SERVER_CORE, Process, Valkey
 from bench.ingest_servers import KEY, own_cpu, pin
 from tests.support.databases import environment
@@ -33,7 +33,7 @@ def fill(agents, rooms, progress):
     for first in range(0, agents, OFFERS_PER_CALL):
         numbers = range(first, min(first + OFFERS_PER_CALL, agents))
         names = [(f"agent-{number}", f"room-{number % rooms}", DATA % (number, progress)) for number in numbers]
-        coalescer.report([coalescer.RunningReport(agent, room, "Scan Vault.sol", data) for agent, room, data in names])
+        limiter.report([limiter.RunningReport(agent, room, "Scan Vault.sol", data) for agent, room, data in names])
 
 
 def flush(valkey):

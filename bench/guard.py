@@ -9,7 +9,7 @@ import itertools
 import json
 import time
 
-from app.realtime import coalescer, limiter
+from app.realtime import limiter
 
 ROUNDS = 7
 
@@ -75,11 +75,11 @@ def post(wsgi_app, path, token, body, **more):
 def fill(agents, rooms, per_call=500):
     """Let this many agents wait, spread over the rooms."""
     offers = (
-        coalescer.RunningReport(f"agent-{n}", f"room-{n % rooms}", "Scan", f'{{"agentId":"agent-{n}","progress":"5"')
+        limiter.RunningReport(f"agent-{n}", f"room-{n % rooms}", "Scan", f'{{"agentId":"agent-{n}","progress":"5"')
         for n in range(agents)
     )
     while batch := list(itertools.islice(offers, per_call)):
-        coalescer.report(batch)
+        limiter.report(batch)
 
 
 def bare_publishes(client, count, per_call=1000):

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from app.agents import retention as agents
+from app.agents import reported, task_queue
 from app.auth import revocation
 from app.core import queues
 from app.core.extensions import celery
@@ -24,9 +24,9 @@ RETENTION_RUN_SECONDS = 30.0
 RETENTION_JOBS: dict[str, Callable[[float], int]] = {
     "idempotencyKeys": idempotency.delete_old,
     "events": outbox.delete_published,
-    "agentTasks": agents.delete_old_tasks,
+    "agentTasks": task_queue.delete_old,
     "revokedTokens": revocation.delete_expired,
-    "agentStates": agents.forget_silent,
+    "agentStates": reported.forget_silent,
 }
 
 

@@ -13,19 +13,20 @@ import redis
 from marshmallow import ValidationError
 
 from app.agents import service, task_changes
-from app.agents.last_seen import last_seen_us
+from app.agents.reported import last_seen_us
 from app.agents.schemas import BatchUpdate
-from app.agents.task_changes import Failure, Respond, TaskStart, Update, event_data
-from app.auth.authorization import check_acts_for_itself, check_grant, principal, rate_limit_key
+from app.agents.task_changes import Failure, Respond, Update, event_data
+from app.auth.authorization import check_acts_for_itself, check_grant
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
 from app.core.extensions import redis_client
+from app.core.values import to_json
 from app.http.idempotency import StoredResponse, is_keyed
 from app.http.problems import flatten_messages
-from app.http.rate_limits import charge_token
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
-from app.realtime import coalescer, outbox
+from app.realtime import limiter, outbox
+from app.realtime.limiter import RunningReport, Start
 
 LARGE_REQUEST = 20
 _large_requests = threading.Lock()  # large requests take turns, so that small ones are stored between them
@@ -35,7 +36,7 @@ _schema = BatchUpdate()
 def report(agent_id: str, fields: dict[str, Any], caller: Principal) -> dict[str, Any]:
     """Accept one report. Raises NotFound, Forbidden, TooManyRequests, redis.RedisError."""
     _check(agent_id, fields["protocol_id"], caller)
-    return _accept([Update(0, agent_id, fields)], lambda _failed: {"accepted": 1})
+    return _accept([Update(0, agent_id, fields)], [], caller)
 
 
 def report_batch(updates: list[Any], caller: Principal) -> dict[str, Any]:
@@ -43,24 +44,6 @@ def report_batch(updates: list[Any], caller: Principal) -> dict[str, Any]:
 
     Raises the first error if every valid report failed transiently (a full queue, an unavailable dependency).
     """
-    valid, rejected = _validate(updates, caller)
-
-    def respond(failed: list[Failure]) -> dict[str, Any]:
-        failures = [{"index": index, "errors": {"status": [_detail(error)]}} for index, error in failed]
-        return {
-            "accepted": len(valid) - len(failed),
-            "rejected": sorted([*rejected, *failures], key=itemgetter("index")),
-        }
-
-    return _accept(valid, respond)
-
-
-def _detail(error: DomainError | redis.RedisError) -> str:
-    return error.detail if isinstance(error, DomainError) else "Redis did not answer."
-
-
-def _validate(updates: list[Any], caller: Principal) -> tuple[list[Update], list[dict[str, Any]]]:
-    """Returns the valid updates and the rejections of the others."""
     valid, rejected = [], []
     for index, raw in enumerate(updates):
         try:
@@ -74,7 +57,7 @@ def _validate(updates: list[Any], caller: Principal) -> tuple[list[Update], list
             rejected.append({"index": index, "errors": {field: [error.detail]}})
         else:
             valid.append(Update(index, agent_id, fields))
-    return valid, rejected
+    return _accept(valid, rejected, caller)
 
 
 def _check(agent_id: str, protocol_id: str, caller: Principal) -> None:
@@ -85,17 +68,22 @@ def _check(agent_id: str, protocol_id: str, caller: Principal) -> None:
     check_protocol(protocol_id)
 
 
-def _accept(updates: list[Update], respond: Respond) -> dict[str, Any]:
-    """Accept the valid updates of one request; `respond` makes the response from the failures.
+def _accept(updates: list[Update], rejected: list[dict[str, Any]], caller: Principal) -> dict[str, Any]:
+    """Accept the valid updates of one request.
 
     Raises StoredResponse, Conflict; redis.RedisError and TooManyRequests if no update was accepted.
     """
     terminal, running = _merge(updates)
+
+    def respond(failed: list[Failure]) -> dict[str, Any]:
+        failures = [{"index": position, "errors": {"status": [detail]}} for position, detail in failed]
+        ordered = sorted([*rejected, *failures], key=itemgetter("index"))
+        return {"accepted": len(updates) - len(failed), "rejected": ordered}
+
     if terminal or is_keyed():
-        response = _store_and_submit(terminal, running, respond)
+        response = _store_and_submit(terminal, running, respond, caller)
     else:
-        starts = _submit(running)
-        _charge(task_changes.store_starts(starts))
+        task_changes.store_starts(_submit(running), caller)
         response = respond([])
     metrics.PROGRESS_ACCEPTED.labels("RUNNING").inc(len(updates) - len(terminal))
     return response
@@ -109,7 +97,7 @@ def _merge(updates: list[Update]) -> tuple[list[Update], list[Update]]:
     terminal: list[Update] = []
     running: dict[str, Update] = {}
     for update in updates:
-        if update.fields["status"] in coalescer.TERMINAL_STATUSES:
+        if update.fields["status"] in limiter.TERMINAL_STATUSES:
             terminal.append(update)
             running.pop(update.agent_id, None)
         else:
@@ -117,7 +105,9 @@ def _merge(updates: list[Update]) -> tuple[list[Update], list[Update]]:
     return terminal, list(running.values())
 
 
-def _store_and_submit(terminal: list[Update], running: list[Update], respond: Respond) -> dict[str, Any]:
+def _store_and_submit(
+    terminal: list[Update], running: list[Update], respond: Respond, caller: Principal
+) -> dict[str, Any]:
     """Store first, then send the stored events and the RUNNING updates to their rooms.
 
     If Redis fails after the commit of a request with an Idempotency-Key, the error is raised: a repetition finishes
@@ -129,19 +119,18 @@ def _store_and_submit(terminal: list[Update], running: list[Update], respond: Re
     except StoredResponse as first:
         _submit(_unsubmitted(running, first.resume))
         raise
-    _charge(stored.task_count)
-    for update, _ in stored.plan.terminal:
+    task_changes.charge(caller, stored.task_count)
+    for update in stored.terminal:
         metrics.PROGRESS_ACCEPTED.labels(update.fields["status"]).inc()
     for protocol_id in stored.protocol_ids:
         outbox.relay(protocol_id)
-    failed = list(stored.plan.failed)
     try:
         _submit(running)
-    except redis.RedisError as error:
+    except redis.RedisError:
         if is_keyed():
             raise
-        failed += [(update.position, error) for update in running]
-    return respond(failed)
+        stored.failed += [(update.position, "Redis did not answer.") for update in running]
+    return respond(stored.failed)
 
 
 def _unsubmitted(running: list[Update], versions: dict[str, int]) -> list[Update]:
@@ -155,23 +144,10 @@ def _unsubmitted(running: list[Update], versions: dict[str, int]) -> list[Update
     ]
 
 
-def _submit(running: list[Update]) -> list[TaskStart]:
-    """Send RUNNING updates to the coalescer in one round trip; returns those that started a task.
-
-    Raises redis.RedisError.
-    """
-    if not running:
-        return []
-    reports = [(update.fields["protocol_id"], event_data(update.agent_id, update.fields)) for update in running]
-    accepted = coalescer.report([coalescer.running_report(protocol_id, data) for protocol_id, data in reports])
-    return [
-        TaskStart(data["agentId"], protocol_id, data, each.version)
-        for (protocol_id, data), each in zip(reports, accepted, strict=True)
-        if each.is_new_task
+def _submit(running: list[Update]) -> list[Start]:
+    """Send RUNNING updates to the coalescer; returns those that started a task. Raises redis.RedisError."""
+    reports = [
+        RunningReport(agent_id, fields["protocol_id"], fields["task"], to_json(event_data(agent_id, fields))[:-1])
+        for _, agent_id, fields, _ in running
     ]
-
-
-def _charge(task_count: int) -> None:
-    """Charge the token one request per task started or ended; the request itself has paid for the first."""
-    if task_count > 1:
-        charge_token(rate_limit_key(principal()), task_count - 1)
+    return limiter.report(reports) if reports else []

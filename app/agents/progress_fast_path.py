@@ -8,13 +8,11 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 import redis
 from flask import Flask
 
 from app.agents import task_changes
 from app.agents.report_decoder import AGENTS, BATCH, PROGRESS, ReportDecoder, Reports, event_json
-from app.agents.task_changes import TaskStart
 from app.auth.authorization import rate_limit_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
@@ -22,8 +20,8 @@ from app.core.errors import DomainError
 from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.rate_limits import address_key, rate_limit
 from app.observability import metrics
-from app.observability.requests import REQUEST_ID_HEADER, request_id
-from app.realtime import coalescer
+from app.observability.requests import REQUEST_ID_HEADER, on_behalf_of, request_id
+from app.realtime import limiter
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +31,6 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 
 _FIXED_HEADERS: Headers = [("Content-Type", "application/json"), NO_STORE, *HEADERS.items()]
-
 _accepted = metrics.PROGRESS_ACCEPTED.labels("RUNNING")
 _requests = {
     False: metrics.HTTP_REQUESTS.labels("POST", AGENTS + "<string:agent_id>" + PROGRESS, "202"),
@@ -51,7 +48,12 @@ class ProgressFastPath:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].endswith(PROGRESS):
-            response = self._accept_or_none(environ)
+            environ["HTTP_X_REQUEST_ID"] = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+            try:
+                response = self._accept(environ)
+            except Exception:  # Flask takes over
+                logger.exception("fast_path.failed", extra={"requestId": environ["HTTP_X_REQUEST_ID"]})
+                response = None
             if response is not None:
                 body, headers = response
                 start_response("202 ACCEPTED", headers)
@@ -59,33 +61,35 @@ class ProgressFastPath:
         chunks: Iterable[bytes] = self._wsgi_app(environ, start_response)
         return chunks
 
-    def _accept_or_none(self, environ: Environ) -> tuple[bytes, Headers] | None:
-        """The response; None leaves the request to Flask. An unexpected error is logged and also left to Flask."""
-        given_id = environ.get("HTTP_X_REQUEST_ID", "")
-        try:
-            return self._accept(environ, given_id)
-        except Exception:
-            environ["HTTP_X_REQUEST_ID"] = request_id(given_id)  # Flask logs and returns the same id
-            logger.exception("fast_path.failed", extra={"requestId": environ["HTTP_X_REQUEST_ID"]})
-            return None
-
-    def _accept(self, environ: Environ, given_id: str) -> tuple[bytes, Headers] | None:
+    def _accept(self, environ: Environ) -> tuple[bytes, Headers] | None:
+        """The response; None leaves the request to Flask."""
         principal = self._authenticate(environ)
         body = _read_body(environ) if principal else None
         if principal is None or body is None:
             return None
-        path: str = environ["PATH_INFO"]
-        reports = self._decoder.batch(body) if path == BATCH else self._decoder.single(body, path)
+        path = environ["PATH_INFO"]
+        reports = self._decoder.decode(body, path)
         if not reports or not self._may_report(principal, reports):
             return None
-        budget = self._spend_budget(environ, principal)
-        if budget is None or not self._submit(list(dict(reports).items()), principal, given_id):
+        limits = self._app.extensions["limits"]
+        token = limits.token.take(rate_limit_key(principal))
+        address = limits.address.take(address_key(environ.get("REMOTE_ADDR", "")))
+        if token is None or address is None or not self._submit(reports, principal, environ["HTTP_X_REQUEST_ID"]):
             return None
         _accepted.inc(len(reports))
         _requests[path == BATCH].inc()
         rejected = b',"rejected":[]' if path == BATCH else b""
         response = b'{"accepted":"%d"%s}\n' % (len(reports), rejected)
-        return response, self._headers(environ, len(response), budget, given_id)
+        headers = [
+            *_FIXED_HEADERS,
+            ("Content-Length", str(len(response))),
+            ("RateLimit-Policy", limits.policy),
+            ("RateLimit", rate_limit("token", token) if token < address else rate_limit("address", address)),
+            (REQUEST_ID_HEADER, environ["HTTP_X_REQUEST_ID"]),
+        ]
+        if environ.get("wsgi.url_scheme") == "https":
+            headers.append(STRICT_TRANSPORT)
+        return response, headers
 
     def _authenticate(self, environ: Environ) -> Principal | None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -113,67 +117,28 @@ class ProgressFastPath:
                 return False
         return True
 
-    def _spend_budget(self, environ: Environ, principal: Principal) -> str | None:
-        """Spend one request; returns the `RateLimit` header of the smaller budget, None if one was exhausted."""
-        limits = self._app.extensions["limits"]
-        token = limits.token.take(rate_limit_key(principal))
-        address = limits.address.take(address_key(environ.get("REMOTE_ADDR", "")))
-        if token is None or address is None:
-            return None
-        return rate_limit("token", token) if token < address else rate_limit("address", address)
-
-    def _submit(self, reports: Reports, principal: Principal, given_id: str) -> bool:
-        """Send one report of each agent to the coalescer. False if Redis failed: Flask then tries again."""
-        pending = [
-            coalescer.RunningReport(agent_id, report.protocol_id, report.task, event_json(agent_id, report))
-            for agent_id, report in reports
+    def _submit(self, reports: Reports, principal: Principal, caused_by: str) -> bool:
+        """Send the newest report of each agent to the coalescer. False if Redis failed: Flask then tries again."""
+        newest = [
+            limiter.RunningReport(agent_id, report.protocol_id, report.task, event_json(agent_id, report))
+            for agent_id, report in dict(reports).items()
         ]
         try:
-            accepted = coalescer.report(pending, self._app.extensions["redis_multiplexer"])
+            starts = limiter.report(newest, self._app.extensions["redis_multiplexer"])
         except redis.RedisError as error:
-            logger.warning("fast_path.failed", extra={"reports": len(reports), "error": str(error)})
+            logger.warning("fast_path.failed", extra={"reports": len(newest), "error": str(error)})
             return False
-        starts = [
-            TaskStart(each.agent_id, each.protocol_id, msgspec.json.decode(each.data_json + "}"), result.version)
-            for each, result in zip(pending, accepted, strict=True)
-            if result.is_new_task
-        ]
         if starts:
-            self._store_starts(starts, principal, given_id)
+            with self._app.app_context(), on_behalf_of(caused_by):
+                task_changes.store_starts(starts, principal)
         return True
-
-    def _store_starts(self, starts: list[TaskStart], principal: Principal, given_id: str) -> None:
-        """The reports are accepted already: any failure to store the starts is only logged."""
-        try:
-            with self._app.app_context():
-                task_count = task_changes.store_starts(starts)
-        except Exception:
-            agent_ids = [start.agent_id for start in starts]
-            context = {"agentIds": agent_ids, "requestId": request_id(given_id)}
-            logger.exception("task_start.store_failed", extra=context)
-            return
-        if task_count > 1:
-            self._app.extensions["limits"].token.charge(rate_limit_key(principal), task_count - 1)
-
-    def _headers(self, environ: Environ, length: int, budget: str, given_id: str) -> Headers:
-        headers = [
-            *_FIXED_HEADERS,
-            ("Content-Length", str(length)),
-            ("RateLimit-Policy", self._app.extensions["limits"].policy),
-            ("RateLimit", budget),
-            (REQUEST_ID_HEADER, request_id(given_id)),
-        ]
-        if environ.get("wsgi.url_scheme") == "https":
-            headers.append(STRICT_TRANSPORT)
-        return headers
 
 
 def _read_body(environ: Environ) -> bytes | None:
     """The body, also put back for Flask; None unless it is uncompressed JSON of a known length up to MAX_BODY."""
     length: str = environ.get("CONTENT_LENGTH") or ""
-    if "HTTP_CONTENT_ENCODING" in environ:
-        return None
-    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" or "HTTP_CONTENT_ENCODING" in environ:
         return None
     if not length.isdecimal() or not 0 < int(length) <= MAX_BODY:
         return None

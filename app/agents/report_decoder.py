@@ -16,15 +16,13 @@ from msgspec import Meta
 from app.agents.schemas import Batch, BatchUpdate, Percentage, ProgressReport
 from app.core.schemas import Identifier, Name, Timestamp
 from app.core.values import iso_timestamp, moment_of, number_text
-from app.realtime.coalescer import TERMINAL_STATUSES
+from app.realtime.limiter import TERMINAL_STATUSES
 
 AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
 
 Report = Any  # a struct compiled from ProgressReport
 Reports = list[tuple[str, Report]]  # each with its agent's id
 
-# ValueError: msgspec raises UnicodeDecodeError for bytes that are not UTF-8.
-_UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _EVENT = '{"agentId":"%s","task":%s,"progress":"%s","status":"%s","estimatedCompletion":%s,"error":null,"nextTask":%s'
 _encode = msgspec.json.Encoder().encode
 
@@ -45,22 +43,17 @@ class ReportDecoder:
         names, self._checks = zip(*_checks(update()), strict=True)
         self._checked_values = attrgetter(*names)
 
-    def single(self, body: bytes, path: str) -> Reports:
-        """The report in `body` with the agent in `path`; empty if it is not acceptable."""
+    def decode(self, body: bytes, path: str) -> Reports:
+        """The reports of a batch, or the one of the agent in `path`; empty if any of them is not acceptable."""
         agent_id = path[len(AGENTS) : -len(PROGRESS)]
-        if not path.startswith(AGENTS) or "/" in agent_id:
-            return []
         try:
-            return [(agent_id, self._single.decode(body))]
-        except _UNDECODABLE:
-            return []
-
-    def batch(self, body: bytes) -> Reports:
-        """The reports of a batch; empty if any of them is not acceptable."""
-        try:
-            return [(each.agent_id, each) for each in self._batch.decode(body).updates]
-        except _UNDECODABLE:
-            return []
+            if path == BATCH:
+                return [(each.agent_id, each) for each in self._batch.decode(body).updates]
+            if path.startswith(AGENTS) and "/" not in agent_id:
+                return [(agent_id, self._single.decode(body))]
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return []  # ValueError: msgspec raises UnicodeDecodeError for bytes that are not UTF-8
+        return []
 
     def is_valid(self, report: Report) -> bool:
         """Run the checks of the schema that msgspec cannot express."""
@@ -75,7 +68,8 @@ class ReportDecoder:
 
 def _struct(schema: ProgressReport) -> type[msgspec.Struct]:
     """The struct of the reports of `schema` that are not terminal. Raises TypeError for an unknown kind of field."""
-    statuses = _running_statuses(schema)
+    (one_of,) = schema.fields["status"].validators
+    statuses = [each for each in one_of.choices if each not in TERMINAL_STATUSES]  # type: ignore[attr-defined]
     required = set().union(*(schema.REQUIRED.get(each, ()) for each in statuses))
     excluded = set().union(*(schema.EXCLUDED.get(each, ()) for each in statuses))
     members: list[Any] = []
@@ -87,11 +81,6 @@ def _struct(schema: ProgressReport) -> type[msgspec.Struct]:
             members.append((name, kind | None if field.allow_none else kind, field.load_default))
     keys = {name: str(field.data_key) for name, field in schema.fields.items()}
     return msgspec.defstruct(type(schema).__name__, members, kw_only=True, forbid_unknown_fields=True, rename=keys)
-
-
-def _running_statuses(schema: ProgressReport) -> list[str]:
-    (one_of,) = schema.fields["status"].validators
-    return [each for each in one_of.choices if each not in TERMINAL_STATUSES]  # type: ignore[attr-defined]
 
 
 def _type_of(field: fields.Field[Any], statuses: list[str]) -> Any:

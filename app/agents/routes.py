@@ -1,20 +1,7 @@
 from typing import Any
 
-from app.agents import progress, service
+from app.agents import progress, schemas, service
 from app.agents.models import AgentTask
-from app.agents.schemas import (
-    AcceptedSchema,
-    AgentCreate,
-    AgentPage,
-    AgentQuery,
-    AgentSchema,
-    Batch,
-    BatchAnswer,
-    ProgressReport,
-    TaskCreate,
-    TaskPage,
-    TaskSchema,
-)
 from app.auth.authorization import check_acts_for_itself, check_grant, principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AgentNotFound, AlreadyExists, ProtocolNotFound, QueueFull
@@ -29,8 +16,8 @@ blueprint = Blueprint("agents", __name__, url_prefix="/api/v1", description="Age
 @blueprint.post("/agents")
 @requires(Action.CREATE_AGENT)
 @raises(AlreadyExists)
-@blueprint.arguments(AgentCreate)
-@blueprint.response(201, AgentSchema)
+@blueprint.arguments(schemas.AgentCreate)
+@blueprint.response(201, schemas.AgentSchema)
 def create_agent(fields: dict[str, Any]) -> dict[str, Any]:
     """Create an agent
 
@@ -42,8 +29,8 @@ def create_agent(fields: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/agents")
 @requires(Action.READ)
 @raises(ProtocolNotFound)
-@blueprint.arguments(AgentQuery, location="query")
-@blueprint.response(200, AgentPage)
+@blueprint.arguments(schemas.AgentQuery, location="query")
+@blueprint.response(200, schemas.AgentPage)
 def list_agents(query: dict[str, Any]) -> Page:
     """List agents with their current tasks
 
@@ -55,20 +42,20 @@ def list_agents(query: dict[str, Any]) -> Page:
 
 @blueprint.get("/agents/<string:agent_id>")
 @requires(Action.READ)
-@blueprint.response(200, AgentSchema)
+@blueprint.response(200, schemas.AgentSchema)
 def get_agent(agent_id: str) -> dict[str, Any]:
     """Read an agent with its current task
 
     An agent is OFFLINE after 120 seconds without a report.
     """
-    return service.get(agent_id, principal())
+    return service.describe([service.find(agent_id)], principal())[0]
 
 
 @blueprint.post("/agents/<string:agent_id>/tasks")
 @requires(Action.QUEUE_TASK)
 @raises(QueueFull)
-@blueprint.arguments(TaskCreate)
-@idempotent(blueprint, 201, TaskSchema)
+@blueprint.arguments(schemas.TaskCreate)
+@idempotent(blueprint, 201, schemas.TaskSchema)
 def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
     """Append a task to the agent's queue
 
@@ -83,7 +70,7 @@ def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
 @blueprint.get("/agents/<string:agent_id>/tasks")
 @requires(Action.READ)
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, TaskPage)
+@blueprint.response(200, schemas.TaskPage)
 def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
     """List the tasks of an agent
 
@@ -95,8 +82,8 @@ def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
 @blueprint.post("/agents/<string:agent_id>/progress")
 @requires(Action.REPORT_PROGRESS)
 @raises(AgentNotFound, ProtocolNotFound)
-@blueprint.arguments(ProgressReport)
-@idempotent(blueprint, 202, AcceptedSchema)
+@blueprint.arguments(schemas.ProgressReport)
+@idempotent(blueprint, 202, schemas.AcceptedSchema)
 def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
     """Report the progress of an agent's task
 
@@ -108,8 +95,8 @@ def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
 
 @blueprint.post("/progress")
 @requires(Action.REPORT_PROGRESS)
-@blueprint.arguments(Batch)
-@idempotent(blueprint, 202, BatchAnswer)
+@blueprint.arguments(schemas.Batch)
+@idempotent(blueprint, 202, schemas.BatchAnswer)
 def report_batch(fields: dict[str, Any]) -> dict[str, Any]:
     """Report the progress of many agents at once
 

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -8,24 +9,23 @@ from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, DescribingText, Identifier, Name, NumberText, Timestamp, doc
 from app.core.values import AGENT, LATER, MOMENT, PROTOCOL, REASON_LENGTH
 
-MAX_UPDATES = 500
-MAX_ERROR_CODE = 64
+_ESTIMATE = doc("When the agent expects to complete the task.", LATER)
+
+
+def _choice(values: Iterable[str], description: str, example: str, **options: Any) -> fields.String:
+    return fields.String(validate=validate.OneOf(list(values)), metadata=doc(description, example), **options)
 
 
 class AgentCreate(CamelSchema):
     id = Identifier(load_default=None, metadata=doc("An id of your choice; generated if omitted.", AGENT))
     name = Name(required=True, metadata=doc("Display name.", "Scanner 7"))
-    type = fields.String(
-        required=True, validate=validate.OneOf(list(AgentType)), metadata=doc("Kind of agent.", "RESEARCHER")
-    )
+    type = _choice(AgentType, "Kind of agent.", "RESEARCHER", required=True)
 
 
 class TaskState(CamelSchema):
     task = fields.String(required=True, metadata=doc("Name of the task.", "Symbolic execution of Vault.sol"))
     progress = NumberText(required=True, metadata=doc("Progress in per cent.", "65"))
-    estimated_completion = Timestamp(
-        required=True, allow_none=True, metadata=doc("When the agent expects to complete the task.", LATER)
-    )
+    estimated_completion = Timestamp(required=True, allow_none=True, metadata=_ESTIMATE)
     version = NumberText(
         required=True,
         metadata=doc("Increases with every change; ignore a version that is not higher than the last.", "2"),
@@ -34,20 +34,15 @@ class TaskState(CamelSchema):
 
 class CurrentTaskSchema(TaskState):
     protocol_id = fields.String(metadata=doc("Id of the protocol.", PROTOCOL))
-    status = fields.String(
-        validate=validate.OneOf(["RUNNING", "FAILED"]), metadata=doc("Status of the task.", "RUNNING")
-    )
+    status = _choice(["RUNNING", "FAILED"], "Status of the task.", "RUNNING")
     error = fields.Dict(allow_none=True, metadata=doc("Why the task failed; null otherwise.", None))
 
 
 class AgentSchema(CamelSchema):
     id = fields.String(metadata=doc("Id of the agent.", AGENT))
     name = fields.String(metadata=doc("Display name.", "Scanner 7"))
-    type = fields.String(validate=validate.OneOf(list(AgentType)), metadata=doc("Kind of agent.", "RESEARCHER"))
-    status = fields.String(
-        validate=validate.OneOf(["ONLINE", "OFFLINE"]),
-        metadata=doc("OFFLINE after 120 seconds without a report.", "ONLINE"),
-    )
+    type = _choice(AgentType, "Kind of agent.", "RESEARCHER")
+    status = _choice(["ONLINE", "OFFLINE"], "OFFLINE after 120 seconds without a report.", "ONLINE")
     last_seen = Timestamp(
         allow_none=True, metadata=doc("Time of the agent's last report; null if it never reported.", MOMENT)
     )
@@ -80,7 +75,7 @@ class TaskSchema(CamelSchema):
     agent_id = fields.String(metadata=doc("Id of the agent.", AGENT))
     protocol_id = fields.String(metadata=doc("Id of the protocol.", PROTOCOL))
     name = fields.String(metadata=doc("Name of the task.", "Fuzzing of Pool.sol"))
-    status = fields.String(validate=validate.OneOf(list(TaskStatus)), metadata=doc("Status of the task.", "QUEUED"))
+    status = _choice(TaskStatus, "Status of the task.", "QUEUED")
     created_at = Timestamp(metadata=doc("Time of creation.", MOMENT))
     started_at = Timestamp(allow_none=True, metadata=doc("When the agent started the task; null before.", None))
     closed_at = Timestamp(allow_none=True, metadata=doc("When the task was closed; null while it is open.", None))
@@ -104,10 +99,7 @@ class Percentage(fields.Field[int | float]):
 
 class TaskErrorSchema(CamelSchema):
     code = DescribingText(
-        MAX_ERROR_CODE,
-        load_default=None,
-        allow_none=True,
-        metadata=doc("The agent's code for the error.", "RPC_TIMEOUT"),
+        64, load_default=None, allow_none=True, metadata=doc("The agent's code for the error.", "RPC_TIMEOUT")
     )
     message = DescribingText(
         REASON_LENGTH,
@@ -141,14 +133,8 @@ class ProgressReport(CamelSchema):
     progress = Percentage(
         load_default=None, metadata=doc("Progress in per cent; required if the status is RUNNING.", 65)
     )
-    status = fields.String(
-        load_default="RUNNING",
-        validate=validate.OneOf(["RUNNING", "COMPLETED", "FAILED"]),
-        metadata=doc("Status of the task.", "RUNNING"),
-    )
-    estimated_completion = Timestamp(
-        load_default=None, allow_none=True, metadata=doc("When the agent expects to complete the task.", LATER)
-    )
+    status = _choice(["RUNNING", "COMPLETED", "FAILED"], "Status of the task.", "RUNNING", load_default="RUNNING")
+    estimated_completion = Timestamp(load_default=None, allow_none=True, metadata=_ESTIMATE)
     error = TaskError(
         TaskErrorSchema,
         load_default=None,
@@ -178,7 +164,7 @@ class Batch(CamelSchema):
     updates = fields.List(
         fields.Raw(),
         required=True,
-        validate=validate.Length(min=1, max=MAX_UPDATES),
+        validate=validate.Length(min=1, max=500),
         metadata=doc("The reports; each is validated separately."),
     )
 
@@ -200,10 +186,11 @@ class AgentTaskData(TaskState):
     """The state of an agent's task, as in events."""
 
     agent_id = fields.String(required=True, metadata=doc("Id of the agent.", AGENT))
-    status = fields.String(
+    status = _choice(
+        ["RUNNING", "COMPLETED", "FAILED", "IDLE"],
+        "Status of the task; IDLE if the agent moved to another protocol without ending it.",
+        "RUNNING",
         required=True,
-        validate=validate.OneOf(["RUNNING", "COMPLETED", "FAILED", "IDLE"]),
-        metadata=doc("Status of the task; IDLE if the agent moved to another protocol without ending it.", "RUNNING"),
     )
     error = fields.Nested(
         TaskErrorSchema, required=True, allow_none=True, metadata=doc("Why the task failed; null otherwise.", None)

@@ -2,25 +2,24 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import uuid_utils.compat as uuid
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.agents.last_seen import is_online, last_seen_us, now_us
 from app.agents.models import Agent, AgentTask, TaskStatus
+from app.agents.reported import last_seen_us, newest, now_us, presence
 from app.agents.schemas import CurrentTaskSchema
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
 from app.core.database import transaction, utc_now
 from app.core.errors import AgentNotFound, AlreadyExists, QueueFull
 from app.core.extensions import db, known_ids, redis_client
-from app.core.pagination import Page, cursor_keys, page_of
+from app.core.pagination import Page, page_by_key
 from app.core.schemas import camel_case, is_identifier
 from app.http.idempotency import claim_key, store_response
-from app.realtime.redis_keys import TASK_KEY, latest_key
+from app.realtime.redis_keys import TASK_KEY, room_key
 
 MAX_QUEUED_TASKS = 1000
 _TASK_FIELDS = CurrentTaskSchema().fields.keys()
@@ -52,20 +51,13 @@ def check_exists(agent_id: str) -> None:
         known_ids("agent")[agent_id] = True
 
 
-def get(agent_id: str, principal: Principal) -> dict[str, Any]:
-    return describe([find(agent_id)], principal)[0]
-
-
 def list_all(principal: Principal, protocol_id: str | None, limit: int, cursor: list[Any] | None) -> Page:
     """Agents by id; with `protocol_id` only those whose last stored task belongs to it. Raises NotFound."""
-    query = select(Agent).order_by(Agent.id).limit(limit + 1)
+    query = select(Agent)
     if protocol_id is not None:
         check_grant(principal, protocol_id)
         query = query.where(Agent.task_protocol_id == protocol_id)
-    after = cursor_keys(cursor, str)
-    if after:
-        query = query.where(Agent.id > after[0])
-    page = page_of(list(db.session.scalars(query)), limit, lambda agent: [agent.id])
+    page = page_by_key(query, Agent.id, limit, cursor, is_ascending=True)
     return Page(describe(page.items, principal), page.next_cursor)
 
 
@@ -77,35 +69,33 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
     ids = [agent.id for agent in agents]
     at_us, seen = now_us(), last_seen_us(client, ids)
     tasks: list[Any] = client.hmget(TASK_KEY, ids)
-    protocol_ids = [(value or b"").decode().partition(" ")[0] for value in tasks]
+    protocol_ids = [
+        (task or b"").decode().partition(" ")[0] or agent.task_protocol_id
+        for agent, task in zip(agents, tasks, strict=True)
+    ]
     with client.pipeline(transaction=False) as pipe:
         for agent, protocol_id in zip(agents, protocol_ids, strict=True):
-            pipe.hget(latest_key(protocol_id or agent.task_protocol_id or "-"), agent.id)
+            pipe.hget(room_key(protocol_id or "-", "latest"), agent.id)
         latest = pipe.execute()
     described = []
     for agent, seen_us, protocol_id, text in zip(agents, seen, protocol_ids, latest, strict=True):
-        task = _current_task(agent, protocol_id, text)
-        visible = task if task and principal.sees(task["protocolId"]) else None
-        described.append(_describe(agent, seen_us, visible, at_us))
+        reported = json.loads(text) | {"protocolId": protocol_id} if text else None
+        stored = agent.task_data and agent.task_data | {"protocolId": agent.task_protocol_id}
+        task = newest(reported, stored)
+        is_shown = task and task["status"] != TaskStatus.COMPLETED and principal.sees(task["protocolId"])
+        described.append(_describe(agent, seen_us, task if is_shown else None, at_us))
     return described
 
 
-def _current_task(agent: Agent, protocol_id: str, latest: bytes | None) -> dict[str, Any] | None:
-    """The newer of the reported and the stored task; None if it was completed or there is none."""
-    reported = json.loads(latest) | {"protocolId": protocol_id or agent.task_protocol_id} if latest else None
-    stored = agent.task_data and agent.task_data | {"protocolId": agent.task_protocol_id}
-    task = max(filter(None, (reported, stored)), key=lambda each: int(each["version"]), default=None)
-    return None if task is None or task["status"] == TaskStatus.COMPLETED else task
-
-
 def _describe(agent: Agent, seen_us: float | None, task: dict[str, Any] | None, at_us: float) -> dict[str, Any]:
+    status, last_seen = presence(seen_us, at_us)
     return {
         "id": agent.id,
         "name": agent.name,
         "type": agent.type,
         "created_at": agent.created_at,
-        "status": "ONLINE" if is_online(seen_us, at_us) else "OFFLINE",
-        "last_seen": datetime.fromtimestamp(seen_us / 1e6, UTC) if seen_us else None,
+        "status": status,
+        "last_seen": last_seen,
         "current_task": task and {name: task[camel_case(name)] for name in _TASK_FIELDS},
     }
 
@@ -113,13 +103,7 @@ def _describe(agent: Agent, seen_us: float | None, task: dict[str, Any] | None, 
 def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
     """Append a task to the agent's queue. Raises NotFound, and Conflict if 1,000 tasks are queued."""
     check_exists(agent_id)
-    task = AgentTask(
-        agent_id=agent_id,
-        protocol_id=fields["protocol_id"],
-        name=fields["name"],
-        status=TaskStatus.QUEUED,
-        created_at=utc_now(),
-    )
+    task = AgentTask(agent_id=agent_id, status=TaskStatus.QUEUED, created_at=utc_now(), **fields)
     queued = select(func.count()).where(AgentTask.agent_id == agent_id, AgentTask.status == TaskStatus.QUEUED)
     with transaction() as session:
         claim_key(session)
@@ -134,10 +118,7 @@ def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
 def list_tasks(agent_id: str, principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
     """The agent's tasks in queue order, only of protocols the reader may see."""
     check_exists(agent_id)
-    query = select(AgentTask).where(AgentTask.agent_id == agent_id).order_by(AgentTask.id).limit(limit + 1)
+    query = select(AgentTask).where(AgentTask.agent_id == agent_id)
     if not principal.sees_all:
         query = query.where(AgentTask.protocol_id.in_(principal.protocols))
-    after = cursor_keys(cursor, int)
-    if after:
-        query = query.where(AgentTask.id > after[0])
-    return page_of(list(db.session.scalars(query)), limit, lambda task: [task.id])
+    return page_by_key(query, AgentTask.id, limit, cursor, is_ascending=True)

@@ -1,73 +1,63 @@
 """Stores the task changes of one request (ended and started tasks and their events) in one transaction."""
 
+import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.agents.models import Agent
 from app.agents.task_queue import TaskQueues
+from app.auth.authorization import rate_limit_key
+from app.auth.tokens import Principal
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests
 from app.core.values import to_wire
 from app.http.idempotency import claim_key, store_response
-from app.realtime import coalescer, outbox
+from app.http.rate_limits import charge_token
+from app.realtime import limiter, outbox
 from app.realtime.events import EventType
 
 logger = logging.getLogger(__name__)
 
 MAX_RETRIES = 10
+MAX_PENDING_TERMINAL = 100
+_START = {"progress": 0, "status": "RUNNING", "estimated_completion": None, "error": None, "next_task": None}
+
+Event = tuple[str, dict[str, Any]]  # a protocol's id, and the data of an `agent:task_update` in its room
+Failure = tuple[int, str]  # the position of an update and why it cannot be accepted now
+Respond = Callable[[list[Failure]], dict[str, Any]]
 
 
 class Update(NamedTuple):
-    """A valid report and its position in the request."""
+    """A valid report, its position in the request and, once it is to be stored, its version."""
 
     position: int
     agent_id: str
     fields: dict[str, Any]
+    version: int = 0
+
+    @property
+    def event(self) -> Event:
+        return self.fields["protocol_id"], event_data(self.agent_id, self.fields) | {"version": self.version}
 
 
-class TaskStart(NamedTuple):
-    """A RUNNING report that started another task of its agent, with the version from Redis."""
+@dataclass
+class StoredChanges:
+    """The stored updates, those that failed, the protocols with new events, and how many tasks started or ended."""
 
-    agent_id: str
-    protocol_id: str
-    data: dict[str, Any]
-    version: int
-
-
-Failure = tuple[int, DomainError | redis.RedisError]  # the position of the update and its error
-Respond = Callable[[list[Failure]], dict[str, Any]]
-VersionedUpdate = tuple[Update, coalescer.TaskVersions]
+    terminal: list[Update]
+    running: list[Update]
+    failed: list[Failure]
+    protocol_ids: list[str] = field(default_factory=list)
+    task_count: int = 0
 
 
 class _VersionConflict(Exception):
     """Another request stored a change of an agent after this request's versions were allocated."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The updates that a request stores, with their versions, and those that cannot be accepted now."""
-
-    terminal: list[VersionedUpdate]
-    running: list[VersionedUpdate]
-    failed: list[Failure]
-
-    @property
-    def reports(self) -> list[tuple[str, dict[str, Any]]]:
-        return [(update.agent_id, update.fields) for update, _ in (*self.terminal, *self.running)]
-
-
-class StoredChanges(NamedTuple):
-    """`protocol_ids`: protocols with new events. `task_count`: how many tasks were started or ended."""
-
-    plan: Plan
-    protocol_ids: list[str]
-    task_count: int
 
 
 def store(terminal: list[Update], running: list[Update], respond: Respond) -> StoredChanges:
@@ -78,39 +68,41 @@ def store(terminal: list[Update], running: list[Update], respond: Respond) -> St
     attempts commits in any order. Raises StoredResponse, Conflict, TooManyRequests, redis.RedisError.
     """
     for is_last in (*[False] * MAX_RETRIES, True):
-        plan = _plan(terminal, running)
+        changes = _allocate(terminal, running)
+        started = [update.event for update in changes.running]
         try:
             with transaction() as session:
                 claim_key(session)
-                protocol_ids, task_count = _write(session, plan, in_any_order=is_last)
-                resume = {str(update.position): versions.next_task for update, versions in plan.running}
-                store_response(session, respond(plan.failed), resume or None)
+                changes.protocol_ids, changes.task_count = _write(
+                    session, changes.terminal, started, in_any_order=is_last
+                )
+                resume = {str(update.position): update.version + 1 for update in changes.running}
+                store_response(session, respond(changes.failed), resume or None)
         except _VersionConflict:
             continue
         break
-    return StoredChanges(plan, protocol_ids, task_count)
+    return changes
 
 
-def store_starts(starts: Sequence[TaskStart]) -> int:
-    """Store that agents started these tasks; returns how many tasks changed.
-
-    Their reports are accepted already: a failure is logged and counts as no change.
-    """
-    if not starts:
-        return 0
-    reports = [(each.agent_id, {"task": each.data["task"], "next_task": None}) for each in starts]
+def store_starts(starts: list[limiter.Start], caller: Principal) -> None:
+    """Store that agents started these tasks. Their reports are accepted already: any failure is only logged."""
+    events = [(each.protocol_id, json.loads(each.data_json + "}") | {"version": version}) for each, version in starts]
     try:
-        with transaction() as session:
-            agents = _lock_agents(session, {start.agent_id for start in starts})
-            queues = TaskQueues(session, reports)
-            for start in starts:
-                _start_task(queues, agents[start.agent_id], start)
-            queues.write()
-    except DomainError as error:
-        agent_ids = sorted({start.agent_id for start in starts})
-        logger.warning("task_start.store_failed", extra={"agentIds": agent_ids, "error": error.detail})
-        return 0
-    return queues.changes
+        if events:
+            with transaction() as session:
+                _, task_count = _write(session, [], events, in_any_order=True)
+            charge(caller, task_count)
+    except Exception as error:
+        expected = isinstance(error, DomainError)
+        context = {"agentIds": sorted({report.agent_id for report, _ in starts}), "error": str(error)}
+        level = logging.WARNING if expected else logging.ERROR
+        logger.log(level, "task_start.store_failed", exc_info=not expected, extra=context)
+
+
+def charge(caller: Principal, task_count: int) -> None:
+    """Charge the token one request per task started or ended; the request itself has paid for the first."""
+    if task_count > 1:
+        charge_token(rate_limit_key(caller), task_count - 1)
 
 
 def event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -127,86 +119,77 @@ def event_data(agent_id: str, fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plan(terminal: list[Update], running: list[Update]) -> Plan:
+def _allocate(terminal: list[Update], running: list[Update]) -> StoredChanges:
     """Allocate versions and limit each agent's pending terminal updates.
 
     Raises TooManyRequests if no update can be accepted, redis.RedisError.
     """
     updates = [*terminal, *running]
-    versions = coalescer.allocate_versions([update.agent_id for update in updates]) if updates else []
-    accepted: list[VersionedUpdate] = []
-    failed: list[Failure] = []
+    allocated = limiter.allocate_versions([update.agent_id for update in updates]) if updates else []
+    versioned = [update._replace(version=first) for update, (first, _) in zip(updates, allocated, strict=True)]
+    changes = StoredChanges([], versioned[len(terminal) :], [])
     pending: dict[str, int] = {}
-    for update, each in zip(terminal, versions[: len(terminal)], strict=True):
-        count = pending.get(update.agent_id, each.pending_terminal)
-        if count >= coalescer.MAX_PENDING_TERMINAL:
+    for update, (_, waiting) in zip(versioned[: len(terminal)], allocated, strict=False):
+        count = pending.get(update.agent_id, waiting)
+        if count >= MAX_PENDING_TERMINAL:
             detail = f"This agent has {count} terminal updates waiting; one is emitted each second."
-            failed.append((update.position, TooManyRequests(detail)))
+            changes.failed.append((update.position, detail))
         else:
             pending[update.agent_id] = count + 1
-            accepted.append((update, each))
-    if failed and len(failed) == len(updates):
-        raise failed[0][1]
-    return Plan(accepted, list(zip(running, versions[len(terminal) :], strict=True)), failed)
+            changes.terminal.append(update)
+    if changes.failed and len(changes.failed) == len(updates):
+        raise TooManyRequests(changes.failed[0][1])
+    return changes
 
 
-def _write(session: Session, plan: Plan, *, in_any_order: bool) -> tuple[list[str], int]:
-    """Returns the protocols with new events, and how many tasks were started or ended."""
-    agents = _lock_agents(session, {agent_id for agent_id, _ in plan.reports})
-    if not in_any_order and any(_is_stale(agents[each.agent_id], own.terminal) for each, own in plan.terminal):
+def _write(session: Session, ended: list[Update], started: list[Event], *, in_any_order: bool) -> tuple[list[str], int]:
+    """Write the ends and starts of tasks and the events of the ends.
+
+    Returns the protocols with new events, and how many tasks changed. Raises _VersionConflict.
+    """
+    named = [(update.agent_id, update.fields["task"], update.fields["next_task"]) for update in ended]
+    named += [(data["agentId"], data["task"], None) for _, data in started]
+    ids = sorted({agent_id for agent_id, _, _ in named})
+    rows = session.scalars(select(Agent).where(Agent.id.in_(ids)).order_by(Agent.id).with_for_update())
+    agents = {agent.id: agent for agent in rows}
+    if not in_any_order and any(_is_stale(agents[each.agent_id], each.version) for each in ended):
         raise _VersionConflict
-    queues = TaskQueues(session, plan.reports)
+    queues = TaskQueues(session, named)
     events: dict[str, list[dict[str, Any]]] = {}
-    for update, versions in plan.terminal:
-        for protocol_id, data in _end_task(queues, update, versions):
+    for update in ended:
+        for protocol_id, data in _end_task(queues, update):
             _set_task(agents[update.agent_id], protocol_id, data)
             events.setdefault(protocol_id, []).append(data)
-    for update, versions in plan.running:
-        data = event_data(update.agent_id, update.fields)
-        start = TaskStart(update.agent_id, update.fields["protocol_id"], data, versions.terminal)
-        _start_task(queues, agents[update.agent_id], start)
+    for protocol_id, data in started:
+        agent = agents[data["agentId"]]
+        if not _is_stale(agent, data["version"]) and queues.start(agent.id, protocol_id, data["task"]):
+            _set_task(agent, protocol_id, data)
     queues.write()
     for protocol_id in sorted(events):  # every request locks rooms in the same order
-        outbox.append_all(session, protocol_id, EventType.AGENT_TASK_UPDATE, events[protocol_id])
+        outbox.append(session, protocol_id, EventType.AGENT_TASK_UPDATE, *events[protocol_id])
     return list(events), queues.changes
 
 
-def _end_task(queues: TaskQueues, update: Update, versions: coalescer.TaskVersions) -> list[tuple[str, dict[str, Any]]]:
-    """End the task and, after a completion, start the next one; returns their events, each with its protocol."""
+def _end_task(queues: TaskQueues, update: Update) -> list[Event]:
+    """End the task and, after a completion, start the next one; returns their events."""
     agent_id, fields = update.agent_id, update.fields
-    protocol_id = fields["protocol_id"]
     queues.close(agent_id, fields)
-    data = event_data(agent_id, fields) | {"version": versions.terminal}
     following = queues.next_task(agent_id, fields) if fields["status"] == "COMPLETED" else None
     if following is None:
-        return [(protocol_id, data)]
-    if following.protocol_id == protocol_id:
-        data["nextTask"] = following.name
-    queues.start(agent_id, following.protocol_id, following.name)
-    started = _first_state(agent_id, following.name) | {"version": versions.next_task}
-    return [(protocol_id, data), (following.protocol_id, started)]
-
-
-def _first_state(agent_id: str, task: str) -> dict[str, Any]:
-    fields = {"task": task, "progress": 0, "status": "RUNNING", "estimated_completion": None, "error": None}
-    return event_data(agent_id, fields | {"next_task": None})
-
-
-def _start_task(queues: TaskQueues, agent: Agent, start: TaskStart) -> None:
-    """Start the task unless a newer change of the agent is stored."""
-    if not _is_stale(agent, start.version) and queues.start(agent.id, start.protocol_id, start.data["task"]):
-        _set_task(agent, start.protocol_id, start.data | {"version": start.version})
+        return [update.event]
+    protocol_id, name = following
+    queues.start(agent_id, protocol_id, name)
+    next_name = name if protocol_id == fields["protocol_id"] else fields["next_task"]
+    ended = update._replace(fields=fields | {"next_task": next_name})
+    start = Update(0, agent_id, _START | {"protocol_id": protocol_id, "task": name}, update.version + 1)
+    return [ended.event, start.event]
 
 
 def _set_task(agent: Agent, protocol_id: str, data: dict[str, Any]) -> None:
+    """Store the agent's state unless a newer one is stored."""
     if not _is_stale(agent, data["version"]):
         agent.task_protocol_id, agent.task_data = protocol_id, to_wire(data)
         agent.task_status, agent.task_version = data["status"], data["version"]
-
-
-def _lock_agents(session: Session, agent_ids: set[str]) -> dict[str, Agent]:
-    query = select(Agent).where(Agent.id.in_(sorted(agent_ids))).order_by(Agent.id).with_for_update()
-    return {agent.id: agent for agent in session.scalars(query)}
 
 
 def _is_stale(agent: Agent, version: int) -> bool:

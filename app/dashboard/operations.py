@@ -4,24 +4,21 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.agents.last_seen import ONLINE_SECONDS
+from app.agents.reported import ONLINE_SECONDS
 from app.core.database import utc_now
 from app.core.extensions import db, redis_client, redis_clock
 from app.core.values import to_wire
 from app.http import health
 from app.observability import process_registry
+from app.realtime.limiter import read_steady_time
 from app.realtime.redis_keys import (
     BUSY_KEY,
     DROPPED_AT_KEY,
     DROPPED_KEY,
     DUE_KEY,
     LAST_SEEN_KEY,
-    queue_key,
-    seq_key,
-    waiting_key,
-    window_key,
+    room_key,
 )
-from app.realtime.steady_clock import read_steady_time
 from app.sockets import presence
 
 MAX_ROOMS = 200
@@ -82,10 +79,10 @@ def _rooms() -> list[dict[str, Any]]:
 
 
 def _read_room(pipe: Any, protocol_id: str) -> None:
-    pipe.llen(queue_key(protocol_id))
-    pipe.lrange(window_key(protocol_id), 0, BUDGET - 1)
-    pipe.zcard(waiting_key(protocol_id))
-    pipe.get(seq_key(protocol_id))
+    pipe.llen(room_key(protocol_id, "queue"))
+    pipe.lrange(room_key(protocol_id, "window"), 0, BUDGET - 1)
+    pipe.zcard(room_key(protocol_id, "waiting"))
+    pipe.get(room_key(protocol_id, "seq"))
     pipe.hget(DROPPED_KEY, protocol_id)
     pipe.zscore(DROPPED_AT_KEY, protocol_id)
 

@@ -17,7 +17,7 @@ from app.core.extensions import db, known_ids
 from app.core.pagination import Page, page_by_key
 from app.protocols.models import Protocol
 from app.realtime import limiter
-from app.realtime.models import EventCounter
+from app.realtime.outbox import EventCounter
 
 logger = logging.getLogger(__name__)
 

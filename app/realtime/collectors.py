@@ -7,9 +7,9 @@ from app.core.extensions import db, redis_client
 from app.observability import metrics, process_registry
 from app.observability.collectors import Reading
 from app.realtime.events import EventType
-from app.realtime.models import OutboxEvent
-from app.realtime.redis_keys import DUE_KEY, TICK_KEY, queue_key
-from app.realtime.steady_clock import read_steady_time
+from app.realtime.limiter import read_steady_time
+from app.realtime.outbox import OutboxEvent
+from app.realtime.redis_keys import DUE_KEY, TICK_KEY, room_key
 
 MAX_SAMPLED_ROOMS = 200
 
@@ -31,42 +31,25 @@ def read_rooms() -> list[Reading]:
         pipe.zcard(DUE_KEY)
         pipe.zrange(DUE_KEY, 0, MAX_SAMPLED_ROOMS - 1, withscores=True)
         (seconds, micros), tick, waiting, first = pipe.execute()
-    now = seconds + micros / 1e6
+        for protocol_id, _ in first:
+            pipe.llen(room_key(protocol_id.decode(), "queue"))
+        longest = float(max(pipe.execute(), default=0))
+    overdue = max(0.0, (read_steady_time(client) - first[0][1]) / 1e6) if first else 0.0
+    clocks: dict[str, float] = {}
+    for each in process_registry.known():
+        clocks[each.kind] = max(abs(each.clock_ahead), clocks.get(each.kind, 0.0))
+    about_clocks = "Largest difference between Redis's clock and that of a process of this kind"
     readings = [
         Reading("dashboard_rooms_waiting", "Rooms in which an event or update waits", {"": float(waiting)}),
-        Reading(
-            "dashboard_rooms_overdue_seconds",
-            "How late the drain of the most overdue room is",
-            {"": _overdue_seconds(first, read_steady_time(client))},
-        ),
-        Reading("dashboard_room_queue_longest", "Events in the longest room queue", {"": _longest_queue(first)}),
+        Reading("dashboard_rooms_overdue_seconds", "How late the drain of the most overdue room is", {"": overdue}),
+        Reading("dashboard_room_queue_longest", "Events in the longest room queue", {"": longest}),
         *process_registry.readings(),
-        _clock_differences(),
+        Reading("dashboard_clock_difference_seconds", about_clocks, clocks, "part"),
     ]
     if tick is not None:
-        readings.append(
-            Reading("dashboard_beat_tick_age_seconds", "Seconds since beat's last tick", {"": abs(now - float(tick))})
-        )
+        age = abs(seconds + micros / 1e6 - float(tick))
+        readings.append(Reading("dashboard_beat_tick_age_seconds", "Seconds since beat's last tick", {"": age}))
     return readings
-
-
-def _overdue_seconds(first: list[tuple[bytes, float]], now_us: int) -> float:
-    return max(0.0, (now_us - first[0][1]) / 1e6) if first else 0.0
-
-
-def _longest_queue(first: list[tuple[bytes, float]]) -> float:
-    with redis_client().pipeline(transaction=False) as pipe:
-        for protocol_id, _ in first:
-            pipe.llen(queue_key(protocol_id.decode()))
-        return float(max(pipe.execute(), default=0))
-
-
-def _clock_differences() -> Reading:
-    worst: dict[str, float] = {}
-    for each in process_registry.known():
-        worst[each.kind] = max(abs(each.clock_ahead), worst.get(each.kind, 0.0))
-    about = "Largest difference between Redis's clock and that of a process of this kind"
-    return Reading("dashboard_clock_difference_seconds", about, worst, "part")
 
 
 def read_outbox() -> list[Reading]:
@@ -74,10 +57,8 @@ def read_outbox() -> list[Reading]:
     oldest = func.min(OutboxEvent.created_at)
     unpublished = select(func.count(), oldest, database_now()).where(OutboxEvent.published_at.is_(None))
     count, oldest_at, now = db.session.execute(unpublished).one()
-    age = (now - oldest_at).total_seconds() if oldest_at else 0.0
+    age = max(0.0, (now - oldest_at).total_seconds()) if oldest_at else 0.0
     return [
         Reading("dashboard_outbox_waiting", "Stored events not yet emitted into their room", {"": float(count)}),
-        Reading(
-            "dashboard_outbox_oldest_seconds", "Age of the oldest stored event not yet emitted", {"": max(0.0, age)}
-        ),
+        Reading("dashboard_outbox_oldest_seconds", "Age of the oldest stored event not yet emitted", {"": age}),
     ]

@@ -1,23 +1,27 @@
 """Emits events into rooms and drains them: calls the limiter, logs and counts the outcome, schedules the next drain."""
 
+import contextlib
 import logging
 import time
 
 import redis
+from flask import current_app
 
-from app.core.extensions import celery, redis_client
+from app.core.extensions import celery, redis_client, redis_clock
 from app.core.queues import DRAIN_TASK
 from app.core.redis_connection import redis_time
 from app.observability import metrics
-from app.realtime import limiter, missed_deliveries
-from app.realtime.redis_keys import DRAIN_KEY, TICK_KEY, room_of
-from app.realtime.steady_clock import read_steady_time
+from app.realtime import limiter
+from app.realtime.redis_keys import DRAIN_KEY, TICK_KEY, room_key, room_of
 
 logger = logging.getLogger(__name__)
 
 DRAIN_QUANTUM_US = 125_000  # drains and beat's ticks together are at most ten tasks a second for any number of rooms
 MAX_DRAIN_DELAY_US = 2_000_000
 DRAIN_SLACK_US = 2_000_000  # a scheduled drain that is later than this was lost
+ABSENCE_SECONDS = 300
+MAX_CLIENTS = 100
+MAX_NAMED_CLIENTS = 20
 
 
 def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.StoredEvent | None = None) -> bool:
@@ -28,7 +32,6 @@ def emit(protocol_id: str, event_type: str, data_json: str, stored: limiter.Stor
         log_emission_failure(protocol_id, event_type, data_json, str(error))
         return False
     record_outcome(outcome)
-    schedule_drain(outcome)
     return True
 
 
@@ -38,11 +41,6 @@ def log_emission_failure(protocol_id: str, event_type: str, data_json: str, erro
     logger.error("event.emission_failed", extra=event)
 
 
-def rewind(protocol_id: str, position: int) -> None:
-    """Set a room back to the position of its older database. Raises redis.RedisError."""
-    record_outcome(limiter.rewind(protocol_id, position))
-
-
 def run_scheduled_drain(planned: int) -> None:
     """Wait for the steady time `planned`, then drain what is due. Raises redis.RedisError.
 
@@ -50,7 +48,7 @@ def run_scheduled_drain(planned: int) -> None:
     Only the scheduled drain clears its marker; any other would start a second chain of drains.
     """
     client = redis_client()
-    wait_us = min(planned - read_steady_time(client), MAX_DRAIN_DELAY_US)
+    wait_us = min(planned - limiter.read_steady_time(client), MAX_DRAIN_DELAY_US)
     time.sleep(max(wait_us, 0) / 1e6)
     if client.get(DRAIN_KEY) == str(planned).encode():
         client.delete(DRAIN_KEY)
@@ -61,7 +59,6 @@ def drain() -> limiter.Outcome:
     """Drain every room that is due, and schedule the next drain. Raises redis.RedisError."""
     outcome = limiter.drain()
     record_outcome(outcome)
-    schedule_drain(outcome)
     return outcome
 
 
@@ -73,7 +70,7 @@ def tick() -> None:
 
 
 def record_outcome(outcome: limiter.Outcome) -> None:
-    """Log and count the events that were emitted, dropped, or not delivered to absent clients."""
+    """Log and count what was emitted, dropped or not delivered, and schedule the next drain."""
     for event_type, count in outcome.emitted.items():
         metrics.EVENTS_EMITTED.labels(event_type).inc(count)
     for wait in outcome.waits_us:
@@ -85,7 +82,8 @@ def record_outcome(outcome: limiter.Outcome) -> None:
         metrics.ROOMS_REWOUND.inc()
         cause = "the database is older than Redis"
         logger.warning("room.rewound", extra={"room": room_of(protocol_id), "cause": cause})
-    missed_deliveries.log_undelivered(outcome.undelivered)
+    log_undelivered(outcome.undelivered)
+    schedule_drain(outcome)
 
 
 def schedule_drain(outcome: limiter.Outcome) -> None:
@@ -107,3 +105,37 @@ def schedule_drain(outcome: limiter.Outcome) -> None:
     except Exception as error:  # noqa: BLE001 - any error of the broker's client; beat's next tick drains instead
         metrics.ENQUEUE_FAILURES.labels(DRAIN_TASK).inc()
         logger.warning("drain.not_scheduled", extra={"error": str(error)})
+
+
+def record_disconnect(protocol_id: str, client: str) -> None:
+    """Record that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
+    key = room_key(protocol_id, "absent")
+    with redis_client().pipeline(transaction=False) as pipe:
+        pipe.zadd(key, {client: redis_clock().now()})
+        pipe.zremrangebyrank(key, 0, -MAX_CLIENTS - 1)
+        pipe.expire(key, ABSENCE_SECONDS)
+        pipe.execute()
+
+
+def record_return(protocol_id: str, client: str) -> None:
+    """Record that `client` is back in the room. Raises redis.RedisError.
+
+    Uses the shared connection, because many clients that return at once would wait for connections of the pool.
+    """
+    current_app.extensions["redis_multiplexer"].call("ZREM", room_key(protocol_id, "absent"), client)
+
+
+def log_undelivered(events: list[dict[str, str]]) -> None:
+    """Log each event that no process received, or that absent clients missed, with their names; none is sent again."""
+    rooms = sorted({event["protocolId"] for event in events})
+    absent: dict[str, list[str]] = {}
+    # one round trip: a drain may report thousands of events
+    with contextlib.suppress(redis.RedisError), redis_client().pipeline(transaction=False) as pipe:
+        for protocol_id in rooms:
+            pipe.zrange(room_key(protocol_id, "absent"), 0, MAX_NAMED_CLIENTS - 1, desc=True)
+        for protocol_id, names in zip(rooms, pipe.execute(), strict=True):
+            absent[protocol_id] = [name.decode() for name in names]
+    for event in events:
+        metrics.EVENTS_UNDELIVERED.labels(event["eventType"]).inc()
+        clients = absent.get(event["protocolId"]) or ["nobody connected"]
+        logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": clients})

@@ -1,29 +1,55 @@
-"""The room limiter: 10 events of a room in any second, 100 waiting, the oldest dropped (spec: Event Rate Limiting).
+"""The room limiter and the coalescer (spec: Event Rate Limiting).
 
+A room emits 10 events in any second and keeps 100 waiting; then the oldest is dropped. An agent emits one update a
+second: its newest RUNNING report, which waits in the room's `latest` hash, or a terminal update, which never merges.
 Each operation is one Lua script that numbers, queues, spends the budget and publishes, so that no two processes can
 overtake each other and no crash falls between "taken" and "published".
 """
 
 import json
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
+import msgspec
+import redis
+from flask import current_app
 from socketio import PubSubManager
 
+from app.core.redis_multiplexer import RedisMultiplexer
 from app.realtime import scripts
 from app.realtime.events import EventType, envelope
-from app.realtime.redis_keys import CHANNEL_PREFIX, room_of
-from app.realtime.steady_clock import steady_clock
+from app.realtime.redis_keys import CHANNEL_PREFIX, CLOCK_KEY, room_of
 
 ROOMS_PER_CALL = 100
 MAX_CALLS = 1000
 BEHIND = b"behind"
+TERMINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
+QUICK_SECONDS = 0.05
+FRESH_SECONDS = 30.0
+MAX_AGE_SECONDS = 120.0
+_EVENT_FIELDS = ("protocolId", "seq", "eventType", "processes")
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class RunningReport(NamedTuple):
+    """A RUNNING report as Redis takes it: all are `str`, because its MessagePack has no other kind of string."""
+
+    agent_id: str
+    protocol_id: str
+    task: str
+    data_json: str  # the event's data without `version` and the closing brace
+
+
+Start = tuple[RunningReport, int]  # a report that started a task, and its version
 
 
 class StoredEvent(NamedTuple):
-    """A stored event's position in its protocol's outbox, and an identity that no other event has."""
+    """The position of an event in its protocol's outbox, and an identity that no other event has."""
 
     position: int
     identity: str
@@ -31,16 +57,13 @@ class StoredEvent(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What an operation emitted, dropped and left waiting.
+    """What an operation emitted, dropped and left waiting. Times are microseconds of the steady clock."""
 
-    Times are microseconds of the steady clock; `next_due` is None if no room waits.
-    """
-
-    emitted: dict[str, int] = field(default_factory=dict)
+    emitted: Counter[str] = field(default_factory=Counter)
     undelivered: list[dict[str, str]] = field(default_factory=list)
     dropped: list[dict[str, str]] = field(default_factory=list)
     waits_us: list[int] = field(default_factory=list)
-    next_due: int | None = None
+    next_due: int | None = None  # None if no room waits
     now: int = 0
     rewound: list[str] = field(default_factory=list)
 
@@ -49,27 +72,12 @@ class Outcome:
         counts, undelivered, dropped, waits, next_due, now = reply[:6]
         for line in counts:
             event, _, count = line.decode().rpartition(" ")
-            self.emitted[event] = self.emitted.get(event, 0) + int(count)
-        for line in undelivered:
-            protocol_id, seq, event, processes = line.decode().split(" ")
-            self.undelivered.append({"protocolId": protocol_id, "seq": seq, "eventType": event, "processes": processes})
-        for line in dropped:
-            protocol_id, seq, event = line.decode().split(" ")
-            self.dropped.append({"protocolId": protocol_id, "seq": seq, "eventType": event})
-        self.waits_us.extend(int(wait) for wait in waits)
+            self.emitted[event] += int(count)
+        for events, lines in ((self.undelivered, undelivered), (self.dropped, dropped)):
+            events += [dict(zip(_EVENT_FIELDS, line.decode().split(" "), strict=False)) for line in lines]
+        self.waits_us += map(int, waits)
         self.next_due = int(next_due) if next_due else None
         self.now = int(now)
-
-
-class _MessageWriter(PubSubManager):  # type: ignore[misc]
-    """Stores the message that python-socketio would publish to its own message queue."""
-
-    def __init__(self) -> None:
-        super().__init__(write_only=True)
-        self.written: dict[str, Any] = {}
-
-    def _publish(self, data: dict[str, Any]) -> None:
-        self.written = data
 
 
 @cache
@@ -78,10 +86,12 @@ def message_template(event_type: str) -> str:
 
     The script replaces them in one pass, so that text inside the data is never taken for a placeholder.
     """
-    writer = _MessageWriter()
+    written: list[dict[str, Any]] = []
+    writer = PubSubManager(write_only=True)
+    writer._publish = written.append  # noqa: SLF001 - python-socketio's message, without its message queue
     payload = envelope(event_type, timestamp="@timestamp@", protocol_id="@protocol@", seq="@seq@", data="@data@")
     writer.emit(event_type, payload, namespace="/", room=room_of("@room@"))
-    return json.dumps(writer.written, separators=(",", ":")).replace('"@data@"', "@data@")
+    return json.dumps(written[0], separators=(",", ":")).replace('"@data@"', "@data@")
 
 
 def room_args() -> tuple[str, str, str]:
@@ -90,23 +100,51 @@ def room_args() -> tuple[str, str, str]:
     return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch_template
 
 
+def report(reports: Sequence[RunningReport], multiplexer: RedisMultiplexer | None = None) -> list[Start]:
+    """Take RUNNING reports in one Redis round trip; returns those that started a task. Raises redis.RedisError."""
+    reply = scripts.run("report", _pack(list(chain.from_iterable(reports))), multiplexer=multiplexer)
+    changes = zip(reply[1::3], reply[2::3], reply[3::3], strict=True)
+    return [(reports[index], int(version)) for index, version, is_new in changes if is_new == b"1"]
+
+
+def allocate_versions(agent_ids: Sequence[str]) -> list[tuple[int, int]]:
+    """Reserve two versions for each report to be stored: its own, and the next for the start of another task.
+
+    Returns the first of them, and how many terminal updates of the agent have yet to leave. Raises redis.RedisError.
+    """
+    reply = scripts.run("allocate_versions", *agent_ids)
+    return [(int(version), pending) for version, pending in zip(reply[::2], reply[1::2], strict=True)]
+
+
 def emit(protocol_id: str, event_type: str, data_json: str, stored: StoredEvent | None = None) -> Outcome:
-    """Emit one event into its room; skips a `stored` one that was emitted before. Raises redis.RedisError."""
+    """Emit one event into its room, or let a stored agent update wait there; skips a `stored` one taken before.
+
+    A room that is ahead of the database of the `stored` event is set back first. Raises redis.RedisError.
+    """
     outcome = Outcome()
-    event = (protocol_id, *(stored or ("", "")), event_type, message_template(event_type), data_json)
-    reply = _run("emit", *event)
+    if stored is not None and event_type == EventType.AGENT_TASK_UPDATE:
+        take = partial(_add_update, protocol_id, data_json, stored)
+    else:
+        event = (protocol_id, *(stored or ("", "")), event_type, message_template(event_type), data_json)
+        take = partial(_run, "emit", *event)
+    reply = take()
     if reply == BEHIND and stored is not None:
         outcome = rewind(protocol_id, stored.position - 1)
-        reply = _run("emit", *event)
-    outcome.add(reply)
+        reply = take()
+    if isinstance(reply, list):
+        outcome.add(reply)
     return outcome
 
 
-def rewind(protocol_id: str, position: int) -> Outcome:
-    """Set a room back to this outbox position, because its database is older than the room.
+def _add_update(protocol_id: str, data_json: str, stored: StoredEvent) -> Any:
+    data = json.loads(data_json)
+    kind, task = ("terminal", "") if data["status"] in TERMINAL_STATUSES else ("running", data["task"])
+    update = (data["agentId"], protocol_id, stored.position, task, data_json, data["version"], kind, stored.identity)
+    return scripts.run("add_stored", *update)
 
-    Drops the room's queue and makes its clients fetch the state. Raises redis.RedisError.
-    """
+
+def rewind(protocol_id: str, position: int) -> Outcome:
+    """Set a room back to the position of its older database: drops its queue, and its clients fetch the state."""
     outcome = Outcome(rewound=[protocol_id])
     outcome.add(_run("rewind", protocol_id, position))
     return outcome
@@ -115,11 +153,9 @@ def rewind(protocol_id: str, position: int) -> Outcome:
 def drain() -> Outcome:
     """Drain every room that is due now, a hundred in a call, since a script blocks Redis. Raises redis.RedisError.
 
-    Rooms that become due meanwhile wait for the next drain; otherwise a thousand busy rooms would never let this one
-    end.
+    Rooms that become due meanwhile wait for the next drain, so that this one ends also with a thousand busy rooms.
     """
-    outcome = Outcome()
-    due_by = ""
+    outcome, due_by = Outcome(), ""
     for _ in range(MAX_CALLS):
         reply = _run("drain", ROOMS_PER_CALL, due_by)
         outcome.add(reply)
@@ -130,12 +166,31 @@ def drain() -> Outcome:
 
 
 def _run(operation: str, *args: Any) -> Any:
-    """Run a script that advances the steady clock."""
-    clock, asked_at = steady_clock(), time.monotonic()
-    reply = scripts.run(operation, *room_args(), clock.expected(), *args)
-    if reply != BEHIND:
-        clock.learn(int(reply[5]), asked_at)
+    """Run a script that advances the steady clock, and tell it what the clock should show at least.
+
+    Redis has only a wall clock, which can be set. A process that read it lately knows how much time has passed since,
+    so the scripts can tell a step forward from a pause. Replies that came late are used only if the last one is old.
+    """
+    state, asked_at = current_app.extensions, time.monotonic()
+    steady_us, measured_at = state.get("steady_time", (0, float("-inf")))
+    age = asked_at - measured_at
+    expected = str(steady_us + int(age * 1e6)) if age <= MAX_AGE_SECONDS else ""
+    reply = scripts.run(operation, *room_args(), expected, *args)
+    now = time.monotonic()
+    if reply != BEHIND and (now - asked_at < QUICK_SECONDS or now - measured_at > FRESH_SECONDS):
+        state["steady_time"] = (int(reply[5]), asked_at)
     return reply
+
+
+def read_steady_time(client: redis.Redis) -> int:
+    """The steady time (lua/clock.lua) in microseconds. Raises redis.RedisError."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.get(CLOCK_KEY)
+        (seconds, micros), state = pipe.execute()
+    wall = int(seconds) * 1_000_000 + int(micros)
+    last, offset = map(int, state.split()) if state else (0, 0)
+    return max(wall + offset, last)
 
 
 def open_room(protocol_id: str) -> None:
@@ -144,8 +199,5 @@ def open_room(protocol_id: str) -> None:
 
 
 def current_seq(view: str) -> str:
-    """The number of the last event of a room, named by its protocol id, or of its `batched_view`.
-
-    Raises redis.RedisError.
-    """
+    """The number of the last event of a room (its protocol id) or of its `batched_view`. Raises redis.RedisError."""
     return str(scripts.run("read_seq", view).decode())

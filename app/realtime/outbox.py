@@ -6,26 +6,23 @@ database restored from an older copy gives the same positions to other events.
 """
 
 import hashlib
-import json
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
-import redis
-from sqlalchemy import Table, bindparam, func, insert, select, update
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.concurrency import keyed_lock
-from app.core.database import database_now, delete_in_batches, transaction
+from app.core.database import UtcDateTime, database_now, delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
-from app.core.extensions import db, redis_client, redis_health
+from app.core.extensions import Base, db, redis_client, redis_health
 from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
-from app.realtime import coalescer, emitter, limiter
+from app.realtime import emitter, limiter
 from app.realtime.events import EventType
-from app.realtime.models import EventCounter, OutboxEvent
-from app.realtime.redis_keys import COMPARED_KEY, position_key
+from app.realtime.redis_keys import COMPARED_KEY, room_key
 
 logger = logging.getLogger(__name__)
 
@@ -34,51 +31,69 @@ MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
 PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
+_UNSENT = sa.text("published_at IS NULL")
+
+
+class EventCounter(Base):
+    """The position of the newest stored event of a protocol."""
+
+    __tablename__ = "event_counters"
+
+    protocol_id: Mapped[str] = mapped_column(sa.ForeignKey("protocols.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+
+
+class OutboxEvent(Base):
+    """A stored event; `published_at` is empty until the relay has emitted it into its room."""
+
+    __tablename__ = "outbox_events"
+    __table_args__ = (
+        sa.Index("uq_outbox_position", "protocol_id", "position", unique=True),
+        sa.Index("ix_outbox_unpublished", "protocol_id", "position", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
+        sa.Index("ix_outbox_published_at", "published_at"),
+    )
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    protocol_id: Mapped[str] = mapped_column(sa.ForeignKey("protocols.id"))
+    position: Mapped[int] = mapped_column(sa.BigInteger)
+    event_type: Mapped[str]
+    data_json: Mapped[str] = mapped_column(sa.Text)
+    request_id: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 # Every change of money runs these statements; built once and on tables, they cost a quarter of ORM statements.
-_counters, _outbox = cast(Table, EventCounter.__table__), cast(Table, OutboxEvent.__table__)
+_counters, _outbox = cast(sa.Table, EventCounter.__table__), cast(sa.Table, OutboxEvent.__table__)
 _events = _outbox.c
 _NEXT_POSITION = (
-    update(_counters)
-    .where(_counters.c.protocol_id == bindparam("protocol"))
-    .values(position=_counters.c.position + bindparam("count"))
+    sa.update(_counters)
+    .where(_counters.c.protocol_id == sa.bindparam("protocol"))
+    .values(position=_counters.c.position + sa.bindparam("count"))
     .returning(_counters.c.position)
 )
-_ADD = insert(_outbox).values(created_at=database_now())
+_ADD = sa.insert(_outbox).values(created_at=database_now())
 _UNPUBLISHED = (
-    select(_events.id, _events.position, _events.event_type, _events.data_json, _events.request_id, _events.created_at)
-    .where(_events.protocol_id == bindparam("protocol"), _events.published_at.is_(None))
+    sa.select(_outbox)
+    .where(_events.protocol_id == sa.bindparam("protocol"), _events.published_at.is_(None))
     .order_by(_events.position)
     .limit(BATCH)
 )
 _MARK = (
-    update(_outbox)
-    .where(_events.id.in_(bindparam("ids", expanding=True)), _events.published_at.is_(None))
+    sa.update(_outbox)
+    .where(_events.id.in_(sa.bindparam("ids", expanding=True)), _events.published_at.is_(None))
     .values(published_at=database_now())
     .returning(_events.id)
 )
 
 
-def append(session: Session, protocol_id: str, event_type: EventType, data: dict[str, Any]) -> None:
-    """Add an event to the caller's transaction; call it late: it locks the protocol's counter until the commit."""
-    append_all(session, protocol_id, event_type, [data])
-
-
-def append_all(session: Session, protocol_id: str, event_type: EventType, datas: list[dict[str, Any]]) -> None:
-    """Add several events of one protocol, in their order."""
+def append(session: Session, protocol_id: str, event_type: EventType, *datas: dict[str, Any]) -> None:
+    """Add events to the caller's transaction; call it late: it locks the protocol's counter until the commit."""
     counted = {"protocol": protocol_id, "count": len(datas)}
     last = session.execute(_NEXT_POSITION, counted).scalar_one()
-    events = [
-        {
-            "protocol_id": protocol_id,
-            "position": position,
-            "event_type": event_type,
-            "data_json": to_json(data),
-            "request_id": current_request_id(),
-        }
-        for position, data in enumerate(datas, last - len(datas) + 1)
-    ]
+    common = {"protocol_id": protocol_id, "event_type": event_type, "request_id": current_request_id()}
+    positions = range(last - len(datas) + 1, last + 1)
+    events = [common | {"position": at, "data_json": to_json(data)} for at, data in zip(positions, datas, strict=True)]
     session.execute(_ADD, events)
 
 
@@ -86,8 +101,7 @@ def relay(protocol_id: str) -> int:
     """Emit the protocol's stored events into its room, in order, and mark them; returns how many it marked.
 
     Includes events that others have stored meanwhile, since they wait for this relay at most a second. Stops at the
-    first event that Redis does not take; the sweep tries again. Never raises for a dependency that is down, because the
-    caller's change is committed.
+    first event that Redis does not take; the sweep tries again. An outage is logged: the caller has committed.
     """
     relayed = 0
     try:
@@ -97,38 +111,51 @@ def relay(protocol_id: str) -> int:
                 relayed += batch
                 if batch < BATCH:
                     break
-            return relayed
     except (SQLAlchemyError, DependencyUnavailable) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
-        return relayed
+    return relayed
 
 
 def _relay_batch(protocol_id: str) -> int:
-    emitted: list[Any] = []
-    rows = _unpublished(protocol_id)
+    emitted: dict[int, Any] = {}
+    rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
+    db.session.expunge_all()  # the caller's objects stay as its own change left them
+    db.session.rollback()
     if rows and not redis_health().is_available():
-        _log_failure(protocol_id, rows[0], "Redis does not answer")
+        first = rows[0]
+        with on_behalf_of(first.request_id):
+            emitter.log_emission_failure(protocol_id, first.event_type, first.data_json, "Redis does not answer")
         return 0
     for row in rows:
         with on_behalf_of(row.request_id):
             if not _emit(protocol_id, row):
                 break
-        emitted.append(row)
-    marked = _mark([row.id for row in emitted])
-    for row in emitted:
+        emitted[row.id] = row
+    if not emitted:
+        return 0
+    with transaction() as session:
+        marked = set(session.scalars(_MARK, {"ids": list(emitted)}))
+    for row in emitted.values():
         if row.id in marked:  # otherwise a concurrent relay has marked and logged it
             with on_behalf_of(row.request_id):
                 logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
     return len(marked)
 
 
+def _emit(protocol_id: str, row: Any) -> bool:
+    """The identity differs also between events with one id and position in two copies of a database."""
+    values = (row.id, row.position, row.created_at.isoformat(), row.request_id, row.event_type, row.data_json)
+    identity = hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()[:16]
+    return emitter.emit(protocol_id, row.event_type, row.data_json, limiter.StoredEvent(row.position, identity))
+
+
 def sweep() -> int:
     """Relay the events that a crash or an outage left unpublished, for up to 200 protocols."""
     waiting = (
-        select(OutboxEvent.protocol_id)
+        sa.select(OutboxEvent.protocol_id)
         .where(OutboxEvent.published_at.is_(None))
         .group_by(OutboxEvent.protocol_id)
-        .order_by(func.min(OutboxEvent.id))
+        .order_by(sa.func.min(OutboxEvent.id))
         .limit(PROTOCOLS_PER_SWEEP)
     )
     protocol_ids = list(db.session.scalars(waiting))
@@ -143,60 +170,20 @@ def compare_positions() -> int:
     """
     client = redis_client()
     after = cast(bytes, client.get(COMPARED_KEY) or b"").decode()
-    page = select(EventCounter.protocol_id).where(EventCounter.protocol_id > after).order_by(EventCounter.protocol_id)
-    protocol_ids = list(db.session.scalars(page.limit(PROTOCOLS_PER_COMPARISON)))
+    page = sa.select(EventCounter.protocol_id).order_by(EventCounter.protocol_id).limit(PROTOCOLS_PER_COMPARISON)
+    protocol_ids = list(db.session.scalars(page.where(EventCounter.protocol_id > after)))
     db.session.rollback()
     client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == PROTOCOLS_PER_COMPARISON else "")
-    in_redis: list[Any] = client.mget(map(position_key, protocol_ids)) if protocol_ids else []
-    counters = select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
+    keys = [room_key(protocol_id, "outbox") for protocol_id in protocol_ids]
+    in_redis: list[Any] = client.mget(keys) if keys else []
+    counters = sa.select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
     rows = db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids)))
     stored = {row.protocol_id: row.position for row in rows}
     db.session.rollback()
     ahead = [each for each, position in zip(protocol_ids, in_redis, strict=True) if int(position or 0) > stored[each]]
     for protocol_id in ahead:
-        emitter.rewind(protocol_id, stored[protocol_id])
+        emitter.record_outcome(limiter.rewind(protocol_id, stored[protocol_id]))
     return len(ahead)
-
-
-def _unpublished(protocol_id: str) -> list[Any]:
-    rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
-    db.session.expunge_all()  # the caller's objects stay as its own change left them
-    db.session.rollback()
-    return rows
-
-
-def _emit(protocol_id: str, row: Any) -> bool:
-    stored = limiter.StoredEvent(row.position, _identity(row))
-    if row.event_type != EventType.AGENT_TASK_UPDATE:
-        return emitter.emit(protocol_id, row.event_type, row.data_json, stored)
-    try:
-        event = (protocol_id, stored, json.loads(row.data_json), row.data_json)
-        if not coalescer.add_stored(*event):
-            emitter.rewind(protocol_id, stored.position - 1)
-            coalescer.add_stored(*event)
-    except redis.RedisError as error:
-        _log_failure(protocol_id, row, str(error))
-        return False
-    return True
-
-
-def _identity(row: Any) -> str:
-    """A hash that differs between events, also between those with one id and position in two copies of a database."""
-    values = (row.id, row.position, row.created_at.isoformat(), row.request_id, row.event_type, row.data_json)
-    return hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()[:16]
-
-
-def _log_failure(protocol_id: str, row: Any, error: str) -> None:
-    with on_behalf_of(row.request_id):
-        emitter.log_emission_failure(protocol_id, row.event_type, row.data_json, error)
-
-
-def _mark(ids: list[int]) -> set[int]:
-    """Mark these events as published; returns the ids that were not marked before."""
-    if not ids:
-        return set()
-    with transaction() as session:
-        return set(session.scalars(_MARK, {"ids": ids}))
 
 
 def delete_published(deadline: float) -> int:

@@ -20,7 +20,7 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `room:{p}:busy` | zset | the same for agents with a running task | report, add_stored | a week |
 | `room:{p}:batch` | hash | `at`: when the last batch left | emits | permanent |
 | `room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | until sent |
-| `room:{p}:absent` | zset | up to 100 clients by when they lost the connection | missed_deliveries | 5 min |
+| `room:{p}:absent` | zset | up to 100 clients by when they lost the connection | emitter | 5 min |
 | `agents:version` | hash | newest version: when last seen (wall) | report, add_stored, allocate_versions | permanent |
 | `agents:task` | hash | protocol and task; no task after a terminal update | report, add_stored | permanent |
 | `agents:task_version` | hash | version of the update that set `agents:task` | report, add_stored | permanent |
@@ -62,12 +62,11 @@ CLOCK_KEY = "clock:steady"
 MEMORY_KEY = "redis:memory"
 LAYOUT_KEY = "redis:layout"
 COMPARED_KEY = "outbox:checked"
-_ROOM_PREFIX = "protocol:"
 
 
 def room_of(protocol_id: str) -> str:
     """The Socket.IO room of a protocol (spec: WebSocket Room Management)."""
-    return _ROOM_PREFIX + protocol_id
+    return "protocol:" + protocol_id
 
 
 def channel_of(protocol_id: str) -> str:
@@ -80,37 +79,6 @@ def batched_view(protocol_id: str) -> str:
     return "~" + protocol_id
 
 
-def seq_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:seq"
-
-
-def position_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:outbox"
-
-
-def queue_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:queue"
-
-
-def window_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:window"
-
-
-def waiting_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:waiting"
-
-
-def latest_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:latest"
-
-
-def last_seen_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:last_seen"
-
-
-def busy_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:busy"
-
-
-def absent_key(protocol_id: str) -> str:
-    return f"room:{protocol_id}:absent"
+def room_key(protocol_id: str, part: str) -> str:
+    """The key of one part of a room: `seq`, `queue`, `waiting` and so on, as in the table."""
+    return f"room:{protocol_id}:{part}"

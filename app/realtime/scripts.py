@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import redis
 from flask import Flask, current_app
@@ -34,17 +34,14 @@ _SHARED = {
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["redis_multiplexer"] = RedisMultiplexer(
-        lambda: cast(redis.Redis, app.extensions["redis"]), prepare=rename_old_keys
-    )
+    app.extensions["redis_multiplexer"] = RedisMultiplexer(lambda: app.extensions["redis"], prepare=rename_old_keys)
 
 
 @cache
 def source(operation: str) -> str:
     """The text of an operation, after the shared files it needs."""
     folder = files("app.realtime") / "lua"
-    names = (*_SHARED[operation], operation)
-    return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+    return "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in (*_SHARED[operation], operation))
 
 
 @cache
@@ -52,30 +49,26 @@ def _sha(operation: str) -> str:
     return hashlib.sha1(source(operation).encode(), usedforsecurity=False).hexdigest()
 
 
-def run(operation: str, *args: Any) -> Any:
-    """Run one operation atomically in Redis. Raises redis.RedisError.
+def run(operation: str, *args: Any, multiplexer: RedisMultiplexer | None = None) -> Any:
+    """Run one operation atomically in Redis, without an app context if a `multiplexer` is given.
 
     Retries once after a broken connection. Repeating an operation is harmless: clients ignore an event whose version
-    they have.
+    they have. Raises redis.RedisError.
     """
-    return run_on(current_app.extensions["redis_multiplexer"], operation, *args)
-
-
-def run_on(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
-    """As `run`, without an app context."""
+    multiplexer = multiplexer or current_app.extensions["redis_multiplexer"]
     try:
-        return _evaluate(redis_multiplexer, operation, *args)
+        return _evaluate(multiplexer, operation, *args)
     except redis.ConnectionError:
         logger.info("redis.reconnecting", extra={"operation": operation})
-        return _evaluate(redis_multiplexer, operation, *args)
+        return _evaluate(multiplexer, operation, *args)
 
 
-def _evaluate(redis_multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
+def _evaluate(multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
     try:
-        return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
+        return multiplexer.call("EVALSHA", _sha(operation), 0, *args)
     except redis.exceptions.NoScriptError:
-        redis_multiplexer.call("SCRIPT", "LOAD", source(operation))
-        return redis_multiplexer.call("EVALSHA", _sha(operation), 0, *args)
+        multiplexer.call("SCRIPT", "LOAD", source(operation))
+        return multiplexer.call("EVALSHA", _sha(operation), 0, *args)
 
 
 def rename_old_keys(call: Callable[..., Any]) -> None:
@@ -85,12 +78,10 @@ def rename_old_keys(call: Callable[..., Any]) -> None:
     """
     if call("GET", LAYOUT_KEY) == LAYOUT:
         return
-    cursor, renamed = b"0", 0
-    while True:
-        cursor, count = call("EVAL", source("rename_keys"), 0, cursor, KEYS_PER_STEP)
+    cursor, renamed = b"", 0
+    while cursor != b"0":
+        cursor, count = call("EVAL", source("rename_keys"), 0, cursor or b"0", KEYS_PER_STEP)
         renamed += count
-        if cursor == b"0":
-            break
     call("SET", LAYOUT_KEY, LAYOUT)
     if renamed:
         logger.info("redis.keys_renamed", extra={"keys": renamed})

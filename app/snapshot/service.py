@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from app.agents import agent_snapshot as agents
+from app.agents import reported as agents
 from app.bounties import service as bounties
 from app.core.concurrency import SingleFlight
 from app.core.database import consistent_read, utc_now

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from app.agents import agent_snapshot as agents
+from app.agents import reported as agents
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
 from app.bounties.models import Pool

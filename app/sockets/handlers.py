@@ -18,7 +18,7 @@ from app.core.errors import DomainError, Forbidden, InvalidInput
 from app.core.extensions import socketio
 from app.http import origins
 from app.observability import metrics
-from app.realtime import missed_deliveries
+from app.realtime import emitter
 from app.realtime.fanout.close_reasons import CloseReason
 from app.realtime.fanout.manager import RoomManager
 from app.realtime.fanout.stock import StockManager
@@ -175,7 +175,7 @@ def _on_exception(error: Exception) -> dict[str, Any]:
 
 def _record_disconnected(connection: Connection) -> None:
     try:
-        missed_deliveries.record_disconnect(str(connection.protocol_id), connection.name)
+        emitter.record_disconnect(str(connection.protocol_id), connection.name)
     except redis.RedisError as error:
         logger.warning("disconnect.record_failed", extra={"sid": connection.sid, "error": str(error)})
 

@@ -13,7 +13,7 @@ from app.core.errors import DependencyUnavailable, NotFound
 from app.core.extensions import socketio
 from app.core.schemas import is_identifier
 from app.protocols.service import check_exists
-from app.realtime import limiter, missed_deliveries
+from app.realtime import emitter, limiter
 from app.realtime.redis_keys import batched_view, room_of
 from app.sockets.connections import Connection
 
@@ -34,7 +34,7 @@ def join(connection: Connection, protocol_id: Any, *, batches: bool) -> str:
         _manager().enter_room(connection.sid, "/", room)
     try:
         seq = limiter.current_seq(view)
-        missed_deliveries.record_return(protocol_id, connection.name)
+        emitter.record_return(protocol_id, connection.name)
     except redis.RedisError as error:
         logger.warning("room.join_failed", extra={"sid": connection.sid, "room": room, "error": str(error)})
         if previous != room:

@@ -203,7 +203,7 @@ class TestKey:
         other = make_agent(api)
         updates = [completed(protocol_id, other, "done"), running(protocol_id, agent_id, "scan", 64)]
         with monkeypatch.context() as crash:
-            crash.setattr(progress.coalescer, "report", fails)
+            crash.setattr(progress.limiter, "report", fails)
             assert self.send(api.admin, updates).status == 503
 
         again = self.send(api.admin, updates)

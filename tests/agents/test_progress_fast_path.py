@@ -100,7 +100,7 @@ def test_a_task_start_that_cannot_be_stored_is_logged_and_the_report_is_accepted
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     caller, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
     caller.post(path, report(protocol_id, "scan", 1)).expect(202)
-    monkeypatch.setattr("app.agents.progress_fast_path.task_changes.store_starts", fail)
+    monkeypatch.setattr("app.agents.task_changes.TaskQueues", fail)
 
     assert caller.post(path, report(protocol_id, "another task", 1)).status == 202
     assert [record.agentIds for record in caplog.records if record.message == "task_start.store_failed"] == [[agent_id]]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError, fields, validate
 
-from app.agents.report_decoder import ReportDecoder, event_json
+from app.agents.report_decoder import BATCH, ReportDecoder, event_json
 from app.agents.schemas import Batch, BatchUpdate, Percentage, ProgressReport
 from app.agents.task_changes import event_data
 from app.core.schemas import Identifier, Name, is_identifier
@@ -79,7 +79,7 @@ def _is_known(*ids):
 @given(reports)
 def test_a_report_that_the_decoder_accepts_is_valid_and_makes_the_same_event(report):
     body = _as_text(report)
-    for _, decoded in decoder.single(body, "/api/v1/agents/A1/progress"):
+    for _, decoded in decoder.decode(body, "/api/v1/agents/A1/progress"):
         if _is_known(decoded.protocol_id) and decoder.is_valid(decoded):
             _compare(body, ProgressReport(), decoded)
 
@@ -88,7 +88,7 @@ def test_a_report_that_the_decoder_accepts_is_valid_and_makes_the_same_event(rep
 @given(st.lists(st.tuples(ids, reports), min_size=1, max_size=3))
 def test_each_report_of_a_batch_that_the_decoder_accepts_is_valid(updates):
     body = _as_text({"updates": [{"agentId": agent_id, **report} for agent_id, report in updates]})
-    for number, (_, decoded) in enumerate(decoder.batch(body)):
+    for number, (_, decoded) in enumerate(decoder.decode(body, BATCH)):
         if _is_known(decoded.agent_id, decoded.protocol_id) and decoder.is_valid(decoded):
             _compare(_as_text(json.loads(body)["updates"][number]), BatchUpdate(), decoded)
 
@@ -97,7 +97,7 @@ def test_each_report_of_a_batch_that_the_decoder_accepts_is_valid(updates):
 @given(dates)
 def test_a_date_that_the_decoder_accepts_is_the_same_moment_in_both(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
-    for _, decoded in decoder.single(body, PATH):
+    for _, decoded in decoder.decode(body, PATH):
         if decoder.is_valid(decoded):
             _compare(body, ProgressReport(), decoded)
 
@@ -107,7 +107,7 @@ def test_a_date_that_the_decoder_accepts_is_the_same_moment_in_both(moment):
 )
 def test_decoder_and_schema_accept_dates_of_rfc_3339(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
-    ((_, decoded),) = decoder.single(body, PATH)
+    ((_, decoded),) = decoder.decode(body, PATH)
     assert decoder.is_valid(decoded)
     _compare(body, ProgressReport(), decoded)
 
@@ -115,7 +115,7 @@ def test_decoder_and_schema_accept_dates_of_rfc_3339(moment):
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_date_beyond_the_calendar_is_left_to_flask(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
-    assert not any(decoder.is_valid(decoded) for _, decoded in decoder.single(body, PATH))
+    assert not any(decoder.is_valid(decoded) for _, decoded in decoder.decode(body, PATH))
     with pytest.raises(ValidationError):
         ProgressReport().load(json.loads(body))
 
@@ -127,30 +127,30 @@ def test_bytes_that_are_not_utf8_are_left_to_flask(report, at, noise):
     try:
         body.decode()
     except UnicodeDecodeError:
-        assert decoder.single(body, PATH) == []
-        assert decoder.batch(b'{"updates":[' + body + b"]}") == []
+        assert decoder.decode(body, PATH) == []
+        assert decoder.decode(b'{"updates":[' + body + b"]}", BATCH) == []
 
 
 def test_minus_zero_is_zero_in_both():
     body = b'{"protocolId":"P1","task":"scan","progress":-0.0}'
-    ((_, decoded),) = decoder.single(body, PATH)
+    ((_, decoded),) = decoder.decode(body, PATH)
     _compare(body, ProgressReport(), decoded)
     assert '"progress":"0"' in event_json("A1", decoded)
 
 
 def test_the_decoder_accepts_an_ordinary_report():
     body = b'{"protocolId":"P1","task":"scan","progress":65.5,"estimatedCompletion":"2026-11-22T20:30:00.123Z"}'
-    ((agent_id, report),) = decoder.single(body, "/api/v1/agents/A1/progress")
+    ((agent_id, report),) = decoder.decode(body, "/api/v1/agents/A1/progress")
     event = json.loads(event_json(agent_id, report) + "}")
     assert (event["agentId"], event["progress"]) == ("A1", "65.5")
 
 
 def test_the_decoder_leaves_terminal_updates_and_invalid_reports_to_flask():
     path = "/api/v1/agents/A1/progress"
-    assert decoder.single(b'{"protocolId":"P1","task":"t","status":"COMPLETED"}', path) == []
-    assert decoder.single(b'{"protocolId":"P1","task":"t","progress":NaN}', path) == []
-    assert decoder.single(b"[" * 100_000, path) == []
-    assert decoder.single(b'{"protocolId":"P1","task":"t","progress":5}', "/api/v1/agents/A1/x/progress") == []
+    assert decoder.decode(b'{"protocolId":"P1","task":"t","status":"COMPLETED"}', path) == []
+    assert decoder.decode(b'{"protocolId":"P1","task":"t","progress":NaN}', path) == []
+    assert decoder.decode(b"[" * 100_000, path) == []
+    assert decoder.decode(b'{"protocolId":"P1","task":"t","progress":5}', "/api/v1/agents/A1/x/progress") == []
 
 
 def test_the_schema_rejects_invalid_reports():
@@ -211,9 +211,9 @@ def test_a_rule_changed_in_the_schema_changes_the_decoder(change, accepted):
     report = {"protocolId": "P1", "task": "scan", "progress": 50, "nextTask": "fuzz"} | change
     update = report | {"agentId": "A1"}
 
-    assert _accepts(changed, changed.single(_as_text(report), PATH)) is accepted
-    assert _accepts(changed, changed.batch(_as_text({"updates": [update] * 2}))) is accepted
-    assert changed.batch(_as_text({"updates": [update] * 3})) == []
+    assert _accepts(changed, changed.decode(_as_text(report), PATH)) is accepted
+    assert _accepts(changed, changed.decode(_as_text({"updates": [update] * 2}), BATCH)) is accepted
+    assert changed.decode(_as_text({"updates": [update] * 3}), BATCH) == []
 
 
 def test_a_required_field_that_cannot_be_compiled_stops_the_import():

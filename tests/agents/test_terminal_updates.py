@@ -8,7 +8,7 @@ from flask import Flask
 from app.config import Config
 from app.core.extensions import db
 from app.realtime import limiter, outbox
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
 from tests.support.emissions import Emissions

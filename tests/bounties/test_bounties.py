@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from app.bounties.models import LedgerEntry
 from app.core.database import transaction
 from app.core.extensions import db
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import at_once, books, funded_protocol, own_api, pool
 from tests.support.seeds import SEED

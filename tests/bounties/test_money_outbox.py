@@ -10,7 +10,7 @@ from app.bounties import service as bounties
 from app.core import concurrency
 from app.core.extensions import db
 from app.realtime import limiter, outbox
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import confirmed, funded_protocol, pool, request_payment, settle
 

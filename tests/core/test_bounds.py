@@ -14,7 +14,7 @@ from app.core.extensions import Base, db
 from app.factory import create_app  # noqa: F401 - its features define the tables
 from app.http.idempotency import IdempotencyKey
 from app.realtime import redis_keys
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from tasks import forget
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report, unique
 from tests.support.api import Api

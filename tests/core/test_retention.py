@@ -17,7 +17,7 @@ from app.core.extensions import db
 from app.core.values import iso_timestamp
 from app.http.idempotency import IdempotencyKey
 from app.realtime import outbox
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from tasks import forget
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.api import Api

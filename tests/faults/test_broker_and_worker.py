@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import time
 
-from app.realtime import coalescer, emitter, limiter
+from app.realtime import emitter, limiter
 from tests.factories import file_vulnerability
 from tests.support.processes import until
 
@@ -77,11 +77,11 @@ def test_a_write_to_a_locked_database_is_rejected_with_503_and_changes_nothing(s
 
 def test_the_limits_hold_when_the_clock_of_a_worker_jumps(in_context, monkeypatch):
     limiter.open_room("P1")
-    data = {"agentId": "A1", "task": "t", "progress": 1, "status": "RUNNING"}
-    coalescer.report([coalescer.running_report("P1", data)])
+    report = limiter.RunningReport("A1", "P1", "t", '{"agentId":"A1","task":"t","progress":"1","status":"RUNNING"')
+    limiter.report([report])
     assert emitter.drain().emitted == {"agent:task_update": 1}
     real = time.time
     for jump in (3600, -3600):
         monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
-        coalescer.report([coalescer.running_report("P1", data)])
+        limiter.report([report])
         assert emitter.drain().emitted == {}

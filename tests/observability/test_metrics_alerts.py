@@ -27,8 +27,8 @@ from app.observability.collectors import StateCollector
 from app.payments.models import Payment
 from app.realtime import emitter, outbox
 from app.realtime.events import EventType
-from app.realtime.models import OutboxEvent
-from app.realtime.redis_keys import CONTROL_CHANNEL, TICK_KEY, channel_of, position_key
+from app.realtime.outbox import OutboxEvent
+from app.realtime.redis_keys import CONTROL_CHANNEL, TICK_KEY, channel_of, room_key
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.api import Api
@@ -167,7 +167,7 @@ def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], 
     protocol_id = make_protocol(api)
     assert outbox.compare_positions() == 0
 
-    redis_client().set(position_key(protocol_id), 5)
+    redis_client().set(room_key(protocol_id, "outbox"), 5)
     assert outbox.compare_positions() == 1
 
     assert firing("DashboardDatabaseOlder")

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.core.extensions import db
 from app.payments import leases, settlement
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.money import (
     SECRET,

@@ -9,7 +9,7 @@ import redis
 
 from app.realtime import limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import DUE_KEY, queue_key
+from app.realtime.redis_keys import DUE_KEY, room_key
 from app.realtime.scripts import source
 from tests.factories import unique
 from tests.support.processes import until
@@ -74,7 +74,7 @@ def look(system: Stack, client: "redis.Redis[bytes]", rooms: list[str]) -> Look:
     began, tasks = now(client), tasks_run(system)
     with client.pipeline(transaction=False) as pipe:
         for room in rooms:
-            pipe.llen(queue_key(room))
+            pipe.llen(room_key(room, "queue"))
         waiting = dict(zip(rooms, pipe.execute(), strict=True))
     return Look(began, now(client), tasks, waiting)
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from app.agents.last_seen import is_online, last_seen_us, now_us
+from app.agents.reported import last_seen_us, now_us, presence
 from app.core.extensions import redis_client, redis_clock
-from app.realtime import coalescer, emitter, limiter
+from app.realtime import emitter, limiter
 from app.realtime.events import EventType
 from app.realtime.redis_keys import DRAIN_KEY, LAST_SEEN_KEY, VERSION_KEY
 from tests.factories import make_agent, make_protocol
@@ -61,8 +61,9 @@ def test_an_agent_update_is_emitted_within_seconds_and_once_a_second_when_redis_
     protocol_id, agent_id = make_protocol(api), make_agent(api)
 
     def offer(progress: int) -> int:
-        data = {"agentId": agent_id, "task": "scan", "progress": progress, "status": "RUNNING"}
-        return coalescer.report([coalescer.running_report(protocol_id, data)])[0].version
+        data = f'{{"agentId":"{agent_id}","task":"scan","progress":"{progress}","status":"RUNNING"'
+        limiter.report([limiter.RunningReport(agent_id, protocol_id, "scan", data)])
+        return int(redis_client().hget(VERSION_KEY, agent_id))
 
     versions = [offer(1)]
     drain_until(lambda: len(emissions.of(protocol_id)) == 1, 10)
@@ -103,14 +104,14 @@ def test_an_agent_last_seen_in_the_future_is_offline_two_minutes_after_the_clock
     (seen,) = last_seen_us(client, ["A1"])
     assert seen is not None
     assert seen <= redis_clock().now() * 1e6
-    assert is_online(seen, now_us())
-    assert not is_online(seen - 121e6, now_us())
+    assert presence(seen, now_us())[0] == "ONLINE"
+    assert presence(seen - 121e6, now_us())[0] == "OFFLINE"
 
 
 def test_a_report_after_a_step_back_counts_as_seen_now(set_clock):
-    coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
+    limiter.report([limiter.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
     set_clock(-3600)
-    coalescer.report([coalescer.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
+    limiter.report([limiter.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
 
     score = redis_client().zscore(LAST_SEEN_KEY, "A1")
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.realtime import coalescer, limiter
+from app.realtime import limiter
 from app.realtime.events import EventType
 from tests.factories import make_agent, make_protocol, report
 from tests.support.emissions import Emission, Emissions
@@ -196,7 +196,7 @@ def test_an_agent_that_comes_back_within_one_batch_is_not_idle(api, in_context, 
     other, agent_id = make_protocol(api), make_agent(api)
     rooms = (protocol_id, other, protocol_id)
     data = f'{{"agentId":"{agent_id}","status":"RUNNING"'
-    coalescer.report([coalescer.RunningReport(agent_id, each, f"task {n}", data) for n, each in enumerate(rooms)])
+    limiter.report([limiter.RunningReport(agent_id, each, f"task {n}", data) for n, each in enumerate(rooms)])
     drain_until(emissions, protocol_id, 1)
     drain_until(emissions, other, 1)
 

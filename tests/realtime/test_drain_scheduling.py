@@ -7,8 +7,8 @@ import pytest
 from app.core.extensions import celery, redis_client
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
+from app.realtime.limiter import read_steady_time
 from app.realtime.redis_keys import DRAIN_KEY, TICK_KEY
-from app.realtime.steady_clock import read_steady_time
 from tests.factories import make_protocol
 
 pytestmark = pytest.mark.database("sqlite")

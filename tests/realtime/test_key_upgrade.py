@@ -9,7 +9,7 @@ import redis
 from app.core.extensions import redis_client
 from app.realtime import emitter, limiter, scripts
 from app.realtime.events import EventType
-from app.realtime.redis_keys import LAYOUT_KEY, batched_view, seq_key
+from app.realtime.redis_keys import LAYOUT_KEY, batched_view, room_key
 from tests.factories import unique
 
 pytestmark = pytest.mark.database("sqlite")
@@ -132,4 +132,4 @@ def test_a_database_with_more_keys_than_one_step_takes_is_upgraded_whole(upgrade
     limiter.current_seq(upgraded)
 
     assert old_keys(client) == []
-    assert client.get(seq_key(upgraded)) == b"7"
+    assert client.get(room_key(upgraded, "seq")) == b"7"

@@ -7,7 +7,7 @@ import pytest
 from app.core.extensions import redis_client
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import channel_of, queue_key
+from app.realtime.redis_keys import channel_of, room_key
 from tests.factories import make_protocol, unique
 from tests.support.pace import patience
 
@@ -91,13 +91,13 @@ def test_the_101st_waiting_event_drops_the_oldest_with_a_warning_and_a_count(
 
     published = 0
     while not lost():
-        waiting = redis_client().llen(queue_key(protocol_id))
+        waiting = redis_client().llen(room_key(protocol_id, "queue"))
         kind = EventType.VULN_STATUS_CHANGED if waiting == CAPACITY else EventType.BOUNTY_POOL_UPDATED
         emitter.emit(protocol_id, kind, f'{{"version":"{published}"}}')
         published += 1
 
     assert waiting == CAPACITY
-    assert redis_client().llen(queue_key(protocol_id)) == CAPACITY
+    assert redis_client().llen(room_key(protocol_id, "queue")) == CAPACITY
     oldest_waiting = published - CAPACITY
     assert [(each.levelname, each.room, each.seq, each.eventType) for each in lost()] == [
         ("WARNING", f"protocol:{protocol_id}", str(oldest_waiting), "bounty_pool:updated")

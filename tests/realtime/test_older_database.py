@@ -13,7 +13,7 @@ from app.core.database import transaction
 from app.core.extensions import db
 from app.realtime import emitter, limiter, outbox
 from app.realtime.events import EventType
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from app.realtime.redis_keys import CONTROL_CHANNEL
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import databases

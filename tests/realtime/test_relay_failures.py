@@ -14,7 +14,7 @@ from app.core.database import transaction
 from app.core.extensions import db, redis_client
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
-from app.realtime.models import OutboxEvent
+from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.room_reader import reading
 
@@ -124,11 +124,11 @@ def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
 ) -> None:
     store(protocol_id, ["1.00", "2.00"])
 
-    def crash(_ids: list[int]) -> None:
+    def crash() -> None:
         raise OperationalError("update", {}, Exception("the database is away"))
 
     with monkeypatch.context() as outage:
-        outage.setattr(outbox, "_mark", crash)
+        outage.setattr(outbox, "transaction", crash)
         assert outbox.relay(protocol_id) == 0
     assert marks(protocol_id) == [False, False]
     assert limiter.current_seq(protocol_id) == "2"
@@ -141,10 +141,10 @@ def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
 def test_a_database_that_does_not_answer_ends_the_relay_with_a_warning(
     in_context, protocol_id, monkeypatch, caplog
 ) -> None:
-    def fails(_protocol_id: str) -> None:
+    def fails(*_: object) -> None:
         raise OperationalError("select", {}, Exception("the database is away"))
 
-    monkeypatch.setattr(outbox, "_unpublished", fails)
+    monkeypatch.setattr(db.session, "execute", fails)
     assert outbox.relay(protocol_id) == 0
     [warning] = [each for each in caplog.records if each.message == "outbox.relay_failed"]
     assert (warning.levelname, warning.protocolId) == ("WARNING", protocol_id)

@@ -8,10 +8,10 @@ from importlib.resources import files
 import pytest
 
 from app.core.extensions import redis_client
-from app.realtime import limiter, missed_deliveries
+from app.realtime import emitter, limiter
 from app.realtime.events import EventType
+from app.realtime.limiter import read_steady_time
 from app.realtime.redis_keys import DUE_KEY
-from app.realtime.steady_clock import read_steady_time
 from tests.factories import make_agent, make_protocol, report
 from tests.support.processes import until
 from tests.support.room_reader import reading, seconds_of
@@ -137,9 +137,9 @@ def test_a_received_event_is_undelivered_only_while_a_client_is_known_to_be_abse
 ) -> None:
     with reading(redis_client(), protocol_id):
         received = publish(protocol_id)[0]
-        missed_deliveries.record_disconnect(protocol_id, "viewer-1/token-1")
+        emitter.record_disconnect(protocol_id, "viewer-1/token-1")
         missed = publish(protocol_id)[0]
-        missed_deliveries.record_return(protocol_id, "viewer-1/token-1")
+        emitter.record_return(protocol_id, "viewer-1/token-1")
         received_again = publish(protocol_id)[0]
 
     assert (received.undelivered, received_again.undelivered) == ([], [])

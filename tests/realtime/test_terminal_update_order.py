@@ -11,7 +11,7 @@ from app.core.database import transaction
 from app.core.extensions import redis_client
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
-from app.realtime.redis_keys import queue_key
+from app.realtime.redis_keys import room_key
 from tests.factories import make_protocol, report
 from tests.support.emissions import Emission, Emissions
 from tests.support.processes import until
@@ -109,7 +109,7 @@ def test_a_terminal_update_that_waits_for_its_agents_second_leaves_after_others(
 def test_a_terminal_update_waits_behind_a_full_queue_and_drops_nothing(
     api, in_context, emissions, *, agent_id, protocol_id, say
 ) -> None:
-    queue = queue_key(protocol_id)
+    queue = room_key(protocol_id, "queue")
     while redis_client().llen(queue) < 100:
         assert fill(protocol_id, 1)[0].dropped == []
     say(agent_id, protocol_id, "scan", status="COMPLETED")

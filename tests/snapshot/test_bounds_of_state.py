@@ -9,14 +9,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, insert
 
-from app.agents import agent_snapshot, retention
-from app.agents.last_seen import ONLINE_SECONDS
+from app.agents import reported
 from app.agents.models import Agent
+from app.agents.reported import ONLINE_SECONDS
 from app.config import Config
 from app.core.database import transaction, utc_now
 from app.core.extensions import db, redis_client
 from app.realtime import scripts
-from app.realtime.redis_keys import last_seen_key, latest_key
+from app.realtime.redis_keys import room_key
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
 
@@ -50,10 +50,10 @@ def store_agents(protocol_id: str, count: int, *, status: str, age_us: int = 0) 
     with transaction() as session:
         session.execute(insert(Agent), rows)
     with redis_client().pipeline(transaction=False) as pipe:
-        pipe.hset(latest_key(protocol_id), mapping={row["id"]: json.dumps(row["task_data"]) for row in rows})
+        pipe.hset(room_key(protocol_id, "latest"), mapping={row["id"]: json.dumps(row["task_data"]) for row in rows})
         pipe.hset("agents:version", mapping={row["id"]: row["task_version"] for row in rows})
         pipe.hset("agents:on", mapping={row["id"]: f"{protocol_id} t" for row in rows})
-        pipe.zadd(last_seen_key(protocol_id), {row["id"]: row["task_version"] for row in rows})
+        pipe.zadd(room_key(protocol_id, "last_seen"), {row["id"]: row["task_version"] for row in rows})
         pipe.execute()
     return [row["id"] for row in rows]
 
@@ -86,7 +86,7 @@ def test_20_000_agents_ever_heard_of_make_a_bounded_state(
 def test_agents_beyond_those_shown_are_in_the_list_of_the_protocols_agents(
     api: Api, in_context: Flask, protocol_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_snapshot, "MAX_SHOWN", 2)
+    monkeypatch.setattr(reported, "MAX_SHOWN", 2)
     made = store_agents(protocol_id, 5, status="RUNNING")
     make_agent(api)
 
@@ -143,10 +143,10 @@ def test_what_agents_reported_is_forgotten_in_a_room_where_they_were_not_heard_f
     store_agents(protocol_id, 1200, status="COMPLETED", age_us=8 * DAY_US)
     young = store_agents(protocol_id, 2, status="RUNNING", age_us=6 * DAY_US)
 
-    assert retention.forget_silent(time.monotonic() + 60) == 1200
+    assert reported.forget_silent(time.monotonic() + 60) == 1200
 
-    assert sorted(each.decode() for each in redis_client().hkeys(latest_key(protocol_id))) == young
-    assert redis_client().zcard(last_seen_key(protocol_id)) == 2
+    assert sorted(each.decode() for each in redis_client().hkeys(room_key(protocol_id, "latest"))) == young
+    assert redis_client().zcard(room_key(protocol_id, "last_seen")) == 2
     assert [each["agentId"] for each in state_of(api, protocol_id)["agents"]] == young
 
 
@@ -158,7 +158,7 @@ def test_long_failure_messages_do_not_make_a_large_state(api: Api, in_context: F
     updates = [report(protocol_id, agentId=each, **failed) for each in agents]
     api.admin.post("/progress", {"updates": updates}).expect(202)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agent_snapshot, "MAX_CHARACTERS", 20_000)
+        patch.setattr(reported, "MAX_CHARACTERS", 20_000)
         state = state_of(api, protocol_id)
 
     assert (len(state["agents"]), state["agentsTruncated"]) == (10, True)

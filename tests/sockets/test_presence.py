@@ -6,7 +6,8 @@ import pytest
 
 from app.core.extensions import redis_client
 from app.observability import process_registry
-from app.realtime import missed_deliveries
+from app.realtime import emitter
+from app.realtime.redis_keys import room_key
 from app.sockets import presence
 from tests.factories import unique
 
@@ -74,13 +75,13 @@ def test_processes_are_listed_by_kind_and_name_with_their_versions(in_context, m
 
 
 def set_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(missed_deliveries, "redis_clock", lambda: SimpleNamespace(now=lambda: seconds))
+    monkeypatch.setattr(emitter, "redis_clock", lambda: SimpleNamespace(now=lambda: seconds))
 
 
 def undelivered(protocol_id: str, caplog) -> list[str]:
     caplog.clear()
-    caplog.set_level("INFO", "app.realtime.missed_deliveries")
-    missed_deliveries.log_undelivered(
+    caplog.set_level("INFO", "app.realtime.emitter")
+    emitter.log_undelivered(
         [{"protocolId": protocol_id, "seq": "7", "eventType": "vuln:status_changed", "processes": "1"}]
     )
     [record] = [each for each in caplog.records if each.message == "event.undelivered"]
@@ -92,9 +93,9 @@ def test_clients_that_missed_an_event_are_named_latest_first_until_they_return(i
     protocol_id = unique("P")
     for number, client in enumerate(("a", "b", "c")):
         set_time(monkeypatch, number)
-        missed_deliveries.record_disconnect(protocol_id, client)
+        emitter.record_disconnect(protocol_id, client)
     assert undelivered(protocol_id, caplog) == ["c", "b", "a"]
-    missed_deliveries.record_return(protocol_id, "b")
+    emitter.record_return(protocol_id, "b")
     assert undelivered(protocol_id, caplog) == ["c", "a"]
 
 
@@ -110,8 +111,8 @@ def test_the_latest_hundred_absent_clients_are_kept_for_five_minutes_and_twenty_
     protocol_id = unique("P")
     for number in range(103):
         set_time(monkeypatch, number)
-        missed_deliveries.record_disconnect(protocol_id, f"c{number}")
-    key = missed_deliveries.absent_key(protocol_id)
+        emitter.record_disconnect(protocol_id, f"c{number}")
+    key = room_key(protocol_id, "absent")
     assert redis_client().zcard(key) == 100
     assert redis_client().zrange(key, 0, 0) == [b"c3"]
     assert 290 < redis_client().ttl(key) <= 300

@@ -19,7 +19,7 @@ local function set_idle(agent, id, version, due)
 end
 
 -- An agent that left a room no longer counts as online or busy there. Its entry stays until it is deleted a week later.
-local OFFLINE_AFTER = 120000000  -- microseconds: ONLINE_SECONDS of app/agents/last_seen.py
+local OFFLINE_AFTER = 120000000  -- microseconds: ONLINE_SECONDS of app/agents/reported.py
 
 local function stop_counting(agent, id, wall)
   redis.call('ZREM', 'room:' .. id .. ':busy', agent)
