@@ -87,9 +87,17 @@ def _close_ended() -> None:
 
 
 def end_unauthenticated() -> None:
-    """Close Engine.IO connections that have no Socket.IO session after a few seconds."""
-    _remove_broken_sessions()
+    """Close Engine.IO connections that have no Socket.IO session after a few seconds.
+
+    Also removes sessions whose connection broke during the connect handler: python-socketio reports no disconnect.
+    """
     now, here, sockets = time.monotonic(), connections(), socketio.server.eio.sockets
+    for connection in here.all():
+        engine_sid = _engine_sid(connection)
+        if engine_sid not in sockets:
+            here.close(connection.sid)
+            if engine_sid is not None:
+                socketio.server.manager.disconnect(connection.sid, "/", ignore_queue=True)
     authenticated = {_engine_sid(each) for each in here.all()}
     here.unauthenticated = {sid: here.unauthenticated.get(sid, now) for sid in sockets if sid not in authenticated}
     limit = now - config().handshake_seconds
@@ -102,17 +110,6 @@ def end_unauthenticated() -> None:
         sockets.pop(sid, None)
     if overdue:
         logger.info("sockets.handshake_timed_out", extra={"connections": len(overdue)})
-
-
-def _remove_broken_sessions() -> None:
-    """python-socketio reports no disconnect for a connection that broke during its connect handler."""
-    sockets, manager = socketio.server.eio.sockets, socketio.server.manager
-    for connection in connections().all():
-        engine_sid = _engine_sid(connection)
-        if engine_sid is None or engine_sid not in sockets:
-            connections().close(connection.sid)
-            if engine_sid is not None:
-                manager.disconnect(connection.sid, "/", ignore_queue=True)
 
 
 def _engine_sid(connection: Connection) -> Any:
