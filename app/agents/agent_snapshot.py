@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from app.agents.last_seen import ONLINE_SECONDS, is_online, last_seen_us, now_us
 from app.agents.models import Agent, TaskStatus
 from app.core.extensions import db, redis_client
-from app.core.serialization import iso_timestamp
+from app.core.values import iso_timestamp
 from app.realtime.redis_keys import BUSY_KEY, LAST_SEEN_KEY, TASK_KEY, busy_key, last_seen_key, latest_key
 
 MAX_SHOWN = 1000

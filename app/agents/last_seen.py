@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from app.core.redis_clock import redis_clock
+from app.core.extensions import redis_clock
 from app.realtime.redis_keys import LAST_SEEN_KEY, VERSION_KEY
 
 ONLINE_SECONDS = 120

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from app.agents.schemas import Batch, BatchUpdate, Percentage, ProgressReport
 from app.core.schemas import Identifier, Name, Timestamp
-from app.core.serialization import iso_timestamp, moment_of, number_text
+from app.core.values import iso_timestamp, moment_of, number_text
 from app.realtime.coalescer import TERMINAL_STATUSES
 
 AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"

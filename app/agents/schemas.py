@@ -4,10 +4,9 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.agents.models import AgentType, TaskStatus
-from app.core.examples import AGENT, LATER, MOMENT, PROTOCOL
 from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, DescribingText, Identifier, Name, NumberText, Timestamp, doc
-from app.core.text import REASON_LENGTH
+from app.core.values import AGENT, LATER, MOMENT, PROTOCOL, REASON_LENGTH
 
 MAX_UPDATES = 500
 MAX_ERROR_CODE = 64

@@ -13,7 +13,7 @@ from app.agents.models import Agent
 from app.agents.task_queue import TaskQueues
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests
-from app.core.serialization import to_wire
+from app.core.values import to_wire
 from app.http.idempotency import claim_key, store_response
 from app.realtime import coalescer, outbox
 from app.realtime.events import EventType

@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from app.core.examples import PROTOCOL
 from app.core.schemas import CamelSchema, Identifier, NumberText, doc
+from app.core.values import PROTOCOL
 
 _TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln"  # noqa: S105 - an example
 _CODE = "A stable code: decide by it, not by the text."

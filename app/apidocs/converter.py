@@ -13,7 +13,7 @@ from marshmallow import Schema, fields
 from app.agents.schemas import Percentage, TaskError
 from app.core.pagination import Cursor
 from app.core.schemas import Money, Name, NumberText, Reason, Timestamp
-from app.core.text import NAME_PATTERN, VISIBLE_PATTERN
+from app.core.values import NAME_PATTERN, VISIBLE_PATTERN
 
 OPENAPI_VERSION = "3.1.0"
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ from marshmallow import fields, validate
 from app.agents.schemas import AgentTaskData
 from app.bounties.rules import ChangeType
 from app.bounties.schemas import BountyPoolData
-from app.core.examples import MOMENT, PROTOCOL
 from app.core.schemas import CamelSchema, NumberText, Timestamp, doc
+from app.core.values import MOMENT, PROTOCOL
 from app.realtime.events import EventType
 from app.vulnerabilities.rules import Status
 from app.vulnerabilities.schemas import VulnStatusData

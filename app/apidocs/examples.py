@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.apidocs.converter import NUMBER_PATTERN, Json
-from app.core.examples import MOMENT
+from app.core.values import MOMENT
 
 _BY_FORMAT = {"date-time": MOMENT, "decimal": "1.00"}
 _BY_TYPE: dict[str, Any] = {"object": {}, "number": 1, "integer": 1, "boolean": True, "null": None}

@@ -18,8 +18,8 @@ from app.apidocs.converter import (
 )
 from app.apidocs.examples import read_json
 from app.apidocs.operations import OperationCompleter
-from app.core.examples import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.schemas import ID_PATTERN, camel_case
+from app.core.values import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.http.idempotency import HEADER
 from app.http.rest import api
 

@@ -1,9 +1,9 @@
 from marshmallow import fields, validate
 
 from app.audit.service import AuditAction
-from app.core.examples import ENTRY, MOMENT, PROTOCOL
 from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp, doc
+from app.core.values import ENTRY, MOMENT, PROTOCOL
 
 
 class AuditQuery(PageQuery):

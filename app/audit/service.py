@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.audit.models import AuditEntry
 from app.core.database import utc_now
 from app.core.pagination import Page, page_by_key
-from app.core.serialization import to_wire
+from app.core.values import to_wire
 
 SYSTEM = "system"
 MAX_ADDRESS = 64

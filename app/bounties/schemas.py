@@ -1,9 +1,9 @@
 from marshmallow import fields, validate
 
 from app.bounties.rules import ChangeType
-from app.core.examples import ENTRY, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Money, Name, NumberText, Timestamp, doc
+from app.core.values import ENTRY, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 
 CURRENCY = doc("The currency of all amounts of the protocol; set when it is created.", "USDC")
 VERSION = doc("Rises with every change; ignore one that is not higher than the version held.", "2")

@@ -15,8 +15,8 @@ from app.bounties.schemas import PoolSchema
 from app.core.database import MinorUnits, transaction, update_one, utc_now
 from app.core.errors import AmountTooLarge, InsufficientFunds
 from app.core.extensions import db
-from app.core.money import MAX_AMOUNT, format_amount
 from app.core.pagination import Page, page_by_key
+from app.core.values import MAX_AMOUNT, format_amount
 from app.http.idempotency import claim_key, store_response
 from app.realtime import outbox
 from app.realtime.events import EventType

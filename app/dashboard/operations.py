@@ -6,9 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.agents.last_seen import ONLINE_SECONDS
 from app.core.database import utc_now
-from app.core.extensions import db, redis_client
-from app.core.redis_clock import redis_clock
-from app.core.serialization import to_wire
+from app.core.extensions import db, redis_client, redis_clock
+from app.core.values import to_wire
 from app.http import health
 from app.observability import process_registry
 from app.realtime.redis_keys import (

@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 from werkzeug.datastructures import Headers
 
 from app.config import Config
-from app.config.origins import ANY, normalized
+from app.config.addresses import ANY, normalized
 from app.http.json_body import API_PREFIX
 
 CORS_METHODS = "GET, POST"

@@ -22,10 +22,8 @@ import uuid_utils.compat as uuid
 from celery import signals
 from flask import Flask
 
-from app.core import redis_health
-from app.core.extensions import celery, redis_client
+from app.core.extensions import celery, redis_client, redis_clock, redis_health
 from app.core.queues import ALL_QUEUES, PAYMENTS_QUEUE
-from app.core.redis_clock import redis_clock
 from app.observability.collectors import Reading
 from app.observability.probe import PART_NAME, is_running
 from app.observability.workers import beat_ticked
@@ -99,7 +97,7 @@ def announce(kind: str, roles: tuple[str, ...]) -> None:
 def leave() -> None:
     """Remove this process's record at its shutdown. Does not wait for a Redis that hangs."""
     with contextlib.suppress(redis.RedisError):
-        if redis_health.is_available():
+        if redis_health().is_available():
             redis_client().hdel(PROCESSES_KEY, _own_key())
 
 

@@ -11,7 +11,7 @@ from flask import has_app_context
 from prometheus_client import CollectorRegistry, start_http_server
 
 from app.config import Config
-from app.core.redis_clock import redis_clock
+from app.core.extensions import redis_clock
 from app.observability import exporters, metric_files, metrics, probe
 from app.observability.requests import current_request_id
 

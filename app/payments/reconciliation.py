@@ -8,7 +8,7 @@ from app.bounties.models import LedgerEntry, Pool
 from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
 from app.core.database import consistent_read
 from app.core.extensions import db
-from app.core.money import format_amount
+from app.core.values import format_amount
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
 from app.protocols.models import Protocol

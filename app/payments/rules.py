@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.core.text import naming_problem
+from app.core.values import naming_problem
 
 MAX_RECIPIENT = 128
 PAID_NOT_RECORDED = "paid, but not recorded"  # `lastError` begins with it when the money has moved

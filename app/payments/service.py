@@ -10,14 +10,13 @@ from sqlalchemy.orm import Session
 from app.audit.service import AuditAction, record_audit
 from app.auth.tokens import Principal
 from app.bounties.service import get_pool
-from app.core import redis_health
 from app.core.database import database_now, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, InvalidInput, InvalidTransition, PaymentNotFound
-from app.core.extensions import celery, db
-from app.core.money import format_amount
+from app.core.extensions import celery, db, redis_health
 from app.core.pagination import Page, page_by_key
 from app.core.queues import PAYMENT_SETTLE_TASK
 from app.core.schemas import is_identifier
+from app.core.values import format_amount
 from app.http.idempotency import claim_key, store_response
 from app.observability import metrics
 from app.payments.models import AT_ONCE, Payment
@@ -110,7 +109,7 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
 
 def enqueue(payment_id: str) -> None:
     """Send the settlement job of a committed payment; the sweep resends it when the broker does not accept it."""
-    if not redis_health.is_available():
+    if not redis_health().is_available():
         _log_not_enqueued(payment_id, "Redis does not answer")
         return
     try:

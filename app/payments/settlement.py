@@ -17,7 +17,7 @@ from app.bounties import service as bounties
 from app.bounties.rules import Change, ChangeType
 from app.core.database import transaction, update_one, utc_now
 from app.core.extensions import config
-from app.core.money import format_amount
+from app.core.values import format_amount
 from app.observability import metrics
 from app.payments import gateway, leases
 from app.payments.gateway import Breaker, Paid, Payout, Refused, Unknown

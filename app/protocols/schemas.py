@@ -3,9 +3,9 @@ import re
 from marshmallow import fields, validate
 
 from app.bounties.schemas import CURRENCY
-from app.core.examples import MOMENT, PROTOCOL
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Identifier, Name, Timestamp, doc
+from app.core.values import MOMENT, PROTOCOL
 
 _CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from app.core.redis_multiplexer import RedisMultiplexer
-from app.core.serialization import to_json
+from app.core.values import to_json
 from app.realtime import scripts
 from app.realtime.limiter import BEHIND, StoredEvent
 

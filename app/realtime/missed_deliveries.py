@@ -5,8 +5,7 @@ import logging
 import redis
 from flask import current_app
 
-from app.core.extensions import redis_client
-from app.core.redis_clock import redis_clock
+from app.core.extensions import redis_client, redis_clock
 from app.observability import metrics
 from app.realtime.redis_keys import absent_key, room_of
 

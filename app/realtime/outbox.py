@@ -16,12 +16,11 @@ from sqlalchemy import Table, bindparam, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core import redis_health
+from app.core.concurrency import keyed_lock
 from app.core.database import database_now, delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
-from app.core.extensions import db, redis_client
-from app.core.keyed_lock import keyed_lock
-from app.core.serialization import to_json
+from app.core.extensions import db, redis_client, redis_health
+from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import coalescer, emitter, limiter
 from app.realtime.events import EventType
@@ -107,7 +106,7 @@ def relay(protocol_id: str) -> int:
 def _relay_batch(protocol_id: str) -> int:
     emitted: list[Any] = []
     rows = _unpublished(protocol_id)
-    if rows and not redis_health.is_available():
+    if rows and not redis_health().is_available():
         _log_failure(protocol_id, rows[0], "Redis does not answer")
         return 0
     for row in rows:

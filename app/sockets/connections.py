@@ -12,9 +12,9 @@ from flask import current_app
 
 from app.auth.tokens import Principal
 from app.config import Config
+from app.core.concurrency import RateCounter
 from app.core.errors import TooManyRequests
 from app.core.extensions import redis_client
-from app.core.rate_counter import RateCounter
 from app.http.rate_limits import address_key
 from app.observability import metrics, process_registry
 

@@ -4,9 +4,9 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from app.auth.revocation import MAX_REASON
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
-from app.core.examples import LATER, MOMENT
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp, doc
+from app.core.values import LATER, MOMENT
 
 
 class Revocation(CamelSchema):

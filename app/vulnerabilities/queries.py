@@ -5,9 +5,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 
 from app.core.extensions import db
-from app.core.money import format_amount
 from app.core.pagination import Page, cursor_keys, page_by_key, page_of
-from app.core.serialization import iso_timestamp
+from app.core.values import format_amount, iso_timestamp
 from app.protocols.service import get as get_protocol
 from app.vulnerabilities.models import Vulnerability
 from app.vulnerabilities.rules import OPEN, Severity, Status

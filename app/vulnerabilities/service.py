@@ -15,8 +15,8 @@ from app.bounties.rules import Change, ChangeType
 from app.core.database import transaction, update_one, utc_now
 from app.core.errors import AlreadyReserved, InvalidTransition, VulnerabilityNotFound
 from app.core.extensions import db
-from app.core.money import format_amount
 from app.core.schemas import is_identifier
+from app.core.values import format_amount
 from app.http.idempotency import claim_key, store_response
 from app.protocols.service import get as get_protocol
 from app.realtime import outbox

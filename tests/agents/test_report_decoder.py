@@ -12,7 +12,7 @@ from app.agents.report_decoder import ReportDecoder, event_json
 from app.agents.schemas import Batch, BatchUpdate, Percentage, ProgressReport
 from app.agents.task_changes import event_data
 from app.core.schemas import Identifier, Name, is_identifier
-from app.core.serialization import to_wire
+from app.core.values import to_wire
 
 PATH = "/api/v1/agents/A1/progress"
 decoder = ReportDecoder()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.money import MAX_AMOUNT, format_amount, parse_amount
+from app.core.values import MAX_AMOUNT, format_amount, parse_amount
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.serialization import iso_timestamp, number_text, to_json, to_wire
+from app.core.values import iso_timestamp, number_text, to_json, to_wire
 from tests.support.event_checks import leaves, moment
 
 

@@ -6,7 +6,7 @@ import pytest
 from engineio import Server
 from werkzeug.test import Client, EnvironBuilder
 
-from app.config.origins import normalized
+from app.config.addresses import normalized
 from app.http.origins import origin_check
 from app.http.proxies import forwarded_by
 

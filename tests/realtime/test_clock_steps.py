@@ -5,8 +5,7 @@ import time
 import pytest
 
 from app.agents.last_seen import is_online, last_seen_us, now_us
-from app.core.extensions import redis_client
-from app.core.redis_clock import redis_clock
+from app.core.extensions import redis_client, redis_clock
 from app.realtime import coalescer, emitter, limiter
 from app.realtime.events import EventType
 from app.realtime.redis_keys import DRAIN_KEY, LAST_SEEN_KEY, VERSION_KEY

@@ -13,7 +13,7 @@ from app.bounties.service import get_pool
 from app.config import load_config
 from app.core.database import consistent_read, transaction
 from app.core.extensions import db
-from app.core.money import parse_amount
+from app.core.values import parse_amount
 from app.vulnerabilities.queries import MAX_OPEN_SHOWN
 from tests.factories import file_vulnerability
 from tests.support import databases

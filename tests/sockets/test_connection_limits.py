@@ -8,8 +8,8 @@ import pytest
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.config import load_config
+from app.core.concurrency import RateCounter
 from app.core.errors import TooManyRequests
-from app.core.rate_counter import RateCounter
 from app.sockets.connections import Connection, Connections
 
 

@@ -17,7 +17,7 @@ from engineio import exceptions, packet
 from engineio.socket import Socket
 
 from app.core import runtime
-from app.core.rate_counter import RateCounter
+from app.core.concurrency import RateCounter
 from app.observability import metrics
 from app.realtime.fanout import frames
 from app.realtime.fanout.frames import CLOSE_CODES, CloseCode, CloseReason
