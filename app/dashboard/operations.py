@@ -19,7 +19,7 @@ from app.realtime.redis_keys import (
     LAST_SEEN_KEY,
     room_key,
 )
-from app.sockets import presence
+from app.sockets.connections import connections_by_protocol
 
 MAX_ROOMS = 200
 BUDGET = 10
@@ -57,7 +57,7 @@ def status() -> dict[str, Any]:
 def _rooms() -> list[dict[str, Any]]:
     """Return the rooms with connections, with waiting events or with events dropped lately."""
     client = redis_client()
-    connections = presence.connections_by_protocol()
+    connections = connections_by_protocol()
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.zrange(DUE_KEY, 0, MAX_ROOMS - 1)

@@ -40,8 +40,8 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `redis:memory` | string | random; changes when Redis has lost its memory | fanout/resync | permanent |
 | `redis:layout` | string | version of this layout | scripts | permanent |
 | `processes` | hash | version and last sign of life of each process | process_registry | at most 5 min after its end |
-| `presence:processes` | zset | web processes by last sign of life | sockets/presence | 15 s |
-| `presence:{x}`, `crowded:{x}` | hash | a process's connections by room, and by token | sockets/presence | 15 s |
+| `presence:processes` | zset | web processes by last sign of life | sockets/connections | 15 s |
+| `presence:{x}`, `crowded:{x}` | hash | a process's connections by room, and by token | sockets/connections | 15 s |
 | `limit:{x}` | string | requests of a caller, of all processes | http/rate_limits | 10 s |
 | `auth:revocations` | string | changes with each revocation | auth/revocation | permanent |
 | `dashboard:ready` | string | empty; shows that Redis takes writes | redis_connection | 60 s |

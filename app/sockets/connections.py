@@ -1,7 +1,10 @@
-"""The open connections of this process: their principal, their room, and the limits on them."""
+"""The open connections of this process: their principal, their room, and the limits on them.
+
+Each process publishes how many it has, so that those of all web processes are counted together; a dead process stops
+counting within 15 s.
+"""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -11,11 +14,13 @@ from app.auth.tokens import Principal
 from app.config import Config
 from app.core.concurrency import RateCounter
 from app.core.errors import TooManyRequests
+from app.core.extensions import redis_client
 from app.http.rate_limits import address_key
-from app.observability import metrics
+from app.observability import metrics, process_registry
 
 FLOOD_FACTOR = 20
 SHARED_FROM = 0.01  # of the limit
+PRESENCE_SECONDS = 15
 
 
 @dataclass
@@ -48,15 +53,19 @@ class Connection:
 
 
 class Connections:
-    """Connections by sid. `elsewhere` counts those of crowded tokens and addresses in the other web processes."""
+    """Connections by sid, counted by `token {id}` and `address {network}`.
+
+    `elsewhere` has the same counts of the other web processes, where they are crowded.
+    """
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
+        self._limits = {"token": settings.sockets_per_token, "address": settings.sockets_per_address}
         self._open: dict[str, Connection] = {}
-        self._per_token: Counter[str] = Counter()
-        self._per_address: Counter[str] = Counter()
+        self._here: Counter[str] = Counter()
         self.elsewhere: Counter[str] = Counter()
         self.ended: list[Any] = []  # Engine.IO connections to be closed unless their client closes them first
+        self.unauthenticated: dict[str, float] = {}  # Engine.IO connections by when they were first seen
 
     @property
     def count(self) -> int:
@@ -64,38 +73,27 @@ class Connections:
 
     def open(self, sid: str, principal: Principal, address: str) -> Connection:
         """Raises TooManyRequests when the token, the address or the process has reached its limit."""
-        settings, network = self._settings, address_key(address)
-        self._check("process", len(self._open), settings.sockets_per_process)
-        self._check_token(principal.token_id)
-        present = self._per_address[network] + self.elsewhere[f"address {network}"]
-        self._check("address", present, settings.sockets_per_address)
-        connection = Connection(sid, principal, address, settings.client_events_per_second)
+        self._refuse("process", self.count >= self._settings.sockets_per_process)
+        connection = Connection(sid, principal, address, self._settings.client_events_per_second)
+        for key in _keys(connection):
+            self._check(key)
         self._open[sid] = connection
-        self._per_token[principal.token_id] += 1
-        self._per_address[network] += 1
+        self._here.update(_keys(connection))
         return connection
 
-    def _check_token(self, token_id: str) -> None:
-        present = self._per_token[token_id] + self.elsewhere[f"token {token_id}"]
-        self._check("token", present, self._settings.sockets_per_token)
+    def _check(self, key: str) -> None:
+        kind = key.partition(" ")[0]
+        self._refuse(kind, self._here[key] + self.elsewhere[key] >= self._limits[kind])
+
+    def _refuse(self, kind: str, is_full: bool) -> None:
+        if is_full:
+            metrics.LIMITED.labels(f"sockets per {kind}").inc()
+            raise TooManyRequests(f"This {kind} has reached its limit of connections.", code="TOO_MANY_CONNECTIONS")
 
     def crowded(self) -> dict[str, int]:
         """Tokens and addresses with enough connections here that the other processes must count them too."""
-        kinds = (
-            ("token", self._per_token, self._settings.sockets_per_token),
-            ("address", self._per_address, self._settings.sockets_per_address),
-        )
-        return {
-            f"{kind} {key}": present
-            for kind, counter, limit in kinds
-            for key, present in counter.items()
-            if present >= limit * SHARED_FROM
-        }
-
-    def _check(self, kind: str, present: int, limit: int) -> None:
-        if present >= limit:
-            metrics.LIMITED.labels(f"sockets per {kind}").inc()
-            raise TooManyRequests(f"This {kind} has reached its limit of connections.", code="TOO_MANY_CONNECTIONS")
+        shared_from = {kind: limit * SHARED_FROM for kind, limit in self._limits.items()}
+        return {key: present for key, present in self._here.items() if present >= shared_from[key.partition(" ")[0]]}
 
     def get(self, sid: str) -> Connection | None:
         return self._open.get(sid)
@@ -103,23 +101,43 @@ class Connections:
     def close(self, sid: str) -> Connection | None:
         connection = self._open.pop(sid, None)
         if connection:
-            _count_down(self._per_token, connection.principal.token_id)
-            _count_down(self._per_address, address_key(connection.address))
+            self._count_down(_keys(connection))
         return connection
 
     def renew(self, connection: Connection, principal: Principal) -> None:
         """Continue the connection with another token. Raises TooManyRequests when that has reached its limit."""
         if principal.token_id != connection.principal.token_id:
-            self._check_token(principal.token_id)
-        _count_down(self._per_token, connection.principal.token_id)
-        self._per_token[principal.token_id] += 1
+            self._check(f"token {principal.token_id}")
+        self._count_down(_keys(connection))
         connection.principal = principal
+        self._here.update(_keys(connection))
 
-    def where(self, condition: Callable[[Connection], bool]) -> list[Connection]:
-        return [each for each in self._open.values() if condition(each)]
+    def _count_down(self, keys: tuple[str, str]) -> None:
+        for key in keys:
+            self._here[key] -= 1
+            if not self._here[key]:
+                del self._here[key]
 
     def all(self) -> list[Connection]:
         return list(self._open.values())
+
+    def announce(self) -> None:
+        """Publish the connections by protocol and the crowded tokens and addresses; read the other processes' crowds.
+
+        Raises redis.RedisError.
+        """
+        present: dict[Any, int] = Counter(each.protocol_id for each in self.all() if each.protocol_id)
+        published: dict[str, dict[Any, int]] = {"presence:": present, "crowded:": self.crowded()}
+        with redis_client().pipeline() as pipe:
+            for prefix, counts in published.items():
+                key = prefix + process_registry.UNIQUE_ID
+                pipe.delete(key)
+                if counts:
+                    pipe.hset(key, mapping=counts)
+                    pipe.expire(key, PRESENCE_SECONDS)
+            pipe.execute()
+        process_registry.announce("web", ("web",))
+        self.elsewhere = _sum("crowded:", without=process_registry.UNIQUE_ID)
 
 
 def connections() -> Connections:
@@ -127,7 +145,23 @@ def connections() -> Connections:
     return cast(Connections, current_app.extensions["connections"])
 
 
-def _count_down(counter: Counter[str], key: str) -> None:
-    counter[key] -= 1
-    if counter[key] <= 0:
-        del counter[key]
+def connections_by_protocol() -> dict[str, int]:
+    """Open connections by protocol, summed over all live web processes. Raises redis.RedisError."""
+    return dict(_sum("presence:"))
+
+
+def _sum(prefix: str, without: str = "") -> Counter[str]:
+    """The counts that the live web processes have published under this prefix, summed."""
+    web = [each.unique_id for each in process_registry.known() if each.kind == "web" and not each.is_silent]
+    total: Counter[str] = Counter()
+    with redis_client().pipeline(transaction=False) as pipe:
+        for process in web:
+            if process != without:
+                pipe.hgetall(prefix + process)
+        for counts in pipe.execute():
+            total.update({name.decode(): int(count) for name, count in counts.items()})
+    return total
+
+
+def _keys(connection: Connection) -> tuple[str, str]:
+    return f"token {connection.principal.token_id}", f"address {address_key(connection.address)}"

@@ -10,20 +10,25 @@ import redis
 from flask import Flask, request
 from flask_socketio import ConnectionRefusedError as Refused
 from flask_socketio import SocketIO
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.authorization import authenticate
+from app.auth.permissions import Action, allows
+from app.auth.tokens import Principal
 from app.config import Config
 from app.core import runtime
-from app.core.errors import DomainError, Forbidden, InvalidInput
+from app.core.dependency_errors import DatabaseUnavailable, as_outage
+from app.core.errors import DependencyUnavailable, DomainError, Forbidden, InvalidInput, NotFound
 from app.core.extensions import socketio
+from app.core.schemas import is_identifier
 from app.http import origins
 from app.observability import metrics
-from app.realtime import emitter
-from app.realtime.fanout.close_reasons import CloseReason
-from app.realtime.fanout.manager import RoomManager
-from app.realtime.fanout.stock import StockManager
-from app.realtime.redis_keys import room_of
-from app.sockets import packets, room_membership, sessions
+from app.protocols.service import check_exists
+from app.realtime import emitter, limiter
+from app.realtime.fanout.frames import CloseReason
+from app.realtime.fanout.manager import RoomManager, StockManager
+from app.realtime.redis_keys import batched_view, room_of
+from app.sockets import packets, sessions
 from app.sockets.connections import FLOOD_FACTOR, Connection, Connections, connections
 
 logger = logging.getLogger(__name__)
@@ -35,7 +40,7 @@ SESSIONS_FACTOR = 2  # Engine.IO sessions, including unauthenticated ones, per a
 
 
 def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> SocketIO:
-    """Serve Socket.IO in this process; with `stock_fanout` by python-socketio's own means (see `fanout/stock.py`)."""
+    """Serve Socket.IO in this process; with `stock_fanout` by python-socketio's own means (see StockManager)."""
     app.extensions["connections"] = Connections(settings)
     socketio.init_app(
         app,
@@ -53,13 +58,6 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
     packets.install(socketio.server)
     socketio.server.eio.max_sessions = SESSIONS_FACTOR * settings.sockets_per_process
     socketio.server.eio.packets_per_second = 2 * FLOOD_FACTOR * settings.client_events_per_second
-    _register_handlers()
-    runtime.shutdown_hooks.append(sessions.disconnect_all)
-    sessions.start_checks(app, settings)
-    return socketio
-
-
-def _register_handlers() -> None:
     socketio.on_event("connect", on_connect)
     socketio.on_event("disconnect", on_disconnect)
     socketio.on_event("protocol:join", _with_ack(on_join))
@@ -67,6 +65,9 @@ def _register_handlers() -> None:
     socketio.on_event("session:renew", _with_ack(on_renew))
     socketio.on("*")(_with_ack(on_unknown))
     socketio.default_exception_handler = _on_exception
+    runtime.shutdown_hooks.append(sessions.disconnect_all)
+    sessions.start_checks(app)
+    return socketio
 
 
 def on_connect(auth: Any = None) -> None:
@@ -77,10 +78,9 @@ def on_connect(auth: Any = None) -> None:
     sid = _sid()
     try:
         fields = auth if isinstance(auth, dict) else {}
-        principal = authenticate(fields.get("token"))
-        connection = connections().open(sid, principal, request.remote_addr or "")
+        connection = connections().open(sid, authenticate(fields.get("token")), request.remote_addr or "")
         if fields.get("protocolId") is not None:
-            room_membership.join(connection, fields["protocolId"], batches=fields.get("agentBatches") is True)
+            join(connection, fields)
     except DomainError as error:
         connections().close(sid)
         code = "UNAUTHORIZED" if error.status == 401 else error.code  # noqa: PLR2004 - HTTP's Unauthorized
@@ -99,14 +99,17 @@ def on_disconnect(reason: str = "") -> None:
     if connection and connection.protocol_id:
         left = {"sid": connection.sid, "room": room_of(connection.protocol_id), "reason": reason}
         logger.info("socket.disconnected", extra=left)
-        _record_disconnected(connection)
+        try:
+            emitter.record_disconnect(connection.protocol_id, connection.name)
+        except redis.RedisError as error:
+            logger.warning("disconnect.record_failed", extra={"sid": connection.sid, "error": str(error)})
 
 
 def on_join(connection: Connection, message: Any, *more: Any) -> dict[str, Any]:
     """Move the connection to another protocol's room; on any error it stays in its room."""
     if more or not isinstance(message, dict):
         raise InvalidInput("Send an object with `protocolId`.", code="INVALID_MESSAGE")
-    seq = room_membership.join(connection, message.get("protocolId"), batches=message.get("agentBatches") is True)
+    seq = join(connection, message)
     protocol_id = str(connection.protocol_id)
     return {
         "ok": True,
@@ -118,26 +121,70 @@ def on_join(connection: Connection, message: Any, *more: Any) -> dict[str, Any]:
 
 
 def on_leave(connection: Connection, *_: Any) -> dict[str, Any]:
-    room_membership.leave(connection)
+    if connection.room is not None:
+        socketio.server.manager.leave_room(connection.sid, "/", connection.room)
+        connection.protocol_id = connection.room = None
     return {"ok": True}
 
 
 def on_renew(connection: Connection, message: Any, *_: Any) -> dict[str, Any]:
     """Continue with a new token of the same subject; leaves the room if the token does not grant it."""
-    token = message.get("token") if isinstance(message, dict) else None
-    principal = authenticate(token)
+    principal = authenticate(message.get("token") if isinstance(message, dict) else None)
     if principal.subject != connection.principal.subject:
         raise Forbidden("The token has another subject: open a new connection.")
     connections().renew(connection, principal)
     if connection.protocol_id is not None and not principal.sees(connection.protocol_id):
-        room_membership.leave(connection)
+        on_leave(connection)
     return {"ok": True, "protocolId": connection.protocol_id}
 
 
-def on_unknown(connection: Connection, event: Any, *_: Any) -> dict[str, Any]:
-    del connection
+def on_unknown(_connection: Connection, event: Any, *_: Any) -> dict[str, Any]:
     name = event if isinstance(event, str) else type(event).__name__
     raise InvalidInput(f"There is no event {name[:64]!r}.", code="UNKNOWN_EVENT")
+
+
+def join(connection: Connection, message: dict[str, Any]) -> str:
+    """Move the connection from its previous room to that of `protocolId`; returns the room's seq.
+
+    Not safe for concurrent calls on one connection. The seq is read after the subscription, so every later event
+    reaches the connection. Raises NotFound (INVALID_PROTOCOL), DependencyUnavailable, Conflict; the connection then
+    stays in its previous room.
+    """
+    manager = socketio.server.manager
+    protocol_id: Any = message.get("protocolId")
+    _check_access(connection.principal, protocol_id)
+    view = batched_view(protocol_id) if message.get("agentBatches") is True else protocol_id
+    room, previous = room_of(view), connection.room
+    if previous != room:
+        manager.enter_room(connection.sid, "/", room)
+    try:
+        seq = limiter.current_seq(view)
+        emitter.record_return(protocol_id, connection.name)
+    except redis.RedisError as error:
+        logger.warning("room.join_failed", extra={"sid": connection.sid, "room": room, "error": str(error)})
+        if previous != room:
+            manager.leave_room(connection.sid, "/", room)
+        raise DependencyUnavailable("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
+    if previous not in (None, room):
+        manager.leave_room(connection.sid, "/", previous)
+    connection.protocol_id, connection.room = protocol_id, room
+    manager.note_seq(view, seq)
+    return seq
+
+
+def _check_access(principal: Principal, protocol_id: Any) -> None:
+    invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
+    is_granted = is_identifier(protocol_id) and principal.sees(protocol_id)
+    if not is_granted or not allows(principal.role, Action.SUBSCRIBE):
+        raise invalid
+    try:
+        check_exists(protocol_id)
+    except NotFound as error:
+        raise invalid from error
+    except SQLAlchemyError as error:
+        if (outage := as_outage(error)) is None:
+            raise
+        raise DatabaseUnavailable(outage.detail) from error
 
 
 def _with_ack(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -171,13 +218,6 @@ def _error(code: str, detail: str) -> dict[str, Any]:
 def _on_exception(error: Exception) -> dict[str, Any]:
     logger.error("socket.handler_failed", exc_info=error, extra={"sid": _sid()})
     return _error("INTERNAL_ERROR", "The server failed to handle this event.")
-
-
-def _record_disconnected(connection: Connection) -> None:
-    try:
-        emitter.record_disconnect(str(connection.protocol_id), connection.name)
-    except redis.RedisError as error:
-        logger.warning("disconnect.record_failed", extra={"sid": connection.sid, "error": str(error)})
 
 
 def _sid() -> str:

@@ -12,7 +12,7 @@ import socketio
 from socketio import packet
 
 from app.observability import metrics
-from app.realtime.fanout.close_reasons import CloseReason
+from app.realtime.fanout.frames import CloseReason
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +61,19 @@ class StrictPacket(packet.Packet):  # type: ignore[misc]
         if self.packet_type in _ARRAYS and not isinstance(self.data, list):
             raise ValueError("the payload is not a list")
         if self.packet_type in (packet.EVENT, packet.BINARY_EVENT):
-            _check_event(self.data)
+            self._check_event()
         if self.packet_type in (packet.BINARY_EVENT, packet.BINARY_ACK) and not attachments:
             raise ValueError("a binary packet without attachments")
         return attachments
+
+    def _check_event(self) -> None:
+        name = self.data[0] if self.data else None
+        if isinstance(name, bool) or not isinstance(name, (str, int, float)):  # the reference client allows numbers
+            raise ValueError("an event without a name")  # noqa: TRY004 - an invalid packet
+        if name in RESERVED_EVENTS:
+            raise ValueError(f"the event name {name!r} is reserved")
+        if name == CATCH_ALL or not isinstance(name, str):
+            self.data[0] = UNKNOWN_EVENT
 
     @classmethod
     def _reconstruct_binary_internal(cls, data: Any, attachments: list[bytes]) -> Any:
@@ -80,17 +89,6 @@ class StrictPacket(packet.Packet):  # type: ignore[misc]
         if not isinstance(attachment, bytes):
             raise ValueError("an attachment is missing")  # noqa: TRY004 - an invalid packet
         return bool(super().add_attachment(attachment))
-
-
-def _check_event(data: Any) -> None:
-    if data and isinstance(data[0], (int, float)) and not isinstance(data[0], bool):
-        data[0] = UNKNOWN_EVENT  # the reference client allows such names
-    if not data or not isinstance(data[0], str):
-        raise ValueError("an event without a name")
-    if data[0] in RESERVED_EVENTS:
-        raise ValueError(f"the event name {data[0]!r} is reserved")
-    if data[0] == CATCH_ALL:
-        data[0] = UNKNOWN_EVENT
 
 
 class StrictServer(socketio.Server):  # type: ignore[misc]
@@ -112,38 +110,31 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
 
         Raises ValueError after more than ten attempts: each costs as much as a request.
         """
-        if self._sid_of(eio_sid, namespace) is not None:
+        if self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is not None:
             return
-        self._count_connect(self.eio.sockets.get(eio_sid))
+        engine_socket = self.eio.sockets.get(eio_sid)
+        if engine_socket is not None:
+            engine_socket.connects = getattr(engine_socket, "connects", 0) + 1
+            if engine_socket.connects > MAX_CONNECTS:
+                raise ValueError("too many attempts to connect")
         if (namespace or "/") in self.handlers:
             super()._handle_connect(eio_sid, namespace, data)
         else:
             refusal = {"message": "Invalid namespace"}
             self._send_packet(eio_sid, self.packet_class(packet.CONNECT_ERROR, data=refusal, namespace=namespace))
 
-    def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:  # noqa: A002
+    def _handle_event(self, eio_sid: str, namespace: str | None, *arguments: Any) -> None:
         self._require_connect(eio_sid, namespace)
-        super()._handle_event(eio_sid, namespace, id, data)
+        super()._handle_event(eio_sid, namespace, *arguments)
 
-    def _handle_ack(self, eio_sid: str, namespace: str | None, id: int, data: Any) -> None:  # noqa: A002
+    def _handle_ack(self, eio_sid: str, namespace: str | None, *arguments: Any) -> None:
         self._require_connect(eio_sid, namespace)
-        super()._handle_ack(eio_sid, namespace, id, data)
+        super()._handle_ack(eio_sid, namespace, *arguments)
 
     def _require_connect(self, eio_sid: str, namespace: str | None) -> None:
         """Raises ValueError before CONNECT; the reference server closes such a connection too."""
-        if self._sid_of(eio_sid, namespace) is None:
+        if self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is None:
             raise ValueError("an event before CONNECT")
-
-    def _sid_of(self, eio_sid: str, namespace: str | None) -> str | None:
-        sid: str | None = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
-        return sid
-
-    def _count_connect(self, engine_socket: Any) -> None:
-        if engine_socket is None:
-            return
-        engine_socket.connects = getattr(engine_socket, "connects", 0) + 1
-        if engine_socket.connects > MAX_CONNECTS:
-            raise ValueError("too many attempts to connect")
 
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         super()._handle_eio_disconnect(eio_sid, reason)

@@ -14,7 +14,6 @@ from tests.support.stack import Stack
 
 RAISED_BY = (
     "sockets/handlers",
-    "sockets/room_membership",
     "sockets/connections",
     "auth/tokens",
     "auth/revocation",

@@ -8,7 +8,7 @@ from app.core.extensions import redis_client
 from app.observability import process_registry
 from app.realtime import emitter
 from app.realtime.redis_keys import room_key
-from app.sockets import presence
+from app.sockets.connections import Connections, connections_by_protocol
 from tests.factories import unique
 
 pytestmark = pytest.mark.database("sqlite")
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.database("sqlite")
 
 def here(protocol_ids: list[str | None], crowded: dict[str, int] | None = None) -> SimpleNamespace:
     """This process's connections, each in a protocol's room or in none."""
-    connections = [SimpleNamespace(protocol_id=each) for each in protocol_ids]
-    return SimpleNamespace(all=lambda: connections, crowded=lambda: crowded or {}, elsewhere={})
+    opened = [SimpleNamespace(protocol_id=each) for each in protocol_ids]
+    return SimpleNamespace(all=lambda: opened, crowded=lambda: crowded or {}, elsewhere={})
 
 
 def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -27,36 +27,36 @@ def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 
 def test_connections_are_summed_by_protocol_over_all_live_processes(in_context, monkeypatch):
-    presence.announce(here(["P1", "P1", "P2", None]))
+    Connections.announce(here(["P1", "P1", "P2", None]))
     monkeypatch.setattr(process_registry, "UNIQUE_ID", "another")
-    presence.announce(here(["P1"]))
-    assert presence.connections_by_protocol() == {"P1": 3, "P2": 1}
-    presence.announce(here([]))
-    assert presence.connections_by_protocol() == {"P1": 2, "P2": 1}
+    Connections.announce(here(["P1"]))
+    assert connections_by_protocol() == {"P1": 3, "P2": 1}
+    Connections.announce(here([]))
+    assert connections_by_protocol() == {"P1": 2, "P2": 1}
 
 
 def test_a_process_reads_the_crowded_tokens_and_addresses_of_the_others_only(in_context, monkeypatch):
     first = here([], {"token t": 5})
-    presence.announce(first)
+    Connections.announce(first)
     assert first.elsewhere == {}
     with monkeypatch.context() as other_process:
         other_process.setattr(process_registry, "UNIQUE_ID", "another")
         second = here([], {"token t": 7, "address a": 1})
-        presence.announce(second)
+        Connections.announce(second)
     assert second.elsewhere == {"token t": 5}
-    presence.announce(first)
+    Connections.announce(first)
     assert first.elsewhere == {"token t": 7, "address a": 1}
 
 
 @pytest.mark.parametrize(("seconds", "counted"), [(14.5, {"P1": 1}), (15.5, {})])
 def test_a_process_counts_until_it_has_been_silent_for_fifteen_seconds(in_context, monkeypatch, seconds, counted):
-    presence.announce(here(["P1"]))
+    Connections.announce(here(["P1"]))
     pass_time(monkeypatch, seconds)
-    assert presence.connections_by_protocol() == counted
+    assert connections_by_protocol() == counted
 
 
 def test_the_counts_of_a_process_expire_with_it(in_context):
-    presence.announce(here(["P1"], {"token t": 5}))
+    Connections.announce(here(["P1"], {"token t": 5}))
     for prefix in ("presence:", "crowded:"):
         assert 0 < redis_client().ttl(prefix + process_registry.UNIQUE_ID) <= 15
 

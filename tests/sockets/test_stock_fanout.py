@@ -33,7 +33,7 @@ serving.serve(app, runtime.listen("127.0.0.1", int(sys.argv[1])), grace_seconds=
 CHECK_EMIT = """
 from app.core import runtime
 runtime.patch()
-from app.realtime.fanout.stock import StockManager
+from app.realtime.fanout.manager import StockManager
 StockManager("redis://127.0.0.1:1/0").emit("bounty_pool:updated", {}, room="protocol:P1")
 """
 

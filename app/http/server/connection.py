@@ -38,7 +38,7 @@ class Connection(list[Any]):
     """`[address, socket, state]` as eventlet.wsgi expects it, with a `deadline` in monotonic seconds.
 
     The fan-out detaches the socket of a WebSocket, which ends this connection. Only stock Engine.IO WebSockets
-    (`fanout/stock.py`) keep theirs; eventlet then calls `remove_deadline`.
+    (`fanout/manager.py`) keep theirs; eventlet then calls `remove_deadline`.
     """
 
     __slots__ = ("deadline",)

@@ -8,25 +8,21 @@ import json
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
-from weakref import ReferenceType, ref
 
 import engineio
-from engineio import exceptions, packet
 
 from app.core import runtime
 from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.problems import RejectedRequest, raw_response
 from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, request_id
-from app.realtime.fanout.close_reasons import CloseCode
 from app.realtime.fanout.engine_socket import EngineSocket
+from app.realtime.fanout.frames import CloseCode
 from app.realtime.fanout.handshake import VERSION, check_handshake, switch_protocols
-from app.realtime.fanout.websocket import WebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +48,9 @@ _SERVER_ONLY = ("eventlet.input", "eventlet.posthooks", "eventlet.set_idle", "he
 class Engine(engineio.Server):  # type: ignore[misc]
     """python-engineio's server; `install` turns an existing one into it."""
 
-    pinger: "Pinger"
-    packets_per_second: int = 1000
-    max_sessions: int = 20_000
-    on_websocket: Callable[[EngineSocket], None]
-
-    @property
-    def lingering(self) -> int:
-        """The number of WebSockets whose close frame is sent and whose socket is still open."""
-        return WebSocket.lingering
+    packets_per_second = 1000
+    max_sessions = 20_000
+    on_websocket: Callable[[], None]
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
         """As in python-engineio, with stricter checks first and the application's common response headers."""
@@ -78,39 +68,36 @@ class Engine(engineio.Server):  # type: ignore[misc]
             status, headers, body = raw_response(error.status, error.detail, id_of_request)
             if error.status == HTTPStatus.UPGRADE_REQUIRED:
                 headers += [("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")]
-            start_response(status, headers)
-            return [body]
         except OSError:  # the client disconnected
             raise
         except Exception:
             logger.exception("engine.request_failed")
             status, headers, body = raw_response(500, "The server failed.", id_of_request)
-            start_response(status, headers)
-            return [body]
+        start_response(status, headers)
+        return [body]
 
     def _check(self, environ: dict[str, Any]) -> dict[str, Any] | None:
         """The error response to an invalid request, or None. Raises RejectedRequest for an invalid handshake."""
         query, method = environ.get("QUERY_STRING", ""), environ["REQUEST_METHOD"]
         transport = _TRANSPORT.search(query)
         if transport is None:
-            return self._refuse("Invalid transport")
-        if method not in METHODS or (method == "POST" and not _SID.search(query)):
-            return self._refuse("Bad handshake method")
-        if transport[1] == "websocket" and method != "OPTIONS":
+            fault = "Invalid transport"
+        elif method not in METHODS or (method == "POST" and not _SID.search(query)):
+            fault = "Bad handshake method"
+        elif transport[1] == "websocket" and method != "OPTIONS":
             check_handshake(environ)
+            return None
         else:
             environ.pop("HTTP_UPGRADE", None)  # some proxies add it to every request
-        return None
-
-    def _refuse(self, message: str) -> dict[str, Any]:
-        self._log_error_once(message, "")  # counts it
-        return self._bad_request(message)
+            return None
+        self._log_error_once(fault, "")  # counts it
+        return self._bad_request(fault)
 
     def _close_second_websocket(self, environ: dict[str, Any]) -> bool:
         """A session has one WebSocket; the protocol demands that another is opened and closed."""
         sid = _SID.search(environ.get("QUERY_STRING", ""))
         socket = self.sockets.get(sid[1]) if sid and "HTTP_UPGRADE" in environ else None
-        if socket is None or not socket.has_websocket:
+        if socket is None or not (socket.is_probing or socket.upgraded):
             return False
         switch_protocols(environ, socket).close(CloseCode.POLICY_VIOLATION)
         return True
@@ -128,40 +115,22 @@ class Engine(engineio.Server):  # type: ignore[misc]
         reply: dict[str, Any] = super()._ok(packets, headers, jsonp_index)
         return reply if packets is not None else {**reply, "response": b"ok"}
 
-    def _handle_connect(
-        self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
-    ) -> Any:
-        """As in python-engineio, with an EngineSocket, no cookies and a reduced environment."""
+    def _handle_connect(self, *arguments: Any) -> Any:
         if len(self.sockets) >= self.max_sessions:
             metrics.ENGINE_REFUSALS.inc()
             return {**self._bad_request(), "status": "503 Service Unavailable"}
-        sid = self.generate_id()
-        socket = self.sockets[sid] = EngineSocket(self, sid)
-        socket.send(self._open_packet(sid, transport))
-        refusal = self._trigger_event("connect", sid, _reduced(environ), run_async=False)
-        if refusal is not None and refusal is not True:
-            del self.sockets[sid]
-            return self._unauthorized(refusal or None)
-        socket.schedule_ping()
-        if transport == "websocket":
-            return socket.handle_get_request(environ, start_response)
-        socket.connected = True
-        try:
-            return self._ok(socket.poll(), jsonp_index=jsonp_index)
-        except exceptions.QueueEmpty:
-            return self._bad_request()
+        return super()._handle_connect(*arguments)
 
-    def _open_packet(self, sid: str, transport: str) -> packet.Packet:
-        return packet.Packet(
-            packet.OPEN,
-            {
-                "sid": sid,
-                "upgrades": self._upgrades(sid, transport),
-                "pingTimeout": int(self.ping_timeout * 1000),
-                "pingInterval": int((self.ping_interval + self.ping_interval_grace_period) * 1000),
-                "maxPayload": self.max_http_buffer_size,
-            },
-        )
+    def ping_connections(self) -> None:
+        """Ping all connections and end the silent ones. Runs for ever."""
+        while True:
+            runtime.sleep(min(PING_TICK_SECONDS, self.ping_timeout / TICKS_PER_TIMEOUT))
+            now = time.monotonic()
+            due = [socket for socket in self.sockets.values() if socket.due <= now]
+            for number, socket in enumerate(due, 1):
+                socket.ping()
+                if number % SOCKETS_PER_YIELD == 0:
+                    runtime.sleep(0)
 
 
 def _with_headers(start_response: Any, environ: dict[str, Any], id_of_request: str) -> Any:
@@ -176,68 +145,19 @@ def _with_headers(start_response: Any, environ: dict[str, Any], id_of_request: s
     return respond
 
 
-def _reduced(environ: dict[str, Any]) -> dict[str, Any]:
-    """A copy for the connection's handlers, without entries that keep the WSGI server's objects alive."""
-    return {name: value for name, value in environ.items() if name not in _SERVER_ONLY} | {"wsgi.input": _NO_BODY}
-
-
-def install(engine: engineio.Server) -> None:
-    """Turn python-socketio's Engine.IO server into an `Engine`."""
+def install(engine: engineio.Server, on_websocket: Callable[[], None]) -> None:
+    """Turn python-socketio's Engine.IO server into an `Engine`; `on_websocket` is called when a client uses one."""
     engine.__class__ = Engine
-    engine.pinger = Pinger(engine)
-    engine.on_websocket = lambda _socket: None
-    engine.start_service_task = False  # the pinger does its work
+    engine.on_websocket = on_websocket
+    engine.start_service_task = False  # `ping_connections` does its work
+    handle_connect = engine.handlers["connect"]
 
+    def on_connect(sid: str, environ: dict[str, Any]) -> Any:
+        """Pass a copy of the environment without entries that keep the WSGI server's objects alive."""
+        socket = engine.sockets[sid]
+        socket.__class__ = EngineSocket
+        socket.begin()
+        reduced = {name: value for name, value in environ.items() if name not in _SERVER_ONLY}
+        return handle_connect(sid, reduced | {"wsgi.input": _NO_BODY})
 
-class Pinger:
-    """Pings all connections and closes the silent ones, with one greenlet.
-
-    The intervals and timeouts of all connections are equal, so two queues are in the order of their due times. They
-    hold weak references: with a thousand short connections a second, ended ones would otherwise fill the memory.
-    """
-
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-        self._to_ping: deque[tuple[float, ReferenceType[Any]]] = deque()
-        self._to_check: deque[tuple[float, ReferenceType[Any], float]] = deque()
-        self._is_running = False
-
-    def ping_later(self, socket: Any) -> None:
-        """Ping this connection after the ping interval."""
-        self._to_ping.append((time.monotonic() + self._engine.ping_interval, ref(socket)))
-        if not self._is_running:
-            self._is_running = True
-            runtime.spawn(self._run)
-
-    def _run(self) -> None:
-        while True:
-            runtime.sleep(min(PING_TICK_SECONDS, self._engine.ping_timeout / TICKS_PER_TIMEOUT))
-            self._ping_due()
-            self._close_silent()
-
-    def _ping_due(self) -> None:
-        count = 0
-        while self._to_ping and self._to_ping[0][0] <= time.monotonic():
-            socket = self._to_ping.popleft()[1]()
-            if socket is None:
-                continue
-            try:
-                pinged_at = socket.ping()
-            except exceptions.EngineIOError:  # it is closed
-                self._engine.sockets.pop(socket.sid, None)
-                continue
-            self._to_check.append((time.monotonic() + self._engine.ping_timeout, ref(socket), pinged_at))
-            count += 1
-            if count % SOCKETS_PER_YIELD == 0:
-                runtime.sleep(0)
-
-    def _close_silent(self) -> None:
-        while self._to_check and self._to_check[0][0] <= time.monotonic():
-            _, reference, pinged_at = self._to_check.popleft()
-            socket = reference()
-            if socket is None:
-                continue
-            if socket.closed:
-                self._engine.sockets.pop(socket.sid, None)
-            elif socket.is_silent(pinged_at):
-                runtime.spawn(socket.close_silent)
+    engine.on("connect", on_connect)

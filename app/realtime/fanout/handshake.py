@@ -4,10 +4,8 @@ It replaces `eventlet.websocket`'s, which also accepts Hixie-75 and 76: both ech
 """
 
 import base64
-import contextlib
 import hashlib
 import re
-import socket
 from typing import Any
 
 from engineio import packet
@@ -27,11 +25,10 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 def check_handshake(environ: dict[str, Any]) -> None:
     """Raises RejectedRequest when the request cannot open a WebSocket."""
     connection = {token.strip() for token in environ.get("HTTP_CONNECTION", "").lower().split(",")}
-    if environ["REQUEST_METHOD"] != "GET":
-        raise RejectedRequest(400, "A WebSocket is opened by a GET request.")
-    if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or "upgrade" not in connection:
+    is_upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket" and "upgrade" in connection
+    if environ["REQUEST_METHOD"] != "GET" or not is_upgrade:
         raise RejectedRequest(
-            400, "A WebSocket is opened with `Upgrade: websocket` and `Connection: Upgrade`, in HTTP/1.1."
+            400, "A WebSocket is opened by a GET with `Upgrade: websocket` and `Connection: Upgrade`, in HTTP/1.1."
         )
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
         raise RejectedRequest(426, "Only version 13 of the WebSocket protocol is supported.")
@@ -39,41 +36,31 @@ def check_handshake(environ: dict[str, Any]) -> None:
         raise RejectedRequest(400, "`Sec-WebSocket-Key` is not the base64 of 16 bytes.")
 
 
-def switch_protocols(environ: dict[str, Any], owner: Any) -> WebSocket:
+def switch_protocols(environ: dict[str, Any], owner: Any, first_frames: bytes = b"") -> WebSocket:
     """Take the connection over from the WSGI server and reply to a handshake that passed `check_handshake`."""
     key = environ["HTTP_SEC_WEBSOCKET_KEY"].encode()
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
     id_of_request = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
     sock = runtime.detach_socket(environ)
-    set_cork(sock, True)
     websocket = WebSocket(sock, owner, owner.server.max_http_buffer_size, owner.server.packets_per_second)
     websocket.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + f"Sec-WebSocket-Accept: {accept}\r\n{REQUEST_ID_HEADER}: {id_of_request}\r\n\r\n".encode()
+        + first_frames
     )
     return websocket
-
-
-def set_cork(sock: socket.socket, on: bool) -> None:
-    """While on, the kernel combines writes into one packet (Linux)."""
-    if hasattr(socket, "TCP_CORK"):
-        with contextlib.suppress(OSError):  # the client has disconnected
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(on))
 
 
 class UpgradeProbe:
     """Owns the WebSocket of a polling client until the upgrade is confirmed (Engine.IO protocol, "Upgrade")."""
 
-    def __init__(self, engine_socket: Any) -> None:
+    def __init__(self, engine_socket: Any, environ: dict[str, Any]) -> None:
         self.server = engine_socket.server
         self._engine_socket = engine_socket
-        self._websocket: WebSocket | None = None
         self._has_replied = False
-
-    def begin(self, environ: dict[str, Any]) -> None:
-        self._websocket = switch_protocols(environ, self)
-        set_cork(self._websocket.socket, False)
-        self._websocket.resume()
+        websocket = switch_protocols(environ, self)
+        self._websocket: WebSocket | None = websocket
+        websocket.resume()
         runtime.spawn(self._expire)
 
     def message_received(self, _opcode: int, payload: str | bytes) -> None:

@@ -4,16 +4,16 @@ Without this, a client would notice a missed event only by the gap in `seq` when
 """
 
 import logging
+import math
 import random
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import redis
 import uuid_utils.compat as uuid
 
 from app.observability import metrics
-from app.realtime.fanout.close_reasons import CloseReason
+from app.realtime.fanout.frames import CloseReason
 from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
 from app.realtime.scripts import source
 
@@ -49,8 +49,8 @@ class Resync:
         Without the same server process, all their rooms are disconnected: a restarted or other server may have lost
         its last writes and reached the same numbers again.
         """
-        check = self._check if is_same_server else self.disconnect_rooms
-        self._manager.server.start_background_task(check, channels)
+        check = self._check if is_same_server else self.disconnect
+        self._manager.server.start_background_task(check, channels - {CONTROL_CHANNEL})
 
     def check_epoch(self) -> None:
         """Disconnect all rooms when Redis has lost its data, and with it the epoch. Raises redis.RedisError."""
@@ -61,45 +61,31 @@ class Resync:
         previous, self._epoch = self._epoch, epoch
         if previous not in (b"", epoch):
             logger.warning("redis.data_lost")
-            self.disconnect_rooms(list(self._last_seq))
+            self.disconnect(list(self._last_seq))
 
-    def disconnect_rooms(self, channels: Iterable[str]) -> None:
-        rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
-        self._manager.server.start_background_task(self._disconnect_members, rooms)
-
-    def _check(self, channels: set[str]) -> None:
-        rooms = [channel for channel in channels if channel != CONTROL_CHANNEL]
+    def _check(self, rooms: set[str]) -> None:
+        current: dict[str, int] = {}
+        script = self._redis.register_script(source("read_seq"))
         try:
-            current = self._read_seqs(rooms)
+            with self._redis.pipeline(transaction=False) as pipe:
+                for channel in rooms:
+                    script(args=[channel.removeprefix(CHANNEL_PREFIX)], client=pipe)
+                current.update(zip(rooms, map(int, pipe.execute()), strict=True))
         except redis.RedisError as error:
             logger.warning("resync.check_failed", extra={"rooms": len(rooms), "error": str(error)})
-            current = {}
         self._manager.server.sleep(SETTLE_SECONDS)  # until then, events published before the query are delivered
-        missed = [room for room in rooms if room not in current or self._last_seq.get(room, -1) < current[room]]
-        self._disconnect_members(missed)
+        self.disconnect([room for room in rooms if self._last_seq.get(room, -1) < current.get(room, math.inf)])
 
-    def _disconnect_members(self, channels: list[str]) -> None:
-        members = list(chain.from_iterable(map(self._members, channels)))
-        logger.info("resync.started", extra={"rooms": len(channels), "connections": len(members)})
-        self._disconnect(members)
-
-    def _read_seqs(self, channels: list[str]) -> dict[str, int]:
-        script = self._redis.register_script(source("read_seq"))
-        with self._redis.pipeline(transaction=False) as pipe:
-            for channel in channels:
-                script(args=[channel.removeprefix(CHANNEL_PREFIX)], client=pipe)
-            return {channel: int(seq) for channel, seq in zip(channels, pipe.execute(), strict=True)}
-
-    def _members(self, channel: str) -> list[str]:
-        room = room_of(channel.removeprefix(CHANNEL_PREFIX))
-        return [engine_sid for _, engine_sid in self._manager.get_participants("/", room)]
-
-    def _disconnect(self, engine_sids: list[str]) -> None:
-        random.shuffle(engine_sids)
-        server = self._manager.server
-        for engine_sid in engine_sids:
+    def disconnect(self, channels: Iterable[str]) -> None:
+        """Disconnect the members of these channels' rooms, spread over 2 s."""
+        manager, server = self._manager, self._manager.server
+        rooms = [room_of(channel.removeprefix(CHANNEL_PREFIX)) for channel in channels]
+        members = [engine_sid for room in rooms for _, engine_sid in manager.get_participants("/", room)]
+        logger.info("resync.started", extra={"rooms": len(rooms), "connections": len(members)})
+        random.shuffle(members)
+        for engine_sid in members:
             socket = server.eio.sockets.get(engine_sid)
             if socket is not None:
                 metrics.RESYNCS.inc()
                 socket.close(wait=False, abort=True, reason=CloseReason.TRANSPORT_ERROR)
-            server.sleep(SPREAD_SECONDS / len(engine_sids))
+            server.sleep(SPREAD_SECONDS / len(members))

@@ -9,14 +9,13 @@ import socket
 import struct
 import sys
 from collections import deque
-from types import SimpleNamespace
 from typing import Any
 
 from eventlet import hubs
 from eventlet.hubs.hub import READ, WRITE
 
 from app.realtime.fanout import frames
-from app.realtime.fanout.close_reasons import CloseCode, CloseReason
+from app.realtime.fanout.frames import CloseCode, CloseReason
 
 MAX_BACKLOG_BYTES = 1024 * 1024
 READ_BYTES, WRITE_BYTES, FRAMES_PER_YIELD = 64 * 1024, 128 * 1024, 32
@@ -26,11 +25,6 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 def _ignore(*_: Any) -> None: ...
-
-
-# Replaces the owner of a closed WebSocket: a reference cycle would keep both alive until garbage collection.
-_NO_OWNER = SimpleNamespace(message_received=_ignore, connection_ended=_ignore)
-_NO_READER = frames.FrameReader(0)
 
 
 class WebSocket:
@@ -90,7 +84,7 @@ class WebSocket:
     def resume(self) -> None:
         """Start or continue reading; frames received before `pause` are handled first."""
         self._is_paused = False
-        if self.closed or self._close_frame is not None or self._is_closing or self._is_scheduled:
+        if self._close_frame is not None or self._is_scheduled:
             return
         if self._reader.has_more:
             self._is_scheduled = True
@@ -110,13 +104,14 @@ class WebSocket:
         """
         if self.closed or self._is_closing:
             return
-        self.write(self._close_frame or frames.close_frame(code))
+        self._close_frame = self._close_frame or frames.close_frame(code)
+        self.write(self._close_frame)
         if self.closed or WebSocket.lingering >= MAX_LINGERING:
             self._release()
             return
         self._is_closing = True
         WebSocket.lingering += 1
-        self.owner, self._reader = _NO_OWNER, _NO_READER
+        self.owner, self._reader = None, frames.FrameReader(0)
         self._unlisten(READ)
         self._listen(READ, self._discard_input)
         hubs.get_hub().schedule_call_global(LINGER_SECONDS, self._release)
@@ -134,10 +129,15 @@ class WebSocket:
         owner.connection_ended(reason)
 
     def _on_writable(self, _fileno: int) -> None:
+        """Send whole entries of the backlog, about as much as the kernel accepts at once."""
         backlog = self.backlog
         if backlog is None:
             return
-        data = _next_write(backlog)
+        parts, size = [], 0
+        while backlog and size < WRITE_BYTES:
+            parts.append(backlog.popleft())
+            size += len(parts[-1])
+        data = b"".join(parts)
         try:
             sent = self.send(data)
         except BlockingIOError:
@@ -179,30 +179,26 @@ class WebSocket:
             return
         try:
             for opcode, payload in reader.feed(data, FRAMES_PER_YIELD):
-                self._handle_frame(opcode, payload)
+                if self._close_frame is not None:
+                    break
+                if opcode in (frames.TEXT, frames.BINARY):
+                    self.owner.message_received(opcode, payload)
+                elif opcode == frames.PING:
+                    self.write(frames.frame(payload, frames.PONG))
+                elif opcode == frames.CLOSE:
+                    self._begin_close(frames.close_reply(payload), CloseReason.TRANSPORT_CLOSE)
         except frames.FrameError as error:
             self._begin_close(frames.close_frame(error.code), error.reason)
         if reader.has_more and not self._is_paused:
             self._unlisten(READ)
             self.resume()
 
-    def _handle_frame(self, opcode: int, payload: Any) -> None:
-        if self.closed or self._is_closing or self._close_frame is not None:
-            return
-        if opcode == frames.PING:
-            self.write(frames.frame(payload, frames.PONG))
-        elif opcode == frames.CLOSE:
-            self._begin_close(frames.close_reply(payload), CloseReason.TRANSPORT_CLOSE)
-        elif opcode != frames.PONG:
-            self.owner.message_received(opcode, payload)
-
     def _begin_close(self, close_frame: bytes, reason: str) -> None:
         """Stop handling input. The owner sends the close frame by calling `close`."""
-        if self.closed or self._is_closing or self._close_frame is not None:
-            return
-        self._close_frame = close_frame
-        self._unlisten(READ)
-        self.owner.connection_ended(reason)
+        if self._close_frame is None:
+            self._close_frame = close_frame
+            self._unlisten(READ)
+            self.owner.connection_ended(reason)
 
     def _shut_down_writing(self) -> None:
         try:
@@ -225,11 +221,11 @@ class WebSocket:
             hubs.get_hub().remove(listener)
 
     def _release(self) -> None:
-        """Close the socket and stop listening."""
+        """Close the socket, stop listening, and let the owner go, which would be kept by a reference cycle."""
         if self.closed:
             return
         self.closed = True
-        self.owner, self._reader = _NO_OWNER, _NO_READER
+        self.owner, self._close_frame = None, b""
         if self._is_closing:
             WebSocket.lingering -= 1
         if self.backlog is not None:
@@ -238,12 +234,3 @@ class WebSocket:
         for kind in list(self._listeners):
             self._unlisten(kind)
         self.socket.close()
-
-
-def _next_write(backlog: deque[bytes]) -> bytes:
-    """Whole entries from the backlog, about as much as the kernel accepts at once."""
-    parts, size = [], 0
-    while backlog and size < WRITE_BYTES:
-        parts.append(backlog.popleft())
-        size += len(parts[-1])
-    return b"".join(parts)

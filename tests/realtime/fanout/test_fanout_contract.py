@@ -86,17 +86,17 @@ RELIED_ON = {
 
 # What the application reads, calls or overrides of a library without it being part of its documented interface.
 USED_NAMES: list[tuple[Any, str]] = [
-    (engine_server.Server, "_handle_connect _log_error_once _ok _bad_request _trigger_event _unauthorized _upgrades"),
-    (engine_server.Server, "generate_id handle_request reason"),
-    (engine_socket.Socket, "_upgrade_websocket check_ping_timeout close handle_get_request handle_post_request poll"),
+    (engine_server.Server, "_handle_connect _log_error_once _ok _bad_request"),
+    (engine_server.Server, "handle_request reason"),
+    (engine_socket.Socket, "_upgrade_websocket close handle_get_request handle_post_request poll"),
     (engine_socket.Socket, "receive schedule_ping send"),
     (
         socketio.Server,
         "_handle_ack _handle_connect _handle_eio_disconnect _handle_eio_message _handle_event _send_packet",
     ),
     (packet.Packet, "_reconstruct_binary_internal add_attachment"),
-    (pubsub_manager.PubSubManager, "_handle_callback _handle_close_room _handle_disconnect _handle_emit"),
-    (pubsub_manager.PubSubManager, "_handle_enter_room _handle_leave_room _publish _thread"),
+    (pubsub_manager.PubSubManager, "_handle_callback _handle_disconnect _handle_emit"),
+    (pubsub_manager.PubSubManager, "_publish _thread initialize"),
     (base_manager.BaseManager, "basic_disconnect basic_enter_room basic_leave_room eio_sid_from_sid sid_from_eio_sid"),
     (socketio.RedisManager, "_listen _redis_connect _redis_listen_with_retries"),
     (eventlet.wsgi.HttpProtocol, "_read_request_line get_environ handle_one_request handle_one_response parse_request"),
@@ -128,7 +128,7 @@ USED_IN_SOURCE: list[tuple[Any, str]] = [
         "self.last_ping self.connected self.upgrading self.upgraded self.closing self.closed",
     ),
     (base_socket.BaseSocket.__init__, "self.queue"),
-    (base_server.BaseServer.__init__, "self.start_service_task self.sockets self.ping_interval_grace_period"),
+    (base_server.BaseServer.__init__, "self.start_service_task self.sockets self.handlers"),
     (socketio.base_server.BaseServer.__init__, "self._binary_packet self.packet_class"),
     (base_manager.BaseManager.__init__, "self.rooms self.callbacks self.pending_disconnect"),
     (base_manager.BaseManager, "self.pending_connect"),

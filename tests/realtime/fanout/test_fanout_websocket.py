@@ -12,7 +12,7 @@ import pytest
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout.delivery import RoomRecipients
-    from app.realtime.fanout.engine import Pinger
+    from app.realtime.fanout.engine_socket import EngineSocket
     from app.realtime.fanout.websocket import FRAMES_PER_YIELD, WebSocket
 
 FRAME = b"x" * 1000
@@ -177,16 +177,18 @@ def test_an_aborted_websocket_and_its_owner_are_freed_without_garbage_collection
         theirs.close()
 
 
-def test_the_pinger_holds_no_reference_to_an_ended_connection():
-    connection, pinger = Owner(), Pinger(SimpleNamespace(ping_interval=25))
-    pinger._is_running = True  # its greenlet would need a hub
-    pinger.ping_later(connection)
-    freed = ref(connection)
+def test_connections_are_pinged_when_due_and_ended_without_an_answer_in_time(monkeypatch):
+    connection, ended = EngineSocket.__new__(EngineSocket), []
+    reason = SimpleNamespace(PING_TIMEOUT="ping timeout")
+    connection.server = SimpleNamespace(ping_interval=25, ping_timeout=20, reason=reason)
+    connection.last_ping, connection.closed, sent = 1.0, False, []
+    monkeypatch.setattr(connection, "send", lambda packet: sent.append(packet.encode()))
+    monkeypatch.setattr(connection, "connection_ended", ended.append)
+    monkeypatch.setattr("app.realtime.fanout.engine_socket.time.monotonic", lambda: 100.0)
 
-    del connection
-
-    assert freed() is None
-    pinger._to_ping[0] = (0.0, freed)
-    pinger._ping_due()
-    assert not pinger._to_ping
-    assert not pinger._to_check
+    connection.schedule_ping()
+    assert connection.due == 125.0
+    connection.ping()
+    assert (sent, ended, connection.due) == (["2"], [], 120.0)
+    connection.ping()
+    assert (sent, ended) == (["2"], ["ping timeout"])
