@@ -31,7 +31,7 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
         import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
     from app.core import runtime
     from app.http.server.serving import serve
-    from app.observability import exporters, process_registry
+    from app.observability import process_registry, telemetry
 
     try:
         listener = runtime.listen(host, port, reuse_port=reuse_port)
@@ -43,7 +43,7 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     finally:
         with wsgi.app.app_context():
             process_registry.leave()
-        exporters.finish()
+        telemetry.finish()
 
 
 def _give_signs_of_life(sleep: Callable[[float], None]) -> None:
@@ -98,7 +98,7 @@ def beat() -> None:
         import redis
 
         import celery_worker
-        from app.observability import exporters, process_registry
+        from app.observability import process_registry, telemetry
 
     logging.getLogger("celery.beat").addFilter(_drop_traceback)
     try:
@@ -108,7 +108,7 @@ def beat() -> None:
     finally:
         with celery_worker.flask_app.app_context():
             process_registry.leave()
-        exporters.finish()
+        telemetry.finish()
 
 
 def _drop_traceback(record: logging.LogRecord) -> bool:
@@ -126,7 +126,7 @@ def migrate() -> None:
         from app.background import create_background_app
         from app.config import load_config
         from app.core import migration
-        from app.observability.logging import init_logging
+        from app.observability.telemetry import init_logging
 
         settings = load_config()
         app = create_background_app(settings)

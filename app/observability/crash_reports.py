@@ -26,20 +26,9 @@ from app.core.errors import DomainError
 from app.observability.requests import current_request_id
 
 SHUTDOWN_SECONDS = 2.0
-REPORTED_FIELDS = frozenset(
-    {
-        "event_id",
-        "timestamp",
-        "level",
-        "platform",
-        "release",
-        "environment",
-        "server_name",
-        "sdk",
-        "logger",
-        "exception",
-    }
-)
+REPORTED_FIELDS = (
+    "event_id", "timestamp", "level", "platform", "release", "environment", "server_name", "sdk", "logger", "exception",
+)  # fmt: skip
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*")
 MAX_TEXT = 200
 
@@ -78,23 +67,13 @@ def _strip_values(event: Any, hint: dict[str, Any]) -> Any:
     """The event without values; None for an outage, and for a log record without an exception."""
     if not hint.get("exc_info") or outage_of(hint["exc_info"][1]):
         return None
-    report = {name: value for name, value in event.items() if name in REPORTED_FIELDS}
+    report = {name: event[name] for name in REPORTED_FIELDS if name in event}
     for each in report.get("exception", {}).get("values", []):
-        each["value"] = _without_values(each.get("value") or "")
-    report["tags"] = _tags()
-    return report
-
-
-def _without_values(text: str) -> str:
-    """The first line without quoted texts and numbers, which may come from a caller."""
-    return _VALUES.sub("…", text.partition("\n")[0])[:MAX_TEXT]
-
-
-def _tags() -> dict[str, str]:
+        # Quoted texts and numbers may come from a caller.
+        each["value"] = _VALUES.sub("…", (each.get("value") or "").partition("\n")[0])[:MAX_TEXT]
     tags = {"request_id": current_request_id()}
     if current_task:
         tags = {"request_id": str(current_task.request.get("request_id") or ""), "task": current_task.name}
     if has_request_context():
-        tags["method"] = request.method
-        tags["route"] = request.url_rule.rule if request.url_rule else ""
-    return {name: value for name, value in tags.items() if value}
+        tags |= {"method": request.method, "route": request.url_rule.rule if request.url_rule else ""}
+    return report | {"tags": {name: value for name, value in tags.items() if value}}

@@ -20,7 +20,7 @@ from app.auth.tokens import issue
 from app.cli.simulate.api_client import ApiClient
 from app.cli.simulate.personas import NAMES, TYPES, SimulatedAgent, SimulatedPeople
 from app.config import Config, load_config
-from app.observability.logging import init_logging
+from app.observability.telemetry import init_logging
 
 logger = logging.getLogger(__name__)
 
