@@ -6,7 +6,7 @@ form. Tests validate every emitted event against the document.
 
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from app.agents.schemas import AgentTaskData
 from app.apidocs.json_schemas import Json, example_of, read_json, schemas_of
@@ -31,6 +31,10 @@ def _text(description: str, example: str, **options: Any) -> fields.String:
     return fields.String(required=True, metadata=doc(description, example), **options)
 
 
+def _number(description: str, example: str) -> NumberText:
+    return NumberText(required=True, metadata=doc(description, example))
+
+
 def _ok(*, value: bool) -> fields.Boolean:
     return fields.Boolean(
         required=True, validate=validate.OneOf([value]), metadata=doc("Whether the request succeeded.")
@@ -45,60 +49,9 @@ def _agent_batches() -> fields.Boolean:
     return fields.Boolean(metadata=doc(text, False))
 
 
-class Handshake(CamelSchema):
-    token = _text("The JWT, without `Bearer`.", _TOKEN)
-    protocol_id = Identifier(metadata=doc("Join the room of this protocol before `connect` fires.", PROTOCOL))
-    agent_batches = _agent_batches()
-
-
-class JoinMessage(CamelSchema):
-    protocol_id = Identifier(required=True, metadata=doc("Id of the protocol.", PROTOCOL))
-    agent_batches = _agent_batches()
-
-
-class JoinedAck(CamelSchema):
-    ok = _ok(value=True)
-    room = _text("The Socket.IO room.", "protocol:aave-v3")
-    protocol_id = _text("Id of the protocol.", PROTOCOL)
-    seq = NumberText(
-        required=True, metadata=doc("Number of the room's last event; the next event's number is one higher.", "42")
-    )
-    state_url = _text("Path of the snapshot.", "/api/v1/protocols/aave-v3/state")
-
-
-class LeaveMessage(CamelSchema):
-    """An empty object, or no argument at all."""
-
-
-class LeftAck(CamelSchema):
-    ok = _ok(value=True)
-
-
-class RenewMessage(CamelSchema):
-    token = _text("The new JWT.", _TOKEN)
-
-
-class RenewedAck(CamelSchema):
-    ok = _ok(value=True)
-    protocol_id = _text("The protocol whose room the connection is still in; null for none.", PROTOCOL, allow_none=True)
-
-
 class Refusal(CamelSchema):
     code = _text(_CODE, "INVALID_PROTOCOL")
     detail = _text("The reason as a sentence.", "There is no such protocol.")
-
-
-class RefusedAck(CamelSchema):
-    ok = _ok(value=False)
-    error = fields.Nested(Refusal, required=True)
-
-
-class SessionExpired(CamelSchema):
-    code = _text(_CODE, "TOKEN_EXPIRED", validate=validate.OneOf(["TOKEN_EXPIRED"]))
-
-
-class SessionRevoked(CamelSchema):
-    code = _text(_CODE, "TOKEN_REVOKED", validate=validate.OneOf(["TOKEN_REVOKED"]))
 
 
 class AgentTasksData(CamelSchema):
@@ -110,33 +63,56 @@ class AgentTasksData(CamelSchema):
     )
 
 
-_MESSAGES: tuple[type[CamelSchema], ...] = (
-    Handshake, JoinMessage, JoinedAck, LeaveMessage, LeftAck, RenewMessage, RenewedAck, RefusedAck, SessionExpired,
-    SessionRevoked,
-)  # fmt: skip
-_DATA = {
-    EventType.AGENT_TASK_UPDATE: AgentTaskData,
-    EventType.AGENT_TASK_UPDATES: AgentTasksData,
-    EventType.BOUNTY_POOL_UPDATED: BountyPoolData,
-    EventType.VULN_STATUS_CHANGED: VulnStatusData,
+_MESSAGES: dict[str, dict[str, fields.Field[Any]]] = {
+    "Handshake": {
+        "token": _text("The JWT, without `Bearer`.", _TOKEN),
+        "protocol_id": Identifier(metadata=doc("Join the room of this protocol before `connect` fires.", PROTOCOL)),
+        "agent_batches": _agent_batches(),
+    },
+    "JoinMessage": {
+        "protocol_id": Identifier(required=True, metadata=doc("Id of the protocol.", PROTOCOL)),
+        "agent_batches": _agent_batches(),
+    },
+    "JoinedAck": {
+        "ok": _ok(value=True),
+        "room": _text("The Socket.IO room.", "protocol:aave-v3"),
+        "protocol_id": _text("Id of the protocol.", PROTOCOL),
+        "seq": _number("Number of the room's last event; the next event's number is one higher.", "42"),
+        "state_url": _text("Path of the snapshot.", "/api/v1/protocols/aave-v3/state"),
+    },
+    "LeaveMessage": {},
+    "LeftAck": {"ok": _ok(value=True)},
+    "RenewMessage": {"token": _text("The new JWT.", _TOKEN)},
+    "RenewedAck": {
+        "ok": _ok(value=True),
+        "protocol_id": _text(
+            "The protocol whose room the connection is still in; null for none.", PROTOCOL, allow_none=True
+        ),
+    },
+    "RefusedAck": {"ok": _ok(value=False), "error": fields.Nested(Refusal, required=True)},
+    "SessionExpired": {"code": _text(_CODE, "TOKEN_EXPIRED", validate=validate.OneOf(["TOKEN_EXPIRED"]))},
+    "SessionRevoked": {"code": _text(_CODE, "TOKEN_REVOKED", validate=validate.OneOf(["TOKEN_REVOKED"]))},
 }
 
 
-def _event_schema(event_type: EventType) -> type[CamelSchema]:
+def _event_schema(event_type: EventType, data: type[Schema]) -> type[Schema]:
     """The schema of an event; `bounty_pool:updated` is `BountyPoolUpdatedEvent` in the document."""
-    seq = doc("This event's own number in its room; consecutive events have no gaps.", "42")
     members: dict[str, fields.Field[Any]] = {
         "timestamp": Timestamp(required=True, metadata=doc("Time of the event.", MOMENT)),
         "protocol_id": _text("Id of the protocol.", PROTOCOL),
-        "seq": NumberText(required=True, metadata=seq),
+        "seq": _number("This event's own number in its room; consecutive events have no gaps.", "42"),
         "event_type": _text("Name of the event.", event_type.value, validate=validate.OneOf([event_type])),
-        "data": fields.Nested(_DATA[event_type], required=True),
+        "data": fields.Nested(data, required=True),
     }
-    name = event_type.name.title().replace("_", "") + "Event"
-    return CamelSchema.from_dict(members, name=name)  # type: ignore[return-value]
+    return CamelSchema.from_dict(members, name=event_type.name.title().replace("_", "") + "Event")
 
 
-EVENTS: dict[str, type[CamelSchema]] = {each: _event_schema(each) for each in EventType}
+EVENTS: dict[str, type[Schema]] = {
+    EventType.AGENT_TASK_UPDATE: _event_schema(EventType.AGENT_TASK_UPDATE, AgentTaskData),
+    EventType.AGENT_TASK_UPDATES: _event_schema(EventType.AGENT_TASK_UPDATES, AgentTasksData),
+    EventType.BOUNTY_POOL_UPDATED: _event_schema(EventType.BOUNTY_POOL_UPDATED, BountyPoolData),
+    EventType.VULN_STATUS_CHANGED: _event_schema(EventType.VULN_STATUS_CHANGED, VulnStatusData),
+}
 
 
 def _requires(field: str, value: str, *required: str) -> Json:
@@ -156,7 +132,8 @@ _CONDITIONS = {
 def document() -> Json:
     """A new copy of the document."""
     static = read_json("asyncapi.json")
-    schemas = schemas_of(*EVENTS.values(), *_MESSAGES)
+    others = (CamelSchema.from_dict(members, name=name) for name, members in _MESSAGES.items())
+    schemas = schemas_of(*EVENTS.values(), *others)
     for name, schema in schemas.items():
         schema.pop("additionalProperties", None)  # clients ignore members that a later release adds
         if name in _CONDITIONS:

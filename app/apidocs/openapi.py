@@ -18,7 +18,7 @@ from app.apidocs.json_schemas import (
     read_json,
     schemas_of,
 )
-from app.apidocs.operations import CATALOGUE, OperationCompleter, shared_responses
+from app.apidocs.operations import CATALOGUE, complete, shared_responses
 from app.core.examples import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.schemas import ID_PATTERN, camel_case
 from app.http.idempotency import HEADER
@@ -62,7 +62,7 @@ def document(app: Flask) -> Json:
 
 
 def _paths(app: Flask, generated: Json, schemas: dict[str, Json]) -> Json:
-    completer = OperationCompleter(schemas, read_json("examples.json"))
+    examples = read_json("examples.json")
     views = {
         (_camel_case_path(FlaskPlugin.flaskpath2openapi(rule.rule)), method.lower()): app.view_functions[rule.endpoint]
         for rule in app.url_map.iter_rules()
@@ -72,15 +72,13 @@ def _paths(app: Flask, generated: Json, schemas: dict[str, Json]) -> Json:
     for raw_path, item in generated.items():
         path = _camel_case_path(raw_path)
         shared = item.pop("parameters", [])
-        for operation in item.values():
+        for method, operation in item.items():
             if parameters := [*shared, *operation.pop("parameters", [])]:
                 operation["parameters"] = parameters
                 for each in parameters:
                     _complete_parameter(each)
-        paths[path] = {
-            method: completer.complete(path, method, operation, views[path, method])
-            for method, operation in item.items()
-        }
+            complete(path, method, operation, views[path, method], schemas=schemas, examples=examples)
+        paths[path] = item
     return paths
 
 

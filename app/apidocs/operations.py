@@ -1,6 +1,6 @@
 """Completes one operation with what its view declares: roles, examples, headers and error responses (RFC 9457)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,6 @@ _NOT_FOUND = {
     "{vulnerabilityId}": errors.VulnerabilityNotFound,
     "{paymentId}": errors.PaymentNotFound,
 }
-_ORDER = ("tags", "summary", "description", "operationId", "x-roles", "security", "parameters", "requestBody")
 _SHARED = (400, 401, 403, 413, 415, 422, 429, 503)
 """Statuses whose response is the same for every operation: it lists all codes of the status."""
 _DESCRIPTIONS: dict[int, str] = {
@@ -48,35 +47,27 @@ def _documented_errors() -> dict[str, type[DomainError]]:
 CATALOGUE = _documented_errors()
 
 
-class OperationCompleter:
-    """Completes the operations of one document; `schemas` are its component schemas."""
-
-    def __init__(self, schemas: dict[str, Json], examples: Json) -> None:
-        self._schemas = schemas
-        self._requests, self._responses = examples["requests"], examples["responses"]
-
-    def complete(self, path: str, method: str, operation: Json, view: Callable[..., Any]) -> Json:
-        """The complete operation; `operation` is apispec's."""
-        name = camel_case(view.__name__)
-        action: Action | None = getattr(view, "required_action", None)
-        idempotent: bool = getattr(view, "idempotent", False)
-        operation["operationId"] = name
-        operation["description"] = _description(operation, action, idempotent=idempotent)
-        operation["security"] = [{"bearer": []}] if action else []
-        if action:
-            operation["x-roles"] = [role.value for role in Role if role in ALLOWED[action]]
-        for body in operation.get("requestBody", {}).get("content", {}).values():
-            given = self._requests.get(name) or {"example": example_of(body["schema"], self._schemas)}
-            body["examples"] = {title: {"summary": title, "value": value} for title, value in given.items()}
-        successes = {status: each for status, each in operation["responses"].items() if status.startswith(("2", "304"))}
-        for answer in successes.values():
-            answer["headers"] = _headers("X-Request-Id", *(["Idempotent-Replayed"] if idempotent else []))
-            for body in answer.get("content", {}).values():
-                value = example_of(body["schema"], self._schemas) | self._responses.get(name, {})
-                body["examples"] = {"example": {"summary": "example", "value": value}}
-        failures = dict(_failures(path, method, operation, view))
-        ordered = {key: operation[key] for key in _ORDER if key in operation}
-        return ordered | {"responses": successes | {str(status): failures[status] for status in sorted(failures)}}
+def complete(path: str, method: str, operation: Json, view: Any, *, schemas: Json, examples: Json) -> None:
+    """Complete apispec's operation of a view; `schemas` are the document's components."""
+    name = operation["operationId"] = camel_case(view.__name__)
+    action: Action | None = getattr(view, "required_action", None)
+    idempotent: bool = getattr(view, "idempotent", False)
+    operation["description"] = _description(operation, action, idempotent=idempotent)
+    operation["security"] = [{"bearer": []}] if action else []
+    if action:
+        operation["x-roles"] = [role.value for role in Role if role in ALLOWED[action]]
+    for body in operation.get("requestBody", {}).get("content", {}).values():
+        given = examples["requests"].get(name) or {"example": example_of(body["schema"], schemas)}
+        body["examples"] = {title: {"summary": title, "value": value} for title, value in given.items()}
+    responses = {status: each for status, each in operation["responses"].items() if status.startswith(("2", "304"))}
+    for answer in responses.values():
+        answer["headers"] = _headers("X-Request-Id", *(["Idempotent-Replayed"] if idempotent else []))
+        for body in answer.get("content", {}).values():
+            value = example_of(body["schema"], schemas) | examples["responses"].get(name, {})
+            body["examples"] = {"example": {"summary": "example", "value": value}}
+    for status, failure in sorted(_failures(path, method, operation, view).items()):
+        responses[str(status)] = failure
+    operation["responses"] = responses
 
 
 def _headers(*names: str) -> Json:
@@ -98,8 +89,8 @@ def _description(operation: Json, action: Action | None, *, idempotent: bool) ->
     return " ".join(sentences)
 
 
-def _failures(path: str, method: str, operation: Json, view: Callable[..., Any]) -> Iterator[tuple[int, Json]]:
-    """The error responses that follow from the view's action, its input and the errors that it names."""
+def _failures(path: str, method: str, operation: Json, view: Any) -> dict[int, Json]:
+    """The error responses by status that follow from the view's action, its input and the errors that it names."""
     action: Action | None = getattr(view, "required_action", None)
     codes: tuple[str, ...] = getattr(view, "error_codes", ())
     shared: list[int] = []
@@ -109,16 +100,17 @@ def _failures(path: str, method: str, operation: Json, view: Callable[..., Any])
         shared += [400, 413, 415, 422]
     elif any(each["in"] == "query" for each in operation.get("parameters", ())):
         shared.append(422)
-    for status in shared:
-        yield status, {"$ref": f"#/components/responses/{_response_name(status)}"}
+    reference = "#/components/responses/"
+    failures: dict[int, Json] = {status: {"$ref": reference + _response_name(status)} for status in shared}
     missing = _of_status(404, codes) or [error.code for name, error in _NOT_FOUND.items() if name in path]
     if missing:
-        yield 404, _response(404, missing)
+        failures[404] = _response(404, missing)
     conflicts = _of_status(409, codes)
     if getattr(view, "idempotent", False):
         conflicts += [IdempotencyKeyReused.code, IdempotencyKeyInUse.code]
     if conflicts:
-        yield 409, _response(409, conflicts)
+        failures[409] = _response(409, conflicts)
+    return failures
 
 
 def _of_status(status: int, codes: Iterable[str]) -> list[str]:

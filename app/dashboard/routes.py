@@ -50,32 +50,21 @@ class NotSetUp(DomainError):
     code, status = "PAGE_NOT_SET_UP", HTTPStatus.SERVICE_UNAVAILABLE
 
 
-@blueprint.get("/")
-def page() -> Response:
-    """The dashboard page"""
-    return _page("index.html")
-
-
-@blueprint.get("/ops")
-def operators_page() -> Response:
-    """The operators' page"""
-    return _page("ops.html")
-
-
-def _page(name: str) -> Response:
+@blueprint.get("/", defaults={"name": "index.html"})
+@blueprint.get("/ops", defaults={"name": "ops.html"})
+def page(name: str) -> Response:
+    """The dashboard page and the operators' page"""
     if not assets.are_installed():
         raise NotSetUp("The page's modules are missing: run `make setup`, or `python -m app.dashboard.assets`.")
-    return _serve(name)
+    return static_file(name)
 
 
 @blueprint.get("/static/<path:name>")
 def static_file(name: str) -> Response:
-    """A module, style sheet or picture of the pages"""
-    return _serve(name)
+    """A module, style sheet or picture of the pages
 
-
-def _serve(name: str) -> Response:
-    """Revalidated each time by a hash of the content, so that no browser mixes the files of two releases."""
+    Revalidated each time by a hash of the content, so that no browser mixes the files of two releases.
+    """
     response = send_from_directory(STATIC, name, conditional=False, etag=False)
     response.direct_passthrough = False
     if _is_demo() and response.mimetype == "text/html":

@@ -39,7 +39,6 @@ def start(settings: Config) -> None:
         dsn=settings.sentry_dsn,
         release=os.environ.get("SENTRY_RELEASE") or f"dashboard-realtime@{version('dashboard-realtime')}",
         default_integrations=False,
-        auto_enabling_integrations=False,
         integrations=[
             LoggingIntegration(level=None, event_level=logging.ERROR, sentry_logs_level=None),
             DedupeIntegration(),
@@ -48,7 +47,6 @@ def start(settings: Config) -> None:
         ],
         before_send=_strip_values,
         ignore_errors=[DomainError],
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         max_breadcrumbs=0,

@@ -126,13 +126,22 @@ class AllocatedDict(MmapedDict):
     """The library's metric file, on allocated space; a file in memory where the disk has none."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        if not read_mode and not _allocate_file(Path(filename)):
-            filename = _memory_file()
+        if not read_mode:
+            try:
+                with Path(filename).open("ab") as file:
+                    if not file.tell():
+                        os.posix_fallocate(file.fileno(), 0, FIRST_BYTES)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    Path(filename).unlink()  # readers fail on an incomplete file
+                filename = _memory_file()
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
-        needed = self._used + len(key.encode()) + ENTRY_BYTES
-        if needed > self._capacity and not _allocate(self._f.fileno(), 2 * self._capacity):
+        try:
+            if self._used + len(key.encode()) + ENTRY_BYTES > self._capacity:
+                os.posix_fallocate(self._f.fileno(), 0, 2 * self._capacity)
+        except OSError:
             moved: Any = Path(_memory_file()).open("a+b")  # noqa: SIM115 - stays open, as the library's
             moved.write(self._m[: self._capacity])
             moved.flush()
@@ -143,22 +152,6 @@ class AllocatedDict(MmapedDict):
 
 def _memory_file() -> str:
     return f"/proc/self/fd/{os.memfd_create('metrics')}"
-
-
-def _allocate_file(path: Path) -> bool:
-    """Create the file with its first space, or leave no file: readers fail on an incomplete one."""
-    with contextlib.suppress(OSError), path.open("ab") as file:
-        if file.tell() or _allocate(file.fileno(), FIRST_BYTES):
-            return True
-        path.unlink()
-    return False
-
-
-def _allocate(descriptor: int, size: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.posix_fallocate(descriptor, 0, size)
-        return True
-    return False
 
 
 values.MmapedDict = AllocatedDict  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import os
 import platform
 import socket
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,7 @@ class Process:
 
 
 def release_version() -> str:
-    try:
-        return version("dashboard-realtime")
-    except PackageNotFoundError:
-        return "from source"
+    return version("dashboard-realtime")
 
 
 def announce(kind: str, roles: tuple[str, ...]) -> None:

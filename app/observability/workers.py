@@ -15,7 +15,7 @@ from prometheus_client import start_http_server
 
 from app.config import Config
 from app.core.extensions import celery
-from app.core.queues import ALL_QUEUES, PAYMENTS_QUEUE
+from app.core.queues import PAYMENTS_QUEUE
 from app.core.redis_clock import redis_clock
 from app.observability import metrics, probe, process_registry, telemetry
 from app.observability.requests import current_request_id
@@ -43,10 +43,8 @@ def init(app: Flask, settings: Config) -> None:
         begun.connect(lambda **_: telemetry.report_crashes(settings), weak=False)
     for ready in (signals.worker_ready, signals.beat_init):
         ready.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
-    signals.worker_ready.connect(_touch_at_heartbeats)
-    signals.heartbeat_sent.connect(_announcer(app, "worker", _worker_roles), weak=False)
-    beat_ticked.connect(lambda **_: probe.touch("beat"), weak=False)
-    beat_ticked.connect(_announcer(app, "beat", lambda: ("beat",)), weak=False)
+    signals.heartbeat_sent.connect(_sign_of_life(app, "worker", _worker_roles), weak=False)
+    beat_ticked.connect(_sign_of_life(app, "beat", lambda: ("beat",)), weak=False)
     signals.worker_process_init.connect(lambda **_: _begin_pool_process(settings), weak=False)
     signals.task_prerun.connect(_count_start)
     signals.task_postrun.connect(_count_end)
@@ -75,11 +73,6 @@ def _count_end(task: Any, state: str, **_: Any) -> None:
     metrics.CELERY_SECONDS.labels(task.name).observe(time.perf_counter() - task.request.started)
 
 
-def _touch_at_heartbeats(**_: Any) -> None:
-    probe.touch("worker")
-    signals.heartbeat_sent.connect(lambda **_: probe.touch("worker"), weak=False)
-
-
 def _serve_metrics(port: int) -> None:
     """Serve the metrics of this process and its pool; under `dashboard up` web serves them, and `port` is 0."""
     if port and metrics.FOLDER:
@@ -87,9 +80,8 @@ def _serve_metrics(port: int) -> None:
 
 
 def _begin_pool_process(settings: Config) -> None:
-    """A pool process starts, often as the replacement of a dead one."""
     if metrics.FOLDER:
-        metrics.fold(Path(metrics.FOLDER))
+        metrics.fold(Path(metrics.FOLDER))  # the process is often the replacement of a dead one
     telemetry.start_tracing(settings)
 
 
@@ -101,16 +93,17 @@ def _end_worker(app: Flask) -> None:
 
 def _worker_roles() -> tuple[str, ...]:
     queues = set(celery.amqp.queues.consume_from)
-    realtime = set(ALL_QUEUES) - {PAYMENTS_QUEUE}
-    roles = {"worker": bool(queues & realtime), "worker-payments": PAYMENTS_QUEUE in queues}
-    return tuple(role for role, is_filled in roles.items() if is_filled)
+    roles = {"worker": queues - {PAYMENTS_QUEUE}, "worker-payments": queues & {PAYMENTS_QUEUE}}
+    return tuple(role for role, served in roles.items() if served)
 
 
-def _announcer(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> Callable[..., None]:
+def _sign_of_life(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> Callable[..., None]:
+    """A function that touches the liveness file and, every five seconds, announces the process in Redis."""
     due = 0.0
 
-    def announce_when_due(**_: Any) -> None:
+    def give_sign(**_: Any) -> None:
         nonlocal due
+        probe.touch(kind)
         if time.monotonic() < due:
             return
         due = time.monotonic() + HEARTBEAT_SECONDS
@@ -120,4 +113,4 @@ def _announcer(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> C
         except redis.RedisError as error:
             logger.warning("process.not_announced", extra={"kind": kind, "error": str(error)})
 
-    return announce_when_due
+    return give_sign
