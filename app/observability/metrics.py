@@ -44,20 +44,17 @@ def registry() -> CollectorRegistry:
     if not FOLDER:
         return REGISTRY
     found = CollectorRegistry()
-    found.register(FileCollector(Path(FOLDER)))
+    FileCollector(found, FOLDER)  # type: ignore[no-untyped-call]  # registers itself
     return found
 
 
-class FileCollector:
+class FileCollector(MultiProcessCollector):
     """The metrics of all processes, living and dead."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
-
     def collect(self) -> list[Metric]:
-        fold(self._place)
-        with _locked(self._place, fcntl.LOCK_SH):
-            return list(MultiProcessCollector(None, str(self._place)).collect())
+        fold(Path(self._path))
+        with _locked(Path(self._path), fcntl.LOCK_SH):
+            return list(super().collect())  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def process_that_counts(folder: Path, amount: int = 1) -> None:
 
 def value(folder: Path, name: str, **labels: str) -> float | None:
     registry = CollectorRegistry()
-    registry.register(metrics.FileCollector(folder))
+    metrics.FileCollector(registry, str(folder))
     return registry.get_sample_value(name, labels)
 
 
