@@ -18,18 +18,10 @@ from app.apidocs.json_schemas import (
     read_json,
     schemas_of,
 )
-from app.apidocs.operations import CATALOGUE, complete, shared_responses
-from app.core.examples import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
+from app.apidocs.operations import CATALOGUE, PATH_PARAMETERS, complete, shared_responses
 from app.core.schemas import ID_PATTERN, camel_case
 from app.http.idempotency import HEADER
 from app.http.rest import api
-
-PATH_PARAMETERS = {
-    "agentId": ("Id of the agent.", AGENT),
-    "protocolId": ("Id of the protocol.", PROTOCOL),
-    "vulnerabilityId": ("Id of the vulnerability.", VULNERABILITY),
-    "paymentId": ("Id of the payment.", PAYMENT),
-}
 
 
 def spec_options() -> dict[str, Any]:
@@ -50,13 +42,11 @@ def document(app: Flask) -> Json:
     paths = _paths(app, generated["paths"], schemas)
     _separate_requests_and_responses(paths, schemas)
     components |= {"responses": shared_responses(), "schemas": dict(sorted(schemas.items()))}
-    return {
+    return static | {
         "openapi": generated["openapi"],
         "info": generated["info"] | static["info"],
-        "servers": static["servers"],
-        "tags": [*generated.get("tags", []), *static["tags"]],
+        "tags": [*generated["tags"], *static["tags"]],
         "paths": paths | static["paths"],
-        "webhooks": static["webhooks"],
         "components": components,
     }
 
@@ -92,7 +82,8 @@ def _complete_parameter(parameter: Json) -> None:
     if parameter["in"] == "path":
         parameter["name"] = camel_case(parameter["name"])
         shape |= {"pattern": f"^{ID_PATTERN}$", "maxLength": 64}
-        parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
+        parameter["description"] = f"Id of the {parameter['name'].removesuffix('Id')}."
+        parameter["example"], _ = PATH_PARAMETERS[parameter["name"]]
     if isinstance(shape.get("type"), list):
         shape["type"] = next(each for each in shape["type"] if each != "null")
         shape.pop("default", None)

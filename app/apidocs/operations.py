@@ -8,17 +8,19 @@ from app.apidocs.json_schemas import Json, example_of
 from app.auth.permissions import ALLOWED, ANYONE, ONLY_FOR_ITSELF, Action, Role
 from app.core import dependency_errors, errors
 from app.core.errors import DependencyUnavailable, DomainError, IdempotencyKeyInUse, IdempotencyKeyReused
+from app.core.examples import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.schemas import camel_case
 from app.http.problems import PROBLEM_TYPE, members
 
 _PAGED = "Request the next page with `cursor` set to `nextCursor` of this one."
 _IDEMPOTENT = "With an `Idempotency-Key`, a request that is sent twice has its effect once."
-_NOT_FOUND = {
-    "{protocolId}": errors.ProtocolNotFound,
-    "{agentId}": errors.AgentNotFound,
-    "{vulnerabilityId}": errors.VulnerabilityNotFound,
-    "{paymentId}": errors.PaymentNotFound,
+PATH_PARAMETERS: dict[str, tuple[str, type[DomainError]]] = {
+    "protocolId": (PROTOCOL, errors.ProtocolNotFound),
+    "agentId": (AGENT, errors.AgentNotFound),
+    "vulnerabilityId": (VULNERABILITY, errors.VulnerabilityNotFound),
+    "paymentId": (PAYMENT, errors.PaymentNotFound),
 }
+"""An example of each id in a path, and the error if there is no such object."""
 _SHARED = (400, 401, 403, 413, 415, 422, 429, 503)
 """Statuses whose response is the same for every operation: it lists all codes of the status."""
 _DESCRIPTIONS: dict[int, str] = {
@@ -102,8 +104,8 @@ def _failures(path: str, method: str, operation: Json, view: Any) -> dict[int, J
         shared.append(422)
     reference = "#/components/responses/"
     failures: dict[int, Json] = {status: {"$ref": reference + _response_name(status)} for status in shared}
-    missing = _of_status(404, codes) or [error.code for name, error in _NOT_FOUND.items() if name in path]
-    if missing:
+    absent = [error.code for name, (_, error) in PATH_PARAMETERS.items() if name in path]
+    if missing := _of_status(404, codes) or absent:
         failures[404] = _response(404, missing)
     conflicts = _of_status(409, codes)
     if getattr(view, "idempotent", False):

@@ -84,9 +84,7 @@ def demo_session() -> Response:
         role: issue(config(), subject=f"demo-{role}", role=role, protocols=[DEMO_PROTOCOL], ttl_seconds=DEMO_SECONDS)
         for role in (Role.VIEWER, Role.VALIDATOR, Role.OWNER)
     }
-    response = jsonify(protocolId=DEMO_PROTOCOL, expiresIn=str(DEMO_SECONDS), roles=tokens)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return jsonify(protocolId=DEMO_PROTOCOL, expiresIn=str(DEMO_SECONDS), roles=tokens)
 
 
 def _is_demo() -> bool:
@@ -105,32 +103,29 @@ def operators_status() -> Response:
     """The system's state, for the operators' page"""
     events, readings = _measured()
     server, known = redis_client().info("server"), process_registry.known()
-    processes = [
-        {
-            "kind": each.kind,
-            "process": each.label,
-            "version": each.version,
-            "python": each.python,
-            "silentSeconds": int(each.silent_seconds) if each.is_silent else None,
-        }
-        for each in known
-    ]
     state = {
         "asOf": utc_now(),
         "rooms": _rooms(),
         "agents": _agents(),
         "events": events,
         "readings": readings,
-        "processes": processes,
+        "processes": [
+            {
+                "kind": each.kind,
+                "process": each.label,
+                "version": each.version,
+                "python": each.python,
+                "silentSeconds": int(each.silent_seconds) if each.is_silent else None,
+            }
+            for each in known
+        ],
         "faults": process_registry.faults(known),
         "versions": {
             "redis": str(server.get("valkey_version") or server.get("redis_version")),
             "database": db.engine.dialect.name,
         },
     }
-    response = jsonify(to_wire(state))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return jsonify(to_wire(state))
 
 
 def _rooms() -> list[dict[str, Any]]:

@@ -33,8 +33,11 @@ _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*")
 MAX_TEXT = 200
 
 
-def start(settings: Config) -> None:
-    """Report from this process and from those it forks. Starts no thread before the first report."""
+def start(settings: Config) -> sentry_sdk.client.BaseClient:
+    """Report from this process and from those it forks. Starts no thread before the first report.
+
+    `close` of the result sends the queued reports, for at most two seconds.
+    """
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
         release=os.environ.get("SENTRY_RELEASE") or f"dashboard-realtime@{version('dashboard-realtime')}",
@@ -54,11 +57,7 @@ def start(settings: Config) -> None:
         send_client_reports=False,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
-
-
-def shutdown() -> None:
-    """Send the queued reports; gives up after two seconds."""
-    sentry_sdk.get_client().close(timeout=SHUTDOWN_SECONDS)
+    return sentry_sdk.get_client()
 
 
 def _strip_values(event: Any, hint: dict[str, Any]) -> Any:

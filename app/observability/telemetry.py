@@ -120,8 +120,7 @@ def report_crashes(settings: Config) -> None:
         warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
         from app.observability import crash_reports  # noqa: PLC0415 - optional dependency
 
-        crash_reports.start(settings)
-        _shutdowns.append(crash_reports.shutdown)
+        _shutdowns.append(crash_reports.start(settings).close)
 
 
 def finish() -> None:
