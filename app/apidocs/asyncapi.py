@@ -13,8 +13,8 @@ from app.apidocs.json_schemas import Json, example_of, read_json, schemas_of
 from app.apidocs.operations import CATALOGUE
 from app.bounties.rules import ChangeType
 from app.bounties.schemas import BountyPoolData
-from app.core.examples import MOMENT, PROTOCOL
 from app.core.schemas import CamelSchema, Identifier, NumberText, Timestamp, doc
+from app.core.values import MOMENT, PROTOCOL
 from app.realtime.events import EventType
 from app.vulnerabilities.rules import Status
 from app.vulnerabilities.schemas import VulnStatusData

@@ -15,7 +15,7 @@ from marshmallow import Schema, fields
 from app.agents.schemas import Percentage, TaskError
 from app.core.pagination import Cursor
 from app.core.schemas import Money, Name, NumberText, Reason, Timestamp
-from app.core.text import NAME_PATTERN, VISIBLE_PATTERN
+from app.core.values import NAME_PATTERN, VISIBLE_PATTERN
 
 Json = dict[str, Any]
 

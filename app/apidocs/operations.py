@@ -8,8 +8,8 @@ from app.apidocs.json_schemas import Json, example_of
 from app.auth.permissions import ALLOWED, ANYONE, ONLY_FOR_ITSELF, Action, Role
 from app.core import dependency_errors, errors
 from app.core.errors import DependencyUnavailable, DomainError, IdempotencyKeyInUse, IdempotencyKeyReused
-from app.core.examples import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.schemas import camel_case
+from app.core.values import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.http.problems import PROBLEM_TYPE, members
 
 _PAGED = "Request the next page with `cursor` set to `nextCursor` of this one."

@@ -5,9 +5,9 @@ from marshmallow import fields, validate
 from app.audit import service
 from app.auth.authorization import requires
 from app.auth.permissions import Action
-from app.core.examples import ENTRY, MOMENT, PROTOCOL
 from app.core.pagination import Page, PageQuery, page_schema
 from app.core.schemas import CamelSchema, Identifier, Name, NumberText, Timestamp, doc
+from app.core.values import ENTRY, MOMENT, PROTOCOL
 from app.http.rest import Blueprint
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/v1", description="Audit log")

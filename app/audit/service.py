@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.core.database import UtcDateTime, utc_now
 from app.core.extensions import Base
 from app.core.pagination import Page, page_by_key
-from app.core.serialization import to_wire
+from app.core.values import to_wire
 
 SYSTEM = "system"
 MAX_ADDRESS = 64

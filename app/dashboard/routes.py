@@ -14,9 +14,8 @@ from app.auth.tokens import issue
 from app.config.addresses import is_loopback, is_loopback_authority
 from app.core.database import utc_now
 from app.core.errors import DomainError, NotFound
-from app.core.extensions import config, db, redis_client
-from app.core.redis_clock import redis_clock
-from app.core.serialization import to_wire
+from app.core.extensions import config, db, redis_client, redis_clock
+from app.core.values import to_wire
 from app.dashboard import assets
 from app.observability import metrics, process_registry
 from app.realtime import redis_keys

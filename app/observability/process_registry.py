@@ -17,9 +17,7 @@ from typing import Any
 import redis
 import uuid_utils.compat as uuid
 
-from app.core import redis_health
-from app.core.extensions import redis_client
-from app.core.redis_clock import redis_clock
+from app.core.extensions import redis_client, redis_clock, redis_health
 from app.observability.collectors import Reading
 from app.observability.probe import PART_NAME, is_running
 
@@ -91,7 +89,7 @@ def announce(kind: str, roles: tuple[str, ...]) -> None:
 def leave() -> None:
     """Remove this process's record at its shutdown. Does not wait for a Redis that hangs."""
     with contextlib.suppress(redis.RedisError):
-        if redis_health.is_available():
+        if redis_health().is_available():
             redis_client().hdel(PROCESSES_KEY, _own_key())
 
 

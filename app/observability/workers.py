@@ -14,9 +14,8 @@ from flask import Flask, has_app_context
 from prometheus_client import start_http_server
 
 from app.config import Config
-from app.core.extensions import celery
+from app.core.extensions import celery, redis_clock
 from app.core.queues import PAYMENTS_QUEUE
-from app.core.redis_clock import redis_clock
 from app.observability import metrics, probe, process_registry, telemetry
 from app.observability.requests import current_request_id
 

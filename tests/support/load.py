@@ -11,7 +11,7 @@ from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.background import create_background_app
 from app.config import load_config
-from app.core.serialization import to_json
+from app.core.values import to_json
 from app.observability.telemetry import init_logging
 from app.realtime import emitter
 from app.realtime.events import EventType
