@@ -8,9 +8,9 @@ from celery.signals import setup_logging
 from app.background import create_background_app
 from app.config import load_config
 from app.core.extensions import celery, db
-from app.observability import process_registry, workers
-from app.observability.logging import init_logging
+from app.observability import workers
 from app.observability.requests import on_behalf_of
+from app.observability.telemetry import init_logging
 from tasks import SCHEDULE
 
 settings = load_config()
@@ -30,8 +30,7 @@ def _init_logging(**_: Any) -> None:
     init_logging(settings)
 
 
-workers.init(settings)
-process_registry.announce_celery(flask_app)
+workers.init(flask_app, settings)
 celery.Task = ContextTask
 celery.flask_app = flask_app
 celery.conf.beat_schedule = SCHEDULE

@@ -13,8 +13,7 @@ if not is_flask_command:
 
 from app.config import ConfigError, load_config  # noqa: E402
 from app.factory import create_app  # noqa: E402
-from app.observability import exporters  # noqa: E402
-from app.observability.logging import init_logging  # noqa: E402
+from app.observability import telemetry  # noqa: E402
 
 try:
     settings = load_config()
@@ -24,7 +23,7 @@ except ConfigError as error:
 
         raise NoAppException(str(error)) from None
     raise
-init_logging(settings)
-exporters.report_crashes(settings)
+telemetry.init_logging(settings)
+telemetry.report_crashes(settings)
 app = create_app(settings, serve_sockets=not is_flask_command)
-exporters.start_tracing(settings)
+telemetry.start_tracing(settings)

@@ -7,7 +7,7 @@ from flask import Flask
 
 from app.config import Config, load_config
 from app.core import celery_config, dependency_errors, extensions
-from app.observability import exporters, metrics, requests, workers
+from app.observability import requests, telemetry, workers
 from app.realtime import collectors, scripts
 
 
@@ -18,10 +18,9 @@ def create_background_app(settings: Config | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     extensions.init_app(app, settings)
     celery_config.configure(extensions.celery, settings)
-    metrics.count_database_connections()
     workers.init_publishing()
     requests.init_app(app)
-    exporters.instrument(app, settings)  # after requests: spans carry the request id
+    telemetry.instrument(app, settings)  # after requests: spans carry the request id
     scripts.init_app(app)
     collectors.initialize_counters()
     dependency_errors.show_zeros()

@@ -1,34 +1,27 @@
 """The OpenAPI document: flask-smorest's, generated from the views and schemas, completed for readers."""
 
 import copy
+import json
+import re
 from typing import Any
 
 from flask import Flask
 from flask_smorest.spec.plugins import FlaskPlugin
 
 from app.agents.schemas import BatchUpdate
-from app.apidocs import problems
-from app.apidocs.converter import (
+from app.apidocs.json_schemas import (
     AMOUNT_PATTERN,
     REQUEST_AMOUNT_PATTERN,
     TIMESTAMP_PATTERN,
     ContractPlugin,
     Json,
+    read_json,
     schemas_of,
 )
-from app.apidocs.examples import read_json
-from app.apidocs.operations import OperationCompleter
+from app.apidocs.operations import CATALOGUE, PATH_PARAMETERS, complete, shared_responses
 from app.core.schemas import ID_PATTERN, camel_case
-from app.core.values import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.http.idempotency import HEADER
 from app.http.rest import api
-
-PATH_PARAMETERS = {
-    "agentId": ("Id of the agent.", AGENT),
-    "protocolId": ("Id of the protocol.", PROTOCOL),
-    "vulnerabilityId": ("Id of the vulnerability.", VULNERABILITY),
-    "paymentId": ("Id of the payment.", PAYMENT),
-}
 
 
 def spec_options() -> dict[str, Any]:
@@ -41,70 +34,56 @@ def document(app: Flask) -> Json:
     generated: Json = copy.deepcopy(api.spec.to_dict())
     static = read_json("openapi.json")
     components = static["components"]
-    schemas = _schemas(generated["components"]["schemas"]) | components["schemas"]
-    schemas["Problem"]["properties"]["code"]["enum"] = sorted(problems.CATALOGUE)
+    schemas = generated["components"]["schemas"] | schemas_of(BatchUpdate) | components["schemas"]
+    del schemas["Error"], schemas["PaginationMetadata"]
+    # The view validates each update separately, so the field itself accepts anything.
+    schemas["Batch"]["properties"]["updates"]["items"] = {"$ref": "#/components/schemas/BatchUpdate"}
+    schemas["Problem"]["properties"]["code"]["enum"] = sorted(CATALOGUE)
     paths = _paths(app, generated["paths"], schemas)
     _separate_requests_and_responses(paths, schemas)
-    components |= {"responses": problems.shared_responses(), "schemas": dict(sorted(schemas.items()))}
-    return {
+    components |= {"responses": shared_responses(), "schemas": dict(sorted(schemas.items()))}
+    return static | {
         "openapi": generated["openapi"],
         "info": generated["info"] | static["info"],
-        "servers": static["servers"],
-        "tags": [*generated.get("tags", []), *static["tags"]],
+        "tags": [*generated["tags"], *static["tags"]],
         "paths": paths | static["paths"],
-        "webhooks": static["webhooks"],
         "components": components,
     }
 
 
 def _paths(app: Flask, generated: Json, schemas: dict[str, Json]) -> Json:
-    completer = OperationCompleter(schemas, read_json("examples.json"))
-    views = _views(app)
-    paths: Json = {}
-    for raw_path, item in generated.items():
-        path = _camel_case_path(raw_path)
-        shared = [_parameter(each) for each in item.pop("parameters", [])]
-        paths[path] = {
-            method: completer.complete(path, method, _with_parameters(operation, shared), views[path, method])
-            for method, operation in item.items()
-        }
-    return paths
-
-
-def _schemas(generated: dict[str, Json]) -> dict[str, Json]:
-    schemas = {name: shape for name, shape in generated.items() if name not in ("Error", "PaginationMetadata")}
-    schemas = copy.deepcopy(schemas | schemas_of(BatchUpdate))
-    # The view validates each update separately, so the field itself accepts anything.
-    schemas["Batch"]["properties"]["updates"]["items"] = {"$ref": "#/components/schemas/BatchUpdate"}
-    return schemas
-
-
-def _views(app: Flask) -> dict[tuple[str, str], Any]:
-    """The view function of each documented path and method."""
-    return {
+    examples = read_json("examples.json")
+    views = {
         (_camel_case_path(FlaskPlugin.flaskpath2openapi(rule.rule)), method.lower()): app.view_functions[rule.endpoint]
         for rule in app.url_map.iter_rules()
         for method in rule.methods or ()
     }
+    paths: Json = {}
+    for raw_path, item in generated.items():
+        path = _camel_case_path(raw_path)
+        shared = item.pop("parameters", [])
+        for method, operation in item.items():
+            if parameters := [*shared, *operation.pop("parameters", [])]:
+                operation["parameters"] = parameters
+                for each in parameters:
+                    _complete_parameter(each)
+            complete(path, method, operation, views[path, method], schemas=schemas, examples=examples)
+        paths[path] = item
+    return paths
 
 
 def _camel_case_path(path: str) -> str:
-    return "/".join("{" + camel_case(part[1:-1]) + "}" if part.startswith("{") else part for part in path.split("/"))
+    return re.sub(r"\{(\w+)\}", lambda found: "{" + camel_case(found[1]) + "}", path)
 
 
-def _with_parameters(operation: Json, shared: list[Json]) -> Json:
-    parameters = shared + [_parameter(each) for each in operation.pop("parameters", [])]
-    return operation | ({"parameters": parameters} if parameters else {})
-
-
-def _parameter(generated: Json) -> Json:
+def _complete_parameter(parameter: Json) -> None:
     """Query parameters are present or absent, but never null; path parameters are ids."""
-    parameter = copy.deepcopy(generated)
     shape = parameter["schema"]
     if parameter["in"] == "path":
         parameter["name"] = camel_case(parameter["name"])
         shape |= {"pattern": f"^{ID_PATTERN}$", "maxLength": 64}
-        parameter["description"], parameter["example"] = PATH_PARAMETERS[parameter["name"]]
+        parameter["description"] = f"Id of the {parameter['name'].removesuffix('Id')}."
+        parameter["example"], _ = PATH_PARAMETERS[parameter["name"]]
     if isinstance(shape.get("type"), list):
         shape["type"] = next(each for each in shape["type"] if each != "null")
         shape.pop("default", None)
@@ -113,7 +92,6 @@ def _parameter(generated: Json) -> Json:
     if parameter["name"] == HEADER:
         shape["pattern"] = "^[ -~]+$"
         parameter["example"] = "deposit-17"
-    return parameter
 
 
 def _separate_requests_and_responses(paths: Json, schemas: dict[str, Json]) -> None:
@@ -138,14 +116,7 @@ def _reachable(start: Any, schemas: dict[str, Json]) -> set[str]:
     found: set[str] = set()
     pending = [start]
     while pending:
-        match pending.pop():
-            case {"$ref": str(reference)} if "/schemas/" in reference:
-                name = reference.rpartition("/")[2]
-                if name not in found:
-                    found.add(name)
-                    pending.append(schemas[name])
-            case dict() as members:
-                pending.extend(members.values())
-            case list() as items:
-                pending.extend(items)
+        names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(pending.pop()))) - found
+        found |= names
+        pending.extend(schemas[name] for name in names)
     return found

@@ -3,22 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import cast
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Response, current_app, request
 
 from app.apidocs import asyncapi, openapi
-from app.apidocs.converter import Json
+from app.apidocs.json_schemas import Json
 from app.http.compression import BEST, CompressibleBody
 
 blueprint = Blueprint("apidocs", __name__, static_folder="static", static_url_path="/docs/static")
 
-_CACHE = "apidocs"
-
 
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
-    return _document("openapi", lambda: openapi.document(_app()))
+    return _document("openapi", lambda: openapi.document(current_app))
 
 
 @blueprint.get("/asyncapi.json")
@@ -33,7 +30,7 @@ def docs_page() -> Response:
 
 def _document(name: str, make: Callable[[], Json]) -> Response:
     """Generate the document at the first request, when all routes are registered, and keep it."""
-    contents: dict[str, tuple[CompressibleBody, str]] = current_app.extensions.setdefault(_CACHE, {})
+    contents: dict[str, tuple[CompressibleBody, str]] = current_app.extensions.setdefault("apidocs", {})
     if name not in contents:
         text = json.dumps(make(), indent=1, ensure_ascii=False).encode()
         contents[name] = CompressibleBody(text, BEST), hashlib.sha256(text).hexdigest()[:32]
@@ -41,8 +38,5 @@ def _document(name: str, make: Callable[[], Json]) -> Response:
     response = content.response("application/json")
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag)
-    return cast(Response, response.make_conditional(request))
-
-
-def _app() -> Flask:
-    return cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - Flask's own idiom
+    response.make_conditional(request)
+    return response

@@ -1,14 +1,15 @@
 """The audit log: one row in the same transaction as the action, so neither exists without the other."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from flask import g, has_request_context, request
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.audit.models import AuditEntry
-from app.core.database import utc_now
+from app.core.database import UtcDateTime, utc_now
+from app.core.extensions import Base
 from app.core.pagination import Page, page_by_key
 from app.core.values import to_wire
 
@@ -27,6 +28,30 @@ class AuditAction(StrEnum):
     TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - the name of an action, not a secret
 
 
+class AuditEntry(Base):
+    """One action: who did what, and from where. Triggers refuse to change or delete rows (migration 0003)."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_protocol", "protocol_id", "id"),
+        Index("ix_audit_entries_subject", "subject", "id"),
+        Index("ix_audit_entries_target", "target_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    action: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(128))
+    role: Mapped[str] = mapped_column(String(16))
+    token_id: Mapped[str | None] = mapped_column(String(255))
+    address: Mapped[str | None] = mapped_column(String(MAX_ADDRESS))
+    request_id: Mapped[str] = mapped_column(String(64))
+    protocol_id: Mapped[str | None] = mapped_column(String(64))
+    target_id: Mapped[str] = mapped_column(String(255))
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
 def record_audit(
     session: Session,
     action: AuditAction,
@@ -37,6 +62,15 @@ def record_audit(
     after: dict[str, Any] | None = None,
 ) -> None:
     """Add an entry to the caller's transaction. The actor is the request's caller; in a job it is the system."""
+    actor = {"subject": SYSTEM, "role": SYSTEM, "request_id": ""}
+    if has_request_context():
+        actor = {
+            "subject": g.principal.subject,
+            "role": g.principal.role.value,
+            "token_id": g.principal.token_id,
+            "address": (request.remote_addr or "")[:MAX_ADDRESS],
+            "request_id": g.get("request_id", ""),
+        }
     session.add(
         AuditEntry(
             at=utc_now(),
@@ -45,30 +79,12 @@ def record_audit(
             target_id=target_id,
             before=to_wire(before),
             after=to_wire(after),
-            **_actor(),
+            **actor,
         )
     )
 
 
-def list_all(
-    *, protocol_id: str | None, subject: str | None, action: str | None, limit: int, cursor: list[Any] | None
-) -> Page:
+def list_all(*, limit: int, cursor: list[Any] | None, **filters: str | None) -> Page:
     """Newest first."""
-    query = select(AuditEntry)
-    filters = {AuditEntry.protocol_id: protocol_id, AuditEntry.subject: subject, AuditEntry.action: action}
-    for column, value in filters.items():
-        if value is not None:
-            query = query.where(column == value)
-    return page_by_key(query, AuditEntry.id, limit, cursor)
-
-
-def _actor() -> dict[str, Any]:
-    if not has_request_context():
-        return {"subject": SYSTEM, "role": SYSTEM, "token_id": None, "address": None, "request_id": ""}
-    return {
-        "subject": g.principal.subject,
-        "role": g.principal.role.value,
-        "token_id": g.principal.token_id,
-        "address": (request.remote_addr or "")[:MAX_ADDRESS],
-        "request_id": g.get("request_id", ""),
-    }
+    given = {column: value for column, value in filters.items() if value is not None}
+    return page_by_key(select(AuditEntry).filter_by(**given), AuditEntry.id, limit, cursor)

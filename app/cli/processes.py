@@ -43,7 +43,7 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
         import wsgi  # isort: skip - patches the runtime: comes before everything that opens sockets
     from app.core import runtime
     from app.http.server.serving import serve
-    from app.observability import exporters, process_registry
+    from app.observability import process_registry, telemetry
 
     def give_signs_of_life() -> None:
         """Runs in a greenthread, so a blocked event loop gives no sign."""
@@ -61,7 +61,7 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
     finally:
         with wsgi.app.app_context():
             process_registry.leave()
-        exporters.finish()
+        telemetry.finish()
 
 
 @click.command()
@@ -106,7 +106,7 @@ def beat() -> None:
         import redis
 
         import celery_worker
-        from app.observability import exporters, process_registry
+        from app.observability import process_registry, telemetry
 
     def drop_traceback(record: logging.LogRecord) -> bool:
         record.exc_info = None  # of the error that is reported in one line below
@@ -120,7 +120,7 @@ def beat() -> None:
     finally:
         with celery_worker.flask_app.app_context():
             process_registry.leave()
-        exporters.finish()
+        telemetry.finish()
 
 
 @click.command()
@@ -132,7 +132,7 @@ def migrate() -> None:
         from app.background import create_background_app
         from app.config import load_config
         from app.core import migration
-        from app.observability.logging import init_logging
+        from app.observability.telemetry import init_logging
 
         settings = load_config()
         app = create_background_app(settings)

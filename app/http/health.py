@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import redis
 from flask import Blueprint, Response, current_app, jsonify
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from app.core import migration, redis_connection
 from app.core.database import check_writable
@@ -16,7 +16,7 @@ from app.core.errors import DependencyUnavailable, DomainError
 from app.core.extensions import config
 from app.core.migration import SchemaState
 from app.http.problems import problem
-from app.observability import metric_files
+from app.observability import metrics
 from app.observability.process_registry import release_version
 
 logger = logging.getLogger(__name__)
@@ -111,9 +111,6 @@ CHECKS: dict[str, Callable[[], None]] = {
 @blueprint.get("/metrics")
 def prometheus() -> Response:
     """The counts of this machine's processes, and the gauges of the whole system."""
-    folder, counted, state = metric_files.folder(), REGISTRY, CollectorRegistry()
-    if folder is not None:
-        counted = CollectorRegistry()
-        counted.register(metric_files.Collector(folder))
+    state = CollectorRegistry()
     state.register(current_app.extensions["state_collector"])
-    return Response(generate_latest(counted) + generate_latest(state), content_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(metrics.registry()) + generate_latest(state), content_type=CONTENT_TYPE_LATEST)

@@ -7,9 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
-from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from app.core.extensions import db, redis_client
@@ -20,20 +18,13 @@ logger = logging.getLogger(__name__)
 CACHE_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(GaugeMetricFamily):
     """One gauge; `values` maps the values of its one label to numbers; without a label the key is ""."""
 
-    name: str
-    about: str
-    values: dict[str, float]
-    label: str = ""
-
-    def as_metric(self) -> Metric:
-        family = GaugeMetricFamily(self.name, self.about, labels=[self.label] if self.label else [])
-        for label, value in self.values.items():
-            family.add_metric([label] if self.label else [], value)
-        return family
+    def __init__(self, name: str, about: str, values: Mapping[str, float], label: str = "") -> None:
+        super().__init__(name, about, labels=[label] if label else [])
+        for key, value in values.items():
+            self.add_metric([key], value)
 
 
 Reader = Callable[[], list[Reading]]
@@ -48,48 +39,42 @@ class StateCollector:
         self._read_at = float("-inf")
         self._lock = threading.Lock()
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> list[Reading]:
         with self._lock:
             if time.monotonic() - self._read_at > CACHE_SECONDS:
-                self._readings = list(_read_all(self._readers))
+                self._readings = list(self._read())
                 self._read_at = time.monotonic()
-            readings = list(self._readings)
-        return (reading.as_metric() for reading in readings)
+            return self._readings
 
-
-def _read_all(readers: Mapping[str, Reader]) -> Iterator[Reading]:
-    is_up: dict[str, float] = {}
-    for name, reader in readers.items():
-        try:
-            yield from reader()
-            is_up[name] = 1
-        except Exception as error:  # noqa: BLE001 - any error of a driver means that this source is down
-            logger.warning("metrics.source_failed", extra={"source": name, "error": str(error)})
-            is_up[name] = 0
-        finally:
-            db.session.rollback()
-    yield Reading("dashboard_source_up", "1 if this source could be read", is_up, "source")
+    def _read(self) -> Iterator[Reading]:
+        is_up: dict[str, float] = {}
+        for name, reader in self._readers.items():
+            try:
+                yield from reader()
+                is_up[name] = 1
+            except Exception as error:  # noqa: BLE001 - any error of a driver means that this source is down
+                logger.warning("metrics.source_failed", extra={"source": name, "error": str(error)})
+                is_up[name] = 0
+            finally:
+                db.session.rollback()
+        yield Reading("dashboard_source_up", "1 if this source could be read", is_up, "source")
 
 
 def _read_queues() -> list[Reading]:
     """The lengths of Celery's queues, which are Redis lists, and Redis's memory and clients."""
-    client = redis_client()
-    with client.pipeline(transaction=False) as pipe:
+    with redis_client().pipeline(transaction=False) as pipe:
         for queue in ALL_QUEUES:
             pipe.llen(queue)
         pipe.hlen("unacked")
         pipe.info("memory")
         pipe.info("clients")
         *lengths, unacknowledged, memory, clients = pipe.execute()
-    waiting = {queue: float(length) for queue, length in zip(ALL_QUEUES, lengths, strict=True)}
-    redis = {"used": float(memory["used_memory"]), "limit": float(memory.get("maxmemory", 0))}
+    waiting = dict(zip(ALL_QUEUES, lengths, strict=True))
+    redis = {"used": memory["used_memory"], "limit": memory.get("maxmemory", 0)}
+    about_unacknowledged = "Tasks delivered to workers and not acknowledged"
     return [
         Reading("dashboard_celery_queue_length", "Tasks waiting for a worker", waiting, "queue"),
-        Reading(
-            "dashboard_celery_unacknowledged",
-            "Tasks delivered to workers and not acknowledged",
-            {"": float(unacknowledged)},
-        ),
+        Reading("dashboard_celery_unacknowledged", about_unacknowledged, {"": unacknowledged}),
         Reading("dashboard_redis_memory_bytes", "Redis's memory; a limit of 0 means no limit", redis, "kind"),
-        Reading("dashboard_redis_clients", "Open connections to Redis", {"": float(clients["connected_clients"])}),
+        Reading("dashboard_redis_clients", "Open connections to Redis", {"": clients["connected_clients"]}),
     ]

@@ -26,31 +26,22 @@ from app.core.errors import DomainError
 from app.observability.requests import current_request_id
 
 SHUTDOWN_SECONDS = 2.0
-REPORTED_FIELDS = frozenset(
-    {
-        "event_id",
-        "timestamp",
-        "level",
-        "platform",
-        "release",
-        "environment",
-        "server_name",
-        "sdk",
-        "logger",
-        "exception",
-    }
-)
+REPORTED_FIELDS = (
+    "event_id", "timestamp", "level", "platform", "release", "environment", "server_name", "sdk", "logger", "exception",
+)  # fmt: skip
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*")
 MAX_TEXT = 200
 
 
-def start(settings: Config) -> None:
-    """Report from this process and from those it forks. Starts no thread before the first report."""
+def start(settings: Config) -> sentry_sdk.client.BaseClient:
+    """Report from this process and from those it forks. Starts no thread before the first report.
+
+    `close` of the result sends the queued reports, for at most two seconds.
+    """
     sentry_sdk.init(
         dsn=settings.sentry_dsn,
         release=os.environ.get("SENTRY_RELEASE") or f"dashboard-realtime@{version('dashboard-realtime')}",
         default_integrations=False,
-        auto_enabling_integrations=False,
         integrations=[
             LoggingIntegration(level=None, event_level=logging.ERROR, sentry_logs_level=None),
             DedupeIntegration(),
@@ -59,7 +50,6 @@ def start(settings: Config) -> None:
         ],
         before_send=_strip_values,
         ignore_errors=[DomainError],
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         max_breadcrumbs=0,
@@ -67,34 +57,20 @@ def start(settings: Config) -> None:
         send_client_reports=False,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
-
-
-def shutdown() -> None:
-    """Send the queued reports; gives up after two seconds."""
-    sentry_sdk.get_client().close(timeout=SHUTDOWN_SECONDS)
+    return sentry_sdk.get_client()
 
 
 def _strip_values(event: Any, hint: dict[str, Any]) -> Any:
     """The event without values; None for an outage, and for a log record without an exception."""
     if not hint.get("exc_info") or outage_of(hint["exc_info"][1]):
         return None
-    report = {name: value for name, value in event.items() if name in REPORTED_FIELDS}
+    report = {name: event[name] for name in REPORTED_FIELDS if name in event}
     for each in report.get("exception", {}).get("values", []):
-        each["value"] = _without_values(each.get("value") or "")
-    report["tags"] = _tags()
-    return report
-
-
-def _without_values(text: str) -> str:
-    """The first line without quoted texts and numbers, which may come from a caller."""
-    return _VALUES.sub("…", text.partition("\n")[0])[:MAX_TEXT]
-
-
-def _tags() -> dict[str, str]:
+        # Quoted texts and numbers may come from a caller.
+        each["value"] = _VALUES.sub("…", (each.get("value") or "").partition("\n")[0])[:MAX_TEXT]
     tags = {"request_id": current_request_id()}
     if current_task:
         tags = {"request_id": str(current_task.request.get("request_id") or ""), "task": current_task.name}
     if has_request_context():
-        tags["method"] = request.method
-        tags["route"] = request.url_rule.rule if request.url_rule else ""
-    return {name: value for name, value in tags.items() if value}
+        tags |= {"method": request.method, "route": request.url_rule.rule if request.url_rule else ""}
+    return report | {"tags": {name: value for name, value in tags.items() if value}}

@@ -1,22 +1,164 @@
-"""The metrics that processes count. Gauges that are read at each scrape are in the features' `collectors` modules.
+"""The metrics that processes count, and the files in which the processes of one machine keep them.
 
-With several processes on a machine they are gathered through PROMETHEUS_MULTIPROC_DIR. A series is kept forever, so
-each label's values come from a closed set, never from a caller's input.
+A series is kept forever, so each label's values come from a closed set, never from a caller's input. Gauges that are
+read at each scrape are in the features' `collectors` modules.
+
+With PROMETHEUS_MULTIPROC_DIR prometheus_client gives each process files of its own (`counter_<pid>.db`, …), reads all
+of them at each scrape and never removes a counter's. It maps them as sparse files, so that on a full disk the first
+write to a page is a SIGBUS. Two things are different here:
+
+- Each process that starts, and each scrape, adds the counters of dead processes to `<type>_archive.db` and removes
+  their files: the number of files is bounded by the living processes, and no counter decreases.
+- Disk space is allocated before it is written. Without space a process counts in memory alone, invisible to the
+  others, until it ends.
 """
 
+import contextlib
+import fcntl
+import logging
+import mmap
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, values
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from app.observability import metric_files
+from app.observability.probe import is_running
 
-metric_files.install()
+logger = logging.getLogger(__name__)
+
+FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+TAKEN = ".taken"
+FIRST_BYTES = 1 << 16
+ENTRY_BYTES = 4 + 8 + 16  # of an entry beside its key: length, padding, value and time
+
+
+def registry() -> CollectorRegistry:
+    """The metrics of all processes of this machine; without a folder for them, those of this process."""
+    if not FOLDER:
+        return REGISTRY
+    found = CollectorRegistry()
+    FileCollector(found, FOLDER)  # type: ignore[no-untyped-call]  # registers itself
+    return found
+
+
+class FileCollector(MultiProcessCollector):
+    """The metrics of all processes, living and dead."""
+
+    def collect(self) -> list[Metric]:
+        fold(Path(self._path))
+        with _locked(Path(self._path), fcntl.LOCK_SH):
+            return list(super().collect())  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _locked(place: Path, kind: int) -> Iterator[None]:
+    with (place / "lock").open("a") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+def fold(place: Path) -> None:
+    """Add the counters of dead processes to the archive and remove their files. A full disk is logged, not raised."""
+    try:
+        with _locked(place, fcntl.LOCK_EX):
+            for archive, files in _files_of_the_dead(place).items():
+                _add_to_archive(archive, files)
+    except OSError as error:
+        logger.warning("metrics.fold_failed", extra={"error": str(error)})
+
+
+def _files_of_the_dead(place: Path) -> dict[Path, list[Path]]:
+    """Rename files before they are added. A renamed file left by a crash was added if the archive is younger."""
+    dead: dict[Path, list[Path]] = defaultdict(list)
+    for file in place.glob(f"*{TAKEN}"):
+        archive = _archive_of(file)
+        if archive.exists() and file.stat().st_ctime_ns <= archive.stat().st_mtime_ns:
+            file.unlink()
+        else:
+            dead[archive].append(file)
+    for file in place.glob("*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if not pid.isdecimal() or is_running(int(pid)):
+            continue
+        if file.name.startswith("gauge_"):  # counts what the process had open
+            file.unlink()
+        else:
+            dead[_archive_of(file)].append(file.rename(file.with_suffix(TAKEN)))
+    return dead
+
+
+def _archive_of(file: Path) -> Path:
+    """The archive of the file's metric type."""
+    return file.with_name(f"{file.name.partition('_')[0]}_archive.db")
+
+
+def _add_to_archive(archive: Path, files: list[Path]) -> None:
+    sums: dict[str, float] = defaultdict(float)
+    for file in [archive, *files] if archive.exists() else files:
+        with contextlib.suppress(RuntimeError):  # truncated by a full disk: the complete entries count
+            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):
+                sums[key] += value
+    draft = archive.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    needed = sum(ENTRY_BYTES + len(key.encode()) for key in sums)
+    with draft.open("wb") as new:
+        os.posix_fallocate(new.fileno(), 0, max(FIRST_BYTES, 2 * needed))
+    written = MmapedDict(str(draft))
+    for key, value in sums.items():
+        written.write_value(key, value, 0.0)
+    written.close()
+    draft.replace(archive)
+    for file in files:
+        file.unlink()
+
+
+class AllocatedDict(MmapedDict):
+    """The library's metric file, on allocated space; a file in memory where the disk has none."""
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if not read_mode:
+            try:
+                with Path(filename).open("ab") as file:
+                    if not file.tell():
+                        os.posix_fallocate(file.fileno(), 0, FIRST_BYTES)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    Path(filename).unlink()  # readers fail on an incomplete file
+                filename = _memory_file()
+        super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+
+    def _init_value(self, key: str) -> None:
+        try:
+            if self._used + len(key.encode()) + ENTRY_BYTES > self._capacity:
+                os.posix_fallocate(self._f.fileno(), 0, 2 * self._capacity)
+        except OSError:
+            moved: Any = Path(_memory_file()).open("a+b")  # noqa: SIM115 - stays open, as the library's
+            moved.write(self._m[: self._capacity])
+            moved.flush()
+            self._f.close()
+            self._f, self._m = moved, mmap.mmap(moved.fileno(), self._capacity)
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+
+def _memory_file() -> str:
+    return f"/proc/self/fd/{os.memfd_create('metrics')}"
+
+
+values.MmapedDict = AllocatedDict  # type: ignore[attr-defined]
+if FOLDER:
+    with contextlib.suppress(OSError):  # without a folder, each process counts in memory
+        Path(FOLDER).mkdir(parents=True, exist_ok=True)
+        fold(Path(FOLDER))
 
 OTHER = "other"
 HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 5.0, 10.0, 30.0)
 
 EVENTS_EMITTED = Counter("dashboard_events_emitted_total", "Events published to their room", ["event"])
@@ -56,21 +198,14 @@ FLOODING_SOCKETS = Counter("dashboard_sockets_flooding_total", "Connections clos
 ENGINE_REFUSALS = Counter("dashboard_engine_refusals_total", "Malformed requests and packets to /socket.io")
 
 
-def count_database_connections() -> None:
-    """Count the connections in use of every pool in this process; a second call changes nothing."""
-    for name, listener in (("checkout", _count_checkout), ("checkin", _count_checkin)):
-        if not event.contains(Pool, name, listener):
-            event.listen(Pool, name, listener)
-
-
-def _count_checkout(connection: Any, record: Any, proxy: Any) -> None:
-    del connection, proxy
+@event.listens_for(Pool, "checkout")
+def _count_checkout(_connection: Any, record: Any, _proxy: Any) -> None:
     record.info["in_use"] = True
     DATABASE_CONNECTIONS.inc()
 
 
-def _count_checkin(connection: Any, record: Any) -> None:
+@event.listens_for(Pool, "checkin")
+def _count_checkin(_connection: Any, record: Any) -> None:
     """SQLAlchemy also calls this for a connection that was never checked out."""
-    del connection
     if record.info.pop("in_use", False):
         DATABASE_CONNECTIONS.dec()

@@ -6,32 +6,22 @@ process that shuts down removes its record; without a heartbeat it is listed as 
 
 import contextlib
 import json
-import logging
 import os
 import platform
 import socket
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import redis
 import uuid_utils.compat as uuid
-from celery import signals
-from flask import Flask
 
-from app.core.extensions import celery, redis_client, redis_clock, redis_health
-from app.core.queues import ALL_QUEUES, PAYMENTS_QUEUE
+from app.core.extensions import redis_client, redis_clock, redis_health
 from app.observability.collectors import Reading
 from app.observability.probe import PART_NAME, is_running
-from app.observability.workers import beat_ticked
-
-logger = logging.getLogger(__name__)
 
 PROCESSES_KEY = "processes"
-HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 15.0
 EXPIRY_SECONDS = 300.0
 UNIQUE_ID = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -50,7 +40,7 @@ class Process:
     unique_id: str
     version: str
     python: str
-    roles: tuple[str, ...]
+    roles: list[str]
     silent_seconds: float
     clock_ahead: float = 0.0
 
@@ -64,33 +54,35 @@ class Process:
 
 
 def release_version() -> str:
-    try:
-        return version("dashboard-realtime")
-    except PackageNotFoundError:
-        return "from source"
+    return version("dashboard-realtime")
 
 
 def announce(kind: str, roles: tuple[str, ...]) -> None:
     """Record that this process works, and remove expired records. Raises redis.RedisError."""
-    client = redis_client()
+    clock_ahead, machine = round(redis_clock().difference, 3), _machine()
+    records, now = _read()
+    expired = [
+        key
+        for key, each in records.items()
+        if abs(now - each["sign"]) > EXPIRY_SECONDS or (each["machine"] == machine and not is_running(each["pid"]))
+    ]
     record = {
         "kind": kind,
         "name": os.environ.get(PART_NAME) or f"{kind}:{os.getpid()}",
         "host": socket.gethostname(),
-        "machine": _machine(),
+        "machine": machine,
         "pid": os.getpid(),
         "unique_id": UNIQUE_ID,
         "version": release_version(),
         "python": platform.python_version(),
         "roles": roles,
-        "clock_ahead": round(redis_clock().difference, 3),
+        "clock_ahead": clock_ahead,
+        "sign": now,
     }
-    records, now = _read()
-    expired = [key for key, each in records.items() if _is_expired(each, now)]
-    with client.pipeline(transaction=False) as pipe:
-        pipe.hset(PROCESSES_KEY, _own_key(), json.dumps(record | {"sign": now}))
+    with redis_client().pipeline(transaction=False) as pipe:
         if expired:
             pipe.hdel(PROCESSES_KEY, *expired)
+        pipe.hset(PROCESSES_KEY, _own_key(), json.dumps(record))
         pipe.execute()
 
 
@@ -110,18 +102,10 @@ def _own_key() -> str:
 
 def _machine() -> str:
     """The host's name with the kernel's boot id, which tells hosts of one name apart."""
-    try:
+    boot_id = ""
+    with contextlib.suppress(OSError):
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        boot_id = ""
     return f"{socket.gethostname()}:{boot_id}"
-
-
-def _is_expired(record: dict[str, Any], now: float) -> bool:
-    """Silent for five minutes, or dead on this machine."""
-    if abs(now - record["sign"]) > EXPIRY_SECONDS:
-        return True
-    return record["machine"] == _machine() and not is_running(record["pid"])
 
 
 def _read() -> tuple[dict[str, dict[str, Any]], float]:
@@ -140,7 +124,7 @@ def known() -> list[Process]:
     for record in records.values():
         age = abs(now - record.pop("sign"))  # a time in the future: Redis's clock stepped back
         if age <= EXPIRY_SECONDS:
-            found.append(Process(**(record | {"roles": tuple(record["roles"]), "silent_seconds": age})))
+            found.append(Process(**record, silent_seconds=age))
     return sorted(found, key=lambda each: (each.kind, each.name, each.host))
 
 
@@ -170,40 +154,3 @@ def readings() -> list[Reading]:
             silent[role] += each.is_silent
     about = "Processes without a heartbeat that were not replaced"
     return [Reading("dashboard_processes_silent", about, silent, "role")]
-
-
-def announce_celery(app: Flask) -> None:
-    """Announce workers at their Celery heartbeat and beat at its ticks, without a timer of our own."""
-    worker, beat = _announcer(app, "worker", _worker_roles), _announcer(app, "beat", lambda: ("beat",))
-    signals.heartbeat_sent.connect(lambda **_: worker(), weak=False)
-    signals.worker_shutdown.connect(lambda **_: _leave(app), weak=False)
-    beat_ticked.connect(lambda **_: beat(), weak=False)
-
-
-def _worker_roles() -> tuple[str, ...]:
-    queues = set(celery.amqp.queues.consume_from)
-    realtime = set(ALL_QUEUES) - {PAYMENTS_QUEUE}
-    roles = {"worker": bool(queues & realtime), "worker-payments": PAYMENTS_QUEUE in queues}
-    return tuple(role for role, is_filled in roles.items() if is_filled)
-
-
-def _leave(app: Flask) -> None:
-    with app.app_context():
-        leave()
-
-
-def _announcer(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> Callable[[], None]:
-    due = 0.0
-
-    def announce_when_due() -> None:
-        nonlocal due
-        if time.monotonic() < due:
-            return
-        due = time.monotonic() + HEARTBEAT_SECONDS
-        try:
-            with app.app_context():
-                announce(kind, roles())
-        except redis.RedisError as error:
-            logger.warning("process.not_announced", extra={"kind": kind, "error": str(error)})
-
-    return announce_when_due

@@ -13,7 +13,6 @@ import logging
 import re
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import unquote
 
 from celery import signals
 from flask import Flask, Response, g, request
@@ -24,7 +23,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from sqlalchemy import Engine, event
+from opentelemetry.util.re import parse_env_headers
+from sqlalchemy import event
 
 from app.config import Config
 from app.core import queues
@@ -45,10 +45,14 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def instrument(app: Flask) -> None:
-    """Create spans for the provider that `start` sets; opens nothing, starts no thread."""
-    _trace_requests(app)
+    """Create spans for the provider that `start` sets. Call it after the functions that give a request its id."""
+    app.before_request(_begin_request)
+    app.after_request(_note_response)
+    app.teardown_request(_end_request)
     with app.app_context():
-        _trace_statements(db.engine)
+        event.listen(db.engine, "before_cursor_execute", _begin_statement)
+        event.listen(db.engine, "after_cursor_execute", _end_statement)
+        event.listen(db.engine, "handle_error", _fail_statement)
     signals.before_task_publish.connect(_inject_parent)
     signals.task_prerun.connect(_begin_job)
     signals.task_postrun.connect(_end_job)
@@ -59,7 +63,8 @@ def start(settings: Config) -> TracerProvider:
     names = {"service.name": settings.service_name, "service.version": version("dashboard-realtime")}
     provider = TracerProvider(resource=Resource.create(names), shutdown_on_exit=False)
     endpoint = settings.otlp_endpoint.rstrip("/") + "/v1/traces"
-    exporter = OTLPSpanExporter(endpoint, headers=_headers(settings.otlp_headers), timeout=EXPORT_SECONDS)
+    headers = dict(parse_env_headers(settings.otlp_headers, liberal=True))
+    exporter = OTLPSpanExporter(endpoint, headers=headers, timeout=EXPORT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     for handler in logging.getLogger().handlers:
@@ -67,19 +72,12 @@ def start(settings: Config) -> TracerProvider:
     return provider
 
 
-def _headers(text: str) -> dict[str, str]:
-    """`name=value,name=value`, percent-encoded, as OpenTelemetry defines it."""
-    pairs = [pair.partition("=") for pair in text.split(",") if "=" in pair]
-    return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
-
-
 def _link_log_and_span(record: logging.LogRecord) -> bool:
     """Add the trace's id to the log record, and the record's event name to the span, such as `payment.released`."""
     span = trace.get_current_span()
-    span_context = span.get_span_context()
-    if not span_context.is_valid:
+    if not span.get_span_context().is_valid:
         return True
-    record.traceId = trace.format_trace_id(span_context.trace_id)
+    record.traceId = trace.format_trace_id(span.get_span_context().trace_id)
     name = record.getMessage()
     if span.is_recording() and _EVENT_NAME.fullmatch(name):
         attributes = {REQUEST_ID: current_request_id(), "eventType": getattr(record, "eventType", "")}
@@ -91,13 +89,6 @@ def _parent(traceparent: str | None) -> context.Context:
     return _propagator.extract({"traceparent": traceparent or ""}, context=context.Context())
 
 
-def _trace_requests(app: Flask) -> None:
-    """Register after the functions that give a request its id."""
-    app.before_request(_begin_request)
-    app.after_request(_note_response)
-    app.teardown_request(_end_request)
-
-
 def _begin_request() -> None:
     if request.path in PROBES:
         return
@@ -106,8 +97,7 @@ def _begin_request() -> None:
     if request.url_rule:
         attributes["http.route"] = request.url_rule.rule
     name = f"{method} {attributes.get('http.route', '')}".rstrip()
-    parent = _parent(request.headers.get("traceparent"))
-    g.span = _tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+    g.span = _tracer.start_span(name, _parent(request.headers.get("traceparent")), SpanKind.SERVER, attributes)
     g.span_token = context.attach(trace.set_span_in_context(g.span))
 
 
@@ -119,21 +109,14 @@ def _note_response(response: Response) -> Response:
     return response
 
 
-def _end_request(error: BaseException | None) -> None:
-    del error
+def _end_request(_error: BaseException | None) -> None:
     if "span" in g:
         context.detach(g.pop("span_token"))
         g.pop("span").end()
 
 
-def _trace_statements(engine: Engine) -> None:
-    """Trace statements inside a recorded span; a statement never starts a trace."""
-    event.listen(engine, "before_cursor_execute", _begin_statement)
-    event.listen(engine, "after_cursor_execute", _end_statement)
-    event.listen(engine, "handle_error", _fail_statement)
-
-
 def _begin_statement(connection: Any, _cursor: Any, statement: str, _values: Any, execution: Any, _many: bool) -> None:
+    """Trace statements inside a recorded span; a statement never starts a trace."""
     if execution is None or statement == UNTRACED_STATEMENT or not trace.get_current_span().is_recording():
         return
     dialect = connection.dialect.name
@@ -170,11 +153,10 @@ def _begin_job(task: Any, task_id: str, **_: Any) -> None:
 
 
 def _end_job(task: Any, state: str, **_: Any) -> None:
-    if task.request.get("span") is None:
-        return
-    span, token = task.request.span
-    span.set_attribute("celery.state", state)
-    if state == "FAILURE":
-        span.set_status(StatusCode.ERROR)
-    context.detach(token)
-    span.end()
+    if task.request.get("span"):
+        span, token = task.request.span
+        span.set_attribute("celery.state", state)
+        if state == "FAILURE":
+            span.set_status(StatusCode.ERROR)
+        context.detach(token)
+        span.end()

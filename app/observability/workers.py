@@ -1,19 +1,27 @@
-"""Observability of Celery processes: task metrics, a metrics port, a liveness file, traces and crash reports."""
+"""Observability of Celery processes: task metrics, a metrics port, signs of life, traces and crash reports."""
 
+import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import redis
 from celery import signals
 from celery.utils.dispatch import Signal
-from flask import has_app_context
-from prometheus_client import CollectorRegistry, start_http_server
+from flask import Flask, has_app_context
+from prometheus_client import start_http_server
 
 from app.config import Config
-from app.core.extensions import redis_clock
-from app.observability import exporters, metric_files, metrics, probe
+from app.core.extensions import celery, redis_clock
+from app.core.queues import PAYMENTS_QUEUE
+from app.observability import metrics, probe, process_registry, telemetry
 from app.observability.requests import current_request_id
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
 
 beat_ticked = Signal(name="beat_ticked", providing_args={"leads"})
 """Sent by beat's scheduler each second, whether it leads or is a standby."""
@@ -24,34 +32,31 @@ def init_publishing() -> None:
     signals.before_task_publish.connect(_add_headers)
 
 
-def init(settings: Config) -> None:
-    """Connect to Celery's signals; nothing is opened before a worker or beat starts."""
-    signals.worker_ready.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
-    signals.beat_init.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
-    signals.worker_ready.connect(lambda **_: _touch_with("worker", signals.heartbeat_sent), weak=False)
+def init(app: Flask, settings: Config) -> None:
+    """Connect to Celery's signals; nothing is opened before a worker or beat starts.
+
+    Signs of life follow Celery's heartbeat and beat's ticks, without a timer of our own. Crash reports come from every
+    process, traces from the pool's processes, after their fork.
+    """
+    for begun in (signals.worker_init, signals.beat_init):
+        begun.connect(lambda **_: telemetry.report_crashes(settings), weak=False)
+    for ready in (signals.worker_ready, signals.beat_init):
+        ready.connect(lambda **_: _serve_metrics(settings.metrics_port), weak=False)
+    signals.heartbeat_sent.connect(_sign_of_life(app, "worker", _worker_roles), weak=False)
+    beat_ticked.connect(_sign_of_life(app, "beat", lambda: ("beat",)), weak=False)
+    signals.worker_process_init.connect(lambda **_: _begin_pool_process(settings), weak=False)
     signals.task_prerun.connect(_count_start)
     signals.task_postrun.connect(_count_end)
-    signals.worker_process_init.connect(_fold_dead_processes)
-    beat_ticked.connect(_touch_beat)
-    _connect_exporters(settings)
-
-
-def _connect_exporters(settings: Config) -> None:
-    """Crash reports from every process; traces from the pool's processes, after their fork."""
-    for begun in (signals.worker_init, signals.beat_init):
-        begun.connect(lambda **_: exporters.report_crashes(settings), weak=False)
-    signals.worker_process_init.connect(lambda **_: exporters.start_tracing(settings), weak=False)
-    for ended in (signals.worker_process_shutdown, signals.worker_shutdown):
-        ended.connect(lambda **_: exporters.finish(), weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: telemetry.finish(), weak=False)
+    signals.worker_shutdown.connect(lambda **_: _end_worker(app), weak=False)
 
 
 def _add_headers(headers: dict[str, Any], **_: Any) -> None:
     """`sent_at` is a time of Redis's clock."""
     headers["request_id"] = current_request_id()
-    if not has_app_context():
-        return
-    with suppress(redis.RedisError):
-        headers["sent_at"] = redis_clock().now()
+    if has_app_context():
+        with suppress(redis.RedisError):
+            headers["sent_at"] = redis_clock().now()
 
 
 def _count_start(task: Any, **_: Any) -> None:
@@ -67,27 +72,44 @@ def _count_end(task: Any, state: str, **_: Any) -> None:
     metrics.CELERY_SECONDS.labels(task.name).observe(time.perf_counter() - task.request.started)
 
 
-def _touch_with(kind: str, signal: Any) -> None:
-    """Touch the liveness file now and at each `signal`."""
-    probe.touch(kind)
-    signal.connect(lambda **_: probe.touch(kind), weak=False)
-
-
-def _touch_beat(**_: Any) -> None:
-    probe.touch("beat")
-
-
 def _serve_metrics(port: int) -> None:
     """Serve the metrics of this process and its pool; under `dashboard up` web serves them, and `port` is 0."""
-    folder = metric_files.folder()
-    if port and folder is not None:
-        registry = CollectorRegistry()
-        registry.register(metric_files.Collector(folder))
-        start_http_server(port, registry=registry)
+    if port and metrics.FOLDER:
+        start_http_server(port, registry=metrics.registry())
 
 
-def _fold_dead_processes(**_: Any) -> None:
-    """A pool process starts, often as the replacement of a dead one."""
-    folder = metric_files.folder()
-    if folder is not None:
-        metric_files.fold(folder)
+def _begin_pool_process(settings: Config) -> None:
+    if metrics.FOLDER:
+        metrics.fold(Path(metrics.FOLDER))  # the process is often the replacement of a dead one
+    telemetry.start_tracing(settings)
+
+
+def _end_worker(app: Flask) -> None:
+    telemetry.finish()
+    with app.app_context():
+        process_registry.leave()
+
+
+def _worker_roles() -> tuple[str, ...]:
+    queues = set(celery.amqp.queues.consume_from)
+    roles = {"worker": queues - {PAYMENTS_QUEUE}, "worker-payments": queues & {PAYMENTS_QUEUE}}
+    return tuple(role for role, served in roles.items() if served)
+
+
+def _sign_of_life(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> Callable[..., None]:
+    """A function that touches the liveness file and, every five seconds, announces the process in Redis."""
+    due = 0.0
+
+    def give_sign(**_: Any) -> None:
+        nonlocal due
+        probe.touch(kind)
+        if time.monotonic() < due:
+            return
+        due = time.monotonic() + HEARTBEAT_SECONDS
+        try:
+            with app.app_context():
+                process_registry.announce(kind, roles())
+        except redis.RedisError as error:
+            logger.warning("process.not_announced", extra={"kind": kind, "error": str(error)})
+
+    return give_sign

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from app.apidocs import asyncapi
-from app.apidocs.events import EVENTS
+from app.apidocs.asyncapi import EVENTS
 from app.realtime.events import EventType
 from tests.factories import deposit, file_vulnerability, make_agent, report
 from tests.support import document_tools, documents

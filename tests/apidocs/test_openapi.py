@@ -10,7 +10,8 @@ from flask import Flask
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.apidocs import asyncapi, problems
+from app.apidocs import asyncapi
+from app.apidocs.operations import CATALOGUE
 from app.auth.permissions import ALLOWED, Role
 from app.core.schemas import camel_case
 from tests.support import document_tools, documents
@@ -143,7 +144,7 @@ def test_every_error_code_of_rest_is_in_the_catalogue() -> None:
                 used.add(node.value.value)
 
     used = {code for code in used if isinstance(code, str) and code.isupper()}
-    assert used - SOCKET_CODES - PAGE_CODES - INTERNAL_CODES <= problems.CATALOGUE.keys()
+    assert used - SOCKET_CODES - PAGE_CODES - INTERNAL_CODES <= CATALOGUE.keys()
 
 
 def test_the_committed_typescript_types_match_the_documents(document: dict[str, Any], tmp_path: Path) -> None:

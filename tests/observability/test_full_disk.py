@@ -16,8 +16,7 @@ from app.cli.supervisor import embedded_redis
 from app.cli.supervisor.console import Console
 from app.cli.supervisor.process import ManagedProcess
 from app.cli.supervisor.supervisor import Supervisor
-from app.observability import metric_files
-from app.observability.metric_files import AllocatedDict
+from app.observability.metrics import FIRST_BYTES, AllocatedDict
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ class Disk:
         self._allocate(descriptor, offset, size)
 
 
-@pytest.mark.parametrize("room", [0, metric_files.FIRST_BYTES, 2 * metric_files.FIRST_BYTES])
+@pytest.mark.parametrize("room", [0, FIRST_BYTES, 2 * FIRST_BYTES])
 def test_metrics_are_counted_in_memory_where_the_disk_has_no_room(room: int, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(os, "posix_fallocate", Disk(room).allocate)
     path = tmp_path / "counter_1.db"
@@ -65,7 +64,7 @@ def test_metric_files_have_their_space_before_they_are_written(tmp_path: Path) -
     path = tmp_path / "counter_1.db"
     AllocatedDict(str(path))
 
-    assert path.stat().st_blocks * 512 >= metric_files.FIRST_BYTES
+    assert path.stat().st_blocks * 512 >= FIRST_BYTES
 
 
 def test_a_failed_write_of_a_pid_file_is_reported_once_and_retried(tmp_path: Path, monkeypatch: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.observability.logging import TextFormatter
+from app.observability.telemetry import TextFormatter
 
 
 def line(message: str = "engine.refused", level: int = logging.INFO, **extras: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.observability import metric_files
+from app.observability import metrics
 from tests.factories import make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.stack import Stack
@@ -29,7 +29,7 @@ def process_that_counts(folder: Path, amount: int = 1) -> None:
 
 def value(folder: Path, name: str, **labels: str) -> float | None:
     registry = CollectorRegistry()
-    registry.register(metric_files.Collector(folder))
+    metrics.FileCollector(registry, str(folder))
     return registry.get_sample_value(name, labels)
 
 
@@ -60,7 +60,7 @@ def test_a_crash_during_archiving_counts_nothing_twice_and_loses_nothing(
     added: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process_that_counts(tmp_path, 1)
-    metric_files.fold(tmp_path)
+    metrics.fold(tmp_path)
     process_that_counts(tmp_path, 2)
     with monkeypatch.context() as crash:
 
@@ -70,8 +70,8 @@ def test_a_crash_during_archiving_counts_nothing_twice_and_loses_nothing(
         if added:
             crash.setattr(Path, "unlink", lambda path, **_: None if path.suffix == ".new" else die())
         else:
-            crash.setattr(metric_files, "_write", die)
-        metric_files.fold(tmp_path)
+            crash.setattr(Path, "replace", die)
+        metrics.fold(tmp_path)
 
     assert value(tmp_path, "t_total", kind="a") == 3.0
     assert not list(tmp_path.glob("*.taken"))

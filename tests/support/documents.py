@@ -12,7 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 
 from app.apidocs import asyncapi
-from app.apidocs.events import EVENTS
+from app.apidocs.asyncapi import EVENTS
 
 PROBLEM_TYPE = "application/problem+json"
 UNDOCUMENTED_STATUSES = (405, 500)

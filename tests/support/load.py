@@ -12,7 +12,7 @@ from app.auth.tokens import Principal
 from app.background import create_background_app
 from app.config import load_config
 from app.core.values import to_json
-from app.observability.logging import init_logging
+from app.observability.telemetry import init_logging
 from app.realtime import emitter
 from app.realtime.events import EventType
 

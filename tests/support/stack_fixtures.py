@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.apidocs.events import EVENTS
+from app.apidocs.asyncapi import EVENTS
 from tests.support import documents
 from tests.support.js_client import JsClient
 from tests.support.stack import Stack, StackMaker

@@ -1,13 +1,15 @@
-"""JSON Schemas for OpenAPI 3.1 and AsyncAPI 3.0 from the marshmallow schemas.
+"""JSON Schemas for OpenAPI 3.1 and AsyncAPI 3.0 from the marshmallow schemas, and examples of them.
 
-apispec converts marshmallow's own fields; this module adds the JSON form of the application's field classes.
+apispec converts marshmallow's own fields; this module adds the JSON form of the application's field classes. Bodies'
+examples are composed of the examples of their members, so that a new route has examples at once.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
-from apispec.ext.marshmallow.common import resolve_schema_cls
+from apispec.ext.marshmallow import MarshmallowPlugin, resolver
 from marshmallow import Schema, fields
 
 from app.agents.schemas import Percentage, TaskError
@@ -15,7 +17,6 @@ from app.core.pagination import Cursor
 from app.core.schemas import Money, Name, NumberText, Reason, Timestamp
 from app.core.values import NAME_PATTERN, VISIBLE_PATTERN
 
-OPENAPI_VERSION = "3.1.0"
 Json = dict[str, Any]
 
 AMOUNT_PATTERN = r"^(0|[1-9][0-9]*)\.[0-9]{2,6}$"
@@ -54,27 +55,44 @@ def _field_shape(self: Any, field: fields.Field[Any], *, ret: Json, **_: Any) ->
 class ContractPlugin(MarshmallowPlugin):
     """apispec's marshmallow plugin with the application's field classes."""
 
-    def __init__(self) -> None:
-        super().__init__(schema_name_resolver=schema_name)
-
     def init_spec(self, spec: APISpec) -> None:
         super().init_spec(spec)
         assert self.converter is not None  # noqa: S101 - set by the line above
         self.converter.add_attribute_function(_field_shape)  # type: ignore[no-untyped-call]
 
 
-def schema_name(schema: Any) -> str:
-    """`ProtocolSchema` is `Protocol` in the documents."""
-    cls = resolve_schema_cls(schema)
-    name: str = cls.__name__ if isinstance(cls, type) else str(cls)
-    return name.removesuffix("Schema")
-
-
 def schemas_of(*classes: type[Schema]) -> dict[str, Json]:
     """The JSON Schemas of these classes and of the schemas nested in them, by name."""
-    spec = APISpec("", "", OPENAPI_VERSION, plugins=[ContractPlugin()])
+    spec = APISpec("", "", "3.1.0", plugins=[ContractPlugin()])
     for cls in classes:
-        if schema_name(cls) not in spec.components.schemas:
-            spec.components.schema(schema_name(cls), schema=cls)
-    schemas: dict[str, Json] = spec.to_dict().get("components", {}).get("schemas", {})
+        if resolver(cls) not in spec.components.schemas:
+            spec.components.schema(resolver(cls), schema=cls)
+    schemas: dict[str, Json] = spec.to_dict()["components"]["schemas"]
     return schemas
+
+
+def read_json(name: str) -> Json:
+    """A JSON file of this folder: the parts of the documents that are data."""
+    content: Json = json.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    return content
+
+
+def example_of(shape: Json, schemas: dict[str, Json], *, only_required: bool = False) -> Any:
+    """An example of a JSON Schema that may refer to `schemas`, with all members or only the required ones."""
+
+    def example(inner: Json) -> Any:
+        return example_of(inner, schemas, only_required=only_required)
+
+    match shape:
+        case {"$ref": reference}:
+            value = example(schemas[reference.rpartition("/")[2]])
+        case {"examples": [first, *_]} | {"enum": [first, *_]}:
+            value = first
+        case {"type": "array", "items": items}:
+            value = [example(items)]
+        case {"properties": properties}:
+            names = set(shape.get("required", ())) if only_required else properties.keys()
+            value = {name: example(each) for name, each in properties.items() if name in names}
+        case _:
+            value = "text"
+    return value
