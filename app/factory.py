@@ -23,7 +23,7 @@ from app.payments.routes import blueprint as payments
 from app.protocols.routes import blueprint as protocols
 from app.realtime.collectors import read_outbox, read_rooms
 from app.snapshot.routes import blueprint as snapshot
-from app.tokens.routes import blueprint as tokens
+from app.tokens import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
 
 FEATURES = (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit)
