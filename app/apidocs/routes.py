@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 
 from app.apidocs import asyncapi, openapi
 from app.apidocs.converter import Json
-from app.http.compression import BEST, CompressibleBody
+from app.http.responses import BEST, CompressibleBody
 
 blueprint = Blueprint("apidocs", __name__, static_folder="static", static_url_path="/docs/static")
 

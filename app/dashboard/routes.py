@@ -18,7 +18,7 @@ from app.config.addresses import is_loopback, is_loopback_authority
 from app.core.errors import DomainError, NotFound
 from app.core.extensions import config
 from app.dashboard import assets, operations
-from app.http.compression import BEST, CompressibleBody
+from app.http.responses import BEST, CompressibleBody
 
 STATIC = Path(__file__).parent / "static"
 DEMO_SWITCH = "DASHBOARD_DEMO"

@@ -3,9 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import redis
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
@@ -20,7 +18,6 @@ from app.observability import metric_files
 from app.observability.process_registry import release_version
 
 logger = logging.getLogger(__name__)
-READY_CHANNEL = "dashboard:ready"
 CACHE_SECONDS = 1.0
 blueprint = Blueprint("health", __name__)
 
@@ -33,39 +30,37 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> Response:
     """Runs the checks at most once a second, whatever the number of callers."""
-    readiness = current_app.extensions.get("readiness")
-    if readiness is None or time.monotonic() - readiness.at > CACHE_SECONDS:
-        readiness = current_app.extensions["readiness"] = _check_all()
-    if not readiness.errors:
-        silent = {"silent": readiness.silent} if readiness.silent else {}
-        return jsonify(status="ok", parts=readiness.parts, **silent)
-    details = " ".join(f"{name}: {error.detail}" for name, error in readiness.errors.items())
-    codes = {error.code for error in readiness.errors.values()}
-    code = SchemaOutdated.code if codes == {SchemaOutdated.code} else None
-    return problem(DependencyUnavailable(f"Not ready: {details}", code=code, extra={"parts": readiness.parts}))
+    extensions = current_app.extensions
+    checked_at, errors, silent = extensions.get("readiness", (float("-inf"), {}, []))
+    if time.monotonic() - checked_at > CACHE_SECONDS:
+        errors = _check_all()
+        silent = [] if errors["redis"] else extensions["silent_processes"]()
+        extensions["readiness"] = time.monotonic(), errors, silent
+    parts = {name: "down" if error else "ok" for name, error in errors.items()}
+    failed = {name: error for name, error in errors.items() if error}
+    if not failed:
+        return jsonify(status="ok", parts=parts, **({"silent": silent} if silent else {}))
+    details = " ".join(f"{name}: {error.detail}" for name, error in failed.items())
+    is_outdated = all(error.code == SchemaOutdated.code for error in failed.values())
+    code = SchemaOutdated.code if is_outdated else None
+    return problem(DependencyUnavailable(f"Not ready: {details}", code=code, extra={"parts": parts}))
 
 
-@dataclass(frozen=True)
-class _Readiness:
-    """Results of `/readyz`: the errors of failed checks, and the names of silent processes; `at` is monotonic."""
-
-    parts: dict[str, str]
-    errors: dict[str, DomainError]
-    silent: list[str]
-    at: float
-
-
-def _check_all() -> _Readiness:
-    errors = {}
-    for name, check in CHECKS.items():
-        if error := _run(name, check):
-            errors[name] = error
-    parts = {name: "down" if name in errors else "ok" for name in CHECKS}
-    silent = [] if "redis" in errors else current_app.extensions["silent_processes"]()
-    return _Readiness(parts, errors, silent, time.monotonic())
+def _check_all() -> dict[str, DomainError | None]:
+    """The error of each part, None if it works."""
+    extensions = current_app.extensions
+    if "readiness_redis" not in extensions:  # a client without retries reports an outage at once
+        extensions["readiness_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)
+    client = extensions["readiness_redis"]
+    checks: dict[str, Callable[[], object]] = {
+        "database": _check_database,
+        "redis": lambda: redis_connection.check_writable(client),
+        "messageQueue": lambda: client.publish("dashboard:ready", b""),
+    }
+    return {name: _error_of(name, check) for name, check in checks.items()}
 
 
-def _run(name: str, check: Callable[[], None]) -> DomainError | None:
+def _error_of(name: str, check: Callable[[], object]) -> DomainError | None:
     try:
         check()
     except DomainError as error:
@@ -81,31 +76,6 @@ def _check_database() -> None:
     """The database takes a write, and its schema is not older than this release."""
     if migration.state_of(check_writable()) is SchemaState.BEHIND:
         raise SchemaOutdated
-
-
-def _check_redis() -> None:
-    redis_connection.check_writable(_client())
-
-
-def _check_message_queue() -> None:
-    """The channel through which workers emit takes a message."""
-    _client().publish(READY_CHANNEL, b"")
-
-
-def _client() -> redis.Redis:
-    """A client without retries: a readiness check reports an outage at once."""
-    extensions = current_app.extensions
-    if "readiness_redis" not in extensions:
-        extensions["readiness_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)
-    client: redis.Redis = extensions["readiness_redis"]
-    return client
-
-
-CHECKS: dict[str, Callable[[], None]] = {
-    "database": _check_database,
-    "redis": _check_redis,
-    "messageQueue": _check_message_queue,
-}
 
 
 @blueprint.get("/metrics")

@@ -10,7 +10,7 @@ from app.bounties import service as bounties
 from app.core.database import consistent_read, utc_now
 from app.core.serialization import iso_timestamp
 from app.core.singleflight import SingleFlight
-from app.http.compression import CompressibleBody
+from app.http.responses import CompressibleBody
 from app.payments import service as payments
 from app.protocols import service as protocols
 from app.protocols.schemas import ProtocolSchema

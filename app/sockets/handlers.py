@@ -16,7 +16,7 @@ from app.config import Config
 from app.core import runtime
 from app.core.errors import DomainError, Forbidden, InvalidInput
 from app.core.extensions import socketio
-from app.http import origins
+from app.http.responses import origin_check
 from app.observability import metrics
 from app.realtime import missed_deliveries
 from app.realtime.fanout.close_reasons import CloseReason
@@ -41,7 +41,7 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
         app,
         async_mode=runtime.ASYNC_MODE,
         client_manager=(StockManager if stock_fanout else RoomManager)(settings.redis_url),
-        cors_allowed_origins=origins.origin_check(settings.origins),
+        cors_allowed_origins=origin_check(settings.origins),
         ping_interval=PING_INTERVAL_SECONDS,
         ping_timeout=PING_TIMEOUT_SECONDS,
         max_http_buffer_size=MAX_MESSAGE_BYTES,

@@ -19,8 +19,8 @@ import engineio
 from engineio import exceptions, packet
 
 from app.core import runtime
-from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.problems import RejectedRequest, raw_response
+from app.http.responses import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout.close_reasons import CloseCode
