@@ -1,11 +1,9 @@
 """REST limits per token and per address: decided in memory, shared between processes in the background.
 
-A request costs no round trip to Redis. Each process has a bucket per key that refills at the limit's rate and holds one
-second of it, so a caller below the limit in every second is never refused. Twice a second the processes exchange the
-usage of their busy keys through Redis. While Redis is down each process grants the full limit on its own
-(`dashboard_limits_unshared_total`): an outage of the limiter must not become one of the service.
-
-Flask-Limiter is not used: it makes a round trip to Redis for each request and each limit.
+Each process has a bucket per key that refills at the limit's rate and holds one second of it, so a caller below the
+limit in every second is never refused. Twice a second the processes exchange the usage of their busy keys through
+Redis. While Redis is down each process grants the full limit on its own: an outage of the limiter must not become one
+of the service. Flask-Limiter is not used: it makes a round trip to Redis for each request and each limit.
 """
 
 import hashlib
@@ -110,19 +108,14 @@ def limits() -> Limits:
     return cast(Limits, current_app.extensions["limits"])
 
 
-def limit_token(key: str) -> None:
-    """Count the present request for its token. Raises TooManyRequests."""
-    g.budget_key = key
-    _take(limits().token, key)
-
-
 def _limit_address() -> None:
     if request.path not in UNLIMITED_PATHS:
-        _take(limits().address, address_key(request.remote_addr or ""))
+        take(limits().address, address_key(request.remote_addr or ""))
 
 
-def _take(limit: Limit, key: str) -> None:
-    left = limit.take(key)
+def take(limit: Limit, key: str) -> None:
+    """Count the present request. Raises TooManyRequests."""
+    g.limit_key, left = key, limit.take(key)
     if left is None:
         metrics.LIMITED.labels(limit.name).inc()
         g.limits_left = [(limit.name, 0)]
@@ -136,7 +129,7 @@ def _limit_unsent_bytes(response: Response) -> Response:
     if size < MIN_COUNTED_BYTES:
         return response
     unsent: Counter[str] = current_app.extensions["unsent_bytes"]
-    caller = g.get("budget_key") or address_key(request.remote_addr or "")
+    caller = g.get("limit_key") or address_key(request.remote_addr or "")
     if unsent[caller] and unsent[caller] + size > MAX_UNSENT_BYTES:
         metrics.LIMITED.labels("open answers").inc()
         response.close()
