@@ -19,6 +19,7 @@ from app.observability.process_registry import release_version
 
 logger = logging.getLogger(__name__)
 CACHE_SECONDS = 1.0
+PARTS = ("database", "redis", "messageQueue")
 blueprint = Blueprint("health", __name__)
 
 
@@ -34,42 +35,36 @@ def readyz() -> Response:
     checked_at, errors, silent = extensions.get("readiness", (float("-inf"), {}, []))
     if time.monotonic() - checked_at > CACHE_SECONDS:
         errors = _check_all()
-        silent = [] if errors["redis"] else extensions["silent_processes"]()
+        silent = [] if "redis" in errors else extensions["silent_processes"]()
         extensions["readiness"] = time.monotonic(), errors, silent
-    parts = {name: "down" if error else "ok" for name, error in errors.items()}
-    failed = {name: error for name, error in errors.items() if error}
-    if not failed:
+    parts = {name: "down" if name in errors else "ok" for name in PARTS}
+    if not errors:
         return jsonify(status="ok", parts=parts, **({"silent": silent} if silent else {}))
-    details = " ".join(f"{name}: {error.detail}" for name, error in failed.items())
-    is_outdated = all(error.code == SchemaOutdated.code for error in failed.values())
+    details = " ".join(f"{name}: {error.detail}" for name, error in errors.items())
+    is_outdated = all(error.code == SchemaOutdated.code for error in errors.values())
     code = SchemaOutdated.code if is_outdated else None
     return problem(DependencyUnavailable(f"Not ready: {details}", code=code, extra={"parts": parts}))
 
 
-def _check_all() -> dict[str, DomainError | None]:
-    """The error of each part, None if it works."""
+def _check_all() -> dict[str, DomainError]:
+    """The errors of the parts that do not work."""
     extensions = current_app.extensions
     if "readiness_redis" not in extensions:  # a client without retries reports an outage at once
         extensions["readiness_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)
-    client = extensions["readiness_redis"]
-    checks: dict[str, Callable[[], object]] = {
-        "database": _check_database,
-        "redis": lambda: redis_connection.check_writable(client),
-        "messageQueue": lambda: client.publish("dashboard:ready", b""),
-    }
-    return {name: _error_of(name, check) for name, check in checks.items()}
-
-
-def _error_of(name: str, check: Callable[[], object]) -> DomainError | None:
-    try:
-        check()
-    except DomainError as error:
-        logger.warning("health.failed", extra={"check": name, "error": error.detail})
-        return error
-    except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
-        logger.warning("health.failed", extra={"check": name, "error": str(error)})
-        return as_outage(error) or DependencyUnavailable("It failed unexpectedly; see the log.")
-    return None
+    client, errors = extensions["readiness_redis"], {}
+    checks: tuple[Callable[[], object], ...] = (
+        _check_database,
+        lambda: redis_connection.check_writable(client),
+        lambda: client.publish("dashboard:ready", b""),
+    )
+    for name, check in zip(PARTS, checks, strict=True):
+        try:
+            check()
+        except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
+            logger.warning("health.failed", extra={"check": name, "error": str(error)})
+            outage = error if isinstance(error, DomainError) else as_outage(error)
+            errors[name] = outage or DependencyUnavailable("It failed unexpectedly; see the log.")
+    return errors
 
 
 def _check_database() -> None:

@@ -8,7 +8,6 @@ A view is decorated with `@idempotent(blueprint, 201, SomeSchema)`; in its trans
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,6 @@ if TYPE_CHECKING:  # workers delete old keys without importing flask-smorest
     from app.http.rest import Blueprint
 
 HEADER = "Idempotency-Key"
-REPLAYED_HEADER = "Idempotent-Replayed"
 MAX_KEY_LENGTH = 255
 RETENTION = timedelta(hours=24)
 _TIMEOUT_STATES = {"55P03", "57014"}  # PostgreSQL: lock_timeout and statement_timeout
@@ -64,17 +62,6 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-@dataclass
-class _Claim:
-    """The present request's key, and the status and schema of its response."""
-
-    subject: str
-    key: str
-    fingerprint: str
-    status: int
-    schema: CamelSchema
-
-
 class StoredResponse(Exception):
     """The request took effect before; this is its first response."""
 
@@ -89,13 +76,13 @@ def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
         def once(*args: Any, **kwargs: Any) -> Any:
-            g.idempotency_claim = _claim_of_request(status, schema())
+            g.idempotency_claim, g.idempotency_schema = _claim_of_request(status), schema()
             try:
                 return view(*args, **kwargs)
             except StoredResponse as first:
                 response: Response = jsonify(json.loads(first.body))
                 response.status_code = first.status
-                response.headers[REPLAYED_HEADER] = "true"
+                response.headers["Idempotent-Replayed"] = "true"
                 return response
 
         once.idempotent = True  # type: ignore[attr-defined]
@@ -104,6 +91,23 @@ def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -
         return result
 
     return decorate
+
+
+def _claim_of_request(status: int) -> dict[str, Any] | None:
+    """The values of the row for the request's key. No body equals an empty object; the order of members is ignored."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not all(" " <= char <= "~" for char in key):
+        message = f"Must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
+        raise InvalidInput(f"The header {HEADER} is not valid.", fields={HEADER: [message]})
+    body = json.dumps(request.get_json(silent=True) or {}, sort_keys=True, separators=(",", ":"))
+    fingerprint = hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
+    return {"subject": g.principal.subject, "key": key, "fingerprint": fingerprint, "status": status}
+
+
+def _current_claim() -> dict[str, Any] | None:
+    return g.get("idempotency_claim") if has_request_context() else None
 
 
 def is_keyed() -> bool:
@@ -120,63 +124,33 @@ def claim_key(session: Session) -> None:
     claim = _current_claim()
     if claim is None:
         return
-    row = IdempotencyKey(
-        subject=claim.subject, key=claim.key, fingerprint=claim.fingerprint,
-        status=claim.status, body="", created_at=database_now(),
-    )  # fmt: skip
     try:
         with session.begin_nested():
-            session.add(row)
+            session.add(IdempotencyKey(**claim, body="", created_at=database_now()))
     except IntegrityError:
-        _replay(session, claim)
+        first = session.get(IdempotencyKey, (claim["subject"], claim["key"]), populate_existing=True)
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) in _TIMEOUT_STATES:
-            raise _in_use(claim.key) from error
-        raise
+        if getattr(error.orig, "sqlstate", None) not in _TIMEOUT_STATES:
+            raise
+        first = None
+    else:
+        return
+    if first is None:  # its transaction is not over, or it was deleted as too old since the insert failed
+        raise IdempotencyKeyInUse(f"A request with the {HEADER} {claim['key']!r} is still running.")
+    if first.fingerprint != claim["fingerprint"]:
+        raise IdempotencyKeyReused(f"The {HEADER} {claim['key']!r} was used for another request.")
+    raise StoredResponse(first.status, first.body, first.resume)
 
 
 def store_response(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
     """Store the response with the key, as the last step of the transaction; StoredResponse returns `resume`."""
     claim = _current_claim()
     if claim is not None:
-        row = session.get_one(IdempotencyKey, (claim.subject, claim.key))
-        row.body, row.resume = json.dumps(claim.schema.dump(result)), resume
+        row = session.get_one(IdempotencyKey, (claim["subject"], claim["key"]))
+        row.body, row.resume = json.dumps(g.idempotency_schema.dump(result)), resume
 
 
 def delete_old(deadline: float) -> int:
     """Delete keys older than a day; returns the number of deleted rows."""
     old = IdempotencyKey.created_at < database_now(-RETENTION.total_seconds())
     return delete_in_batches(IdempotencyKey, old, deadline)
-
-
-def _current_claim() -> _Claim | None:
-    return g.get("idempotency_claim") if has_request_context() else None
-
-
-def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
-    key = request.headers.get(HEADER)
-    if key is None:
-        return None
-    if not 1 <= len(key) <= MAX_KEY_LENGTH or not all(" " <= char <= "~" for char in key):
-        message = f"Must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
-        raise InvalidInput(f"The header {HEADER} is not valid.", fields={HEADER: [message]})
-    return _Claim(g.principal.subject, key, _fingerprint(), status, schema)
-
-
-def _fingerprint() -> str:
-    """Hash of method, path and body, independent of the order of the body's members. No body equals an empty object."""
-    body = json.dumps(request.get_json(silent=True) or {}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
-
-
-def _replay(session: Session, claim: _Claim) -> None:
-    first = session.get(IdempotencyKey, (claim.subject, claim.key), populate_existing=True)
-    if first is None:  # deleted as too old since the insert failed
-        raise _in_use(claim.key)
-    if first.fingerprint != claim.fingerprint:
-        raise IdempotencyKeyReused(f"The {HEADER} {claim.key!r} was used for another request.")
-    raise StoredResponse(first.status, first.body, first.resume)
-
-
-def _in_use(key: str) -> IdempotencyKeyInUse:
-    return IdempotencyKeyInUse(f"A request with the {HEADER} {key!r} is still running.")

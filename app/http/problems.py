@@ -73,7 +73,10 @@ def init_app(app: Flask) -> None:
         translated = HTTP_ERRORS.get(status, DomainError)(_detail(error, messages))
         translated.status = status
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(messages, dict):
-            translated.fields = _without_locations(messages)
+            fields: dict[Any, Any] = {}
+            for location, found in messages.items():  # webargs groups messages by location, such as `json` and `query`
+                fields |= found if isinstance(found, dict) else {location: found}
+            translated.fields = flatten_messages(fields)
         response = problem(translated)
         response.headers.extend((name, value) for name, value in error.get_headers() if name.lower() == "allow")
         return response
@@ -99,15 +102,6 @@ def _detail(error: HTTPException, messages: Any) -> str:
     if isinstance(error, ClientDisconnected):
         return "The body was cut off, or its chunks are broken."
     return error.description or HTTPStatus(error.code or 500).phrase
-
-
-def _without_locations(messages: dict[Any, Any]) -> dict[str, list[str]]:
-    """webargs' messages without the level of the location: `{"json": {"name": […]}}` becomes `{"name": […]}`."""
-    fields: dict[str, Any] = {}
-    for location, found in messages.items():
-        is_location = location in ("json", "query", "headers", "path") and isinstance(found, dict)
-        fields |= found if is_location else {location: found}
-    return flatten_messages(fields)
 
 
 def flatten_messages(messages: dict[Any, Any]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
-"""Changes to every response: security headers, CORS and compression; and the origin check of Socket.IO.
+"""What is added to every response: security headers, CORS and compression; and the origin check of Socket.IO.
 
-Long responses are compressed with gzip for callers that accept it: a busy protocol's snapshot shrinks to a tenth. No
-response holds a secret next to text that a caller chose, so the length of a response reveals nothing (BREACH).
+Compression shrinks a busy protocol's snapshot to a tenth. No response holds a secret next to text that a caller chose,
+so the length of a compressed response reveals nothing (BREACH).
 """
 
 import gzip
@@ -58,19 +58,20 @@ class CompressibleBody:
         return gzip.compress(self.plain, self._level, mtime=0)
 
     def response(self, content_type: str) -> Response:
-        is_compressed = _is_compressible(content_type, len(self.plain)) and _is_gzip_accepted()
-        response = Response(self._compressed if is_compressed else self.plain, content_type=content_type)
+        response = Response(self.plain, content_type=content_type)
         response.vary.add("Accept-Encoding")
-        if is_compressed:
+        if _is_gzip_wanted(response):
+            response.set_data(self._compressed)
             response.content_encoding = "gzip"
         return response
 
 
-def _is_compressible(content_type: str, size: int) -> bool:
-    return size >= MIN_SIZE and content_type.startswith(COMPRESSED_TYPES)
-
-
-def _is_gzip_accepted() -> bool:
+def _is_gzip_wanted(response: Response) -> bool:
+    """Whether the response is worth compressing and its caller accepts that."""
+    content_type, size = response.content_type or "", response.content_length or 0
+    if size < MIN_SIZE or not content_type.startswith(COMPRESSED_TYPES):
+        return False
+    response.vary.add("Accept-Encoding")
     accepted = request.headers.get("Accept-Encoding", "")
     return len(accepted) <= MAX_ACCEPT and request.accept_encodings.quality("gzip") > 0
 
@@ -85,11 +86,9 @@ def init_app(app: Flask, settings: Config) -> None:
 
 def _compress(response: Response) -> Response:
     """Compress responses without a CompressibleBody. Their ETag becomes weak (RFC 9110, 8.8.3.3)."""
-    size = response.content_length or 0
-    if response.content_encoding is None and _is_compressible(response.content_type or "", size):
-        response.vary.add("Accept-Encoding")
+    if response.content_encoding is None and _is_gzip_wanted(response):
         is_part = response.status_code == HTTPStatus.PARTIAL_CONTENT
-        if _is_gzip_accepted() and not is_part and size <= MAX_SIZE:
+        if not is_part and (response.content_length or 0) <= MAX_SIZE:
             response.direct_passthrough = False
             response.set_data(gzip.compress(response.get_data(), FAST, mtime=0))
             response.content_encoding = "gzip"
