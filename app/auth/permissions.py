@@ -52,19 +52,3 @@ ONLY_FOR_ITSELF: frozenset[Action] = frozenset({Action.QUEUE_TASK, Action.REPORT
 
 def allows(role: Role, action: Action) -> bool:
     return role in ALLOWED[action]
-
-
-def as_markdown() -> str:
-    """The table for docs/permissions.md; `python -m app.auth.permissions` prints it."""
-    lines = ["| action | " + " | ".join(Role) + " |", "|---" * (len(Role) + 1) + "|"]
-    for action in Action:
-        note = " ¹" if action in ONLY_FOR_ITSELF else ""
-        cells = [("yes" + note if role is Role.AGENT else "yes") if allows(role, action) else "–" for role in Role]
-        lines.append(f"| {action} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(as_markdown() + "\n")
