@@ -53,12 +53,10 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 def rate_limit_key(caller: Principal) -> str:
-    """The key that a token's rate limit is counted under."""
     return f"{caller.subject}\n{caller.token_id}"
 
 
 def principal() -> Principal:
-    """The caller of the current request."""
     return cast(Principal, g.principal)
 
 

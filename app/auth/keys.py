@@ -84,13 +84,10 @@ class ProviderKeys:
         self._fetch_over.set()
 
     def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
-        """The keys that may have signed a token. Raises KeysUnavailable.
-
-        A caller that has its key does not wait for a fetch that another has started.
-        """
+        """The keys that may have signed a token. Raises KeysUnavailable."""
         keys = self._matching(key_id, algorithm)
         if time.monotonic() - self._fetched_at > FRESH_SECONDS or not keys:
-            if self._start_fetch() or not keys:
+            if self._start_fetch() or not keys:  # who has a key does not wait for another caller's fetch
                 self._fetch_over.wait(FETCH_SECONDS)
             keys = self._matching(key_id, algorithm)
         if time.monotonic() - self._fetched_at > OUTAGE_SECONDS:

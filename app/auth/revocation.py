@@ -1,11 +1,8 @@
 """Revoked tokens: stored in the database, held in every process's memory, and refreshed once a second.
 
-So the check costs a request nothing, and a revocation takes effect everywhere within about a second. A random version
-in Redis changes with each revocation; when Redis fails or has lost it, the database is read instead. A process reads
-all rows once, in pages, and later only those with a higher id. When both fail, the known revocations stay in force and
-the failure is counted: what other revoked tokens could do needs the database as well.
-
-A row is deleted when the tokens that it names have expired (`delete_expired`).
+So the check costs a request nothing. A random version in Redis changes with each revocation; when Redis fails or has
+lost it, the database is read instead: all rows once, in pages, and later only those with a higher id. When both fail,
+the known revocations stay in force: what other revoked tokens could do needs the database as well.
 """
 
 import logging
@@ -41,10 +38,7 @@ DELETION_MARGIN = timedelta(days=1)
 
 
 class RevokedToken(Base):
-    """Either one token (`token_id`), or all tokens issued to `subject` until `revoked_at`.
-
-    `expires_at`: the time after which no token that this row names is valid.
-    """
+    """Either one token (`token_id`), or all tokens issued to `subject` until `revoked_at`."""
 
     __tablename__ = "revoked_tokens"
     __table_args__ = (
@@ -59,7 +53,7 @@ class RevokedToken(Base):
     reason: Mapped[str] = mapped_column(String(MAX_REASON))
     revoked_by: Mapped[str] = mapped_column(String(128))
     revoked_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # no token that the row names is valid later
 
 
 def expiry_of(revoked_at: datetime, expires_at: datetime | None = None) -> datetime:
@@ -106,10 +100,8 @@ class Revocations:
             raise TokenRevoked
 
     def refresh(self) -> None:
-        """Read new revocations, from the database every 30 s in any case. Raises no error of Redis or the database.
-
-        Callers wait for the first reading; during later ones they go on with the known revocations.
-        """
+        """Read new revocations, from the database every 30 s in any case. Raises no error of Redis or the database."""
+        # Callers wait for the first reading; during later ones they go on with the known revocations.
         if self._loading.acquire(blocking=not self.is_loaded):
             try:
                 self._refresh()

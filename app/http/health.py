@@ -47,7 +47,6 @@ def readyz() -> Response:
 
 
 def _check_all() -> dict[str, DomainError]:
-    """The errors of the parts that do not work."""
     extensions = current_app.extensions
     if "readiness_redis" not in extensions:  # a client without retries reports an outage at once
         extensions["readiness_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)

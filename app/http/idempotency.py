@@ -1,8 +1,7 @@
 """Idempotency keys: a repeated POST takes effect once and receives the first response again.
 
-The key's row commits together with the effect, so a crash cannot separate them and a refused request leaves no key.
-A view is decorated with `@idempotent(blueprint, 201, SomeSchema)`; in its transaction the service calls
-`claim_key(session)` first and `store_response(session, result)` last. Without the header both do nothing.
+The key's row commits together with the effect, so a crash cannot separate them and a refused request leaves no key:
+the service calls `claim_key` first and `store_response` last in its transaction. Without the header both do nothing.
 """
 
 import hashlib
@@ -12,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, g, has_request_context, jsonify, request
+from flask import Response, g, jsonify, request
 from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -42,10 +41,7 @@ PARAMETER = {
 
 
 class IdempotencyKey(Base):
-    """A used key of one subject, with the fingerprint of its request and the response.
-
-    `resume` holds what a repetition needs to finish the part of the first request that follows its commit.
-    """
+    """A used key of one subject, with the fingerprint of its request and the response."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (
@@ -58,7 +54,7 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     status: Mapped[int]
     body: Mapped[str] = mapped_column(Text)
-    resume: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    resume: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what a repetition needs to finish the work
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -73,7 +69,7 @@ class StoredResponse(Exception):
 def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
     """Like `blueprint.response`, for a view that takes effect at most once per Idempotency-Key."""
 
-    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(view: Callable[..., Any]) -> Any:
         @wraps(view)
         def once(*args: Any, **kwargs: Any) -> Any:
             g.idempotency_claim, g.idempotency_schema = _claim_of_request(status), schema()
@@ -86,9 +82,7 @@ def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -
                 return response
 
         once.idempotent = True  # type: ignore[attr-defined]
-        documented = blueprint.doc(parameters=[PARAMETER])(once)
-        result: Callable[..., Any] = blueprint.response(status, schema)(documented)
-        return result
+        return blueprint.response(status, schema)(blueprint.doc(parameters=[PARAMETER])(once))
 
     return decorate
 
@@ -106,13 +100,8 @@ def _claim_of_request(status: int) -> dict[str, Any] | None:
     return {"subject": g.principal.subject, "key": key, "fingerprint": fingerprint, "status": status}
 
 
-def _current_claim() -> dict[str, Any] | None:
-    return g.get("idempotency_claim") if has_request_context() else None
-
-
 def is_keyed() -> bool:
-    """Whether the present request has an Idempotency-Key."""
-    return _current_claim() is not None
+    return g.get("idempotency_claim") is not None
 
 
 def claim_key(session: Session) -> None:
@@ -121,7 +110,7 @@ def claim_key(session: Session) -> None:
     A second caller waits here until the first has committed or rolled back (PostgreSQL: at most `lock_timeout`).
     Raises IdempotencyKeyReused, IdempotencyKeyInUse, or StoredResponse if the key already has its response.
     """
-    claim = _current_claim()
+    claim = g.get("idempotency_claim")
     if claim is None:
         return
     try:
@@ -144,7 +133,7 @@ def claim_key(session: Session) -> None:
 
 def store_response(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
     """Store the response with the key, as the last step of the transaction; StoredResponse returns `resume`."""
-    claim = _current_claim()
+    claim = g.get("idempotency_claim")
     if claim is not None:
         row = session.get_one(IdempotencyKey, (claim["subject"], claim["key"]))
         row.body, row.resume = json.dumps(g.idempotency_schema.dump(result)), resume

@@ -1,10 +1,8 @@
 """WSGI middleware around Flask and Socket.IO: one spelling of paths, and the caller's address behind trusted proxies.
 
-Each path has one spelling, so that a proxy's rule for a path cannot be bypassed by writing the path differently.
-`deploy/proxy/haproxy.cfg` rejects the same spellings.
-
-Own code in place of Werkzeug's ProxyFix, which takes an address with a port for no address and `wss` for a scheme of
-its own. `X-Forwarded-Host` and `Forwarded` are ignored: most proxies pass them on from the caller unchanged.
+Each path has one spelling, so that a proxy's rule for a path cannot be bypassed by writing the path differently;
+`deploy/proxy/haproxy.cfg` rejects the same spellings. Werkzeug's ProxyFix takes an address with a port for no address
+and `wss` for a scheme of its own. `X-Forwarded-Host` and `Forwarded` are ignored: most proxies pass them on unchanged.
 """
 
 import ipaddress
@@ -34,10 +32,7 @@ _FORWARDED_ADDRESS = re.compile(r"\[(?P<v6>[^]%]+)\](?::[0-9]+)?|(?P<v4>[0-9.]+)
 
 
 def init_app(app: Flask, settings: Config) -> None:
-    """Answer other spellings of paths with 404, and Socket.IO with 501 under servers other than `dashboard web`'s.
-
-    Those, such as gunicorn, cannot hand over a connection.
-    """
+    """Answer other spellings of paths with 404, and Socket.IO with 501 under servers that cannot hand over a socket."""
     wsgi_app, hops = app.wsgi_app, settings.trusted_proxies
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
@@ -70,10 +65,7 @@ def is_canonical(path: str) -> bool:
 
 
 def read_forwarded(environ: dict[str, Any], hops: int) -> None:
-    """Set the caller's address and scheme from the headers that `hops` trusted proxies set.
-
-    A caller that forges a scheme changes only the responses to itself.
-    """
+    """Set the caller's address and scheme from the headers that `hops` trusted proxies set."""
     addresses = _items(environ.get("HTTP_X_FORWARDED_FOR", ""))
     if len(addresses) >= hops and (address := _parse_address(addresses[-hops])):
         environ["REMOTE_ADDR"] = address
@@ -87,10 +79,7 @@ def _items(header: str) -> list[str]:
 
 
 def _parse_address(text: str) -> str:
-    """The IP address in `192.0.2.1`, `192.0.2.1:5678`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
-
-    Empty when there is none; an address with a zone is rejected, because a zone may be any text.
-    """
+    """The IP address, which may have brackets and a port; empty when it is invalid or has a zone, which is any text."""
     found = _FORWARDED_ADDRESS.fullmatch(text)
     try:
         address = ipaddress.ip_address(found["v6"] or found["v4"] or found["bare"]) if found else None

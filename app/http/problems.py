@@ -50,7 +50,6 @@ def raw_response(status: int, detail: str, request_id: str) -> tuple[str, list[t
 
 
 def problem(error: DomainError) -> Response:
-    """The response for an error, as `application/problem+json`."""
     body = members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
     if error.fields is not None:
         body["errors"] = error.fields

@@ -38,14 +38,11 @@ UNLIMITED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Limit:
-    """At most `per_second` requests a second for each key, by GCRA: the only state is one number per key.
-
-    `_full_at[key]` is the time at which the key's bucket will be full again; entries in the past are removed.
-    """
+    """At most `per_second` requests a second for each key, by GCRA: the only state is one number per key."""
 
     def __init__(self, name: str, per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.name, self.per_second, self._clock = name, per_second, clock
-        self._full_at: dict[str, float] = {}
+        self._full_at: dict[str, float] = {}  # when each key's bucket will be full again, unless it is
         self._used: dict[str, int] = {}
         self._totals: dict[str, int] = {}
 
@@ -156,7 +153,6 @@ def _add_headers(response: Response) -> Response:
 
 
 def rate_limit(name: str, left: int) -> str:
-    """The value of the `RateLimit` field: how many requests are left in this second."""
     return f'"{name}";r={left};t=1'
 
 

@@ -77,7 +77,6 @@ def _is_gzip_wanted(response: Response) -> bool:
 
 
 def init_app(app: Flask, settings: Config) -> None:
-    """Functions registered after each request run in reverse order."""
     app.after_request(_compress)
     app.after_request(_add_headers)
     if settings.origins:
@@ -139,10 +138,7 @@ def _is_allowed(origin: str, allowed: list[str]) -> bool:
 
 
 def origin_check(allowed: list[str]) -> Callable[[str | None, dict[str, Any]], bool]:
-    """The function that Engine.IO calls with a request's origin; the service's own origin is always allowed.
-
-    Engine.IO's own check compares text and reads `X-Forwarded-*` from any caller.
-    """
+    """Engine.IO's own check compares text and reads `X-Forwarded-*` from any caller. The own origin is allowed."""
 
     def may_connect(origin: str | None, environ: dict[str, Any]) -> bool:
         try:

@@ -1,7 +1,4 @@
-"""flask-smorest as the REST features use it: one `Api`, their `Blueprint`, and strict parsing of requests.
-
-Request bodies are JSON as RFC 8259 defines it: UTF-8, complete, uncompressed, without NaN.
-"""
+"""flask-smorest as the REST features use it: one `Api`, their `Blueprint`, and strict parsing of JSON (RFC 8259)."""
 
 import json
 from collections.abc import Callable

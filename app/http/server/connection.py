@@ -87,7 +87,11 @@ class Handler(StrictHead):
         try:
             if self._read_head():
                 self._count_pipelined()
-                self._respond()
+                self.environ = self.get_environ()
+                self.application = self.server.app
+                self.handle_one_response()  # type: ignore[attr-defined]
+                if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
+                    self._pipelined += self._available() > 0
                 runtime.sleep(0)  # serve other connections before a request that is already here
             else:
                 self._has_client_left = True
@@ -125,7 +129,6 @@ class Handler(StrictHead):
             )
 
     def _available(self) -> int:
-        """The number of bytes that can be read without waiting."""
         timeout = self.connection.gettimeout()
         self.connection.settimeout(0)
         try:
@@ -134,13 +137,6 @@ class Handler(StrictHead):
             return 0
         finally:
             self.connection.settimeout(timeout)
-
-    def _respond(self) -> None:
-        self.environ = self.get_environ()
-        self.application = self.server.app
-        self.handle_one_response()  # type: ignore[attr-defined]
-        if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
-            self._pipelined += self._available() > 0
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]

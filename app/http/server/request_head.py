@@ -8,7 +8,6 @@ requests (RFC 9112, 11.2). Here every deviation from the grammar is refused, exc
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from app.http.problems import RejectedRequest
@@ -39,9 +38,6 @@ class Fields:
 
     def get(self, name: str, default: Any = None) -> Any:
         return self._values.get(name.lower(), default)
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._headers)
 
     def tokens(self, name: str) -> set[str]:
         """The members of a list field, which may have several lines, in lower case."""

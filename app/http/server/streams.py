@@ -73,7 +73,6 @@ class ChunkedBody(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read at most the rest of the present chunk; 0 at the end of the body."""
         if self._is_broken:
             raise BrokenBody("the body is broken")
         if not self._left_in_chunk and not self._has_ended:
