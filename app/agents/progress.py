@@ -22,7 +22,7 @@ from app.core.errors import DomainError
 from app.core.extensions import redis_client
 from app.http.idempotency import StoredResponse, is_keyed
 from app.http.problems import flatten_messages
-from app.http.rate_limits import limits
+from app.http.rate_limits import charge_token
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
 from app.realtime import coalescer, outbox
@@ -174,4 +174,4 @@ def _submit(running: list[Update]) -> list[TaskStart]:
 def _charge(task_count: int) -> None:
     """Charge the token one request per task started or ended; the request itself has paid for the first."""
     if task_count > 1:
-        limits().token.charge(rate_limit_key(principal()), task_count - 1)
+        charge_token(rate_limit_key(principal()), task_count - 1)

@@ -105,6 +105,11 @@ def limits() -> Limits:
     return cast(Limits, current_app.extensions["limits"])
 
 
+def charge_token(key: str, requests: int) -> None:
+    """Count `requests` more for a token whose present request turned out to cost more than one."""
+    limits().token.charge(key, requests)
+
+
 def _limit_address() -> None:
     if request.path not in UNLIMITED_PATHS:
         take(limits().address, address_key(request.remote_addr or ""))
