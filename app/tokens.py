@@ -12,9 +12,9 @@ from app.auth.permissions import Action
 from app.auth.revocation import MAX_REASON, RevokedToken
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
 from app.core.database import transaction, utc_now
-from app.core.examples import LATER, MOMENT
 from app.core.pagination import Page, PageQuery, page_by_key, page_schema
 from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp, doc
+from app.core.values import LATER, MOMENT
 from app.http.rest import Blueprint
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", description="Revoked tokens")

@@ -13,7 +13,7 @@ from app.auth.permissions import Role
 from app.config import Config
 from app.core.errors import TokenExpired, Unauthorized
 from app.core.schemas import is_identifier
-from app.core.text import naming_problem
+from app.core.values import naming_problem
 
 REQUIRED_CLAIMS = ["sub", "role", "protocols", "exp", "iat", "jti"]
 ALL_PROTOCOLS = "*"

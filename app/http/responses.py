@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from app.config import Config
-from app.config.origins import ANY, normalized
+from app.config.addresses import ANY, normalized
 
 API_PREFIX = "/api/"
 HEADERS = {

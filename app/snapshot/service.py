@@ -7,9 +7,9 @@ import msgspec
 
 from app.agents import agent_snapshot as agents
 from app.bounties import service as bounties
+from app.core.concurrency import SingleFlight
 from app.core.database import consistent_read, utc_now
-from app.core.serialization import iso_timestamp
-from app.core.singleflight import SingleFlight
+from app.core.values import iso_timestamp
 from app.http.responses import CompressibleBody
 from app.payments import service as payments
 from app.protocols import service as protocols

@@ -6,7 +6,7 @@ import pytest
 from engineio import Server
 from werkzeug.test import Client, EnvironBuilder
 
-from app.config.origins import normalized
+from app.config.addresses import normalized
 from app.http.middleware import read_forwarded
 from app.http.responses import origin_check
 
