@@ -14,8 +14,7 @@ from app.bounties.routes import blueprint as bounties
 from app.config import Config, load_config
 from app.core import extensions, migration
 from app.dashboard.routes import blueprint as pages
-from app.http import compression, headers, health, json_body, origins, paths, problems, proxies, rate_limits
-from app.http.rest import api
+from app.http import health, middleware, problems, rate_limits, responses, rest
 from app.observability import process_registry
 from app.observability.collectors import StateCollector
 from app.payments.collectors import read_ledger, read_payments
@@ -23,7 +22,7 @@ from app.payments.routes import blueprint as payments
 from app.protocols.routes import blueprint as protocols
 from app.realtime.collectors import read_outbox, read_rooms
 from app.snapshot.routes import blueprint as snapshot
-from app.tokens.routes import blueprint as tokens
+from app.tokens import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
 
 GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
@@ -37,14 +36,10 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     """
     settings = settings or load_config()
     app = create_background_app(settings)
-    # Functions registered after each request run in reverse order.
-    rate_limits.init_unsent_responses(app)
-    compression.init_app(app)
-    rate_limits.init_app(app, settings)
+    rate_limits.init_app(app, settings)  # first: its limit of unsent bytes runs after all that changes responses
     authorization.init_app(app, settings)
-    json_body.init_app(app)
-    headers.init_app(app)
-    origins.init_app(app, settings)
+    rest.accept_only_json(app)
+    responses.init_app(app, settings)
     _serve_rest(app)
     if serve_sockets:
         from app.sockets import handlers  # noqa: PLC0415 - imports eventlet, which REST does not need
@@ -53,9 +48,7 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
         rate_limits.start_sharing(app)
     else:
         rate_limits.share_with_requests(app)
-    paths.require_socket_server(app)
-    proxies.init_app(app, settings)  # around the sockets, which need the callers' addresses too
-    paths.init_app(app)
+    middleware.init_app(app, settings)  # around the sockets, which need the callers' addresses too
     return app
 
 
@@ -68,9 +61,9 @@ def _serve_rest(app: Flask) -> None:
     app.config.update(
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
-    api.init_app(app, spec_kwargs=openapi.spec_options())
+    rest.api.init_app(app, spec_kwargs=openapi.spec_options())
     for blueprint in (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit):
-        api.register_blueprint(blueprint)
+        rest.api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)
     app.wsgi_app = ProgressFastPath(app, app.wsgi_app)  # type: ignore[method-assign]

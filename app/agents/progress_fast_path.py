@@ -17,8 +17,8 @@ from app.auth.authorization import rate_limit_key
 from app.auth.permissions import Action, Role, allows
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
-from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.rate_limits import address_key, rate_limit
+from app.http.responses import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, on_behalf_of, request_id
 from app.realtime import limiter

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, request
 
 from app.apidocs import asyncapi, openapi
 from app.apidocs.json_schemas import Json
-from app.http.compression import BEST, CompressibleBody
+from app.http.responses import BEST, CompressibleBody
 
 blueprint = Blueprint("apidocs", __name__, static_folder="static", static_url_path="/docs/static")
 

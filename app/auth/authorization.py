@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
-from flask import current_app, g, request
+from flask import Flask, current_app, g, request
 
 from app.auth.permissions import Action, Role, allows
 from app.auth.revocation import Revocations, revocations
@@ -12,14 +12,10 @@ from app.auth.tokens import Principal, TokenVerifier
 from app.config import Config
 from app.core.errors import DomainError, Forbidden, ProtocolNotFound, Unauthorized
 from app.core.schemas import is_identifier
-from app.http.rate_limits import limit_token
+from app.http import rate_limits
 
 
-def verifier() -> TokenVerifier:
-    return cast(TokenVerifier, current_app.extensions["token_verifier"])
-
-
-def init_app(app: Any, settings: Config) -> None:
+def init_app(app: Flask, settings: Config) -> None:
     app.extensions["token_verifier"] = TokenVerifier(settings)
     app.extensions["revocations"] = Revocations(settings.token_leeway)
 
@@ -28,16 +24,9 @@ def authenticate(token: object) -> Principal:
     """The token's principal. Raises Unauthorized, also for a revoked token, and DependencyUnavailable."""
     if not isinstance(token, str) or not token:
         raise Unauthorized("A token is required.")
-    principal = verifier().verify(token)
+    principal = cast(TokenVerifier, current_app.extensions["token_verifier"]).verify(token)
     revocations().check(principal)
     return principal
-
-
-def authenticate_request() -> Principal:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthorized("Send `Authorization: Bearer <token>`.")
-    return authenticate(token.strip())
 
 
 def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -46,11 +35,15 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            g.principal = authenticate_request()
-            limit_token(rate_limit_key(g.principal))
-            check_role(g.principal, action)
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthorized("Send `Authorization: Bearer <token>`.")
+            caller = g.principal = authenticate(token.strip())
+            rate_limits.take(rate_limits.limits().token, rate_limit_key(caller))
+            if not allows(caller.role, action):
+                raise Forbidden(f"The role {caller.role} may not: {action}.")
             if "protocol_id" in kwargs:
-                check_grant(g.principal, kwargs["protocol_id"])
+                check_grant(caller, kwargs["protocol_id"])
             return view(*args, **kwargs)
 
         guarded.required_action = action  # type: ignore[attr-defined]
@@ -60,18 +53,11 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 def rate_limit_key(caller: Principal) -> str:
-    """The key that a token's rate limit is counted under."""
     return f"{caller.subject}\n{caller.token_id}"
 
 
 def principal() -> Principal:
-    """The caller of the current request."""
     return cast(Principal, g.principal)
-
-
-def check_role(caller: Principal, action: Action) -> None:
-    if not allows(caller.role, action):
-        raise Forbidden(f"The role {caller.role} may not: {action}.")
 
 
 def check_grant(caller: Principal, protocol_id: str) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -51,15 +51,6 @@ KeySet = dict[str | None, list[Key]]
 """Keys by their id. Several may share one; the token's algorithm decides between them."""
 
 
-class KeySource(Protocol):
-    def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
-        """The keys that may have signed a token. Raises DependencyUnavailable."""
-
-
-def key_source(settings: Config) -> KeySource:
-    return ProviderKeys(settings.jwks_url) if settings.jwks_url else SharedSecrets(settings)
-
-
 def key_id_of(secret: str) -> str:
     """The `kid` of a shared secret: distinguishes the two keys of a rotation and reveals neither."""
     return hashlib.sha256(b"dashboard-realtime/kid\x00" + secret.encode()).hexdigest()[:16]
@@ -72,11 +63,8 @@ class SharedSecrets:
         secrets = filter(None, (settings.signing_key, settings.previous_signing_key))
         self._keys = {key_id_of(secret): Key(secret, [ALGORITHM]) for secret in secrets}
 
-    def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
-        del algorithm  # all keys have the same
-        if key_id is None:
-            return list(self._keys.values())
-        return [self._keys[key_id]] if key_id in self._keys else []
+    def candidates(self, key_id: str | None, _algorithm: str) -> list[Key]:
+        return [key for own_id, key in self._keys.items() if key_id in (None, own_id)]
 
 
 class ProviderKeys:
@@ -96,12 +84,15 @@ class ProviderKeys:
         self._fetch_over.set()
 
     def candidates(self, key_id: str | None, algorithm: str) -> list[Key]:
-        is_known = bool(self._matching(key_id, algorithm))
-        if time.monotonic() - self._fetched_at > FRESH_SECONDS or not is_known:
-            self._refresh(is_known=is_known)
+        """The keys that may have signed a token. Raises KeysUnavailable."""
+        keys = self._matching(key_id, algorithm)
+        if time.monotonic() - self._fetched_at > FRESH_SECONDS or not keys:
+            if self._start_fetch() or not keys:  # who has a key does not wait for another caller's fetch
+                self._fetch_over.wait(FETCH_SECONDS)
+            keys = self._matching(key_id, algorithm)
         if time.monotonic() - self._fetched_at > OUTAGE_SECONDS:
             raise KeysUnavailable
-        return self._matching(key_id, algorithm)
+        return keys
 
     def _matching(self, key_id: str | None, algorithm: str) -> list[Key]:
         """The keys of that id and algorithm; for a token without `kid`, the only key of its algorithm."""
@@ -110,23 +101,18 @@ class ProviderKeys:
         fitting = [key for key in named if algorithm in key.algorithms]
         return [] if key_id is None and len(fitting) > 1 else fitting
 
-    def _refresh(self, *, is_known: bool) -> None:
-        """Fetch the set unless that was tried recently. A caller that has its key does not wait for another's fetch."""
-        if self._start_fetch() or not is_known:
-            self._fetch_over.wait(FETCH_SECONDS)
-
     def _start_fetch(self) -> bool:
+        """Start a fetch unless one is running or was tried recently."""
         with self._starting:
             pause = RETRY_SECONDS if self._keys else RETRY_WITHOUT_KEYS_SECONDS
             if not self._fetch_over.is_set() or time.monotonic() - self._tried_at < pause:
                 return False
             self._tried_at = time.monotonic()
-            over = threading.Event()
-            threading.Thread(target=self._fetch, args=(over,), daemon=True).start()
-            self._fetch_over = over
-            return True
+            self._fetch_over.clear()
+        threading.Thread(target=self._fetch, daemon=True).start()
+        return True
 
-    def _fetch(self, over: threading.Event) -> None:
+    def _fetch(self) -> None:
         try:
             self._keys = fetch_key_set(self._url)
             self._fetched_at = time.monotonic()
@@ -135,36 +121,36 @@ class ProviderKeys:
             detail = getattr(error, "detail", "")
             logger.warning("keys.fetch_failed", extra={"error": f"{type(error).__name__}: {error} {detail}".rstrip()})
         finally:
-            over.set()
+            self._fetch_over.set()
 
 
 def fetch_key_set(url: str) -> KeySet:
     """The key set at `url`. Raises OutboundError, ValueError, RecursionError (a deeply nested document)."""
-    limits = Limits(FETCH_SECONDS, FETCH_SECONDS, FETCH_SECONDS, MAX_KEY_SET_BYTES)
-    response = outbound.send("GET", url, limits)
+    response = outbound.send("GET", url, Limits(FETCH_SECONDS, FETCH_SECONDS, FETCH_SECONDS, MAX_KEY_SET_BYTES))
     if response.status != HTTPStatus.OK:
         raise ValueError(f"HTTP {response.status}")
-    keys = _parse(json.loads(response.body))
-    if not keys:
-        raise ValueError("the key set has no key that can verify signatures")
-    return keys
-
-
-def _parse(document: Any) -> KeySet:
+    document = json.loads(response.body)
     listed = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list):
-        raise ValueError("not a key set")  # noqa: TRY004 - the document is at fault, as in all other errors here
     keys: KeySet = {}
-    for each in listed[:MAX_KEYS]:
-        key = _parse_key(each)
+    for entry in listed[:MAX_KEYS] if isinstance(listed, list) else []:
+        key = _parse_key(entry)
         if key is not None:
-            keys.setdefault(each.get("kid"), []).append(key)
+            keys.setdefault(entry.get("kid"), []).append(key)
+    if not keys:
+        raise ValueError("the document has no key that can verify signatures")
     return keys
 
 
 def _parse_key(entry: Any) -> Key | None:
     """None for all but supported public signature keys: providers publish other entries beside them."""
-    algorithms = _algorithms_of(entry)
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None) or "d" in entry:
+        return None  # `d`: a private key, which others may have read as well
+    operations = entry.get("key_ops") or ["verify"]
+    if (entry.get("use") or "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return None
+    curve = None if entry.get("kty") == "RSA" else str(entry.get("crv"))
+    supported = ALGORITHMS.get((str(entry.get("kty")), curve), [])
+    algorithms = [each for each in supported if entry.get("alg") in (None, each)]
     if not algorithms:
         return None
     try:
@@ -173,15 +159,3 @@ def _parse_key(entry: Any) -> Key | None:
         return None
     is_weak = entry["kty"] == "RSA" and material.key_size < MIN_RSA_BITS
     return None if is_weak else Key(material, algorithms)
-
-
-def _algorithms_of(entry: Any) -> list[str]:
-    """The algorithm that the entry names, or all of its type; none for a key of another use."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None) or "d" in entry:
-        return []  # `d`: a private key, which others may have read as well
-    operations = entry.get("key_ops") or ["verify"]
-    if (entry.get("use") or "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
-        return []
-    curve = None if entry.get("kty") == "RSA" else str(entry.get("crv"))
-    fitting = ALGORITHMS.get((str(entry.get("kty")), curve), [])
-    return [each for each in fitting if entry.get("alg") in (None, each)]

@@ -1,6 +1,7 @@
 """The table of permissions by role, for REST, sockets and the documents."""
 
 from enum import StrEnum
+from typing import Self
 
 
 class Role(StrEnum):
@@ -11,60 +12,39 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+ANYONE = frozenset(Role)
+
+
 class Action(StrEnum):
-    READ = "read"
-    SUBSCRIBE = "subscribe"
+    """What a role may be permitted to do, and the roles that are, besides the admin."""
+
+    roles: frozenset[Role]
+
+    def __new__(cls, text: str, *roles: Role) -> Self:
+        action = str.__new__(cls, text)
+        action._value_, action.roles = text, frozenset({Role.ADMIN, *roles})
+        return action
+
+    READ = "read", *ANYONE
+    SUBSCRIBE = "subscribe", *ANYONE
     CREATE_PROTOCOL = "create protocol"
     CREATE_AGENT = "create agent"
-    QUEUE_TASK = "queue agent task"
-    REPORT_PROGRESS = "report progress"
-    FILE_VULNERABILITY = "file vulnerability"
-    DECIDE_VULNERABILITY = "confirm or reject vulnerability"
-    DEPOSIT = "deposit"
-    RELEASE_PAYMENT = "release payment"
+    QUEUE_TASK = "queue agent task", Role.AGENT
+    REPORT_PROGRESS = "report progress", Role.AGENT
+    FILE_VULNERABILITY = "file vulnerability", Role.AGENT, Role.VALIDATOR
+    DECIDE_VULNERABILITY = "confirm or reject vulnerability", Role.VALIDATOR
+    DEPOSIT = "deposit", Role.OWNER
+    RELEASE_PAYMENT = "release payment", Role.OWNER
     REVOKE_TOKEN = "revoke token"  # noqa: S105 - a right, not a secret
     READ_AUDIT = "read audit log"
     OPERATE = "operate"
 
 
-ANYONE = frozenset(Role)
-_ADMIN = frozenset({Role.ADMIN})
-
-ALLOWED: dict[Action, frozenset[Role]] = {
-    Action.READ: ANYONE,
-    Action.SUBSCRIBE: ANYONE,
-    Action.CREATE_PROTOCOL: _ADMIN,
-    Action.CREATE_AGENT: _ADMIN,
-    Action.QUEUE_TASK: _ADMIN | {Role.AGENT},
-    Action.REPORT_PROGRESS: _ADMIN | {Role.AGENT},
-    Action.FILE_VULNERABILITY: _ADMIN | {Role.AGENT, Role.VALIDATOR},
-    Action.DECIDE_VULNERABILITY: _ADMIN | {Role.VALIDATOR},
-    Action.DEPOSIT: _ADMIN | {Role.OWNER},
-    Action.RELEASE_PAYMENT: _ADMIN | {Role.OWNER},
-    Action.REVOKE_TOKEN: _ADMIN,
-    Action.READ_AUDIT: _ADMIN,
-    Action.OPERATE: _ADMIN,
-}
+ALLOWED = {action: action.roles for action in Action}
 
 # An agent may do these only for itself: the token's `sub` must be the agent's id.
-ONLY_FOR_ITSELF: frozenset[Action] = frozenset({Action.QUEUE_TASK, Action.REPORT_PROGRESS, Action.FILE_VULNERABILITY})
+ONLY_FOR_ITSELF = frozenset({Action.QUEUE_TASK, Action.REPORT_PROGRESS, Action.FILE_VULNERABILITY})
 
 
 def allows(role: Role, action: Action) -> bool:
     return role in ALLOWED[action]
-
-
-def as_markdown() -> str:
-    """The table for docs/permissions.md; `python -m app.auth.permissions` prints it."""
-    lines = ["| action | " + " | ".join(Role) + " |", "|---" * (len(Role) + 1) + "|"]
-    for action in Action:
-        note = " ¹" if action in ONLY_FOR_ITSELF else ""
-        cells = [("yes" + note if role is Role.AGENT else "yes") if allows(role, action) else "–" for role in Role]
-        lines.append(f"| {action} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(as_markdown() + "\n")

@@ -1,11 +1,8 @@
 """Revoked tokens: stored in the database, held in every process's memory, and refreshed once a second.
 
-So the check costs a request nothing, and a revocation takes effect everywhere within about a second. A random version
-in Redis changes with each revocation; when Redis fails or has lost it, the database is read instead. A process reads
-all rows once, in pages, and later only those with a higher id. When both fail, the known revocations stay in force and
-the failure is counted: what other revoked tokens could do needs the database as well.
-
-A row is deleted when the tokens that it names have expired (`delete_expired`).
+So the check costs a request nothing. A random version in Redis changes with each revocation; when Redis fails or has
+lost it, the database is read instead: all rows once, in pages, and later only those with a higher id. When both fail,
+the known revocations stay in force: what other revoked tokens could do needs the database as well.
 """
 
 import logging
@@ -41,10 +38,7 @@ DELETION_MARGIN = timedelta(days=1)
 
 
 class RevokedToken(Base):
-    """Either one token (`token_id`), or all tokens issued to `subject` until `revoked_at`.
-
-    `expires_at`: the time after which no token that this row names is valid.
-    """
+    """Either one token (`token_id`), or all tokens issued to `subject` until `revoked_at`."""
 
     __tablename__ = "revoked_tokens"
     __table_args__ = (
@@ -59,13 +53,13 @@ class RevokedToken(Base):
     reason: Mapped[str] = mapped_column(String(MAX_REASON))
     revoked_by: Mapped[str] = mapped_column(String(128))
     revoked_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # no token that the row names is valid later
 
 
 def expiry_of(revoked_at: datetime, expires_at: datetime | None = None) -> datetime:
     """When the revoked tokens have expired: at the token's own `exp`, or after the longest life of a token."""
     latest = revoked_at + timedelta(seconds=MAX_LIFE_SECONDS)
-    return latest if expires_at is None else min(expires_at, latest)
+    return min(expires_at or latest, latest)
 
 
 def delete_expired(deadline: float) -> int:
@@ -95,9 +89,8 @@ class Revocations:
         An issuer's clock may be ahead by up to the leeway, so a subject's tokens issued within the leeway after the
         revocation are refused as well; the subject gets a valid one later.
         """
-        if principal.token_id in self._token_ids:
-            return True
-        return principal.issued_at <= self._subjects.get(principal.subject, float("-inf")) + self._leeway
+        revoked_at = self._subjects.get(principal.subject, float("-inf"))
+        return principal.token_id in self._token_ids or principal.issued_at <= revoked_at + self._leeway
 
     def check(self, principal: Principal) -> None:
         """Raises Unauthorized. Refreshes first where no background loop does, as in a worker."""
@@ -107,16 +100,13 @@ class Revocations:
             raise TokenRevoked
 
     def refresh(self) -> None:
-        """Read new revocations, from the database every 30 s in any case. Raises no error of Redis or the database.
-
-        Callers wait for the first reading; during later ones they go on with the known revocations.
-        """
-        if not self._loading.acquire(blocking=not self.is_loaded):
-            return
-        try:
-            self._refresh()
-        finally:
-            self._loading.release()
+        """Read new revocations, from the database every 30 s in any case. Raises no error of Redis or the database."""
+        # Callers wait for the first reading; during later ones they go on with the known revocations.
+        if self._loading.acquire(blocking=not self.is_loaded):
+            try:
+                self._refresh()
+            finally:
+                self._loading.release()
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -127,18 +117,14 @@ class Revocations:
         except redis.RedisError:
             version = object()  # differs from any known version, so the database is read
         if version != self._version or now - self._loaded_at >= RELOAD_SECONDS:
-            self._load(version)
+            try:
+                self.load()
+            except SQLAlchemyError as error:
+                metrics.REVOCATION_FAILURES.inc()
+                logger.warning("revocations.load_failed", extra={"error": str(error)})
+            else:
+                self._version, self._loaded_at = version, now
         self._refreshed_at = time.monotonic()
-
-    def _load(self, version: Any) -> None:
-        started_at = time.monotonic()
-        try:
-            self.load()
-        except SQLAlchemyError as error:
-            metrics.REVOCATION_FAILURES.inc()
-            logger.warning("revocations.load_failed", extra={"error": str(error)})
-        else:
-            self._version, self._loaded_at = version, started_at
 
     def load(self) -> None:
         """Read new rows, on a connection of its own.
@@ -153,37 +139,31 @@ class Revocations:
         after = max(0, self._last_id - OVERLAP_ROWS)
         while rows := _read_page(after):
             for row in rows:
-                self._add(row)
+                until = (row.expires_at or expiry_of(row.revoked_at)).timestamp()
+                if row.token_id is not None:
+                    self._token_ids[row.token_id] = max(until, self._token_ids.get(row.token_id, 0.0))
+                if row.subject is not None:
+                    self._subjects[row.subject] = max(row.revoked_at.timestamp(), self._subjects.get(row.subject, 0.0))
             after = rows[-1].id
             time.sleep(0)  # lets green threads run: the first reading may have many pages
         self._last_id = max(after, highest)
         self._clean_up()
 
-    def _add(self, row: Any) -> None:
-        until = (row.expires_at or expiry_of(row.revoked_at)).timestamp()
-        if row.token_id is not None:
-            self._token_ids[row.token_id] = max(until, self._token_ids.get(row.token_id, 0.0))
-        if row.subject is not None:
-            self._subjects[row.subject] = max(row.revoked_at.timestamp(), self._subjects.get(row.subject, 0.0))
-
     def _clean_up(self) -> None:
         """Remove from memory what the database may have deleted."""
-        now = time.monotonic()
-        if now - self._cleaned_at < CLEANUP_SECONDS:
+        if time.monotonic() - self._cleaned_at < CLEANUP_SECONDS:
             return
-        self._cleaned_at = now
-        oldest_expiry = time.time() - DELETION_MARGIN.total_seconds()
-        self._token_ids = {token_id: until for token_id, until in self._token_ids.items() if until > oldest_expiry}
-        oldest_revocation = oldest_expiry - MAX_LIFE_SECONDS
-        self._subjects = {subject: at for subject, at in self._subjects.items() if at > oldest_revocation}
+        self._cleaned_at = time.monotonic()
+        oldest = time.time() - DELETION_MARGIN.total_seconds()
+        self._token_ids = {token_id: until for token_id, until in self._token_ids.items() if until > oldest}
+        self._subjects = {subject: at for subject, at in self._subjects.items() if at + MAX_LIFE_SECONDS > oldest}
 
 
 def _read_page(after: int) -> list[Any]:
     row = RevokedToken
-    columns = (row.id, row.token_id, row.subject, row.revoked_at, row.expires_at)
-    query = select(*columns).where(RevokedToken.id > after).order_by(RevokedToken.id).limit(PAGE_ROWS)
+    query = select(row.id, row.token_id, row.subject, row.revoked_at, row.expires_at)
     with db.engine.connect() as connection:
-        return list(connection.execute(query))
+        return list(connection.execute(query.where(row.id > after).order_by(row.id).limit(PAGE_ROWS)))
 
 
 def revocations() -> Revocations:

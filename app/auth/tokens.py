@@ -8,7 +8,7 @@ import jwt
 import uuid_utils.compat as uuid
 from cachetools import TTLCache
 
-from app.auth.keys import ALGORITHM, Key, key_id_of, key_source
+from app.auth.keys import ALGORITHM, ProviderKeys, SharedSecrets, key_id_of
 from app.auth.permissions import Role
 from app.config import Config
 from app.core.errors import TokenExpired, Unauthorized
@@ -52,86 +52,66 @@ class TokenVerifier:
     def __init__(self, settings: Config) -> None:
         self._settings = settings
         self._cache: TTLCache[str, Principal] = TTLCache(MAX_CACHED, CACHE_SECONDS)
-        self._source = key_source(settings)
+        self._keys = ProviderKeys(settings.jwks_url) if settings.jwks_url else SharedSecrets(settings)
 
     def verify(self, token: str) -> Principal:
         """The token's principal. Raises Unauthorized; DependencyUnavailable when the key set cannot be fetched."""
         principal = self._cache.get(token)
         if principal is None:
-            principal = _principal(self._claims(token))
-            self._cache[token] = principal
+            try:
+                claims = self._decode(token)
+            except jwt.ExpiredSignatureError as error:
+                raise TokenExpired from error
+            except jwt.InvalidAudienceError as error:
+                raise Unauthorized("The token is meant for another audience (`aud`).") from error
+            except (jwt.PyJWTError, RecursionError, ValueError, TypeError, ArithmeticError) as error:
+                raise Unauthorized("The token is not valid.") from error
+            principal = self._cache[token] = _principal(claims)
         valid_until = min(principal.expires_at, principal.issued_at + MAX_LIFE_SECONDS)  # so revocations can be deleted
         if valid_until + self._settings.token_leeway <= time.time():
             raise TokenExpired
         return principal
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        """Decode with the first key that fits. Whatever the parser raises, the token is invalid."""
-        try:
-            return self._decode_with(self._source.candidates(*_header_of(token)), token)
-        except jwt.ExpiredSignatureError as error:
-            raise TokenExpired from error
-        except jwt.InvalidAudienceError as error:
-            raise Unauthorized("The token is meant for another audience (`aud`).") from error
-        except (jwt.PyJWTError, RecursionError, ValueError, TypeError, ArithmeticError) as error:
-            raise Unauthorized("The token is not valid.") from error
-
-    def _decode_with(self, keys: list[Key], token: str) -> dict[str, Any]:
+    def _decode(self, token: str) -> dict[str, Any]:
+        """The claims, decoded with the first key that fits."""
+        if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+            raise ValueError("too long, or not ASCII")
+        settings, header = self._settings, jwt.get_unverified_header(token)  # which checks `kid` and `crit`
         fault: jwt.PyJWTError = jwt.InvalidKeyError("no key with this id")
-        for key in keys:
+        for key in self._keys.candidates(header.get("kid"), str(header.get("alg"))):
             try:
-                return self._decode(token, key)
+                return jwt.decode(
+                    token,
+                    key.material,
+                    algorithms=key.algorithms,
+                    leeway=settings.token_leeway,
+                    issuer=settings.token_issuer or None,
+                    audience=settings.token_audience or None,  # where none is set, a token with `aud` is refused
+                    options={"require": REQUIRED_CLAIMS + (["iss"] if settings.token_issuer else [])},
+                )
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError, jwt.InvalidAlgorithmError) as error:
                 fault = error
         raise fault
 
-    def _decode(self, token: str, key: Key) -> dict[str, Any]:
-        settings = self._settings
-        required = REQUIRED_CLAIMS + (["iss"] if settings.token_issuer else [])
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key.material,
-            algorithms=key.algorithms,
-            leeway=settings.token_leeway,
-            issuer=settings.token_issuer or None,
-            audience=settings.token_audience or None,
-            options={"require": required},  # a token with `aud` is refused where no audience is set
-        )
-        return claims
-
-
-def _header_of(token: str) -> tuple[str | None, str]:
-    """The token's `kid`, if it has one, and its `alg`. Raises ValueError, jwt.PyJWTError."""
-    if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
-        raise ValueError("too long, or not ASCII")
-    header = jwt.get_unverified_header(token)
-    key_id = header.get("kid")
-    if key_id is not None and not isinstance(key_id, str):
-        raise ValueError("`kid` is not a string")
-    if "crit" in header:
-        raise ValueError("`crit` requires an extension; none is supported")  # RFC 7515, 4.1.11
-    return key_id, str(header.get("alg"))
-
 
 def _principal(claims: dict[str, Any]) -> Principal:
-    """Check the claims' types and bounds, which a signature does not vouch for."""
-    subject, protocols, token_id = claims["sub"], claims["protocols"], claims["jti"]
-    _check_text("sub", subject, MAX_SUBJECT_LENGTH)
-    _check_text("jti", token_id, MAX_TOKEN_ID_LENGTH)
+    """Check the claims' types and bounds, which a signature does not vouch for. Texts are stored and logged."""
+    for claim, longest in (("sub", MAX_SUBJECT_LENGTH), ("jti", MAX_TOKEN_ID_LENGTH)):
+        if not (isinstance(claims[claim], str) and is_claim_text(claims[claim], longest)):
+            raise Unauthorized(f"The token's `{claim}` must be a string of 1 to {longest} printable characters.")
+    for claim in ("exp", "iat"):
+        value = claims[claim]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_TIMESTAMP:
+            raise Unauthorized(f"The token's `{claim}` must be a number of seconds.")
     if claims["role"] not in list(Role):
         raise Unauthorized("The token's `role` is not one of: " + ", ".join(Role) + ".")
+    protocols = claims["protocols"]
     grants_fit = isinstance(protocols, list) and len(protocols) <= MAX_GRANTS
     if not grants_fit or not all(isinstance(each, str) for each in protocols):
         raise Unauthorized("The token's `protocols` must be a list of ids.")
     grants = frozenset(each for each in protocols if each == ALL_PROTOCOLS or is_identifier(each))
-    times = [_timestamp(claims, name) for name in ("exp", "iat")]
-    return Principal(subject, Role(claims["role"]), grants, times[0], token_id, issued_at=times[1])
-
-
-def _check_text(claim: str, value: object, max_length: int) -> None:
-    """Such values are stored in the database and in logs."""
-    if not (isinstance(value, str) and is_claim_text(value, max_length)):
-        raise Unauthorized(f"The token's `{claim}` must be a string of 1 to {max_length} printable characters.")
+    expires_at, issued_at = float(claims["exp"]), float(claims["iat"])
+    return Principal(claims["sub"], Role(claims["role"]), grants, expires_at, claims["jti"], issued_at)
 
 
 def is_claim_text(value: str, max_length: int) -> bool:
@@ -139,19 +119,12 @@ def is_claim_text(value: str, max_length: int) -> bool:
     return len(value) <= max_length and value.isprintable() and naming_problem(value) is None
 
 
-def _timestamp(claims: dict[str, Any], claim: str) -> float:
-    value = claims[claim]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_TIMESTAMP:
-        raise Unauthorized(f"The token's `{claim}` must be a number of seconds.")
-    return float(value)
-
-
 def issue(settings: Config, *, subject: str, role: Role, protocols: list[str], ttl_seconds: int) -> str:
     """Sign a token with the configured key. Raises ValueError when an identity provider signs them."""
     if not settings.signing_key:
         raise ValueError("tokens come from the identity provider: DASHBOARD_JWKS_URL is set")
     now = int(time.time())
-    claims: dict[str, Any] = {
+    claims = {
         "sub": subject,
         "role": str(role),
         "protocols": protocols,
@@ -159,9 +132,7 @@ def issue(settings: Config, *, subject: str, role: Role, protocols: list[str], t
         "exp": now + ttl_seconds,
         "jti": str(uuid.uuid7()),
     }
-    if settings.token_issuer:
-        claims["iss"] = settings.token_issuer
-    if settings.token_audience:
-        claims["aud"] = settings.token_audience
+    where = {"iss": settings.token_issuer, "aud": settings.token_audience}
+    claims |= {claim: value for claim, value in where.items() if value}
     headers = {"kid": key_id_of(settings.signing_key)}
-    return jwt.encode(claims, settings.signing_key, algorithm=ALGORITHM, headers=headers)
+    return jwt.encode(claims, settings.signing_key, ALGORITHM, headers)

@@ -3,9 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import redis
 from flask import Blueprint, Response, current_app, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -20,8 +18,8 @@ from app.observability import metrics
 from app.observability.process_registry import release_version
 
 logger = logging.getLogger(__name__)
-READY_CHANNEL = "dashboard:ready"
 CACHE_SECONDS = 1.0
+PARTS = ("database", "redis", "messageQueue")
 blueprint = Blueprint("health", __name__)
 
 
@@ -33,79 +31,45 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> Response:
     """Runs the checks at most once a second, whatever the number of callers."""
-    readiness = current_app.extensions.get("readiness")
-    if readiness is None or time.monotonic() - readiness.at > CACHE_SECONDS:
-        readiness = current_app.extensions["readiness"] = _check_all()
-    if not readiness.errors:
-        silent = {"silent": readiness.silent} if readiness.silent else {}
-        return jsonify(status="ok", parts=readiness.parts, **silent)
-    details = " ".join(f"{name}: {error.detail}" for name, error in readiness.errors.items())
-    codes = {error.code for error in readiness.errors.values()}
-    code = SchemaOutdated.code if codes == {SchemaOutdated.code} else None
-    return problem(DependencyUnavailable(f"Not ready: {details}", code=code, extra={"parts": readiness.parts}))
+    extensions = current_app.extensions
+    checked_at, errors, silent = extensions.get("readiness", (float("-inf"), {}, []))
+    if time.monotonic() - checked_at > CACHE_SECONDS:
+        errors = _check_all()
+        silent = [] if "redis" in errors else extensions["silent_processes"]()
+        extensions["readiness"] = time.monotonic(), errors, silent
+    parts = {name: "down" if name in errors else "ok" for name in PARTS}
+    if not errors:
+        return jsonify(status="ok", parts=parts, **({"silent": silent} if silent else {}))
+    details = " ".join(f"{name}: {error.detail}" for name, error in errors.items())
+    is_outdated = all(error.code == SchemaOutdated.code for error in errors.values())
+    code = SchemaOutdated.code if is_outdated else None
+    return problem(DependencyUnavailable(f"Not ready: {details}", code=code, extra={"parts": parts}))
 
 
-@dataclass(frozen=True)
-class _Readiness:
-    """Results of `/readyz`: the errors of failed checks, and the names of silent processes; `at` is monotonic."""
-
-    parts: dict[str, str]
-    errors: dict[str, DomainError]
-    silent: list[str]
-    at: float
-
-
-def _check_all() -> _Readiness:
-    errors = {}
-    for name, check in CHECKS.items():
-        if error := _run(name, check):
-            errors[name] = error
-    parts = {name: "down" if name in errors else "ok" for name in CHECKS}
-    silent = [] if "redis" in errors else current_app.extensions["silent_processes"]()
-    return _Readiness(parts, errors, silent, time.monotonic())
-
-
-def _run(name: str, check: Callable[[], None]) -> DomainError | None:
-    try:
-        check()
-    except DomainError as error:
-        logger.warning("health.failed", extra={"check": name, "error": error.detail})
-        return error
-    except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
-        logger.warning("health.failed", extra={"check": name, "error": str(error)})
-        return as_outage(error) or DependencyUnavailable("It failed unexpectedly; see the log.")
-    return None
+def _check_all() -> dict[str, DomainError]:
+    extensions = current_app.extensions
+    if "readiness_redis" not in extensions:  # a client without retries reports an outage at once
+        extensions["readiness_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)
+    client, errors = extensions["readiness_redis"], {}
+    checks: tuple[Callable[[], object], ...] = (
+        _check_database,
+        lambda: redis_connection.check_writable(client),
+        lambda: client.publish("dashboard:ready", b""),
+    )
+    for name, check in zip(PARTS, checks, strict=True):
+        try:
+            check()
+        except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
+            logger.warning("health.failed", extra={"check": name, "error": str(error)})
+            outage = error if isinstance(error, DomainError) else as_outage(error)
+            errors[name] = outage or DependencyUnavailable("It failed unexpectedly; see the log.")
+    return errors
 
 
 def _check_database() -> None:
     """The database takes a write, and its schema is not older than this release."""
     if migration.state_of(check_writable()) is SchemaState.BEHIND:
         raise SchemaOutdated
-
-
-def _check_redis() -> None:
-    redis_connection.check_writable(_client())
-
-
-def _check_message_queue() -> None:
-    """The channel through which workers emit takes a message."""
-    _client().publish(READY_CHANNEL, b"")
-
-
-def _client() -> redis.Redis:
-    """A client without retries: a readiness check reports an outage at once."""
-    extensions = current_app.extensions
-    if "readiness_redis" not in extensions:
-        extensions["readiness_redis"] = redis_connection.connect_redis(config().redis_url, retries=0)
-    client: redis.Redis = extensions["readiness_redis"]
-    return client
-
-
-CHECKS: dict[str, Callable[[], None]] = {
-    "database": _check_database,
-    "redis": _check_redis,
-    "messageQueue": _check_message_queue,
-}
 
 
 @blueprint.get("/metrics")

@@ -1,19 +1,17 @@
 """Idempotency keys: a repeated POST takes effect once and receives the first response again.
 
-The key's row commits together with the effect, so a crash cannot separate them and a refused request leaves no key.
-A view is decorated with `@idempotent(blueprint, 201, SomeSchema)`; in its transaction the service calls
-`claim_key(session)` first and `store_response(session, result)` last. Without the header both do nothing.
+The key's row commits together with the effect, so a crash cannot separate them and a refused request leaves no key:
+the service calls `claim_key` first and `store_response` last in its transaction. Without the header both do nothing.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, g, has_request_context, jsonify, request
+from flask import Response, g, jsonify, request
 from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -27,7 +25,6 @@ if TYPE_CHECKING:  # workers delete old keys without importing flask-smorest
     from app.http.rest import Blueprint
 
 HEADER = "Idempotency-Key"
-REPLAYED_HEADER = "Idempotent-Replayed"
 MAX_KEY_LENGTH = 255
 RETENTION = timedelta(hours=24)
 _TIMEOUT_STATES = {"55P03", "57014"}  # PostgreSQL: lock_timeout and statement_timeout
@@ -44,10 +41,7 @@ PARAMETER = {
 
 
 class IdempotencyKey(Base):
-    """A used key of one subject, with the fingerprint of its request and the response.
-
-    `resume` holds what a repetition needs to finish the part of the first request that follows its commit.
-    """
+    """A used key of one subject, with the fingerprint of its request and the response."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (
@@ -60,19 +54,8 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     status: Mapped[int]
     body: Mapped[str] = mapped_column(Text)
-    resume: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    resume: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what a repetition needs to finish the work
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-@dataclass
-class _Claim:
-    """The present request's key, and the status and schema of its response."""
-
-    subject: str
-    key: str
-    fingerprint: str
-    status: int
-    schema: CamelSchema
 
 
 class StoredResponse(Exception):
@@ -86,29 +69,39 @@ class StoredResponse(Exception):
 def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
     """Like `blueprint.response`, for a view that takes effect at most once per Idempotency-Key."""
 
-    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(view: Callable[..., Any]) -> Any:
         @wraps(view)
         def once(*args: Any, **kwargs: Any) -> Any:
-            g.idempotency_claim = _claim_of_request(status, schema())
+            g.idempotency_claim, g.idempotency_schema = _claim_of_request(status), schema()
             try:
                 return view(*args, **kwargs)
             except StoredResponse as first:
                 response: Response = jsonify(json.loads(first.body))
                 response.status_code = first.status
-                response.headers[REPLAYED_HEADER] = "true"
+                response.headers["Idempotent-Replayed"] = "true"
                 return response
 
         once.idempotent = True  # type: ignore[attr-defined]
-        documented = blueprint.doc(parameters=[PARAMETER])(once)
-        result: Callable[..., Any] = blueprint.response(status, schema)(documented)
-        return result
+        return blueprint.response(status, schema)(blueprint.doc(parameters=[PARAMETER])(once))
 
     return decorate
 
 
+def _claim_of_request(status: int) -> dict[str, Any] | None:
+    """The values of the row for the request's key. No body equals an empty object; the order of members is ignored."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not all(" " <= char <= "~" for char in key):
+        message = f"Must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
+        raise InvalidInput(f"The header {HEADER} is not valid.", fields={HEADER: [message]})
+    body = json.dumps(request.get_json(silent=True) or {}, sort_keys=True, separators=(",", ":"))
+    fingerprint = hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
+    return {"subject": g.principal.subject, "key": key, "fingerprint": fingerprint, "status": status}
+
+
 def is_keyed() -> bool:
-    """Whether the present request has an Idempotency-Key."""
-    return _current_claim() is not None
+    return g.get("idempotency_claim") is not None
 
 
 def claim_key(session: Session) -> None:
@@ -117,66 +110,36 @@ def claim_key(session: Session) -> None:
     A second caller waits here until the first has committed or rolled back (PostgreSQL: at most `lock_timeout`).
     Raises IdempotencyKeyReused, IdempotencyKeyInUse, or StoredResponse if the key already has its response.
     """
-    claim = _current_claim()
+    claim = g.get("idempotency_claim")
     if claim is None:
         return
-    row = IdempotencyKey(
-        subject=claim.subject, key=claim.key, fingerprint=claim.fingerprint,
-        status=claim.status, body="", created_at=database_now(),
-    )  # fmt: skip
     try:
         with session.begin_nested():
-            session.add(row)
+            session.add(IdempotencyKey(**claim, body="", created_at=database_now()))
     except IntegrityError:
-        _replay(session, claim)
+        first = session.get(IdempotencyKey, (claim["subject"], claim["key"]), populate_existing=True)
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) in _TIMEOUT_STATES:
-            raise _in_use(claim.key) from error
-        raise
+        if getattr(error.orig, "sqlstate", None) not in _TIMEOUT_STATES:
+            raise
+        first = None
+    else:
+        return
+    if first is None:  # its transaction is not over, or it was deleted as too old since the insert failed
+        raise IdempotencyKeyInUse(f"A request with the {HEADER} {claim['key']!r} is still running.")
+    if first.fingerprint != claim["fingerprint"]:
+        raise IdempotencyKeyReused(f"The {HEADER} {claim['key']!r} was used for another request.")
+    raise StoredResponse(first.status, first.body, first.resume)
 
 
 def store_response(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
     """Store the response with the key, as the last step of the transaction; StoredResponse returns `resume`."""
-    claim = _current_claim()
+    claim = g.get("idempotency_claim")
     if claim is not None:
-        row = session.get_one(IdempotencyKey, (claim.subject, claim.key))
-        row.body, row.resume = json.dumps(claim.schema.dump(result)), resume
+        row = session.get_one(IdempotencyKey, (claim["subject"], claim["key"]))
+        row.body, row.resume = json.dumps(g.idempotency_schema.dump(result)), resume
 
 
 def delete_old(deadline: float) -> int:
     """Delete keys older than a day; returns the number of deleted rows."""
     old = IdempotencyKey.created_at < database_now(-RETENTION.total_seconds())
     return delete_in_batches(IdempotencyKey, old, deadline)
-
-
-def _current_claim() -> _Claim | None:
-    return g.get("idempotency_claim") if has_request_context() else None
-
-
-def _claim_of_request(status: int, schema: CamelSchema) -> _Claim | None:
-    key = request.headers.get(HEADER)
-    if key is None:
-        return None
-    if not 1 <= len(key) <= MAX_KEY_LENGTH or not all(" " <= char <= "~" for char in key):
-        message = f"Must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
-        raise InvalidInput(f"The header {HEADER} is not valid.", fields={HEADER: [message]})
-    return _Claim(g.principal.subject, key, _fingerprint(), status, schema)
-
-
-def _fingerprint() -> str:
-    """Hash of method, path and body, independent of the order of the body's members. No body equals an empty object."""
-    body = json.dumps(request.get_json(silent=True) or {}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
-
-
-def _replay(session: Session, claim: _Claim) -> None:
-    first = session.get(IdempotencyKey, (claim.subject, claim.key), populate_existing=True)
-    if first is None:  # deleted as too old since the insert failed
-        raise _in_use(claim.key)
-    if first.fingerprint != claim.fingerprint:
-        raise IdempotencyKeyReused(f"The {HEADER} {claim.key!r} was used for another request.")
-    raise StoredResponse(first.status, first.body, first.resume)
-
-
-def _in_use(key: str) -> DomainError:
-    return IdempotencyKeyInUse(f"A request with the {HEADER} {key!r} is still running.")

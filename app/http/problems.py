@@ -7,18 +7,14 @@ from typing import Any
 from flask import Flask, Response, g, request
 from flask import json as flask_json
 from marshmallow.exceptions import SCHEMA
-from redis import RedisError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from app.core.dependency_errors import as_outage
 from app.core.errors import HTTP_ERRORS, DomainError, InternalError
-from app.http.headers import HEADERS, NO_STORE
+from app.http.responses import HEADERS, NO_STORE
 from app.observability.requests import REQUEST_ID_HEADER
 
 PROBLEM_TYPE = "application/problem+json"
-TYPE_BASE = "urn:dashboard:problem:"
 
 
 class RejectedRequest(Exception):
@@ -31,7 +27,7 @@ class RejectedRequest(Exception):
 
 def members(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
     return {
-        "type": TYPE_BASE + code.lower().replace("_", "-"),
+        "type": "urn:dashboard:problem:" + code.lower().replace("_", "-"),
         "title": HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,
@@ -54,7 +50,6 @@ def raw_response(status: int, detail: str, request_id: str) -> tuple[str, list[t
 
 
 def problem(error: DomainError) -> Response:
-    """The response for an error, as `application/problem+json`."""
     body = members(error.status, error.code, error.detail, g.get("request_id", "")) | error.extra
     if error.fields is not None:
         body["errors"] = error.fields
@@ -66,15 +61,34 @@ def problem(error: DomainError) -> Response:
     return response
 
 
-def from_http_exception(error: HTTPException) -> DomainError:
-    """Translate an error of Flask, Werkzeug or webargs into the application's own."""
-    status = error.code or 500
-    messages = (getattr(error, "data", None) or {}).get("messages")
-    translated = HTTP_ERRORS.get(status, DomainError)(_detail(error, messages))
-    translated.status = HTTPStatus(status)
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        translated.fields = _flatten(messages)
-    return translated
+def init_app(app: Flask) -> None:
+    app.register_error_handler(DomainError, problem)
+
+    @app.errorhandler(HTTPException)
+    def answer_http_error(error: HTTPException) -> Response:
+        """Translate an error of Flask, Werkzeug or webargs into the application's own."""
+        status = HTTPStatus(error.code or 500)
+        messages = (getattr(error, "data", None) or {}).get("messages")
+        translated = HTTP_ERRORS.get(status, DomainError)(_detail(error, messages))
+        translated.status = status
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(messages, dict):
+            fields: dict[Any, Any] = {}
+            for location, found in messages.items():  # webargs groups messages by location, such as `json` and `query`
+                fields |= found if isinstance(found, dict) else {location: found}
+            translated.fields = flatten_messages(fields)
+        response = problem(translated)
+        response.headers.extend((name, value) for name, value in error.get_headers() if name.lower() == "allow")
+        return response
+
+    @app.errorhandler(Exception)
+    def answer_unexpected_error(error: Exception) -> Response:
+        """An outage of a dependency as 503; any other error is logged with its traceback and answered 500."""
+        outage = as_outage(error)
+        if outage is None:
+            app.logger.error("request.failed", exc_info=error, extra={"path": request.path})
+            return problem(InternalError())
+        app.logger.info("request.refused", extra={"path": request.path, "code": outage.code})
+        return problem(outage)
 
 
 def _detail(error: HTTPException, messages: Any) -> str:
@@ -89,17 +103,6 @@ def _detail(error: HTTPException, messages: Any) -> str:
     return error.description or HTTPStatus(error.code or 500).phrase
 
 
-def _flatten(messages: Any) -> dict[str, list[str]] | None:
-    """Drop webargs' location level: `{"json": {"name": […]}}` becomes `{"name": […]}`."""
-    if not isinstance(messages, dict):
-        return None
-    fields: dict[str, Any] = {}
-    for location, found in messages.items():
-        is_location = location in ("json", "query", "headers", "path") and isinstance(found, dict)
-        fields |= found if is_location else {location: found}
-    return flatten_messages(fields)
-
-
 def flatten_messages(messages: dict[Any, Any]) -> dict[str, list[str]]:
     """Marshmallow's messages as field → list: `{"error": {"message": […]}}` becomes `{"error.message": […]}`."""
     flat: dict[str, list[str]] = {}
@@ -110,35 +113,3 @@ def flatten_messages(messages: dict[Any, Any]) -> dict[str, list[str]]:
         else:
             flat[str(field)] = [str(each) for each in (found if isinstance(found, list) else [found])]
     return flat
-
-
-def init_app(app: Flask) -> None:
-    app.register_error_handler(DomainError, problem)
-
-    @app.errorhandler(HTTPException)
-    def _http(error: HTTPException) -> Response:
-        response = problem(from_http_exception(error))
-        for name, value in error.get_headers():
-            if name.lower() == "allow":
-                response.headers[name] = value
-        return response
-
-    @app.errorhandler(RedisError)
-    @app.errorhandler(DBAPIError)
-    @app.errorhandler(PoolTimeout)
-    def _dependency(error: Exception) -> Response:
-        outage = as_outage(error)
-        if outage is None:
-            return crash(app, error)
-        app.logger.info("request.refused", extra={"path": request.path, "code": outage.code})
-        return problem(outage)
-
-    @app.errorhandler(Exception)
-    def _crash(error: Exception) -> Response:
-        return crash(app, error)
-
-
-def crash(app: Flask, error: Exception) -> Response:
-    """Log an unexpected error with its traceback, and answer 500."""
-    app.logger.error("request.failed", exc_info=error, extra={"path": request.path})
-    return problem(InternalError())

@@ -1,11 +1,9 @@
 """REST limits per token and per address: decided in memory, shared between processes in the background.
 
-A request costs no round trip to Redis. Each process has a bucket per key that refills at the limit's rate and holds one
-second of it, so a caller below the limit in every second is never refused. Twice a second the processes exchange the
-usage of their busy keys through Redis. While Redis is down each process grants the full limit on its own
-(`dashboard_limits_unshared_total`): an outage of the limiter must not become one of the service.
-
-Flask-Limiter is not used: it makes a round trip to Redis for each request and each limit.
+Each process has a bucket per key that refills at the limit's rate and holds one second of it, so a caller below the
+limit in every second is never refused. Twice a second the processes exchange the usage of their busy keys through
+Redis. While Redis is down each process grants the full limit on its own: an outage of the limiter must not become one
+of the service. Flask-Limiter is not used: it makes a round trip to Redis for each request and each limit.
 """
 
 import hashlib
@@ -37,18 +35,14 @@ KEY_LIFETIME_SECONDS = 10
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 MIN_COUNTED_BYTES = 64 * 1024
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-IPV6_PREFIX = 64
 
 
 class Limit:
-    """At most `per_second` requests a second for each key, by GCRA: the only state is one number per key.
-
-    `_full_at[key]` is the time at which the key's bucket will be full again; entries in the past are removed.
-    """
+    """At most `per_second` requests a second for each key, by GCRA: the only state is one number per key."""
 
     def __init__(self, name: str, per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.name, self.per_second, self._clock = name, per_second, clock
-        self._full_at: dict[str, float] = {}
+        self._full_at: dict[str, float] = {}  # when each key's bucket will be full again, unless it is
         self._used: dict[str, int] = {}
         self._totals: dict[str, int] = {}
 
@@ -65,9 +59,11 @@ class Limit:
 
     def charge(self, key: str, count: int) -> None:
         """Count `count` more requests without a check: they delay later requests, not the present one."""
-        now = self._clock()
-        self._full_at[key] = max(self._full_at.get(key, now), now) + count / self.per_second
+        self._delay(key, count, self._clock())
         self._used[key] = self._used.get(key, 0) + count
+
+    def _delay(self, key: str, count: int, since: float) -> None:
+        self._full_at[key] = max(self._full_at.get(key, since), since) + count / self.per_second
 
     def take_busy_usage(self) -> dict[str, int]:
         """The usage since the last call of each busy key; only busy keys are shared with other processes."""
@@ -81,12 +77,10 @@ class Limit:
 
     def add_usage_elsewhere(self, key: str, used_here: int, used_by_all: int) -> None:
         """Count what other processes let through since the last exchange, as if it had come right after that."""
-        before = self._totals.get(key)
+        elsewhere = used_by_all - used_here - self._totals.get(key, used_by_all - used_here)
         self._totals[key] = used_by_all
-        elsewhere = used_by_all - used_here - (used_by_all - used_here if before is None else before)
         if elsewhere > 0:
-            since = self._clock() - SYNC_SECONDS
-            self._full_at[key] = max(self._full_at.get(key, since), since) + elsewhere / self.per_second
+            self._delay(key, elsewhere, self._clock() - SYNC_SECONDS)
 
 
 @dataclass
@@ -94,21 +88,41 @@ class Limits:
     token: Limit
     address: Limit
     policy: str
-    share_at: float = 0.0  # monotonic time of the next exchange, where requests start it
 
 
 def init_app(app: Flask, settings: Config) -> None:
+    """Limit requests and unsent bytes; register before all else that changes responses, since that must run last."""
     token, address = Limit("token", settings.rest_per_token), Limit("address", settings.rest_per_address)
     policy = ", ".join(f'"{each.name}";q={each.per_second};w=1' for each in (token, address))
     app.extensions["limits"] = Limits(token, address, policy)
+    app.extensions["unsent_bytes"] = Counter[str]()
     app.before_request(_limit_address)
+    app.after_request(_limit_unsent_bytes)
     app.after_request(_add_headers)
 
 
-def init_unsent_responses(app: Flask) -> None:
-    """Limit the unsent bytes per caller; register before all else that changes responses, since it must run last."""
-    app.extensions["unsent_bytes"] = Counter[str]()
-    app.after_request(_limit_unsent_bytes)
+def limits() -> Limits:
+    return cast(Limits, current_app.extensions["limits"])
+
+
+def charge_token(key: str, requests: int) -> None:
+    """Count `requests` more for a token whose present request turned out to cost more than one."""
+    limits().token.charge(key, requests)
+
+
+def _limit_address() -> None:
+    if request.path not in UNLIMITED_PATHS:
+        take(limits().address, address_key(request.remote_addr or ""))
+
+
+def take(limit: Limit, key: str) -> None:
+    """Count the present request. Raises TooManyRequests."""
+    g.limit_key, left = key, limit.take(key)
+    if left is None:
+        metrics.LIMITED.labels(limit.name).inc()
+        g.limits_left = [(limit.name, 0)]
+        raise TooManyRequests(f"More than {limit.per_second} requests a second for this {limit.name}.")
+    g.setdefault("limits_left", []).append((limit.name, left))
 
 
 def _limit_unsent_bytes(response: Response) -> Response:
@@ -117,7 +131,7 @@ def _limit_unsent_bytes(response: Response) -> Response:
     if size < MIN_COUNTED_BYTES:
         return response
     unsent: Counter[str] = current_app.extensions["unsent_bytes"]
-    caller = g.get("budget_key") or address_key(request.remote_addr or "")
+    caller = g.get("limit_key") or address_key(request.remote_addr or "")
     if unsent[caller] and unsent[caller] + size > MAX_UNSENT_BYTES:
         metrics.LIMITED.labels("open answers").inc()
         response.close()
@@ -133,35 +147,6 @@ def _limit_unsent_bytes(response: Response) -> Response:
     return response
 
 
-def limits() -> Limits:
-    return cast(Limits, current_app.extensions["limits"])
-
-
-def limit_token(key: str) -> None:
-    """Count the present request for its token. Raises TooManyRequests."""
-    g.budget_key = key
-    _take(limits().token, key)
-
-
-def charge_token(key: str, requests: int) -> None:
-    """Count `requests` more for a token whose present request turned out to cost more than one."""
-    limits().token.charge(key, requests)
-
-
-def _limit_address() -> None:
-    if request.path not in UNLIMITED_PATHS:
-        _take(limits().address, address_key(request.remote_addr or ""))
-
-
-def _take(limit: Limit, key: str) -> None:
-    left = limit.take(key)
-    if left is None:
-        metrics.LIMITED.labels(limit.name).inc()
-        g.limits_left = [(limit.name, 0)]
-        raise TooManyRequests(f"More than {limit.per_second} requests a second for this {limit.name}.")
-    g.setdefault("limits_left", []).append((limit.name, left))
-
-
 def _add_headers(response: Response) -> Response:
     """RateLimit fields as in draft-ietf-httpapi-ratelimit-headers, of the limit with the fewest requests left."""
     limits_left = g.get("limits_left")
@@ -173,7 +158,6 @@ def _add_headers(response: Response) -> Response:
 
 
 def rate_limit(name: str, left: int) -> str:
-    """The value of the `RateLimit` field: how many requests are left in this second."""
     return f'"{name}";r={left};t=1'
 
 
@@ -184,64 +168,52 @@ def address_key(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address[:64]
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    is_v4 = isinstance(parsed, ipaddress.IPv4Address)
+    return str(parsed if is_v4 else ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def start_sharing(app: Flask) -> None:
     """Share this process's usage with the other web processes, in the background."""
-    runtime.spawn(_share_forever, app)
 
+    def share_forever() -> None:
+        while True:
+            runtime.sleep(SYNC_SECONDS)
+            share(app)
 
-def _share_forever(app: Flask) -> None:
-    while True:
-        runtime.sleep(SYNC_SECONDS)
-        _share_once(app)
+    runtime.spawn(share_forever)
 
 
 def share_with_requests(app: Flask) -> None:
     """Share usage under a server that may fork: a request starts a thread if the last exchange is 0.5 s old."""
-    wsgi_app, state = app.wsgi_app, app.extensions["limits"]
+    wsgi_app, share_at = app.wsgi_app, 0.0
 
     def share_when_due(environ: dict[str, Any], start_response: Any) -> Any:
-        if time.monotonic() >= state.share_at:
-            state.share_at = time.monotonic() + SYNC_SECONDS
-            threading.Thread(target=_share_once, args=(app,), daemon=True).start()
+        nonlocal share_at
+        if time.monotonic() >= share_at:
+            share_at = time.monotonic() + SYNC_SECONDS
+            threading.Thread(target=share, args=(app,), daemon=True).start()
         return wsgi_app(environ, start_response)
 
     app.wsgi_app = share_when_due  # type: ignore[method-assign]
 
 
-def _share_once(app: Flask) -> None:
-    try:
-        share(app)
-    except Exception:  # the next round tries again
-        logger.exception("limits.share_failed")
-
-
 def share(app: Flask) -> None:
-    """Publish what was used here, and count what was used in other processes. A Redis error is logged and counted."""
+    """Publish what was used here, and count what was used elsewhere. After a failure the next exchange tries again."""
     with app.app_context():
-        counted = [(limit, limit.take_busy_usage()) for limit in (limits().token, limits().address)]
-        uses = [(limit, key, used) for limit, busy in counted for key, used in busy.items()]
+        both = (limits().token, limits().address)
+        uses = [(limit, key, used) for limit in both for key, used in limit.take_busy_usage().items()]
         try:
-            for (limit, key, used), total in zip(uses, _add_up(uses), strict=True):
-                limit.add_usage_elsewhere(key, used, total)
+            with redis_client().pipeline(transaction=False) as pipe:
+                for limit, key, used in uses:
+                    name = f"limit:{limit.name}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+                    pipe.incrby(name, used)
+                    pipe.expire(name, KEY_LIFETIME_SECONDS)
+                totals = pipe.execute()[::2]
+            for (limit, key, used), total in zip(uses, totals, strict=True):
+                limit.add_usage_elsewhere(key, used, int(total))
         except redis.RedisError as error:
             metrics.LIMITS_UNSHARED.inc()
             logger.warning("limits.share_failed", extra={"error": str(error)})
-
-
-def _add_up(uses: list[tuple[Limit, str, int]]) -> list[int]:
-    if not uses:
-        return []
-    with redis_client().pipeline(transaction=False) as pipe:
-        for limit, key, used in uses:
-            name = f"limit:{limit.name}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-            pipe.incrby(name, used)
-            pipe.expire(name, KEY_LIFETIME_SECONDS)
-        answers: list[Any] = pipe.execute()
-    return [int(total) for total in answers[::2]]
+        except Exception:
+            logger.exception("limits.share_failed")

@@ -1,16 +1,19 @@
-"""flask-smorest as the REST features use it: one `Api`, their `Blueprint`, and strict parsing of requests."""
+"""flask-smorest as the REST features use it: one `Api`, their `Blueprint`, and strict parsing of JSON (RFC 8259)."""
 
+import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import flask_smorest
+from flask import Flask, Request, request
+from flask.json.provider import DefaultJSONProvider
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 
 from app.core.errors import DomainError
-
-View = TypeVar("View", bound=Callable[..., Any])
+from app.http.responses import API_PREFIX
 
 
 class StrictParser(FlaskParser):
@@ -33,11 +36,62 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 api = flask_smorest.Api()
 
 
-def raises(*errors: type[DomainError]) -> Callable[[View], View]:
+def raises(*errors: type[DomainError]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Name the 404 and 409 errors of a view, for the API document, that its path and decorators do not imply."""
 
-    def decorate(view: View) -> View:
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         view.error_codes = tuple(error.code for error in errors)  # type: ignore[attr-defined]
         return view
 
     return decorate
+
+
+class StrictRequest(Request):
+    """A request that rejects a chunked body over the limit, which Werkzeug truncates silently."""
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        data = super().get_data(*args, **kwargs)
+        if "wsgi.input_terminated" in self.environ and len(data) == self.max_content_length:
+            try:
+                has_more = bool(self.environ["wsgi.input"].read(1))
+            except OSError as error:
+                raise ClientDisconnected from error
+            if has_more:
+                raise RequestEntityTooLarge
+        return data
+
+    def on_json_loading_failed(self, e: ValueError | None) -> Any:
+        raise BadRequest("The body is not valid JSON.") from e
+
+
+class StrictJSONProvider(DefaultJSONProvider):
+    """Rejects NaN, infinities, UTF-16 and UTF-32, all of which Python's `json` accepts, and too deep nesting."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        try:
+            text = s.decode("utf-8-sig") if isinstance(s, bytes) else s
+            return json.loads(text, parse_constant=_reject_constant, **kwargs)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def accept_only_json(app: Flask) -> None:
+    """Read bodies strictly, and answer 415 to a POST to the API whose body is not declared as plain JSON."""
+    app.request_class = StrictRequest
+    app.json = StrictJSONProvider(app)
+
+    @app.before_request
+    def check_body() -> None:
+        has_body = request.content_length or request.headers.get("Transfer-Encoding")
+        if request.method != "POST" or not has_body or not request.path.startswith(API_PREFIX):
+            return
+        if not request.is_json:
+            raise UnsupportedMediaType("Send JSON: `Content-Type: application/json`.")
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaType("Send the body uncompressed: no Content-Encoding is supported.")

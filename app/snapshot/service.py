@@ -10,7 +10,7 @@ from app.bounties import service as bounties
 from app.core.concurrency import SingleFlight
 from app.core.database import consistent_read, utc_now
 from app.core.values import iso_timestamp
-from app.http.compression import CompressibleBody
+from app.http.responses import CompressibleBody
 from app.payments import service as payments
 from app.protocols import service as protocols
 from app.protocols.schemas import ProtocolSchema

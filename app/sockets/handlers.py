@@ -22,6 +22,7 @@ from app.core.errors import DependencyUnavailable, DomainError, Forbidden, Inval
 from app.core.extensions import socketio
 from app.core.schemas import is_identifier
 from app.http import origins
+from app.http.responses import origin_check
 from app.observability import metrics
 from app.protocols.service import check_exists
 from app.realtime import emitter, limiter
@@ -46,7 +47,7 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
         app,
         async_mode=runtime.ASYNC_MODE,
         client_manager=(StockManager if stock_fanout else RoomManager)(settings.redis_url),
-        cors_allowed_origins=origins.origin_check(settings.origins),
+        cors_allowed_origins=origin_check(settings.origins),
         ping_interval=PING_INTERVAL_SECONDS,
         ping_timeout=PING_TIMEOUT_SECONDS,
         max_http_buffer_size=MAX_MESSAGE_BYTES,

@@ -7,7 +7,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app.auth.permissions import ALLOWED, Action
-from app.http.json_body import API_PREFIX
+from app.http.responses import API_PREFIX
 from tests.auth.test_auth import WHO_MAY
 
 pytestmark = pytest.mark.database("sqlite")

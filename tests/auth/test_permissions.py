@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.auth.permissions import ALLOWED, Action, Role, allows, as_markdown
+from app.auth.permissions import ALLOWED, Action, Role, allows
+from tests.support.permission_table import as_markdown
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 READERS = {"agent", "viewer", "validator", "owner", "admin"}
@@ -36,4 +37,4 @@ def test_no_action_is_left_out_of_the_table() -> None:
 
 
 def test_the_printed_table_is_up_to_date() -> None:
-    assert as_markdown() in DOCUMENT.read_text(encoding="utf-8"), "run `python -m app.auth.permissions`"
+    assert as_markdown() in DOCUMENT.read_text(encoding="utf-8"), "run `python -m tests.support.permission_table`"

@@ -7,8 +7,8 @@ from engineio import Server
 from werkzeug.test import Client, EnvironBuilder
 
 from app.config.addresses import normalized
-from app.http.origins import origin_check
-from app.http.proxies import forwarded_by
+from app.http.middleware import read_forwarded
+from app.http.responses import origin_check
 
 OWN, FRIEND, STRANGER = "https://dash.example", "https://app.example", "https://evil.example"
 
@@ -99,10 +99,11 @@ def answer(origin: str, *, hops: int = 0, **headers: str) -> Any:
     server = Server(async_mode="threading", cors_allowed_origins=origin_check([FRIEND]), monitor_clients=False)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        if hops:
+            read_forwarded(environ, hops)
         return server.handle_request(environ, start_response)
 
-    client = Client(forwarded_by(hops, serve) if hops else serve)
-    return client.get("/socket.io/?EIO=4&transport=polling", headers={"Origin": origin} | headers)
+    return Client(serve).get("/socket.io/?EIO=4&transport=polling", headers={"Origin": origin} | headers)
 
 
 def test_a_configured_origin_gets_cors_headers_and_another_does_not() -> None:

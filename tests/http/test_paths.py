@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.http.paths import is_canonical
+from app.http.middleware import is_canonical
 
 CANONICAL = [
     "/",

@@ -117,7 +117,7 @@ def test_a_complete_head_is_parsed_in_one_pass_and_no_further() -> None:
     fields = read_fields(stream)
 
     assert fields is not None
-    assert list(fields) == ["Host", "Connection", "x-b", "X-B", "Empty"]
+    assert [name for name, _ in fields._headers] == ["Host", "Connection", "x-b", "X-B", "Empty"]
     assert fields.get("X-b") == "1"
     assert stream.read() == b"rest"
     assert understood(Strict, REGULAR)["environ"]["HTTP_X_B"] == "1,2"
@@ -150,7 +150,7 @@ def test_a_head_that_arrives_in_pieces_is_parsed_like_a_complete_one() -> None:
     fields = read_fields(io.BufferedReader(Dribbling()))
 
     assert fields is not None
-    assert list(fields) == ["Host", "Connection", "x-b", "X-B", "Empty"]
+    assert [name for name, _ in fields._headers] == ["Host", "Connection", "x-b", "X-B", "Empty"]
 
 
 CHUNKED, LENGTH = b"Transfer-Encoding: chunked\r\n", b"Content-Length: 0\r\n"

@@ -10,6 +10,7 @@ import math
 import socket
 import time
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.core import runtime
 from app.http import problems
 from app.http.problems import RejectedRequest
 from app.http.server.request_head import MAX_LINE, StrictHead
-from app.http.server.streams import FairReader, Output, decode_chunks
+from app.http.server.streams import SocketStream, decode_chunks
 from app.observability.requests import request_id
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ LINGER_SECONDS = 2.0
 MAX_LINGER_BYTES, LINGER_READ_BYTES = 16 * 1024 * 1024, 64 * 1024
 MAX_LINGERING = 1000
 MAX_PIPELINED = 100
+OUTPUT_BUFFER_BYTES = 16 * 1024
 SOCKETS = "/socket.io/"
 BLANK_LINES, MAX_BLANK_LINE = (b"\r\n", b"\n"), 2
 
@@ -42,26 +44,18 @@ class Connection(list[Any]):
     """
 
     __slots__ = ("deadline",)
-    __hash__ = object.__hash__  # type: ignore[assignment] # compared by identity, not by content
+    __eq__, __hash__ = object.__eq__, object.__hash__  # type: ignore[assignment] # by identity, not by content
 
     def __init__(self, address: Any, sock: Any) -> None:
         super().__init__((address, sock, "idle"))
         self.deadline = time.monotonic() + FIRST_REQUEST_SECONDS
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    @property
     def is_idle(self) -> bool:
         """Whether it waits for a request of which no byte has arrived."""
-        if self[2] != "idle":
-            return False
         try:
-            return not self[1].fd.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
+            return self[2] == "idle" and not self[1].fd.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
 
     def remove_deadline(self) -> None:
         self.deadline, self[2] = math.inf, "idle"
@@ -76,7 +70,6 @@ class Handler(StrictHead):
 
     conn_state: Connection
     connection: Any
-    rfile: Any
     wfile: Any
     server: Any
     close_connection: bool
@@ -87,45 +80,24 @@ class Handler(StrictHead):
 
     def setup(self) -> None:
         super().setup()  # type: ignore[misc]
-        self.rfile = io.BufferedReader(FairReader(self.rfile.detach()))
-        self.wfile = Output(self.wfile, self.connection)
+        self.rfile = io.BufferedReader(SocketStream(self.connection, "r"))
+        self.wfile = io.BufferedWriter(SocketStream(self.connection, "w"), OUTPUT_BUFFER_BYTES)
 
     def handle_one_request(self) -> None:
         try:
             if self._read_head():
                 self._count_pipelined()
-                self._respond()
+                self.environ = self.get_environ()
+                self.application = self.server.app
+                self.handle_one_response()  # type: ignore[attr-defined]
+                if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
+                    self._pipelined += self._available() > 0
                 runtime.sleep(0)  # serve other connections before a request that is already here
             else:
                 self._has_client_left = True
         except RejectedRequest as refusal:
             self._refuse(refusal)
         self.conn_state.deadline = time.monotonic() + KEEPALIVE_SECONDS
-
-    def _count_pipelined(self) -> None:
-        """Raises RejectedRequest for a client that sends too many requests without waiting for the responses."""
-        is_chunked = self.headers.get("transfer-encoding") is not None  # its length is unknown until it is read
-        length = int(self.headers.get("content-length") or 0)
-        if length > MAX_LINGER_BYTES:
-            self.close_connection = True  # rather than read and discard all of it
-        if not is_chunked:
-            self._pipelined = self._pipelined + 1 if self._available() > length + MAX_BLANK_LINE else 0
-        if self._pipelined > MAX_PIPELINED:
-            logger.warning("connection.flooded", extra={"requests": self._pipelined})
-            raise RejectedRequest(
-                429, f"At most {MAX_PIPELINED} consecutive requests may be sent before their responses are read."
-            )
-
-    def _available(self) -> int:
-        """The number of bytes that can be read without waiting."""
-        timeout = self.connection.gettimeout()
-        self.connection.settimeout(0)
-        try:
-            return len(self.rfile.peek(1))
-        except OSError:
-            return 0
-        finally:
-            self.connection.settimeout(timeout)
 
     def _read_head(self) -> bool:
         """Read the next request's head; False at the end of the connection. Raises RejectedRequest."""
@@ -143,6 +115,29 @@ class Handler(StrictHead):
         self.conn_state.deadline = time.monotonic() + HEADER_SECONDS
         return line
 
+    def _count_pipelined(self) -> None:
+        """Raises RejectedRequest for a client that sends too many requests without waiting for the responses."""
+        length = int(self.headers.get("content-length") or 0)
+        if length > MAX_LINGER_BYTES:
+            self.close_connection = True  # rather than read and discard all of it
+        if self.headers.get("transfer-encoding") is None:  # with chunks the length is unknown until they are read
+            self._pipelined = self._pipelined + 1 if self._available() > length + MAX_BLANK_LINE else 0
+        if self._pipelined > MAX_PIPELINED:
+            logger.warning("connection.flooded", extra={"requests": self._pipelined})
+            raise RejectedRequest(
+                429, f"At most {MAX_PIPELINED} consecutive requests may be sent before their responses are read."
+            )
+
+    def _available(self) -> int:
+        timeout = self.connection.gettimeout()
+        self.connection.settimeout(0)
+        try:
+            return len(self.rfile.peek(1))
+        except OSError:
+            return 0
+        finally:
+            self.connection.settimeout(timeout)
+
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]
         if self.request_version == "HTTP/1.0" or not self.path.startswith(SOCKETS):
@@ -151,18 +146,8 @@ class Handler(StrictHead):
             environ["eventlet.set_idle"] = self.conn_state.remove_deadline
         self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
         if environ["wsgi.input"].chunked_input:
-            decode_chunks(environ, self._close_after_response)
+            decode_chunks(environ, partial(setattr, self, "close_connection", True))
         return environ
-
-    def _close_after_response(self) -> None:
-        self.close_connection = True
-
-    def _respond(self) -> None:
-        self.environ = self.get_environ()
-        self.application = self.server.app
-        self.handle_one_response()  # type: ignore[attr-defined]
-        if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
-            self._pipelined += self._available() > 0
 
     def _refuse(self, refusal: RejectedRequest) -> None:
         """Respond with a problem document and close: the start of the next request is unknown."""
@@ -195,10 +180,11 @@ class Handler(StrictHead):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(LINGER_SECONDS)
-            while (
-                size < MAX_LINGER_BYTES and time.monotonic() < end and (data := self.connection.recv(LINGER_READ_BYTES))
-            ):
-                size += len(data)
+            while size < MAX_LINGER_BYTES and time.monotonic() < end:
+                received = len(self.connection.recv(LINGER_READ_BYTES))
+                if not received:
+                    break
+                size += received
                 runtime.sleep(0)
         except OSError as error:  # the client is too slow, or gone
             logger.debug("connection.lost", extra={"error": str(error)})

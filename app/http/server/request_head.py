@@ -1,14 +1,14 @@
-"""Strict parsing of a request's head: in one pass when it has arrived completely, else line by line.
+"""Strict parsing of a request's head.
 
 It replaces `http.client.parse_headers` of the standard library, an e-mail parser that took a fifth of a connection's
 cost and is lenient: it ignores all fields after a malformed line, so two parsers of one connection could see different
 requests (RFC 9112, 11.2). Here every deviation from the grammar is refused, except bare newlines.
 """
 
+import io
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from app.http.problems import RejectedRequest
 
@@ -16,9 +16,8 @@ MAX_FIELDS = 100
 MAX_LINE = 8192
 MAX_HEAD = 65536
 
-_QUICK_REQUEST = re.compile(rb"([A-Z]{3,7}) (/(?!/)[\x21-\x7e]*|/) HTTP/1\.1\r\n")
-_REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])\r?\n")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r?\n")
+_REQUEST = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])\r?\n")
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
@@ -29,6 +28,7 @@ class Fields:
     """The header fields of a request, with the interface that eventlet.wsgi expects."""
 
     __slots__ = ("_headers", "_values")
+    type = "text/plain"  # of a message without Content-Type (RFC 2045)
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._headers = pairs
@@ -38,13 +38,6 @@ class Fields:
 
     def get(self, name: str, default: Any = None) -> Any:
         return self._values.get(name.lower(), default)
-
-    def get_content_type(self) -> str:
-        """The default for a message without Content-Type (RFC 2045)."""
-        return "text/plain"
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._headers)
 
     def tokens(self, name: str) -> set[str]:
         """The members of a list field, which may have several lines, in lower case."""
@@ -74,64 +67,22 @@ class Fields:
                 raise RejectedRequest(431, "A field may have at most 8 KiB, over all its lines.")
 
 
-class Stream(Protocol):
-    def peek(self, size: int = 0, /) -> bytes: ...
-    def read(self, size: int = -1, /) -> bytes: ...
-    def readline(self, size: int | None = -1, /) -> bytes: ...
-
-
-def read_fields(stream: Stream) -> Fields | None:
+def read_fields(stream: io.BufferedReader) -> Fields | None:
     """Read the fields and the blank line after them; None when the client left early. Raises RejectedRequest."""
-    buffered = stream.peek(1)
-    last = buffered.find(b"\r\n\r\n")
-    if last < 0:
-        return _read_by_lines(stream)
-    pairs: list[tuple[str, str]] = []
-    at, end = 0, last + len(b"\r\n")
-    while at < end:
-        field = _FIELD.match(buffered, at, end)
-        if field is None or len(pairs) == MAX_FIELDS:
-            return _read_by_lines(stream)  # finds the error, or an earlier end with bare newlines
-        name, value = field.groups()
-        pairs.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
-        at = field.end()
-    stream.read(end + len(b"\r\n"))
-    return Fields(pairs)
-
-
-def _read_by_lines(stream: Stream) -> Fields | None:
     pairs: list[tuple[str, str]] = []
     total = 0
-    while True:
-        line = stream.readline(MAX_LINE)
-        if line in (b"\r\n", b"\n"):
-            return Fields(pairs)
+    while (line := stream.readline(MAX_LINE)) not in (b"\r\n", b"\n"):
         total += len(line)
         if len(line) == MAX_LINE or total > MAX_HEAD or len(pairs) == MAX_FIELDS:
             raise RejectedRequest(431, f"A head may have at most {MAX_FIELDS} fields, 8 KiB each and 64 KiB in total.")
         if not line.endswith(b"\n"):
             return None
-        field = _FIELD.fullmatch(line)
+        field = _FIELD.fullmatch(line.decode("latin-1"))
         if field is None:
             raise RejectedRequest(400, f"This line of the head is not `name: value`: {line[:80]!r}")
         name, value = field.groups()
-        pairs.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
-
-
-def check_framing(fields: Fields, version: str) -> None:
-    """Raises RejectedRequest where the length of the body is ambiguous (RFC 9112, 6.3)."""
-    fields.check_repeated()
-    coding, length = fields.get("transfer-encoding"), fields.get("content-length")
-    if length is not None and not _LENGTH.fullmatch(length):
-        raise RejectedRequest(400, f"The Content-Length {length[:80]!r} is not a number of bytes.")
-    if coding is None:
-        return
-    if length is not None:
-        raise RejectedRequest(400, "Send Content-Length or Transfer-Encoding, not both.")
-    if version == "HTTP/1.0":
-        raise RejectedRequest(400, "HTTP/1.0 has no Transfer-Encoding.")
-    if coding.lower() != "chunked":
-        raise RejectedRequest(501, f"The only supported Transfer-Encoding is `chunked`, not {coding[:80]!r}.")
+        pairs.append((name, value.strip(" \t")))
+    return Fields(pairs)
 
 
 class StrictHead:
@@ -142,24 +93,40 @@ class StrictHead:
 
     def parse_request(self) -> bool:
         """Set the attributes that http.server's method sets; False when the client left. Raises RejectedRequest."""
-        line = _QUICK_REQUEST.fullmatch(self.raw_requestline)
-        if line:
-            self.command, self.path = line[1].decode("ascii"), line[2].decode("ascii")
-            self.request_version = "HTTP/1.1"
-        else:
-            self._parse_irregular_line()
-        self.requestline = self.raw_requestline.rstrip(b"\r\n").decode("latin-1")
+        line = _REQUEST.fullmatch(self.raw_requestline.decode("latin-1"))
+        if line is None:
+            raise RejectedRequest(400, f"This is not `METHOD /path HTTP/1.1`: {self.raw_requestline[:80]!r}")
+        self.command, self.path, major, minor = line.groups()
+        if major != "1":
+            raise RejectedRequest(505, f"HTTP/{major}.{minor} is not supported, HTTP/1.1 is.")
+        self.request_version = "HTTP/1.0" if minor == "0" else "HTTP/1.1"
+        self.requestline = line[0].rstrip("\r\n")
         fields = read_fields(self.rfile)
         if fields is None:
             return False
-        check_framing(fields, self.request_version)
         self.headers = fields
+        self._check_framing(fields)
         self._check_target(fields)
         connection = fields.tokens("connection")
         self.close_connection = "close" in connection or (
             self.request_version == "HTTP/1.0" and "keep-alive" not in connection
         )
         return True
+
+    def _check_framing(self, fields: Fields) -> None:
+        """Raises RejectedRequest where the length of the body is ambiguous (RFC 9112, 6.3)."""
+        fields.check_repeated()
+        coding, length = fields.get("transfer-encoding"), fields.get("content-length")
+        if length is not None and not _LENGTH.fullmatch(length):
+            raise RejectedRequest(400, f"The Content-Length {length[:80]!r} is not a number of bytes.")
+        if coding is None:
+            return
+        if length is not None:
+            raise RejectedRequest(400, "Send Content-Length or Transfer-Encoding, not both.")
+        if self.request_version == "HTTP/1.0":
+            raise RejectedRequest(400, "HTTP/1.0 has no Transfer-Encoding.")
+        if coding.lower() != "chunked":
+            raise RejectedRequest(501, f"The only supported Transfer-Encoding is `chunked`, not {coding[:80]!r}.")
 
     def _check_target(self, fields: Fields) -> None:
         """Check the requested host and path (RFC 9112, 3.2). Raises RejectedRequest."""
@@ -175,14 +142,3 @@ class StrictHead:
             fields.replace_host(host)  # it overrides the Host field (RFC 9112, 3.2.2)
         if host and not _HOST.fullmatch(host):
             raise RejectedRequest(400, f"The Host {host[:80]!r} is not a host name.")
-
-    def _parse_irregular_line(self) -> None:
-        line = _REQUEST.fullmatch(self.raw_requestline)
-        if line is None:
-            raise RejectedRequest(400, f"This is not `METHOD /path HTTP/1.1`: {self.raw_requestline[:80]!r}")
-        method, target, major, minor = (part.decode("latin-1") for part in line.groups())
-        if major != "1":
-            raise RejectedRequest(505, f"HTTP/{major}.{minor} is not supported, HTTP/1.1 is.")
-        self.command = method
-        self.path = target
-        self.request_version = "HTTP/1.0" if minor == "0" else "HTTP/1.1"

@@ -40,15 +40,8 @@ class _Server:
     def __init__(self, app: Any, listener: Any, max_size: int) -> None:
         self._listener, self._max_size = listener, max_size
         self._connections: set[Connection] = set()
-        self._http = runtime.http_server(
-            app,
-            listener,
-            Handler,
-            keepalive=KEEPALIVE_SECONDS,
-            socket_timeout=SOCKET_SECONDS,
-            log_output=False,
-            debug=False,
-        )
+        options = {"keepalive": KEEPALIVE_SECONDS, "socket_timeout": SOCKET_SECONDS}
+        self._http = runtime.http_server(app, listener, Handler, log_output=False, debug=False, **options)
         self._http.capitalize_response_headers = False  # they are already; repeating it costs a microsecond each
 
     def accept_forever(self) -> None:
@@ -101,12 +94,8 @@ class _Server:
             if not self._connections and all(hook.dead for hook in hooks):  # only the hooks close WebSockets
                 break
             if time.monotonic() - started > min(LINGER_SECONDS, grace_seconds / 2):
-                self._shut_down_idle()
+                for connection in [each for each in self._connections if each.is_idle()]:
+                    connection.shut_down()
             runtime.sleep(DRAIN_POLL_SECONDS)
         if self._connections:
             logger.warning("web.connections_cut", extra={"connections": len(self._connections)})
-
-    def _shut_down_idle(self) -> None:
-        for connection in list(self._connections):
-            if connection.is_idle:
-                connection.shut_down()

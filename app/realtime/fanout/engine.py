@@ -16,8 +16,8 @@ from typing import Any
 import engineio
 
 from app.core import runtime
-from app.http.headers import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.http.problems import RejectedRequest, raw_response
+from app.http.responses import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, request_id
 from app.realtime.fanout.engine_socket import EngineSocket

@@ -1,12 +1,23 @@
+"""Revoking tokens: a row until the tokens have expired, an audit entry, and an announcement to each process."""
+
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
+from sqlalchemy import select
 
-from app.auth.revocation import MAX_REASON
+from app.audit.service import AuditAction, record_audit
+from app.auth import revocation
+from app.auth.authorization import principal, requires
+from app.auth.permissions import Action
+from app.auth.revocation import MAX_REASON, RevokedToken
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
-from app.core.pagination import page_schema
+from app.core.database import transaction, utc_now
+from app.core.pagination import Page, PageQuery, page_by_key, page_schema
 from app.core.schemas import CamelSchema, Name, NumberText, Reason, Timestamp, doc
 from app.core.values import LATER, MOMENT
+from app.http.rest import Blueprint
+
+blueprint = Blueprint("tokens", __name__, url_prefix="/api/v1/tokens", description="Revoked tokens")
 
 
 class Revocation(CamelSchema):
@@ -45,4 +56,39 @@ class RevokedTokenSchema(CamelSchema):
     expires_at = Timestamp(allow_none=True, metadata=doc("When the revocation is no longer needed.", LATER))
 
 
-RevokedTokenPage = page_schema(RevokedTokenSchema)
+@blueprint.post("/revoke")
+@requires(Action.REVOKE_TOKEN)
+@blueprint.arguments(Revocation)
+@blueprint.response(201, RevokedTokenSchema)
+def revoke_token(fields: dict[str, Any]) -> RevokedToken:
+    """Revoke a token, or all tokens of a subject
+
+    Name one token by its `jti`, or a `subject` to revoke all tokens issued to it until now.
+    """
+    jti, subject, now = fields["jti"], fields["subject"], utc_now()
+    row = RevokedToken(
+        token_id=jti,
+        subject=subject,
+        reason=fields["reason"],
+        revoked_by=principal().subject,
+        revoked_at=now,
+        expires_at=revocation.expiry_of(now, fields["expires_at"] if jti else None),
+    )
+    with transaction() as session:
+        session.add(row)
+        after = {"jti": jti, "subject": subject, "reason": row.reason}
+        record_audit(session, AuditAction.TOKEN_REVOKED, jti or subject or "", after=after)
+    revocation.announce()
+    return row
+
+
+@blueprint.get("/revoked")
+@requires(Action.REVOKE_TOKEN)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, page_schema(RevokedTokenSchema))
+def list_revoked(query: dict[str, Any]) -> Page:
+    """List the revoked tokens, newest first
+
+    Each is one token by its `jti`, or all tokens of a subject until then.
+    """
+    return page_by_key(select(RevokedToken), RevokedToken.id, **query)
