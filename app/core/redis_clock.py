@@ -19,8 +19,7 @@ class RedisClock:
     def __init__(self) -> None:
         self._time: float | None = None
         self._asked_at = self._ask_at = float("-inf")
-        self.difference = 0.0
-        """Seconds by which this process's wall clock is ahead of Redis's."""
+        self._difference = 0.0
 
     def now(self) -> float:
         """Seconds on Redis's clock. Raises redis.RedisError if Redis has never answered."""
@@ -29,6 +28,11 @@ class RedisClock:
         if self._time is None:
             raise redis.ConnectionError("Redis's clock is not known yet.")
         return self._time + time.monotonic() - self._asked_at
+
+    def difference(self) -> float:
+        """Seconds by which this process's wall clock is ahead of Redis's. Raises as `now` does."""
+        self.now()
+        return self._difference
 
     def _ask(self) -> None:
         asked_at, wall = time.monotonic(), time.time()
@@ -41,7 +45,7 @@ class RedisClock:
             return
         self._asked_at = time.monotonic()
         self._ask_at = self._asked_at + FRESH_SECONDS
-        self.difference = wall + (self._asked_at - asked_at) / 2 - self._time
+        self._difference = wall + (self._asked_at - asked_at) / 2 - self._time
 
 
 def redis_clock() -> RedisClock:

@@ -85,7 +85,7 @@ def announce(kind: str, roles: tuple[str, ...]) -> None:
         "version": release_version(),
         "python": platform.python_version(),
         "roles": roles,
-        "clock_ahead": round(redis_clock().difference, 3),
+        "clock_ahead": round(redis_clock().difference(), 3),
     }
     records, now = _read()
     expired = [key for key, each in records.items() if _is_expired(each, now)]
