@@ -70,14 +70,18 @@ class RedisClock:
         self._client = client
         self._time = 0.0
         self._asked_at = self._ask_at = float("-inf")
-        self.difference = 0.0
-        """Seconds by which this process's wall clock is ahead of Redis's."""
+        self._difference = 0.0
 
     def now(self) -> float:
         """Seconds on Redis's clock. Raises redis.RedisError if Redis has never answered."""
         if time.monotonic() >= self._ask_at:
             self._ask()
         return self._time + time.monotonic() - self._asked_at
+
+    def difference(self) -> float:
+        """Seconds by which this process's wall clock is ahead of Redis's. Raises as `now` does."""
+        self.now()
+        return self._difference
 
     def _ask(self) -> None:
         asked_at, wall = time.monotonic(), time.time()
@@ -90,7 +94,7 @@ class RedisClock:
             return
         self._asked_at = time.monotonic()
         self._ask_at = self._asked_at + CLOCK_FRESH_SECONDS
-        self.difference = wall + (self._asked_at - asked_at) / 2 - self._time
+        self._difference = wall + (self._asked_at - asked_at) / 2 - self._time
 
 
 class RedisHealth:

@@ -21,9 +21,6 @@ from app.observability import metrics, process_registry
 from app.realtime import redis_keys
 from app.realtime.limiter import read_steady_time
 from app.sockets.connections import connections_by_protocol
-from app.core.extensions import config
-from app.dashboard import assets, operations
-from app.http.responses import BEST, CompressibleBody
 
 STATIC = Path(__file__).parent / "static"
 DEMO_SWITCH = "DASHBOARD_DEMO"

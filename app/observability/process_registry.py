@@ -59,7 +59,7 @@ def release_version() -> str:
 
 def announce(kind: str, roles: tuple[str, ...]) -> None:
     """Record that this process works, and remove expired records. Raises redis.RedisError."""
-    clock_ahead, machine = round(redis_clock().difference, 3), _machine()
+    clock_ahead, machine = round(redis_clock().difference(), 3), _machine()
     records, now = _read()
     expired = [
         key

@@ -21,7 +21,6 @@ from app.core.dependency_errors import DatabaseUnavailable, as_outage
 from app.core.errors import DependencyUnavailable, DomainError, Forbidden, InvalidInput, NotFound
 from app.core.extensions import socketio
 from app.core.schemas import is_identifier
-from app.http import origins
 from app.http.responses import origin_check
 from app.observability import metrics
 from app.protocols.service import check_exists

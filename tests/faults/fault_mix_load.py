@@ -6,9 +6,8 @@ import socket
 import threading
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import requests
 
@@ -23,16 +22,18 @@ PIPELINED = b"GET /healthz HTTP/1.1\r\nHost: flood\r\n\r\n" * 200
 PROBE_SECONDS = 0.1
 
 
-@dataclass
-class Accepted:
-    """The changes that the system accepted with 200, 201 or 202 and must not lose."""
+@dataclass(frozen=True)
+class Change:
+    """A change that the system accepted with 200, 201 or 202 and must not lose.
 
-    deposits: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # references by protocol
-    vulnerabilities: list[str] = field(default_factory=list)
-    confirmed: list[str] = field(default_factory=list)
-    payments: list[str] = field(default_factory=list)
-    completed: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # tasks by agent
-    running: int = 0
+    `kind` is `deposit`, `filing`, `confirmation`, `payment` or `completion`; `name` is the deposit's reference, the
+    completed task or an id; `owner` is the protocol or agent; `at` is the time of the answer by the steady clock.
+    """
+
+    kind: str
+    name: str
+    owner: str
+    at: float
 
 
 class Load(threading.Thread):
@@ -42,7 +43,8 @@ class Load(threading.Thread):
         super().__init__(daemon=True)
         self._api, self._agents, self._random = api, agents, random.Random(seed)
         self._stopping = threading.Event()
-        self.accepted = Accepted()
+        self.accepted: list[Change] = []
+        self.running_reports = 0
         self.failure: BaseException | None = None
 
     def stop(self) -> None:
@@ -79,19 +81,19 @@ class Load(threading.Thread):
         body = report(protocol_id, "scan", self._random.randrange(100))
         with contextlib.suppress(OSError):  # the next report replaces a lost one
             answer = self._api.agent(agent_id).post(f"/agents/{agent_id}/progress", body)
-            self.accepted.running += answer.status == 202
+            self.running_reports += answer.status == 202
 
     def _complete(self, protocol_id: str) -> None:
         agent_id, task = self._agents[protocol_id], f"task {uuid.uuid4().hex[:12]}"
         body = report(protocol_id, task, status="COMPLETED")
         if self._send(self._api.agent(agent_id), f"/agents/{agent_id}/progress", body, 202):
-            self.accepted.completed[agent_id].append(task)
+            self._note("completion", task, agent_id)
 
     def _deposit(self, protocol_id: str) -> None:
         reference = uuid.uuid4().hex
         body = {"amount": "10", "reference": reference}
         if self._send(self._api.owner, f"/protocols/{protocol_id}/deposits", body, 201):
-            self.accepted.deposits[protocol_id].append(reference)
+            self._note("deposit", reference, protocol_id)
 
     def _pay(self, protocol_id: str) -> None:
         """File a vulnerability, confirm it and request its payment, as far as each step is accepted."""
@@ -99,15 +101,20 @@ class Load(threading.Thread):
         filed = self._send(self._api.validator, f"/protocols/{protocol_id}/vulnerabilities", vulnerability, 201)
         if filed is None:
             return
-        self.accepted.vulnerabilities.append(filed.json["id"])
+        self._note("filing", filed.json["id"], protocol_id)
         path = f"/vulnerabilities/{filed.json['id']}"
-        if self._send(self._api.validator, f"{path}/confirm", {}, 200) is None:
+        # 404: a restored database has forgotten the vulnerability; 409: the confirmation, or the pool is empty.
+        confirmed = self._send(self._api.validator, f"{path}/confirm", {}, 200, 404)
+        if confirmed is None or confirmed.status != 200:
             return
-        self.accepted.confirmed.append(filed.json["id"])
+        self._note("confirmation", filed.json["id"], protocol_id)
         body = {"recipient": "0xabc", "amount": "1"}
-        paid = self._send(self._api.owner, f"{path}/payment", body, 202, 409)  # 409: the pool is empty
+        paid = self._send(self._api.owner, f"{path}/payment", body, 202, 404, 409)
         if paid is not None and paid.status == 202:
-            self.accepted.payments.append(paid.json["id"])
+            self._note("payment", paid.json["id"], protocol_id)
+
+    def _note(self, kind: str, name: str, owner: str) -> None:
+        self.accepted.append(Change(kind, name, owner, time.monotonic()))
 
 
 class Probes(threading.Thread):

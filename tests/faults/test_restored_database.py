@@ -1,20 +1,10 @@
 """The database is restored from an older copy while Redis keeps its data: clients equal the snapshot again."""
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
 from tests.faults.conftest import Scene
+from tests.support.backups import copy_database
 from tests.support.stack import StackMaker
-
-
-def copy_database(source: Path, target: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        target.with_name(target.name + suffix).unlink(missing_ok=True)
-    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
-        read.backup(written)
 
 
 @pytest.mark.slow
@@ -28,10 +18,8 @@ def test_clients_resync_after_the_database_was_restored_from_an_older_copy(make_
         for amount in (1, 2, 3):
             scene.deposit(str(amount)).expect(201)
         scene.rooms.wait_until_right(60)
-        stack.stop()
-        copy_database(older, database)
-        stack.log_path.unlink()  # so that its `ready` line is not mistaken for that of the next start
-        stack.start()
+        with stack.stopped():
+            copy_database(older, database)
         stack.wait_until_whole(90)
         scene.deposit("5").expect(201)
 

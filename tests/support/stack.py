@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,11 +27,14 @@ NOT_INHERITED = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|PROMETHE
 
 
 class Stack:
-    """Started by `with`. `overrides` are environment variables; `webs` is the number of web processes."""
+    """Started by `with`. `webs` is the number of web processes; `home` is DASHBOARD_HOME, by default in `folder`;
 
-    def __init__(self, folder: Path, *, webs: int = 1, **overrides: str) -> None:
+    `overrides` are environment variables.
+    """
+
+    def __init__(self, folder: Path, *, webs: int = 1, home: Path | None = None, **overrides: str) -> None:
         self.folder = folder
-        self.home = folder / "home"
+        self.home = home or folder / "home"
         self.log_path = folder / "stack.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -70,6 +73,15 @@ class Stack:
                 process.send_signal(signal.SIGCONT)
                 stop(process, seconds=20)
                 kill_group(process.pid)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the system while the `with` block runs, then start it again with a new log; the old one is kept."""
+        self.stop()
+        yield
+        # So that the old `ready` line is not mistaken for that of this start.
+        self.log_path.rename(self.log_path.with_suffix(f".{time.time_ns()}.log"))
+        self.start()
 
     def pid(self, part: str) -> int:
         """The pid of the running part `redis`, `web-1`, `worker`, `beat`…"""

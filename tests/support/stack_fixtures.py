@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMaker]:
-    """`make_stack(webs=2, PAYOUT_URL=…)`: a system for one test, which may break it."""
+    """`make_stack(webs=2, home=…, PAYOUT_URL=…)`: a system for one test, which may break it."""
     yield from _make_stacks(tmp_path_factory)
 
 
@@ -51,9 +52,9 @@ def _make_stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMake
     made: list[Stack] = []
     numbers = itertools.count(1)
 
-    def make(*, webs: int = 1, **overrides: str) -> Stack:
+    def make(*, webs: int = 1, home: Path | None = None, **overrides: str) -> Stack:
         folder = tmp_path_factory.mktemp(f"own-stack-{next(numbers)}")
-        made.append(Stack(folder, webs=webs, **overrides))
+        made.append(Stack(folder, webs=webs, home=home, **overrides))
         _running.append(made[-1])
         return made[-1].start()
 
