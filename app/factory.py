@@ -10,7 +10,6 @@ from app.apidocs.routes import blueprint as documents
 from app.audit.routes import blueprint as audit
 from app.auth import authorization
 from app.background import create_background_app
-from app.bounties.routes import blueprint as bounties
 from app.config import Config, load_config
 from app.core import extensions, migration
 from app.dashboard.routes import blueprint as pages
@@ -21,12 +20,13 @@ from app.observability.collectors import StateCollector
 from app.payments.collectors import read_ledger, read_payments
 from app.payments.routes import blueprint as payments
 from app.protocols.routes import blueprint as protocols
+from app.protocols.routes import pools
 from app.realtime.collectors import read_outbox, read_rooms
 from app.snapshot.routes import blueprint as snapshot
 from app.tokens.routes import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
 
-FEATURES = (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit)
+FEATURES = (protocols, agents, pools, vulnerabilities, payments, snapshot, tokens, audit)
 GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
 
 

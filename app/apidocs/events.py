@@ -5,10 +5,10 @@ from typing import Any
 from marshmallow import fields, validate
 
 from app.agents.schemas import AgentTaskData
-from app.bounties.rules import ChangeType
-from app.bounties.schemas import BountyPoolData
 from app.core.examples import MOMENT, PROTOCOL
 from app.core.schemas import CamelSchema, NumberText, Timestamp, doc
+from app.protocols.rules import ChangeType
+from app.protocols.schemas import BountyPoolData
 from app.realtime.events import EventType
 from app.vulnerabilities.rules import Status
 from app.vulnerabilities.schemas import VulnStatusData

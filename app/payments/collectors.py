@@ -5,13 +5,12 @@ from datetime import timedelta
 
 from sqlalchemy import and_, func, or_, select
 
-from app.bounties.models import LedgerEntry, Pool
 from app.core.database import utc_now
 from app.core.extensions import db
 from app.observability.collectors import Reading
 from app.payments.models import IS_UNSETTLED, Payment
 from app.payments.rules import PAID_NOT_RECORDED
-from app.protocols.models import Protocol
+from app.protocols.models import LedgerEntry, Pool, Protocol
 
 UNPAID = ("PENDING", "PROCESSING", "FAILED")
 STUCK_ATTEMPTS = 5

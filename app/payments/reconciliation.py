@@ -4,14 +4,13 @@ from collections import Counter
 
 from sqlalchemy import and_, func, select
 
-from app.bounties.models import LedgerEntry, Pool
-from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
 from app.core.database import consistent_read
 from app.core.extensions import db
 from app.core.money import format_amount
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
-from app.protocols.models import Protocol
+from app.protocols.models import LedgerEntry, Pool, Protocol
+from app.protocols.rules import ChangeType, PoolRuleBroken, Totals
 from app.vulnerabilities.models import Vulnerability
 
 Mismatch = tuple[str, str]

@@ -1,10 +1,10 @@
 from marshmallow import ValidationError, fields, validate
 
-from app.bounties.schemas import CURRENCY
 from app.core.examples import MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Money, NumberText, Timestamp, doc
 from app.payments.rules import MAX_RECIPIENT, PaymentStatus, is_recipient
+from app.protocols.schemas import CURRENCY
 
 _HIDDEN = r"\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff"
 _RECIPIENT = rf"\A[^ {_HIDDEN}]([^{_HIDDEN}]{{0,{MAX_RECIPIENT - 2}}}[^ {_HIDDEN}])?\Z"

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from app.audit.service import AuditAction, record_audit
 from app.auth.tokens import Principal
-from app.bounties.service import get_pool
 from app.core import redis_health
 from app.core.database import database_now, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, InvalidInput, InvalidTransition, PaymentNotFound
@@ -23,6 +22,7 @@ from app.observability import metrics
 from app.payments.models import AT_ONCE, Payment
 from app.payments.rules import AmountRefused, PaymentStatus, Split, split_reservation
 from app.payments.schemas import PaymentSchema
+from app.protocols.service import get_pool
 from app.realtime import outbox
 from app.vulnerabilities import service as vulnerabilities
 from app.vulnerabilities.models import Vulnerability

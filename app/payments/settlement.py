@@ -13,8 +13,6 @@ from flask import current_app
 from sqlalchemy import update
 
 from app.audit.service import SYSTEM, AuditAction
-from app.bounties import service as bounties
-from app.bounties.rules import Change, ChangeType
 from app.core.database import transaction, update_one, utc_now
 from app.core.extensions import config
 from app.core.money import format_amount
@@ -24,6 +22,8 @@ from app.payments.gateway import Breaker, Paid, Payout, Refused, Unknown
 from app.payments.models import Payment
 from app.payments.rules import PAID_NOT_RECORDED, PaymentStatus, retry_delay
 from app.payments.service import enqueue, record_payment_audit
+from app.protocols import service as bounties
+from app.protocols.rules import Change, ChangeType
 from app.realtime import outbox
 from app.vulnerabilities import service as vulnerabilities
 from app.vulnerabilities.rules import Status

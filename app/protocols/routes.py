@@ -2,14 +2,24 @@ from typing import Any
 
 from app.auth.authorization import principal, requires
 from app.auth.permissions import Action
-from app.core.errors import AlreadyExists
+from app.core.errors import AlreadyExists, AmountTooLarge
 from app.core.pagination import Page, PageQuery
+from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
 from app.protocols import service
-from app.protocols.models import Protocol
-from app.protocols.schemas import ProtocolCreate, ProtocolPage, ProtocolSchema
+from app.protocols.models import Pool, Protocol
+from app.protocols.schemas import (
+    DepositCreate,
+    DepositSchema,
+    LedgerEntryPage,
+    PoolSchema,
+    ProtocolCreate,
+    ProtocolPage,
+    ProtocolSchema,
+)
 
 blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols")
+pools = Blueprint("bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools")
 
 
 @blueprint.post("")
@@ -46,3 +56,39 @@ def get_protocol(protocol_id: str) -> Protocol:
     A protocol that the token does not grant is answered as one that does not exist.
     """
     return service.get(protocol_id)
+
+
+@pools.get("/pool")
+@requires(Action.READ)
+@pools.response(200, PoolSchema)
+def get_pool(protocol_id: str) -> Pool:
+    """Read the bounty pool
+
+    `available` is `total - reserved - paid`, and never negative.
+    """
+    return service.get_pool(protocol_id)
+
+
+@pools.get("/pool/entries")
+@requires(Action.READ)
+@pools.arguments(PageQuery, location="query")
+@pools.response(200, LedgerEntryPage)
+def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
+    """List the pool's ledger, newest first
+
+    Each entry carries the pool's totals after it; entries are never changed.
+    """
+    return service.list_entries(protocol_id, **query)
+
+
+@pools.post("/deposits")
+@requires(Action.DEPOSIT)
+@raises(AmountTooLarge)
+@pools.arguments(DepositCreate)
+@idempotent(pools, 201, DepositSchema)
+def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:
+    """Deposit funds
+
+    The room receives `bounty_pool:updated` with DEPOSIT.
+    """
+    return service.deposit(protocol_id, fields["amount"], fields["reference"], principal().subject)

@@ -2,12 +2,21 @@ import re
 
 from marshmallow import fields, validate
 
-from app.bounties.schemas import CURRENCY
-from app.core.examples import MOMENT, PROTOCOL
+from app.core.examples import ENTRY, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import page_schema
-from app.core.schemas import CamelSchema, Identifier, Name, Timestamp, doc
+from app.core.schemas import CamelSchema, Identifier, Money, Name, NumberText, Timestamp, doc
+from app.protocols.rules import ChangeType
 
-_CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
+CURRENCY = doc("The currency of all amounts of the protocol; set when it is created.", "USDC")
+VERSION = doc("Rises with every change; ignore one that is not higher than the version held.", "2")
+TOTAL = doc("Sum of all deposits; `available + reserved + paid`.", "25000.00")
+AVAILABLE = doc("`total - reserved - paid`; never negative.", "22500.00")
+RESERVED = doc("Reserved for pending validations and payments.", "2500.00")
+PAID = doc("Sum of released payments.", "0.00")
+_CHANGE_TYPE = validate.OneOf(list(ChangeType))
+_CHANGE_MEANING = "The kind of change."
+_REFERENCE = doc("The depositor's reference, or the payout service's.", "treasury-2026-11")
+_IS_CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
 
 
 class ProtocolCreate(CamelSchema):
@@ -15,7 +24,7 @@ class ProtocolCreate(CamelSchema):
     name = Name(required=True, metadata=doc("The protocol's name, for display.", "Aave v3"))
     currency = fields.String(
         load_default="USDC",
-        validate=_CURRENCY,
+        validate=_IS_CURRENCY,
         metadata=CURRENCY,
     )
 
@@ -28,3 +37,63 @@ class ProtocolSchema(CamelSchema):
 
 
 ProtocolPage = page_schema(ProtocolSchema)
+
+
+class DepositCreate(CamelSchema):
+    amount = Money(required=True, metadata=doc("The amount to deposit; more than zero.", "25000.00"))
+    reference = Name(load_default=None, allow_none=True, metadata=_REFERENCE)
+
+
+class PoolSchema(CamelSchema):
+    protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
+    currency = fields.String(metadata=CURRENCY)
+    total = Money(attribute="total_minor", metadata=TOTAL)
+    available = Money(attribute="available_minor", metadata=AVAILABLE)
+    reserved = Money(attribute="reserved_minor", metadata=RESERVED)
+    paid = Money(attribute="paid_minor", metadata=PAID)
+    version = NumberText(metadata=VERSION)
+
+
+class LedgerEntrySchema(CamelSchema):
+    """One change of a pool, with the pool's totals and version after it."""
+
+    id = fields.String(metadata=doc("The entry's id.", ENTRY))
+    protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
+    change_type = fields.String(validate=_CHANGE_TYPE, metadata=doc(_CHANGE_MEANING, "DEPOSIT"))
+    amount = Money(attribute="amount_minor", metadata=doc("The amount of this change.", "25000.00"))
+    total = Money(attribute="total_minor", metadata=doc("Sum of all deposits after this change.", "25000.00"))
+    available = Money(
+        attribute="available_minor", metadata=doc("`total - reserved - paid` after this change.", "25000.00")
+    )
+    reserved = Money(attribute="reserved_minor", metadata=doc("Reserved after this change.", "0.00"))
+    paid = Money(attribute="paid_minor", metadata=doc("Sum of released payments after this change.", "0.00"))
+    version = NumberText(metadata=doc("The pool's version after this change.", "1"))
+    vulnerability_id = fields.String(allow_none=True, metadata=doc("The vulnerability that it is for.", None))
+    payment_id = fields.String(allow_none=True, metadata=doc("The payment that it is for.", None))
+    reference = fields.String(allow_none=True, metadata=_REFERENCE)
+    actor = fields.String(metadata=doc("Who made the change: the token's `sub`, or `system`.", "owner-1"))
+    created_at = Timestamp(metadata=doc("When the change was made.", MOMENT))
+
+
+class DepositSchema(CamelSchema):
+    entry = fields.Nested(LedgerEntrySchema)
+    pool = fields.Nested(PoolSchema)
+
+
+LedgerEntryPage = page_schema(LedgerEntrySchema)
+
+
+class BountyPoolData(CamelSchema):
+    """One change of a pool, with the pool's totals right after it."""
+
+    change_type = fields.String(required=True, validate=_CHANGE_TYPE, metadata=doc(_CHANGE_MEANING, "RESERVATION"))
+    amount = Money(required=True, metadata=doc("The amount of this change.", "2500.00"))
+    total = Money(required=True, metadata=TOTAL)
+    available = Money(required=True, metadata=AVAILABLE)
+    reserved = Money(required=True, metadata=RESERVED)
+    paid = Money(required=True, metadata=PAID)
+    currency = fields.String(required=True, metadata=CURRENCY)
+    version = NumberText(required=True, metadata=VERSION)
+    vulnerability_id = fields.String(metadata=doc("The vulnerability that it is for.", VULNERABILITY))
+    payment_id = fields.String(metadata=doc("The payment that it is for; see `GET /payments/{id}`.", PAYMENT))
+    reference = fields.String(metadata=_REFERENCE)

@@ -1,22 +1,33 @@
-"""Protocols are created and read, never deleted, so that their existence can be cached."""
+"""Protocols and their bounty pools.
+
+Protocols are created and read, never deleted, so that their existence can be cached. Each change of a pool is one
+conditional UPDATE, one ledger entry and one event, in one transaction.
+"""
 
 import logging
 from typing import Any
 
 import redis
 import uuid_utils.compat as uuid
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
+from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import unknown_protocol
 from app.auth.tokens import Principal
-from app.bounties.service import open_pool
-from app.core.database import transaction, utc_now
-from app.core.errors import AlreadyExists
+from app.core.database import MinorUnits, transaction, update_one, utc_now
+from app.core.errors import AlreadyExists, AmountTooLarge, InsufficientFunds
 from app.core.extensions import db, known_ids
+from app.core.money import MAX_AMOUNT, format_amount
 from app.core.pagination import Page, page_by_key
-from app.protocols.models import Protocol
-from app.realtime import limiter
+from app.http.idempotency import claim_key, store_response
+from app.protocols.models import LedgerEntry, Pool, Protocol
+from app.protocols.rules import EFFECTS, Change, ChangeType
+from app.protocols.schemas import PoolSchema
+from app.realtime import limiter, outbox
+from app.realtime.events import EventType
 from app.realtime.models import EventCounter
 
 logger = logging.getLogger(__name__)
@@ -32,7 +43,8 @@ def create(fields: dict[str, Any]) -> Protocol:
             session.add(protocol)
             session.flush()
             session.add(EventCounter(protocol_id=protocol.id, position=0))
-            open_pool(session, protocol.id, protocol.currency)
+            zeros = {"total_minor": 0, "reserved_minor": 0, "paid_minor": 0, "version": 0}
+            session.add(Pool(protocol_id=protocol.id, currency=protocol.currency, **zeros))
     except IntegrityError as error:
         raise AlreadyExists(f"There is a protocol {protocol.id!r} already.") from error
     _open_room(protocol.id)
@@ -67,3 +79,129 @@ def list_for(principal: Principal, limit: int, cursor: list[Any] | None) -> Page
     if not principal.sees_all:
         query = query.where(Protocol.id.in_(principal.protocols))
     return page_by_key(query, Protocol.id, limit, cursor, is_ascending=True)
+
+
+def get_pool(protocol_id: str) -> Pool:
+    """Raises NotFound."""
+    pool = db.session.get(Pool, protocol_id, populate_existing=True)
+    if pool is None:
+        raise unknown_protocol(protocol_id)
+    return pool
+
+
+def snapshot_section(protocol_id: str) -> dict[str, Any]:
+    return {"pool": PoolSchema().dump(get_pool(protocol_id))}
+
+
+def list_entries(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
+    """The ledger, newest first. Raises NotFound."""
+    get_pool(protocol_id)
+    query = select(LedgerEntry).where(LedgerEntry.protocol_id == protocol_id)
+    return page_by_key(query, LedgerEntry.version, limit, cursor)
+
+
+def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: str) -> dict[str, Any]:
+    """Add funds; returns `{entry, pool}`. Raises NotFound, Conflict (AMOUNT_TOO_LARGE)."""
+    with transaction() as session:
+        claim_key(session)
+        change = Change(ChangeType.DEPOSIT, amount_minor, actor, reference=reference)
+        entry, pool = apply_change(session, protocol_id, change)
+        _record_audit(session, entry, pool)
+        result = {"entry": entry, "pool": pool}
+        store_response(session, result)
+    outbox.relay(protocol_id)
+    return result
+
+
+def _record_audit(session: Session, entry: LedgerEntry, pool: Pool) -> None:
+    before = {"total": format_amount(pool.total_minor - entry.amount_minor), "version": pool.version - 1}
+    after = {
+        "total": format_amount(pool.total_minor),
+        "version": pool.version,
+        "amount": format_amount(entry.amount_minor),
+        "reference": entry.reference,
+    }
+    record_audit(session, AuditAction.DEPOSIT, entry.id, protocol_id=pool.protocol_id, before=before, after=after)
+
+
+def _conditional_update() -> ReturningUpdate[Pool]:
+    total = Pool.total_minor + bindparam("total", type_=MinorUnits)
+    reserved = Pool.reserved_minor + bindparam("reserved", type_=MinorUnits)
+    paid = Pool.paid_minor + bindparam("paid", type_=MinorUnits)
+    return (
+        update(Pool)
+        .where(Pool.protocol_id == bindparam("protocol"))
+        .where(total <= MAX_AMOUNT, reserved >= 0, total - reserved - paid >= 0)
+        .values(total_minor=total, reserved_minor=reserved, paid_minor=paid, version=Pool.version + 1)
+        .returning(Pool)
+    )
+
+
+_CONDITIONAL_UPDATE = _conditional_update()  # built once: building it takes longer than running it
+
+
+def apply_change(session: Session, protocol_id: str, change: Change) -> tuple[LedgerEntry, Pool]:
+    """Change the pool in the caller's transaction and add the ledger entry and the event.
+
+    The rules are the UPDATE's condition, so that no other change comes between check and change.
+    Raises Conflict (INSUFFICIENT_FUNDS, AMOUNT_TOO_LARGE), NotFound.
+    """
+    effect, amount = EFFECTS[change.change_type], change.amount_minor
+    deltas = {"total": effect.total * amount, "reserved": effect.reserved * amount, "paid": effect.paid * amount}
+    pool = update_one(session, _CONDITIONAL_UPDATE, {"protocol": protocol_id, **deltas})
+    if pool is None:
+        raise _refusal(session, protocol_id, change)
+    entry = _entry(pool, change)
+    session.add(entry)
+    outbox.append(session, protocol_id, EventType.BOUNTY_POOL_UPDATED, _event_data(pool, change))
+    return entry, pool
+
+
+def _refusal(session: Session, protocol_id: str, change: Change) -> Exception:
+    pool = session.get(Pool, protocol_id, populate_existing=True)
+    if pool is None:
+        return unknown_protocol(protocol_id)
+    amount, available = format_amount(change.amount_minor), format_amount(pool.available_minor)
+    if change.change_type is ChangeType.DEPOSIT:
+        return AmountTooLarge(f"With {amount} more the pool would exceed {format_amount(MAX_AMOUNT)}.")
+    if change.change_type is ChangeType.RESERVATION:
+        return InsufficientFunds(f"{amount} cannot be reserved: {available} {pool.currency} available.")
+    return RuntimeError(f"{change} does not fit the reservations of {protocol_id!r}")
+
+
+def _entry(pool: Pool, change: Change) -> LedgerEntry:
+    return LedgerEntry(
+        id=str(uuid.uuid7()),
+        protocol_id=pool.protocol_id,
+        version=pool.version,
+        change_type=change.change_type.value,
+        amount_minor=change.amount_minor,
+        total_minor=pool.total_minor,
+        reserved_minor=pool.reserved_minor,
+        paid_minor=pool.paid_minor,
+        vulnerability_id=change.vulnerability_id,
+        payment_id=change.payment_id,
+        reference=change.reference,
+        actor=change.actor,
+        created_at=utc_now(),
+    )
+
+
+def _event_data(pool: Pool, change: Change) -> dict[str, Any]:
+    """The data of `bounty_pool:updated`, with the totals right after this change."""
+    about = {
+        "vulnerabilityId": change.vulnerability_id,
+        "paymentId": change.payment_id,
+        "reference": change.reference,
+    }
+    return {
+        "changeType": change.change_type.value,
+        "amount": format_amount(change.amount_minor),
+        "total": format_amount(pool.total_minor),
+        "available": format_amount(pool.available_minor),
+        "reserved": format_amount(pool.reserved_minor),
+        "paid": format_amount(pool.paid_minor),
+        "currency": pool.currency,
+        "version": pool.version,
+        **{name: value for name, value in about.items() if value is not None},
+    }

@@ -4,11 +4,10 @@ from marshmallow import fields, validate
 
 from app.agents.models import AgentType
 from app.agents.schemas import AgentTaskData
-from app.bounties.schemas import AVAILABLE, CURRENCY, PAID, RESERVED, VERSION, PoolSchema
 from app.core.examples import MOMENT, PROTOCOL
 from app.core.schemas import CamelSchema, Identifier, Money, NumberText, Timestamp, doc
 from app.payments.schemas import PaymentSchema
-from app.protocols.schemas import ProtocolSchema
+from app.protocols.schemas import AVAILABLE, CURRENCY, PAID, RESERVED, VERSION, PoolSchema, ProtocolSchema
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from app.agents import agent_snapshot as agents
-from app.bounties import service as bounties
 from app.core.database import consistent_read, utc_now
 from app.core.serialization import iso_timestamp
 from app.core.singleflight import SingleFlight
 from app.http.compression import CompressibleBody
 from app.payments import service as payments
+from app.protocols import service as bounties
 from app.protocols import service as protocols
 from app.protocols.schemas import ProtocolSchema
 from app.realtime import limiter

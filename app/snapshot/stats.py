@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 from app.agents import agent_snapshot as agents
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
-from app.bounties.models import Pool
-from app.bounties.service import get_pool
 from app.core.extensions import db
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
+from app.protocols.models import Pool
+from app.protocols.service import get_pool
 from app.vulnerabilities import queries as vulnerabilities
 
 

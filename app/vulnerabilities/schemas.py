@@ -1,10 +1,10 @@
 from marshmallow import fields, validate
 
-from app.bounties.schemas import VERSION
 from app.core.examples import AGENT, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp, doc
 from app.core.text import DESCRIPTION_LENGTH, REASON_LENGTH
+from app.protocols.schemas import VERSION
 from app.vulnerabilities.rules import Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))

@@ -10,14 +10,14 @@ from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import check_acts_for_itself
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
-from app.bounties import service as bounties
-from app.bounties.rules import Change, ChangeType
 from app.core.database import transaction, update_one, utc_now
 from app.core.errors import AlreadyReserved, InvalidTransition, VulnerabilityNotFound
 from app.core.extensions import db
 from app.core.money import format_amount
 from app.core.schemas import is_identifier
 from app.http.idempotency import claim_key, store_response
+from app.protocols import service as bounties
+from app.protocols.rules import Change, ChangeType
 from app.protocols.service import get as get_protocol
 from app.realtime import outbox
 from app.realtime.events import EventType

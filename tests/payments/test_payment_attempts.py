@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 import pytest
 from flask import Flask
 
-from app.bounties import service as bounties
-from app.bounties.rules import Change, ChangeType
 from app.cli.doctor_checks import CHECKS, run_check
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.payments import gateway, leases
 from app.payments.collectors import STUCK_ATTEMPTS
 from app.payments.models import Payment
+from app.protocols import service as bounties
+from app.protocols.rules import Change, ChangeType
 from tests.support.api import Api
 from tests.support.money import (
     SECRET,

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
 from app.core.money import MAX_AMOUNT
+from app.protocols.rules import ChangeType, PoolRuleBroken, Totals
 
 amounts = st.integers(min_value=1, max_value=MAX_AMOUNT)
 changes = st.lists(st.tuples(st.sampled_from(list(ChangeType)), st.integers(min_value=1, max_value=1000)))

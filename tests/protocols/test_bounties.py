@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.bounties.models import LedgerEntry
 from app.core.database import transaction
 from app.core.extensions import db
+from app.protocols.models import LedgerEntry
 from app.realtime.models import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.money import at_once, books, funded_protocol, own_api, pool

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import func, select
 
-from app.bounties import service as bounties
 from app.core import keyed_lock
 from app.core.extensions import db
+from app.protocols import service as bounties
 from app.realtime import limiter, outbox
 from app.realtime.models import OutboxEvent
 from tests.factories import deposit, make_protocol
