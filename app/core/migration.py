@@ -93,6 +93,21 @@ def downgrade(revision: str) -> None:
     command.downgrade(_alembic_config(), revision)
 
 
+def append_only_triggers(table: str, dialect: str) -> list[str]:
+    """The SQL after which the database refuses to change or delete a row of the table."""
+    refusal, name = f"'{table} is append-only'", f"{table}_append_only"
+    if dialect == "sqlite":
+        action = f"BEGIN SELECT RAISE(ABORT, {refusal}); END"
+        events = ("UPDATE", "DELETE")
+        return [f"CREATE TRIGGER {table}_no_{each.lower()} BEFORE {each} ON {table} {action}" for each in events]
+    action = f"BEGIN RAISE EXCEPTION {refusal}; END"
+    trigger = f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"
+    return [
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ {action} $$",
+        f"{trigger} EXECUTE FUNCTION {name}()",
+    ]
+
+
 def _alembic_config() -> "Config":
     from alembic.config import Config  # noqa: PLC0415 - slower to import than the rest of a worker
 
