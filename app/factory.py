@@ -17,7 +17,7 @@ from app.http import compression, headers, health, json_body, origins, paths, pr
 from app.http.rest import api
 from app.observability import process_registry
 from app.observability.collectors import StateCollector
-from app.payments.collectors import read_ledger, read_payments
+from app.payments.reconciliation import read_ledger, read_payments
 from app.payments.routes import blueprint as payments
 from app.protocols.routes import blueprint as protocols
 from app.protocols.routes import pools

@@ -10,7 +10,7 @@ from app.core.schemas import CamelSchema, NumberText, Timestamp, doc
 from app.protocols.rules import ChangeType
 from app.protocols.schemas import BountyPoolData
 from app.realtime.events import EventType
-from app.vulnerabilities.rules import Status
+from app.vulnerabilities.models import Status
 from app.vulnerabilities.schemas import VulnStatusData
 
 

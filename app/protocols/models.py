@@ -1,9 +1,8 @@
 """Protocols, their bounty pools, and the pools' append-only ledger."""
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, event, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import MinorUnits, UtcDateTime
@@ -51,17 +50,13 @@ class Pool(_Totals, Base):
 
 
 class LedgerEntry(_Totals, Base):
-    """One change of a pool, with the pool's totals after it. Entries are never changed or removed."""
+    """One change of a pool, with the totals after it. Triggers refuse to change or delete rows (migration 0006)."""
 
     __tablename__ = "bounty_entries"
     __table_args__ = (
         UniqueConstraint("protocol_id", "version", name="uq_bounty_entries_version"),
         Index(
-            "uq_bounty_entries_payment",
-            "payment_id",
-            unique=True,
-            sqlite_where=_IS_CHARGE,
-            postgresql_where=_IS_CHARGE,
+            "uq_bounty_entries_payment", "payment_id", unique=True, sqlite_where=_IS_CHARGE, postgresql_where=_IS_CHARGE
         ),
         CheckConstraint("amount_minor > 0", name="ck_bounty_entries_amount"),
     )
@@ -76,10 +71,3 @@ class LedgerEntry(_Totals, Base):
     reference: Mapped[str | None] = mapped_column(String(200))
     actor: Mapped[str] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-@event.listens_for(LedgerEntry, "before_update")
-@event.listens_for(LedgerEntry, "before_delete")
-def _refuse_change(mapper: Any, connection: Any, entry: LedgerEntry) -> None:
-    del mapper, connection
-    raise RuntimeError(f"ledger entry {entry.id} cannot be changed: add another one")

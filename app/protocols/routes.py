@@ -6,17 +6,8 @@ from app.core.errors import AlreadyExists, AmountTooLarge
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
-from app.protocols import service
+from app.protocols import schemas, service
 from app.protocols.models import Pool, Protocol
-from app.protocols.schemas import (
-    DepositCreate,
-    DepositSchema,
-    LedgerEntryPage,
-    PoolSchema,
-    ProtocolCreate,
-    ProtocolPage,
-    ProtocolSchema,
-)
 
 blueprint = Blueprint("protocols", __name__, url_prefix="/api/v1/protocols", description="Protocols")
 pools = Blueprint("bounties", __name__, url_prefix="/api/v1/protocols/<string:protocol_id>", description="Bounty pools")
@@ -25,8 +16,8 @@ pools = Blueprint("bounties", __name__, url_prefix="/api/v1/protocols/<string:pr
 @blueprint.post("")
 @requires(Action.CREATE_PROTOCOL)
 @raises(AlreadyExists)
-@blueprint.arguments(ProtocolCreate)
-@blueprint.response(201, ProtocolSchema)
+@blueprint.arguments(schemas.ProtocolCreate)
+@blueprint.response(201, schemas.ProtocolSchema)
 def create_protocol(fields: dict[str, Any]) -> Protocol:
     """Create a protocol
 
@@ -38,7 +29,7 @@ def create_protocol(fields: dict[str, Any]) -> Protocol:
 @blueprint.get("")
 @requires(Action.READ)
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, ProtocolPage)
+@blueprint.response(200, schemas.ProtocolPage)
 def list_protocols(query: dict[str, Any]) -> Page:
     """List the protocols that the token grants
 
@@ -49,7 +40,7 @@ def list_protocols(query: dict[str, Any]) -> Page:
 
 @blueprint.get("/<string:protocol_id>")
 @requires(Action.READ)
-@blueprint.response(200, ProtocolSchema)
+@blueprint.response(200, schemas.ProtocolSchema)
 def get_protocol(protocol_id: str) -> Protocol:
     """Read a protocol
 
@@ -60,7 +51,7 @@ def get_protocol(protocol_id: str) -> Protocol:
 
 @pools.get("/pool")
 @requires(Action.READ)
-@pools.response(200, PoolSchema)
+@pools.response(200, schemas.PoolSchema)
 def get_pool(protocol_id: str) -> Pool:
     """Read the bounty pool
 
@@ -72,7 +63,7 @@ def get_pool(protocol_id: str) -> Pool:
 @pools.get("/pool/entries")
 @requires(Action.READ)
 @pools.arguments(PageQuery, location="query")
-@pools.response(200, LedgerEntryPage)
+@pools.response(200, schemas.LedgerEntryPage)
 def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
     """List the pool's ledger, newest first
 
@@ -84,8 +75,8 @@ def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
 @pools.post("/deposits")
 @requires(Action.DEPOSIT)
 @raises(AmountTooLarge)
-@pools.arguments(DepositCreate)
-@idempotent(pools, 201, DepositSchema)
+@pools.arguments(schemas.DepositCreate)
+@idempotent(pools, 201, schemas.DepositSchema)
 def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:
     """Deposit funds
 

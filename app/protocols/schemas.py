@@ -4,34 +4,28 @@ from marshmallow import fields, validate
 
 from app.core.examples import ENTRY, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import page_schema
-from app.core.schemas import CamelSchema, Identifier, Money, Name, NumberText, Timestamp, doc
+from app.core.schemas import CamelSchema, Choice, Identifier, Money, Name, NumberText, Timestamp, doc
 from app.protocols.rules import ChangeType
 
 CURRENCY = doc("The currency of all amounts of the protocol; set when it is created.", "USDC")
 VERSION = doc("Rises with every change; ignore one that is not higher than the version held.", "2")
-TOTAL = doc("Sum of all deposits; `available + reserved + paid`.", "25000.00")
-AVAILABLE = doc("`total - reserved - paid`; never negative.", "22500.00")
-RESERVED = doc("Reserved for pending validations and payments.", "2500.00")
-PAID = doc("Sum of released payments.", "0.00")
-_CHANGE_TYPE = validate.OneOf(list(ChangeType))
-_CHANGE_MEANING = "The kind of change."
-_REFERENCE = doc("The depositor's reference, or the payout service's.", "treasury-2026-11")
+_NAME = doc("The protocol's name, for display.", "Aave v3")
 _IS_CURRENCY = validate.Regexp(r"\A[A-Z][A-Z0-9]{1,15}\Z", re.ASCII, error="Must be 2–16 capital letters or digits.")
+_TOTAL = doc("Sum of all deposits; `available + reserved + paid`.", "25000.00")
+_AVAILABLE = doc("`total - reserved - paid`; never negative.", "22500.00")
+_RESERVED = doc("Reserved for pending validations and payments.", "2500.00")
+_REFERENCE = doc("The depositor's reference, or the payout service's.", "treasury-2026-11")
 
 
 class ProtocolCreate(CamelSchema):
     id = Identifier(load_default=None, metadata=doc("The protocol's id; generated when missing.", PROTOCOL))
-    name = Name(required=True, metadata=doc("The protocol's name, for display.", "Aave v3"))
-    currency = fields.String(
-        load_default="USDC",
-        validate=_IS_CURRENCY,
-        metadata=CURRENCY,
-    )
+    name = Name(required=True, metadata=_NAME)
+    currency = fields.String(load_default="USDC", validate=_IS_CURRENCY, metadata=CURRENCY)
 
 
 class ProtocolSchema(CamelSchema):
     id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
-    name = fields.String(metadata=doc("The protocol's name, for display.", "Aave v3"))
+    name = fields.String(metadata=_NAME)
     currency = fields.String(metadata=CURRENCY)
     created_at = Timestamp(metadata=doc("When the protocol was created.", MOMENT))
 
@@ -44,13 +38,16 @@ class DepositCreate(CamelSchema):
     reference = Name(load_default=None, allow_none=True, metadata=_REFERENCE)
 
 
-class PoolSchema(CamelSchema):
+class PoolTotals(CamelSchema):
+    total = Money(attribute="total_minor", required=True, metadata=_TOTAL)
+    available = Money(attribute="available_minor", required=True, metadata=_AVAILABLE)
+    reserved = Money(attribute="reserved_minor", required=True, metadata=_RESERVED)
+    paid = Money(attribute="paid_minor", required=True, metadata=doc("Sum of released payments.", "0.00"))
+
+
+class PoolSchema(PoolTotals):
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
     currency = fields.String(metadata=CURRENCY)
-    total = Money(attribute="total_minor", metadata=TOTAL)
-    available = Money(attribute="available_minor", metadata=AVAILABLE)
-    reserved = Money(attribute="reserved_minor", metadata=RESERVED)
-    paid = Money(attribute="paid_minor", metadata=PAID)
     version = NumberText(metadata=VERSION)
 
 
@@ -59,7 +56,7 @@ class LedgerEntrySchema(CamelSchema):
 
     id = fields.String(metadata=doc("The entry's id.", ENTRY))
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
-    change_type = fields.String(validate=_CHANGE_TYPE, metadata=doc(_CHANGE_MEANING, "DEPOSIT"))
+    change_type = Choice(ChangeType, metadata=doc("The kind of change.", "DEPOSIT"))
     amount = Money(attribute="amount_minor", metadata=doc("The amount of this change.", "25000.00"))
     total = Money(attribute="total_minor", metadata=doc("Sum of all deposits after this change.", "25000.00"))
     available = Money(
@@ -83,15 +80,11 @@ class DepositSchema(CamelSchema):
 LedgerEntryPage = page_schema(LedgerEntrySchema)
 
 
-class BountyPoolData(CamelSchema):
+class BountyPoolData(PoolTotals):
     """One change of a pool, with the pool's totals right after it."""
 
-    change_type = fields.String(required=True, validate=_CHANGE_TYPE, metadata=doc(_CHANGE_MEANING, "RESERVATION"))
-    amount = Money(required=True, metadata=doc("The amount of this change.", "2500.00"))
-    total = Money(required=True, metadata=TOTAL)
-    available = Money(required=True, metadata=AVAILABLE)
-    reserved = Money(required=True, metadata=RESERVED)
-    paid = Money(required=True, metadata=PAID)
+    change_type = Choice(ChangeType, required=True, metadata=doc("The kind of change.", "RESERVATION"))
+    amount = Money(attribute="amount_minor", required=True, metadata=doc("The amount of this change.", "2500.00"))
     currency = fields.String(required=True, metadata=CURRENCY)
     version = NumberText(required=True, metadata=VERSION)
     vulnerability_id = fields.String(metadata=doc("The vulnerability that it is for.", VULNERABILITY))

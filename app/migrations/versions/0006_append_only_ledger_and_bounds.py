@@ -13,15 +13,6 @@ down_revision = '0003'
 
 KEPT = timedelta(days=400)
 BATCH = 500
-_agents = sa.table(
-    'agents',
-    sa.column('id', sa.String), sa.column('task_data', sa.JSON),
-    sa.column('task_status', sa.String), sa.column('task_version', sa.BigInteger),
-)
-_revoked = sa.table(
-    'revoked_tokens',
-    sa.column('id', sa.BigInteger), sa.column('revoked_at', UtcDateTime), sa.column('expires_at', UtcDateTime),
-)
 # What of each table is unique, and so what a new row could push out: SQLite's REPLACE deletes without asking the
 # triggers, while PostgreSQL replaces by UPDATE, which its triggers refuse. A rowid that is not given is -1 here.
 UNIQUE = {
@@ -49,8 +40,8 @@ def upgrade() -> None:
     op.add_column('agents', sa.Column('task_status', sa.String(length=16), nullable=True))
     op.add_column('agents', sa.Column('task_version', sa.BigInteger(), nullable=True))
     op.add_column('revoked_tokens', sa.Column('expires_at', UtcDateTime(timezone=True), nullable=True))
-    _fill(_agents, '', _last_task)
-    _fill(_revoked, 0, lambda row: {'expires_at': row.revoked_at + KEPT})
+    _fill('agents', '', _last_task)
+    _fill('revoked_tokens', 0, lambda row: {'expires_at': row.revoked_at + KEPT})
     op.drop_index('ix_agents_task_protocol_id', 'agents')
     op.create_index('ix_agents_task_protocol_id', 'agents', ['task_protocol_id', 'id'])
     op.create_index('ix_agents_task_status', 'agents', ['task_protocol_id', 'task_status', 'task_version'])
@@ -59,9 +50,10 @@ def upgrade() -> None:
     op.create_index('ix_revoked_tokens_expires_at', 'revoked_tokens', ['expires_at'])
 
 
-def _fill(table, last, values_of) -> None:
-    """Update the rows whose id follows `last`, in batches, with `values_of(row)`; None leaves a row as it is."""
+def _fill(name, last, values_of) -> None:
+    """Update the rows of a table whose id follows `last`, in batches; `values_of(row)` may be None."""
     connection = op.get_bind()
+    table = sa.Table(name, sa.MetaData(), autoload_with=connection)
     page = sa.select(table).order_by(table.c.id).limit(BATCH)
     change = sa.update(table).where(table.c.id == sa.bindparam('key'))
     while rows := connection.execute(page.where(table.c.id > last)).all():
@@ -76,11 +68,11 @@ def _last_task(row) -> dict | None:
 
 
 def downgrade() -> None:
-    op.drop_index('ix_revoked_tokens_expires_at', 'revoked_tokens')
-    op.drop_index('ix_agent_tasks_closed_at', 'agent_tasks')
-    op.drop_index('ix_agents_task_version', 'agents')
-    op.drop_index('ix_agents_task_status', 'agents')
-    op.drop_index('ix_agents_task_protocol_id', 'agents')
+    for table, index in (
+        ('revoked_tokens', 'ix_revoked_tokens_expires_at'), ('agent_tasks', 'ix_agent_tasks_closed_at'),
+        ('agents', 'ix_agents_task_version'), ('agents', 'ix_agents_task_status'), ('agents', 'ix_agents_task_protocol_id'),
+    ):
+        op.drop_index(index, table)
     op.create_index('ix_agents_task_protocol_id', 'agents', ['task_protocol_id'])
     for table, column in (
         ('revoked_tokens', 'expires_at'), ('agents', 'task_version'), ('agents', 'task_status'),
@@ -88,8 +80,11 @@ def downgrade() -> None:
     ):
         op.drop_column(table, column)
     if op.get_bind().dialect.name == 'sqlite':
-        for trigger in ('audit_entries_no_replace', *(f'bounty_entries_no_{verb}' for verb in ('replace', 'update', 'delete'))):
-            op.execute(f'DROP TRIGGER {trigger}')
+        for table, verb in (
+            ('audit_entries', 'replace'), ('bounty_entries', 'replace'),
+            ('bounty_entries', 'update'), ('bounty_entries', 'delete'),
+        ):
+            op.execute(f'DROP TRIGGER {table}_no_{verb}')
     else:
         op.execute('DROP TRIGGER bounty_entries_append_only ON bounty_entries')
         op.execute('DROP FUNCTION bounty_entries_append_only()')
