@@ -158,42 +158,33 @@ def _pay(payment: Payment) -> None:
 
 
 def _record_payout(leased: Payment, reference: str | None) -> None:
-    """Record that the money has moved. When that fails the reference is kept, so the next attempt only records.
+    """Record in one transaction that the money has moved, also after the lease was lost.
 
-    Where not even the reference can be stored, the next attempt sends the same key again.
+    Pool and ledger first, so that the pool's event precedes the vulnerability's (spec: Vulnerability paid).
+    When that fails the reference is kept, so the next attempt only records. Where not even the reference can be stored,
+    the next attempt sends the same key again.
     """
+    released = {"status": PaymentStatus.RELEASED.value, "reference": reference, "failure_reason": None}
     try:
-        payment = _release(leased, reference)
+        with transaction() as session:
+            is_unrecorded = Payment.status != PaymentStatus.RELEASED.value
+            payment = update_if(session, leased.id, is_unrecorded, **released, released_at=utc_now())
+            if payment is None:
+                return
+            vulnerability = vulnerabilities.transition(session, payment.vulnerability_id, Status.PAID, reserved_minor=0)
+            place, amount_minor = payment.protocol_id, payment.amount_minor
+            about = {"vulnerability_id": vulnerability.id, "payment_id": payment.id, "reference": reference}
+            protocols.apply_change(session, place, ChangeType.PAYMENT_RELEASED, amount_minor, SYSTEM, **about)
+            told = {"paymentAmount": format_amount(amount_minor), "paymentId": payment.id}
+            vulnerabilities.append_status_event(session, vulnerability, **told)
+            record_payment_audit(session, AuditAction.PAYMENT_RELEASED, payment, before=PaymentStatus.PROCESSING)
     except Exception as error:
         logger.exception("payment.paid_not_recorded", extra={"paymentId": leased.id, "reference": reference})
         metrics.PAYMENTS.labels("paid_not_recorded").inc()
         _retry_later(leased, f"{PAID_NOT_RECORDED} ({type(error).__name__})", reference=reference)
-        return
-    if payment is not None:
-        _log("payment.released", payment.id, reference=reference)
-        outbox.relay(payment.protocol_id)
-
-
-def _release(leased: Payment, reference: str | None) -> Payment | None:
-    """Record the payout in one transaction, also after the lease was lost. None when it has been recorded already.
-
-    Pool and ledger first, so that the pool's event precedes the vulnerability's (spec: Vulnerability paid).
-    """
-    released = {"status": PaymentStatus.RELEASED.value, "reference": reference, "failure_reason": None}
-    with transaction() as session:
-        is_unrecorded = Payment.status != PaymentStatus.RELEASED.value
-        payment = update_if(session, leased.id, is_unrecorded, **released, released_at=utc_now())
-        if payment is None:
-            return None
-        vulnerability = vulnerabilities.transition(session, payment.vulnerability_id, Status.PAID, reserved_minor=0)
-        about = {"vulnerability_id": vulnerability.id, "payment_id": payment.id, "reference": reference}
-        protocols.apply_change(
-            session, payment.protocol_id, ChangeType.PAYMENT_RELEASED, payment.amount_minor, SYSTEM, **about
-        )
-        amount = format_amount(payment.amount_minor)
-        vulnerabilities.append_status_event(session, vulnerability, paymentAmount=amount, paymentId=payment.id)
-        record_payment_audit(session, AuditAction.PAYMENT_RELEASED, payment, before=PaymentStatus.PROCESSING)
-    return payment
+    else:
+        _log("payment.released", leased.id, reference=reference)
+        outbox.relay(leased.protocol_id)
 
 
 def _retry_later(
