@@ -11,7 +11,7 @@ from app.auth.authorization import check_acts_for_itself
 from app.auth.permissions import Role
 from app.auth.tokens import Principal
 from app.core.database import transaction, update_one, utc_now
-from app.core.errors import AlreadyReserved, InvalidTransition, VulnerabilityNotFound
+from app.core.errors import AlreadyReserved, DomainError, InvalidTransition, VulnerabilityNotFound
 from app.core.extensions import db
 from app.core.money import format_amount
 from app.core.pagination import Page, cursor_keys, page_by_key, page_of
@@ -160,7 +160,7 @@ def update_if(
     return update_one(session, statement)
 
 
-def invalid_transition(vulnerability: Vulnerability, new: Status) -> InvalidTransition:
+def invalid_transition(vulnerability: Vulnerability, new: Status) -> DomainError:
     message = f"The vulnerability is {vulnerability.status}; only {PREVIOUS[new]} ones become {new}."
     return InvalidTransition(message, extra={"currentStatus": vulnerability.status})
 
