@@ -5,8 +5,8 @@ from typing import Any
 from marshmallow import fields, validate
 
 from app.agents.schemas import AgentTaskData
-from app.core.examples import MOMENT, PROTOCOL
 from app.core.schemas import CamelSchema, NumberText, Timestamp, doc
+from app.core.values import MOMENT, PROTOCOL
 from app.protocols.rules import ChangeType
 from app.protocols.schemas import BountyPoolData
 from app.realtime.events import EventType

@@ -15,9 +15,8 @@ from http import HTTPStatus
 
 from app.config import Config
 from app.core import outbound
-from app.core.money import format_amount
 from app.core.outbound import Limits, OutboundError, Response
-from app.core.text import clean_text
+from app.core.values import clean_text, format_amount
 from app.payments.models import Payment
 
 MAX_BODY_BYTES = 64 * 1024

@@ -11,7 +11,7 @@ from sqlalchemy import and_, func, or_, select
 
 from app.core.database import consistent_read, utc_now
 from app.core.extensions import db
-from app.core.money import format_amount
+from app.core.values import format_amount
 from app.observability.collectors import Reading
 from app.payments.models import IS_UNSETTLED, Payment
 from app.payments.rules import PAID_NOT_RECORDED, PaymentStatus

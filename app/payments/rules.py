@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from app.core.errors import InvalidInput
-from app.core.text import naming_problem
+from app.core.values import naming_problem
 
 MAX_RECIPIENT = 128
 PAID_NOT_RECORDED = "paid, but not recorded"  # `lastError` begins with it when the money has moved

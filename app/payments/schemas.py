@@ -1,8 +1,8 @@
 from marshmallow import ValidationError, fields, validate
 
-from app.core.examples import MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Choice, Money, NumberText, Timestamp, doc
+from app.core.values import MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.payments.rules import MAX_RECIPIENT, PaymentStatus, is_recipient
 from app.protocols.schemas import CURRENCY
 

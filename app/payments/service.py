@@ -9,10 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.audit.service import AuditAction, record_audit
 from app.auth.tokens import Principal
-from app.core import redis_health
 from app.core.database import database_now, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, InvalidTransition, PaymentNotFound
-from app.core.extensions import celery, db
+from app.core.extensions import celery, db, redis_health
 from app.core.pagination import Page, page_by_key
 from app.core.queues import PAYMENT_SETTLE_TASK
 from app.core.schemas import is_identifier
@@ -134,7 +133,7 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
 
 def enqueue(payment_id: str) -> None:
     """Send the settlement job of a committed payment; the sweep resends it when the broker does not accept it."""
-    problem = "" if redis_health.is_available() else "Redis does not answer"
+    problem = "" if redis_health().is_available() else "Redis does not answer"
     if not problem:
         try:
             celery.send_task(PAYMENT_SETTLE_TASK, args=[payment_id], retry=False)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import aliased
 from app.audit.service import SYSTEM, AuditAction
 from app.core.database import database_now, transaction, utc_now
 from app.core.extensions import config, db
-from app.core.money import format_amount
+from app.core.values import format_amount
 from app.observability import metrics
 from app.payments import gateway
 from app.payments.gateway import BREAKER_OPEN_SECONDS, Breaker, Paid, Refused, Unknown

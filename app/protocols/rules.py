@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.core.money import MAX_AMOUNT
+from app.core.values import MAX_AMOUNT
 
 
 class ChangeType(StrEnum):

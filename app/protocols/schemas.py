@@ -2,9 +2,9 @@ import re
 
 from marshmallow import fields, validate
 
-from app.core.examples import ENTRY, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Choice, Identifier, Money, Name, NumberText, Timestamp, doc
+from app.core.values import ENTRY, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.protocols.rules import ChangeType
 
 CURRENCY = doc("The currency of all amounts of the protocol; set when it is created.", "USDC")

@@ -19,8 +19,8 @@ from app.auth.tokens import Principal
 from app.core.database import MinorUnits, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, AmountTooLarge, InsufficientFunds
 from app.core.extensions import db, known_ids
-from app.core.money import MAX_AMOUNT, format_amount
 from app.core.pagination import Page, page_by_key
+from app.core.values import MAX_AMOUNT, format_amount
 from app.http.idempotency import claim_key, store_response
 from app.protocols.models import LedgerEntry, Pool, Protocol
 from app.protocols.rules import EFFECTS, ChangeType

@@ -2,8 +2,8 @@ from marshmallow import fields
 
 from app.agents.models import AgentType
 from app.agents.schemas import AgentTaskData
-from app.core.examples import MOMENT, PROTOCOL
 from app.core.schemas import CamelSchema, Choice, Identifier, Money, NumberText, Timestamp, doc
+from app.core.values import MOMENT, PROTOCOL
 from app.payments.schemas import PaymentSchema
 from app.protocols.schemas import CURRENCY, VERSION, PoolSchema, PoolTotals, ProtocolSchema
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema

@@ -11,10 +11,10 @@ from sqlalchemy import func, select, true
 from app.agents import agent_snapshot as agents
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
+from app.core.concurrency import SingleFlight
 from app.core.database import consistent_read, utc_now
 from app.core.extensions import db
-from app.core.serialization import iso_timestamp
-from app.core.singleflight import SingleFlight
+from app.core.values import iso_timestamp
 from app.http.compression import CompressibleBody
 from app.payments import service as payments
 from app.payments.models import Payment

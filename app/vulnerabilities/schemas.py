@@ -1,9 +1,8 @@
 from marshmallow import fields, validate
 
-from app.core.examples import AGENT, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp, doc
-from app.core.text import DESCRIPTION_LENGTH, REASON_LENGTH
+from app.core.values import AGENT, DESCRIPTION_LENGTH, MOMENT, PAYMENT, PROTOCOL, REASON_LENGTH, VULNERABILITY
 from app.protocols.schemas import VERSION
 from app.vulnerabilities.models import PREVIOUS, Severity, Status
 

@@ -13,10 +13,9 @@ from app.auth.tokens import Principal
 from app.core.database import transaction, update_one, utc_now
 from app.core.errors import AlreadyReserved, DomainError, InvalidTransition, VulnerabilityNotFound
 from app.core.extensions import db
-from app.core.money import format_amount
 from app.core.pagination import Page, cursor_keys, page_by_key, page_of
 from app.core.schemas import is_identifier
-from app.core.serialization import iso_timestamp
+from app.core.values import format_amount, iso_timestamp
 from app.http.idempotency import claim_key, store_response
 from app.protocols import service as protocols
 from app.protocols.rules import ChangeType

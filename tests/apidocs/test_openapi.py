@@ -178,7 +178,7 @@ def test_the_docs_page_loads_only_from_this_server(api: Api) -> None:
 
 
 def test_the_document_and_the_server_accept_the_same_amounts(document: dict[str, Any]) -> None:
-    from app.core.money import parse_amount
+    from app.core.values import parse_amount
 
     pattern = document["components"]["schemas"]["DepositCreate"]["properties"]["amount"]
     validator = Draft202012Validator(pattern)

@@ -13,7 +13,7 @@ from app.auth.revocation import RevokedToken
 from app.core import database
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
-from app.core.serialization import iso_timestamp
+from app.core.values import iso_timestamp
 from app.http.idempotency import IdempotencyKey
 from app.protocols.models import LedgerEntry
 from app.realtime import outbox

@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.core.money import format_amount, parse_amount
+from app.core.values import format_amount, parse_amount
 from tests.factories import make_protocol
 from tests.support.money import books, pool, settle
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.money import MAX_AMOUNT
+from app.core.values import MAX_AMOUNT
 from app.protocols.rules import ChangeType, Totals
 
 amounts = st.integers(min_value=1, max_value=MAX_AMOUNT)

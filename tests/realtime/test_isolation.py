@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.config import load_config
 from app.core.database import consistent_read, transaction
 from app.core.extensions import db
-from app.core.money import parse_amount
+from app.core.values import parse_amount
 from app.protocols.service import get_pool
 from app.vulnerabilities.service import MAX_OPEN_SHOWN
 from tests.factories import file_vulnerability
