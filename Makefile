@@ -54,10 +54,10 @@ fault-mix: setup ## run a minute of random faults under load (FAULT_MIX_SECONDS=
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
 
 mutants: setup ## run mutation tests of everything (SAMPLE=40 SEED=7 MODULE=ledger)
-	@$(MUTANTS) bounties payments auth http realtime lua client
+	@$(MUTANTS) protocols payments auth http realtime lua client
 
 mutants-python: setup ## run mutation tests of the Python packages
-	@$(MUTANTS) bounties payments auth http realtime
+	@$(MUTANTS) protocols payments auth http realtime
 
 mutants-lua: setup ## run mutation tests of the Lua scripts
 	@$(MUTANTS) lua

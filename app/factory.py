@@ -10,16 +10,16 @@ from app.apidocs.routes import blueprint as documents
 from app.audit.routes import blueprint as audit
 from app.auth import authorization
 from app.background import create_background_app
-from app.bounties.routes import blueprint as bounties
 from app.config import Config, load_config
 from app.core import extensions, migration
 from app.dashboard.routes import blueprint as pages
 from app.http import health, middleware, problems, rate_limits, responses, rest
 from app.observability import process_registry
 from app.observability.collectors import StateCollector
-from app.payments.collectors import read_ledger, read_payments
+from app.payments.reconciliation import read_ledger, read_payments
 from app.payments.routes import blueprint as payments
 from app.protocols.routes import blueprint as protocols
+from app.protocols.routes import pools
 from app.realtime.collectors import read_outbox, read_rooms
 from app.snapshot.routes import blueprint as snapshot
 from app.tokens import blueprint as tokens
@@ -62,7 +62,7 @@ def _serve_rest(app: Flask) -> None:
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     rest.api.init_app(app, spec_kwargs=openapi.spec_options())
-    for blueprint in (protocols, agents, bounties, vulnerabilities, payments, snapshot, tokens, audit):
+    for blueprint in (protocols, agents, pools, vulnerabilities, payments, snapshot, tokens, audit):
         rest.api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)

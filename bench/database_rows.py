@@ -5,10 +5,9 @@ from datetime import timedelta
 from sqlalchemy import insert
 
 from app.agents.models import Agent, AgentTask
-from app.bounties.models import LedgerEntry
 from app.core.database import utc_now
 from app.payments.models import Payment
-from app.protocols.models import Protocol
+from app.protocols.models import LedgerEntry, Protocol
 from app.realtime.outbox import OutboxEvent
 from app.vulnerabilities.models import Vulnerability
 

@@ -11,12 +11,12 @@ from marshmallow import Schema, fields, validate
 from app.agents.schemas import AgentTaskData
 from app.apidocs.json_schemas import Json, example_of, read_json, schemas_of
 from app.apidocs.operations import CATALOGUE
-from app.bounties.rules import ChangeType
-from app.bounties.schemas import BountyPoolData
 from app.core.schemas import CamelSchema, Identifier, NumberText, Timestamp, doc
 from app.core.values import MOMENT, PROTOCOL
+from app.protocols.rules import ChangeType
+from app.protocols.schemas import BountyPoolData
 from app.realtime.events import EventType
-from app.vulnerabilities.rules import Status
+from app.vulnerabilities.models import Status
 from app.vulnerabilities.schemas import VulnStatusData
 
 _TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln"  # noqa: S105 - an example

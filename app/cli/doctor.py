@@ -16,8 +16,7 @@ from app.core.dependency_errors import outage_of
 from app.core.extensions import celery, db, redis_client
 from app.core.migration import SchemaState
 from app.observability import process_registry
-from app.payments.collectors import stuck_payments
-from app.payments.reconciliation import mismatches
+from app.payments.reconciliation import mismatches, stuck_payments
 from app.realtime.redis_keys import TICK_KEY
 
 MAX_TICK_AGE_SECONDS = 15.0

@@ -66,6 +66,21 @@ def describe_newer_schema(revision: str) -> str:
     )
 
 
+def append_only_triggers(table: str, dialect: str) -> list[str]:
+    """The SQL after which the database refuses to change or delete a row of the table."""
+    refusal, name = f"'{table} is append-only'", f"{table}_append_only"
+    if dialect == "sqlite":
+        action = f"BEGIN SELECT RAISE(ABORT, {refusal}); END"
+        events = ("UPDATE", "DELETE")
+        return [f"CREATE TRIGGER {table}_no_{each.lower()} BEFORE {each} ON {table} {action}" for each in events]
+    action = f"BEGIN RAISE EXCEPTION {refusal}; END"
+    trigger = f"CREATE TRIGGER {name} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"
+    return [
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ {action} $$",
+        f"{trigger} EXECUTE FUNCTION {name}()",
+    ]
+
+
 def missing_columns() -> list[str]:
     """Tables and columns of the models that the database lacks. Raises SQLAlchemyError."""
     inspector = inspect(db.engine)

@@ -1,6 +1,7 @@
 """The base of all schemas: camelCase names, and fields for ids, names, texts, money, numbers and times."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -76,6 +77,13 @@ class Identifier(fields.String):
     def __init__(self, **kwargs: Any) -> None:
         message = "Must begin with a letter or digit, then up to 63 letters, digits or . _ : -"
         super().__init__(validate=validate.Regexp(rf"\A{ID_PATTERN}\Z", re.ASCII, error=message), **kwargs)
+
+
+class Choice(fields.String):
+    """One of a few strings: the members of an enum, or a list."""
+
+    def __init__(self, choices: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(validate=validate.OneOf(list(choices)), **kwargs)
 
 
 class Money(fields.Field[int]):

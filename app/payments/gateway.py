@@ -1,6 +1,6 @@
 """The client of the payout service: one signed POST per payment, with the payment's id as idempotency key.
 
-Nothing here touches the database: no transaction is open during the call.
+Nothing here touches the database: no transaction is open during the call, and the payments are detached.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from app.config import Config
 from app.core import outbound
 from app.core.outbound import Limits, OutboundError, Response
 from app.core.values import clean_text, format_amount
+from app.payments.models import Payment
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_REFERENCE = 200
@@ -24,34 +25,7 @@ BREAKER_FAILURES = 5
 BREAKER_OPEN_SECONDS = 2.0
 _MAX_REASON = 200
 # 409: another request with this key is in progress (draft-ietf-httpapi-idempotency-key-header, section 2.7).
-_RETRYABLE = {
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.TOO_EARLY,
-    HTTPStatus.TOO_MANY_REQUESTS,
-}
-
-
-@dataclass(frozen=True)
-class Payout:
-    """A payment as the payout service sees it."""
-
-    payment_id: str
-    protocol_id: str
-    amount_minor: int
-    currency: str
-    recipient: str
-
-    def body(self) -> bytes:
-        """The request's body, byte for byte the same for every attempt."""
-        members = {
-            "paymentId": self.payment_id,
-            "protocolId": self.protocol_id,
-            "amount": format_amount(self.amount_minor),
-            "currency": self.currency,
-            "recipient": self.recipient,
-        }
-        return json.dumps(members, separators=(",", ":")).encode()
+_RETRYABLE = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 @dataclass(frozen=True)
@@ -103,25 +77,19 @@ class Breaker:
         """Seconds until calls are allowed; 0 while the circuit is closed."""
         return max(0.0, self.open_until - self.clock())
 
-    def record_success(self) -> None:
-        """The service was reached, whatever it answered."""
-        self.failures = 0
-
-    def record_failure(self) -> None:
-        """Count a connection that could not be made; the fifth in a row and each failed probe open the circuit."""
-        self.failures += 1
+    def record(self, *, was_reached: bool) -> None:
+        """Count calls without a connection: the fifth in a row and each failed probe open the circuit."""
+        self.failures = 0 if was_reached else self.failures + 1
         if self.failures >= BREAKER_FAILURES:
             self.open_until = self.clock() + BREAKER_OPEN_SECONDS
 
 
-def pay(payout: Payout, settings: Config) -> Outcome:
+def pay(payment: Payment, settings: Config) -> Outcome:
     """Ask for one payout; without a PAYOUT_URL the ledger alone is charged. Never raises."""
     if not settings.payout_url:
         return Paid()
     try:
-        return _outcome(_send(payout, settings))
-    except _InvalidResponseError as error:
-        return Unknown(str(error))
+        return _outcome(_send(payment, settings))
     except OutboundError as error:
         return Unknown(str(error), error.detail, was_reached=error.was_connected)
     except Exception as error:  # noqa: BLE001 - also Celery's time limit, which may be raised at any line
@@ -139,16 +107,24 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
     return f"t={timestamp},v1={digest}"
 
 
-class _InvalidResponseError(Exception):
-    """A 2xx that does not name a payout, so it proves nothing."""
+def request_body(payment: Payment) -> bytes:
+    """The request's body, byte for byte the same for every attempt."""
+    members = {
+        "paymentId": payment.id,
+        "protocolId": payment.protocol_id,
+        "amount": format_amount(payment.amount_minor),
+        "currency": payment.currency,
+        "recipient": payment.recipient,
+    }
+    return json.dumps(members, separators=(",", ":")).encode()
 
 
-def _send(payout: Payout, settings: Config) -> Response:
-    body = payout.body()
+def _send(payment: Payment, settings: Config) -> Response:
+    body = request_body(payment)
     headers = {
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "Idempotency-Key": payout.payment_id,
+        "Idempotency-Key": payment.id,
         "X-Signature": signature(settings.payout_secret, int(time.time()), body),
     }
     limits = Limits(
@@ -163,7 +139,7 @@ def _send(payout: Payout, settings: Config) -> Response:
 def _outcome(response: Response) -> Outcome:
     status = response.status
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Paid(_reference(response.body))
+        return _paid(response.body)
     reason = f"HTTP {status}: {_one_line(response.body.decode('utf-8', 'replace'), _MAX_REASON)}".rstrip(": ")
     is_final = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_final and status not in _RETRYABLE:
@@ -171,18 +147,15 @@ def _outcome(response: Response) -> Outcome:
     return Unknown(reason, retry_after=_retry_after(response.headers))
 
 
-def _reference(body: bytes) -> str | None:
-    """The service's id of the payout, a number as it was written; None when nothing of it can be stored.
-
-    Raises _InvalidResponseError.
-    """
+def _paid(body: bytes) -> Outcome:
+    """Paid with the service's id of the payout, a number as it was written. A 2xx that names none proves nothing."""
     try:
         reference = json.loads(body, parse_int=str, parse_float=str)["reference"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _InvalidResponseError("2xx without a JSON object with `reference`") from error
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return Unknown("2xx without a JSON object with `reference`")
     if not isinstance(reference, str) or not reference:
-        raise _InvalidResponseError("2xx whose `reference` is neither a number nor a string of 1 character or more")
-    return _one_line(reference, MAX_REFERENCE) or None
+        return Unknown("2xx whose `reference` is neither a number nor a string of 1 character or more")
+    return Paid(_one_line(reference, MAX_REFERENCE) or None)
 
 
 def _one_line(text: str, limit: int) -> str:

@@ -1,43 +1,98 @@
-"""Reconciliation: compares ledgers with their pools, and reservations and payments with the ledgers."""
+"""Checks of the money: gauges for `/metrics`, and the stuck payments and mismatches that `dashboard doctor` names.
+
+Reconciliation compares ledgers with their pools, and reservations and payments with the ledgers.
+"""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 
-from app.bounties.models import LedgerEntry, Pool
-from app.bounties.rules import ChangeType, PoolRuleBroken, Totals
-from app.core.database import consistent_read
+from app.core.database import consistent_read, utc_now
 from app.core.extensions import db
 from app.core.values import format_amount
-from app.payments.models import Payment
-from app.payments.rules import PaymentStatus
-from app.protocols.models import Protocol
+from app.observability.collectors import Reading
+from app.payments.models import IS_UNSETTLED, Payment
+from app.payments.rules import PAID_NOT_RECORDED, PaymentStatus
+from app.protocols.models import LedgerEntry, Pool, Protocol
+from app.protocols.rules import ChangeType, Totals
 from app.vulnerabilities.models import Vulnerability
 
 Mismatch = tuple[str, str]
 """A protocol's id, and a sentence that says what is wrong."""
 
+UNPAID = ("PENDING", "PROCESSING", "FAILED")
+STUCK_ATTEMPTS = 5
+STUCK_SECONDS = 300
+_IS_NOT_RECORDED = Payment.failure_reason.startswith(PAID_NOT_RECORDED)
 _IS_CHARGE = LedgerEntry.change_type == ChangeType.PAYMENT_RELEASED.value
 _IS_RELEASED = Payment.status == PaymentStatus.RELEASED.value
 
 
+def read_payments() -> list[Reading]:
+    """Raises SQLAlchemyError."""
+    by_status = (
+        select(Payment.status, func.count(), func.min(Payment.created_at))
+        .where(Payment.status.in_(UNPAID))
+        .group_by(Payment.status)
+    )
+    counts, ages, now = dict.fromkeys(UNPAID, 0.0), dict.fromkeys(UNPAID, 0.0), utc_now()
+    for status, count, oldest in db.session.execute(by_status):
+        counts[status], ages[status] = float(count), (now - oldest).total_seconds()
+    not_recorded = select(func.count()).select_from(Payment).where(IS_UNSETTLED, _IS_NOT_RECORDED)
+    paid = {"": float(db.session.execute(not_recorded).scalar_one())}
+    return [
+        Reading("dashboard_payments_not_recorded", "Payments that were paid and could not be recorded", paid),
+        Reading("dashboard_payments_waiting", "Payments that are not released, by status", counts, "status"),
+        Reading("dashboard_payments_oldest_seconds", "Age of the oldest of them", ages, "status"),
+    ]
+
+
+def read_ledger() -> list[Reading]:
+    """Compares each pool with its newest entry only; `mismatches` adds up all of them. Raises SQLAlchemyError."""
+    newest = and_(LedgerEntry.protocol_id == Pool.protocol_id, LedgerEntry.version == Pool.version)
+    differs = or_(
+        LedgerEntry.id.is_(None),
+        LedgerEntry.total_minor != Pool.total_minor,
+        LedgerEntry.reserved_minor != Pool.reserved_minor,
+        LedgerEntry.paid_minor != Pool.paid_minor,
+    )
+    broken = select(func.count()).select_from(Pool).outerjoin(LedgerEntry, newest).where(Pool.version > 0, differs)
+    missing = select(func.count()).select_from(Protocol).outerjoin(Pool).where(Pool.protocol_id.is_(None))
+    count = float(sum(db.session.execute(each).scalar_one() for each in (broken, missing)))
+    return [Reading("dashboard_ledger_mismatches", "Pools that disagree with their ledger or are gone", {"": count})]
+
+
+def stuck_payments(limit: int) -> Sequence[Payment]:
+    """Unsettled payments that are old, were tried often, or were paid but not recorded; the oldest first."""
+    is_old = Payment.created_at < utc_now() - timedelta(seconds=STUCK_SECONDS)
+    is_stuck = or_(is_old, Payment.attempts >= STUCK_ATTEMPTS, _IS_NOT_RECORDED)
+    query = select(Payment).where(IS_UNSETTLED, is_stuck).order_by(Payment.created_at).limit(limit)
+    return db.session.scalars(query).all()
+
+
 def mismatches() -> list[Mismatch]:
     """All mismatches as of one moment."""
+    checks = (_missing_pools, _ledgers, _reservations, _charges)
     with consistent_read():
-        return [
-            *_missing_pools(),
-            *_ledgers(),
-            *_reservations(),
-            *_charges_without_payment(),
-            *_payments_without_charge(),
-        ]
+        return [mismatch for check in checks for mismatch in check()]
 
 
-def _ledgers() -> list[Mismatch]:
+def _missing_pools() -> Iterator[Mismatch]:
+    has_pool = select(Pool.protocol_id)
+    entries = select(LedgerEntry.protocol_id).where(LedgerEntry.protocol_id.not_in(has_pool))
+    orphans = Counter(db.session.scalars(entries))
+    without_pool = set(db.session.scalars(select(Protocol.id).where(Protocol.id.not_in(has_pool))))
+    for protocol_id in sorted(without_pool | set(orphans)):
+        yield protocol_id, f"there is no pool, and {orphans[protocol_id]} entries"
+
+
+def _ledgers() -> Iterator[Mismatch]:
     """Adds up each ledger from its first entry."""
-    pools = db.session.scalars(select(Pool).order_by(Pool.protocol_id)).all()
-    faults = ((pool.protocol_id, _ledger_fault(pool)) for pool in pools)
-    return [(protocol_id, fault) for protocol_id, fault in faults if fault]
+    for pool in db.session.scalars(select(Pool).order_by(Pool.protocol_id)).all():
+        if fault := _ledger_fault(pool):
+            yield pool.protocol_id, fault
 
 
 def _ledger_fault(pool: Pool) -> str | None:
@@ -49,7 +104,7 @@ def _ledger_fault(pool: Pool) -> str | None:
             return f"the entry of version {version} is missing"
         try:
             totals = totals.after(ChangeType(entry.change_type), entry.amount_minor)
-        except (PoolRuleBroken, ValueError) as error:  # ValueError: an unknown kind of entry
+        except ValueError as error:  # also an unknown kind of entry
             return f"entry {entry.id} breaks the rules: {error}"
         if totals != Totals(entry.total_minor, entry.reserved_minor, entry.paid_minor):
             return f"entry {entry.id} has other totals than the entries up to it give: {totals}"
@@ -58,21 +113,20 @@ def _ledger_fault(pool: Pool) -> str | None:
     return None
 
 
-def _reservations() -> list[Mismatch]:
+def _reservations() -> Iterator[Mismatch]:
     """Added up in Python, because forged amounts may overflow SQLite's SUM."""
     held: Counter[str] = Counter()
     holders = select(Vulnerability.protocol_id, Vulnerability.reserved_minor).where(Vulnerability.reserved_minor != 0)
     for protocol_id, reserved in db.session.execute(holders.execution_options(yield_per=1000)):
         held[protocol_id] += reserved
-    pools = db.session.execute(select(Pool.protocol_id, Pool.reserved_minor))
-    return [
-        (protocol_id, f"{format_amount(reserved)} are reserved, for vulnerabilities {format_amount(held[protocol_id])}")
-        for protocol_id, reserved in pools
-        if reserved != held[protocol_id]
-    ]
+    for protocol_id, reserved in db.session.execute(select(Pool.protocol_id, Pool.reserved_minor)):
+        if reserved != held[protocol_id]:
+            needed = format_amount(held[protocol_id])
+            yield protocol_id, f"{format_amount(reserved)} are reserved, for vulnerabilities {needed}"
 
 
-def _charges_without_payment() -> list[Mismatch]:
+def _charges() -> Iterator[Mismatch]:
+    """Charges without their released payment, and released payments without a charge."""
     is_its_payment = and_(
         Payment.id == LedgerEntry.payment_id,
         Payment.protocol_id == LedgerEntry.protocol_id,
@@ -80,38 +134,11 @@ def _charges_without_payment() -> list[Mismatch]:
         Payment.amount_minor == LedgerEntry.amount_minor,
         _IS_RELEASED,
     )
-    found = (
-        select(LedgerEntry.protocol_id, LedgerEntry.id, LedgerEntry.payment_id)
-        .outerjoin(Payment, is_its_payment)
-        .where(_IS_CHARGE, Payment.id.is_(None))
-    )
-    return [
-        (protocol_id, f"entry {entry_id} charges payment {payment_id}, which is not RELEASED with this amount")
-        for protocol_id, entry_id, payment_id in db.session.execute(found)
-    ]
-
-
-def _payments_without_charge() -> list[Mismatch]:
+    charges = select(LedgerEntry).outerjoin(Payment, is_its_payment).where(_IS_CHARGE, Payment.id.is_(None))
+    for entry in db.session.scalars(charges):
+        problem = f"charges payment {entry.payment_id}, which is not RELEASED with this amount"
+        yield entry.protocol_id, f"entry {entry.id} {problem}"
     charge = and_(LedgerEntry.payment_id == Payment.id, _IS_CHARGE)
-    found = (
-        select(Payment.protocol_id, Payment.id)
-        .outerjoin(LedgerEntry, charge)
-        .where(_IS_RELEASED, LedgerEntry.id.is_(None))
-    )
-    return [
-        (protocol_id, f"payment {payment_id} is RELEASED, and no entry charges it")
-        for protocol_id, payment_id in db.session.execute(found)
-    ]
-
-
-def _missing_pools() -> list[Mismatch]:
-    has_pool = select(Pool.protocol_id)
-    entries = (
-        select(LedgerEntry.protocol_id, func.count())
-        .where(LedgerEntry.protocol_id.not_in(has_pool))
-        .group_by(LedgerEntry.protocol_id)
-    )
-    orphans = {row[0]: row[1] for row in db.session.execute(entries)}
-    without_pool = set(db.session.scalars(select(Protocol.id).where(Protocol.id.not_in(has_pool))))
-    found = sorted(without_pool | set(orphans))
-    return [(protocol_id, f"there is no pool, and {orphans.get(protocol_id, 0)} entries") for protocol_id in found]
+    payments = select(Payment).outerjoin(LedgerEntry, charge).where(_IS_RELEASED, LedgerEntry.id.is_(None))
+    for payment in db.session.scalars(payments):
+        yield payment.protocol_id, f"payment {payment.id} is RELEASED, and no entry charges it"

@@ -1,8 +1,8 @@
 """The rules of a payment: statuses, amounts, pauses between attempts, recipients. Pure: imports no framework."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from app.core.errors import InvalidInput
 from app.core.values import naming_problem
 
 MAX_RECIPIENT = 128
@@ -17,32 +17,18 @@ class PaymentStatus(StrEnum):
     FAILED = "FAILED"
 
 
-class AmountRefused(ValueError):
-    """The requested amount does not fit the reservation; the text is for the client."""
+def payable_amount(reserved: int, asked: int | None) -> int:
+    """The whole reservation by default, less on request, never more; without a reservation what is asked for.
 
-
-@dataclass(frozen=True)
-class Split:
-    """The amount to pay and the changes of the pool's reservation that it needs, in minor units."""
-
-    amount: int
-    to_release: int = 0
-    to_reserve: int = 0
-
-
-def split_reservation(reserved: int, asked: int | None) -> Split:
-    """The whole reservation by default, less on request, never more; without a reservation all is reserved now.
-
-    Raises AmountRefused.
+    Minor units. Raises InvalidInput.
     """
-    if reserved == 0:
-        if asked is None:
-            raise AmountRefused("Is required: no bounty is reserved for this vulnerability.")
-        return Split(asked, to_reserve=asked)
-    amount = reserved if asked is None else asked
-    if amount > reserved:
-        raise AmountRefused("Is more than the reserved bounty.")
-    return Split(amount, to_release=reserved - amount)
+    if reserved == 0 and asked is None:
+        problem = "Is required: no bounty is reserved for this vulnerability."
+    elif asked is not None and asked > reserved > 0:
+        problem = "Is more than the reserved bounty."
+    else:
+        return reserved if asked is None else asked
+    raise InvalidInput(f"The amount cannot be paid: {problem}", fields={"amount": [problem]})
 
 
 def retry_delay(attempt: int, base: float, cap: float, jitter: float) -> float:

@@ -8,7 +8,7 @@ from app.auth.permissions import Action
 from app.core.database import consistent_read
 from app.core.errors import ProtocolNotFound
 from app.http.rest import Blueprint, raises
-from app.snapshot import service, stats
+from app.snapshot import service
 from app.snapshot.schemas import StateQuery, StateSchema, StatsQuery, StatsSchema
 
 blueprint = Blueprint("snapshot", __name__, url_prefix="/api/v1", description="Snapshots and totals")
@@ -43,4 +43,4 @@ def get_stats(query: dict[str, Any]) -> dict[str, Any]:
     Amounts of different currencies are never added up: `byCurrency` has one item for each.
     """
     with consistent_read():
-        return stats.totals(query["protocol_id"], principal())
+        return service.totals(query["protocol_id"], principal())

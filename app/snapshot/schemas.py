@@ -1,14 +1,11 @@
-"""Schemas of `/state` and `/stats`."""
-
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from app.agents.models import AgentType
 from app.agents.schemas import AgentTaskData
-from app.bounties.schemas import AVAILABLE, CURRENCY, PAID, RESERVED, VERSION, PoolSchema
-from app.core.schemas import CamelSchema, Identifier, Money, NumberText, Timestamp, doc
+from app.core.schemas import CamelSchema, Choice, Identifier, Money, NumberText, Timestamp, doc
 from app.core.values import MOMENT, PROTOCOL
 from app.payments.schemas import PaymentSchema
-from app.protocols.schemas import ProtocolSchema
+from app.protocols.schemas import CURRENCY, VERSION, PoolSchema, PoolTotals, ProtocolSchema
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 
 
@@ -26,20 +23,13 @@ class AgentState(AgentTaskData):
     """An agent that has reported in this protocol, with the data of its newest event."""
 
     name = fields.String(required=True, allow_none=True, metadata=doc("The agent's name.", "Scanner 7"))
-    type = fields.String(
+    type = Choice(AgentType, required=True, allow_none=True, metadata=doc("The agent's type.", "RESEARCHER"))
+    presence = Choice(
+        ["ONLINE", "OFFLINE"],
         required=True,
-        allow_none=True,
-        validate=validate.OneOf(list(AgentType)),
-        metadata=doc("The agent's type.", "RESEARCHER"),
-    )
-    presence = fields.String(
-        required=True,
-        validate=validate.OneOf(["ONLINE", "OFFLINE"]),
         metadata=doc("ONLINE if the agent has reported within the last 120 seconds.", "ONLINE"),
     )
-    last_seen = Timestamp(
-        required=True, allow_none=True, metadata=doc("When the agent last reported; null if never.", MOMENT)
-    )
+    last_seen = Timestamp(required=True, allow_none=True, metadata=doc("When it last reported; null if never.", MOMENT))
 
 
 class VulnerabilityState(CamelSchema):
@@ -67,11 +57,7 @@ class StateSchema(CamelSchema):
         metadata=doc("Agents that work or have reported within 24 hours, at most 1,000, with their current tasks."),
     )
     agents_truncated = fields.Boolean(
-        metadata=doc(
-            "Whether more than these agents work or have reported within 24 hours; "
-            "`GET /agents?protocolId=` lists all, page by page.",
-            False,
-        )
+        metadata=doc("Whether there are more; `GET /agents?protocolId=` lists all, page by page.", False)
     )
     vulnerabilities = fields.Nested(VulnerabilityState)
     payments = fields.List(fields.Nested(PaymentSchema), metadata=doc("The latest 20 payments, newest first."))
@@ -81,12 +67,8 @@ class StatsQuery(CamelSchema):
     protocol_id = Identifier(load_default=None, metadata=doc("Only this protocol; by default all that are granted."))
 
 
-class CurrencySum(CamelSchema):
+class CurrencySum(PoolTotals):
     currency = fields.String(metadata=CURRENCY)
-    total = Money(attribute="total_minor", metadata=doc("Sum of all deposits in this currency.", "25000.00"))
-    available = Money(attribute="available_minor", metadata=AVAILABLE)
-    reserved = Money(attribute="reserved_minor", metadata=RESERVED)
-    paid = Money(attribute="paid_minor", metadata=PAID)
 
 
 class PoolSum(PoolSchema):

@@ -1,43 +1,45 @@
-"""The snapshot of a protocol, which clients fetch after joining and after a gap (spec: reconnects)."""
+"""The snapshot of a protocol, which clients fetch after joining and after a gap (spec: reconnects), and the totals."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy import func, select, true
 
 from app.agents import reported as agents
-from app.bounties import service as bounties
+from app.auth.authorization import check_grant
+from app.auth.tokens import Principal
 from app.core.concurrency import SingleFlight
 from app.core.database import consistent_read, utc_now
+from app.core.extensions import db
 from app.core.values import iso_timestamp
 from app.http.responses import CompressibleBody
 from app.payments import service as payments
+from app.payments.models import Payment
+from app.payments.rules import PaymentStatus
 from app.protocols import service as protocols
+from app.protocols.models import Pool
 from app.protocols.schemas import ProtocolSchema
 from app.realtime import limiter
 from app.realtime.redis_keys import batched_view
-from app.vulnerabilities import queries as vulnerabilities
+from app.vulnerabilities import service as vulnerabilities
 
-SECTIONS = (
-    bounties.snapshot_section,
-    agents.snapshot_section,
-    vulnerabilities.snapshot_section,
-    payments.snapshot_section,
-)
 _encode = msgspec.json.Encoder().encode
 _renderings: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
 
 
 def render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
     """The snapshot as JSON, and its entity tag; concurrent callers share one rendering."""
-    return _renderings.share(f"{batches} {protocol_id}", lambda: _render_now(protocol_id, batches=batches))
 
+    def render_now() -> tuple[CompressibleBody, str]:
+        state = snapshot(protocol_id, batches=batches)
+        text = _encode(state)
+        untimed = text.replace(_encode(state["asOf"]), b"", 1)
+        return CompressibleBody(text), hashlib.sha256(untimed).hexdigest()[:32]
 
-def _render_now(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
-    state = snapshot(protocol_id, batches=batches)
-    text = _encode(state)
-    untimed = text.replace(_encode(state["asOf"]), b"", 1)
-    return CompressibleBody(text), hashlib.sha256(untimed).hexdigest()[:32]
+    return _renderings.share(f"{batches} {protocol_id}", render_now)
 
 
 def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
@@ -52,6 +54,53 @@ def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
     as_of = iso_timestamp(utc_now())
     with consistent_read():
         state = {"protocol": ProtocolSchema().dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
-        for read_section in SECTIONS:
-            state |= read_section(protocol_id)
+        for feature in (protocols, agents, vulnerabilities, payments):
+            state |= feature.snapshot_section(protocol_id)
     return state
+
+
+def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:
+    """Totals of one protocol, or of all that the token grants (contract: /stats). Raises NotFound, redis.RedisError.
+
+    Amounts of different currencies are never added up. Over several protocols `bountyPool` and `payments.total` are in
+    the currency that most of them use (named in `bountyPool.currency`); `bountyPool.byCurrency` has one item for each.
+    """
+    if protocol_id is not None:
+        check_grant(principal, protocol_id)
+        pools: Sequence[Pool] = [protocols.get_pool(protocol_id)]
+        protocol_ids: list[str] | None = [protocol_id]
+        identity = {"protocol_id": protocol_id, "version": pools[0].version}
+    else:
+        protocol_ids = None if principal.sees_all else sorted(principal.protocols)
+        is_granted = true() if protocol_ids is None else Pool.protocol_id.in_(protocol_ids)
+        pools = db.session.scalars(select(Pool).where(is_granted).execution_options(populate_existing=True)).all()
+        identity = {"protocol_id": None, "version": None}
+    pool_sum = _sum_pools(pools)
+    return {
+        "bounty_pool": pool_sum | identity,
+        "vulnerabilities": vulnerabilities.counts(protocol_ids),
+        "payments": {"total": pool_sum["paid_minor"], **_released(protocol_ids)},
+        "agents": agents.counts(protocol_id, protocol_ids),
+    }
+
+
+def _sum_pools(pools: Sequence[Pool]) -> dict[str, Any]:
+    """Sums by currency, and those of the most used one; added up in Python because SQLite's SUM overflows at 2⁶³."""
+    uses = Counter(pool.currency for pool in pools)
+    sums = [_sum_of(currency, [pool for pool in pools if pool.currency == currency]) for currency in sorted(uses)]
+    most_used = max(sums, key=lambda each: uses[each["currency"]], default=_sum_of(None, []))
+    return most_used | {"by_currency": sums}
+
+
+def _sum_of(currency: str | None, pools: Sequence[Pool]) -> dict[str, Any]:
+    names = ("total_minor", "available_minor", "reserved_minor", "paid_minor")
+    return {"currency": currency} | {name: sum(getattr(pool, name) for pool in pools) for name in names}
+
+
+def _released(protocol_ids: list[str] | None) -> dict[str, Any]:
+    is_granted = true() if protocol_ids is None else Payment.protocol_id.in_(protocol_ids)
+    query = select(Payment).where(Payment.status == PaymentStatus.RELEASED.value, is_granted)
+    return {
+        "count": db.session.scalar(query.with_only_columns(func.count())),
+        "last_payment": db.session.scalar(query.order_by(Payment.released_at.desc(), Payment.id.desc()).limit(1)),
+    }

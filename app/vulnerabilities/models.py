@@ -1,12 +1,38 @@
-"""Vulnerabilities filed against a protocol."""
+"""Vulnerabilities filed against a protocol: PENDING → CONFIRMED → PAID, or PENDING → REJECTED; nothing else."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import MinorUnits, UtcDateTime
 from app.core.extensions import Base
+
+
+class Severity(StrEnum):
+    """Most severe first."""
+
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+    INFO = "INFO"
+
+    @property
+    def rank(self) -> int:
+        """0 for the most severe."""
+        return list(Severity).index(self)
+
+
+class Status(StrEnum):
+    PENDING = "PENDING"
+    CONFIRMED = "CONFIRMED"
+    REJECTED = "REJECTED"
+    PAID = "PAID"
+
+
+PREVIOUS = {Status.CONFIRMED: Status.PENDING, Status.REJECTED: Status.PENDING, Status.PAID: Status.CONFIRMED}
 
 
 class Vulnerability(Base):

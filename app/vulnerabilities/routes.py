@@ -6,16 +6,8 @@ from app.core.errors import AlreadyReserved, InsufficientFunds, InvalidTransitio
 from app.core.pagination import Page
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
-from app.vulnerabilities import queries, service
+from app.vulnerabilities import schemas, service
 from app.vulnerabilities.models import Vulnerability
-from app.vulnerabilities.schemas import (
-    Confirmation,
-    Rejection,
-    VulnerabilityCreate,
-    VulnerabilityPage,
-    VulnerabilityQuery,
-    VulnerabilitySchema,
-)
 
 blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", description="Vulnerabilities and their status")
 
@@ -23,8 +15,8 @@ blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", descrip
 @blueprint.post("/protocols/<string:protocol_id>/vulnerabilities")
 @requires(Action.FILE_VULNERABILITY)
 @raises(InsufficientFunds)
-@blueprint.arguments(VulnerabilityCreate)
-@idempotent(blueprint, 201, VulnerabilitySchema)
+@blueprint.arguments(schemas.VulnerabilityCreate)
+@idempotent(blueprint, 201, schemas.VulnerabilitySchema)
 def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerability:
     """File a vulnerability
 
@@ -35,19 +27,19 @@ def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerabilit
 
 @blueprint.get("/protocols/<string:protocol_id>/vulnerabilities")
 @requires(Action.READ)
-@blueprint.arguments(VulnerabilityQuery, location="query")
-@blueprint.response(200, VulnerabilityPage)
+@blueprint.arguments(schemas.VulnerabilityQuery, location="query")
+@blueprint.response(200, schemas.VulnerabilityPage)
 def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
     """List vulnerabilities
 
     Filtered by status and severity, ordered by date or severity.
     """
-    return queries.list_vulnerabilities(protocol_id, **query)
+    return service.list_vulnerabilities(protocol_id, **query)
 
 
 @blueprint.get("/vulnerabilities/<string:vulnerability_id>")
 @requires(Action.READ)
-@blueprint.response(200, VulnerabilitySchema)
+@blueprint.response(200, schemas.VulnerabilitySchema)
 def get_vulnerability(vulnerability_id: str) -> Vulnerability:
     """Read a vulnerability
 
@@ -59,8 +51,8 @@ def get_vulnerability(vulnerability_id: str) -> Vulnerability:
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/confirm")
 @requires(Action.DECIDE_VULNERABILITY)
 @raises(InvalidTransition, AlreadyReserved, InsufficientFunds)
-@blueprint.arguments(Confirmation)
-@idempotent(blueprint, 200, VulnerabilitySchema)
+@blueprint.arguments(schemas.Confirmation)
+@idempotent(blueprint, 200, schemas.VulnerabilitySchema)
 def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
     """Confirm a vulnerability
 
@@ -73,8 +65,8 @@ def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vuln
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/reject")
 @requires(Action.DECIDE_VULNERABILITY)
 @raises(InvalidTransition)
-@blueprint.arguments(Rejection)
-@idempotent(blueprint, 200, VulnerabilitySchema)
+@blueprint.arguments(schemas.Rejection)
+@idempotent(blueprint, 200, schemas.VulnerabilitySchema)
 def reject_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulnerability:
     """Reject a vulnerability
 

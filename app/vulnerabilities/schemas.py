@@ -1,13 +1,15 @@
 from marshmallow import fields, validate
 
-from app.bounties.schemas import VERSION
 from app.core.pagination import PageQuery, page_schema
 from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp, doc
 from app.core.values import AGENT, DESCRIPTION_LENGTH, MOMENT, PAYMENT, PROTOCOL, REASON_LENGTH, VULNERABILITY
-from app.vulnerabilities.rules import Severity, Status
+from app.protocols.schemas import VERSION
+from app.vulnerabilities.models import PREVIOUS, Severity, Status
 
 _SEVERITY = validate.OneOf(list(Severity))
 _STATUS = validate.OneOf(list(Status))
+_OLD_STATUS = validate.OneOf([Status.PENDING, Status.CONFIRMED])
+_NEW_STATUS = validate.OneOf(list(PREVIOUS))
 _TITLE = doc("A short name of the finding.", "Reentrancy in withdraw()")
 _SEVERITY_MEANING = doc("The severity, from CRITICAL down to INFO.", "HIGH")
 _BOUNTY = doc("The bounty of this vulnerability.", "2500.00")
@@ -17,6 +19,9 @@ _DESCRIPTION = doc(
     f"The finding in full. {_CLEANED} 20,000 characters is cut and ends in `…`.",
     "An external call precedes the update of the balance.",
 )
+_REASON = doc(
+    f"Why it is rejected. {_CLEANED} 2,000 characters is cut and ends in `…`.", "Duplicate of an earlier report."
+)
 
 
 class VulnerabilityCreate(CamelSchema):
@@ -24,12 +29,7 @@ class VulnerabilityCreate(CamelSchema):
     severity = fields.String(required=True, validate=_SEVERITY, metadata=_SEVERITY_MEANING)
     bounty = Money(load_default=None, allow_none=True, metadata=_BOUNTY)
     agent_id = Identifier(load_default=None, allow_none=True, metadata=_AGENT_MEANING)
-    description = DescribingText(
-        DESCRIPTION_LENGTH,
-        load_default=None,
-        allow_none=True,
-        metadata=_DESCRIPTION,
-    )
+    description = DescribingText(DESCRIPTION_LENGTH, load_default=None, allow_none=True, metadata=_DESCRIPTION)
 
 
 class Confirmation(CamelSchema):
@@ -37,13 +37,7 @@ class Confirmation(CamelSchema):
 
 
 class Rejection(CamelSchema):
-    reason = Reason(
-        REASON_LENGTH,
-        metadata=doc(
-            f"Why it is rejected. {_CLEANED} 2,000 characters is cut and ends in `…`.",
-            "Duplicate of an earlier report.",
-        ),
-    )
+    reason = Reason(REASON_LENGTH, metadata=_REASON)
 
 
 class VulnerabilityQuery(PageQuery):
@@ -60,10 +54,7 @@ class VulnerabilitySchema(CamelSchema):
     id = fields.String(metadata=doc("The vulnerability's id.", VULNERABILITY))
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
     title = fields.String(metadata=_TITLE)
-    description = fields.String(
-        allow_none=True,
-        metadata=_DESCRIPTION,
-    )
+    description = fields.String(allow_none=True, metadata=_DESCRIPTION)
     severity = fields.String(validate=_SEVERITY, metadata=_SEVERITY_MEANING)
     status = fields.String(validate=_STATUS, metadata=doc("The present status.", "PENDING"))
     bounty = Money(attribute="bounty_minor", allow_none=True, metadata=_BOUNTY)
@@ -75,20 +66,16 @@ class VulnerabilitySchema(CamelSchema):
     updated_at = Timestamp(metadata=doc("When it was last changed.", MOMENT))
 
 
+def _numbers(description: str, example: dict[str, str]) -> fields.Dict:
+    return fields.Dict(keys=fields.String(), values=NumberText(), metadata=doc(description, example))
+
+
 class VulnerabilityCounts(CamelSchema):
     """Numbers of vulnerabilities; each status and severity is listed, also with zero."""
 
     total = NumberText(metadata=doc("The number of all vulnerabilities.", "1"))
-    by_severity = fields.Dict(
-        keys=fields.String(),
-        values=NumberText(),
-        metadata=doc("Numbers by severity.", {"CRITICAL": "0", "HIGH": "1", "MEDIUM": "0", "LOW": "0", "INFO": "0"}),
-    )
-    by_status = fields.Dict(
-        keys=fields.String(),
-        values=NumberText(),
-        metadata=doc("Numbers by status.", {"PENDING": "0", "CONFIRMED": "1", "REJECTED": "0", "PAID": "0"}),
-    )
+    by_severity = _numbers("Numbers by severity.", dict.fromkeys(Severity, "0") | {"HIGH": "1"})
+    by_status = _numbers("Numbers by status.", dict.fromkeys(Status, "0") | {"CONFIRMED": "1"})
 
 
 VulnerabilityPage = page_schema(VulnerabilitySchema)
@@ -98,21 +85,9 @@ class VulnStatusData(CamelSchema):
     """A vulnerability's change of status."""
 
     vulnerability_id = fields.String(required=True, metadata=doc("The vulnerability's id.", VULNERABILITY))
-    old_status = fields.String(
-        required=True,
-        validate=validate.OneOf([Status.PENDING, Status.CONFIRMED]),
-        metadata=doc("The status before the change.", "PENDING"),
-    )
-    new_status = fields.String(
-        required=True,
-        validate=validate.OneOf([Status.CONFIRMED, Status.REJECTED, Status.PAID]),
-        metadata=doc("The status after the change.", "CONFIRMED"),
-    )
-    severity = fields.String(
-        required=True,
-        validate=_SEVERITY,
-        metadata=_SEVERITY_MEANING,
-    )
+    old_status = fields.String(required=True, validate=_OLD_STATUS, metadata=doc("The previous status.", "PENDING"))
+    new_status = fields.String(required=True, validate=_NEW_STATUS, metadata=doc("The new status.", "CONFIRMED"))
+    severity = fields.String(required=True, validate=_SEVERITY, metadata=_SEVERITY_MEANING)
     version = NumberText(required=True, metadata=VERSION)
     changed_at = Timestamp(required=True, metadata=doc("When the status changed.", MOMENT))
     payment_amount = Money(metadata=doc("The amount paid; only with PAID.", "2500.00"))

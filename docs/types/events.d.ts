@@ -359,13 +359,13 @@ export interface components {
              */
             changedAt: string;
             /**
-             * @description The status after the change.
+             * @description The new status.
              * @example CONFIRMED
              * @enum {string}
              */
             newStatus: "CONFIRMED" | "REJECTED" | "PAID";
             /**
-             * @description The status before the change.
+             * @description The previous status.
              * @example PENDING
              * @enum {string}
              */

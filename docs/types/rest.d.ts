@@ -718,7 +718,7 @@ export interface components {
             estimatedCompletion: string | null;
             /**
              * Format: date-time
-             * @description When the agent last reported; null if never.
+             * @description When it last reported; null if never.
              * @example 2026-11-22T20:30:00.123Z
              */
             lastSeen: string | null;
@@ -942,7 +942,7 @@ export interface components {
             reserved: string;
             /**
              * Format: decimal
-             * @description Sum of all deposits in this currency.
+             * @description Sum of all deposits; `available + reserved + paid`.
              * @example 25000.00
              */
             total: string;
@@ -1548,7 +1548,7 @@ export interface components {
             /** @description Agents that work or have reported within 24 hours, at most 1,000, with their current tasks. */
             agents: components["schemas"]["AgentState"][];
             /**
-             * @description Whether more than these agents work or have reported within 24 hours; `GET /agents?protocolId=` lists all, page by page.
+             * @description Whether there are more; `GET /agents?protocolId=` lists all, page by page.
              * @example false
              */
             agentsTruncated: boolean;

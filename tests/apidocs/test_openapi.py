@@ -117,8 +117,8 @@ def test_every_body_has_examples_and_each_is_valid(document: dict[str, Any]) -> 
 
 def test_the_schemas_accept_the_request_examples(document: dict[str, Any]) -> None:
     from app.agents.schemas import BatchUpdate, ProgressReport
-    from app.bounties.schemas import DepositCreate
     from app.payments.schemas import PaymentCreate
+    from app.protocols.schemas import DepositCreate
     from app.vulnerabilities.schemas import VulnerabilityCreate
 
     known = {

@@ -10,12 +10,12 @@ from sqlalchemy import func, select, update
 
 from app.agents.models import AgentTask
 from app.auth.revocation import RevokedToken
-from app.bounties.models import LedgerEntry
 from app.core import database
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.core.values import iso_timestamp
 from app.http.idempotency import IdempotencyKey
+from app.protocols.models import LedgerEntry
 from app.realtime import outbox
 from app.realtime.outbox import OutboxEvent
 from tasks import forget

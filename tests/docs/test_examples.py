@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.payments.gateway import Payout, signature
+from app.payments.gateway import request_body, signature
+from app.payments.models import Payment
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import document_tools, typescript
 from tests.support.node import ROOT, client_modules, node_binary
@@ -197,7 +198,8 @@ def test_the_receiver_pays_what_the_system_requests(receiver: str, make_stack: S
 
 
 def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiver: str) -> None:
-    body = Payout("pay-1", "P1", 1_000_000, "USDC", "0xabc").body()
+    payment = Payment(id="pay-1", protocol_id="P1", amount_minor=1_000_000, currency="USDC", recipient="0xabc")
+    body = request_body(payment)
     now = int(time.time())
 
     def send(content: bytes, signed: str | bytes, key: str | None = "pay-1") -> requests.Response:

@@ -3,7 +3,7 @@
 Own code in place of coverage.py with dynamic contexts: forty lines instead of one more dependency. Threads of a test
 are recorded, processes are not, since tests of whole processes are too slow to run for each mutant.
 
-    LINE_RECORD=record.json LINE_FOLDER=app/bounties python -m pytest -p tests.mutation.line_record …
+    LINE_RECORD=record.json LINE_FOLDER=app/protocols python -m pytest -p tests.mutation.line_record …
 """
 
 import json

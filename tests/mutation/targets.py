@@ -29,10 +29,10 @@ _ROOMS = (
     "tests/agents/test_terminal_updates.py",
 )
 _MONEY = (
-    "tests/bounties/test_pool_rules.py",
+    "tests/protocols/test_pool_rules.py",
     "tests/apidocs/test_event_members.py",
     "tests/payments/test_payment_rules.py",
-    "tests/bounties/test_pool_funds.py",
+    "tests/protocols/test_pool_funds.py",
     "tests/payments/test_reconciliation.py",
 )
 
@@ -47,11 +47,13 @@ TARGETS = {
             "tests/realtime/test_clock_steps.py",
             "tests/realtime/test_scheduler.py",
             "tests/core/test_retention.py",
-            "tests/bounties/test_money_outbox.py",
+            "tests/protocols/test_money_outbox.py",
         ),
         skipped=("collectors.py",),  # its tests start whole systems
     ),
-    "bounties": Target("app/bounties", (*_MONEY, "tests/bounties/test_bounties.py")),
+    "protocols": Target(
+        "app/protocols", (*_MONEY, "tests/protocols/test_protocols.py", "tests/protocols/test_bounties.py")
+    ),
     "payments": Target(
         "app/payments",
         (

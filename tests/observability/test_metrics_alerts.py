@@ -14,7 +14,6 @@ import yaml
 from flask import Flask
 from sqlalchemy import update
 
-from app.bounties.models import Pool
 from app.config import Config
 from app.core.database import transaction, utc_now
 from app.core.dependency_errors import as_outage
@@ -25,6 +24,7 @@ from app.factory import GAUGES
 from app.observability import process_registry
 from app.observability.collectors import StateCollector
 from app.payments.models import Payment
+from app.protocols.models import Pool
 from app.realtime import emitter, outbox
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent

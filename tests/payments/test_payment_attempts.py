@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 import pytest
 from flask import Flask
 
-from app.bounties import service as bounties
-from app.bounties.rules import Change, ChangeType
 from app.cli.doctor import CHECKS, run_check
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
-from app.payments import gateway, leases
-from app.payments.collectors import STUCK_ATTEMPTS
+from app.payments import gateway, settlement
 from app.payments.models import Payment
+from app.payments.reconciliation import STUCK_ATTEMPTS
+from app.protocols import service as protocols
+from app.protocols.rules import ChangeType
 from tests.support.api import Api
 from tests.support.money import (
     SECRET,
@@ -75,21 +75,21 @@ def test_a_lease_lasts_as_long_as_the_max_call_seconds_and_some_slack(paying: Ca
 
     def lease() -> None:
         with app_of(api).app_context():
-            assert leases.acquire(payment_id) is not None
+            assert settlement.acquire(payment_id) is not None
 
     least, most = wait_of(api, payment_id, lease)
 
-    assert least <= 7 + 2 * 11 + leases.LEASE_SLACK_SECONDS <= most
+    assert least <= 7 + 2 * 11 + settlement.LEASE_SLACK_SECONDS <= most
 
 
 def test_a_lease_that_runs_is_taken_by_nobody_else_and_one_that_has_run_out_is(paying: Callable[..., Api]) -> None:
     api = paying()
     payment_id = asked(api)
     with app_of(api).app_context():
-        leased = leases.acquire(payment_id)
-        assert leases.acquire(payment_id) is None
+        leased = settlement.acquire(payment_id)
+        assert settlement.acquire(payment_id) is None
         make_due(app_of(api), payment_id)
-        again = leases.acquire(payment_id)
+        again = settlement.acquire(payment_id)
     assert (leased.attempts, again.attempts) == (1, 2)
 
 
@@ -154,10 +154,10 @@ def test_a_payment_with_an_odd_reference_is_released_at_once(
 def fail_to_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """The transaction that records a payout fails at its last but one step."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("the pool does not take it")
 
-    monkeypatch.setattr(bounties, "apply_change", refuse)
+    monkeypatch.setattr(protocols, "apply_change", refuse)
 
 
 def test_a_payout_that_cannot_be_recorded_waits_and_is_recorded_without_asking_again(
@@ -214,7 +214,7 @@ def test_what_was_not_recorded_does_not_undo_what_a_later_attempt_has_begun(
     def taken_over() -> None:
         make_due(app_of(api), payment_id)
         with app_of(api).app_context():
-            assert leases.acquire(payment_id) is not None
+            assert settlement.acquire(payment_id) is not None
 
     service.replies = [Reply(200, b'{"reference": "tx"}', before=taken_over)]
     fail_to_record(monkeypatch)
@@ -304,9 +304,9 @@ def test_no_more_is_given_back_or_paid_than_what_is_reserved(paying: Callable[..
 
     with app_of(api).app_context():
         with pytest.raises(RuntimeError, match="reservations"), transaction() as session:
-            bounties.apply_change(session, protocol_id, Change(kind, 60_000_001, "system"))
+            protocols.apply_change(session, protocol_id, kind, 60_000_001, "system")
         with transaction() as session:
-            bounties.apply_change(session, protocol_id, Change(kind, 60_000_000, "system"))
+            protocols.apply_change(session, protocol_id, kind, 60_000_000, "system")
 
     assert pool(api, protocol_id)["reserved"] == "0.00"
 

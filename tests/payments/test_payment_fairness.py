@@ -9,7 +9,7 @@ from flask import Flask
 
 from app.core.database import utc_now
 from app.core.extensions import db
-from app.payments import leases, settlement
+from app.payments import settlement
 from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS
 from app.payments.models import Payment
 from tests.support.api import Api
@@ -104,31 +104,31 @@ def test_of_many_workers_at_once_two_get_a_payment_of_the_same_protocol(app: Fla
 
     def lease(payment_id: str) -> bool:
         with app.app_context():
-            return leases.acquire(payment_id) is not None
+            return settlement.acquire(payment_id) is not None
 
     taken = at_once(8, [lambda each=each: lease(each) for each in asked])
 
-    assert sum(taken) == leases.MAX_CALLS_PER_PROTOCOL
+    assert sum(taken) == settlement.MAX_CALLS_PER_PROTOCOL
 
 
 def test_a_payment_that_was_tried_before_leaves_room_to_one_that_was_not(app: Flask, api: Api) -> None:
     _, asked = payments(api, 4)
     with app.app_context():
         for payment_id in asked[:2]:
-            first = leases.acquire(payment_id)
-            leases.release(first, settlement.PaymentStatus.PENDING, "HTTP 500")
-        assert leases.acquire(asked[0]) is not None
-        assert leases.acquire(asked[1]) is None  # a second retry
-        assert leases.acquire(asked[2]) is not None
-        assert leases.acquire(asked[3]) is None
+            first = settlement.acquire(payment_id)
+            settlement.release(first, settlement.PaymentStatus.PENDING, "HTTP 500")
+        assert settlement.acquire(asked[0]) is not None
+        assert settlement.acquire(asked[1]) is None  # a second retry
+        assert settlement.acquire(asked[2]) is not None
+        assert settlement.acquire(asked[3]) is None
 
 
 def test_a_lease_that_has_run_out_takes_no_room(app: Flask, api: Api) -> None:
     _, asked = payments(api, 3)
     with app.app_context():
-        assert all(leases.acquire(each) for each in asked[:2])
+        assert all(settlement.acquire(each) for each in asked[:2])
         make_due(app, asked[0])
-        assert leases.acquire(asked[2]) is not None
+        assert settlement.acquire(asked[2]) is not None
 
 
 @pytest.fixture
@@ -208,10 +208,10 @@ def test_a_postponed_payment_waits_without_an_attempt_and_delays_no_other(app: F
     _, asked = payments(api, 2)
     with app.app_context():
         for payment_id in asked:
-            leases.release(leases.acquire(payment_id), settlement.PaymentStatus.PENDING, "HTTP 500")
+            settlement.release(settlement.acquire(payment_id), settlement.PaymentStatus.PENDING, "HTTP 500")
 
-        leases.postpone(asked[0], 60)
+        settlement.postpone(asked[0], 60)
 
-        assert leases.acquire(asked[0]) is None
-        assert leases.acquire(asked[1]) is not None
+        assert settlement.acquire(asked[0]) is None
+        assert settlement.acquire(asked[1]) is not None
     assert shown(api, asked[0]) == ("PENDING", "1")

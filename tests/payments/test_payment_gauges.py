@@ -8,9 +8,9 @@ from flask import Flask
 from sqlalchemy import update
 
 from app.core.database import transaction, utc_now
-from app.payments.collectors import STUCK_ATTEMPTS, STUCK_SECONDS, read_payments, stuck_payments
 from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS, Breaker
 from app.payments.models import Payment
+from app.payments.reconciliation import STUCK_ATTEMPTS, STUCK_SECONDS, read_payments, stuck_payments
 from tests.support.api import Api
 from tests.support.money import confirmed, funded_protocol, request_payment
 

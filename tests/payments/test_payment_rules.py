@@ -2,39 +2,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.errors import InvalidInput
 from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS, Breaker
-from app.payments.rules import AmountRefused, Split, is_recipient, retry_delay, split_reservation
+from app.payments.rules import is_recipient, payable_amount, retry_delay
 
 positive = st.integers(min_value=1, max_value=10**18)
 
 
 def test_the_whole_reservation_is_paid_by_default():
-    assert split_reservation(500, None) == Split(500)
+    assert payable_amount(500, None) == 500
 
 
-def test_a_smaller_amount_gives_the_rest_back():
-    assert split_reservation(500, 200) == Split(200, to_release=300)
+def test_a_smaller_amount_can_be_paid():
+    assert payable_amount(500, 200) == 200
 
 
 def test_a_larger_amount_is_refused():
-    with pytest.raises(AmountRefused, match="more than the reserved"):
-        split_reservation(500, 501)
+    with pytest.raises(InvalidInput, match="more than the reserved"):
+        payable_amount(500, 501)
 
 
-def test_where_nothing_is_reserved_an_amount_is_required_and_reserved_now():
-    assert split_reservation(0, 200) == Split(200, to_reserve=200)
-    with pytest.raises(AmountRefused, match="required"):
-        split_reservation(0, None)
+def test_where_nothing_is_reserved_an_amount_is_required():
+    assert payable_amount(0, 200) == 200
+    with pytest.raises(InvalidInput, match="required"):
+        payable_amount(0, None)
 
 
 @given(reserved=st.integers(min_value=0, max_value=10**18), asked=positive)
-def test_after_the_terms_exactly_the_amount_is_reserved(reserved, asked):
+def test_the_amount_is_what_was_asked_for_or_refused(reserved, asked):
     try:
-        split = split_reservation(reserved, asked)
-    except AmountRefused:
+        amount = payable_amount(reserved, asked)
+    except InvalidInput:
         assert 0 < reserved < asked
     else:
-        assert reserved - split.to_release + split.to_reserve == split.amount == asked
+        assert amount == asked
 
 
 def test_pauses_double_from_the_base_up_to_the_cap():
@@ -63,24 +64,24 @@ def clock():
 
 def broken(breaker):
     for _ in range(BREAKER_FAILURES):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
     return breaker
 
 
 def test_the_circuit_opens_after_several_failures_in_a_row_and_not_before(clock):
     breaker = Breaker(clock)
     for _ in range(BREAKER_FAILURES - 1):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
     assert breaker.remaining_seconds == 0
-    breaker.record_failure()
+    breaker.record(was_reached=False)
     assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
 def test_a_success_in_between_starts_the_count_anew(clock):
     breaker = Breaker(clock)
     for _ in range(BREAKER_FAILURES * 3):
-        breaker.record_failure()
-        breaker.record_success()
+        breaker.record(was_reached=False)
+        breaker.record(was_reached=True)
     assert breaker.remaining_seconds == 0
 
 
@@ -88,15 +89,15 @@ def test_after_the_pause_one_failed_probe_opens_the_circuit_again(clock):
     breaker = broken(Breaker(clock))
     clock.now += BREAKER_OPEN_SECONDS
     assert breaker.remaining_seconds == 0
-    breaker.record_failure()
+    breaker.record(was_reached=False)
     assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
 def test_after_the_pause_a_good_probe_closes_the_circuit(clock):
     breaker = broken(Breaker(clock))
     clock.now += BREAKER_OPEN_SECONDS
-    breaker.record_success()
-    breaker.record_failure()
+    breaker.record(was_reached=True)
+    breaker.record(was_reached=False)
     assert breaker.remaining_seconds == 0
 
 

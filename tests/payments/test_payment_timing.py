@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from app.core.database import transaction, utc_now
 from app.core.extensions import celery, config, db
-from app.payments import gateway, leases, settlement
+from app.payments import gateway, settlement
 from app.payments.models import Payment
 from tests.support.api import Api
 from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, request_payment, settle
@@ -94,9 +94,9 @@ def test_a_payment_is_leased_once_until_its_lease_expires(paying, service):
     payment_id = new_payment(paying)
     app = app_of(paying)
     with app.app_context():
-        first = leases.acquire(payment_id)
+        first = settlement.acquire(payment_id)
         assert first is not None
-        assert leases.acquire(payment_id) is None
+        assert settlement.acquire(payment_id) is None
     set_due(app, payment_id, 15)
     settle(app, payment_id)
     assert service.requests == []

@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import select
 
 from app.core.extensions import db
-from app.payments import leases, settlement
+from app.payments import settlement
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.money import (
@@ -295,7 +295,7 @@ def test_a_worker_that_died_in_its_call_is_followed_by_another_when_its_lease_ha
     app, protocol_id = app_of(paying), funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
     with app.app_context():
-        assert leases.acquire(asked["id"]) is not None  # and then the worker is gone
+        assert settlement.acquire(asked["id"]) is not None  # and then the worker is gone
     settle(app, asked["id"])
     assert (payment(paying, asked["id"])["status"], len(service.requests)) == ("PROCESSING", 0)
     make_due(app, asked["id"])
@@ -312,7 +312,7 @@ def test_a_late_refusal_does_not_undo_what_a_later_attempt_has_begun(paying, ser
     def taken_over():
         make_due(app, asked["id"])
         with app.app_context():
-            assert leases.acquire(asked["id"]) is not None
+            assert settlement.acquire(asked["id"]) is not None
 
     service.replies = [Reply(400, b"no", before=taken_over)]
     settle(app, asked["id"])

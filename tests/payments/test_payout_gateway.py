@@ -13,13 +13,14 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from app.config import load_config
 from app.core.outbound import THREAD_NAME
-from app.payments.gateway import MAX_BODY_BYTES, Paid, Payout, Refused, Unknown, max_call_seconds, pay, signature
+from app.payments.gateway import MAX_BODY_BYTES, Paid, Refused, Unknown, max_call_seconds, pay, signature
+from app.payments.models import Payment
 from tests.core.test_tls import make_certificate
 from tests.support.money import SECRET, Reply, payout_service
 from tests.support.pace import slowdown
 from tests.support.processes import free_port, until
 
-PAYOUT = Payout("payment-1", "P1", 1_500_000, "USDC", "0xabc → you")
+PAYMENT = Payment(id="payment-1", protocol_id="P1", amount_minor=1_500_000, currency="USDC", recipient="0xabc → you")
 
 
 @pytest.fixture
@@ -56,11 +57,11 @@ def settings(service):
 
 
 def test_without_a_service_the_ledger_alone_pays():
-    assert pay(PAYOUT, settings_for("")) == Paid(None)
+    assert pay(PAYMENT, settings_for("")) == Paid(None)
 
 
 def test_a_payment_is_posted_with_its_id_as_idempotency_key_and_signed(service, settings):
-    assert pay(PAYOUT, settings) == Paid("tx-1")
+    assert pay(PAYMENT, settings) == Paid("tx-1")
     (request,) = service.requests
     assert request.json == {
         "paymentId": "payment-1", "protocolId": "P1", "amount": "1.50", "currency": "USDC", "recipient": "0xabc → you",
@@ -72,8 +73,8 @@ def test_a_payment_is_posted_with_its_id_as_idempotency_key_and_signed(service, 
 
 
 def test_the_same_payment_is_sent_with_the_same_key_and_body_each_time(service, settings):
-    pay(PAYOUT, settings)
-    pay(PAYOUT, settings)
+    pay(PAYMENT, settings)
+    pay(PAYMENT, settings)
     first, second = service.requests
     assert (first.key, first.body) == (second.key, second.body)
     assert len(service.paid) == 1
@@ -83,19 +84,19 @@ def test_an_answer_in_chunks_is_read_to_its_end(service, settings):
     service.replies = [
         Reply(body=b'6\r\n{"refe\r\nd\r\nrence": "tx"}\r\n0\r\n\r\n', headers={"Transfer-Encoding": "chunked"})
     ]
-    assert pay(PAYOUT, settings) == Paid("tx")
+    assert pay(PAYMENT, settings) == Paid("tx")
 
 
 def test_an_answer_in_chunks_that_breaks_off_proves_nothing(service, settings):
     broken = b'e\r\n{"reference": "\r\n'
     service.replies = [Reply(body=broken, headers={"Transfer-Encoding": "chunked"})]
-    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert isinstance(pay(PAYMENT, settings), Unknown)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 226, 299])
 def test_every_2xx_with_a_reference_is_paid(service, settings, status):
     service.replies = [Reply(status, b'{"reference": "tx-1"}')]
-    assert pay(PAYOUT, settings) == Paid("tx-1")
+    assert pay(PAYMENT, settings) == Paid("tx-1")
 
 
 def test_the_signature_covers_the_time_and_the_body():
@@ -106,14 +107,14 @@ def test_the_signature_covers_the_time_and_the_body():
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 410, 422, 424, 426, 428, 430, 451, 499])
 def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
     service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]
-    outcome = pay(PAYOUT, settings)
+    outcome = pay(PAYMENT, settings)
     assert outcome == Refused(f'HTTP {status}: {{"error": "unknown recipient"}}')
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 301, 302, 307])
 def test_what_may_be_different_next_time_is_no_refusal(service, settings, status):
     service.replies = [Reply(status, b"later", headers={"Location": service.url})]
-    assert pay(PAYOUT, settings) == Unknown(f"HTTP {status}: later")
+    assert pay(PAYMENT, settings) == Unknown(f"HTTP {status}: later")
     assert len(service.requests) == 1, "redirects are not followed"
 
 
@@ -127,7 +128,7 @@ def test_what_may_be_different_next_time_is_no_refusal(service, settings, status
 )  # fmt: skip
 def test_a_2xx_that_names_no_reference_proves_nothing(service, settings, body):
     service.replies = [Reply(200, body)]
-    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert isinstance(pay(PAYMENT, settings), Unknown)
 
 
 @pytest.mark.parametrize(
@@ -145,12 +146,12 @@ def test_a_2xx_that_names_no_reference_proves_nothing(service, settings, body):
 )
 def test_a_reference_is_stored_as_text_that_every_database_takes(service, settings, written, stored):
     service.replies = [Reply(201, b'{"reference": ' + written + b"}")]
-    assert pay(PAYOUT, settings) == Paid(stored)
+    assert pay(PAYMENT, settings) == Paid(stored)
 
 
 def test_a_refusals_reason_is_one_line_without_escape_sequences_and_of_bounded_length(service, settings):
     service.replies = [Reply(422, b"\x1b[31mno\r\nfunds\x1b[0m\xff" + b"!" * 5000)]
-    reason = pay(PAYOUT, settings).reason
+    reason = pay(PAYMENT, settings).reason
     assert reason.startswith("HTTP 422: no funds\ufffd!!!")
     assert reason.endswith("…")
     assert len(reason) < 500
@@ -176,25 +177,25 @@ DATES = {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}  # a service whose clock stand
 @pytest.mark.parametrize("status", [409, 429, 503])
 def test_the_pause_that_the_service_asks_for_is_told(service, settings, status, headers, seconds):
     service.replies = [Reply(status, b"later", headers=headers)]
-    outcome = pay(PAYOUT, settings)
+    outcome = pay(PAYMENT, settings)
     assert (outcome.reason, outcome.retry_after) == (f"HTTP {status}: later", seconds)
 
 
 def test_only_a_connection_that_was_not_made_counts_as_not_reached(service, settings):
     service.replies = [Reply(503), Reply(cut_after=3), Reply(before=lambda: time.sleep(2))]
-    assert [pay(PAYOUT, settings).was_reached for _ in range(3)] == [True, True, True]
-    assert not pay(PAYOUT, settings_for(f"http://127.0.0.1:{free_port()}/payouts")).was_reached
+    assert [pay(PAYMENT, settings).was_reached for _ in range(3)] == [True, True, True]
+    assert not pay(PAYMENT, settings_for(f"http://127.0.0.1:{free_port()}/payouts")).was_reached
 
 
 def test_an_answer_without_end_is_cut_off(service, settings):
     service.replies = [Reply(200, b" " * (MAX_BODY_BYTES + 1))]
-    assert "longer than" in pay(PAYOUT, settings).reason
+    assert "longer than" in pay(PAYMENT, settings).reason
 
 
 def test_a_service_that_hangs_is_left_in_time(service, settings):
     test_is_over, hangs = threading.Event(), []
     service.replies = [Reply(before=lambda: hangs.append(test_is_over.wait(60)))]
-    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert isinstance(pay(PAYMENT, settings), Unknown)
     assert hangs == [], "the service had not answered yet"
     test_is_over.set()
 
@@ -202,7 +203,7 @@ def test_a_service_that_hangs_is_left_in_time(service, settings):
 def test_an_answer_that_trickles_in_is_left_within_the_max_call_seconds(service, settings):
     service.replies = [Reply(body=b" " * 60, pause=0.1)]
     started = time.monotonic()
-    assert pay(PAYOUT, settings) == Unknown("the response's body took longer than 0.4 s")
+    assert pay(PAYMENT, settings) == Unknown("the response's body took longer than 0.4 s")
     assert time.monotonic() - started < max_call_seconds(settings) * slowdown()
 
 
@@ -213,14 +214,14 @@ def test_a_head_that_trickles_in_is_left_within_the_max_call_seconds_and_its_con
     settings, ended = settings_for(anyhow.url), threading.Event()
     anyhow.replies = [Reply(head=SLOW_HEAD, pause=0.1, after=ended.set)]
     started = time.monotonic()
-    assert pay(PAYOUT, settings) == Unknown("no complete response within 1.8 s")
+    assert pay(PAYMENT, settings) == Unknown("no complete response within 1.8 s")
     assert time.monotonic() - started < (max_call_seconds(settings) + 0.5) * slowdown()
     until(lambda: not calls_under_way(), 2, "the call's thread has ended")
     assert not ended.is_set(), "the service could not finish its answer"
 
 
 def test_over_tls_the_service_is_asked_as_without(anyhow):
-    assert pay(PAYOUT, settings_for(anyhow.url)) == Paid("tx-1")
+    assert pay(PAYMENT, settings_for(anyhow.url)) == Paid("tx-1")
 
 
 def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings):
@@ -232,24 +233,24 @@ def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings)
     service.replies = [Reply(before=lambda: (os.kill(os.getpid(), signal.SIGUSR1), time.sleep(1)))]
     earlier = signal.signal(signal.SIGUSR1, strike)
     try:
-        assert pay(PAYOUT, settings) == Unknown("no response (SoftTimeLimitExceeded)", "SoftTimeLimitExceeded()")
+        assert pay(PAYMENT, settings) == Unknown("no response (SoftTimeLimitExceeded)", "SoftTimeLimitExceeded()")
     finally:
         signal.signal(signal.SIGUSR1, earlier)
 
 
 def test_what_clients_are_shown_of_a_failed_call_names_no_address():
     port = free_port()
-    outcome = pay(PAYOUT, settings_for(f"http://127.0.0.1:{port}/payouts?key=secret"))
+    outcome = pay(PAYMENT, settings_for(f"http://127.0.0.1:{port}/payouts?key=secret"))
     assert outcome.reason == "no response (ConnectionError)"
     assert str(port) in outcome.detail
 
 
 def test_a_connection_that_breaks_inside_a_good_answer_proves_nothing(service, settings):
     service.replies = [Reply(cut_after=5)]
-    assert isinstance(pay(PAYOUT, settings), Unknown)
+    assert isinstance(pay(PAYMENT, settings), Unknown)
     assert len(service.paid) == 1, "the service has paid all the same"
 
 
 def test_nobody_at_the_address_is_no_refusal():
     url = f"http://127.0.0.1:{free_port()}/payouts"
-    assert isinstance(pay(PAYOUT, settings_for(url)), Unknown)
+    assert isinstance(pay(PAYMENT, settings_for(url)), Unknown)

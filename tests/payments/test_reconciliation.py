@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from app.core.extensions import db
-from app.payments.collectors import read_ledger
+from app.payments.reconciliation import read_ledger
 from tests.factories import deposit, file_vulnerability
 from tests.support.api import Api
 from tests.support.money import books, confirmed, funded_protocol, request_payment, settle

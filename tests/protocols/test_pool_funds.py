@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 
 from app.core.database import transaction
 from app.core.extensions import db
-from app.payments.collectors import read_ledger
+from app.payments.reconciliation import read_ledger
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.money import books, confirmed, funded_protocol, pool, request_payment, settle

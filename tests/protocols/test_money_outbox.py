@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import func, select
 
-from app.bounties import service as bounties
 from app.core import concurrency
 from app.core.extensions import db
+from app.protocols import service as protocols
 from app.realtime import limiter, outbox
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
@@ -107,7 +107,7 @@ def relayed(caplog):
 def test_an_answer_shows_the_pool_as_its_own_change_left_it(in_context, api):
     protocol_id = make_protocol(api)
     with in_context.test_request_context():
-        first = bounties.deposit(protocol_id, 1_000_000, None, "owner")
-        bounties.deposit(protocol_id, 1_000_000, None, "owner")
+        first = protocols.deposit(protocol_id, 1_000_000, None, "owner")
+        protocols.deposit(protocol_id, 1_000_000, None, "owner")
 
     assert (first["pool"].total_minor, first["pool"].version, first["entry"].version) == (1_000_000, 1, 1)
