@@ -1,4 +1,4 @@
-"""append-only ledger; bounds: what a repetition resumes, when a revocation expires, agents by their last stored task"""
+"""bounds: what a repetition resumes, when a revocation expires, agents by their last stored task"""
 
 from datetime import timedelta
 
@@ -6,36 +6,15 @@ import sqlalchemy as sa
 from alembic import op
 
 from app.core.database import UtcDateTime
-from app.core.migration import append_only_triggers
 
 revision = '0006'
-down_revision = '0003'
+down_revision = '0005'
 
 KEPT = timedelta(days=400)
 BATCH = 500
-# What of each table is unique, and so what a new row could push out: SQLite's REPLACE deletes without asking the
-# triggers, while PostgreSQL replaces by UPDATE, which its triggers refuse. A rowid that is not given is -1 here.
-UNIQUE = {
-    'audit_entries': ('NEW.rowid > 0 AND rowid = NEW.rowid',),
-    'bounty_entries': (
-        'NEW.rowid > 0 AND rowid = NEW.rowid',
-        'id = NEW.id',
-        'protocol_id = NEW.protocol_id AND version = NEW.version',
-        "change_type = 'PAYMENT_RELEASED' AND payment_id = NEW.payment_id AND NEW.change_type = 'PAYMENT_RELEASED'",
-    ),
-}
 
 
 def upgrade() -> None:
-    for statement in append_only_triggers('bounty_entries', op.get_bind().dialect.name):
-        op.execute(statement)
-    if op.get_bind().dialect.name == 'sqlite':
-        for table, keys in UNIQUE.items():
-            found = ' OR '.join(f'EXISTS (SELECT 1 FROM {table} WHERE {key})' for key in keys)
-            op.execute(
-                f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {found} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
     op.add_column('idempotency_keys', sa.Column('resume', sa.JSON(), nullable=True))
     op.add_column('agents', sa.Column('task_status', sa.String(length=16), nullable=True))
     op.add_column('agents', sa.Column('task_version', sa.BigInteger(), nullable=True))
@@ -79,12 +58,3 @@ def downgrade() -> None:
         ('idempotency_keys', 'resume'),
     ):
         op.drop_column(table, column)
-    if op.get_bind().dialect.name == 'sqlite':
-        for table, verb in (
-            ('audit_entries', 'replace'), ('bounty_entries', 'replace'),
-            ('bounty_entries', 'update'), ('bounty_entries', 'delete'),
-        ):
-            op.execute(f'DROP TRIGGER {table}_no_{verb}')
-    else:
-        op.execute('DROP TRIGGER bounty_entries_append_only ON bounty_entries')
-        op.execute('DROP FUNCTION bounty_entries_append_only()')
