@@ -46,6 +46,9 @@ class PoolTotals(CamelSchema):
 
 
 class PoolSchema(PoolTotals):
+    class Meta(CamelSchema.Meta):
+        fields = ("protocol_id", "currency", "total", "available", "reserved", "paid", "version")
+
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
     currency = fields.String(metadata=CURRENCY)
     version = NumberText(metadata=VERSION)
