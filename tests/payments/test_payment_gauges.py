@@ -12,7 +12,7 @@ from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS, Breaker
 from app.payments.models import Payment
 from app.payments.reconciliation import STUCK_ATTEMPTS, STUCK_SECONDS, read_payments, stuck_payments
 from tests.support.api import Api
-from tests.support.money import confirmed, funded_protocol, request_payment
+from tests.support.money import confirmed, funded_protocol, gauge, request_payment
 
 MARGIN = 60  # seconds that a slow machine may take between two lines of a test
 
@@ -34,7 +34,7 @@ def stuck(app: Flask) -> list[str]:
 
 def gauges(app: Flask) -> dict[str, dict[str, float]]:
     with app.app_context():
-        return {each.name: dict(each.values) for each in read_payments()}
+        return {each.name: gauge(each) for each in read_payments()}
 
 
 @pytest.mark.database("sqlite")
@@ -75,24 +75,24 @@ def test_the_fifth_failed_connection_in_a_row_opens_the_circuit_for_two_seconds(
     breaker = Breaker(clock=lambda: now[0])
 
     for _ in range(4):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
     assert breaker.remaining_seconds == 0
-    breaker.record_failure()
+    breaker.record(was_reached=False)
     assert (BREAKER_FAILURES, breaker.remaining_seconds) == (5, BREAKER_OPEN_SECONDS)
 
     now[0] += BREAKER_OPEN_SECONDS
     assert breaker.remaining_seconds == 0
-    breaker.record_failure()  # the probe
+    breaker.record(was_reached=False)  # the probe
     assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
 def test_a_response_starts_the_count_of_failed_connections_again() -> None:
     breaker = Breaker(clock=lambda: 0.5)
     for _ in range(4):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
 
-    breaker.record_success()
+    breaker.record(was_reached=True)
 
     for _ in range(4):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
     assert breaker.remaining_seconds == 0
