@@ -23,7 +23,7 @@ _FOLDER = str(Path(os.environ["LINE_FOLDER"]).resolve()) + os.sep
 _HAS_LINES = any(Path(_FOLDER).glob("*.py"))
 _ROOT = str(Path.cwd()) + os.sep
 _lines: set[tuple[str, int]] = set()
-_record: dict[str, Any] = {}
+record: dict[str, Any] = {}
 
 
 def _trace(frame: FrameType, event: str, _argument: Any) -> Any:
@@ -49,8 +49,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         found = defaultdict(list)
         for name, line in sorted(set(_lines)):
             found[name.removeprefix(_ROOT)].append(line)
-        _record[item.nodeid] = {"seconds": time.monotonic() - began, "lines": found}
+        record[item.nodeid] = {"seconds": time.monotonic() - began, "lines": found}
 
 
 def pytest_sessionfinish() -> None:
-    Path(os.environ["LINE_RECORD"]).write_text(json.dumps(_record), encoding="utf-8")
+    Path(os.environ["LINE_RECORD"]).write_text(json.dumps(record), encoding="utf-8")

@@ -10,22 +10,22 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 
 from tests.mutation import lua_mutants, python_mutants
 from tests.mutation.mutant import Mutant
 from tests.mutation.targets import DESELECTED, Target
+from tests.mutation.verdicts import Record, await_verdict, likely_killers, remember_killer, time_limit, write_killer
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("app", "tests", "tasks", "docs", "deploy", "pyproject.toml", "wsgi.py", "celery_worker.py", "README.md")
@@ -45,10 +45,7 @@ PRELOADED = (
     "cryptography.hazmat.primitives.asymmetric.rsa",
     "openapi_schema_validator",
 )
-KILLER = "killer.txt"
 Log = Callable[[str], None]
-SLACK_SECONDS = 30.0
-TIMES_SLOWER = 4.0
 
 
 @dataclass
@@ -59,23 +56,27 @@ class Result:
     verdict: str
     seconds: float
 
+    @property
+    def line(self) -> str:
+        return f"{self.verdict:9} {self.seconds:5.1f} s  {self.mutant.name}"
+
 
 def run(target: Target, module: str | None, sample: int | None, seed: int, log: Log) -> tuple[int, list[str]]:
     """The number of mutants and a line for each survivor. Raises RuntimeError if a test fails without a mutant."""
     chosen = sample_of(_mutants(target, module), sample, seed)
-    results = []
     for name in PRELOADED:
         importlib.import_module(name)
     with _copy_of_tree() as tree:
-        record = _baseline(tree, target)
+        record, results = _baseline(tree, target, chosen, log)
         log(f"{len(record)} tests pass in {sum(each['seconds'] for each in record.values()):.0f} s")
-        for number, mutant in enumerate(chosen, start=1):
-            result = _try(tree, mutant, record)
-            results.append(result)
-            _remember_killer(tree, record)
-            log(f"[{number}/{len(chosen)}] {result.verdict:9} {result.seconds:5.1f} s  {mutant.name}")
-    survivors = [f"{each.verdict}: {each.mutant.name}" for each in results if each.verdict in ("survived", "uncovered")]
-    return len(results), survivors
+        for number, mutant in enumerate(chosen):
+            if number not in results:
+                results[number] = _try(tree, mutant, record)
+                remember_killer(record, tree)
+                log(results[number].line)
+    found = [results[number] for number in range(len(chosen))]
+    survivors = [f"{each.verdict}: {each.mutant.name}" for each in found if each.verdict in ("survived", "uncovered")]
+    return len(found), survivors
 
 
 def sample_of(mutants: list[Mutant], sample: int | None, seed: int) -> list[Mutant]:
@@ -108,91 +109,69 @@ def _copy_of_tree() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _baseline(tree: Path, target: Target) -> dict[str, Any]:
-    record = tree / "record.json"
-    lines = {"LINE_RECORD": str(record), "LINE_FOLDER": target.folder}
+def _baseline(tree: Path, target: Target, mutants: list[Mutant], log: Log) -> tuple[Record, dict[int, Result]]:
+    """Runs the tests without a mutant, then with each mutant that a fork can try."""
+    record, listed = tree / "record.json", tree / "mutants.json"
+    listed.write_text(json.dumps([asdict(mutant) for mutant in mutants]), encoding="utf-8")
+    verdicts, write_end = os.pipe()
+    about = {"LINE_RECORD": record, "LINE_FOLDER": target.folder, "MUTANTS": listed, "VERDICTS_FD": write_end}
+    environment = _environment(tree) | {name: str(value) for name, value in about.items()}
     argv = [
         sys.executable,
         "-m",
         "pytest",
         *OPTIONS,
+        "--maxfail=1000",
         "-p",
-        "tests.mutation.line_record",
+        "tests.mutation.fork",
         "-k",
         DESELECTED,
         *target.tests,
     ]
-    done = subprocess.run(argv, cwd=tree, env=_environment(tree) | lines, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"the tests fail without a mutant:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-    return found
+    results = {}
+    with (tree / "output.txt").open("w+", encoding="utf-8") as output:
+        running = subprocess.Popen(
+            argv, cwd=tree, env=environment, pass_fds=[write_end], stdout=output, stderr=subprocess.STDOUT
+        )
+        os.close(write_end)
+        with os.fdopen(verdicts) as lines:
+            for number, *members in map(json.loads, lines):
+                if number == "left out":
+                    log(f"left out, because it fails without a mutant: {members[0]}")
+                    continue
+                results[number] = Result(mutants[number], *members)
+                log(results[number].line)
+        if running.wait():
+            output.seek(0)
+            raise RuntimeError(f"the tests fail without a mutant:\n{output.read()[-6000:]}")
+    return json.loads(record.read_text(encoding="utf-8")), results
 
 
 def _environment(tree: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _try(tree: Path, mutant: Mutant, record: dict[str, Any]) -> Result:
-    tests = _tests_for(mutant, record)
+def _try(tree: Path, mutant: Mutant, record: Record) -> Result:
+    tests = likely_killers(mutant, record)
     if not tests:
         return Result(mutant, "uncovered", 0.0)
     path, began = tree / mutant.path, time.monotonic()
     original = path.read_text(encoding="utf-8")
     path.write_text(mutant.source, encoding="utf-8")
-    seconds = SLACK_SECONDS + TIMES_SLOWER * sum(record[test]["seconds"] for test in tests)
     try:
-        verdict = _verdict(tree, tests, seconds)
+        child = os.fork()  # has the libraries loaded: half the time of a new process
+        if child == 0:
+            _run_tests(tree, tests)
+        verdict = await_verdict(child, time_limit(tests, record))
     finally:
         path.write_text(original, encoding="utf-8")
     return Result(mutant, verdict, time.monotonic() - began)
 
 
-def _tests_for(mutant: Mutant, record: dict[str, Any]) -> list[str]:
-    """The tests that reach the line; if it runs at import, of the file, or all. Likely killers first."""
-    if mutant.path.endswith(".lua"):
-        return sorted(record, key=lambda test: _rank(record[test]))
-    reaching = {test for test, each in record.items() if mutant.line in each["lines"].get(mutant.path, ())}
-    reaching = reaching or {test for test, each in record.items() if mutant.path in each["lines"]} or set(record)
-    return sorted(reaching, key=lambda test: _rank(record[test]))
-
-
-def _rank(test: dict[str, Any]) -> tuple[float, float]:
-    """Sorts tests that killed other mutants first, then quick ones before slow ones."""
-    return -test.get("kills", 0) / test["seconds"], test["seconds"]
-
-
-def _remember_killer(tree: Path, record: dict[str, Any]) -> None:
-    killer = tree / KILLER
-    if killer.exists():
-        test = record.get(killer.read_text(encoding="utf-8"))
-        if test:
-            test["kills"] = test.get("kills", 0) + 1
-        killer.unlink()
-
-
-def _verdict(tree: Path, tests: list[str], seconds: float) -> str:
-    """Runs the tests in a fork, which has the libraries loaded: half the time of a new process."""
-    child = os.fork()
-    if child == 0:
-        _run_tests(tree, tests)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            code = os.waitstatus_to_exitcode(status)
-            if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
-                raise RuntimeError(f"pytest did not run the tests: {code}")
-            return "killed" if code else "survived"
-        time.sleep(0.02)
-    _stop(child)
-    return "timeout"
-
-
 class _FirstFailure:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            Path(KILLER).write_text(report.nodeid, encoding="utf-8")
+            write_killer(report.nodeid)
 
 
 def _run_tests(tree: Path, tests: list[str]) -> NoReturn:
@@ -210,14 +189,3 @@ def _run_tests(tree: Path, tests: list[str]) -> NoReturn:
         status = int(pytest.main([*OPTIONS, *tests], plugins=[_FirstFailure()]))
     finally:
         os._exit(status)
-
-
-def _stop(child: int) -> None:
-    """Interrupts the run, so that pytest stops its servers, and kills it after ten seconds."""
-    os.killpg(child, signal.SIGINT)
-    for _ in range(200):
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return
-        time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)

@@ -46,13 +46,21 @@ TARGETS = {
             "tests/realtime/test_key_upgrade.py",
             "tests/realtime/test_clock_steps.py",
             "tests/realtime/test_scheduler.py",
+            "tests/realtime/test_older_database.py",
+            "tests/sockets/test_presence.py",
             "tests/core/test_retention.py",
             "tests/protocols/test_money_outbox.py",
         ),
         skipped=("collectors.py",),  # its tests start whole systems
     ),
     "protocols": Target(
-        "app/protocols", (*_MONEY, "tests/protocols/test_protocols.py", "tests/protocols/test_bounties.py")
+        "app/protocols",
+        (
+            *_MONEY,
+            "tests/protocols/test_protocols.py",
+            "tests/protocols/test_bounties.py",
+            "tests/vulnerabilities/test_vulnerability_times.py",
+        ),
     ),
     "payments": Target(
         "app/payments",
@@ -65,6 +73,7 @@ TARGETS = {
             "tests/payments/test_payments.py",
             "tests/payments/test_payout_gateway.py",
             "tests/snapshot/test_stats.py",
+            "tests/snapshot/test_bounds_of_state.py",
         ),
     ),
     "auth": Target(

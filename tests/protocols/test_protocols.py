@@ -1,8 +1,14 @@
 """Protocols: created, listed and shown only to those whose token names them."""
 
 import pytest
+from flask import Flask
+from sqlalchemy import event, select
 
-from tests.factories import make_protocol, unique
+from app.core.errors import ProtocolNotFound
+from app.core.extensions import db
+from app.protocols import service
+from app.realtime.outbox import OutboxEvent
+from tests.factories import deposit, make_protocol, unique
 from tests.support.api import Api
 from tests.support.event_checks import moment
 
@@ -59,3 +65,28 @@ def test_a_new_protocols_state_is_empty_and_its_seq_is_0(api: Api) -> None:
     assert state["vulnerabilities"]["open"] == []
     pool = {name: state["pool"][name] for name in ("currency", "total", "available", "reserved", "paid")}
     assert pool == {"currency": "DAI", "total": "0.00", "available": "0.00", "reserved": "0.00", "paid": "0.00"}
+
+
+@pytest.mark.database("sqlite")
+def test_the_events_of_a_protocol_are_numbered_from_1(app: Flask, api: Api) -> None:
+    protocol_id = make_protocol(api)
+    for _ in range(2):
+        deposit(api, protocol_id, "1.00")
+
+    with app.app_context():
+        positions = select(OutboxEvent.position).where(OutboxEvent.protocol_id == protocol_id)
+        assert sorted(db.session.scalars(positions)) == [1, 2]
+
+
+@pytest.mark.database("sqlite")
+def test_a_protocol_that_exists_is_looked_up_once_and_another_is_not_found(app: Flask, api: Api) -> None:
+    protocol_id, queries = make_protocol(api), []
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", lambda *given: queries.append(given[2]))
+
+        for _ in range(3):
+            service.check_exists(protocol_id)
+            db.session.remove()  # which knows the rows that it has read
+        assert len([query for query in queries if query.startswith("SELECT")]) == 1
+        with pytest.raises(ProtocolNotFound):
+            service.check_exists(unique("P"))
