@@ -81,6 +81,7 @@ TARGETS = {
         (
             "tests/auth/test_permissions.py",
             "tests/auth/test_token_claims.py",
+            "tests/auth/test_revocation_memory.py",
             "tests/auth/test_revocation_outages.py",
             "tests/auth/test_auth.py",
             "tests/auth/test_revocation.py",
