@@ -44,6 +44,7 @@ TARGETS = {
             "tests/realtime/test_relay_failures.py",
             "tests/realtime/test_drain_scheduling.py",
             "tests/realtime/test_key_upgrade.py",
+            "tests/realtime/test_steady_time.py",
             "tests/realtime/test_clock_steps.py",
             "tests/realtime/test_scheduler.py",
             "tests/realtime/test_older_database.py",
