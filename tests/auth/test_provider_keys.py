@@ -1,5 +1,6 @@
 """How long a provider's keys count, and when its key set is fetched again, with a provider and a clock of the test."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -126,3 +127,18 @@ def test_a_fetch_that_fails_is_counted_and_logged(provider, found, caplog):
         found("a")
     [told] = [each for each in caplog.records if each.message == "keys.fetch_failed"]
     assert told.error == "OutboundError: no response no route"
+
+
+def test_a_caller_who_has_a_key_does_not_wait_for_the_fetch_of_another(provider):
+    class Running(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise AssertionError(f"waits for {timeout} s")
+
+    source = ProviderKeys("https://id.example/keys")
+    source.candidates("a", "RS256")
+    until(source._fetch_over.is_set, 5, "the fetch is over")
+    source._fetch_over = Running()
+    provider.now += 301
+
+    assert [each.material for each in source.candidates("a", "RS256")] == ["A"]
+    assert provider.fetches == 1
