@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from app.auth import revocation
 from app.auth.permissions import Role
@@ -145,3 +146,32 @@ def test_the_database_is_read_every_thirty_seconds_without_an_announcement(
     known.refresh()
 
     assert refused(known, "gone") == (["gone"] if is_read else [])
+
+
+def test_a_process_that_has_loaded_nothing_asks_the_database_once_a_second(
+    in_context: Flask, passes: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, asked = Revocations(leeway=0), []
+
+    def fails() -> None:
+        asked.append("")
+        raise OperationalError("select", {}, Exception("the database is away"))
+
+    monkeypatch.setattr(known, "load", fails)
+    for seconds, times in ((0.0, 1), (0.9, 1), (0.25, 2)):
+        passes(seconds)
+        known.refresh()
+        assert len(asked) == times
+
+
+def test_a_process_that_has_loaded_once_reads_news_at_each_refresh(
+    in_context: Flask, passes: Callable[[float], None]
+) -> None:
+    known = Revocations(leeway=0)
+    known.refresh()
+    store(token_id="gone")
+    known._version = "another"
+
+    known.refresh()
+
+    assert refused(known, "gone") == ["gone"]

@@ -79,7 +79,7 @@ def test_a_lease_lasts_as_long_as_the_max_call_seconds_and_some_slack(paying: Ca
 
     least, most = wait_of(api, payment_id, lease)
 
-    assert least <= 7 + 2 * 11 + settlement.LEASE_SLACK_SECONDS <= most
+    assert least <= 7 + 2 * 11 + 3 <= most
 
 
 def test_a_lease_that_runs_is_taken_by_nobody_else_and_one_that_has_run_out_is(paying: Callable[..., Api]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
 import signal
@@ -13,7 +14,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from app.config import load_config
 from app.core.outbound import THREAD_NAME
-from app.payments.gateway import MAX_BODY_BYTES, Paid, Refused, Unknown, max_call_seconds, pay, signature
+from app.payments.gateway import Paid, Refused, Unknown, max_call_seconds, pay, signature
 from app.payments.models import Payment
 from tests.core.test_tls import make_certificate
 from tests.support.money import SECRET, Reply, payout_service
@@ -187,9 +188,17 @@ def test_only_a_connection_that_was_not_made_counts_as_not_reached(service, sett
     assert not pay(PAYMENT, settings_for(f"http://127.0.0.1:{free_port()}/payouts")).was_reached
 
 
-def test_an_answer_without_end_is_cut_off(service, settings):
-    service.replies = [Reply(200, b" " * (MAX_BODY_BYTES + 1))]
-    assert "longer than" in pay(PAYMENT, settings).reason
+def test_an_answer_of_64_kibibytes_is_read_and_a_longer_one_is_cut_off(service, settings):
+    service.replies = [Reply(200, b'{"reference":"x"}'.ljust(64 * 1024 + extra)) for extra in (0, 1)]
+    assert pay(PAYMENT, settings) == Paid("x")
+    assert "longer than 65536 bytes" in pay(PAYMENT, settings).reason
+
+
+def test_two_hundred_characters_of_a_reference_and_of_a_reason_are_kept(service, settings):
+    service.replies = [Reply(200, json.dumps({"reference": "r" * 201}).encode()), Reply(400, b"n" * 201)]
+    paid, refused = pay(PAYMENT, settings), pay(PAYMENT, settings)
+    assert len(paid.reference) == 200
+    assert len(refused.reason.removeprefix("HTTP 400: ")) == 200
 
 
 def test_a_service_that_hangs_is_left_in_time(service, settings):
