@@ -39,6 +39,9 @@ def test_acks_and_the_close_code_arrive_before_the_connection_closes(case: str, 
 
 
 def test_the_server_closes_the_connection_of_a_client_that_ignores_the_close_frame(stack: Stack, no_leaks) -> None:
+    with WebSocket(stack.port) as first:  # the server opens its own connections with the first client
+        first.raw(frame(b"x" * 200_000))
+        assert close_code_of(receive_all(first.sock)) == 1009
     clients = [WebSocket(stack.port) for _ in range(5)]
     before = open_files(stack.pid("web-1"))
     for client in clients:
