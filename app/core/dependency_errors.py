@@ -99,8 +99,9 @@ _SQL_STATES = {
     "53": DatabaseUnavailable,
     "58": DatabaseUnavailable,
 }
-# By SQLite's primary result code.
+# By SQLite's extended or primary result code.
 _SQLITE_CODES = {
+    sqlite3.SQLITE_IOERR_SHMSIZE: DatabaseFull,  # no space for the index of the write-ahead log
     sqlite3.SQLITE_BUSY: DatabaseBusy,
     sqlite3.SQLITE_LOCKED: DatabaseBusy,
     sqlite3.SQLITE_FULL: DatabaseFull,
@@ -150,7 +151,8 @@ def _database_outage(error: DBAPIError) -> type[Outage] | None:
     if _is_undefined(error):
         return SchemaOutdated if migration.is_behind() else None
     if isinstance(error.orig, sqlite3.Error):
-        return _SQLITE_CODES.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        return _SQLITE_CODES.get(code) or _SQLITE_CODES.get(code & 0xFF)
     state = getattr(error.orig, "sqlstate", None)
     if state is None:  # the server sent no error: no connection, or it broke
         is_connection = error.connection_invalidated or isinstance(error, InterfaceError)
