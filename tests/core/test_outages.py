@@ -142,6 +142,13 @@ def error_of(statement: str, path: str, *before: str, uri: bool = False) -> DBAP
     return DBAPIError.instance(statement, {}, raised.value, sqlite3.Error)  # type: ignore[return-value]
 
 
+def test_a_disk_without_space_for_sqlites_shared_memory_file_is_full() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+    assert outage_of(DBAPIError.instance("INSERT", {}, error, sqlite3.Error)) is DatabaseFull  # type: ignore[arg-type]
+
+
 def test_sqlite_errors_are_classified_by_their_cause(tmp_path: Path) -> None:
     path = str(tmp_path / "some.db")
     holder = sqlite3.connect(path, isolation_level=None)

@@ -13,6 +13,7 @@ from app.payments.models import Payment
 from app.payments.reconciliation import STUCK_ATTEMPTS, STUCK_SECONDS, read_payments, stuck_payments
 from tests.support.api import Api
 from tests.support.money import confirmed, funded_protocol, request_payment
+from tests.support.readings import values_of
 
 MARGIN = 60  # seconds that a slow machine may take between two lines of a test
 
@@ -34,7 +35,7 @@ def stuck(app: Flask) -> list[str]:
 
 def gauges(app: Flask) -> dict[str, dict[str, float]]:
     with app.app_context():
-        return {each.name: dict(each.values) for each in read_payments()}
+        return {each.name: values_of(each) for each in read_payments()}
 
 
 @pytest.mark.database("sqlite")
