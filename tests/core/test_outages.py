@@ -144,7 +144,7 @@ def error_of(statement: str, path: str, *before: str, uri: bool = False) -> DBAP
 
 def test_a_disk_without_space_for_sqlites_shared_memory_file_is_full() -> None:
     error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
 
     assert outage_of(DBAPIError.instance("INSERT", {}, error, sqlite3.Error)) is DatabaseFull  # type: ignore[arg-type]
 

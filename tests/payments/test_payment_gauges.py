@@ -76,24 +76,24 @@ def test_the_fifth_failed_connection_in_a_row_opens_the_circuit_for_two_seconds(
     breaker = Breaker(clock=lambda: now[0])
 
     for _ in range(4):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
     assert breaker.remaining_seconds == 0
-    breaker.record_failure()
+    breaker.record(was_reached=False)
     assert (BREAKER_FAILURES, breaker.remaining_seconds) == (5, BREAKER_OPEN_SECONDS)
 
     now[0] += BREAKER_OPEN_SECONDS
     assert breaker.remaining_seconds == 0
-    breaker.record_failure()  # the probe
+    breaker.record(was_reached=False)  # the probe
     assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
 def test_a_response_starts_the_count_of_failed_connections_again() -> None:
     breaker = Breaker(clock=lambda: 0.5)
     for _ in range(4):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
 
-    breaker.record_success()
+    breaker.record(was_reached=True)
 
     for _ in range(4):
-        breaker.record_failure()
+        breaker.record(was_reached=False)
     assert breaker.remaining_seconds == 0
