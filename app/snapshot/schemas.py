@@ -74,6 +74,9 @@ class CurrencySum(PoolTotals):
 class PoolSum(PoolSchema):
     """The sums over pools; `protocolId` and `version` are null over several protocols."""
 
+    class Meta(PoolSchema.Meta):
+        fields = (*PoolSchema.Meta.fields, "by_currency")
+
     protocol_id = fields.String(allow_none=True, metadata=doc("The protocol's id.", PROTOCOL))
     currency = fields.String(allow_none=True, metadata=CURRENCY)
     version = NumberText(allow_none=True, metadata=VERSION)

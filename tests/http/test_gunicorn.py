@@ -48,9 +48,9 @@ def wait_until_ready(url: str, log: Path) -> None:
     deadline = time.monotonic() + patience(60)
     while time.monotonic() < deadline:
         try:
-            if requests.get(f"{url}/readyz", timeout=5).ok:
+            if requests.get(f"{url}/readyz", timeout=patience(5)).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # bound, but its processes have not started yet
             time.sleep(0.1)
     raise AssertionError(log.read_text())
 

@@ -201,17 +201,3 @@ def test_while_nobody_listens_payments_wait_without_an_attempt_and_then_go_on(
 
     assert {shown(api, each)[0] for each in asked} == {"RELEASED"}
     assert app.extensions["payout_breaker"].failures == 0
-
-
-@pytest.mark.database("sqlite")
-def test_a_postponed_payment_waits_without_an_attempt_and_delays_no_other(app: Flask, api: Api) -> None:
-    _, asked = payments(api, 2)
-    with app.app_context():
-        for payment_id in asked:
-            settlement.release(settlement.acquire(payment_id), settlement.PaymentStatus.PENDING, "HTTP 500")
-
-        settlement.postpone(asked[0], 60)
-
-        assert settlement.acquire(asked[0]) is None
-        assert settlement.acquire(asked[1]) is not None
-    assert shown(api, asked[0]) == ("PENDING", "1")
