@@ -16,14 +16,11 @@ from tests.factories import make_protocol
 from tests.support.api import Api, OverHttp
 from tests.support.pace import patience
 
+pytestmark = pytest.mark.database("sqlite")
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 40
 SECONDS = 4
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture
