@@ -124,5 +124,5 @@ def test_a_fetch_that_fails_is_counted_and_logged(provider, found, caplog):
     provider.is_down = True
     with pytest.raises(DependencyUnavailable):
         found("a")
-    [told] = [each for each in caplog.records if each.message == "keys.fetch_failed"]
-    assert told.error == "OutboundError: no response no route"
+    [record] = [each for each in caplog.records if each.message == "key_set.fetch_failed"]
+    assert record.error == "OutboundError: no response no route"

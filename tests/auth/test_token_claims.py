@@ -150,11 +150,11 @@ def test_a_token_grants_a_thousand_protocols_and_no_more(verify):
 def test_what_is_no_protocols_id_grants_nothing_and_a_star_all(verify):
     assert verify(token(protocols=["P1", "no id!", ""])).protocols == frozenset({"P1"})
     seen = verify(token(protocols=["*"]))
-    assert (seen.sees_all, seen.sees("anything")) == (True, True)
+    assert (seen.grants_all, seen.grants("anything")) == (True, True)
     one = verify(token())
-    assert (one.sees_all, one.sees("P1"), one.sees("P2")) == (False, True, False)
+    assert (one.grants_all, one.grants("P1"), one.grants("P2")) == (False, True, False)
     nobody = verify(token(protocols=[], role="admin"))
-    assert nobody.sees("anything")
+    assert nobody.grants("anything")
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat"])

@@ -51,7 +51,7 @@ def test_money_moves_while_redis_hangs_and_its_events_follow_later(hanging, capl
             api.owner.post(where, body)
             took.append(time.monotonic() - started)
     assert max(took) < SOON_SECONDS * slowdown()
-    assert {"event.emission_failed", "payment.not_enqueued"} <= {each.getMessage() for each in caplog.records}
+    assert {"event.emission_failed", "payment.enqueue_failed"} <= {each.getMessage() for each in caplog.records}
     assert pool(api, protocol_id)["total"] == "1002.00"
 
     turn(goes_on=True)

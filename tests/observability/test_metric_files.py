@@ -60,7 +60,7 @@ def test_a_crash_during_archiving_counts_nothing_twice_and_loses_nothing(
     added: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process_that_counts(tmp_path, 1)
-    metrics.fold(tmp_path)
+    metrics.archive_counters(tmp_path)
     process_that_counts(tmp_path, 2)
     with monkeypatch.context() as crash:
 
@@ -71,7 +71,7 @@ def test_a_crash_during_archiving_counts_nothing_twice_and_loses_nothing(
             crash.setattr(Path, "unlink", lambda path, **_: None if path.suffix == ".new" else die())
         else:
             crash.setattr(Path, "replace", die)
-        metrics.fold(tmp_path)
+        metrics.archive_counters(tmp_path)
 
     assert value(tmp_path, "t_total", kind="a") == 3.0
     assert not list(tmp_path.glob("*.taken"))

@@ -28,14 +28,14 @@ def test_where_nothing_is_reserved_an_amount_is_required():
         payable_amount(0, None)
 
 
-@given(reserved=st.integers(min_value=0, max_value=10**18), asked=positive)
-def test_the_amount_is_what_was_asked_for_or_refused(reserved, asked):
+@given(reserved=st.integers(min_value=0, max_value=10**18), requested=positive)
+def test_the_amount_is_what_was_requested_for_or_refused(reserved, requested):
     try:
-        amount = payable_amount(reserved, asked)
+        amount = payable_amount(reserved, requested)
     except InvalidInput:
-        assert 0 < reserved < asked
+        assert 0 < reserved < requested
     else:
-        assert amount == asked
+        assert amount == requested
 
 
 def test_pauses_double_from_the_base_up_to_the_cap():

@@ -112,7 +112,7 @@ def test_the_latest_hundred_absent_clients_are_kept_for_five_minutes_and_twenty_
     for number in range(103):
         set_time(monkeypatch, number)
         emitter.record_disconnect(protocol_id, f"c{number}")
-    key = room_key(protocol_id, "absent")
+    key = room_key(protocol_id, "disconnected")
     assert redis_client().zcard(key) == 100
     assert redis_client().zrange(key, 0, 0) == [b"c3"]
     assert 290 < redis_client().ttl(key) <= 300
