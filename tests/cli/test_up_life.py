@@ -184,7 +184,7 @@ def test_up_reports_within_five_seconds_that_it_waits_for_redis_and_gives_up_aft
     assert processes_of(stopped) == []
 
 
-def test_up_goes_on_when_nobody_reads_its_output(stopped: Stack):
+def test_up_continues_when_its_output_is_not_read(stopped: Stack):
     command = [*COMMAND, "up", "--port", str(stopped.port)]
     with subprocess.Popen(command, env=stopped.environment, cwd=stopped.folder, stdout=subprocess.PIPE) as up:
         while not (line := up.stdout.readline()).startswith(b"ready: "):

@@ -28,7 +28,7 @@ HOSTILE = {
 
 
 @pytest.mark.slow
-def test_proxies_variables_of_celery_blanks_and_any_folder_name_have_no_effect(tmp_path: Path) -> None:
+def test_proxy_and_celery_variables_and_unusual_folder_names_have_no_effect(tmp_path: Path) -> None:
     system = Stack(tmp_path / 'a %20 b?c#d é"e', **HOSTILE)
     with system:
         assert (system.home / "dashboard.db").stat().st_size > 0

@@ -96,7 +96,7 @@ def _fail(*_: Any, **__: Any) -> None:
     raise FULL
 
 
-def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_process_that_cannot_be_started_is_retried(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "run").mkdir()
     supervisor = Supervisor(tmp_path, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
     start = ManagedProcess.start

@@ -23,13 +23,13 @@ def test_a_record_reads_as_level_event_and_values() -> None:
     assert line(requestId="") == "INFO engineio.refused"
 
 
-def test_a_value_with_blanks_or_quotes_is_quoted_and_ends_where_it_seems_to() -> None:
+def test_a_value_with_spaces_or_quotes_is_quoted() -> None:
     assert line(detail='two words" level="x') == 'INFO engineio.refused detail="two words\\" level=\\"x"'
     assert line(detail="") == 'INFO engineio.refused detail=""'
     assert line(detail="a b\\") == 'INFO engineio.refused detail="a b\\\\"'
 
 
-def test_json_ends_by_itself_and_stays_as_it_is_and_what_only_looks_like_it_is_quoted() -> None:
+def test_a_json_value_is_not_quoted_and_other_text_that_resembles_json_is() -> None:
     assert line(data='{"amount":"1.00","reference":"a b"}') == (
         'INFO engineio.refused data={"amount":"1.00","reference":"a b"}'
     )
@@ -54,7 +54,7 @@ def test_control_characters_are_escaped(what: str, where: str) -> None:
     assert told.isprintable()
 
 
-def test_a_messages_own_lines_become_one() -> None:
+def test_a_message_of_several_lines_becomes_one_line() -> None:
     assert line("warm\nshutdown\n") == "INFO warm\\nshutdown"
 
 

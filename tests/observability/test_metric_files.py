@@ -82,7 +82,7 @@ def series(api: Api) -> set[str]:
     return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
 
 
-def test_invented_methods_and_paths_make_no_new_series(stack: Stack) -> None:
+def test_invented_methods_and_paths_create_no_time_series(stack: Stack) -> None:
     api, protocol_id = stack.api, make_protocol(stack.api)
     agent_id = make_agent(api)
 

@@ -171,7 +171,7 @@ def test_the_next_task_of_an_agent_is_emitted_although_others_reported_meanwhile
 
 
 @pytest.mark.slow
-def test_an_event_published_while_no_process_listened_shows_as_a_gap(stack, watch, few, protocol_id):
+def test_an_event_published_while_no_process_was_subscribed_shows_as_a_gap(stack, watch, few, protocol_id):
     """The web process is cut off from Redis and an event leaves, in one step: nobody listens at that moment."""
     batched = watch(protocol_id, agentBatches=True)
     few.report(protocol_id, 10)
