@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api, mint
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 
 pytestmark = pytest.mark.database("sqlite")  # permissions do not depend on the database

@@ -14,7 +14,7 @@ import pytest
 from app.auth import keys as auth_keys
 from app.auth.keys import ProviderKeys
 from app.core.errors import DependencyUnavailable
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import until
 from tests.support.stack import ROOT
 

@@ -7,7 +7,7 @@ import pytest
 from tests.browser.conftest import NARROW, WIDE, Open, Visit
 from tests.browser.test_quality import axe_violations
 from tests.factories import deposit, make_protocol
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.stack import Stack, StackMaker
 
 MORE_THAN_A_QUEUE = 200

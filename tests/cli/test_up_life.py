@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.cli.commands import is_ready, run_in
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_alive, until
 from tests.support.stack import COMMAND, Stack, StackMaker
 

@@ -12,8 +12,8 @@ from app.realtime import outbox
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
+from tests.support.machine_speed import slowdown
 from tests.support.money import confirmed, funded_protocol, pool
-from tests.support.pace import slowdown
 from tests.support.processes import until
 
 SOON_SECONDS = 3.0

@@ -10,7 +10,7 @@ from app.realtime import emitter
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.js_client import JsClient
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.promql import metric_names
 from tests.support.stack import Stack, StackMaker

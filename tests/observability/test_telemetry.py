@@ -14,7 +14,7 @@ from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.observability.test_crash_reports import spoil
 from tests.support.api import Api, OverHttp
 from tests.support.collector import PROJECT, Collector, Span, collecting
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_open, stop, until
 from tests.support.stack import ROOT, Stack, StackMaker
 

@@ -16,8 +16,8 @@ from app.core.outbound import THREAD_NAME
 from app.payments.gateway import MAX_BODY_BYTES, Paid, Refused, Unknown, max_call_seconds, pay, signature
 from app.payments.models import Payment
 from tests.core.test_tls import make_certificate
+from tests.support.machine_speed import slowdown
 from tests.support.money import SECRET, Reply, payout_service
-from tests.support.pace import slowdown
 from tests.support.processes import free_port, until
 
 PAYMENT = Payment(id="payment-1", protocol_id="P1", amount_minor=1_500_000, currency="USDC", recipient="0xabc → you")

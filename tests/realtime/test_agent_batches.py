@@ -16,7 +16,7 @@ from tests.support.agent_group import AgentGroup
 from tests.support.emissions import Emission
 from tests.support.event_checks import moment, most_in_a_window
 from tests.support.js_client import Event, JsClient, JsSocket
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack
 

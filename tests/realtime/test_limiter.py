@@ -9,7 +9,7 @@ from app.realtime import emitter, limiter
 from app.realtime.events import EventType
 from app.realtime.redis_keys import channel_of, room_key
 from tests.factories import make_protocol, unique
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")  # the limiter uses Redis only
 

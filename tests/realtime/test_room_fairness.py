@@ -11,7 +11,7 @@ from tests.factories import deposit, file_vulnerability
 from tests.support.agent_group import AgentGroup
 from tests.support.emissions import Emission
 from tests.support.event_checks import moment, most_in_a_window
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.stack import Stack
 
 MANY, FEW, LIMIT = 500, 40, 10
