@@ -1,4 +1,4 @@
-"""Who did what is written down in the transaction that does it, and nobody can change it afterwards."""
+"""Each audit entry commits with its change and cannot be changed afterwards."""
 
 import pytest
 from sqlalchemy import text

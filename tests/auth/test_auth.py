@@ -1,4 +1,4 @@
-"""Who may do what: the contract's table of roles, and what makes a token invalid."""
+"""The contract's table of roles, and which tokens are refused."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A provider that answers, but slowly, holds nobody up for longer than one fetch may take."""
+"""A slow identity provider delays no caller for longer than the time limit of a fetch."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""The table of rights: the contract's, without a cell that nobody looks at, and printed in the documents as it is."""
+"""The permission table equals the contract's and the printed one, and every cell is tested."""
 
 from pathlib import Path
 

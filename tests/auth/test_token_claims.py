@@ -1,4 +1,4 @@
-"""Claims of tokens at their edges: what is taken, what is refused, and what is remembered of a token."""
+"""Boundary values of token claims: which are accepted and which are refused."""
 
 import base64
 import hmac

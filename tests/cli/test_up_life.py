@@ -1,4 +1,4 @@
-"""`dashboard up` from its start to its end: what it prints, what it leaves, what it survives."""
+"""`dashboard up` from start to end: its output, its files, and the faults it survives."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`dashboard up` uses what its shell means for it, and ignores the rest."""
+"""`dashboard up` uses only the variables and streams of its shell that are meant for it."""
 
 import os
 import re

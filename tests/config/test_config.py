@@ -1,4 +1,4 @@
-"""Settings: checked at start, every fault told at once, secrets never shown."""
+"""Settings: checked at start, every fault reported at once, secrets never shown."""
 
 import contextlib
 import secrets
@@ -30,12 +30,12 @@ def faults(**changes: str) -> dict[str, list[str]]:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    told = faults(DASHBOARD_REST_PER_TOKEN="many", DASHBOARD_LOG_LEVEL="LOUD", DASHBOARD_SHUTDOWN_GRACE="x")
-    assert set(told) == {"DASHBOARD_REST_PER_TOKEN", "DASHBOARD_LOG_LEVEL", "DASHBOARD_SHUTDOWN_GRACE"}
+    reported = faults(DASHBOARD_REST_PER_TOKEN="many", DASHBOARD_LOG_LEVEL="LOUD", DASHBOARD_SHUTDOWN_GRACE="x")
+    assert set(reported) == {"DASHBOARD_REST_PER_TOKEN", "DASHBOARD_LOG_LEVEL", "DASHBOARD_SHUTDOWN_GRACE"}
 
 
 def test_an_unreadable_setting_hides_no_other_fault(tmp_path: Path) -> None:
-    told = faults(
+    reported = faults(
         DASHBOARD_SIGNING_KEY="short",
         DASHBOARD_ALLOWED_ORIGINS="abc",
         PAYOUT_URL="http://x",
@@ -44,7 +44,7 @@ def test_an_unreadable_setting_hides_no_other_fault(tmp_path: Path) -> None:
         REDIS_URL="http://x",
         DASHBOARD_JWKS_URL_FILE=str(tmp_path / "missing"),
     )
-    assert set(told) == {
+    assert set(reported) == {
         "DASHBOARD_SIGNING_KEY", "DASHBOARD_ALLOWED_ORIGINS", "PAYOUT_SECRET", "PAYOUT_URL", "DASHBOARD_LOG_LEVEL",
         "DASHBOARD_TRUSTED_PROXIES", "REDIS_URL", "DASHBOARD_JWKS_URL",
     }  # fmt: skip
@@ -72,16 +72,16 @@ WEAK = [
 @pytest.mark.parametrize("key", WEAK)
 @pytest.mark.parametrize("name", ["DASHBOARD_SIGNING_KEY", "DASHBOARD_PREVIOUS_SIGNING_KEY"])
 def test_a_weak_signing_key_is_refused_and_not_shown(name: str, key: str) -> None:
-    told = faults(**{name: key})
-    assert list(told) == [name]
-    assert key not in str(told)
+    reported = faults(**{name: key})
+    assert list(reported) == [name]
+    assert key not in str(reported)
 
 
 @pytest.mark.parametrize("secret", ["x", "changeme", "payout-secret-key", "s3cr3t-" * 6, "8ccb8bc9359138c"])
 def test_a_weak_payout_secret_is_refused_and_not_shown(secret: str) -> None:
-    told = faults(PAYOUT_URL="https://pay.example", PAYOUT_SECRET=secret)
-    assert list(told) == ["PAYOUT_SECRET"]
-    assert f" {secret} " not in str(told)
+    reported = faults(PAYOUT_URL="https://pay.example", PAYOUT_SECRET=secret)
+    assert list(reported) == ["PAYOUT_SECRET"]
+    assert f" {secret} " not in str(reported)
 
 
 def test_under_dashboard_up_the_payout_secret_may_be_weak() -> None:
@@ -147,9 +147,9 @@ BAD_ADDRESSES = {
 
 @pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in BAD_ADDRESSES.items() for url in urls])
 def test_an_invalid_address_is_reported_without_its_password(name: str, url: str) -> None:
-    told = faults(**{name: url, "PAYOUT_SECRET": KEY})
-    assert list(told) == [name]
-    assert "hunter2" not in str(told)
+    reported = faults(**{name: url, "PAYOUT_SECRET": KEY})
+    assert list(reported) == [name]
+    assert "hunter2" not in str(reported)
 
 
 GOOD_ADDRESSES = {
@@ -246,15 +246,15 @@ def test_the_embedded_database_is_in_its_folder_under_any_folder_name(name: str,
 def test_bytes_that_are_not_utf8_are_a_fault_of_their_setting(tmp_path: Path) -> None:
     home = tmp_path / "caf\udce9"
     home.mkdir()
-    told = faults(DASHBOARD_HOME=str(home), OTEL_SERVICE_NAME="caf\udce9", DASHBOARD_LOG_LEVEL="LOUD")
-    assert set(told) == {"DASHBOARD_HOME", "OTEL_SERVICE_NAME", "DASHBOARD_LOG_LEVEL"}
+    reported = faults(DASHBOARD_HOME=str(home), OTEL_SERVICE_NAME="caf\udce9", DASHBOARD_LOG_LEVEL="LOUD")
+    assert set(reported) == {"DASHBOARD_HOME", "OTEL_SERVICE_NAME", "DASHBOARD_LOG_LEVEL"}
 
 
 @pytest.mark.parametrize("url", ["sentinel://:hunter2@host/svc", "sentinel://:hunter2@host:1", "sentinel://:hunter2@"])
 def test_a_sentinel_url_of_another_form_is_refused_and_its_password_not_shown(url: str) -> None:
-    told = faults(REDIS_URL=url)
-    assert list(told) == ["REDIS_URL"]
-    assert "hunter2" not in str(told)
+    reported = faults(REDIS_URL=url)
+    assert list(reported) == ["REDIS_URL"]
+    assert "hunter2" not in str(reported)
 
 
 def test_passwords_of_servers_and_of_sentinels_are_kept_apart() -> None:
@@ -272,9 +272,9 @@ def test_passwords_of_servers_and_of_sentinels_are_kept_apart() -> None:
 
 
 def test_an_invalid_address_for_traces_or_crash_reports_is_refused() -> None:
-    told = faults(
+    reported = faults(
         OTEL_EXPORTER_OTLP_ENDPOINT="collector:4317", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", SENTRY_DSN="hunter2"
     )
-    assert set(told) == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
-    assert "hunter2" not in str(told)
+    assert set(reported) == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
+    assert "hunter2" not in str(reported)
     assert set(faults(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")) == {"OTEL_EXPORTER_OTLP_PROTOCOL"}

@@ -1,4 +1,4 @@
-"""What docs/operating.md says about backup and restore, done: the restored system goes on where the old one was."""
+"""Backup and restore as described in docs/operating.md: the restored system continues where the old one was."""
 
 import os
 import shutil

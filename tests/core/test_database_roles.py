@@ -1,4 +1,4 @@
-"""The role that `deploy/postgres/roles.sql` makes can run the application, and cannot change what was written down."""
+"""The role of `deploy/postgres/roles.sql` can run the application but cannot change ledger or audit log."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A Redis that hangs takes connections and never answers: what is committed is answered all the same, and soon."""
+"""While Redis hangs, committed changes are still answered in time."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Migrations go up and down on both databases, with data in them, and give what the models say."""
+"""Migrations go up and down on both databases, with data, and result in the models' schema."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

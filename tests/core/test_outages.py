@@ -1,4 +1,4 @@
-"""An outage of database or Redis is told with its cause; a mistake in our code is not taken for one."""
+"""An outage of database or Redis is reported with its cause; a programming error is not reported as one."""
 
 import logging
 import sqlite3

@@ -1,4 +1,4 @@
-"""What is deleted with time, and what never is."""
+"""Which rows are deleted with time, and which never."""
 
 import time
 from datetime import datetime, timedelta

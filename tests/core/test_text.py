@@ -1,4 +1,4 @@
-"""Describing text is cleaned and cut, never refused; names that cannot be read as they stand are told why."""
+"""Descriptive text is cleaned and truncated, never refused; invalid names are refused with a reason."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""The examples in docs/examples do what they say, on a running system."""
+"""Each example of docs/examples works on a running system."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What browsers are told: no foreign scripts or frames, no origins that are not configured, no untrusted proxies."""
+"""Security headers: no foreign scripts or frames, only configured origins and trusted proxies."""
 
 import pytest
 from flask import Flask
@@ -122,7 +122,7 @@ def test_an_invalid_forwarded_address_is_ignored(forged: str, app_with) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "address"),
+    ("forwarded_for", "address"),
     [
         ("1.2.3.4:5678", "1.2.3.4"),
         ("[2001:db8::1]:443", "2001:db8::1"),
@@ -131,8 +131,8 @@ def test_an_invalid_forwarded_address_is_ignored(forged: str, app_with) -> None:
         ("::ffff:192.0.2.1", "192.0.2.1"),
     ],
 )
-def test_an_address_is_read_with_its_port_and_brackets(told: str, address: str, app_with) -> None:
-    assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), X_Forwarded_For=told) == address
+def test_an_address_is_read_with_its_port_and_brackets(forwarded_for: str, address: str, app_with) -> None:
+    assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), X_Forwarded_For=forwarded_for) == address
 
 
 @pytest.mark.parametrize("scheme", ["wss", "https,http", "HTTPS"])

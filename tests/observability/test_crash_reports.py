@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw reach Sentry, once and with the request's id; refusals and callers' words do not."""
+"""Unexpected errors are reported to Sentry once, with the request id; refusals and callers' data are not."""
 
 import sqlite3
 from collections.abc import Iterator

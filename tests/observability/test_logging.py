@@ -1,4 +1,4 @@
-"""One record is one line of text, whatever it tells of: what others send must not look like what we say."""
+"""Each log record is one line, and values sent by callers cannot imitate fields or lines."""
 
 import logging
 import sys
@@ -47,11 +47,11 @@ FORGED = {
 @pytest.mark.parametrize("where", ["message", "value", "name"])
 def test_control_characters_are_escaped(what: str, where: str) -> None:
     text = FORGED[what]
-    told = {"message": lambda: line(text), "value": lambda: line(detail=text), "name": lambda: line(**{text: 1})}[
+    reported = {"message": lambda: line(text), "value": lambda: line(detail=text), "name": lambda: line(**{text: 1})}[
         where
     ]()
-    assert len(told.splitlines()) == 1
-    assert told.isprintable()
+    assert len(reported.splitlines()) == 1
+    assert reported.isprintable()
 
 
 def test_a_message_of_several_lines_becomes_one_line() -> None:

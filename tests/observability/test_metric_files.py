@@ -1,4 +1,4 @@
-"""Metrics stay few whatever callers send, and the files of dead processes do not pile up while the system runs."""
+"""The number of time series and of metric files stays bounded."""
 
 import os
 import subprocess

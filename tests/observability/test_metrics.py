@@ -1,4 +1,4 @@
-"""What `/metrics` shows, and that what is built on it refers to what it shows."""
+"""The contents of `/metrics`; the Grafana board uses only metrics that exist."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every alert fires when what it tells of happens, and none fires on a system that is well."""
+"""Each alert fires on its fault, and none fires on a healthy system."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""What each attempt to pay leaves behind: leases, pauses, and what is recorded when the money has moved."""
+"""Each attempt to pay: its lease, its pause, and how a payout is recorded."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -176,8 +176,8 @@ def test_a_payout_that_cannot_be_recorded_waits_and_is_recorded_without_asking_a
     assert (held["status"], held["attempts"], held["reference"]) == ("PENDING", "1", "tx-1")
     assert held["lastError"] == "paid, but not recorded (RuntimeError)"
     assert shown(api, payment_id)["attempts"] == "2"
-    told = [each for each in caplog.records if each.getMessage() == "payment.paid_not_recorded"]
-    assert [(each.paymentId, each.reference, each.levelname) for each in told] == [(payment_id, "tx-1", "ERROR")] * 2
+    records = [each for each in caplog.records if each.getMessage() == "payment.paid_not_recorded"]
+    assert [(each.paymentId, each.reference, each.levelname) for each in records] == [(payment_id, "tx-1", "ERROR")] * 2
 
     make_due(app_of(api), payment_id)
     settle(app_of(api), payment_id)
@@ -363,11 +363,11 @@ def test_doctor_names_payments_that_are_stuck(
     for _ in range(STUCK_ATTEMPTS - 1):
         settle(app_of(api), payment_id)
 
-    told = verdict(api, capsys)
+    printed = verdict(api, capsys)
 
-    assert told.startswith("FAIL payments")
-    assert f"{payment_id} of " in told
-    assert "(5 attempts): HTTP 503: no disk" in told
+    assert printed.startswith("FAIL payments")
+    assert f"{payment_id} of " in printed
+    assert "(5 attempts): HTTP 503: no disk" in printed
 
 
 def test_doctor_names_a_payment_that_was_paid_and_not_recorded_at_once(

@@ -1,4 +1,4 @@
-"""What `dashboard doctor` finds when somebody with every right over the database has changed the books."""
+"""Reconciliation finds changes that were made directly in the database."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Events of money commit with it: what Redis could not take at the time arrives later, once and in order."""
+"""Events of money commit with their change and are emitted later, once and in order, after a Redis outage."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The money's whole life against a plain model: whatever is done in whatever order, answers and books agree."""
+"""Random operations on pools agree with a plain model (hypothesis, stateful)."""
 
 import pytest
 from hypothesis import HealthCheck, settings

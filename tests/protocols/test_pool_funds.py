@@ -1,4 +1,4 @@
-"""A pool through a whole story: what is available after a payout, what each change tells, and its exact bounds."""
+"""The totals of a pool over its life: after a payout, in each event, and at the limits."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`/state` and `/stats` stay small and quick however many agents were ever heard of."""
+"""`/state` and `/stats` stay small and quick for any number of agents."""
 
 import json
 import re
