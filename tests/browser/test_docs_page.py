@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.conftest import WIDE, Visit
 from tests.browser.test_quality import axe_violations
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.stack import Stack
 
 CARDS = "#content .card"

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from app.realtime.redis_keys import TICK_KEY
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")
 

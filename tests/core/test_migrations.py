@@ -1,4 +1,4 @@
-"""Migrations go up and down on both databases, with data in them, and give what the models say."""
+"""Migrations go up and down on both databases, with data, and result in the models' schema."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,7 +121,7 @@ def test_migrating_twice_changes_nothing(migrated: tuple[Flask, Api]) -> None:
     assert migrated[1].viewer.get(f"/protocols/{protocol_id}").expect(200)["id"] == protocol_id
 
 
-def test_times_are_utc_whatever_the_sessions_zone(postgres_url: str, tmp_path: Path, redis_url: str) -> None:
+def test_times_are_utc_in_any_session_time_zone(postgres_url: str, tmp_path: Path, redis_url: str) -> None:
     key = "0123456789abcdef" * 4
     environment = databases.environment(home=tmp_path, database_url=postgres_url, redis_url=redis_url, signing_key=key)
     with make_app(load_config(environment)) as app, app.app_context():

@@ -1,4 +1,4 @@
-"""An outage of database or Redis is told with its cause; a mistake in our code is not taken for one."""
+"""An outage of database or Redis is reported with its cause; a programming error is not reported as one."""
 
 import logging
 import sqlite3
@@ -113,7 +113,7 @@ def test_a_schema_of_a_newer_release_is_ready(api: Api, in_context: Flask) -> No
     assert ready(api).status == 200
 
 
-def test_a_database_that_takes_no_writes_is_not_ready(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
+def test_a_database_that_refuses_writes_is_not_ready(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     environment = {
         "DASHBOARD_HOME": str(tmp_path),
         "REDIS_URL": redis_url,

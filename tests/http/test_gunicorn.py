@@ -14,7 +14,7 @@ import requests
 
 from tests.factories import make_protocol
 from tests.support.api import Api, OverHttp
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -44,7 +44,7 @@ def test_without_a_payment_every_gauge_is_zero(app: Flask) -> None:
 
 
 @pytest.mark.database("sqlite")
-def test_the_gauges_tell_number_and_age_of_the_payments_that_wait(app: Flask, payment_id: str) -> None:
+def test_the_gauges_show_number_and_age_of_waiting_payments(app: Flask, payment_id: str) -> None:
     change(app, payment_id, created_at=utc_now() - timedelta(seconds=1000))
 
     found = gauges(app)

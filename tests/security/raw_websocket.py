@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 from typing import Self
 
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 PATH = "/socket.io/?EIO=4&transport=websocket"
 TEXT, BINARY = 1, 2
