@@ -47,7 +47,7 @@ class PoolTotals(CamelSchema):
 
 class PoolSchema(PoolTotals):
     class Meta(CamelSchema.Meta):
-        fields = ("protocol_id", "currency", "total", "available", "reserved", "paid", "version")
+        fields: tuple[str, ...] = ("protocol_id", "currency", "total", "available", "reserved", "paid", "version")
 
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
     currency = fields.String(metadata=CURRENCY)
