@@ -1,4 +1,5 @@
 import re
+from typing import ClassVar
 
 from marshmallow import fields, validate
 
@@ -47,7 +48,15 @@ class PoolTotals(CamelSchema):
 
 class PoolSchema(PoolTotals):
     class Meta(CamelSchema.Meta):
-        fields: tuple[str, ...] = ("protocol_id", "currency", "total", "available", "reserved", "paid", "version")
+        fields: ClassVar[tuple[str, ...]] = (
+            "protocol_id",
+            "currency",
+            "total",
+            "available",
+            "reserved",
+            "paid",
+            "version",
+        )
 
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
     currency = fields.String(metadata=CURRENCY)

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 from marshmallow import fields
 
 from app.agents.models import AgentType
@@ -75,7 +77,7 @@ class PoolSum(PoolSchema):
     """The sums over pools; `protocolId` and `version` are null over several protocols."""
 
     class Meta(PoolSchema.Meta):
-        fields = (*PoolSchema.Meta.fields, "by_currency")
+        fields: ClassVar = (*PoolSchema.Meta.fields, "by_currency")
 
     protocol_id = fields.String(allow_none=True, metadata=doc("The protocol's id.", PROTOCOL))
     currency = fields.String(allow_none=True, metadata=CURRENCY)
