@@ -15,6 +15,7 @@ from app.auth import keys
 from app.auth.permissions import Role
 from app.auth.tokens import issue
 from tests.support.api import Api
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -67,7 +68,8 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def api(app_with, provider: Provider) -> Api:
+def api(app_with, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Api:
+    monkeypatch.setattr(keys, "FETCH_SECONDS", patience(keys.FETCH_SECONDS))
     return app_with(DASHBOARD_JWKS_URL=provider.url, DASHBOARD_SIGNING_KEY="")
 
 
