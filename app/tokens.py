@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.audit.service import AuditAction, record_audit
 from app.auth import revocation
-from app.auth.authorization import principal, requires
+from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.auth.revocation import MAX_REASON, RevokedToken
 from app.auth.tokens import MAX_SUBJECT_LENGTH, MAX_TOKEN_ID_LENGTH
@@ -70,7 +70,7 @@ def revoke_token(fields: dict[str, Any]) -> RevokedToken:
         token_id=jti,
         subject=subject,
         reason=fields["reason"],
-        revoked_by=principal().subject,
+        revoked_by=current_principal().subject,
         revoked_at=now,
         expires_at=revocation.expiry_of(now, fields["expires_at"] if jti else None),
     )

@@ -66,4 +66,4 @@ def forget() -> None:
     seconds = RETENTION_RUN_SECONDS / len(RETENTION_JOBS)
     deleted = {name: delete(time.monotonic() + seconds) for name, delete in RETENTION_JOBS.items()}
     if any(deleted.values()):
-        logger.info("retention", extra=deleted)
+        logger.info("retention.completed", extra=deleted)

@@ -71,10 +71,10 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
 
     def _send(self, task: str) -> None:
         if int(redis_client().llen(TASK_QUEUES[task])) >= MAX_QUEUED:
-            logger.warning("beat.queue_full", extra={"task": task, "queue": TASK_QUEUES[task]})
+            logger.warning("beat.task_skipped", extra={"task": task, "fullQueue": TASK_QUEUES[task]})
             return
         try:
             self.app.send_task(task, retry=False)
         except Exception as error:  # noqa: BLE001 - any error of the broker's client; the next tick tries again
             metrics.ENQUEUE_FAILURES.labels(task).inc()
-            logger.warning("beat.task_not_sent", extra={"task": task, "error": str(error)})
+            logger.warning("beat.send_failed", extra={"task": task, "error": str(error)})

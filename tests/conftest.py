@@ -15,7 +15,7 @@ from tests.factories import make_agent, make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.seeds import SEED
 
 pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.slow_files_first"]
@@ -34,8 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    seed, pace = config.option.hypothesis_seed, slowdown()
-    return f"random tests: TEST_SEED={SEED} --hypothesis-seed={seed}; this machine is {pace:.1f} times slower"
+    seed, factor = config.option.hypothesis_seed, slowdown()
+    return f"random tests: TEST_SEED={SEED} --hypothesis-seed={seed}; this machine is {factor:.1f} times slower"
 
 
 @pytest.fixture(scope="session")

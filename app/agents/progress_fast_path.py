@@ -111,7 +111,11 @@ class ProgressFastPath:
         for agent_id, report in reports:
             if is_agent and agent_id != principal.subject:
                 return False
-            if agent_id not in agents or report.protocol_id not in protocols or not principal.sees(report.protocol_id):
+            if (
+                agent_id not in agents
+                or report.protocol_id not in protocols
+                or not principal.grants(report.protocol_id)
+            ):
                 return False
             if not self._decoder.is_valid(report):
                 return False

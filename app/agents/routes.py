@@ -2,7 +2,7 @@ from typing import Any
 
 from app.agents import progress, schemas, service
 from app.agents.models import AgentTask
-from app.auth.authorization import check_acts_for_itself, check_grant, principal, requires
+from app.auth.authorization import check_acts_for_itself, check_grant, current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AgentNotFound, AlreadyExists, ProtocolNotFound, QueueFull
 from app.core.pagination import Page, PageQuery
@@ -37,7 +37,7 @@ def list_agents(query: dict[str, Any]) -> Page:
     Sorted by id. A current task is included only if the token names its protocol. With `protocolId`: only agents
     whose last stored task belongs to that protocol.
     """
-    return service.list_all(principal(), **query)
+    return service.list_all(current_principal(), **query)
 
 
 @blueprint.get("/agents/<string:agent_id>")
@@ -48,7 +48,7 @@ def get_agent(agent_id: str) -> dict[str, Any]:
 
     An agent is OFFLINE after 120 seconds without a report.
     """
-    return service.describe([service.find(agent_id)], principal())[0]
+    return service.describe([service.find(agent_id)], current_principal())[0]
 
 
 @blueprint.post("/agents/<string:agent_id>/tasks")
@@ -61,8 +61,8 @@ def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
 
     The agent starts the first task of its queue when it completes a task.
     """
-    check_acts_for_itself(principal(), agent_id)
-    check_grant(principal(), fields["protocol_id"])
+    check_acts_for_itself(current_principal(), agent_id)
+    check_grant(current_principal(), fields["protocol_id"])
     check_protocol(fields["protocol_id"])
     return service.queue_task(agent_id, fields)
 
@@ -76,7 +76,7 @@ def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
 
     In queue order; only tasks of protocols that the token names.
     """
-    return service.list_tasks(agent_id, principal(), **query)
+    return service.list_tasks(agent_id, current_principal(), **query)
 
 
 @blueprint.post("/agents/<string:agent_id>/progress")
@@ -90,7 +90,7 @@ def report_progress(fields: dict[str, Any], agent_id: str) -> dict[str, Any]:
     The response is sent before the event. An agent causes at most one event a second, and the newest RUNNING report
     replaces older ones. COMPLETED and FAILED are stored before the response and always become separate events.
     """
-    return progress.report(agent_id, fields, principal())
+    return progress.report(agent_id, fields, current_principal())
 
 
 @blueprint.post("/progress")
@@ -104,4 +104,4 @@ def report_batch(fields: dict[str, Any]) -> dict[str, Any]:
     is one request for its `Idempotency-Key`. The token is charged one request for each task that the batch starts or
     ends, and at least one. Only the newest of an agent's RUNNING updates in a batch takes effect.
     """
-    return progress.report_batch(fields["updates"], principal())
+    return progress.report_batch(fields["updates"], current_principal())

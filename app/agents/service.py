@@ -82,7 +82,7 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
         reported = json.loads(text) | {"protocolId": protocol_id} if text else None
         stored = agent.task_data and agent.task_data | {"protocolId": agent.task_protocol_id}
         task = newest(reported, stored)
-        is_shown = task and task["status"] != TaskStatus.COMPLETED and principal.sees(task["protocolId"])
+        is_shown = task and task["status"] != TaskStatus.COMPLETED and principal.grants(task["protocolId"])
         described.append(_describe(agent, seen_us, task if is_shown else None, at_us))
     return described
 
@@ -119,6 +119,6 @@ def list_tasks(agent_id: str, principal: Principal, limit: int, cursor: list[Any
     """The agent's tasks in queue order, only of protocols the reader may see."""
     check_exists(agent_id)
     query = select(AgentTask).where(AgentTask.agent_id == agent_id)
-    if not principal.sees_all:
+    if not principal.grants_all:
         query = query.where(AgentTask.protocol_id.in_(principal.protocols))
     return page_by_key(query, AgentTask.id, limit, cursor, is_ascending=True)

@@ -16,7 +16,7 @@ from app.auth.tokens import Principal
 from app.core.database import transaction
 from app.core.errors import DomainError, TooManyRequests
 from app.core.values import to_wire
-from app.http.idempotency import claim_key, store_response
+from app.http.idempotency import claim_key, store_response, stored_by_0_1
 from app.http.rate_limits import charge_token
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
@@ -73,6 +73,8 @@ def store(terminal: list[Update], running: list[Update], respond: Respond) -> St
         try:
             with transaction() as session:
                 claim_key(session)
+                before = {terminal[index].position for index in stored_by_0_1(session, len(terminal))}
+                changes.terminal = [update for update in changes.terminal if update.position not in before]
                 changes.protocol_ids, changes.task_count = _write(
                     session, changes.terminal, started, in_any_order=is_last
                 )

@@ -104,8 +104,8 @@ def _failures(path: str, method: str, operation: Json, view: Any) -> dict[int, J
         shared.append(422)
     reference = "#/components/responses/"
     failures: dict[int, Json] = {status: {"$ref": reference + _response_name(status)} for status in shared}
-    absent = [error.code for name, (_, error) in PATH_PARAMETERS.items() if name in path]
-    if missing := _of_status(404, codes) or absent:
+    unknown = [error.code for name, (_, error) in PATH_PARAMETERS.items() if name in path]
+    if missing := _of_status(404, codes) or unknown:
         failures[404] = _response(404, missing)
     conflicts = _of_status(409, codes)
     if getattr(view, "idempotent", False):

@@ -56,13 +56,13 @@ def rate_limit_key(caller: Principal) -> str:
     return f"{caller.subject}\n{caller.token_id}"
 
 
-def principal() -> Principal:
+def current_principal() -> Principal:
     return cast(Principal, g.principal)
 
 
 def check_grant(caller: Principal, protocol_id: str) -> None:
     """Raises NotFound for a protocol that the token does not grant, exactly as for one that does not exist."""
-    if not is_identifier(protocol_id) or not caller.sees(protocol_id):
+    if not is_identifier(protocol_id) or not caller.grants(protocol_id):
         raise unknown_protocol(protocol_id)
 
 

@@ -119,7 +119,9 @@ class ProviderKeys:
         except (OutboundError, ValueError, RecursionError) as error:
             metrics.KEY_SET_FAILURES.inc()
             detail = getattr(error, "detail", "")
-            logger.warning("keys.fetch_failed", extra={"error": f"{type(error).__name__}: {error} {detail}".rstrip()})
+            logger.warning(
+                "key_set.fetch_failed", extra={"error": f"{type(error).__name__}: {error} {detail}".rstrip()}
+            )
         finally:
             self._fetch_over.set()
 

@@ -39,11 +39,11 @@ class Principal:
     issued_at: float = 0.0
 
     @property
-    def sees_all(self) -> bool:
+    def grants_all(self) -> bool:
         return self.role is Role.ADMIN or ALL_PROTOCOLS in self.protocols
 
-    def sees(self, protocol_id: str) -> bool:
-        return self.sees_all or protocol_id in self.protocols
+    def grants(self, protocol_id: str) -> bool:
+        return self.grants_all or protocol_id in self.protocols
 
 
 class TokenVerifier:

@@ -168,16 +168,16 @@ class SimulatedPeople:
         return client.act(f"{self._protocol}/vulnerabilities", finding)
 
     def _decide(self, decision: str) -> bool:
-        found = self._oldest("PENDING")
+        finding = self._oldest("PENDING")
         body = {"reason": self._random.choice(REASONS)} if decision == "reject" else {}
-        return bool(found) and self._validator.act(f"/vulnerabilities/{found['id']}/{decision}", body)
+        return bool(finding) and self._validator.act(f"/vulnerabilities/{finding['id']}/{decision}", body)
 
     def _pay(self) -> bool:
-        found = self._oldest("CONFIRMED")
+        finding = self._oldest("CONFIRMED")
         body = {"recipient": f"0x{self._random.getrandbits(160):040x}"}
-        if not found.get("bounty"):
+        if not finding.get("bounty"):
             body["amount"] = BOUNTIES["INFO"]
-        return bool(found) and self._owner.act(f"/vulnerabilities/{found['id']}/payment", body)
+        return bool(finding) and self._owner.act(f"/vulnerabilities/{finding['id']}/payment", body)
 
     def _oldest(self, status: str) -> dict[str, Any]:
         page = self._owner.read(f"{self._protocol}/vulnerabilities?status={status}&limit=50")

@@ -86,7 +86,7 @@ class RedisNotSaving(RedisReadOnly):
 # By the prefixes of an SQLSTATE, or of SQLite's name of its result code; the first match counts.
 _DATABASE_CODES = {
     DatabaseReadOnly: ("25006", "SQLITE_READONLY"),
-    DatabaseFull: ("53100", "SQLITE_FULL"),
+    DatabaseFull: ("53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"),  # no space for the log's index
     DatabaseBusy: ("40001", "40P01", "55P03", "57014", "SQLITE_BUSY", "SQLITE_LOCKED"),
     DatabaseUnavailable: (
         *("25P03", "3D000", "57P", "08", "28", "53", "58"),

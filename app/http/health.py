@@ -60,7 +60,7 @@ def _check_all() -> dict[str, DomainError]:
         try:
             check()
         except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
-            logger.warning("health.failed", extra={"check": name, "error": str(error)})
+            logger.warning("health_check.failed", extra={"check": name, "error": str(error)})
             outage = error if isinstance(error, DomainError) else as_outage(error)
             errors[name] = outage or DependencyUnavailable("It failed unexpectedly; see the log.")
     return errors

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, jsonify, request
-from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text
+from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -129,6 +129,16 @@ def claim_key(session: Session) -> None:
     if first.fingerprint != claim["fingerprint"]:
         raise IdempotencyKeyReused(f"The {HEADER} {claim['key']!r} was used for another request.")
     raise StoredResponse(first.status, first.body, first.resume)
+
+
+def stored_by_0_1(session: Session, count: int) -> set[int]:
+    """Which of the `count` terminal updates of a batch release 0.1 stored: it gave each a key of its own."""
+    claim, row = g.get("idempotency_claim"), IdempotencyKey
+    if claim is None or not count:
+        return set()
+    parts = {f"{index}:{hashlib.sha256(claim['key'].encode()).hexdigest()}": index for index in range(count)}
+    same = (row.subject == claim["subject"], row.fingerprint == claim["fingerprint"], row.key.in_(parts))
+    return {parts[key] for key in session.scalars(select(row.key).where(*same))}
 
 
 def store_response(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:

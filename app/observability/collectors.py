@@ -57,7 +57,7 @@ class StateCollector:
                 is_up[name] = 0
             finally:
                 db.session.rollback()
-        yield Reading("dashboard_source_up", "1 if this source could be read", is_up, "source")
+        yield Reading("dashboard_source_up", "1 if the gauges of this source could be read", is_up, "source")
 
 
 def _read_queues() -> list[Reading]:

@@ -52,38 +52,38 @@ class FileCollector(MultiProcessCollector):
     """The metrics of all processes, living and dead."""
 
     def collect(self) -> list[Metric]:
-        fold(Path(self._path))
+        archive_counters(Path(self._path))
         with _locked(Path(self._path), fcntl.LOCK_SH):
             return list(super().collect())  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
-def _locked(place: Path, kind: int) -> Iterator[None]:
-    with (place / "lock").open("a") as file:
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    with (folder / "lock").open("a") as file:
         fcntl.flock(file, kind)
         yield
 
 
-def fold(place: Path) -> None:
+def archive_counters(folder: Path) -> None:
     """Add the counters of dead processes to the archive and remove their files. A full disk is logged, not raised."""
     try:
-        with _locked(place, fcntl.LOCK_EX):
-            for archive, files in _files_of_the_dead(place).items():
+        with _locked(folder, fcntl.LOCK_EX):
+            for archive, files in _files_of_dead_processes(folder).items():
                 _add_to_archive(archive, files)
     except OSError as error:
-        logger.warning("metrics.fold_failed", extra={"error": str(error)})
+        logger.warning("metrics.archive_failed", extra={"error": str(error)})
 
 
-def _files_of_the_dead(place: Path) -> dict[Path, list[Path]]:
+def _files_of_dead_processes(folder: Path) -> dict[Path, list[Path]]:
     """Rename files before they are added. A renamed file left by a crash was added if the archive is younger."""
     dead: dict[Path, list[Path]] = defaultdict(list)
-    for file in place.glob(f"*{TAKEN}"):
+    for file in folder.glob(f"*{TAKEN}"):
         archive = _archive_of(file)
         if archive.exists() and file.stat().st_ctime_ns <= archive.stat().st_mtime_ns:
             file.unlink()
         else:
             dead[archive].append(file)
-    for file in place.glob("*.db"):
+    for file in folder.glob("*.db"):
         pid = file.stem.rpartition("_")[2]
         if not pid.isdecimal() or is_running(int(pid)):
             continue
@@ -155,7 +155,7 @@ values.MmapedDict = AllocatedDict  # type: ignore[attr-defined]
 if FOLDER:
     with contextlib.suppress(OSError):  # without a folder, each process counts in memory
         Path(FOLDER).mkdir(parents=True, exist_ok=True)
-        fold(Path(FOLDER))
+        archive_counters(Path(FOLDER))
 
 OTHER = "other"
 HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -163,7 +163,9 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 5.0, 10.0, 3
 
 EVENTS_EMITTED = Counter("dashboard_events_emitted_total", "Events published to their room", ["event"])
 EVENTS_DROPPED = Counter("dashboard_events_dropped_total", "Events dropped from a full room queue", ["event"])
-EVENTS_UNDELIVERED = Counter("dashboard_events_undelivered_total", "Events missed by absent subscribers", ["event"])
+EVENTS_UNDELIVERED = Counter(
+    "dashboard_events_undelivered_total", "Events that some client or process missed", ["event"]
+)
 EMISSION_FAILURES = Counter("dashboard_emission_failures_total", "Events that Redis did not accept", ["event"])
 ENQUEUE_FAILURES = Counter("dashboard_enqueue_failures_total", "Celery tasks that could not be enqueued", ["task"])
 PROGRESS_ACCEPTED = Counter("dashboard_progress_accepted_total", "Progress reports accepted", ["status"])
@@ -185,7 +187,7 @@ LIMITS_UNSHARED = Counter("dashboard_limits_unshared_total", "Failed exchanges o
 SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections ended by the server", ["reason"])
 REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Failed reads of the revocations")
 KEY_SET_FAILURES = Counter("dashboard_key_set_failures_total", "Failed fetches of the identity provider's keys")
-ROOMS_REWOUND = Counter("dashboard_rooms_rewound_total", "Rooms that had received more than the database holds")
+ROOMS_REWOUND = Counter("dashboard_rooms_rewound_total", "Rooms set back to an older database")
 FANOUT_EVENTS = Counter("dashboard_fanout_events_total", "Events received for rooms with members in this process")
 FANOUT_DELIVERIES = Counter("dashboard_fanout_deliveries_total", "Events handed to a connection")
 FANOUT_FAILURES = Counter("dashboard_fanout_failures_total", "Messages this process could not handle")

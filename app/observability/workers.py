@@ -80,7 +80,7 @@ def _serve_metrics(port: int) -> None:
 
 def _begin_pool_process(settings: Config) -> None:
     if metrics.FOLDER:
-        metrics.fold(Path(metrics.FOLDER))  # the process is often the replacement of a dead one
+        metrics.archive_counters(Path(metrics.FOLDER))  # the process is often the replacement of a dead one
     telemetry.start_tracing(settings)
 
 
@@ -110,6 +110,6 @@ def _sign_of_life(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -
             with app.app_context():
                 process_registry.announce(kind, roles())
         except redis.RedisError as error:
-            logger.warning("process.not_announced", extra={"kind": kind, "error": str(error)})
+            logger.warning("process.announcement_failed", extra={"kind": kind, "error": str(error)})
 
     return give_sign

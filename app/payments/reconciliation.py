@@ -45,7 +45,7 @@ def read_payments() -> list[Reading]:
     return [
         Reading("dashboard_payments_not_recorded", "Payments that were paid and could not be recorded", paid),
         Reading("dashboard_payments_waiting", "Payments that are not released, by status", counts, "status"),
-        Reading("dashboard_payments_oldest_seconds", "Age of the oldest of them", ages, "status"),
+        Reading("dashboard_payments_oldest_seconds", "Age of the oldest unreleased payment, by status", ages, "status"),
     ]
 
 
@@ -61,7 +61,7 @@ def read_ledger() -> list[Reading]:
     broken = select(func.count()).select_from(Pool).outerjoin(LedgerEntry, newest).where(Pool.version > 0, differs)
     missing = select(func.count()).select_from(Protocol).outerjoin(Pool).where(Pool.protocol_id.is_(None))
     count = float(sum(db.session.execute(each).scalar_one() for each in (broken, missing)))
-    return [Reading("dashboard_ledger_mismatches", "Pools that disagree with their ledger or are gone", {"": count})]
+    return [Reading("dashboard_ledger_mismatches", "Pools that disagree with their ledger or are missing", {"": count})]
 
 
 def stuck_payments(limit: int) -> Sequence[Payment]:

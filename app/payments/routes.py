@@ -1,6 +1,6 @@
 from typing import Any
 
-from app.auth.authorization import principal, requires
+from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AlreadyExists, InsufficientFunds, InvalidTransition
 from app.core.pagination import Page, PageQuery
@@ -25,7 +25,7 @@ def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
     `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller amount returns
     the rest to the pool. The pool is charged exactly once.
     """
-    return service.request_payment(vulnerability_id, fields["recipient"], fields["amount"], principal())
+    return service.request_payment(vulnerability_id, fields["recipient"], fields["amount"], current_principal())
 
 
 @blueprint.get("/payments/<string:payment_id>")
@@ -36,7 +36,7 @@ def get_payment(payment_id: str) -> Payment:
 
     A FAILED payment has a `failureReason` and keeps its reservation until it is retried.
     """
-    return service.get(payment_id, principal())
+    return service.get(payment_id, current_principal())
 
 
 @blueprint.get("/protocols/<string:protocol_id>/payments")
@@ -60,4 +60,4 @@ def retry_payment(payment_id: str) -> Payment:
 
     A FAILED payment returns to PENDING.
     """
-    return service.retry(payment_id, principal())
+    return service.retry(payment_id, current_principal())

@@ -17,17 +17,17 @@ class PaymentStatus(StrEnum):
     FAILED = "FAILED"
 
 
-def payable_amount(reserved: int, asked: int | None) -> int:
-    """The whole reservation by default, less on request, never more; without a reservation what is asked for.
+def payable_amount(reserved: int, requested: int | None) -> int:
+    """The whole reservation by default, less on request, never more; without a reservation the requested amount.
 
     Minor units. Raises InvalidInput.
     """
-    if reserved == 0 and asked is None:
+    if reserved == 0 and requested is None:
         problem = "Is required: no bounty is reserved for this vulnerability."
-    elif asked is not None and asked > reserved > 0:
+    elif requested is not None and requested > reserved > 0:
         problem = "Is more than the reserved bounty."
     else:
-        return reserved if asked is None else asked
+        return reserved if requested is None else requested
     raise InvalidInput(f"The amount cannot be paid: {problem}", fields={"amount": [problem]})
 
 

@@ -33,18 +33,18 @@ _AUDITED = PaymentSchema(
 )
 
 
-def request_payment(vulnerability_id: str, recipient: str, asked_minor: int | None, principal: Principal) -> Payment:
+def request_payment(vulnerability_id: str, recipient: str, amount_minor: int | None, principal: Principal) -> Payment:
     """Store a PENDING payment of a confirmed vulnerability's bounty and enqueue its settlement.
 
     Raises NotFound, Conflict (INVALID_TRANSITION, ALREADY_EXISTS, INSUFFICIENT_FUNDS), InvalidInput (the amount).
     """
-    found = vulnerabilities.get(vulnerability_id, principal)
-    currency = get_pool(found.protocol_id).currency
+    protocol_id = vulnerabilities.get(vulnerability_id, principal).protocol_id
+    currency = get_pool(protocol_id).currency
     with transaction() as session:
         claim_key(session)
         payment_id = str(uuid.uuid7())
         vulnerability = _assign(session, vulnerability_id, payment_id)
-        amount = payable_amount(vulnerability.reserved_minor, asked_minor)
+        amount = payable_amount(vulnerability.reserved_minor, amount_minor)
         payment = Payment(
             id=payment_id,
             vulnerability_id=vulnerability.id,
@@ -115,7 +115,7 @@ def get(payment_id: str, principal: Principal) -> Payment:
     """Raises NotFound, also for a payment of a protocol that the token does not grant."""
     known = is_identifier(payment_id)
     payment = db.session.get(Payment, payment_id, populate_existing=True) if known else None
-    if payment is None or not principal.sees(payment.protocol_id):
+    if payment is None or not principal.grants(payment.protocol_id):
         raise PaymentNotFound(f"There is no payment {payment_id!r}.")
     return payment
 
@@ -141,4 +141,4 @@ def enqueue(payment_id: str) -> None:
             problem = str(error) or type(error).__name__
     if problem:
         metrics.ENQUEUE_FAILURES.labels(PAYMENT_SETTLE_TASK).inc()
-        logger.warning("payment.not_enqueued", extra={"paymentId": payment_id, "error": problem})
+        logger.warning("payment.enqueue_failed", extra={"paymentId": payment_id, "error": problem})

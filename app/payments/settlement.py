@@ -72,10 +72,10 @@ def sweep() -> int:
     """
     has_waited = or_(Payment.attempts > 0, Payment.due_at <= database_now(-SWEEP_GRACE_SECONDS))
     peers = (Payment.protocol_id, Payment.attempts > 0)
-    place = func.row_number().over(partition_by=peers, order_by=(Payment.due_at, Payment.id)).label("place")
-    due = select(Payment.id, Payment.due_at, place).where(IS_UNSETTLED, _is_due(), has_waited).subquery()
-    query = select(due.c.id).where(due.c.place <= MAX_CALLS_PER_PROTOCOL)
-    payment_ids = list(db.session.scalars(query.order_by(due.c.place, due.c.due_at, due.c.id).limit(MAX_SWEPT)))
+    rank = func.row_number().over(partition_by=peers, order_by=(Payment.due_at, Payment.id)).label("rank")
+    due = select(Payment.id, Payment.due_at, rank).where(IS_UNSETTLED, _is_due(), has_waited).subquery()
+    query = select(due.c.id).where(due.c.rank <= MAX_CALLS_PER_PROTOCOL)
+    payment_ids = list(db.session.scalars(query.order_by(due.c.rank, due.c.due_at, due.c.id).limit(MAX_SWEPT)))
     db.session.rollback()
     for payment_id in payment_ids:
         enqueue(payment_id)
@@ -172,11 +172,11 @@ def _record_payout(leased: Payment, reference: str | None) -> None:
             if payment is None:
                 return
             vulnerability = vulnerabilities.transition(session, payment.vulnerability_id, Status.PAID, reserved_minor=0)
-            place, amount_minor = payment.protocol_id, payment.amount_minor
+            protocol_id, amount_minor = payment.protocol_id, payment.amount_minor
             about = {"vulnerability_id": vulnerability.id, "payment_id": payment.id, "reference": reference}
-            protocols.apply_change(session, place, ChangeType.PAYMENT_RELEASED, amount_minor, SYSTEM, **about)
-            told = {"paymentAmount": format_amount(amount_minor), "paymentId": payment.id}
-            vulnerabilities.append_status_event(session, vulnerability, **told)
+            protocols.apply_change(session, protocol_id, ChangeType.PAYMENT_RELEASED, amount_minor, SYSTEM, **about)
+            event_data = {"paymentAmount": format_amount(amount_minor), "paymentId": payment.id}
+            vulnerabilities.append_status_event(session, vulnerability, **event_data)
             record_payment_audit(session, AuditAction.PAYMENT_RELEASED, payment, before=PaymentStatus.PROCESSING)
     except Exception as error:
         logger.exception("payment.paid_not_recorded", extra={"paymentId": leased.id, "reference": reference})

@@ -1,6 +1,6 @@
 from typing import Any
 
-from app.auth.authorization import principal, requires
+from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AlreadyExists, AmountTooLarge
 from app.core.pagination import Page, PageQuery
@@ -35,7 +35,7 @@ def list_protocols(query: dict[str, Any]) -> Page:
 
     Ordered by id.
     """
-    return service.list_for(principal(), **query)
+    return service.list_for(current_principal(), **query)
 
 
 @blueprint.get("/<string:protocol_id>")
@@ -82,4 +82,4 @@ def create_deposit(fields: dict[str, Any], protocol_id: str) -> dict[str, Any]:
 
     The room receives `bounty_pool:updated` with DEPOSIT.
     """
-    return service.deposit(protocol_id, fields["amount"], fields["reference"], principal().subject)
+    return service.deposit(protocol_id, fields["amount"], fields["reference"], current_principal().subject)

@@ -82,7 +82,7 @@ def check_exists(protocol_id: str) -> None:
 def list_for(principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
     """The protocols that the token grants, by id."""
     query = select(Protocol)
-    if not principal.sees_all:
+    if not principal.grants_all:
         query = query.where(Protocol.id.in_(principal.protocols))
     return page_by_key(query, Protocol.id, limit, cursor, is_ascending=True)
 

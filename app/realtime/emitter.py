@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 DRAIN_QUANTUM_US = 125_000  # drains and beat's ticks together are at most ten tasks a second for any number of rooms
 MAX_DRAIN_DELAY_US = 2_000_000
 DRAIN_SLACK_US = 2_000_000  # a scheduled drain that is later than this was lost
-ABSENCE_SECONDS = 300
+DISCONNECTED_SECONDS = 300
 MAX_CLIENTS = 100
 MAX_NAMED_CLIENTS = 20
 
@@ -104,16 +104,16 @@ def schedule_drain(outcome: limiter.Outcome) -> None:
         celery.send_task(DRAIN_TASK, (at,), retry=False)
     except Exception as error:  # noqa: BLE001 - any error of the broker's client; beat's next tick drains instead
         metrics.ENQUEUE_FAILURES.labels(DRAIN_TASK).inc()
-        logger.warning("drain.not_scheduled", extra={"error": str(error)})
+        logger.warning("drain.schedule_failed", extra={"error": str(error)})
 
 
 def record_disconnect(protocol_id: str, client: str) -> None:
     """Record that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
-    key = room_key(protocol_id, "absent")
+    key = room_key(protocol_id, "disconnected")
     with redis_client().pipeline(transaction=False) as pipe:
         pipe.zadd(key, {client: redis_clock().now()})
         pipe.zremrangebyrank(key, 0, -MAX_CLIENTS - 1)
-        pipe.expire(key, ABSENCE_SECONDS)
+        pipe.expire(key, DISCONNECTED_SECONDS)
         pipe.execute()
 
 
@@ -122,20 +122,20 @@ def record_return(protocol_id: str, client: str) -> None:
 
     Uses the shared connection, because many clients that return at once would wait for connections of the pool.
     """
-    current_app.extensions["redis_multiplexer"].call("ZREM", room_key(protocol_id, "absent"), client)
+    current_app.extensions["redis_multiplexer"].call("ZREM", room_key(protocol_id, "disconnected"), client)
 
 
 def log_undelivered(events: list[dict[str, str]]) -> None:
-    """Log each event that no process received, or that absent clients missed, with their names; none is sent again."""
+    """Log each event that no process received or disconnected clients missed, with their names; none is sent again."""
     rooms = sorted({event["protocolId"] for event in events})
-    absent: dict[str, list[str]] = {}
+    disconnected: dict[str, list[str]] = {}
     # one round trip: a drain may report thousands of events
     with contextlib.suppress(redis.RedisError), redis_client().pipeline(transaction=False) as pipe:
         for protocol_id in rooms:
-            pipe.zrange(room_key(protocol_id, "absent"), 0, MAX_NAMED_CLIENTS - 1, desc=True)
+            pipe.zrange(room_key(protocol_id, "disconnected"), 0, MAX_NAMED_CLIENTS - 1, desc=True)
         for protocol_id, names in zip(rooms, pipe.execute(), strict=True):
-            absent[protocol_id] = [name.decode() for name in names]
+            disconnected[protocol_id] = [name.decode() for name in names]
     for event in events:
         metrics.EVENTS_UNDELIVERED.labels(event["eventType"]).inc()
-        clients = absent.get(event["protocolId"]) or ["nobody connected"]
+        clients = disconnected.get(event["protocolId"]) or ["nobody connected"]
         logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": clients})

@@ -20,7 +20,7 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `room:{p}:busy` | zset | the same for agents with a running task | report, add_stored | a week |
 | `room:{p}:batch` | hash | `at`: when the last batch left | emits | permanent |
 | `room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | until sent |
-| `room:{p}:absent` | zset | up to 100 clients by when they lost the connection | emitter | 5 min |
+| `room:{p}:disconnected` | zset | up to 100 clients by when they lost the connection | emitter | 5 min |
 | `agents:version` | hash | newest version: when last seen (wall) | report, add_stored, allocate_versions | permanent |
 | `agents:task` | hash | protocol and task; no task after a terminal update | report, add_stored | permanent |
 | `agents:task_version` | hash | version of the update that set `agents:task` | report, add_stored | permanent |

@@ -59,7 +59,7 @@ def run(operation: str, *args: Any, multiplexer: RedisMultiplexer | None = None)
     try:
         return _evaluate(multiplexer, operation, *args)
     except redis.ConnectionError:
-        logger.info("redis.reconnecting", extra={"operation": operation})
+        logger.info("redis.connection_lost", extra={"operation": operation})
         return _evaluate(multiplexer, operation, *args)
 
 

@@ -3,7 +3,7 @@ from typing import Any
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.auth.authorization import principal, requires
+from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.database import consistent_read
 from app.core.errors import ProtocolNotFound
@@ -43,4 +43,4 @@ def get_stats(query: dict[str, Any]) -> dict[str, Any]:
     Amounts of different currencies are never added up: `byCurrency` has one item for each.
     """
     with consistent_read():
-        return service.totals(query["protocol_id"], principal())
+        return service.totals(query["protocol_id"], current_principal())

@@ -71,7 +71,7 @@ def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:
         protocol_ids: list[str] | None = [protocol_id]
         identity = {"protocol_id": protocol_id, "version": pools[0].version}
     else:
-        protocol_ids = None if principal.sees_all else sorted(principal.protocols)
+        protocol_ids = None if principal.grants_all else sorted(principal.protocols)
         is_granted = true() if protocol_ids is None else Pool.protocol_id.in_(protocol_ids)
         pools = db.session.scalars(select(Pool).where(is_granted).execution_options(populate_existing=True)).all()
         identity = {"protocol_id": None, "version": None}

@@ -133,7 +133,7 @@ def on_renew(connection: Connection, message: Any, *_: Any) -> dict[str, Any]:
     if principal.subject != connection.principal.subject:
         raise Forbidden("The token has another subject: open a new connection.")
     connections().renew(connection, principal)
-    if connection.protocol_id is not None and not principal.sees(connection.protocol_id):
+    if connection.protocol_id is not None and not principal.grants(connection.protocol_id):
         on_leave(connection)
     return {"ok": True, "protocolId": connection.protocol_id}
 
@@ -174,7 +174,7 @@ def join(connection: Connection, message: dict[str, Any]) -> str:
 
 def _check_access(principal: Principal, protocol_id: Any) -> None:
     invalid = NotFound("There is no such protocol.", code="INVALID_PROTOCOL")
-    is_granted = is_identifier(protocol_id) and principal.sees(protocol_id)
+    is_granted = is_identifier(protocol_id) and principal.grants(protocol_id)
     if not is_granted or not allows(principal.role, Action.SUBSCRIBE):
         raise invalid
     try:

@@ -143,7 +143,7 @@ class StrictServer(socketio.Server):  # type: ignore[misc]
 
 def _log_refusal(message: str, _kind: str) -> None:
     metrics.ENGINE_REFUSALS.inc()
-    logger.debug("engine.refused", extra={"detail": message[:200]})
+    logger.debug("engineio.refused", extra={"detail": message[:200]})
 
 
 def install(server: socketio.Server) -> None:

@@ -1,6 +1,6 @@
 from typing import Any
 
-from app.auth.authorization import principal, requires
+from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AlreadyReserved, InsufficientFunds, InvalidTransition
 from app.core.pagination import Page
@@ -22,7 +22,7 @@ def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerabilit
 
     With a `bounty` the amount is reserved; when it cannot be, nothing is stored.
     """
-    return service.file(protocol_id, fields, principal())
+    return service.file(protocol_id, fields, current_principal())
 
 
 @blueprint.get("/protocols/<string:protocol_id>/vulnerabilities")
@@ -45,7 +45,7 @@ def get_vulnerability(vulnerability_id: str) -> Vulnerability:
 
     A vulnerability of a protocol that the token does not grant is answered as one that does not exist.
     """
-    return service.get(vulnerability_id, principal())
+    return service.get(vulnerability_id, current_principal())
 
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/confirm")
@@ -59,7 +59,7 @@ def confirm_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vuln
     PENDING → CONFIRMED; the room receives `vuln:status_changed`. A `bounty` is reserved when none was reserved
     at filing.
     """
-    return service.confirm(vulnerability_id, fields["bounty"], principal())
+    return service.confirm(vulnerability_id, fields["bounty"], current_principal())
 
 
 @blueprint.post("/vulnerabilities/<string:vulnerability_id>/reject")
@@ -72,4 +72,4 @@ def reject_vulnerability(fields: dict[str, Any], vulnerability_id: str) -> Vulne
 
     PENDING → REJECTED; the room receives `vuln:status_changed`, and a reservation is released.
     """
-    return service.reject(vulnerability_id, fields["reason"], principal())
+    return service.reject(vulnerability_id, fields["reason"], current_principal())

@@ -37,7 +37,7 @@ def get(vulnerability_id: str, principal: Principal) -> Vulnerability:
     """Raises NotFound, also for a vulnerability of a protocol that the token does not grant."""
     known = is_identifier(vulnerability_id)
     vulnerability = db.session.get(Vulnerability, vulnerability_id, populate_existing=True) if known else None
-    if vulnerability is None or not principal.sees(vulnerability.protocol_id):
+    if vulnerability is None or not principal.grants(vulnerability.protocol_id):
         raise VulnerabilityNotFound(f"There is no vulnerability {vulnerability_id!r}.")
     return vulnerability
 
@@ -125,8 +125,8 @@ def reject(vulnerability_id: str, reason: str, principal: Principal) -> Vulnerab
     return vulnerability
 
 
-def _complete_decision(session: Session, vulnerability: Vulnerability, action: AuditAction, **told: str) -> None:
-    append_status_event(session, vulnerability, **told)
+def _complete_decision(session: Session, vulnerability: Vulnerability, action: AuditAction, **event_data: str) -> None:
+    append_status_event(session, vulnerability, **event_data)
     after = {
         "status": vulnerability.status,
         "reserved": format_amount(vulnerability.reserved_minor),
@@ -139,7 +139,7 @@ def _complete_decision(session: Session, vulnerability: Vulnerability, action: A
 
 
 def transition(session: Session, vulnerability_id: str, new: Status, **values: Any) -> Vulnerability:
-    """Change the status to `new` if the present one precedes it. Raises Conflict (INVALID_TRANSITION)."""
+    """Change the status to `new` if the current one precedes it. Raises Conflict (INVALID_TRANSITION)."""
     vulnerability = update_if(session, vulnerability_id, PREVIOUS[new], status=new.value, **values)
     if vulnerability is None:
         raise invalid_transition(session.get_one(Vulnerability, vulnerability_id, populate_existing=True), new)
@@ -147,12 +147,12 @@ def transition(session: Session, vulnerability_id: str, new: Status, **values: A
 
 
 def update_if(
-    session: Session, vulnerability_id: str, present: Status, *conditions: ColumnElement[bool], **values: Any
+    session: Session, vulnerability_id: str, current: Status, *conditions: ColumnElement[bool], **values: Any
 ) -> Vulnerability | None:
-    """The vulnerability after the change; None if its status is not `present` or it does not meet the conditions."""
+    """The vulnerability after the change; None if its status is not `current` or it does not meet the conditions."""
     statement = (
         update(Vulnerability)
-        .where(Vulnerability.id == vulnerability_id, Vulnerability.status == present.value, *conditions)
+        .where(Vulnerability.id == vulnerability_id, Vulnerability.status == current.value, *conditions)
         .values(version=Vulnerability.version + 1, updated_at=utc_now(), **values)
         .returning(Vulnerability)
     )
@@ -164,7 +164,7 @@ def invalid_transition(vulnerability: Vulnerability, new: Status) -> DomainError
     return InvalidTransition(message, extra={"currentStatus": vulnerability.status})
 
 
-def append_status_event(session: Session, vulnerability: Vulnerability, **more: Any) -> None:
+def append_status_event(session: Session, vulnerability: Vulnerability, **event_data: Any) -> None:
     """Append the event of the latest status change to the outbox (spec: Vulnerability Status Change Events)."""
     data = {
         "vulnerabilityId": vulnerability.id,
@@ -173,7 +173,7 @@ def append_status_event(session: Session, vulnerability: Vulnerability, **more: 
         "severity": vulnerability.severity,
         "version": vulnerability.version,
         "changedAt": vulnerability.updated_at,
-        **more,
+        **event_data,
     }
     outbox.append(session, vulnerability.protocol_id, EventType.VULN_STATUS_CHANGED, data)
 

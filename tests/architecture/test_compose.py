@@ -1,4 +1,4 @@
-"""What `docker-compose.yml` grants to whom: ways out, secrets, and the database's roles."""
+"""The networks, secrets and database roles of each service in `docker-compose.yml`."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the pages name exists: files, settings, metrics, log events, tests."""
+"""Files, settings, metrics, log events and tests that the pages name exist."""
 
 import re
 from pathlib import Path

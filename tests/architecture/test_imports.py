@@ -1,4 +1,4 @@
-"""Imports run downwards only, and nobody but the runtime knows the async mode."""
+"""Imports run downwards only, and only the runtime depends on the async mode."""
 
 import ast
 import os

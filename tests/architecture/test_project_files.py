@@ -1,4 +1,4 @@
-"""What was installed or built inside a clone is not judged as if it were ours."""
+"""Installed and built files inside a clone are not checked as project files."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every route says who may call it, and the routes are those of the contract."""
+"""Every route declares its action, and the routes are those of the contract."""
 
 import re
 

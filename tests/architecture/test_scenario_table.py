@@ -56,7 +56,7 @@ def test_every_scenario_names_a_deciding_function_that_exists() -> None:
         assert functions, scenario
         for name, link in functions:
             source = (TABLE.parent / link).read_text(encoding="utf-8")
-            assert re.search(rf"^ *def {name}\(", source, re.MULTILINE), (scenario, name, link)
+            assert re.search(rf"^ *(?:def|local function) {name}\(", source, re.MULTILINE), (scenario, name, link)
 
 
 def test_every_link_in_the_table_leads_to_a_file() -> None:

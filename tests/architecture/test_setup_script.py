@@ -1,4 +1,4 @@
-"""`make setup` says in words what is missing, finds a newer Python, and mends a half-made .venv; the ledger is kept."""
+"""`make setup` names what is missing, finds a newer Python and repairs an unfinished .venv."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Tests do not depend on the load of the machine: durations are scaled by support/pace.py."""
+"""Tests do not depend on the load of the machine: durations are scaled by support/machine_speed.py."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Who did what is written down in the transaction that does it, and nobody can change it afterwards."""
+"""Each audit entry commits with its change and cannot be changed afterwards."""
 
 import pytest
 from sqlalchemy import text
@@ -50,7 +50,7 @@ def test_an_entry_names_the_subject_its_token_its_address_and_the_request(api: A
     }  # fmt: skip
 
 
-def test_what_was_refused_and_what_was_replayed_leave_no_entry_of_their_own(api: Api) -> None:
+def test_a_refused_or_replayed_request_adds_no_audit_entry(api: Api) -> None:
     protocol_id = make_protocol(api)
     owner = api.owner
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Who may do what: the contract's table of roles, and what makes a token invalid."""
+"""The contract's table of roles, and which tokens are refused."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api, mint
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 
 pytestmark = pytest.mark.database("sqlite")  # permissions do not depend on the database
@@ -141,7 +141,7 @@ BAD_TOKENS = {
 
 
 @pytest.mark.parametrize("fault", BAD_TOKENS)
-def test_a_bad_token_gets_401_and_nothing_else(fault: str, api: Api) -> None:
+def test_an_invalid_token_gets_401(fault: str, api: Api) -> None:
     answer = api.with_token(BAD_TOKENS[fault](api)).get("/protocols")
 
     assert answer.status == 401
@@ -154,7 +154,7 @@ def test_a_header_that_is_no_bearer_token_gets_401(header: str, api: Api) -> Non
     assert api.with_token(None).get("/protocols", Authorization=header).status == 401
 
 
-def test_after_a_key_rotation_tokens_of_the_previous_key_still_count(app_with, environment) -> None:
+def test_after_a_key_rotation_tokens_of_the_previous_key_are_accepted(app_with, environment) -> None:
     old = environment["DASHBOARD_SIGNING_KEY"]
     api = app_with(DASHBOARD_SIGNING_KEY=secrets.token_hex(32), DASHBOARD_PREVIOUS_SIGNING_KEY=old)
 
@@ -184,6 +184,6 @@ def test_a_token_for_another_audience_or_issuer_is_refused_when_they_are_configu
     assert api.as_("viewer").get("/protocols").status == 401
 
 
-def test_an_admin_that_names_no_protocol_still_sees_all(api: Api) -> None:
+def test_an_admin_without_protocols_is_granted_all(api: Api) -> None:
     protocol_id = make_protocol(api, id=unique("P"))
     assert api.as_("admin", protocols=[]).get(f"/protocols/{protocol_id}").status == 200

@@ -15,6 +15,7 @@ from app.auth import keys
 from app.auth.permissions import Role
 from app.auth.tokens import issue
 from tests.support.api import Api
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -67,7 +68,8 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def api(app_with, provider: Provider) -> Api:
+def api(app_with, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Api:
+    monkeypatch.setattr(keys, "FETCH_SECONDS", patience(keys.FETCH_SECONDS))
     return app_with(DASHBOARD_JWKS_URL=provider.url, DASHBOARD_SIGNING_KEY="")
 
 
@@ -82,14 +84,16 @@ def status(api: Api, token: str) -> int:
     return api.with_token(token).get("/protocols").status
 
 
-def test_tokens_of_each_published_key_count_and_the_set_is_fetched_once(api: Api, provider: Provider) -> None:
+def test_tokens_of_each_published_key_are_accepted_and_the_key_set_is_fetched_once(
+    api: Api, provider: Provider
+) -> None:
     statuses = [status(api, sign()), status(api, sign(EC_KEY, "ES256", "ec")), status(api, sign(algorithm="PS256"))]
 
     assert statuses == [200, 200, 200]
     assert provider.fetches == 1
 
 
-def test_a_public_key_never_serves_as_a_shared_secret(api: Api, provider: Provider) -> None:
+def test_a_public_key_is_never_used_as_a_shared_secret(api: Api, provider: Provider) -> None:
     provider.publish(public(RSAAlgorithm, RSA_KEY, kid="rsa"), {"kty": "oct", "kid": "weak", "k": "c2VjcmV0" * 8})
     forged = sign("secret" * 8, "HS256", "weak")
 
@@ -97,7 +101,7 @@ def test_a_public_key_never_serves_as_a_shared_secret(api: Api, provider: Provid
     assert status(api, sign("secret" * 8, "HS256", "rsa")) == 401
 
 
-def test_a_key_serves_only_the_algorithm_it_was_published_for(api: Api, provider: Provider) -> None:
+def test_a_key_verifies_only_the_algorithm_it_was_published_for(api: Api, provider: Provider) -> None:
     provider.publish(public(RSAAlgorithm, RSA_KEY, kid="rsa", alg="RS512"))
 
     assert status(api, sign(algorithm="RS256")) == 401
@@ -118,7 +122,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("what", UNFIT)
-def test_a_key_verifies_nothing_that_is(what: str, api: Api, provider: Provider) -> None:
+def test_an_unsuitable_key_verifies_no_token(what: str, api: Api, provider: Provider) -> None:
     provider.publish(public(RSAAlgorithm, RSA_KEY, kid="rsa") | UNFIT[what], public(ECAlgorithm, EC_KEY, kid="ec"))
 
     assert status(api, sign()) == 401
@@ -126,7 +130,7 @@ def test_a_key_verifies_nothing_that_is(what: str, api: Api, provider: Provider)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_keys_of_one_id_are_told_apart_by_their_algorithm(order: int, api: Api, provider: Provider) -> None:
+def test_keys_with_the_same_id_are_distinguished_by_their_algorithm(order: int, api: Api, provider: Provider) -> None:
     entries = [public(RSAAlgorithm, RSA_KEY, kid="one"), public(ECAlgorithm, EC_KEY, kid="one")]
     provider.publish(*entries[::order])
 
@@ -135,7 +139,7 @@ def test_keys_of_one_id_are_told_apart_by_their_algorithm(order: int, api: Api, 
     assert provider.fetches == 1
 
 
-def test_of_two_keys_of_one_id_and_type_either_verifies(api: Api, provider: Provider) -> None:
+def test_each_of_two_keys_with_the_same_id_and_type_verifies_its_tokens(api: Api, provider: Provider) -> None:
     second = rsa.generate_private_key(65537, 2048)
     provider.publish(*(public(RSAAlgorithm, key, kid="one") for key in (RSA_KEY, second, second)))
 
@@ -143,7 +147,7 @@ def test_of_two_keys_of_one_id_and_type_either_verifies(api: Api, provider: Prov
     assert status(api, sign(rsa.generate_private_key(65537, 2048), kid="one")) == 401
 
 
-def test_a_key_that_joins_another_under_its_id_is_found(api: Api, provider: Provider, monkeypatch) -> None:
+def test_a_new_key_with_an_existing_id_is_found(api: Api, provider: Provider, monkeypatch) -> None:
     monkeypatch.setattr(keys, "RETRY_SECONDS", 0.0)
     provider.publish(public(RSAAlgorithm, RSA_KEY, kid="one"))
     assert status(api, sign(EC_KEY, "ES256", "one")) == 401
@@ -152,7 +156,7 @@ def test_a_key_that_joins_another_under_its_id_is_found(api: Api, provider: Prov
     assert status(api, sign(EC_KEY, "ES256", "one")) == 200
 
 
-def test_a_token_without_key_id_is_verified_where_one_key_alone_fits(api: Api, provider: Provider) -> None:
+def test_a_token_without_key_id_is_verified_if_exactly_one_key_fits(api: Api, provider: Provider) -> None:
     assert (status(api, sign(kid=None)), status(api, sign(EC_KEY, "ES256", None))) == (200, 200)
 
 
@@ -165,7 +169,7 @@ def test_a_token_without_key_id_is_refused_where_several_keys_fit(api: Api, prov
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 @pytest.mark.parametrize(("bits", "answer"), [(1024, 401), (2047, 401), (2048, 200), (3072, 200)])
-def test_rsa_keys_of_fewer_than_2048_bits_verify_nothing(bits: int, answer: int, api: Api, provider: Provider) -> None:
+def test_rsa_keys_of_fewer_than_2048_bits_are_ignored(bits: int, answer: int, api: Api, provider: Provider) -> None:
     key = rsa.generate_private_key(65537, bits)
     provider.publish(public(RSAAlgorithm, key, kid="rsa"), public(ECAlgorithm, EC_KEY, kid="ec"))
 
@@ -185,7 +189,7 @@ CURVES = [
 
 
 @pytest.mark.parametrize("case", CURVES)
-def test_each_curve_has_its_one_algorithm_and_others_verify_nothing(case, api: Api, provider: Provider) -> None:
+def test_each_curve_verifies_only_its_own_algorithm(case, api: Api, provider: Provider) -> None:
     curve, algorithm, members, answer = case
     key = ec.generate_private_key(curve())
     provider.publish(public(ECAlgorithm, key, kid="k") | members, public(RSAAlgorithm, RSA_KEY, kid="rsa"))
@@ -208,14 +212,14 @@ def test_a_token_that_demands_an_extension_is_refused(api: Api) -> None:
     assert status(api, sign(header={"crit": ["exp"]})) == 401
 
 
-def test_a_token_for_an_audience_is_refused_where_none_is_set(api: Api) -> None:
+def test_a_token_with_an_audience_is_refused_if_none_is_configured(api: Api) -> None:
     for audience in ("somebody-else", ["us", "them"]):
         answer = api.with_token(sign(claims={"aud": audience})).get("/protocols")
         assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
         assert "audience" in answer.json["detail"]
 
 
-def test_where_an_audience_is_set_a_token_must_name_it(app_with, provider: Provider) -> None:
+def test_a_configured_audience_is_required_of_tokens(app_with, provider: Provider) -> None:
     api = app_with(DASHBOARD_JWKS_URL=provider.url, DASHBOARD_SIGNING_KEY="", DASHBOARD_TOKEN_AUDIENCE="us")
 
     assert [status(api, sign(claims={"aud": each})) for each in ("us", ["them", "us"], "them", ["them"], "")] == [
@@ -228,7 +232,7 @@ def test_where_an_audience_is_set_a_token_must_name_it(app_with, provider: Provi
     assert status(api, sign()) == 401
 
 
-def test_our_own_tokens_for_an_audience_are_refused_where_none_is_set(app_with) -> None:
+def test_a_locally_signed_token_with_an_audience_is_refused_if_none_is_configured(app_with) -> None:
     issuing = app_with(DASHBOARD_TOKEN_AUDIENCE="us")
     with issuing.transport.client.application.app_context() as context:
         settings = context.app.extensions["dashboard_config"]
@@ -254,9 +258,7 @@ def test_a_flood_of_made_up_key_ids_does_not_reach_the_provider(api: Api, provid
     assert provider.fetches == 1
 
 
-def test_the_providers_outage_is_survived_with_the_keys_that_are_known(
-    api: Api, provider: Provider, monkeypatch
-) -> None:
+def test_during_an_outage_of_the_provider_known_keys_stay_in_use(api: Api, provider: Provider, monkeypatch) -> None:
     assert status(api, sign()) == 200
     provider.status = 500
     monkeypatch.setattr(keys, "FRESH_SECONDS", -1.0)
@@ -266,7 +268,7 @@ def test_the_providers_outage_is_survived_with_the_keys_that_are_known(
     assert provider.fetches > 1
 
 
-def test_without_any_keys_the_answer_is_503_not_401(api: Api, provider: Provider) -> None:
+def test_without_any_key_the_response_is_503_not_401(api: Api, provider: Provider) -> None:
     provider.status = 500
     answer = api.with_token(sign()).get("/protocols")
 
@@ -279,7 +281,7 @@ def test_without_any_keys_the_answer_is_503_not_401(api: Api, provider: Provider
     "document",
     [b"", b"[]", b"{}", b'{"keys": 5}', b'{"keys": []}', b"[" * 50_000, b" " * 300_000, b'{"keys": [5, {"kty": []}]}'],
 )
-def test_a_key_set_that_is_none_is_an_outage_not_a_crash(document: bytes, api: Api, provider: Provider) -> None:
+def test_an_invalid_key_set_is_an_outage_not_a_crash(document: bytes, api: Api, provider: Provider) -> None:
     provider.document = document
 
     assert status(api, sign()) == 503

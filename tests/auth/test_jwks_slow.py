@@ -1,4 +1,4 @@
-"""A provider that answers, but slowly, holds nobody up for longer than one fetch may take."""
+"""A slow identity provider delays no caller for longer than the time limit of a fetch."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ import pytest
 from app.auth import keys as auth_keys
 from app.auth.keys import ProviderKeys
 from app.core.errors import DependencyUnavailable
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import until
 from tests.support.stack import ROOT
 
@@ -67,7 +67,9 @@ def seconds_until_refused(keys: ProviderKeys) -> float:
     return time.monotonic() - began
 
 
-def test_a_fetch_ends_in_time_however_slowly_the_answer_comes(provider: DrippingProvider, monkeypatch) -> None:
+def test_a_fetch_ends_within_its_time_limit_even_if_the_response_is_slow(
+    provider: DrippingProvider, monkeypatch
+) -> None:
     monkeypatch.setattr(auth_keys, "FETCH_SECONDS", 0.5)
 
     assert seconds_until_refused(ProviderKeys(provider.url)) < MAX_DRIP_SECONDS
@@ -75,7 +77,7 @@ def test_a_fetch_ends_in_time_however_slowly_the_answer_comes(provider: Dripping
     assert provider.dripped_seconds[0] < MAX_DRIP_SECONDS
 
 
-def test_callers_at_a_cold_start_share_one_fetch_and_its_outcome(provider: DrippingProvider, monkeypatch) -> None:
+def test_concurrent_callers_share_one_fetch_and_its_outcome(provider: DrippingProvider, monkeypatch) -> None:
     monkeypatch.setattr(auth_keys, "FETCH_SECONDS", 0.5)
     keys = ProviderKeys(provider.url)
 
@@ -109,7 +111,7 @@ print(len(waited), max(waited))
 """
 
 
-def test_the_same_holds_where_threads_are_green(provider: DrippingProvider) -> None:
+def test_concurrent_green_threads_share_one_fetch_and_its_outcome(provider: DrippingProvider) -> None:
     command = [sys.executable, "-c", IN_A_WEB_PROCESS, provider.url]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience(60))
 

@@ -48,7 +48,7 @@ def document(*entries: Any) -> bytes:
     return json.dumps({"keys": list(entries)}).encode()
 
 
-def test_each_kind_of_key_serves_its_own_algorithms(serve):
+def test_each_kind_of_key_verifies_its_own_algorithms(serve):
     found = fetch_key_set(serve(document(RSA | {"kid": "r"}, RSA | {"kid": "one", "alg": "RS256"}, EC | {"kid": "e"})))
     assert set(found) == {"r", "one", "e"}
     algorithms = {key_id: key.algorithms for key_id, [key] in found.items()}
@@ -56,7 +56,7 @@ def test_each_kind_of_key_serves_its_own_algorithms(serve):
     assert (algorithms["one"], algorithms["e"]) == (["RS256"], ["ES256"])
 
 
-def test_entries_that_are_no_public_signature_keys_are_left_out(serve):
+def test_entries_other_than_public_signature_keys_are_ignored(serve):
     strange = [
         None, "key", [], {}, {"kty": "RSA"}, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared", "alg": "HS256"},
         RSA | {"kid": "enc", "use": "enc"}, RSA | {"kid": 5}, RSA | {"kid": ["x"]}, EC | {"kid": "bad", "x": "!"},
@@ -70,12 +70,12 @@ def test_a_key_without_an_id_is_kept(serve):
     assert set(fetch_key_set(serve(document(EC)))) == {None}
 
 
-def test_the_first_sixty_four_entries_count(serve):
+def test_only_the_first_64_keys_of_a_set_are_used(serve):
     entries = [EC | {"kid": str(number)} for number in range(67)]
     assert set(fetch_key_set(serve(document(*entries)))) == {str(number) for number in range(64)}
 
 
-def test_a_key_set_has_a_largest_size(serve):
+def test_a_key_set_over_the_size_limit_is_refused(serve):
     good = document(EC | {"kid": "e"})
     assert MAX_KEY_SET_BYTES == 256 * 1024
     assert set(fetch_key_set(serve(good + b" " * (MAX_KEY_SET_BYTES - len(good))))) == {"e"}
@@ -84,7 +84,7 @@ def test_a_key_set_has_a_largest_size(serve):
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 304, 400, 404, 500])
-def test_another_answer_than_200_is_no_key_set(serve, status):
+def test_a_status_other_than_200_is_no_key_set(serve, status):
     elsewhere = serve(document(EC | {"kid": "e"}))
     with pytest.raises(ValueError, match=str(status)):
         fetch_key_set(serve(b"" if status in (204, 304) else document(EC), status, Location=elsewhere))
@@ -93,6 +93,6 @@ def test_another_answer_than_200_is_no_key_set(serve, status):
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": 5}', b"null", b"<html>", b'{"keys": []}']
 )
-def test_another_document_is_no_key_set(serve, body):
+def test_a_document_without_keys_is_no_key_set(serve, body):
     with pytest.raises(ValueError):
         fetch_key_set(serve(body))

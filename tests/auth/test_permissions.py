@@ -1,4 +1,4 @@
-"""The table of rights: the contract's, without a cell that nobody looks at, and printed in the documents as it is."""
+"""The permission table equals the contract's and the printed one, and every cell is tested."""
 
 from pathlib import Path
 
@@ -28,11 +28,11 @@ CONTRACT = {
 
 @pytest.mark.parametrize("action", list(Action))
 @pytest.mark.parametrize("role", list(Role))
-def test_each_cell_of_the_table_is_as_the_contract_has_it(role: Role, action: Action) -> None:
+def test_each_cell_of_the_permission_table_is_that_of_the_contract(role: Role, action: Action) -> None:
     assert allows(role, action) == (role.value in CONTRACT[action])
 
 
-def test_no_action_is_left_out_of_the_table() -> None:
+def test_every_action_is_in_the_permission_table_of_the_contract() -> None:
     assert set(ALLOWED) == set(Action)
 
 

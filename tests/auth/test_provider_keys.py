@@ -57,7 +57,7 @@ def found(provider: Provider) -> Callable[[str | None], list[Any]]:
     return ask
 
 
-def test_keys_are_fetched_once_and_again_when_they_are_older_than_five_minutes(provider, found):
+def test_keys_are_fetched_again_after_five_minutes(provider, found):
     assert found("a") == ["A"]
     provider.now += 300
     assert (found("a"), provider.fetches) == (["A"], 1)
@@ -67,7 +67,7 @@ def test_keys_are_fetched_once_and_again_when_they_are_older_than_five_minutes(p
     assert (found("a"), provider.fetches) == (["A"], 2)
 
 
-def test_keys_count_for_a_day_while_they_cannot_be_fetched_and_no_longer(provider, found):
+def test_keys_that_cannot_be_fetched_again_are_kept_for_24_hours(provider, found):
     assert found("a") == ["A"]
     provider.is_down = True
     provider.now += 24 * HOUR
@@ -93,7 +93,7 @@ def test_an_unknown_key_id_is_looked_up_at_most_every_ten_seconds(provider, foun
     assert (found("other"), provider.fetches) == ([], 2)
 
 
-def test_without_any_keys_the_set_is_asked_for_every_second(provider, found):
+def test_without_any_key_the_key_set_is_fetched_every_second(provider, found):
     provider.is_down = True
     for passed, fetches in ((0.0, 1), (0.9, 1), (0.1, 2), (1.0, 3)):
         provider.now += passed
@@ -105,7 +105,7 @@ def test_without_any_keys_the_set_is_asked_for_every_second(provider, found):
     assert found("a") == ["A"]
 
 
-def test_a_token_without_a_key_id_fits_a_set_of_one_key_alone(provider, found):
+def test_a_token_without_a_key_id_is_verified_only_by_a_set_of_one_key(provider, found):
     assert found(None) == ["A"]
     provider.keys["b"] = Key("B", ["RS256"])
     provider.now += 301
@@ -113,7 +113,7 @@ def test_a_token_without_a_key_id_fits_a_set_of_one_key_alone(provider, found):
     assert (found(None), found("b")) == ([], ["B"])
 
 
-def test_what_the_provider_no_longer_publishes_no_longer_counts(provider, found):
+def test_a_key_that_the_provider_has_withdrawn_is_no_longer_accepted(provider, found):
     assert found("a") == ["A"]
     provider.keys = {"b": Key("B", ["RS256"])}
     provider.now += 301
@@ -125,8 +125,8 @@ def test_a_fetch_that_fails_is_counted_and_logged(provider, found, caplog):
     provider.is_down = True
     with pytest.raises(DependencyUnavailable):
         found("a")
-    [told] = [each for each in caplog.records if each.message == "keys.fetch_failed"]
-    assert told.error == "OutboundError: no response no route"
+    [record] = [each for each in caplog.records if each.message == "key_set.fetch_failed"]
+    assert record.error == "OutboundError: no response no route"
 
 
 def test_a_caller_who_has_a_key_does_not_wait_for_the_fetch_of_another(provider):

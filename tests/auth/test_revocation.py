@@ -15,7 +15,7 @@ from tests.support.processes import until
 from tests.support.stack import Stack
 
 
-def test_a_revoked_token_is_refused_and_others_of_its_subject_are_not(api: Api) -> None:
+def test_a_revoked_token_is_refused_and_other_tokens_of_its_subject_are_accepted(api: Api) -> None:
     lost, other = api.as_("viewer", jti="lost"), api.as_("viewer", jti="kept")
     assert lost.get("/protocols").status == 200
 
@@ -26,14 +26,14 @@ def test_a_revoked_token_is_refused_and_others_of_its_subject_are_not(api: Api) 
     assert other.get("/protocols").status == 200
 
 
-def test_revoking_a_subject_ends_all_its_tokens_and_nobody_elses(api: Api) -> None:
+def test_revoking_a_subject_refuses_all_its_tokens_and_no_others(api: Api) -> None:
     before = [api.as_("viewer", sub="carol") for _ in range(2)]
     api.admin.post("/tokens/revoke", {"subject": "carol", "reason": "left"}).expect(201)
     assert [caller.get("/protocols").status for caller in before] == [401, 401]
     assert api.as_("viewer", sub="dave").get("/protocols").status == 200
 
 
-def test_a_token_dated_ahead_by_a_clock_that_is_ahead_is_revoked_with_its_subject(api: Api) -> None:
+def test_a_token_issued_by_a_clock_that_is_ahead_is_revoked_with_its_subject(api: Api) -> None:
     ahead = api.as_("viewer", sub="carol", iat=int(time.time()) + 4)
     assert ahead.get("/protocols").status == 200
 
@@ -42,7 +42,7 @@ def test_a_token_dated_ahead_by_a_clock_that_is_ahead_is_revoked_with_its_subjec
     assert ahead.get("/protocols").code == "TOKEN_REVOKED"
 
 
-def test_a_subjects_tokens_count_again_when_the_leeway_after_its_revocation_is_over(app_with) -> None:
+def test_tokens_issued_after_a_revocation_and_the_leeway_are_accepted(app_with) -> None:
     api = app_with(DASHBOARD_TOKEN_LEEWAY="1")
     api.admin.post("/tokens/revoke", {"subject": "carol", "reason": "left"}).expect(201)
     revoked_at = int(time.time())
@@ -52,7 +52,7 @@ def test_a_subjects_tokens_count_again_when_the_leeway_after_its_revocation_is_o
     assert api.as_("viewer", sub="carol").get("/protocols").status == 200
 
 
-def test_another_process_learns_of_a_revocation(app_with) -> None:
+def test_another_process_applies_a_revocation(app_with) -> None:
     here, there = app_with(), app_with()
     token = here.token("viewer", jti="shared")
     assert there.with_token(token).get("/protocols").status == 200
@@ -63,7 +63,9 @@ def test_another_process_learns_of_a_revocation(app_with) -> None:
     assert there.with_token(token).get("/protocols").status == 401
 
 
-def test_a_revocation_is_known_after_a_restart_without_redis_remembering(app_with, redis_url: str, valkey) -> None:
+def test_a_revocation_is_read_from_the_database_after_a_restart_with_an_empty_redis(
+    app_with, redis_url: str, valkey
+) -> None:
     first = app_with()
     token = first.token("viewer", jti="old")
     first.admin.post("/tokens/revoke", {"jti": "old", "reason": "leaked"}).expect(201)
@@ -72,7 +74,7 @@ def test_a_revocation_is_known_after_a_restart_without_redis_remembering(app_wit
     assert app_with().with_token(token).get("/protocols").status == 401
 
 
-def test_a_process_reads_only_new_revocations_and_all_again_from_an_older_database(app_with, monkeypatch) -> None:
+def test_a_process_reads_only_new_revocations_and_all_of_them_after_a_database_restore(app_with, monkeypatch) -> None:
     api = app_with()
     app = api.transport.client.application
     known = app.extensions["revocations"]
@@ -96,7 +98,7 @@ def test_a_process_reads_only_new_revocations_and_all_again_from_an_older_databa
 
 
 @pytest.mark.parametrize("body", [{}, {"jti": "a"}, {"reason": "r"}, {"jti": "a", "subject": "b", "reason": "r"}])
-def test_a_revocation_names_one_thing_and_its_reason(body: dict, api: Api) -> None:
+def test_a_revocation_names_either_a_token_or_a_subject_and_its_reason(body: dict, api: Api) -> None:
     assert api.admin.post("/tokens/revoke", body).status == 422
 
 
@@ -112,7 +114,7 @@ def test_only_admins_revoke_and_each_revocation_is_listed_and_audited(api: Api) 
     assert [each["targetId"] for each in audited] == ["x"]
 
 
-def test_a_revoked_tokens_open_socket_is_gone_within_five_seconds(stack: Stack, js: JsClient) -> None:
+def test_the_socket_of_a_revoked_token_is_closed_within_five_seconds(stack: Stack, js: JsClient) -> None:
     protocol_id = make_protocol(stack.api)
     auth = {"token": stack.api.token("viewer", jti=f"gone-{protocol_id}"), "protocolId": protocol_id}
     socket, neighbour = js.connect(stack.url, auth), stack.watch(js, protocol_id)
@@ -129,7 +131,9 @@ def test_a_revoked_tokens_open_socket_is_gone_within_five_seconds(stack: Stack, 
     neighbour.leave()
 
 
-def test_a_renewed_token_keeps_the_socket_and_what_it_no_longer_grants_is_left(stack: Stack, js: JsClient) -> None:
+def test_renewing_a_token_keeps_the_socket_and_leaves_a_room_that_it_no_longer_grants(
+    stack: Stack, js: JsClient
+) -> None:
     protocol_id = make_protocol(stack.api)
     socket = stack.watch(js, protocol_id)
 

@@ -1,4 +1,4 @@
-"""Claims of tokens at their edges: what is taken, what is refused, and what is remembered of a token."""
+"""Boundary values of token claims: which are accepted and which are refused."""
 
 import base64
 import hmac
@@ -78,11 +78,11 @@ def is_refused(verify: Callable[[str], Principal], text: str) -> str:
     return refused.value.code
 
 
-def test_a_token_becomes_its_claims(verify):
+def test_a_verified_token_gives_its_claims(verify):
     assert verify(token()) == Principal("v", Role.VIEWER, frozenset({"P1"}), NOW + 100.0, "j", issued_at=float(NOW))
 
 
-def test_a_token_ends_in_the_second_of_its_expiry(verify, clock):
+def test_a_token_is_refused_from_the_second_of_its_expiry(verify, clock):
     text = token()
     clock(NOW + 99)
     assert verify(text).subject == "v"
@@ -91,7 +91,7 @@ def test_a_token_ends_in_the_second_of_its_expiry(verify, clock):
     assert is_refused(verify, token(sub="w")) == "TOKEN_EXPIRED"  # it was not
 
 
-def test_the_leeway_lengthens_a_token_and_no_further(tmp_path, clock):
+def test_the_leeway_extends_a_tokens_expiry(tmp_path, clock):
     verify = TokenVerifier(settings_with(tmp_path, DASHBOARD_TOKEN_LEEWAY="5")).verify
     text = token()
     clock(NOW + 104)
@@ -101,7 +101,7 @@ def test_the_leeway_lengthens_a_token_and_no_further(tmp_path, clock):
     assert is_refused(verify, token(sub="w")) == "TOKEN_EXPIRED"
 
 
-def test_a_token_from_the_future_counts_from_its_moment_on(verify, clock):
+def test_a_token_issued_in_the_future_is_refused_until_then(verify, clock):
     assert is_refused(verify, token(iat=NOW + 1)) == "UNAUTHORIZED"
     assert is_refused(verify, token(nbf=NOW + 1)) == "UNAUTHORIZED"
     assert verify(token(iat=NOW, nbf=NOW)).subject == "v"
@@ -111,7 +111,7 @@ def test_a_token_from_the_future_counts_from_its_moment_on(verify, clock):
 
 @pytest.mark.parametrize("claim", ["sub", "role", "protocols", "exp", "iat", "jti"])
 @pytest.mark.parametrize("value", [..., None, True, [], {}, "", -1])
-def test_a_claim_that_is_missing_or_of_another_kind_is_refused(verify, claim, value):
+def test_a_missing_claim_or_one_of_another_type_is_refused(verify, claim, value):
     if claim == "protocols" and value == []:
         assert verify(token(protocols=[])).protocols == frozenset()
     else:
@@ -119,7 +119,7 @@ def test_a_claim_that_is_missing_or_of_another_kind_is_refused(verify, claim, va
 
 
 @pytest.mark.parametrize(("claim", "longest"), [("sub", 128), ("jti", 255)])
-def test_names_have_a_longest_length_and_can_be_printed(verify, claim, longest):
+def test_subject_and_token_id_have_a_maximum_length_and_are_printable(verify, claim, longest):
     for good in ("x", "x" * longest, "Zoë <z@example.org>"):
         assert verify(token(**{claim: good}))
     for bad in ("x" * (longest + 1), "a\nb", "a\x00b", "\u202eevil", 7):
@@ -127,17 +127,17 @@ def test_names_have_a_longest_length_and_can_be_printed(verify, claim, longest):
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_each_role_is_known(verify, role):
+def test_a_token_of_each_role_is_accepted(verify, role):
     assert verify(token(role=role.value)).role is role
 
 
 @pytest.mark.parametrize("role", ["root", "ADMIN", "Viewer", " admin", "admin ", ["admin"], {"admin": 1}, 1])
-def test_another_role_is_refused(verify, role):
+def test_a_token_of_an_unknown_role_is_refused(verify, role):
     assert is_refused(verify, token(role=role)) == "UNAUTHORIZED"
 
 
 @pytest.mark.parametrize("protocols", ["*", "P1", {"P1": 1}, [1], ["P1", None], [["P1"]], 5])
-def test_protocols_are_a_list_of_texts(verify, protocols):
+def test_protocols_must_be_a_list_of_strings(verify, protocols):
     assert is_refused(verify, token(protocols=protocols)) == "UNAUTHORIZED"
 
 
@@ -147,18 +147,18 @@ def test_a_token_grants_a_thousand_protocols_and_no_more(verify):
     assert is_refused(verify, token(protocols=[*most, "P"])) == "UNAUTHORIZED"
 
 
-def test_what_is_no_protocols_id_grants_nothing_and_a_star_all(verify):
+def test_an_invalid_protocol_id_grants_nothing_and_a_star_grants_all(verify):
     assert verify(token(protocols=["P1", "no id!", ""])).protocols == frozenset({"P1"})
     seen = verify(token(protocols=["*"]))
-    assert (seen.sees_all, seen.sees("anything")) == (True, True)
+    assert (seen.grants_all, seen.grants("anything")) == (True, True)
     one = verify(token())
-    assert (one.sees_all, one.sees("P1"), one.sees("P2")) == (False, True, False)
+    assert (one.grants_all, one.grants("P1"), one.grants("P2")) == (False, True, False)
     nobody = verify(token(protocols=[], role="admin"))
-    assert nobody.sees("anything")
+    assert nobody.grants("anything")
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat"])
-def test_times_are_numbers_of_seconds_within_reason(verify, claim):
+def test_times_must_be_numbers_of_seconds_in_range(verify, claim):
     for bad in (-1, 2**53, 2**53 + 1, 10**400, "soon", True, [NOW]):
         assert is_refused(verify, token(**{claim: bad})) in {"UNAUTHORIZED", "TOKEN_EXPIRED"}, bad
     assert is_refused(verify, token(iat=0)) == "TOKEN_EXPIRED", "no token is valid for more than 400 days"
@@ -175,7 +175,7 @@ def padded(length: int) -> str:
     return text
 
 
-def test_a_token_has_a_longest_length_and_is_plain_text(verify):
+def test_a_token_has_a_maximum_length_and_is_ascii(verify):
     fits = padded(8192 - 4)
     assert len(fits) <= 8192
     assert verify(fits).subject == "v"
@@ -184,7 +184,7 @@ def test_a_token_has_a_longest_length_and_is_plain_text(verify):
 
 
 @pytest.mark.parametrize("kid", [None, "", "unknown", 5, ["k"]])
-def test_a_key_id_that_is_not_ours_is_refused(verify, kid):
+def test_an_unknown_key_id_is_refused(verify, kid):
     if kid is None:
         assert verify(token()).subject == "v"
     else:
@@ -194,7 +194,7 @@ def test_a_key_id_that_is_not_ours_is_refused(verify, kid):
         assert is_refused(verify, f"{head}.{body}.{signature}") == "UNAUTHORIZED"
 
 
-def test_what_is_issued_is_verified_and_lasts_as_long_as_asked(tmp_path, clock):
+def test_an_issued_token_is_accepted_until_the_requested_expiry(tmp_path, clock):
     settings = settings_with(
         tmp_path, DASHBOARD_TOKEN_LEEWAY="0", DASHBOARD_TOKEN_ISSUER="https://id", DASHBOARD_TOKEN_AUDIENCE="us"
     )
@@ -210,7 +210,7 @@ def test_what_is_issued_is_verified_and_lasts_as_long_as_asked(tmp_path, clock):
     assert is_refused(verify, token()) == "UNAUTHORIZED"
 
 
-def test_a_provider_issues_its_tokens_itself(tmp_path):
+def test_with_an_identity_provider_no_token_is_issued_here(tmp_path):
     settings = settings_with(tmp_path, DASHBOARD_JWKS_URL="https://id.example/keys", DASHBOARD_SIGNING_KEY="")
     with pytest.raises(ValueError, match="DASHBOARD_JWKS_URL"):
         issue(settings, subject="o", role=Role.OWNER, protocols=["P1"], ttl_seconds=60)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.stack import Stack
 
 LIVE_SECONDS = 30.0

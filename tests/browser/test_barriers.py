@@ -73,7 +73,7 @@ def test_live_regions_announce_changes_but_not_elapsed_times(stack: Stack, funde
     page.page.wait_for_function("() => window.heard.some((text) => text.includes('Deposit 22.00 USDC · treasury'))")
 
 
-def test_many_changes_at_once_are_announced_in_few_sentences(stack: Stack, funded: str, visit: Open) -> None:
+def test_many_concurrent_changes_are_announced_in_few_sentences(stack: Stack, funded: str, visit: Open) -> None:
     page = visit(stack, "viewer", funded)
     page.page.evaluate(LISTEN)
     for cents in range(1, 31):

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.conftest import WIDE, Visit
 from tests.browser.test_quality import axe_violations
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.stack import Stack
 
 CARDS = "#content .card"
@@ -104,14 +104,19 @@ def test_the_page_logs_no_error_and_requests_no_other_host(stack: Stack, docs: D
     assert docs.hosts - {""} == {urlsplit(stack.url).netloc}
 
 
-@pytest.mark.parametrize("width", [360, 768, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_and_nothing_overflows(docs: DocsVisit, scheme: Any, width: int) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 360)])
+def test_axe_finds_no_violation(docs: DocsVisit, scheme: Any, width: int) -> None:
     docs.page.emulate_media(color_scheme=scheme)
     docs.page.set_viewport_size({"width": width, "height": 900})
     docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-    assert docs.page.evaluate("document.documentElement.scrollWidth") <= width
     assert axe_violations(docs) == []
+
+
+def test_nothing_overflows_at_any_width(docs: DocsVisit) -> None:
+    docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    for width in (360, 768, 1440):
+        docs.page.set_viewport_size({"width": width, "height": 900})
+        assert docs.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_descriptions_of_nested_members_have_enough_width(docs: DocsVisit) -> None:

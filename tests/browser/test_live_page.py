@@ -9,7 +9,7 @@ from playwright.sync_api import Route
 
 from tests.browser.conftest import Open, Visit
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 

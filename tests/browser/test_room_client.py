@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from tests.support.machine_speed import patience
 from tests.support.node import node_binary
-from tests.support.pace import patience
 
 TESTS = Path(__file__).parent / "node"
 

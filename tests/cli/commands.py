@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.stack import COMMAND, Stack
 
 OWN_SETTINGS = ("DASHBOARD_", "REDIS_", "DATABASE_")

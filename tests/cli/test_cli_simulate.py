@@ -11,7 +11,7 @@ import pytest
 from app.cli.simulate import STEP_SECONDS, TARGET_AVAILABLE, Simulation
 from app.config import load_config
 from tests.factories import unique
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import until
 from tests.support.stack import COMMAND, Stack
 

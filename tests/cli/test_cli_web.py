@@ -14,7 +14,7 @@ import pytest
 from tests.cli.commands import run_command
 from tests.support.api import mint
 from tests.support.databases import environment
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_open, start, stop, until
 from tests.support.stack import COMMAND
 

@@ -1,4 +1,4 @@
-"""`dashboard up` from its start to its end: what it prints, what it leaves, what it survives."""
+"""`dashboard up` from start to end: its output, its files, and the faults it survives."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.cli.commands import is_ready, run_in
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_alive, until
 from tests.support.stack import COMMAND, Stack, StackMaker
 
@@ -184,7 +184,7 @@ def test_up_reports_within_five_seconds_that_it_waits_for_redis_and_gives_up_aft
     assert processes_of(stopped) == []
 
 
-def test_up_goes_on_when_nobody_reads_its_output(stopped: Stack):
+def test_up_continues_when_its_output_is_not_read(stopped: Stack):
     command = [*COMMAND, "up", "--port", str(stopped.port)]
     with subprocess.Popen(command, env=stopped.environment, cwd=stopped.folder, stdout=subprocess.PIPE) as up:
         while not (line := up.stdout.readline()).startswith(b"ready: "):

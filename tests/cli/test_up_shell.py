@@ -1,4 +1,4 @@
-"""`dashboard up` uses what its shell means for it, and ignores the rest."""
+"""`dashboard up` uses only the variables and streams of its shell that are meant for it."""
 
 import os
 import re
@@ -28,7 +28,7 @@ HOSTILE = {
 
 
 @pytest.mark.slow
-def test_proxies_variables_of_celery_blanks_and_any_folder_name_have_no_effect(tmp_path: Path) -> None:
+def test_proxy_and_celery_variables_and_unusual_folder_names_have_no_effect(tmp_path: Path) -> None:
     system = Stack(tmp_path / 'a %20 b?c#d é"e', **HOSTILE)
     with system:
         assert (system.home / "dashboard.db").stat().st_size > 0

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from tests.cli.commands import has_new_pid
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 

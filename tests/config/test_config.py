@@ -1,4 +1,4 @@
-"""Settings: checked at start, every fault told at once, secrets never shown."""
+"""Settings: checked at start, every fault reported at once, secrets never shown."""
 
 import contextlib
 import secrets
@@ -30,12 +30,12 @@ def faults(**changes: str) -> dict[str, list[str]]:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    told = faults(DASHBOARD_REST_PER_TOKEN="many", DASHBOARD_LOG_LEVEL="LOUD", DASHBOARD_SHUTDOWN_GRACE="x")
-    assert set(told) == {"DASHBOARD_REST_PER_TOKEN", "DASHBOARD_LOG_LEVEL", "DASHBOARD_SHUTDOWN_GRACE"}
+    reported = faults(DASHBOARD_REST_PER_TOKEN="many", DASHBOARD_LOG_LEVEL="LOUD", DASHBOARD_SHUTDOWN_GRACE="x")
+    assert set(reported) == {"DASHBOARD_REST_PER_TOKEN", "DASHBOARD_LOG_LEVEL", "DASHBOARD_SHUTDOWN_GRACE"}
 
 
 def test_an_unreadable_setting_hides_no_other_fault(tmp_path: Path) -> None:
-    told = faults(
+    reported = faults(
         DASHBOARD_SIGNING_KEY="short",
         DASHBOARD_ALLOWED_ORIGINS="abc",
         PAYOUT_URL="http://x",
@@ -44,7 +44,7 @@ def test_an_unreadable_setting_hides_no_other_fault(tmp_path: Path) -> None:
         REDIS_URL="http://x",
         DASHBOARD_JWKS_URL_FILE=str(tmp_path / "missing"),
     )
-    assert set(told) == {
+    assert set(reported) == {
         "DASHBOARD_SIGNING_KEY", "DASHBOARD_ALLOWED_ORIGINS", "PAYOUT_SECRET", "PAYOUT_URL", "DASHBOARD_LOG_LEVEL",
         "DASHBOARD_TRUSTED_PROXIES", "REDIS_URL", "DASHBOARD_JWKS_URL",
     }  # fmt: skip
@@ -72,16 +72,16 @@ WEAK = [
 @pytest.mark.parametrize("key", WEAK)
 @pytest.mark.parametrize("name", ["DASHBOARD_SIGNING_KEY", "DASHBOARD_PREVIOUS_SIGNING_KEY"])
 def test_a_weak_signing_key_is_refused_and_not_shown(name: str, key: str) -> None:
-    told = faults(**{name: key})
-    assert list(told) == [name]
-    assert key not in str(told)
+    reported = faults(**{name: key})
+    assert list(reported) == [name]
+    assert key not in str(reported)
 
 
 @pytest.mark.parametrize("secret", ["x", "changeme", "payout-secret-key", "s3cr3t-" * 6, "8ccb8bc9359138c"])
-def test_a_weak_secret_of_the_payouts_is_refused_and_not_shown(secret: str) -> None:
-    told = faults(PAYOUT_URL="https://pay.example", PAYOUT_SECRET=secret)
-    assert list(told) == ["PAYOUT_SECRET"]
-    assert f" {secret} " not in str(told)
+def test_a_weak_payout_secret_is_refused_and_not_shown(secret: str) -> None:
+    reported = faults(PAYOUT_URL="https://pay.example", PAYOUT_SECRET=secret)
+    assert list(reported) == ["PAYOUT_SECRET"]
+    assert f" {secret} " not in str(reported)
 
 
 def test_under_dashboard_up_the_payout_secret_may_be_weak() -> None:
@@ -89,13 +89,13 @@ def test_under_dashboard_up_the_payout_secret_may_be_weak() -> None:
     assert fine.payout_secret == "x"
 
 
-def test_secrets_as_they_are_made_are_strong_enough() -> None:
+def test_generated_secrets_are_strong_enough() -> None:
     made = [make(32) for make in (secrets.token_hex, secrets.token_urlsafe) for _ in range(500)]
     assert not [each for each in made if is_weak(each, 32)]
     assert not [each for each in (secrets.token_hex(8) for _ in range(500)) if len(set(each)) > 7 and is_weak(each, 16)]
 
 
-def test_a_payout_service_needs_a_secret_and_an_address_of_the_web() -> None:
+def test_a_payout_service_needs_a_secret_and_an_http_address() -> None:
     assert list(faults(PAYOUT_URL="https://pay.example")) == ["PAYOUT_SECRET"]
     assert list(faults(PAYOUT_URL="ftp://pay.example", PAYOUT_SECRET=KEY)) == ["PAYOUT_URL"]
 
@@ -147,9 +147,9 @@ BAD_ADDRESSES = {
 
 @pytest.mark.parametrize(("name", "url"), [(name, url) for name, urls in BAD_ADDRESSES.items() for url in urls])
 def test_an_invalid_address_is_reported_without_its_password(name: str, url: str) -> None:
-    told = faults(**{name: url, "PAYOUT_SECRET": KEY})
-    assert list(told) == [name]
-    assert "hunter2" not in str(told)
+    reported = faults(**{name: url, "PAYOUT_SECRET": KEY})
+    assert list(reported) == [name]
+    assert "hunter2" not in str(reported)
 
 
 GOOD_ADDRESSES = {
@@ -173,7 +173,7 @@ def test_a_valid_address_is_accepted(name: str, url: str) -> None:
 
 
 @pytest.mark.parametrize("under_up", ["0", "1"])
-def test_payouts_leave_this_machine_in_the_clear_only_where_that_is_allowed(under_up: str) -> None:
+def test_a_payout_url_over_plain_http_to_another_host_must_be_allowed(under_up: str) -> None:
     given = {"PAYOUT_URL": "http://pay.example", "PAYOUT_SECRET": KEY, "DASHBOARD_UNDER_UP": under_up}
 
     assert list(faults(**given)) == ["PAYOUT_URL"]
@@ -203,7 +203,7 @@ def test_an_accepted_address_is_valid_for_the_libraries(url: str) -> None:
             reads(load_config(GOOD | {name: url}))
 
 
-def test_celery_checks_the_certificate_too_and_gets_no_option_that_it_does_not_take() -> None:
+def test_celery_checks_the_certificate_too_and_gets_only_options_it_supports() -> None:
     options = {
         "rediss://h/0": {"ssl_cert_reqs": ssl.CERT_REQUIRED},
         "rediss://h/0?ssl_cert_reqs=CERT_NONE": {"ssl_cert_reqs": ssl.CERT_NONE},
@@ -232,7 +232,7 @@ def test_white_space_around_a_setting_is_ignored(blanks: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["50%41", "50%", "a b", "is?this=1", "h#x", "ünï✓", "a+b&c"])
-def test_the_embedded_database_lies_in_its_folder_whatever_that_is_called(name: str, tmp_path: Path) -> None:
+def test_the_embedded_database_is_in_its_folder_under_any_folder_name(name: str, tmp_path: Path) -> None:
     home = tmp_path / name
     home.mkdir()
     given = {each: GOOD[each] for each in ("REDIS_URL", "DASHBOARD_SIGNING_KEY")}
@@ -246,18 +246,18 @@ def test_the_embedded_database_lies_in_its_folder_whatever_that_is_called(name: 
 def test_bytes_that_are_not_utf8_are_a_fault_of_their_setting(tmp_path: Path) -> None:
     home = tmp_path / "caf\udce9"
     home.mkdir()
-    told = faults(DASHBOARD_HOME=str(home), OTEL_SERVICE_NAME="caf\udce9", DASHBOARD_LOG_LEVEL="LOUD")
-    assert set(told) == {"DASHBOARD_HOME", "OTEL_SERVICE_NAME", "DASHBOARD_LOG_LEVEL"}
+    reported = faults(DASHBOARD_HOME=str(home), OTEL_SERVICE_NAME="caf\udce9", DASHBOARD_LOG_LEVEL="LOUD")
+    assert set(reported) == {"DASHBOARD_HOME", "OTEL_SERVICE_NAME", "DASHBOARD_LOG_LEVEL"}
 
 
 @pytest.mark.parametrize("url", ["sentinel://:hunter2@host/svc", "sentinel://:hunter2@host:1", "sentinel://:hunter2@"])
 def test_a_sentinel_url_of_another_form_is_refused_and_its_password_not_shown(url: str) -> None:
-    told = faults(REDIS_URL=url)
-    assert list(told) == ["REDIS_URL"]
-    assert "hunter2" not in str(told)
+    reported = faults(REDIS_URL=url)
+    assert list(reported) == ["REDIS_URL"]
+    assert "hunter2" not in str(reported)
 
 
-def test_passwords_of_servers_and_of_sentinels_are_told_apart() -> None:
+def test_passwords_of_servers_and_of_sentinels_are_kept_apart() -> None:
     settings = load_config(
         GOOD | {"REDIS_URL": "sentinel://me:d%40ta@s1:1,s2:2/svc/3", "REDIS_SENTINEL_PASSWORD": "s@nt&nel"}
     )
@@ -271,10 +271,10 @@ def test_passwords_of_servers_and_of_sentinels_are_told_apart() -> None:
     assert address.broker_url() == "sentinel://me:d%40ta@s1:1/3;sentinel://me:d%40ta@s2:2/3"
 
 
-def test_an_address_for_reports_must_be_one() -> None:
-    told = faults(
+def test_an_invalid_address_for_traces_or_crash_reports_is_refused() -> None:
+    reported = faults(
         OTEL_EXPORTER_OTLP_ENDPOINT="collector:4317", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", SENTRY_DSN="hunter2"
     )
-    assert set(told) == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
-    assert "hunter2" not in str(told)
+    assert set(reported) == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
+    assert "hunter2" not in str(reported)
     assert set(faults(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")) == {"OTEL_EXPORTER_OTLP_PROTOCOL"}

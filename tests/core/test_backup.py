@@ -1,4 +1,4 @@
-"""What docs/operating.md says about backup and restore, done: the restored system goes on where the old one was."""
+"""Backup and restore as described in docs/operating.md: the restored system continues where the old one was."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import free_port, start, stop, until
 
 KEY = "0123456789abcdef" * 4

@@ -1,4 +1,4 @@
-"""The role that `deploy/postgres/roles.sql` makes can run the application, and cannot change what was written down."""
+"""The role of `deploy/postgres/roles.sql` can run the application but cannot change ledger or audit log."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_the_application_works_as_a_role_that_owns_nothing(app_with: Callable[..
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN)
-def test_the_application_role_cannot(statement: str, app_with: Callable[..., Api], role_url: str) -> None:
+def test_the_application_role_is_denied(statement: str, app_with: Callable[..., Api], role_url: str) -> None:
     funded_protocol(app_with(DATABASE_URL=role_url))
 
     with psycopg.connect(plain(role_url)) as connection, pytest.raises(errors.InsufficientPrivilege):

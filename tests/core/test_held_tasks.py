@@ -1,4 +1,4 @@
-"""What a worker holds is handed out again after the visibility timeout by Redis's clock."""
+"""A task of a dead worker is delivered again after the visibility timeout by Redis's clock."""
 
 import time
 

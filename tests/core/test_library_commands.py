@@ -10,14 +10,11 @@ import pytest
 import redis
 
 from app.realtime.redis_keys import TICK_KEY
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
+
+pytestmark = pytest.mark.database("sqlite")
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 def flask(environment: dict[str, str], *arguments: str, text: str = "") -> str:

@@ -1,11 +1,10 @@
-"""Migrations go up and down on both databases, with data in them, and give what the models say."""
+"""Migrations go up and down on both databases, with data, and result in the models' schema."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -17,33 +16,12 @@ from app.config import load_config
 from app.core.extensions import db
 from app.core.migration import alembic_config, upgrade
 from tests.factories import deposit, file_vulnerability, make_protocol
-from tests.support import databases, servers
+from tests.support import databases
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 
 VERSIONS = Path(__file__).parents[2] / "app/migrations"
 REVISIONS = [each.revision for each in ScriptDirectory(str(VERSIONS)).walk_revisions()][::-1]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'empty.db'}"
-        return
-    server: servers.Postgres = request.getfixturevalue("postgres")
-    with databases.copy_postgres(server, "template0") as url:
-        yield url
-
-
-@pytest.fixture
-def migrated(empty_database: str, tmp_path: Path, redis_url: str) -> Iterator[tuple[Flask, Api]]:
-    """An app on a database that nothing has touched, and callers of it."""
-    key = "0123456789abcdef" * 4
-    environment = databases.environment(
-        home=tmp_path, database_url=empty_database, redis_url=redis_url, signing_key=key
-    )
-    with make_app(load_config(environment)) as app, app.app_context():
-        yield app, Api(InProcess(app), key)
 
 
 def downgrade(revision: str) -> None:
@@ -121,7 +99,7 @@ def test_migrating_twice_changes_nothing(migrated: tuple[Flask, Api]) -> None:
     assert migrated[1].viewer.get(f"/protocols/{protocol_id}").expect(200)["id"] == protocol_id
 
 
-def test_times_are_utc_whatever_the_sessions_zone(postgres_url: str, tmp_path: Path, redis_url: str) -> None:
+def test_times_are_utc_in_any_session_time_zone(postgres_url: str, tmp_path: Path, redis_url: str) -> None:
     key = "0123456789abcdef" * 4
     environment = databases.environment(home=tmp_path, database_url=postgres_url, redis_url=redis_url, signing_key=key)
     with make_app(load_config(environment)) as app, app.app_context():

@@ -1,4 +1,4 @@
-"""An outage of database or Redis is told with its cause; a mistake in our code is not taken for one."""
+"""An outage of database or Redis is reported with its cause; a programming error is not reported as one."""
 
 import logging
 import sqlite3
@@ -113,7 +113,7 @@ def test_a_schema_of_a_newer_release_is_ready(api: Api, in_context: Flask) -> No
     assert ready(api).status == 200
 
 
-def test_a_database_that_takes_no_writes_is_not_ready(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
+def test_a_database_that_refuses_writes_is_not_ready(postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     environment = {
         "DASHBOARD_HOME": str(tmp_path),
         "REDIS_URL": redis_url,
@@ -140,6 +140,13 @@ def error_of(statement: str, path: str, *before: str, uri: bool = False) -> DBAP
     with pytest.raises(sqlite3.Error) as raised:
         connection.execute(statement)
     return DBAPIError.instance(statement, {}, raised.value, sqlite3.Error)  # type: ignore[return-value]
+
+
+def test_a_disk_without_space_for_sqlites_shared_memory_file_is_full() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+
+    assert outage_of(DBAPIError.instance("INSERT", {}, error, sqlite3.Error)) is DatabaseFull  # type: ignore[arg-type]
 
 
 def test_sqlite_errors_are_classified_by_their_cause(tmp_path: Path) -> None:

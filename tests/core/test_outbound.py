@@ -76,7 +76,7 @@ def test_a_request_names_the_application(serve):
     assert send("GET", url, LIMITS).body.startswith(b"dashboard-realtime")
 
 
-def test_requests_alone_waits_for_a_dripping_head_far_beyond_its_timeout(serve):
+def test_plain_requests_waits_for_slow_headers_far_beyond_its_timeout(serve):
     """The reason for `send`: were this to end in time, `requests` would do."""
     url, ended = serve(b"HTTP/1.1 200 OK\r\nX-Slow: ", drips=True), threading.Event()
 
@@ -90,7 +90,7 @@ def test_requests_alone_waits_for_a_dripping_head_far_beyond_its_timeout(serve):
     assert not ended.wait(1.0)
 
 
-def test_a_dripping_head_is_cut_off_at_the_total_limit(serve):
+def test_slow_headers_are_cut_off_at_the_total_limit(serve):
     began = time.monotonic()
     failure = failure_of(serve(b"HTTP/1.1 200 OK\r\nX-Slow: ", drips=True))
     waited = time.monotonic() - began
@@ -100,7 +100,7 @@ def test_a_dripping_head_is_cut_off_at_the_total_limit(serve):
     until(lambda: THREAD_NAME not in {each.name for each in threading.enumerate()}, 5, "the request's thread has ended")
 
 
-def test_a_dripping_body_is_cut_off_after_the_read_limit(serve):
+def test_a_slow_body_is_cut_off_after_the_read_limit(serve):
     failure = failure_of(serve(b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n", drips=True))
 
     assert str(failure) == "the response's body took longer than 0.4 s"
@@ -118,7 +118,7 @@ def test_a_redirect_is_returned_and_not_followed(serve):
     assert (response.status, response.body) == (302, b"")
 
 
-def test_a_refused_connection_was_not_made_and_its_address_stands_in_the_detail_alone():
+def test_a_refused_connection_counts_as_not_reached_and_only_the_detail_names_its_address():
     port = free_port()
     failure = failure_of(f"http://127.0.0.1:{port}/")
 
@@ -126,7 +126,7 @@ def test_a_refused_connection_was_not_made_and_its_address_stands_in_the_detail_
     assert str(port) in failure.detail
 
 
-def test_the_private_method_that_is_overridden_is_the_one_that_was_read():
+def test_the_overridden_private_method_of_urllib3_is_unchanged():
     """When this fails after an upgrade of urllib3: read the method, adapt app/core/outbound.py, renew the digest."""
     source = inspect.getsource(HTTPConnection._new_conn)
 

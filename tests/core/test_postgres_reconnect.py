@@ -1,4 +1,4 @@
-"""A PostgreSQL server that goes and comes back is answered with 503 and then served again, with no restart."""
+"""Requests get 503 while PostgreSQL restarts and are served afterwards without a restart of the application."""
 
 import os
 

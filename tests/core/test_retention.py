@@ -1,4 +1,4 @@
-"""What is deleted with time, and what never is."""
+"""Which rows are deleted with time, and which never."""
 
 import time
 from datetime import datetime, timedelta
@@ -72,7 +72,7 @@ def test_an_unpublished_event_is_never_deleted(two_deposits: str) -> None:
     assert count(OutboxEvent) == 2
 
 
-def test_the_ledger_is_kept_for_good(two_deposits: str) -> None:
+def test_the_ledger_is_never_deleted(two_deposits: str) -> None:
     age_of_ledger = utc_now() - timedelta(days=4000)
     with transaction() as session:
         unguard_ledger(session)
@@ -105,7 +105,7 @@ def test_a_run_that_reaches_its_deadline_leaves_the_rest_to_the_next(
     assert (runs, count(OutboxEvent)) == ([1, 1], 0)
 
 
-def test_closed_tasks_go_after_90_days_and_open_ones_stay(api: Api, in_context: Flask) -> None:
+def test_closed_tasks_are_deleted_after_90_days_and_open_ones_are_kept(api: Api, in_context: Flask) -> None:
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     for name in ("done", "next"):
         api.admin.post(f"/agents/{agent_id}/tasks", {"protocolId": protocol_id, "name": name}).expect(201)
@@ -121,7 +121,7 @@ def test_closed_tasks_go_after_90_days_and_open_ones_stay(api: Api, in_context: 
     assert db.session.scalars(select(AgentTask.name)).all() == ["next"]
 
 
-def test_a_revocation_is_forgotten_a_day_after_its_token_has_expired(api: Api, in_context: Flask) -> None:
+def test_a_revocation_is_deleted_a_day_after_its_token_expired(api: Api, in_context: Flask) -> None:
     now = utc_now()
     for hours in (-25, -23, 1):
         until = iso_timestamp(now + timedelta(hours=hours))
@@ -138,7 +138,7 @@ def test_a_revocation_is_forgotten_a_day_after_its_token_has_expired(api: Api, i
     assert count(RevokedToken) == 0
 
 
-def test_a_token_counts_no_longer_than_its_revocation_would_be_kept(api: Api) -> None:
+def test_no_token_is_valid_for_longer_than_a_revocation_is_kept(api: Api) -> None:
     old = api.as_("viewer", iat=int(time.time()) - 401 * 24 * 3600, ttl=3600)
     young = api.as_("viewer", iat=int(time.time()) - 399 * 24 * 3600, ttl=3600)
     assert (old.get("/protocols").code, young.get("/protocols").status) == ("TOKEN_EXPIRED", 200)

@@ -18,7 +18,7 @@ from app.core.redis_connection import connect_redis
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.js_client import JsClient
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, start, stop, until
 from tests.support.stack import COMMAND, Stack, StackMaker
 

@@ -26,7 +26,7 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_nothing_but_text_booleans_and_null_is_left_at_any_depth(value) -> None:
+def test_serialized_values_are_text_booleans_and_null_at_any_depth(value) -> None:
     text = json.dumps(to_wire({"value": value}))
     assert all(each is None or isinstance(each, (str, bool)) for each in leaves(json.loads(text)))
 
@@ -60,7 +60,7 @@ def test_a_date_of_any_zone_becomes_utc_with_milliseconds_and_z() -> None:
     assert moment(to_wire(there))
 
 
-def test_days_enums_and_tuples_have_their_form_too() -> None:
+def test_days_enums_and_tuples_are_serialized() -> None:
     told = to_wire({"day": date(2026, 1, 2), "colour": Colour.RED, "pair": (1, Decimal("0.10"))})
     assert told == {"day": "2026-01-02", "colour": "3", "pair": ["1", "0.1"]}
 

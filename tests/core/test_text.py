@@ -1,4 +1,4 @@
-"""Describing text is cleaned and cut, never refused; names that cannot be read as they stand are told why."""
+"""Descriptive text is cleaned and truncated, never refused; invalid names are refused with a reason."""
 
 import unicodedata
 
@@ -62,11 +62,11 @@ def test_descriptions_are_stored_without_control_characters(pasted, stored):
         ("x\r\n" * 5, 10, "x\n" * 5),
     ],
 )
-def test_text_that_is_too_long_is_cut_between_graphemes_and_says_so(text, limit, cut):
+def test_text_that_is_too_long_is_truncated_between_graphemes_with_an_ellipsis(text, limit, cut):
     assert clean_text(text, limit) == cut
 
 
-def test_a_single_endless_grapheme_is_cut_all_the_same():
+def test_a_single_endless_grapheme_is_truncated():
     assert len(clean_text("a" + "\u0301" * 30_000, 2_000)) == 2_000
 
 
@@ -82,7 +82,7 @@ def test_cleaned_text_fits_holds_no_controls_and_is_not_changed_by_cleaning_it_a
 @pytest.mark.parametrize(
     "name", ["Scan Vault.sol", "ماسح", "סורק \u200f(1)", "می\u200cخواهم", f"{FAMILY} team", SCOTLAND, "検査", "é"]
 )
-def test_a_name_in_any_script_is_taken(name):
+def test_a_name_in_any_script_is_accepted(name):
     assert naming_problem(name) is None
 
 

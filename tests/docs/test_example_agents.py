@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.factories import make_agent
+from tests.support.machine_speed import patience
 from tests.support.node import ROOT
-from tests.support.pace import patience
 from tests.support.stack import Stack
 from tests.support.unreliable_proxy import BAD_GATEWAY, BUSY, LOSE_ANSWER, LOSE_REQUEST, PASS, UnreliableProxy
 

@@ -1,4 +1,4 @@
-"""The TypeScript example keeps what docs/clients.md says of a client: no loss stays, nothing that passes ends it."""
+"""The TypeScript example follows docs/clients.md: it recovers from every loss and every transient error."""
 
 import json
 import os

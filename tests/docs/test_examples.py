@@ -1,4 +1,4 @@
-"""The examples in docs/examples do what they say, on a running system."""
+"""Each example of docs/examples works on a running system."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from app.payments.gateway import request_body, signature
 from app.payments.models import Payment
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import document_tools, typescript
+from tests.support.machine_speed import patience
 from tests.support.node import ROOT, client_modules, node_binary
-from tests.support.pace import patience
 from tests.support.processes import free_port, start, stop, until
 from tests.support.project_files import is_ours
 from tests.support.stack import Stack, StackMaker

@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type works as it stands there, on a fresh `make run`, and answers what they say."""
+"""Every command of the pages works on a fresh `make run` and prints the documented response."""
 
 import re
 from pathlib import Path

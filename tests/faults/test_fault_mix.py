@@ -24,7 +24,7 @@ from tests.faults.fault_mix_faults import SECONDS, Faults
 from tests.faults.fault_mix_load import Load, Probes
 from tests.support.clock_shim import Clocks
 from tests.support.emissions import Emissions, watch_emissions_over_restarts
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.rooms import Rooms
 from tests.support.seeds import SEED
 from tests.support.small_disk import SmallDisk

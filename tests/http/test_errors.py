@@ -94,7 +94,7 @@ def test_an_unusual_path_is_404_and_not_500(path: str, api: Api) -> None:
     assert answer.code.endswith("NOT_FOUND")
 
 
-def test_every_answer_carries_a_request_id_its_own_or_the_callers(api: Api) -> None:
+def test_every_response_has_a_request_id_of_its_own_or_the_callers(api: Api) -> None:
     made = {api.viewer.get("/protocols").headers["x-request-id"] for _ in range(5)}
     assert len(made) == 5
 
@@ -103,7 +103,7 @@ def test_every_answer_carries_a_request_id_its_own_or_the_callers(api: Api) -> N
 
 
 @pytest.mark.parametrize("bad", ["x" * 65, "a b", "<script>", "%0d%0aX: y", ""])
-def test_a_request_id_that_could_do_harm_is_replaced(bad: str, api: Api) -> None:
+def test_an_invalid_request_id_is_replaced(bad: str, api: Api) -> None:
     assert api.viewer.get("/protocols", X_Request_Id=bad).headers["x-request-id"] != bad
 
 
@@ -140,7 +140,7 @@ def test_beyond_the_rate_an_address_gets_429_whatever_tokens_it_has(app_with) ->
     assert {200, 429} == set(answers)
 
 
-def test_the_defaults_do_not_hinder_two_hundred_quick_requests(api: Api) -> None:
+def test_the_default_limits_allow_two_hundred_quick_requests(api: Api) -> None:
     viewer = api.viewer
     assert {viewer.get("/protocols").status for _ in range(200)} == {200}
 
@@ -167,7 +167,7 @@ def test_without_a_database_the_error_names_it_and_has_retry_after(environment) 
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_creating_one_id_at_the_same_time_succeeds_once_and_conflicts_for_the_rest(api: Api) -> None:
+def test_of_concurrent_creations_of_one_id_one_succeeds_and_the_others_conflict(api: Api) -> None:
     def create(_: int) -> int:
         return api.admin.post("/protocols", {"id": "the-one", "name": "x"}).status
 
@@ -177,7 +177,7 @@ def test_creating_one_id_at_the_same_time_succeeds_once_and_conflicts_for_the_re
     assert statuses == [201] + [409] * 7
 
 
-def test_answers_carry_the_headers_that_keep_browsers_safe(api: Api) -> None:
+def test_api_responses_have_the_security_headers(api: Api) -> None:
     headers = api.viewer.get("/protocols").headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]

@@ -14,16 +14,13 @@ import requests
 
 from tests.factories import make_protocol
 from tests.support.api import Api, OverHttp
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
+
+pytestmark = pytest.mark.database("sqlite")
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 40
 SECONDS = 4
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    return sqlite_url
 
 
 @pytest.fixture
@@ -48,9 +45,9 @@ def wait_until_ready(url: str, log: Path) -> None:
     deadline = time.monotonic() + patience(60)
     while time.monotonic() < deadline:
         try:
-            if requests.get(f"{url}/readyz", timeout=5).ok:
+            if requests.get(f"{url}/readyz", timeout=patience(5)).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # bound, but its processes have not started yet
             time.sleep(0.1)
     raise AssertionError(log.read_text())
 

@@ -1,4 +1,4 @@
-"""What browsers are told: no foreign scripts or frames, no origins that are not configured, no untrusted proxies."""
+"""Security headers: no foreign scripts or frames, only configured origins and trusted proxies."""
 
 import pytest
 from flask import Flask
@@ -13,7 +13,7 @@ FRIEND, STRANGER = "https://app.example", "https://evil.example"
 
 
 @pytest.mark.parametrize("path", ["//healthz", "//docs", "/protocols", "//nowhere", "//openapi.json"])
-def test_every_answer_carries_the_headers_that_keep_browsers_safe(path: str, api: Api) -> None:
+def test_every_response_has_the_security_headers(path: str, api: Api) -> None:
     headers = api.viewer.get(path).headers
 
     policy = headers["content-security-policy"]
@@ -26,7 +26,7 @@ def test_every_answer_carries_the_headers_that_keep_browsers_safe(path: str, api
     assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_answers_of_the_api_are_not_stored_by_caches(api: Api) -> None:
+def test_responses_of_the_api_are_not_stored_by_caches(api: Api) -> None:
     assert api.viewer.get("/protocols").headers["cache-control"] == "no-store"
     assert api.with_token(None).get("/protocols").headers["cache-control"] == "no-store"
 
@@ -42,7 +42,7 @@ def test_pages_and_documents_may_be_cached_and_revalidated(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/protocols", "//healthz"])
-def test_an_answer_to_options_has_neither_body_nor_content_type(path: str, api: Api) -> None:
+def test_a_response_to_options_has_neither_body_nor_content_type(path: str, api: Api) -> None:
     answer = api.viewer.call("OPTIONS", path)
 
     assert (answer.status, answer.body) == (200, b"")
@@ -104,7 +104,7 @@ def address_of_deposit(api: Api, **headers: str) -> str:
     return api.admin.get(f"/audit?protocolId={protocol_id}").expect(200)["items"][0]["address"]
 
 
-def test_forwarded_addresses_count_from_trusted_proxies_alone(app_with) -> None:
+def test_forwarded_addresses_are_used_only_from_trusted_proxies(app_with) -> None:
     forged = {"X_Forwarded_For": "203.0.113.9, 198.51.100.7"}
 
     assert address_of_deposit(app_with(), **forged) == "127.0.0.1"
@@ -122,7 +122,7 @@ def test_an_invalid_forwarded_address_is_ignored(forged: str, app_with) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "address"),
+    ("forwarded_for", "address"),
     [
         ("1.2.3.4:5678", "1.2.3.4"),
         ("[2001:db8::1]:443", "2001:db8::1"),
@@ -131,8 +131,8 @@ def test_an_invalid_forwarded_address_is_ignored(forged: str, app_with) -> None:
         ("::ffff:192.0.2.1", "192.0.2.1"),
     ],
 )
-def test_an_address_is_read_with_its_port_and_brackets(told: str, address: str, app_with) -> None:
-    assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), X_Forwarded_For=told) == address
+def test_an_address_is_read_with_its_port_and_brackets(forwarded_for: str, address: str, app_with) -> None:
+    assert address_of_deposit(app_with(DASHBOARD_TRUSTED_PROXIES="1"), X_Forwarded_For=forwarded_for) == address
 
 
 @pytest.mark.parametrize("scheme", ["wss", "https,http", "HTTPS"])
@@ -152,7 +152,7 @@ def demo_session(app: Flask, host: str, peer: str = "127.0.0.1"):
     return app.test_client().get("/demo/session", headers={"Host": host}, environ_base={"REMOTE_ADDR": peer})
 
 
-def test_the_demo_signs_in_browsers_of_this_machine_alone(app: Flask, monkeypatch) -> None:
+def test_the_demo_signs_in_only_browsers_of_this_machine(app: Flask, monkeypatch) -> None:
     monkeypatch.setenv("DASHBOARD_DEMO", "1")
 
     for host in LOCAL:
@@ -165,7 +165,7 @@ def test_the_demo_signs_in_browsers_of_this_machine_alone(app: Flask, monkeypatc
         assert demo_session(app, "localhost", peer=peer).status_code == 404, peer
 
 
-def test_a_page_asked_for_by_another_name_does_not_offer_the_demo(app: Flask, monkeypatch) -> None:
+def test_a_page_requested_by_another_host_name_does_not_offer_the_demo(app: Flask, monkeypatch) -> None:
     monkeypatch.setenv("DASHBOARD_DEMO", "1")
 
     assert b"data-demo" in app.test_client().get("/", headers={"Host": "localhost:5000"}).data

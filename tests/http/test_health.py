@@ -1,4 +1,4 @@
-"""`/healthz` says that the process is up, `/readyz` that what it needs answers, `/metrics` what it counted."""
+"""`/healthz`, `/readyz` and `/metrics`."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families

@@ -17,7 +17,7 @@ def keys_kept(app):
         return db.session.scalar(select(func.count()).select_from(IdempotencyKey))
 
 
-def test_the_same_key_and_body_get_the_first_answer_again_and_have_one_effect(api):
+def test_the_same_key_and_body_get_the_first_response_again_and_have_one_effect(api):
     protocol_id = make_protocol(api)
     path, body = f"/protocols/{protocol_id}/deposits", {"amount": "5.00", "reference": "r"}
     first = api.owner.post(path, body, Idempotency_Key="k1")
@@ -44,7 +44,7 @@ def test_the_same_key_on_another_path_is_409(api):
     assert (refused.status, refused.code) == (409, "IDEMPOTENCY_KEY_REUSED")
 
 
-def test_the_same_key_of_another_subject_is_another_key(api):
+def test_each_subject_has_its_own_keys(api):
     protocol_id = make_protocol(api)
     for subject in ("alice", "bob"):
         owner = api.as_("owner", sub=subject)
@@ -61,13 +61,13 @@ def test_a_key_that_is_not_1_to_255_printable_characters_is_422(api):
     assert pool(api, protocol_id)["total"] == "0.00"
 
 
-def test_the_longest_key_is_taken(api):
+def test_the_longest_key_is_accepted(api):
     path = f"/protocols/{make_protocol(api)}/deposits"
     api.owner.post(path, {"amount": "5.00"}, Idempotency_Key="~" * 255).expect(201)
     assert api.owner.post(path, {"amount": "5.00"}, Idempotency_Key="~" * 255).headers["idempotent-replayed"]
 
 
-def test_sixty_four_posts_at_once_with_one_key_have_one_effect(app, settings, api):
+def test_sixty_four_concurrent_posts_with_one_key_have_one_effect(app, settings, api):
     protocol_id = make_protocol(api)
     path, body = f"/protocols/{protocol_id}/deposits", {"amount": "5.00"}
 
@@ -85,7 +85,7 @@ def test_sixty_four_posts_at_once_with_one_key_have_one_effect(app, settings, ap
     assert books(app) == []
 
 
-def test_a_refused_request_leaves_no_key_behind_so_that_it_may_succeed_later(app, api):
+def test_a_refused_request_stores_no_key_so_it_may_succeed_later(app, api):
     protocol_id = make_protocol(api)
     path, body = f"/protocols/{protocol_id}/vulnerabilities", {"title": "t", "severity": "LOW", "bounty": "5"}
     assert api.validator.post(path, body, Idempotency_Key="k1").code == "INSUFFICIENT_FUNDS"
@@ -95,13 +95,13 @@ def test_a_refused_request_leaves_no_key_behind_so_that_it_may_succeed_later(app
     assert keys_kept(app) == 1
 
 
-def test_a_caller_without_the_right_gets_no_answer_of_somebody_with_it(api):
+def test_a_caller_without_permission_gets_no_stored_response(api):
     path = f"/protocols/{make_protocol(api)}/deposits"
     api.as_("owner", sub="same").post(path, {"amount": "5.00"}, Idempotency_Key="k1").expect(201)
     assert api.as_("viewer", sub="same").post(path, {"amount": "5.00"}, Idempotency_Key="k1").status == 403
 
 
-def test_every_post_that_moves_money_or_changes_a_status_is_answered_again(api):
+def test_every_post_that_moves_money_or_changes_a_status_repeats_its_response(api):
     protocol_id = funded_protocol(api)
     pending = f"/vulnerabilities/{file_vulnerability(api, protocol_id)['id']}"
     rejected = f"/vulnerabilities/{file_vulnerability(api, protocol_id)['id']}"
@@ -120,7 +120,7 @@ def test_every_post_that_moves_money_or_changes_a_status_is_answered_again(api):
         assert again.headers["idempotent-replayed"] == "true"
 
 
-def test_keys_are_forgotten_after_a_day_and_not_before(app, api):
+def test_keys_are_deleted_after_a_day_and_not_before(app, api):
     path = f"/protocols/{make_protocol(api)}/deposits"
     for key in ("old", "young"):
         api.owner.post(path, {"amount": "1"}, Idempotency_Key=key).expect(201)

@@ -35,14 +35,14 @@ def test_keys_of_other_lengths_are_422_and_have_no_effect(api, path, length):
     assert total(api, path) == "0.00"
 
 
-def test_two_longest_keys_that_differ_in_their_last_character_are_two(api, path):
+def test_two_keys_of_maximum_length_that_differ_in_the_last_character_are_distinct(api, path):
     for last in "ab":
         answer = api.owner.post(path, {"amount": "5.00"}, Idempotency_Key="k" * (LONGEST - 1) + last)
         assert "idempotent-replayed" not in answer.headers
     assert total(api, path) == "10.00"
 
 
-def test_every_printable_character_may_stand_in_a_key_and_case_counts(api, path):
+def test_every_printable_character_is_allowed_in_a_key_and_case_matters(api, path):
     keys = [f"a{chr(code)}b" for code in range(ord(" "), ord("~") + 1)]
     for key in keys:
         answer = api.owner.post(path, {"amount": "1"}, Idempotency_Key=key)
@@ -51,7 +51,7 @@ def test_every_printable_character_may_stand_in_a_key_and_case_counts(api, path)
 
 
 @pytest.mark.parametrize("character", ["\x1f", "\x7f", "\x80", "é", "\t", "\u20ac"])
-def test_no_other_character_may_stand_in_a_key(api, path, character):
+def test_no_other_character_is_allowed_in_a_key(api, path, character):
     key = f"a{character}b".encode().decode("latin-1")
     assert api.owner.post(path, {"amount": "1"}, Idempotency_Key=key).status == 422
 
@@ -62,7 +62,7 @@ def test_without_a_key_each_request_has_its_effect(api, path):
     assert total(api, path) == "2.00"
 
 
-def test_an_answer_that_is_given_again_is_the_first_one_whatever_happened_since(api, path):
+def test_a_repeated_response_is_the_first_one_despite_later_changes(api, path):
     first = api.owner.post(path, {"amount": "1"}, Idempotency_Key="k")
     api.owner.post(path, {"amount": "1"}).expect(201)
     again = api.owner.post(path, {"amount": "1"}, Idempotency_Key="k")
@@ -71,7 +71,7 @@ def test_an_answer_that_is_given_again_is_the_first_one_whatever_happened_since(
     assert again.headers["content-type"] == first.headers["content-type"]
 
 
-def test_no_body_says_the_same_as_an_empty_object_and_nothing_else_does(api):
+def test_only_an_empty_object_equals_a_missing_body(api):
     protocol_id = funded_protocol(api)
     body = {"title": "t", "severity": "LOW"}
     found = api.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body).expect(201)["id"]

@@ -1,4 +1,4 @@
-"""What is taken for a JSON body: UTF-8, as it is, and whole."""
+"""A JSON body must be complete, uncompressed UTF-8."""
 
 import gzip
 

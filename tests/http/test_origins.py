@@ -1,4 +1,4 @@
-"""Whose pages may open a connection, and what Engine.IO tells their browsers."""
+"""Which origins may open a connection, and the responses of Engine.IO to them."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_a_star_allows_every_origin() -> None:
 
 
 def answer(origin: str, *, hops: int = 0, **headers: str) -> Any:
-    """What a polling client is told by an Engine.IO server behind so many trusted proxies."""
+    """The response that a polling client gets from an Engine.IO server behind so many trusted proxies."""
     server = Server(async_mode="threading", cors_allowed_origins=origin_check([FRIEND]), monitor_clients=False)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
@@ -115,12 +115,12 @@ def test_a_configured_origin_gets_cors_headers_and_another_does_not() -> None:
 
 @pytest.mark.parametrize("scheme", ["https", "wss", "HTTPS", "https,http", "wss, ws"])
 def test_the_scheme_comes_from_a_trusted_proxy(scheme: str) -> None:
-    told = {"Host": "dash.example", "X-Forwarded-Proto": scheme}
-    assert answer(OWN, hops=1, **told).status_code == 200
-    assert answer(OWN, hops=0, **told).status_code == 400
+    forwarded = {"Host": "dash.example", "X-Forwarded-Proto": scheme}
+    assert answer(OWN, hops=1, **forwarded).status_code == 200
+    assert answer(OWN, hops=0, **forwarded).status_code == 400
 
 
 def test_a_forwarded_host_is_ignored() -> None:
-    told = {"Host": "dash.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https"}
+    spoofed = {"Host": "dash.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https"}
     for hops in (0, 1):
-        assert answer(STRANGER, hops=hops, **{"X-Forwarded-Proto": "https"}, **told).status_code == 400
+        assert answer(STRANGER, hops=hops, **{"X-Forwarded-Proto": "https"}, **spoofed).status_code == 400

@@ -1,4 +1,4 @@
-"""Limits: never refused below them, refused beyond them, told in headers, shared by processes, alive without Redis."""
+"""Rate limits: exact at the limit, shown in headers, shared by processes, working without Redis."""
 
 import pytest
 

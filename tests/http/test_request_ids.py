@@ -17,7 +17,7 @@ def test_a_payments_request_id_is_in_the_log_of_every_process_that_worked_on_it(
     body, name = {"recipient": "0xabc"}, "this-very-payment"
     stack.api.owner.post(f"/vulnerabilities/{vulnerability['id']}/payment", body, X_Request_Id=name).expect(202)
 
-    def told() -> set[tuple[str, str]]:
+    def logged() -> set[tuple[str, str]]:
         """What the lines that end say; the log's last one may be half written."""
         lines = [line.partition(" | ")[2] for line in stack.log_lines(name)]
         found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
@@ -28,4 +28,4 @@ def test_a_payments_request_id_is_in_the_log_of_every_process_that_worked_on_it(
         ("event.relayed", "bounty_pool:updated"),
         ("event.relayed", "vuln:status_changed"),
     }
-    until(lambda: wanted <= told(), 20, "the release and both its events are logged with the request's id")
+    until(lambda: wanted <= logged(), 20, "the release and both its events are logged with the request's id")

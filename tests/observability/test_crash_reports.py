@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw reach Sentry, once and with the request's id; refusals and callers' words do not."""
+"""Unexpected errors are reported to Sentry once, with the request id; refusals and callers' data are not."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def reports(collector: Collector, request_id: str) -> list[dict]:
     return [event for event in collector.crashes() if event["tags"].get("request_id") == request_id]
 
 
-def test_an_answer_of_500_is_one_report_with_the_requests_id(watched: Stack, collector: Collector) -> None:
+def test_a_500_response_is_one_crash_report_with_the_request_id(watched: Stack, collector: Collector) -> None:
     protocol_id, name = make_protocol(watched.api), "this-very-crash"
     spoil(watched, "protocols", protocol_id)
 
@@ -58,7 +58,7 @@ def test_an_answer_of_500_is_one_report_with_the_requests_id(watched: Stack, col
     assert event["release"].startswith("dashboard-realtime@")
 
 
-def test_a_job_that_breaks_is_reported_with_the_id_of_its_request(watched: Stack, collector: Collector) -> None:
+def test_a_failed_job_is_reported_with_the_id_of_its_request(watched: Stack, collector: Collector) -> None:
     protocol_id, name = make_protocol(watched.api), "breaking-payment"
     deposit(watched.api, protocol_id, "10.00")
     vulnerability = file_vulnerability(watched.api, protocol_id, bounty="4.00")
@@ -77,7 +77,7 @@ def test_a_job_that_breaks_is_reported_with_the_id_of_its_request(watched: Stack
     assert event["exception"]["values"][-1]["type"] == "ValueError"
 
 
-def test_expected_errors_are_not_reported_and_reports_hold_no_values(watched: Stack, collector: Collector) -> None:
+def test_expected_errors_are_not_reported_and_reports_contain_no_values(watched: Stack, collector: Collector) -> None:
     api, token = watched.api, watched.api.token("owner")
     protocol_id, words = make_protocol(api), "words-of-a-body"
     api.viewer.get("/protocols/nothing-here", X_Request_Id="refused-404").expect(404)

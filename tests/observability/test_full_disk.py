@@ -1,4 +1,4 @@
-"""A full disk takes no process with it: what cannot be written is told, tried again or kept in memory."""
+"""A full disk stops no process: a failed write is reported, retried or kept in memory."""
 
 import errno
 import os
@@ -87,16 +87,16 @@ def test_a_failed_write_of_a_pid_file_is_reported_once_and_retried(tmp_path: Pat
     finally:
         supervisor.stop()
 
-    told = [line for line in lines if "written" in line or "write" in line]
-    assert [line.partition(" ")[0] for line in told] == ["ERROR", "INFO"]
-    assert "the disk is full" in told[0]
+    reported = [line for line in lines if "written" in line or "write" in line]
+    assert [line.partition(" ")[0] for line in reported] == ["ERROR", "INFO"]
+    assert "the disk is full" in reported[0]
 
 
 def _fail(*_: Any, **__: Any) -> None:
     raise FULL
 
 
-def test_a_part_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_process_that_cannot_be_started_is_retried(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "run").mkdir()
     supervisor = Supervisor(tmp_path, Console(os.open(os.devnull, os.O_WRONLY)), dict(os.environ))
     start = ManagedProcess.start

@@ -1,4 +1,4 @@
-"""One record is one line of text, whatever it tells of: what others send must not look like what we say."""
+"""Each log record is one line, and values sent by callers cannot imitate fields or lines."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ import pytest
 from app.observability.telemetry import TextFormatter
 
 
-def line(message: str = "engine.refused", level: int = logging.INFO, **extras: Any) -> str:
+def line(message: str = "engineio.refused", level: int = logging.INFO, **extras: Any) -> str:
     record = logging.LogRecord("app", level, __file__, 1, message, (), extras.pop("exc_info", None))
     vars(record).update(extras)
     return TextFormatter().format(record)
@@ -17,22 +17,23 @@ def line(message: str = "engine.refused", level: int = logging.INFO, **extras: A
 
 def test_a_record_reads_as_level_event_and_values() -> None:
     assert (
-        line(room="protocol:P1", seq=12, requestId="r-1") == "INFO engine.refused room=protocol:P1 seq=12 requestId=r-1"
+        line(room="protocol:P1", seq=12, requestId="r-1")
+        == "INFO engineio.refused room=protocol:P1 seq=12 requestId=r-1"
     )
-    assert line(requestId="") == "INFO engine.refused"
+    assert line(requestId="") == "INFO engineio.refused"
 
 
-def test_a_value_with_blanks_or_quotes_is_quoted_and_ends_where_it_seems_to() -> None:
-    assert line(detail='two words" level="x') == 'INFO engine.refused detail="two words\\" level=\\"x"'
-    assert line(detail="") == 'INFO engine.refused detail=""'
-    assert line(detail="a b\\") == 'INFO engine.refused detail="a b\\\\"'
+def test_a_value_with_spaces_or_quotes_is_quoted() -> None:
+    assert line(detail='two words" level="x') == 'INFO engineio.refused detail="two words\\" level=\\"x"'
+    assert line(detail="") == 'INFO engineio.refused detail=""'
+    assert line(detail="a b\\") == 'INFO engineio.refused detail="a b\\\\"'
 
 
-def test_json_ends_by_itself_and_stays_as_it_is_and_what_only_looks_like_it_is_quoted() -> None:
+def test_a_json_value_is_not_quoted_and_other_text_that_resembles_json_is() -> None:
     assert line(data='{"amount":"1.00","reference":"a b"}') == (
-        'INFO engine.refused data={"amount":"1.00","reference":"a b"}'
+        'INFO engineio.refused data={"amount":"1.00","reference":"a b"}'
     )
-    assert line(data="{} level=x {}") == 'INFO engine.refused data="{} level=x {}"'
+    assert line(data="{} level=x {}") == 'INFO engineio.refused data="{} level=x {}"'
 
 
 FORGED = {
@@ -46,14 +47,14 @@ FORGED = {
 @pytest.mark.parametrize("where", ["message", "value", "name"])
 def test_control_characters_are_escaped(what: str, where: str) -> None:
     text = FORGED[what]
-    told = {"message": lambda: line(text), "value": lambda: line(detail=text), "name": lambda: line(**{text: 1})}[
+    reported = {"message": lambda: line(text), "value": lambda: line(detail=text), "name": lambda: line(**{text: 1})}[
         where
     ]()
-    assert len(told.splitlines()) == 1
-    assert told.isprintable()
+    assert len(reported.splitlines()) == 1
+    assert reported.isprintable()
 
 
-def test_a_messages_own_lines_become_one() -> None:
+def test_a_message_of_several_lines_becomes_one_line() -> None:
     assert line("warm\nshutdown\n") == "INFO warm\\nshutdown"
 
 

@@ -1,4 +1,4 @@
-"""Metrics stay few whatever callers send, and the files of dead processes do not pile up while the system runs."""
+"""The number of time series and of metric files stays bounded."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ def test_a_crash_during_archiving_counts_nothing_twice_and_loses_nothing(
     added: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process_that_counts(tmp_path, 1)
-    metrics.fold(tmp_path)
+    metrics.archive_counters(tmp_path)
     process_that_counts(tmp_path, 2)
     with monkeypatch.context() as crash:
 
@@ -71,7 +71,7 @@ def test_a_crash_during_archiving_counts_nothing_twice_and_loses_nothing(
             crash.setattr(Path, "unlink", lambda path, **_: None if path.suffix == ".new" else die())
         else:
             crash.setattr(Path, "replace", die)
-        metrics.fold(tmp_path)
+        metrics.archive_counters(tmp_path)
 
     assert value(tmp_path, "t_total", kind="a") == 3.0
     assert not list(tmp_path.glob("*.taken"))
@@ -82,7 +82,7 @@ def series(api: Api) -> set[str]:
     return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
 
 
-def test_invented_methods_and_paths_make_no_new_series(stack: Stack) -> None:
+def test_invented_methods_and_paths_create_no_time_series(stack: Stack) -> None:
     api, protocol_id = stack.api, make_protocol(stack.api)
     agent_id = make_agent(api)
 

@@ -1,4 +1,4 @@
-"""What `/metrics` shows, and that what is built on it refers to what it shows."""
+"""The contents of `/metrics`; the Grafana board uses only metrics that exist."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.realtime import emitter
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.js_client import JsClient
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.promql import metric_names
 from tests.support.stack import Stack, StackMaker
@@ -50,7 +50,7 @@ def test_every_metric_has_a_help_text(shown: str) -> None:
     assert {name for name in types if name.startswith("dashboard_")} <= helps
 
 
-def test_counts_of_all_web_processes_are_in_the_answer_of_each(make_stack: StackMaker, js: JsClient) -> None:
+def test_metrics_of_each_web_process_include_the_counts_of_all(make_stack: StackMaker, js: JsClient) -> None:
     stack = make_stack(webs=2)
     protocol_id = make_protocol(stack.api)
     for _ in range(6):
@@ -88,7 +88,7 @@ def test_tasks_are_counted_in_the_workers_with_their_wait(stack: Stack, protocol
     assert stack.metric("dashboard_celery_wait_seconds_count", task="tasks.payments.settle") > 0
 
 
-def test_ticks_are_young_on_a_running_system(stack: Stack) -> None:
+def test_on_a_running_system_the_last_tick_is_recent(stack: Stack) -> None:
     def young() -> bool:
         return "dashboard_beat_tick_age_seconds" in stack.api.with_token(None).get("//metrics").body.decode()
 

@@ -1,4 +1,4 @@
-"""Every alert fires when what it tells of happens, and none fires on a system that is well."""
+"""Each alert fires on its fault, and none fires on a healthy system."""
 
 import json
 import threading
@@ -163,7 +163,7 @@ def test_clocks_differ_fires_when_a_process_is_far_from_redis(firing: Callable[[
     assert firing("DashboardClocksDiffer")
 
 
-def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], bool], api: Api) -> None:
+def test_database_older_fires_when_a_room_is_ahead_of_the_database(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id = make_protocol(api)
     assert outbox.compare_positions() == 0
 
@@ -174,7 +174,7 @@ def test_database_older_fires_when_a_room_was_told_more(firing: Callable[[str], 
 
 
 @pytest.mark.database("sqlite")
-def test_rooms_overdue_fires_when_nobody_drains(firing: Callable[[str], bool], api: Api) -> None:
+def test_rooms_overdue_fires_when_no_worker_drains(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id = make_protocol(api)
     for _ in range(12):
         emitter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
@@ -195,7 +195,7 @@ def test_events_dropped_fires_when_a_room_overflows(firing: Callable[[str], bool
 
 
 @pytest.mark.database("sqlite")
-def test_emission_failing_fires_when_redis_takes_no_event(app_with: Callable[..., Api]) -> None:
+def test_emission_failing_fires_when_redis_accepts_no_event(app_with: Callable[..., Api]) -> None:
     api = app_with(REDIS_URL=NOWHERE)
     before = scrape(api)
 
@@ -205,7 +205,7 @@ def test_emission_failing_fires_when_redis_takes_no_event(app_with: Callable[...
     assert Scrapes(before, scrape(api)).fires(EXPRESSIONS["DashboardEmissionFailing"])
 
 
-def test_outbox_stuck_fires_when_a_stored_event_stays(firing: Callable[[str], bool], api: Api) -> None:
+def test_outbox_stuck_fires_when_a_stored_event_is_not_published(firing: Callable[[str], bool], api: Api) -> None:
     deposit(api, make_protocol(api), "5.00")
 
     store(OutboxEvent, published_at=None, created_at=utc_now() - timedelta(seconds=61))
@@ -261,7 +261,7 @@ def test_queue_growing_fires_when_no_worker_takes_tasks(firing: Callable[[str], 
 
 
 @pytest.mark.database("sqlite")
-def test_server_errors_fires_when_answers_are_errors(app_with: Callable[..., Api]) -> None:
+def test_server_errors_fires_when_responses_are_server_errors(app_with: Callable[..., Api]) -> None:
     api = app_with(REDIS_URL=NOWHERE)
     before = scrape(api)
 
@@ -292,7 +292,7 @@ def test_slow_answers_fires_when_a_request_waits_for_the_database(
 
 
 @pytest.mark.database("sqlite")
-def test_progress_late_fires_when_nothing_drains_in_time(firing: Callable[[str], bool], api: Api) -> None:
+def test_progress_late_fires_when_drains_are_late(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     for progress in (1, 2):
         api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
@@ -317,7 +317,7 @@ def test_redis_full_fires_near_the_memory_limit(tmp_path: Path, app_with: Callab
 
 
 @pytest.mark.database("sqlite")
-def test_redis_full_does_not_fire_where_there_is_no_limit(firing: Callable[[str], bool], settings: Config) -> None:
+def test_redis_full_does_not_fire_without_a_memory_limit(firing: Callable[[str], bool], settings: Config) -> None:
     assert int(connect_redis(settings.redis_url).config_get("maxmemory")["maxmemory"]) == 0
 
     assert not firing("DashboardRedisFull")
@@ -330,7 +330,7 @@ def scrapes_until(stack: Stack, before: str, alert: str) -> None:
     until(fires, 15, f"{alert} fires", pause=0.2)
 
 
-def test_fanout_failing_fires_when_a_message_makes_no_sense(stack: Stack, js: JsClient, protocol_id: str) -> None:
+def test_fanout_failing_fires_when_a_message_is_malformed(stack: Stack, js: JsClient, protocol_id: str) -> None:
     before = scrape(stack.api)
     stack.watch(js, protocol_id)
 
@@ -339,7 +339,7 @@ def test_fanout_failing_fires_when_a_message_makes_no_sense(stack: Stack, js: Js
     scrapes_until(stack, before, "DashboardFanoutFailing")
 
 
-def test_subscriber_lost_fires_when_the_channels_are_cut_again_and_again(make_stack: StackMaker, js: JsClient) -> None:
+def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_stack: StackMaker, js: JsClient) -> None:
     stack = make_stack()
     stack.watch(js, make_protocol(stack.api))  # a process listens from its first connection on
     before = scrape(stack.api)

@@ -14,7 +14,7 @@ from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.observability.test_crash_reports import spoil
 from tests.support.api import Api, OverHttp
 from tests.support.collector import PROJECT, Collector, Span, collecting
-from tests.support.pace import patience, slowdown
+from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_open, stop, until
 from tests.support.stack import ROOT, Stack, StackMaker
 
@@ -110,7 +110,7 @@ def test_the_log_names_the_trace(traced: Stack, collector: Collector) -> None:
     assert {("payment.released", spans[0].trace_id), ("event.relayed", spans[0].trace_id)} <= told
 
 
-def test_traces_hold_nothing_that_a_caller_sent(traced: Stack, collector: Collector) -> None:
+def test_traces_contain_nothing_that_a_caller_sent(traced: Stack, collector: Collector) -> None:
     token = traced.api.token("owner")
     caller = traced.api.with_token(token)
     protocol_id = pay(traced, "discreet-payment")
@@ -128,7 +128,7 @@ def test_traces_hold_nothing_that_a_caller_sent(traced: Stack, collector: Collec
     assert KEY_OF_COLLECTOR not in traced.log
 
 
-def test_ticks_and_probes_make_no_traces(traced: Stack, collector: Collector) -> None:
+def test_ticks_and_health_checks_create_no_traces(traced: Stack, collector: Collector) -> None:
     traced.api.with_token(None).get("//readyz").expect(200)
     traced.api.with_token(None).get("//metrics")
     pay(traced, "after-the-probes")
@@ -140,7 +140,7 @@ def test_ticks_and_probes_make_no_traces(traced: Stack, collector: Collector) ->
     assert not [span.name for span in collector.spans() if "readyz" in span.name or "flush" in span.name]
 
 
-def test_a_collector_that_never_answers_delays_neither_requests_nor_the_end(make_stack: StackMaker) -> None:
+def test_a_collector_that_hangs_delays_neither_requests_nor_shutdown(make_stack: StackMaker) -> None:
     with collecting(answers=False) as hanging:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": hanging.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         stack = make_stack(**settings, SENTRY_DSN=hanging.dsn)

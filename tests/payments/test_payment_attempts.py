@@ -1,4 +1,4 @@
-"""What each attempt to pay leaves behind: leases, pauses, and what is recorded when the money has moved."""
+"""Each attempt to pay: its lease, its pause, and how a payout is recorded."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -82,7 +82,7 @@ def test_a_lease_lasts_as_long_as_the_max_call_seconds_and_some_slack(paying: Ca
     assert least <= 7 + 2 * 11 + 3 <= most
 
 
-def test_a_lease_that_runs_is_taken_by_nobody_else_and_one_that_has_run_out_is(paying: Callable[..., Api]) -> None:
+def test_a_payment_can_be_leased_again_only_after_its_lease_expired(paying: Callable[..., Api]) -> None:
     api = paying()
     payment_id = asked(api)
     with app_of(api).app_context():
@@ -112,7 +112,7 @@ def test_the_pause_that_the_service_asks_for_is_kept(
     assert len({request.key for request in service.requests}) == 1
 
 
-def test_no_pause_is_longer_than_the_longest_that_is_set(paying: Callable[..., Api], service: PayoutService) -> None:
+def test_no_pause_exceeds_the_configured_maximum(paying: Callable[..., Api], service: PayoutService) -> None:
     api = paying(PAYOUT_RETRY_BASE="0", PAYOUT_RETRY_CAP="20")
     payment_id = asked(api)
     service.replies = [Reply(503, headers={"Retry-After": "9" * 400})]
@@ -176,8 +176,8 @@ def test_a_payout_that_cannot_be_recorded_waits_and_is_recorded_without_asking_a
     assert (held["status"], held["attempts"], held["reference"]) == ("PENDING", "1", "tx-1")
     assert held["lastError"] == "paid, but not recorded (RuntimeError)"
     assert shown(api, payment_id)["attempts"] == "2"
-    told = [each for each in caplog.records if each.getMessage() == "payment.paid_not_recorded"]
-    assert [(each.paymentId, each.reference, each.levelname) for each in told] == [(payment_id, "tx-1", "ERROR")] * 2
+    records = [each for each in caplog.records if each.getMessage() == "payment.paid_not_recorded"]
+    assert [(each.paymentId, each.reference, each.levelname) for each in records] == [(payment_id, "tx-1", "ERROR")] * 2
 
     make_due(app_of(api), payment_id)
     settle(app_of(api), payment_id)
@@ -205,7 +205,7 @@ def test_without_a_reference_to_keep_the_same_key_is_sent_again(
     assert {request.key for request in service.requests} == {payment_id}
 
 
-def test_what_was_not_recorded_does_not_undo_what_a_later_attempt_has_begun(
+def test_a_payout_that_could_not_be_recorded_does_not_undo_a_later_attempt(
     paying: Callable[..., Api], service: PayoutService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = paying(**LONG_PAUSE)
@@ -223,7 +223,9 @@ def test_what_was_not_recorded_does_not_undo_what_a_later_attempt_has_begun(
     assert (shown(api, payment_id)["status"], shown(api, payment_id)["attempts"]) == ("PROCESSING", "2")
 
 
-def test_settled_in_the_ledger_alone_a_failure_is_shown_as_well(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_payout_service_a_failure_to_record_is_shown_as_well(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     payment_id = asked(api)
     with monkeypatch.context() as broken:
         fail_to_record(broken)
@@ -256,7 +258,7 @@ def test_a_retry_after_a_refusal_pays_and_uses_the_same_key(paying: Callable[...
 # what a payment changes in its vulnerability and in the pool
 
 
-def test_each_step_of_a_payment_is_seen_in_the_vulnerabilitys_version_and_time(
+def test_each_step_of_a_payment_raises_the_vulnerabilitys_version_and_update_time(
     paying: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = paying()
@@ -277,7 +279,7 @@ def test_each_step_of_a_payment_is_seen_in_the_vulnerabilitys_version_and_time(
     assert len({each["createdAt"] for each in states}) == 1
 
 
-def test_after_a_payout_no_more_is_reserved_than_what_is_left(paying: Callable[..., Api]) -> None:
+def test_after_a_payout_no_more_can_be_reserved_than_is_available(paying: Callable[..., Api]) -> None:
     api = paying()
     protocol_id = funded_protocol(api, "100.00")
     settle(app_of(api), request_payment(api, confirmed(api, protocol_id, "60.00"))["id"])
@@ -296,7 +298,7 @@ def test_after_a_payout_no_more_is_reserved_than_what_is_left(paying: Callable[.
 
 
 @pytest.mark.parametrize("kind", [ChangeType.RESERVATION_RELEASED, ChangeType.PAYMENT_RELEASED])
-def test_no_more_is_given_back_or_paid_than_what_is_reserved(paying: Callable[..., Api], kind: ChangeType) -> None:
+def test_no_more_is_released_or_paid_than_is_reserved(paying: Callable[..., Api], kind: ChangeType) -> None:
     """By the condition of the UPDATE: the database's CHECK is the last resort, and its answer 503."""
     api = paying()
     protocol_id = funded_protocol(api, "100.00")
@@ -321,7 +323,7 @@ def test_a_deposit_beyond_the_largest_amount_is_refused_whatever_was_paid(paying
     assert (refused.status, refused.code) == (409, "AMOUNT_TOO_LARGE")
 
 
-def test_a_smaller_payment_gives_back_exactly_the_rest_and_charges_exactly_its_amount(
+def test_a_smaller_payment_releases_exactly_the_rest_and_charges_exactly_its_amount(
     paying: Callable[..., Api],
 ) -> None:
     api = paying()
@@ -350,7 +352,7 @@ def verdict(api: Api, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_doctor_names_payments_that_time_alone_does_not_settle(
+def test_doctor_names_payments_that_are_stuck(
     paying: Callable[..., Api], service: PayoutService, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api = paying(**NO_PAUSE)
@@ -361,11 +363,11 @@ def test_doctor_names_payments_that_time_alone_does_not_settle(
     for _ in range(STUCK_ATTEMPTS - 1):
         settle(app_of(api), payment_id)
 
-    told = verdict(api, capsys)
+    printed = verdict(api, capsys)
 
-    assert told.startswith("FAIL payments")
-    assert f"{payment_id} of " in told
-    assert "(5 attempts): HTTP 503: no disk" in told
+    assert printed.startswith("FAIL payments")
+    assert f"{payment_id} of " in printed
+    assert "(5 attempts): HTTP 503: no disk" in printed
 
 
 def test_doctor_names_a_payment_that_was_paid_and_not_recorded_at_once(
@@ -379,6 +381,6 @@ def test_doctor_names_a_payment_that_was_paid_and_not_recorded_at_once(
     assert f"{payment_id} of " in verdict(api, capsys)
 
 
-def test_a_call_lasts_no_longer_than_connecting_and_twice_reading(paying: Callable[..., Api]) -> None:
+def test_a_call_lasts_no_longer_than_connect_timeout_and_twice_the_read_timeout(paying: Callable[..., Api]) -> None:
     with app_of(paying(PAYOUT_CONNECT_TIMEOUT="3", PAYOUT_READ_TIMEOUT="4")).app_context() as context:
         assert gateway.max_call_seconds(context.app.extensions["dashboard_config"]) == 11

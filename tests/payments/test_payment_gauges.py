@@ -12,7 +12,8 @@ from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS, Breaker
 from app.payments.models import Payment
 from app.payments.reconciliation import read_payments, stuck_payments
 from tests.support.api import Api
-from tests.support.money import confirmed, funded_protocol, gauge, request_payment
+from tests.support.money import confirmed, funded_protocol, request_payment
+from tests.support.readings import values_of
 
 MARGIN = 60  # seconds that a slow machine may take between two lines of a test
 
@@ -34,7 +35,7 @@ def stuck(app: Flask) -> list[str]:
 
 def gauges(app: Flask) -> dict[str, dict[str, float]]:
     with app.app_context():
-        return {each.name: gauge(each) for each in read_payments()}
+        return {each.name: values_of(each) for each in read_payments()}
 
 
 @pytest.mark.database("sqlite")
@@ -43,7 +44,7 @@ def test_without_a_payment_every_gauge_is_zero(app: Flask) -> None:
 
 
 @pytest.mark.database("sqlite")
-def test_the_gauges_tell_number_and_age_of_the_payments_that_wait(app: Flask, payment_id: str) -> None:
+def test_the_gauges_show_number_and_age_of_waiting_payments(app: Flask, payment_id: str) -> None:
     change(app, payment_id, created_at=utc_now() - timedelta(seconds=1000))
 
     found = gauges(app)

@@ -22,20 +22,20 @@ def test_a_larger_amount_is_refused():
         payable_amount(500, 501)
 
 
-def test_where_nothing_is_reserved_an_amount_is_required():
+def test_without_a_reservation_an_amount_is_required():
     assert payable_amount(0, 200) == 200
     with pytest.raises(InvalidInput, match="required"):
         payable_amount(0, None)
 
 
-@given(reserved=st.integers(min_value=0, max_value=10**18), asked=positive)
-def test_the_amount_is_what_was_asked_for_or_refused(reserved, asked):
+@given(reserved=st.integers(min_value=0, max_value=10**18), requested=positive)
+def test_the_paid_amount_is_the_requested_one_or_refused(reserved, requested):
     try:
-        amount = payable_amount(reserved, asked)
+        amount = payable_amount(reserved, requested)
     except InvalidInput:
-        assert 0 < reserved < asked
+        assert 0 < reserved < requested
     else:
-        assert amount == asked
+        assert amount == requested
 
 
 def test_pauses_double_from_the_base_up_to_the_cap():
@@ -77,7 +77,7 @@ def test_the_circuit_opens_after_several_failures_in_a_row_and_not_before(clock)
     assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
-def test_a_success_in_between_starts_the_count_anew(clock):
+def test_a_success_resets_the_count_of_failures(clock):
     breaker = Breaker(clock)
     for _ in range(BREAKER_FAILURES * 3):
         breaker.record(was_reached=False)
@@ -93,7 +93,7 @@ def test_after_the_pause_one_failed_probe_opens_the_circuit_again(clock):
     assert breaker.remaining_seconds == BREAKER_OPEN_SECONDS
 
 
-def test_after_the_pause_a_good_probe_closes_the_circuit(clock):
+def test_after_the_pause_a_successful_probe_closes_the_circuit(clock):
     breaker = broken(Breaker(clock))
     clock.now += BREAKER_OPEN_SECONDS
     breaker.record(was_reached=True)
@@ -102,7 +102,7 @@ def test_after_the_pause_a_good_probe_closes_the_circuit(clock):
 
 
 @pytest.mark.parametrize("good", ["0xabc", "a", "x" * 128, "0xabc → ü", "Zoë O'Neil, IBAN DE89 3704", "支払い先", "🏦"])
-def test_a_recipient_is_any_text_that_can_be_seen(good):
+def test_a_recipient_is_any_visible_text(good):
     assert is_recipient(good)
 
 
@@ -114,5 +114,5 @@ def test_a_recipient_is_any_text_that_can_be_seen(good):
         "\u3164", "\u2800", "\ufe0f",
     ],
 )  # fmt: skip
-def test_a_recipient_with_what_cannot_be_seen_is_none(bad):
+def test_a_recipient_with_invisible_characters_is_refused(bad):
     assert not is_recipient(bad)

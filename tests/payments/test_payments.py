@@ -83,7 +83,7 @@ def test_a_larger_amount_than_the_reserved_bounty_is_422_and_changes_nothing(api
     request_payment(api, path)
 
 
-def test_where_nothing_is_reserved_the_amount_is_required_and_reserved_now(api):
+def test_without_a_reservation_the_amount_is_required_and_reserved_now(api):
     protocol_id = funded_protocol(api, "10.00")
     path = confirmed(api, protocol_id, None)
     missing = api.owner.post(f"{path}/payment", {"recipient": "r"})
@@ -94,7 +94,7 @@ def test_where_nothing_is_reserved_the_amount_is_required_and_reserved_now(api):
     assert (pool(api, protocol_id)["reserved"], pool(api, protocol_id)["available"]) == ("7.00", "3.00")
 
 
-def test_a_smaller_amount_gives_the_rest_back_at_once(app, api):
+def test_a_smaller_amount_releases_the_rest_at_once(app, api):
     protocol_id = funded_protocol(api, "10.00")
     request_payment(api, confirmed(api, protocol_id, "8.00"), amount="3.00")
     assert (pool(api, protocol_id)["reserved"], pool(api, protocol_id)["available"]) == ("3.00", "7.00")
@@ -135,7 +135,7 @@ def test_each_invalid_field_of_a_payment_is_named_and_only_owners_pay(api):
     api.owner.post(path, {"recipient": "0xabc → ü" + "x" * 119}).expect(202)
 
 
-def test_payments_are_listed_newest_first_and_shown_to_holders_of_the_protocol_alone(api):
+def test_payments_are_listed_newest_first_and_only_for_tokens_that_grant_the_protocol(api):
     protocol_id = funded_protocol(api)
     asked = [request_payment(api, confirmed(api, protocol_id, "1.00"))["id"] for _ in range(3)]
     first = api.viewer.get(f"/protocols/{protocol_id}/payments?limit=2").expect(200)
@@ -151,7 +151,7 @@ def test_payments_are_listed_newest_first_and_shown_to_holders_of_the_protocol_a
 # settling it
 
 
-def test_a_settled_payment_charges_pool_ledger_and_vulnerability_and_tells_both_in_order(app, api):
+def test_a_settled_payment_charges_pool_and_ledger_and_emits_both_events_in_order(app, api):
     protocol_id = funded_protocol(api)
     path = confirmed(api, protocol_id, "40.00")
     asked = request_payment(api, path)
@@ -167,7 +167,7 @@ def test_a_settled_payment_charges_pool_ledger_and_vulnerability_and_tells_both_
     assert books(app) == []
 
 
-def test_the_job_run_many_times_at_once_charges_once(paying, service):
+def test_concurrent_jobs_of_one_payment_charge_once(paying, service):
     app, protocol_id = app_of(paying), funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
     at_once(8, [lambda: settle(app, asked["id"])] * 16)
@@ -177,11 +177,11 @@ def test_the_job_run_many_times_at_once_charges_once(paying, service):
     assert books(app) == []
 
 
-def test_a_job_for_a_payment_that_is_not_there_does_nothing(app):
+def test_a_job_for_an_unknown_payment_does_nothing(app):
     settle(app, "not-there")
 
 
-def test_errors_of_the_service_are_tried_again_until_it_pays(paying, service):
+def test_errors_of_the_service_are_retried_until_it_pays(paying, service):
     protocol_id = funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
     service.replies = [Reply(500), Reply(500)]
@@ -195,7 +195,7 @@ def test_errors_of_the_service_are_tried_again_until_it_pays(paying, service):
     assert len({request.key for request in service.requests}) == 1
 
 
-def test_while_a_payment_is_tried_again_its_last_error_is_shown_and_told_as_a_warning(paying, service, caplog):
+def test_while_a_payment_is_retried_its_last_error_is_shown_and_logged(paying, service, caplog):
     asked = request_payment(paying, confirmed(paying, funded_protocol(paying)))
     service.replies = [Reply(500, b"no disk"), Reply(cut_after=3)]
     seen = []
@@ -216,7 +216,7 @@ def test_while_a_payment_is_tried_again_its_last_error_is_shown_and_told_as_a_wa
     assert warned[0].reason == "HTTP 500: no disk"
 
 
-def test_a_time_limit_that_strikes_in_the_call_puts_the_payment_back(paying, service):
+def test_a_task_time_limit_during_the_call_returns_the_payment_to_pending(paying, service):
     """As Celery does: a signal whose handler raises in the main thread."""
 
     def strike(*_):
@@ -232,7 +232,7 @@ def test_a_time_limit_that_strikes_in_the_call_puts_the_payment_back(paying, ser
     assert payment(paying, asked["id"])["lastError"] == "no response (SoftTimeLimitExceeded)"
 
 
-def test_a_payment_that_is_put_back_waits_for_its_pause(app_with, service):
+def test_a_payment_returned_to_pending_waits_for_its_pause(app_with, service):
     api = app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE="60")
     asked = request_payment(api, confirmed(api, funded_protocol(api)))
     service.replies = [Reply(503)]
@@ -244,7 +244,7 @@ def test_a_payment_that_is_put_back_waits_for_its_pause(app_with, service):
     assert payment(api, asked["id"])["status"] == "RELEASED"
 
 
-def test_an_answer_lost_after_the_money_moved_is_asked_for_again_and_charged_once(paying, service):
+def test_a_response_lost_after_the_payout_is_requested_again_and_charged_once(paying, service):
     protocol_id = funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
     service.replies = [Reply(cut_after=3), Reply()]
@@ -256,7 +256,7 @@ def test_an_answer_lost_after_the_money_moved_is_asked_for_again_and_charged_onc
     assert books(app_of(paying)) == []
 
 
-def test_a_refusal_fails_the_payment_keeps_the_reservation_and_may_be_retried(paying, service):
+def test_a_refused_payment_fails_keeps_its_reservation_and_can_be_retried(paying, service):
     app, protocol_id = app_of(paying), funded_protocol(paying)
     path = confirmed(paying, protocol_id, "40.00")
     asked = request_payment(paying, path)
@@ -291,7 +291,7 @@ def test_only_a_failed_payment_is_retried_and_only_by_owners(app, api):
     assert api.as_("owner", protocols=["other"]).post(path).status == 404
 
 
-def test_a_worker_that_died_in_its_call_is_followed_by_another_when_its_lease_has_run_out(paying, service):
+def test_after_a_worker_died_another_settles_the_payment_when_the_lease_expires(paying, service):
     app, protocol_id = app_of(paying), funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
     with app.app_context():
@@ -304,7 +304,7 @@ def test_a_worker_that_died_in_its_call_is_followed_by_another_when_its_lease_ha
     assert pool(paying, protocol_id)["paid"] == "40.00"
 
 
-def test_a_late_refusal_does_not_undo_what_a_later_attempt_has_begun(paying, service):
+def test_a_late_refusal_does_not_undo_a_later_attempt(paying, service):
     """The first worker was only slow: its answer comes when another one holds the payment."""
     app, protocol_id = app_of(paying), funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
@@ -319,7 +319,7 @@ def test_a_late_refusal_does_not_undo_what_a_later_attempt_has_begun(paying, ser
     assert (payment(paying, asked["id"])["status"], payment(paying, asked["id"])["attempts"]) == ("PROCESSING", "2")
 
 
-def test_two_workers_that_both_learn_of_the_payout_charge_it_once(paying, service):
+def test_two_workers_that_both_receive_the_payout_charge_it_once(paying, service):
     app, protocol_id = app_of(paying), funded_protocol(paying)
     asked = request_payment(paying, confirmed(paying, protocol_id, "40.00"))
 
@@ -336,7 +336,7 @@ def test_two_workers_that_both_learn_of_the_payout_charge_it_once(paying, servic
     assert books(app) == []
 
 
-def test_the_sweep_takes_up_what_is_due_and_nothing_else(app, api):
+def test_the_sweep_enqueues_due_payments_only(app, api):
     protocol_id = funded_protocol(api)
     due, fresh, done = (request_payment(api, confirmed(api, protocol_id, "1.00"))["id"] for _ in range(3))
     settle(app, done)
@@ -347,7 +347,7 @@ def test_the_sweep_takes_up_what_is_due_and_nothing_else(app, api):
         assert settlement.sweep() == 1
 
 
-def test_a_broker_that_is_down_costs_nothing_but_time(app_with, api, valkey):
+def test_a_payment_requested_while_the_broker_is_down_is_settled_later(app_with, api, valkey):
     """The payment is stored and accepted; the sweep settles it."""
     protocol_id = funded_protocol(api)
     path = confirmed(api, protocol_id, "1.00")
@@ -380,7 +380,7 @@ def test_the_statistics_of_one_protocol_add_up(app, api):
     assert stats["agents"] == {"online": "0", "busy": "0", "offline": "0"}
 
 
-def test_statistics_without_a_protocol_add_up_what_the_token_sees_and_never_two_currencies(api):
+def test_statistics_without_a_protocol_cover_the_granted_ones_and_never_add_up_two_currencies(api):
     mine = [make_protocol(api), make_protocol(api), make_protocol(api, currency="ETH")]
     foreign = make_protocol(api)
     for protocol_id in [*mine, foreign]:
@@ -398,7 +398,7 @@ def test_statistics_without_a_protocol_add_up_what_the_token_sees_and_never_two_
     assert (nobody["bountyPool"]["total"], nobody["vulnerabilities"]["total"]) == ("0.00", "0")
 
 
-def test_statistics_of_a_protocol_that_the_token_lacks_are_404(api):
+def test_statistics_of_a_protocol_without_a_grant_are_404(api):
     protocol_id = make_protocol(api)
     assert api.as_("viewer", protocols=["other"]).get(f"/stats?protocolId={protocol_id}").status == 404
     assert api.viewer.get("/stats?protocolId=not-there").status == 404

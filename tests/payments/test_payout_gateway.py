@@ -17,8 +17,8 @@ from app.core.outbound import THREAD_NAME
 from app.payments.gateway import Paid, Refused, Unknown, max_call_seconds, pay, signature
 from app.payments.models import Payment
 from tests.core.test_tls import make_certificate
+from tests.support.machine_speed import slowdown
 from tests.support.money import SECRET, Reply, payout_service
-from tests.support.pace import slowdown
 from tests.support.processes import free_port, until
 
 PAYMENT = Payment(id="payment-1", protocol_id="P1", amount_minor=1_500_000, currency="USDC", recipient="0xabc → you")
@@ -57,7 +57,7 @@ def settings(service):
     return settings_for(service.url)
 
 
-def test_without_a_service_the_ledger_alone_pays():
+def test_without_a_payout_service_payments_are_settled_in_the_ledger():
     assert pay(PAYMENT, settings_for("")) == Paid(None)
 
 
@@ -81,14 +81,14 @@ def test_the_same_payment_is_sent_with_the_same_key_and_body_each_time(service, 
     assert len(service.paid) == 1
 
 
-def test_an_answer_in_chunks_is_read_to_its_end(service, settings):
+def test_a_chunked_response_is_read_to_its_end(service, settings):
     service.replies = [
         Reply(body=b'6\r\n{"refe\r\nd\r\nrence": "tx"}\r\n0\r\n\r\n', headers={"Transfer-Encoding": "chunked"})
     ]
     assert pay(PAYMENT, settings) == Paid("tx")
 
 
-def test_an_answer_in_chunks_that_breaks_off_proves_nothing(service, settings):
+def test_a_truncated_chunked_response_is_not_a_payout(service, settings):
     broken = b'e\r\n{"reference": "\r\n'
     service.replies = [Reply(body=broken, headers={"Transfer-Encoding": "chunked"})]
     assert isinstance(pay(PAYMENT, settings), Unknown)
@@ -113,7 +113,7 @@ def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 301, 302, 307])
-def test_what_may_be_different_next_time_is_no_refusal(service, settings, status):
+def test_a_transient_status_is_not_a_refusal(service, settings, status):
     service.replies = [Reply(status, b"later", headers={"Location": service.url})]
     assert pay(PAYMENT, settings) == Unknown(f"HTTP {status}: later")
     assert len(service.requests) == 1, "redirects are not followed"
@@ -127,7 +127,7 @@ def test_what_may_be_different_next_time_is_no_refusal(service, settings, status
         b'{"reference": "tx"', b"\xff\xfe", b"[" * 10_000,
     ],
 )  # fmt: skip
-def test_a_2xx_that_names_no_reference_proves_nothing(service, settings, body):
+def test_a_2xx_without_a_reference_is_not_a_payout(service, settings, body):
     service.replies = [Reply(200, body)]
     assert isinstance(pay(PAYMENT, settings), Unknown)
 
@@ -176,7 +176,7 @@ DATES = {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}  # a service whose clock stand
     ],
 )
 @pytest.mark.parametrize("status", [409, 429, 503])
-def test_the_pause_that_the_service_asks_for_is_told(service, settings, status, headers, seconds):
+def test_the_retry_after_of_the_service_is_returned(service, settings, status, headers, seconds):
     service.replies = [Reply(status, b"later", headers=headers)]
     outcome = pay(PAYMENT, settings)
     assert (outcome.reason, outcome.retry_after) == (f"HTTP {status}: later", seconds)
@@ -188,7 +188,7 @@ def test_only_a_connection_that_was_not_made_counts_as_not_reached(service, sett
     assert not pay(PAYMENT, settings_for(f"http://127.0.0.1:{free_port()}/payouts")).was_reached
 
 
-def test_an_answer_of_64_kibibytes_is_read_and_a_longer_one_is_cut_off(service, settings):
+def test_a_response_of_64_kibibytes_is_read_and_a_longer_one_is_cut_off(service, settings):
     service.replies = [Reply(200, b'{"reference":"x"}'.ljust(64 * 1024 + extra)) for extra in (0, 1)]
     assert pay(PAYMENT, settings) == Paid("x")
     assert "longer than 65536 bytes" in pay(PAYMENT, settings).reason
@@ -201,7 +201,7 @@ def test_two_hundred_characters_of_a_reference_and_of_a_reason_are_kept(service,
     assert len(refused.reason.removeprefix("HTTP 400: ")) == 200
 
 
-def test_a_service_that_hangs_is_left_in_time(service, settings):
+def test_a_call_to_a_service_that_hangs_ends_in_time(service, settings):
     test_is_over, hangs = threading.Event(), []
     service.replies = [Reply(before=lambda: hangs.append(test_is_over.wait(60)))]
     assert isinstance(pay(PAYMENT, settings), Unknown)
@@ -209,7 +209,7 @@ def test_a_service_that_hangs_is_left_in_time(service, settings):
     test_is_over.set()
 
 
-def test_an_answer_that_trickles_in_is_left_within_the_max_call_seconds(service, settings):
+def test_a_response_that_arrives_slowly_is_abandoned_within_the_max_call_seconds(service, settings):
     service.replies = [Reply(body=b" " * 60, pause=0.1)]
     started = time.monotonic()
     assert pay(PAYMENT, settings) == Unknown("the response's body took longer than 0.4 s")
@@ -219,7 +219,7 @@ def test_an_answer_that_trickles_in_is_left_within_the_max_call_seconds(service,
 SLOW_HEAD = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 60
 
 
-def test_a_head_that_trickles_in_is_left_within_the_max_call_seconds_and_its_connection_ends(anyhow):
+def test_headers_that_arrive_slowly_are_abandoned_within_the_max_call_seconds(anyhow):
     settings, ended = settings_for(anyhow.url), threading.Event()
     anyhow.replies = [Reply(head=SLOW_HEAD, pause=0.1, after=ended.set)]
     started = time.monotonic()
@@ -229,11 +229,11 @@ def test_a_head_that_trickles_in_is_left_within_the_max_call_seconds_and_its_con
     assert not ended.is_set(), "the service could not finish its answer"
 
 
-def test_over_tls_the_service_is_asked_as_without(anyhow):
+def test_the_service_is_called_over_tls_in_the_same_way(anyhow):
     assert pay(PAYMENT, settings_for(anyhow.url)) == Paid("tx-1")
 
 
-def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings):
+def test_a_task_time_limit_during_the_call_leaves_the_outcome_unknown(service, settings):
     """As Celery does: a signal whose handler raises in the main thread."""
 
     def strike(*_):
@@ -247,19 +247,19 @@ def test_a_time_limit_that_strikes_in_the_call_proves_nothing(service, settings)
         signal.signal(signal.SIGUSR1, earlier)
 
 
-def test_what_clients_are_shown_of_a_failed_call_names_no_address():
+def test_the_reason_shown_for_a_failed_call_names_no_address():
     port = free_port()
     outcome = pay(PAYMENT, settings_for(f"http://127.0.0.1:{port}/payouts?key=secret"))
     assert outcome.reason == "no response (ConnectionError)"
     assert str(port) in outcome.detail
 
 
-def test_a_connection_that_breaks_inside_a_good_answer_proves_nothing(service, settings):
+def test_a_connection_broken_during_a_2xx_is_not_a_payout(service, settings):
     service.replies = [Reply(cut_after=5)]
     assert isinstance(pay(PAYMENT, settings), Unknown)
     assert len(service.paid) == 1, "the service has paid all the same"
 
 
-def test_nobody_at_the_address_is_no_refusal():
+def test_an_unreachable_service_is_not_a_refusal():
     url = f"http://127.0.0.1:{free_port()}/payouts"
     assert isinstance(pay(PAYMENT, settings_for(url)), Unknown)

@@ -1,4 +1,4 @@
-"""What `dashboard doctor` finds when somebody with every right over the database has changed the books."""
+"""Reconciliation finds changes that were made directly in the database."""
 
 import sqlite3
 from contextlib import closing
@@ -11,7 +11,8 @@ from app.core.extensions import db
 from app.payments.reconciliation import read_ledger
 from tests.factories import deposit, file_vulnerability
 from tests.support.api import Api
-from tests.support.money import books, confirmed, funded_protocol, gauge, request_payment, settle
+from tests.support.money import books, confirmed, funded_protocol, request_payment, settle
+from tests.support.readings import values_of
 
 GUARDS = ("bounty_entries_no_update", "bounty_entries_no_delete")
 
@@ -65,18 +66,18 @@ def protocol_id(app: Flask, api: Api) -> str:
         "DELETE FROM payments",
     ],
 )
-def test_every_forgery_is_found_with_its_protocol(app, protocol_id, forgery):
+def test_every_mismatch_is_found_with_its_protocol(app, protocol_id, forgery):
     forge(app, forgery)
     assert {found for found, _ in books(app)} == {protocol_id}
 
 
-def test_a_released_payment_that_nothing_was_charged_for_is_found(app, api, protocol_id):
+def test_a_released_payment_without_a_charge_is_found(app, api, protocol_id):
     waiting = request_payment(api, confirmed(api, protocol_id, "1.00"))["id"]
     forge(app, f"UPDATE payments SET status = 'RELEASED' WHERE id = '{waiting}'")
     assert books(app) == [(protocol_id, f"payment {waiting} is RELEASED, and no entry charges it")]
 
 
-def test_one_forgery_does_not_hide_another(app, api, protocol_id):
+def test_one_mismatch_does_not_hide_another(app, api, protocol_id):
     other = funded_protocol(api)
     forge(app, f"UPDATE bounty_entries SET change_type = 'GIFT' WHERE protocol_id = '{protocol_id}' AND version = 1")
     forge(app, f"UPDATE bounty_pools SET total_minor = 1 WHERE protocol_id = '{other}'")
@@ -86,7 +87,7 @@ def test_one_forgery_does_not_hide_another(app, api, protocol_id):
 
 
 @pytest.mark.parametrize("forgery", ["DELETE FROM bounty_pools", "UPDATE bounty_pools SET reserved_minor = 0"])
-def test_the_metric_counts_pools_that_are_gone_or_differ(app, protocol_id, forgery):
+def test_the_metric_counts_pools_that_are_missing_or_differ(app, protocol_id, forgery):
     forge(app, forgery)
     with app.app_context():
-        assert gauge(read_ledger()[0]) == {"": 1.0}
+        assert values_of(read_ledger()[0]) == {"": 1.0}

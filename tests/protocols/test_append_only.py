@@ -53,7 +53,7 @@ def rows() -> list[tuple]:
 @pytest.mark.parametrize("verb", ["INSERT OR REPLACE INTO", "REPLACE INTO"])
 @pytest.mark.parametrize("what", IN_PLACE_OF)
 @pytest.mark.usefixtures("paid_protocol")
-def test_nothing_takes_the_place_of(what: str, verb: str) -> None:
+def test_an_append_only_row_cannot_be_replaced(what: str, verb: str) -> None:
     before = rows()
     assert len(before) > 4
 

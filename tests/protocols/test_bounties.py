@@ -25,7 +25,7 @@ def test_a_new_protocol_has_an_empty_pool_in_its_currency(api):
     }  # fmt: skip
 
 
-def test_a_deposit_answers_with_its_entry_and_the_pool(api):
+def test_a_deposit_returns_its_entry_and_the_pool(api):
     protocol_id = make_protocol(api)
     answer = deposit(api, protocol_id, "1000.5", reference="invoice 7")
     assert answer["pool"] == pool(api, protocol_id)
@@ -38,7 +38,7 @@ def test_a_deposit_answers_with_its_entry_and_the_pool(api):
 NOT_AMOUNTS = [100, 1.5, True, None, "", "0", "0.00", "-1", "1.0000001", "1e3", "NaN", "1000000000000", ["1"], " 1"]
 
 
-def test_an_amount_that_is_no_positive_decimal_string_is_422_and_moves_nothing(api):
+def test_an_amount_other_than_a_positive_decimal_string_is_422_and_changes_nothing(api):
     protocol_id = make_protocol(api)
     for amount in NOT_AMOUNTS:
         refused = api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": amount})
@@ -69,7 +69,7 @@ def test_only_owners_and_admins_deposit(api):
         assert api.as_(role).post(path, {"amount": "1"}).status == status, role
 
 
-def test_a_protocol_that_the_token_lacks_or_that_is_not_there_is_404_alike(api):
+def test_a_protocol_without_a_grant_and_an_unknown_one_are_the_same_404(api):
     protocol_id = make_protocol(api)
     for path in ("pool", "pool/entries", "payments", "vulnerabilities", "state"):
         stranger = api.as_("viewer", protocols=["other"]).get(f"/protocols/{protocol_id}/{path}")
@@ -77,12 +77,12 @@ def test_a_protocol_that_the_token_lacks_or_that_is_not_there_is_404_alike(api):
         assert (stranger.status, stranger.code) == (missing.status, missing.code) == (404, "PROTOCOL_NOT_FOUND")
 
 
-def test_a_deposit_to_a_protocol_that_is_not_there_is_404(api):
+def test_a_deposit_to_an_unknown_protocol_is_404(api):
     assert api.owner.post("/protocols/not-there/deposits", {"amount": "1"}).status == 404
     assert api.as_("owner", protocols=["x"]).post("/protocols/y/deposits", {"amount": "1"}).status == 404
 
 
-def test_the_largest_amount_fits_and_one_unit_more_is_409_and_moves_nothing(api):
+def test_the_largest_amount_is_accepted_and_one_unit_more_is_409_and_changes_nothing(api):
     protocol_id = make_protocol(api)
     deposit(api, protocol_id, LARGEST)
     refused = api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": "0.000001"})
@@ -104,7 +104,7 @@ def test_the_ledger_is_listed_newest_first_in_pages_without_gaps_or_repeats(api)
     assert amounts == [f"{number}.00" for number in range(7, 0, -1)]
 
 
-def test_a_cursor_that_is_not_of_this_list_is_422(api):
+def test_a_cursor_of_another_list_is_422(api):
     path = f"/protocols/{funded_protocol(api)}/pool/entries"
     strange = [
         b"",
@@ -125,7 +125,7 @@ def test_a_cursor_that_is_not_of_this_list_is_422(api):
 
 
 @pytest.mark.slow
-def test_five_hundred_deposits_of_the_smallest_amount_at_once_are_all_there(app, settings, api):
+def test_five_hundred_concurrent_deposits_of_the_smallest_amount_are_all_stored(app, settings, api):
     protocol_id = make_protocol(api)
 
     def one():
@@ -138,7 +138,7 @@ def test_five_hundred_deposits_of_the_smallest_amount_at_once_are_all_there(app,
     assert books(app) == []
 
 
-def test_of_twenty_reservations_at_once_exactly_those_fit_that_the_pool_holds(app, settings, api):
+def test_of_twenty_concurrent_reservations_exactly_those_that_fit_succeed(app, settings, api):
     protocol_id = funded_protocol(api, "10000.00")
     body = {"title": "Race", "severity": "HIGH", "bounty": "1000.00"}
 
@@ -195,7 +195,7 @@ def _decide_any(api, protocol_id, luck):
             api.owner.post(f"{path}/payment", {"recipient": "r", "amount": "0.01"})
 
 
-def test_the_event_of_a_change_tells_the_totals_of_that_change(app, settings, api):
+def test_the_event_of_a_change_has_the_totals_of_that_change(app, settings, api):
     protocol_id = make_protocol(api)
     at_once(8, [lambda: deposit(own_api(app, settings), protocol_id, "1.00")] * 40)
     with app.app_context():

@@ -1,4 +1,4 @@
-"""Events of money commit with it: what Redis could not take at the time arrives later, once and in order."""
+"""Events of money commit with their change and are emitted later, once and in order, after a Redis outage."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ def story_of(app, protocol_id):
         return [data.get("changeType") or data["newStatus"] for data in map(json.loads, rows)]
 
 
-def test_without_redis_money_still_moves_and_its_events_wait(app, app_with):
+def test_without_redis_deposits_are_stored_and_their_events_wait(app, app_with):
     down = app_with(REDIS_URL=NOBODY)
     protocol_id = funded_protocol(down)
     payment = request_payment(down, confirmed(down, protocol_id))
@@ -44,7 +44,7 @@ def test_without_redis_money_still_moves_and_its_events_wait(app, app_with):
     assert unpublished(app) == len(STORY)
 
 
-def test_the_sweep_lets_waiting_events_in_once_and_in_order(app, api, app_with):
+def test_the_sweep_emits_waiting_events_once_and_in_order(app, api, app_with):
     down = app_with(REDIS_URL=NOBODY)
     protocol_id = make_protocol(api)
     deposit(down, protocol_id, "1000.00")
@@ -76,7 +76,7 @@ def test_events_of_changes_at_the_same_moment_are_relayed_once_each(api, caplog)
     assert len(relayed(caplog)) == 40
 
 
-def test_a_relay_that_has_waited_in_vain_leaves_the_events_to_the_one_before(
+def test_a_relay_that_waited_too_long_leaves_the_events_to_the_running_one(
     in_context, api, app_with, caplog, monkeypatch
 ):
     caplog.set_level(logging.INFO, "app.realtime.outbox")
@@ -104,7 +104,7 @@ def relayed(caplog):
     return [record for record in caplog.records if record.message == "event.relayed"]
 
 
-def test_an_answer_shows_the_pool_as_its_own_change_left_it(in_context, api):
+def test_a_response_shows_the_pool_right_after_its_own_change(in_context, api):
     protocol_id = make_protocol(api)
     with in_context.test_request_context():
         first = protocols.deposit(protocol_id, 1_000_000, None, "owner")

@@ -1,4 +1,4 @@
-"""The money's whole life against a plain model: whatever is done in whatever order, answers and books agree."""
+"""Random operations on pools agree with a plain model (hypothesis, stateful)."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -131,7 +131,7 @@ def machine_for(app, api):
 
 
 @pytest.mark.slow
-def test_whatever_is_done_pool_and_ledger_agree_with_a_plain_model(app, api):
+def test_after_any_operations_pool_and_ledger_agree_with_a_plain_model(app, api):
     few = settings(
         max_examples=12, stateful_step_count=20, database=None,
         suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""A pool through a whole story: what is available after a payout, what each change tells, and its exact bounds."""
+"""The totals of a pool over its life: after a payout, in each event, and at the limits."""
 
 import json
 
@@ -10,7 +10,8 @@ from app.core.extensions import db
 from app.payments.reconciliation import read_ledger
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
-from tests.support.money import books, confirmed, funded_protocol, gauge, pool, request_payment, settle
+from tests.support.money import books, confirmed, funded_protocol, pool, request_payment, settle
+from tests.support.readings import values_of
 
 SMALLEST = "0.000001"
 
@@ -75,14 +76,14 @@ def test_the_largest_amount_counts_what_was_paid_as_well(app, api):
     assert pool(api, protocol_id)["available"] == SMALLEST
 
 
-def test_six_decimals_are_taken_exactly_and_seven_refused(api):
+def test_six_decimals_are_stored_exactly_and_seven_are_refused(api):
     protocol_id = make_protocol(api)
     for amount, status in ((SMALLEST, 201), ("0.0000001", 422), ("1.123456", 201), ("1.1234567", 422)):
         assert api.owner.post(f"/protocols/{protocol_id}/deposits", {"amount": amount}).status == status, amount
     assert pool(api, protocol_id)["total"] == "1.123457"
 
 
-def test_every_change_tells_what_it_is_for_and_nothing_else(app, api):
+def test_each_pool_event_has_only_the_fields_of_its_change(app, api):
     protocol_id = make_protocol(api)
     deposit(api, protocol_id, "100.00", reference="invoice 7")
     deposit(api, protocol_id, "1.00")
@@ -129,7 +130,7 @@ def test_a_deposit_is_audited_with_the_totals_before_and_after_it(api):
     }  # fmt: skip
 
 
-def test_a_page_of_one_leads_to_the_next_and_the_last_has_no_cursor(api):
+def test_every_page_but_the_last_has_a_cursor(api):
     protocol_id = make_protocol(api)
     for amount in ("1.00", "2.00"):
         deposit(api, protocol_id, amount)
@@ -153,10 +154,10 @@ def test_the_metric_counts_each_pool_that_differs_from_its_newest_entry_in_anyth
     empty, sound, forged = make_protocol(api), funded_protocol(api), funded_protocol(api)
     paid_out(app, api, sound, "1.00")
     with app.app_context():
-        assert gauge(read_ledger()[0]) == {"": 0.0}
+        assert values_of(read_ledger()[0]) == {"": 0.0}
         with transaction() as session:
             statement = f"UPDATE bounty_pools SET {column} = {column} + 1 WHERE protocol_id = :forged"
             session.execute(text(statement), {"forged": forged})
-        assert gauge(read_ledger()[0]) == {"": 1.0}
+        assert values_of(read_ledger()[0]) == {"": 1.0}
     assert {found for found, _ in books(app)} == {forged}
     assert empty

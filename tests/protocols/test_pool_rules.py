@@ -18,7 +18,7 @@ def test_a_pool_holds_the_largest_amount():
     assert Totals().after(ChangeType.DEPOSIT, MAX_AMOUNT).total == MAX_AMOUNT
 
 
-def test_a_reservation_takes_from_what_is_available_and_a_release_gives_it_back():
+def test_a_reservation_reduces_the_available_amount_and_a_release_restores_it():
     reserved = Totals(total=1000).after(ChangeType.RESERVATION, 300)
     assert (reserved.available, reserved.reserved) == (700, 300)
     assert reserved.after(ChangeType.RESERVATION_RELEASED, 300) == Totals(total=1000)
@@ -41,13 +41,13 @@ def test_a_payment_is_made_from_the_reservation():
         (Totals(total=5), ChangeType.RESERVATION, -1),
     ],
 )
-def test_a_change_that_the_pool_does_not_hold_is_refused(totals, change_type, amount):
+def test_a_change_that_exceeds_the_pool_is_refused(totals, change_type, amount):
     with pytest.raises(ValueError):
         totals.after(change_type, amount)
 
 
 @given(changes)
-def test_no_sequence_of_changes_makes_anything_negative_or_money_out_of_nothing(sequence):
+def test_no_sequence_of_changes_makes_a_total_negative_or_creates_money(sequence):
     totals, deposited = Totals(), 0
     for change_type, amount in sequence:
         try:

@@ -13,7 +13,7 @@ from tests.support.api import Api
 from tests.support.event_checks import moment
 
 
-def test_a_new_protocol_is_answered_whole_and_can_be_read(api: Api) -> None:
+def test_a_new_protocol_is_returned_with_every_field_and_can_be_read(api: Api) -> None:
     created = api.admin.post("/protocols", {"id": "P1", "name": "Lending"}).expect(201)
 
     assert moment(created["createdAt"])
@@ -38,7 +38,7 @@ def test_an_id_of_the_allowed_characters_is_kept(good: str, api: Api) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "-a", ".a", "a b", "a/b", "x" * 65, "ä", "a\n", 5, ["a"], "a\0"])
-def test_another_id_is_refused(bad: object, api: Api) -> None:
+def test_an_invalid_id_is_refused(bad: object, api: Api) -> None:
     assert list(api.admin.post("/protocols", {"id": bad, "name": "x"}).expect(422)["errors"]) == ["id"]
 
 

@@ -16,7 +16,7 @@ from tests.support.agent_group import AgentGroup
 from tests.support.emissions import Emission
 from tests.support.event_checks import moment, most_in_a_window
 from tests.support.js_client import Event, JsClient, JsSocket
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack
 
@@ -171,7 +171,7 @@ def test_the_next_task_of_an_agent_is_emitted_although_others_reported_meanwhile
 
 
 @pytest.mark.slow
-def test_an_event_published_while_no_process_listened_shows_as_a_gap(stack, watch, few, protocol_id):
+def test_an_event_published_while_no_process_was_subscribed_shows_as_a_gap(stack, watch, few, protocol_id):
     """The web process is cut off from Redis and an event leaves, in one step: nobody listens at that moment."""
     batched = watch(protocol_id, agentBatches=True)
     few.report(protocol_id, 10)

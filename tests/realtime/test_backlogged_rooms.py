@@ -130,7 +130,7 @@ def test_a_thousand_backlogged_rooms_cost_ten_tasks_a_second_and_drain_in_order(
     assert system.metric("dashboard_events_dropped_total") == dropped
 
 
-def test_a_backlog_that_lasts_costs_no_more_the_longer_it_does(system, client) -> None:
+def test_the_cost_of_a_backlog_does_not_grow_with_time(system, client) -> None:
     rooms = [unique("R") for _ in range(FEW)]
     with record_all_rooms(client) as received:
         fill(client, rooms, LIMIT + 100)
@@ -141,7 +141,7 @@ def test_a_backlog_that_lasts_costs_no_more_the_longer_it_does(system, client) -
     assert all(received[room] == list(range(1, LIMIT + 101)) for room in rooms)
 
 
-def test_while_a_thousand_rooms_wait_and_none_is_due_the_worker_rests(system, client, sleeping) -> None:
+def test_while_no_room_is_due_the_worker_is_idle(system, client, sleeping) -> None:
     rooms = [unique("R") for _ in range(ROOMS)]
 
     def used() -> tuple[float, float]:

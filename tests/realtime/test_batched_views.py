@@ -167,7 +167,7 @@ def test_an_update_that_only_the_batched_view_receives_is_not_undelivered(api, b
     assert [lost for each in outcomes for lost in each.undelivered] == []
 
 
-def test_events_are_numbered_for_the_batched_view_also_while_nobody_listens(api, in_context, protocol_id) -> None:
+def test_events_are_numbered_for_the_batched_view_also_without_listeners(api, in_context, protocol_id) -> None:
     view = batched_view(protocol_id)
     limiter.current_seq(view)
     with reading(redis_client(), view):

@@ -10,7 +10,7 @@ from app.realtime import emitter, limiter
 from app.realtime.events import EventType
 from app.realtime.redis_keys import DRAIN_KEY, LAST_SEEN_KEY, VERSION_KEY
 from tests.factories import make_agent, make_protocol
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.redis_clock import movable_clock
 

@@ -212,7 +212,7 @@ def drain_until(emissions: Emissions, protocol_id: str, count: int) -> None:
     emissions.wait_until(have_left, 15)
 
 
-def test_progress_never_delays_the_queue(api, in_context, emissions, *, say, protocol_id, sleeping):
+def test_running_updates_never_delay_the_room_queue(api, in_context, emissions, *, say, protocol_id, sleeping):
     agents = [make_agent(api) for _ in range(15)]
     for each in agents:
         say(each, protocol_id)

@@ -77,7 +77,7 @@ def test_a_failed_schedule_is_counted_and_logged(in_context, monkeypatch, counte
     before = counted("dashboard_enqueue_failures_total")
     emitter.schedule_drain(outcome(1_000_000, 2_000_000))
     assert counted("dashboard_enqueue_failures_total") == before + 1
-    assert [each.error for each in caplog.records if each.message == "drain.not_scheduled"] == ["no broker"]
+    assert [each.error for each in caplog.records if each.message == "drain.schedule_failed"] == ["no broker"]
 
 
 def test_a_drain_is_scheduled_while_an_event_waits_and_not_after_it_has_left(api, drains) -> None:

@@ -37,7 +37,7 @@ def strict(request, postgres, postgres_url, redis_url, tmp_path) -> Iterator[Cal
         yield lambda: Api(InProcess(app), settings.signing_key)
 
 
-def test_whatever_the_server_s_default_callers_at_once_wait_for_each_other(strict):
+def test_concurrent_writers_wait_for_each_other_under_any_default_isolation(strict):
     api = strict()
     protocol_id = funded_protocol(api, "1000.00")
     body = {"title": "Race", "severity": "HIGH", "bounty": "10.00"}
@@ -80,7 +80,7 @@ def held(pool_part: dict[str, Any]) -> int:
     return parse_amount(pool_part["reserved"]) // parse_amount(BOUNTY) if pool_part["reserved"] != "0.00" else 0
 
 
-def test_the_parts_of_a_state_are_of_one_moment_while_others_file_and_reject(app, settings, api):
+def test_all_sections_of_a_state_are_of_one_moment(app, settings, api):
     protocol_id, torn = funded_protocol(api, "1000000.00"), []
     with deciding(app, settings, protocol_id):
         for _ in range(READS):
@@ -91,7 +91,7 @@ def test_the_parts_of_a_state_are_of_one_moment_while_others_file_and_reject(app
     assert torn == []
 
 
-def test_totals_are_of_one_moment_while_others_file_and_reject(app, settings, api):
+def test_all_statistics_are_of_one_moment(app, settings, api):
     protocol_id, torn = funded_protocol(api, "1000000.00"), []
     with deciding(app, settings, protocol_id):
         for _ in range(READS):
@@ -101,7 +101,7 @@ def test_totals_are_of_one_moment_while_others_file_and_reject(app, settings, ap
     assert torn == []
 
 
-def test_what_is_read_of_one_moment_stays_as_it_was_and_the_next_transaction_writes_as_ever(app, api):
+def test_a_consistent_read_sees_no_later_change_and_the_next_transaction_can_write(app, api):
     protocol_id = funded_protocol(api)
     with app.app_context():
         with consistent_read():

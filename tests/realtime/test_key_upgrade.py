@@ -15,8 +15,8 @@ from tests.factories import unique
 pytestmark = pytest.mark.database("sqlite")
 
 POOL = EventType.BOUNTY_POOL_UPDATED
-OBSOLETE = ("worker:heartbeat", "redbeat::schedule", "redbeat:flush")
-OLD_PARTS = ("sent", "pace", "running", "finals", "heard", "changed")
+OBSOLETE = ("worker:heartbeat", "redbeat::schedule", "redbeat:flush", "redbeat:celery.backend_cleanup")
+OLD_PARTS = ("sent", "pace", "running", "finals", "changed")
 
 
 def update(agent: str, protocol_id: str, status: str, version: int) -> str:
@@ -41,12 +41,12 @@ def write_layout_of_0_1(client: redis.Redis, protocol_id: str) -> None:
         pipe.mset({f"{room}:seq": 7, f"room:~{protocol_id}:seq": 41, f"{room}:outbox": 3, "worker:heartbeat": "1"})
         pipe.set(f"{room}:pace", now, px=5000)
         pipe.lpush(f"{room}:sent", now - 10_000_000)
+        pipe.pexpire(f"{room}:sent", 5000)
         pipe.rpush(f"{room}:queue", queued(protocol_id, 6, 40), queued(protocol_id, 7, 41))
         pipe.rpush("agent:A1:finals", *terminal)
         pipe.zadd(f"{room}:finals", {"A1": now})
         pipe.zadd(f"{room}:running", {"A2": now})
         pipe.zadd(f"{room}:changed", {"A2": now})
-        pipe.zadd(f"{room}:heard", {"A2": now})
         pipe.hset(f"{room}:latest", "A2", update("A2", protocol_id, "RUNNING", now))
         pipe.hset("agents:version", mapping={"A1": now + 2, "A2": now})
         pipe.hset("agents:on", mapping={"A1": f"{protocol_id} ", "A2": f"{protocol_id} scan"})
@@ -55,8 +55,8 @@ def write_layout_of_0_1(client: redis.Redis, protocol_id: str) -> None:
         pipe.hset("agents:closing", "A1", 2)
         pipe.zadd("agents:heard", {"A1": now, "A2": now})
         pipe.zadd("rooms:due", {protocol_id: now})
-        pipe.hset("redbeat::schedule", "a", "b")
-        pipe.hset("redbeat:flush", "a", "b")
+        for key in OBSOLETE[1:]:
+            pipe.hset(key, "a", "b")
         pipe.execute()
 
 
@@ -108,6 +108,12 @@ def test_every_old_key_is_renamed_and_the_next_connection_changes_nothing(upgrad
     assert old_keys(client) == []
     assert client.get(LAYOUT_KEY) == scripts.LAYOUT
     assert {key: client.dump(key) for key in client.scan_iter()} == after
+
+
+def test_the_room_limit_does_not_expire_with_the_key_of_0_1(upgraded) -> None:
+    limiter.current_seq(upgraded)
+
+    assert redis_client().ttl(room_key(upgraded, "window")) == -1
 
 
 def test_an_upgrade_that_was_interrupted_is_completed(upgraded) -> None:

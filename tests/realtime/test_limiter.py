@@ -9,7 +9,7 @@ from app.realtime import emitter, limiter
 from app.realtime.events import EventType
 from app.realtime.redis_keys import channel_of, room_key
 from tests.factories import make_protocol, unique
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")  # the limiter uses Redis only
 
@@ -105,7 +105,7 @@ def test_the_101st_waiting_event_drops_the_oldest_with_a_warning_and_a_count(
     assert counted("dashboard_events_dropped_total") == before + 1
 
 
-def test_a_new_event_waits_behind_those_that_wait(api, in_context, emissions, sleeping) -> None:
+def test_a_new_event_is_queued_behind_waiting_ones(api, in_context, emissions, sleeping) -> None:
     protocol_id = make_protocol(api)
     publish(protocol_id, 15)
     sleeping(1.1)

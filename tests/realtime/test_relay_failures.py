@@ -138,7 +138,7 @@ def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
     assert limiter.current_seq(protocol_id) == "2"
 
 
-def test_a_database_that_does_not_answer_ends_the_relay_with_a_warning(
+def test_a_database_that_does_not_answer_ends_the_relay_and_is_logged(
     in_context, protocol_id, monkeypatch, caplog
 ) -> None:
     def fails(*_: object) -> None:

@@ -11,7 +11,7 @@ from tests.factories import deposit, file_vulnerability
 from tests.support.agent_group import AgentGroup
 from tests.support.emissions import Emission
 from tests.support.event_checks import moment, most_in_a_window
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.stack import Stack
 
 MANY, FEW, LIMIT = 500, 40, 10
@@ -63,7 +63,7 @@ def losses(stack: Stack, protocol_id: str) -> tuple[float, list[str]]:
     return stack.metric("dashboard_events_dropped_total"), stack.log_lines("event.dropped", protocol_id)
 
 
-def test_money_and_decisions_wait_for_each_other_alone_while_500_agents_report(stack, protocol_id, crowd) -> None:
+def test_money_events_wait_only_for_each_other_while_500_agents_report(stack, protocol_id, crowd) -> None:
     many, before = crowd(MANY), losses(stack, protocol_id)
     findings = [file_vulnerability(stack.api, protocol_id)["id"] for _ in range(CHANGES)]
     with stack.emissions() as emissions, Reporting(many, protocol_id) as reporting:

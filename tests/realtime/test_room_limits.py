@@ -71,9 +71,7 @@ def test_a_queue_leaves_evenly_and_at_most_ten_events_a_second(in_context, proto
     assert all(sixth.at - first.at >= 0.25 for first, sixth in zip(backlog, backlog[5:], strict=False))
 
 
-def test_a_room_that_has_nothing_waiting_has_its_whole_budget_again_after_a_second(
-    in_context, protocol_id, sleeping
-) -> None:
+def test_an_empty_room_has_its_whole_budget_again_after_a_second(in_context, protocol_id, sleeping) -> None:
     publish(protocol_id, 12)
     drain_until(12, already=10)
     sleeping(1.1)
@@ -91,7 +89,7 @@ def test_the_outcome_says_when_a_room_that_waits_for_its_window_is_due(in_contex
     assert limiter.drain().next_due is None
 
 
-def test_a_hundred_may_wait_and_each_one_more_drops_the_oldest_in_order(in_context, protocol_id) -> None:
+def test_a_queue_holds_a_hundred_events_and_each_more_drops_the_oldest(in_context, protocol_id) -> None:
     outcomes = publish(protocol_id, 115)
     left = sum(total(each) for each in outcomes)
     dropped = [lost for each in outcomes for lost in each.dropped]
@@ -132,9 +130,7 @@ def test_an_event_without_receivers_is_undelivered(in_context, protocol_id) -> N
     assert missed == [{"protocolId": protocol_id, "seq": "1", "eventType": POOL, "processes": "0"}]
 
 
-def test_a_received_event_is_undelivered_only_while_a_client_is_known_to_be_absent(
-    in_context, protocol_id, caplog
-) -> None:
+def test_a_received_event_is_undelivered_only_while_a_client_is_disconnected(in_context, protocol_id, caplog) -> None:
     with reading(redis_client(), protocol_id):
         received = publish(protocol_id)[0]
         emitter.record_disconnect(protocol_id, "viewer-1/token-1")
@@ -153,7 +149,7 @@ def test_an_event_that_waited_is_undelivered_when_it_leaves(in_context, protocol
     assert [each["seq"] for each in missed] == ["11"]
 
 
-def test_the_timestamp_of_an_event_is_when_it_was_taken(in_context, protocol_id) -> None:
+def test_the_timestamp_of_an_event_is_when_the_limiter_accepted_it(in_context, protocol_id) -> None:
     with reading(redis_client(), protocol_id) as room:
         before = redis_clock() / 1e6
         outcomes = publish(protocol_id, 11)

@@ -22,7 +22,7 @@ def waiting() -> int:
     return sum(int(redis_client().llen(queue)) for queue in ALL_QUEUES)
 
 
-def test_one_beat_leads_and_another_follows_when_it_ends(beat) -> None:
+def test_one_beat_leads_and_another_takes_over_when_it_ends(beat) -> None:
     first, second = beat(), beat()
     first.tick()
     second.tick()
@@ -34,7 +34,7 @@ def test_one_beat_leads_and_another_follows_when_it_ends(beat) -> None:
     assert waiting() == 2 * len(SCHEDULE)
 
 
-def test_while_no_worker_takes_them_ticks_do_not_pile_up(beat) -> None:
+def test_without_a_worker_ticks_do_not_pile_up(beat) -> None:
     scheduler = beat()
     for _ in range(3 * MAX_QUEUED):
         scheduler._due.clear()

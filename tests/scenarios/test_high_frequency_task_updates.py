@@ -9,7 +9,7 @@ import pytest
 from tests.factories import make_agent, report
 from tests.support.event_checks import moment
 from tests.support.js_client import Event, JsSocket
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.stack import Stack
 
 EVENT = "agent:task_update"

@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 from typing import Self
 
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 PATH = "/socket.io/?EIO=4&transport=websocket"
 TEXT, BINARY = 1, 2
@@ -113,5 +113,15 @@ def memory_kib(pid: int) -> int:
     return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
 
+LISTENING, CLOSED = "0A", "0"  # a state of /proc/net/tcp; the inode of a socket that no process holds
+
+
 def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def sockets_at(port: int) -> int:
+    """How many connections to this port the server holds open, also those that it has shut down."""
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    rows = [line.split() for line in lines]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] != LISTENING and row[9] != CLOSED for row in rows)

@@ -8,8 +8,8 @@ import pytest
 from tests.factories import deposit, file_vulnerability, make_agent, report
 from tests.security.raw_http import Reply, chunked, exchange, request
 from tests.security.raw_websocket import connect, memory_kib
+from tests.support.machine_speed import patience
 from tests.support.node import node_binary
-from tests.support.pace import patience
 from tests.support.stack import Stack
 
 MIB = 1024 * 1024

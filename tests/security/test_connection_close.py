@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.security.raw_http import exchange, parse, request
-from tests.security.raw_websocket import WebSocket, close_code_of, connect, frame, open_files, receive_all
+from tests.security.raw_websocket import WebSocket, close_code_of, connect, frame, receive_all, sockets_at
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
@@ -40,10 +40,10 @@ def test_acks_and_the_close_code_arrive_before_the_connection_closes(case: str, 
 
 def test_the_server_closes_the_connection_of_a_client_that_ignores_the_close_frame(stack: Stack, no_leaks) -> None:
     clients = [WebSocket(stack.port) for _ in range(5)]
+    assert sockets_at(stack.port) >= len(clients)
     for client in clients:
         client.raw(frame(b"x" * 200_000))
-    before = open_files(stack.pid("web-1"))
-    until(lambda: open_files(stack.pid("web-1")) <= before - len(clients), 20, "the server has closed the sockets")
+    until(lambda: sockets_at(stack.port) == 0, 20, "the server has closed the sockets")
     for client in clients:
         client.close()
 
@@ -68,9 +68,11 @@ def test_a_rejected_request_head_gets_a_response_whatever_follows_it(head: bytes
 
 def test_the_server_closes_the_connection_of_a_client_that_stays_after_a_rejection(stack: Stack, no_leaks) -> None:
     with connect(stack.port, 20) as client:
+        client.sendall(request("/healthz"))
+        assert client.recv(MIB)
+        assert sockets_at(stack.port) > 0
         client.sendall(b"junk\r\n")
-        before = open_files(stack.pid("web-1"))
-        until(lambda: open_files(stack.pid("web-1")) < before, 20, "the server has closed the socket")
+        until(lambda: sockets_at(stack.port) == 0, 20, "the server has closed the socket")
 
 
 def test_at_shutdown_websockets_are_closed_with_1001_going_away(make_stack: StackMaker) -> None:

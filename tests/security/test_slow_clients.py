@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.security.raw_websocket import WebSocket, connect, open_files
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.stack import StackMaker
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.security.raw_websocket import PATH, WebSocket, connect, frame
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 

@@ -1,4 +1,4 @@
-"""`/state` and `/stats` stay small and quick however many agents were ever heard of."""
+"""`/state` and `/stats` stay small and quick for any number of agents."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def state_of(api: Api, protocol_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("age_us", [0, 3 * DAY_US], ids=["heard now", "heard long ago"])
-def test_20_000_agents_ever_heard_of_make_a_bounded_state(
+def test_the_state_is_bounded_after_20_000_agents_have_reported(
     age_us: int, api: Api, in_context: Flask, protocol_id: str
 ) -> None:
     store_agents(protocol_id, EVER_HEARD, status="COMPLETED", age_us=age_us)
@@ -83,7 +83,7 @@ def test_20_000_agents_ever_heard_of_make_a_bounded_state(
     assert sum(int(stats[kind]) for kind in ("online", "offline")) == EVER_HEARD + 3
 
 
-def test_agents_beyond_those_shown_are_in_the_list_of_the_protocols_agents(
+def test_agents_beyond_the_limit_of_the_state_are_in_the_list_of_agents(
     api: Api, in_context: Flask, protocol_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reported, "MAX_SHOWN", 2)
@@ -102,7 +102,7 @@ def test_agents_beyond_those_shown_are_in_the_list_of_the_protocols_agents(
     assert api.as_("viewer", protocols=["other"]).get(f"/agents?protocolId={protocol_id}").status == 404
 
 
-def test_an_agent_at_work_is_shown_though_it_is_silent_and_one_that_is_done_is_not(
+def test_the_state_shows_a_silent_agent_while_its_task_runs_and_not_after(
     api: Api, in_context: Flask, protocol_id: str
 ) -> None:
     silent = store_agents(protocol_id, 1, status="RUNNING", age_us=2 * DAY_US)
@@ -118,7 +118,7 @@ def test_the_scripts_and_the_statistics_agree_when_an_agent_is_offline() -> None
     assert int(offline_after) == ONLINE_SECONDS * 1_000_000
 
 
-def test_stats_count_agents_where_they_are(api: Api, protocol_id: str) -> None:
+def test_stats_count_each_agent_in_the_protocol_of_its_current_task(api: Api, protocol_id: str) -> None:
     there, agents = make_protocol(api), [make_agent(api) for _ in range(4)]
 
     def stats(place: str) -> dict[str, str]:
@@ -137,7 +137,7 @@ def test_stats_count_agents_where_they_are(api: Api, protocol_id: str) -> None:
     assert own["busy"] == "3"
 
 
-def test_what_agents_reported_is_forgotten_in_a_room_where_they_were_not_heard_for_a_week(
+def test_reports_of_agents_not_seen_in_a_room_for_a_week_are_deleted(
     api: Api, in_context: Flask, protocol_id: str, settings: Config
 ) -> None:
     store_agents(protocol_id, 1200, status="COMPLETED", age_us=8 * DAY_US)

@@ -16,7 +16,7 @@ def state_of(api: Api, protocol_id: str) -> dict:
     return api.as_("viewer", protocols=[protocol_id]).get(f"/protocols/{protocol_id}/state").expect(200)
 
 
-def test_progress_in_the_state_is_the_newest_reported_one_though_no_event_has_left(api: Api) -> None:
+def test_the_state_has_the_newest_reported_progress_before_its_event_is_emitted(api: Api) -> None:
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     for progress in (1, 50, 99):
         api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, progress=progress)).expect(202)
@@ -36,7 +36,7 @@ def test_every_change_of_the_pool_raises_the_version_that_the_state_shows(api: A
     assert versions == sorted(set(versions))
 
 
-def test_seq_counts_the_events_that_the_room_was_told_of(api: Api) -> None:
+def test_seq_counts_the_events_of_the_room(api: Api) -> None:
     protocol_id = make_protocol(api)
     for _ in range(3):
         deposit(api, protocol_id, "5")
@@ -59,7 +59,7 @@ def test_the_state_holds_no_json_number_and_only_utc_dates(api: Api) -> None:
     assert state["vulnerabilities"]["open"][0]["id"] == finding["id"]
 
 
-def test_another_protocols_things_are_not_in_the_state(api: Api) -> None:
+def test_the_state_has_nothing_of_another_protocol(api: Api) -> None:
     mine, other, agent_id = make_protocol(api), make_protocol(api), make_agent(api)
     deposit(api, other, "100")
     file_vulnerability(api, other)
@@ -70,7 +70,7 @@ def test_another_protocols_things_are_not_in_the_state(api: Api) -> None:
     assert (state["agents"], state["vulnerabilities"]["open"], state["pool"]["total"]) == ([], [], "0.00")
 
 
-def test_when_redis_has_forgotten_agents_are_shown_as_last_stored(api: Api, valkey, settings) -> None:
+def test_after_redis_lost_its_data_agents_are_shown_as_last_stored(api: Api, valkey, settings) -> None:
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     agent, path = api.agent(agent_id), f"/agents/{agent_id}/progress"
     agent.post(path, report(protocol_id, "scan", 40)).expect(202)

@@ -120,7 +120,7 @@ def _parsed(answer: bytes, known: int) -> Reply:
     return Reply(int(first.split(" ")[1]), headers, body, known)
 
 
-def test_a_thousand_questions_at_once_cost_few_snapshots(system, postgres, protocol_id) -> None:
+def test_a_thousand_concurrent_requests_share_few_snapshots(system, postgres, protocol_id) -> None:
     before = snapshots(postgres)
     replies = stampede(system, protocol_id)
 
@@ -130,7 +130,7 @@ def test_a_thousand_questions_at_once_cost_few_snapshots(system, postgres, proto
     assert 1 <= made <= FEW
 
 
-def test_who_holds_the_newest_state_is_told_so_in_few_bytes(system, postgres, protocol_id) -> None:
+def test_a_client_with_the_newest_state_gets_a_304(system, postgres, protocol_id) -> None:
     tag = system.api.viewer.get(f"/protocols/{protocol_id}/state").headers["etag"]
     before = snapshots(postgres)
     replies = stampede(system, protocol_id, If_None_Match=tag)
@@ -140,7 +140,7 @@ def test_who_holds_the_newest_state_is_told_so_in_few_bytes(system, postgres, pr
     assert 1 <= snapshots(postgres) - before <= FEW
 
 
-def test_no_answer_is_older_than_its_question_while_the_state_changes(system, protocol_id) -> None:
+def test_no_response_is_older_than_its_request_while_the_state_changes(system, protocol_id) -> None:
     with Depositor(system, protocol_id) as depositor:
         replies = stampede(system, protocol_id, depositor)
 
@@ -149,7 +149,7 @@ def test_no_answer_is_older_than_its_question_while_the_state_changes(system, pr
     assert len({reply.known for reply in replies}) > 1, "nothing changed while they asked"
 
 
-def test_a_process_that_has_just_been_started_again_answers_all_of_them(system, postgres, protocol_id) -> None:
+def test_a_restarted_process_answers_a_thousand_concurrent_requests(system, postgres, protocol_id) -> None:
     newest = int(deposit(system.api, protocol_id, "1")["pool"]["version"])
     system.kill("web-1")
     system.pid("web-1")

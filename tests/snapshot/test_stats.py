@@ -18,7 +18,7 @@ def busy(api: Api, protocols: list[str], role: str = "viewer") -> str:
     return api.as_(role, protocols=protocols).get("/stats").expect(200)["agents"]["busy"]
 
 
-def test_agents_count_as_busy_only_for_who_holds_the_protocol_they_work_on(api: Api) -> None:
+def test_busy_agents_are_counted_only_for_tokens_that_grant_their_protocol(api: Api) -> None:
     mine, foreign = make_protocol(api), make_protocol(api)
     for protocol_id in (mine, mine, foreign):
         set_to_work(api, protocol_id, task="a task of several words")

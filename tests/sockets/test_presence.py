@@ -99,20 +99,20 @@ def test_clients_that_missed_an_event_are_named_latest_first_until_they_return(i
     assert undelivered(protocol_id, caplog) == ["c", "a"]
 
 
-def test_an_event_without_known_absent_clients_is_logged_as_nobody_connected(in_context, caplog, counted):
+def test_an_event_without_disconnected_clients_is_logged_as_nobody_connected(in_context, caplog, counted):
     before = counted("dashboard_events_undelivered_total")
     assert undelivered(unique("P"), caplog) == ["nobody connected"]
     assert counted("dashboard_events_undelivered_total") == before + 1
 
 
-def test_the_latest_hundred_absent_clients_are_kept_for_five_minutes_and_twenty_are_named(
+def test_the_latest_hundred_disconnected_clients_are_kept_for_five_minutes_and_twenty_are_named(
     in_context, caplog, monkeypatch
 ):
     protocol_id = unique("P")
     for number in range(103):
         set_time(monkeypatch, number)
         emitter.record_disconnect(protocol_id, f"c{number}")
-    key = room_key(protocol_id, "absent")
+    key = room_key(protocol_id, "disconnected")
     assert redis_client().zcard(key) == 100
     assert redis_client().zrange(key, 0, 0) == [b"c3"]
     assert 290 < redis_client().ttl(key) <= 300

@@ -164,7 +164,7 @@ def test_only_configured_other_origins_can_open_a_socket(system: Stack, talkativ
 def test_input_of_an_unauthenticated_client_cannot_forge_a_log_line(talkative: Stack) -> None:
     path = "/socket.io/?EIO=4&transport=polling&sid=a%0aINFO%20FAKE%20line%1b[31m%00"
     assert talkative.api.transport.send("GET", path, None, {}).status == 400
-    line = talkative.wait_for_log("engine.refused.*FAKE")
+    line = talkative.wait_for_log("engineio.refused.*FAKE")
     assert line.startswith("web-1")
     assert line.isprintable()
 

@@ -15,7 +15,7 @@ import requests
 from flask import Flask
 
 from tests.support import documents
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 BASE = "/api/v1"
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.machine_speed import patience
 from tests.support.node import SOURCES, client_modules, node_binary
-from tests.support.pace import patience
 from tests.support.processes import TimedOutError
 
 DEFAULT_SECONDS = 10.0

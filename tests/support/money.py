@@ -20,7 +20,6 @@ from sqlalchemy import update
 
 from app.config import Config
 from app.core.database import transaction, utc_now
-from app.observability.collectors import Reading
 from app.payments import reconciliation, settlement
 from app.payments.models import Payment
 from tests.factories import deposit, file_vulnerability, make_protocol
@@ -75,11 +74,6 @@ def books(app: Flask) -> list[tuple[str, str]]:
     """The mismatches that reconciliation finds."""
     with app.app_context():
         return reconciliation.mismatches()
-
-
-def gauge(reading: Reading) -> dict[str, float]:
-    """The gauge's number for each value of its one label; without a label the key is ""."""
-    return {"".join(sample.labels.values()): sample.value for sample in reading.samples}
 
 
 def make_due(app: Flask, payment_id: str) -> None:

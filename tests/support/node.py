@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests" / "js"

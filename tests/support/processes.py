@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 PR_SET_PDEATHSIG = 1
 PORTS = range(10_000, 30_000)

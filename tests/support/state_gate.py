@@ -8,7 +8,7 @@ from typing import Self
 
 import requests
 
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import free_port
 
 

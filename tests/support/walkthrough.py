@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import document_tools
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import free_port, kill_group, start, stop, until
 from tests.support.stack import COMMAND, NOT_INHERITED, ROOT, START_SECONDS
 

@@ -73,24 +73,24 @@ def test_a_pasted_description_is_stored_as_text_and_never_refused(api, pasted, s
     assert api.viewer.get(f"/vulnerabilities/{filed['id']}").expect(200)["description"] == stored
 
 
-def test_a_pasted_reason_is_stored_as_text_and_cut_to_2000_characters(api):
+def test_a_pasted_reason_is_stored_as_text_and_truncated_to_2000_characters(api):
     path = f"/vulnerabilities/{file_vulnerability(api, make_protocol(api))['id']}/reject"
     rejected = api.validator.post(path, {"reason": "\x1b[1mNo\x1b[0m\r\n" + "x" * 3_000}).expect(200)
     assert rejected["rejectionReason"] == "No\n" + "x" * 1_996 + "…"
 
 
 @pytest.mark.parametrize("title", ["ثغرة في السحب", "👩‍💻 found it", "می\u200cخواهم"])
-def test_a_title_in_any_script_is_taken(api, title):
+def test_a_title_in_any_script_is_accepted(api, title):
     assert file(api.validator, make_protocol(api), title=title).expect(201)["title"] == title
 
 
-def test_agents_validators_and_admins_file(api):
+def test_only_agents_validators_and_admins_may_file(api):
     protocol_id = make_protocol(api)
     for role, status in {"viewer": 403, "owner": 403, "agent": 201, "validator": 201, "admin": 201}.items():
         assert file(api.as_(role), protocol_id).status == status, role
 
 
-def test_validators_and_admins_decide(api):
+def test_only_validators_and_admins_may_decide(api):
     protocol_id = make_protocol(api)
     for role, status in {"viewer": 403, "owner": 403, "agent": 403, "validator": 200, "admin": 200}.items():
         for decision, body in (("confirm", {}), ("reject", {"reason": "no"})):
@@ -98,7 +98,7 @@ def test_validators_and_admins_decide(api):
             assert api.as_(role).post(path, body).status == status, role
 
 
-def test_too_little_available_stores_nothing(api):
+def test_a_bounty_beyond_the_available_amount_stores_nothing(api):
     protocol_id = funded_protocol(api, "10.00")
     refused = file(api.validator, protocol_id, bounty="10.000001")
     assert (refused.status, refused.code) == (409, "INSUFFICIENT_FUNDS")
@@ -106,7 +106,7 @@ def test_too_little_available_stores_nothing(api):
     assert pool(api, protocol_id)["version"] == "1"
 
 
-def test_a_bounty_at_confirmation_is_reserved_when_none_was(api):
+def test_a_bounty_at_confirmation_is_reserved_if_none_was_before(api):
     protocol_id = funded_protocol(api, "10.00")
     path = f"/vulnerabilities/{file_vulnerability(api, protocol_id)['id']}"
     too_much = api.validator.post(f"{path}/confirm", {"bounty": "11"})
@@ -130,7 +130,7 @@ def test_a_confirmation_needs_no_body(api):
     assert api.validator.post(path).expect(200)["status"] == "CONFIRMED"
 
 
-def test_a_rejection_needs_a_reason_and_gives_the_reservation_back(api):
+def test_a_rejection_needs_a_reason_and_releases_the_reservation(api):
     protocol_id = funded_protocol(api, "10.00")
     path = f"/vulnerabilities/{file_vulnerability(api, protocol_id, bounty='4')['id']}"
     assert api.validator.post(f"{path}/reject", {}).status == 422
@@ -156,7 +156,7 @@ def _bring_to(app, api, status):
 
 
 @pytest.mark.parametrize("status", ["CONFIRMED", "REJECTED", "PAID"])
-def test_what_is_no_longer_pending_is_not_decided_again_and_the_detail_names_its_status(app, api, status):
+def test_a_second_decision_is_refused_and_names_the_current_status(app, api, status):
     path = _bring_to(app, api, status)
     for decision, body in (("confirm", {}), ("reject", {"reason": "no"})):
         refused = api.validator.post(f"{path}/{decision}", body)
@@ -165,7 +165,7 @@ def test_what_is_no_longer_pending_is_not_decided_again_and_the_detail_names_its
     assert api.viewer.get(path).expect(200)["status"] == status
 
 
-def test_of_many_decisions_at_once_one_wins(app, settings, api):
+def test_of_concurrent_decisions_one_takes_effect(app, settings, api):
     protocol_id = funded_protocol(api, "10.00")
     path = f"/vulnerabilities/{file_vulnerability(api, protocol_id, bounty='4')['id']}"
 
@@ -179,7 +179,7 @@ def test_of_many_decisions_at_once_one_wins(app, settings, api):
     assert pool(api, protocol_id)["reserved"] == {"CONFIRMED": "4.00", "REJECTED": "0.00"}[status]
 
 
-def test_a_vulnerability_of_a_protocol_that_the_token_lacks_is_404(api):
+def test_a_vulnerability_of_a_protocol_without_a_grant_is_404(api):
     filed = file_vulnerability(api, make_protocol(api))["id"]
     for role, path, body in (
         ("viewer", "", None),
@@ -213,7 +213,7 @@ def test_the_list_is_newest_first_by_default_in_pages(api):
     assert [each["id"] for each in _all_pages(api, protocol_id, "")] == filed[::-1]
 
 
-def test_sorted_by_severity_the_gravest_come_first_and_the_newest_of_them_before(api):
+def test_sorted_by_severity_the_most_severe_come_first_and_the_newest_within_each(api):
     protocol_id = make_protocol(api)
     filed = [(each, file_vulnerability(api, protocol_id, severity=each)["id"]) for each in SEVERITIES]
     gravity = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
@@ -238,7 +238,7 @@ def test_an_unknown_filter_or_order_is_422(api):
         assert api.viewer.get(f"{path}?{query}").status == 422, query
 
 
-def test_an_empty_value_of_a_query_is_none(api):
+def test_an_empty_query_parameter_is_ignored(api):
     protocol_id = make_protocol(api)
     filed = file_vulnerability(api, protocol_id)["id"]
     for query in ("status=", "severity=&sort=", "limit=&cursor=", "status=&status=PENDING"):
@@ -248,7 +248,7 @@ def test_an_empty_value_of_a_query_is_none(api):
     assert api.admin.get("/audit?protocolId=&subject=&action=&limit=").status == 200
 
 
-def test_a_cursor_of_the_other_order_is_422(api):
+def test_a_cursor_of_another_sort_order_is_422(api):
     protocol_id = make_protocol(api)
     for severity in ("LOW", "HIGH"):
         file_vulnerability(api, protocol_id, severity=severity)
@@ -257,7 +257,7 @@ def test_a_cursor_of_the_other_order_is_422(api):
     assert api.viewer.get(f"{path}&sort=severity&cursor={cursor}").status == 422
 
 
-def test_the_snapshot_shows_the_open_ones_newest_first_and_counts_all(api):
+def test_the_snapshot_lists_open_vulnerabilities_newest_first_and_counts_all(api):
     protocol_id = funded_protocol(api)
     first, second, third = (file_vulnerability(api, protocol_id, severity="LOW")["id"] for _ in range(3))
     api.validator.post(f"/vulnerabilities/{second}/reject", {"reason": "no"}).expect(200)

@@ -48,8 +48,8 @@ def up(host: str, port: int, *, demo: bool, web_count: int, reset_redis: bool, v
             if _is_set("REDIS_URL"):
                 raise click.ClickException("--reset-redis is for the embedded Redis: REDIS_URL names another one")
             backup = embedded_redis.set_aside(folder)
-            told = f"Redis starts empty; its old data is in {backup}" if backup else "Redis has no data yet"
-            click.echo(told, err=True)
+            message = f"Redis starts empty; its old data is in {backup}" if backup else "Redis has no data yet"
+            click.echo(message, err=True)
         console = Console(log=folder / "logs" / "up.log" if os.isatty(1) and not verbose else None)
         try:
             _run(folder, console, host, port, demo=demo, web_count=web_count)

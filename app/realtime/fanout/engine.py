@@ -71,7 +71,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
         except OSError:  # the client disconnected
             raise
         except Exception:
-            logger.exception("engine.request_failed")
+            logger.exception("engineio.request_failed")
             status, headers, body = raw_response(500, "The server failed.", id_of_request)
         start_response(status, headers)
         return [body]

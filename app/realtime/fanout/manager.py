@@ -107,7 +107,7 @@ class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
             self._redis.publish(CONTROL_CHANNEL, json.dumps(data))
         except redis.RedisError as error:
             metrics.CONTROL_FAILURES.inc()
-            logger.error("control.failed", extra={"method": data["method"], "error": str(error)})  # noqa: TRY400
+            logger.error("control_message.failed", extra={"method": data["method"], "error": str(error)})  # noqa: TRY400
 
     def _deliver(self, batch: Batch) -> None:
         """Deliver one batch, each room's events together and in order."""

@@ -33,12 +33,12 @@ local function emit_queue(id, K)
   local events = free > 0 and redis.call('LPOP', K .. ':queue', free) or {}
   if #events == 0 then return end
   spend_budget(K, #events)
-  local is_absent = has_absent(id)
+  local is_missed = has_disconnected_clients(id)
   for _, queued in ipairs(events) do
     local seq, batch_seq, agent, event, message = queued:match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
     local receivers = publish('', id, seq, message)
     if batch_seq ~= '-' then receivers = receivers + publish('~', id, batch_seq, message) end
-    record_emitted(id, seq, event, receivers, is_absent)
+    record_emitted(id, seq, event, receivers, is_missed)
     if agent ~= '-' then complete_terminal(agent, now + AGENT_INTERVAL) end
   end
 end
@@ -66,12 +66,12 @@ local function emit_waiting(id, K)
   redis.call('ZREM', K .. ':waiting', unpack(agents))
   local latest, first_seq = redis.call('HMGET', K .. ':latest', unpack(agents)), allocate_seqs(K .. ':seq', #agents)
   local head, middle, tail = build_message(id, TEMPLATE, '\3'):gsub('\2', ''):match('^(.*)\1(.*)\3(.*)$')
-  local channel, is_absent, due, next_allowed = CHANNEL .. id, has_absent(id), text(now + AGENT_INTERVAL), {}
+  local channel, is_missed, due, next_allowed = CHANNEL .. id, has_disconnected_clients(id), text(now + AGENT_INTERVAL), {}
   local batch_receivers = has_batch_listeners(id) and 1 or 0  -- they receive it with the next batch
   for i, agent in ipairs(agents) do
     local seq = text(first_seq + i - 1)
     local receivers = batch_receivers + redis.call('PUBLISH', channel, head .. seq .. middle .. latest[i] .. tail)
-    record_emitted(id, seq, 'agent:task_update', receivers, is_absent)
+    record_emitted(id, seq, 'agent:task_update', receivers, is_missed)
     next_allowed[2 * i - 1], next_allowed[2 * i] = agent, due
     outcome.waits[#outcome.waits + 1] = text(math.max(0, wall - version_of(latest[i])))
   end

@@ -5,7 +5,10 @@ local MAX_IDENTITIES = 500
 -- Returns 'new' after recording the event, 'repeated', or 'behind' if the room has a later position but not this event.
 local function record_stored(K, position, identity)
   if redis.call('LPOS', K .. ':relayed', identity) then return 'repeated' end
-  if tonumber(position) <= tonumber(redis.call('GET', K .. ':outbox') or 0) then return 'behind' end
+  if tonumber(position) <= tonumber(redis.call('GET', K .. ':outbox') or 0) then
+    -- Release 0.1 recorded no identities: its room has emitted every event up to its position.
+    return redis.call('EXISTS', K .. ':relayed') == 1 and 'behind' or 'repeated'
+  end
   redis.call('LPUSH', K .. ':relayed', identity)
   redis.call('LTRIM', K .. ':relayed', 0, MAX_IDENTITIES - 1)
   redis.call('SET', K .. ':outbox', position)

@@ -89,12 +89,14 @@ local function publish(view, id, seq, message)
 end
 
 -- Whether a client lost its connection to the room within the last minutes.
-local function has_absent(id) return redis.call('EXISTS', 'room:' .. id .. ':absent') == 1 end
+local function has_disconnected_clients(id)
+  return redis.call('EXISTS', 'room:' .. id .. ':disconnected') == 1
+end
 
--- Record an event as emitted; also as undelivered if no process received it or a client is known to be absent.
-local function record_emitted(id, seq, event, receivers, is_absent)
+-- Record an event as emitted; also as undelivered if no process received it or, `is_missed`, a disconnected client did not.
+local function record_emitted(id, seq, event, receivers, is_missed)
   outcome.emitted[event] = (outcome.emitted[event] or 0) + 1
-  if receivers == 0 or is_absent then
+  if receivers == 0 or is_missed then
     table.insert(outcome.undelivered, table.concat({id, seq, event, receivers}, ' '))
   end
 end

@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 
 class RawClient:

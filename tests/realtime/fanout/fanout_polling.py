@@ -5,7 +5,7 @@ import json
 import threading
 
 from tests.realtime.fanout.fanout_client import RawClient
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 
 SEPARATOR = "\x1e"
 

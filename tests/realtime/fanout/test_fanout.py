@@ -9,7 +9,7 @@ import pytest
 from app.realtime.redis_keys import CONTROL_CHANNEL, channel_of
 from tests.realtime.fanout.fanout_client import RawClient
 from tests.realtime.fanout.fanout_stack import join, publish, running_server, running_valkey, wait_until
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 
 
 @pytest.fixture

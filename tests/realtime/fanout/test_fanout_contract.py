@@ -18,6 +18,7 @@ import flask
 import kombu.transport.redis
 import marshmallow
 import prometheus_client.mmap_dict
+import prometheus_client.multiprocess
 import pytest
 import redis
 import requests.adapters
@@ -138,9 +139,10 @@ USED_IN_SOURCE: list[tuple[Any, str]] = [
     (eventlet.wsgi.Server.__init__, "self.capitalize_response_headers self.keepalive"),
     (eventlet.greenio.base.GreenSocket.__init__, "self.fd"),
     (eventlet.websocket.WebSocketWSGI, "eventlet.set_idle"),
+    (prometheus_client.multiprocess.MultiProcessCollector, "self._path"),
     (prometheus_client.mmap_dict.MmapedDict, "self._capacity self._used self._f self._m"),
 ]
-OWN_OR_DOCUMENTED = {"_lingering", "_exit", "_replace"}
+OWN_OR_DOCUMENTED = {"_lingering", "_exit", "_replace", "_value_"}
 ROOT = Path(__file__).parents[3]
 
 

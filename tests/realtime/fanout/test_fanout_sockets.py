@@ -14,7 +14,7 @@ from app.realtime.redis_keys import channel_of
 from tests.realtime.fanout.fanout_client import RawClient
 from tests.realtime.fanout.fanout_polling import PollingClient
 from tests.realtime.fanout.fanout_stack import join, message, publish, running_server, running_valkey, wait_until
-from tests.support.pace import slowdown
+from tests.support.machine_speed import slowdown
 
 KILOBYTE = "x" * 1000
 

@@ -118,7 +118,7 @@ const DECIDED = {
   REJECTED: "Somebody rejected it already.",
   PAID: "It is paid already.",
 };
-const TRIED = "Somebody had it tried again already.";
+const TRIED = "Somebody has retried it already.";
 const RETRIED = { PENDING: TRIED, PROCESSING: TRIED, RELEASED: "It is paid already." };
 
 const isSame = (amount, bounty) => Boolean(bounty) && minorUnits(amount) === minorUnits(bounty);

@@ -30,7 +30,7 @@ export function Agents({ agents, isTruncated, now }) {
     ${agents.length === 0
       ? html`<${Empty} title="No agent has reported yet">An agent appears here with its first progress report.<//>`
       : html`<${Grid} shown=${shown} now=${now} />`}
-    ${isTruncated && html`<p class="none">There are more agents than are shown here: those at work and heard last come first.</p>`}
+    ${isTruncated && html`<p class="none">There are more agents than are shown here: those that work or were seen last come first.</p>`}
   <//>`;
 }
 
@@ -66,8 +66,8 @@ function Grid({ shown, now }) {
 /** The line about time, computed here so that a card is redrawn only if its text changes. */
 function whenOf(agent, kind, now) {
   const why = agent.status === "FAILED" && (agent.error?.message || "no reason given");
-  const heard = agent.lastSeen ? `last heard ${ago(agent.lastSeen, now)}` : "not heard lately";
-  if (kind === "offline") return why ? `${why} · ${heard}` : heard;
+  const seen = agent.lastSeen ? `last seen ${ago(agent.lastSeen, now)}` : "not seen recently";
+  if (kind === "offline") return why ? `${why} · ${seen}` : seen;
   if (kind === "failed") return why;
   if (kind === "idle") return "waiting for a task";
   return agent.estimatedCompletion ? remaining(agent.estimatedCompletion, now) : "no estimate";

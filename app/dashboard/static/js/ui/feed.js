@@ -23,7 +23,7 @@ export function FeedPanel({ dashboard }) {
   return html`<${Panel} id="feed" title="Events" aside=${aside}>
     <${Announcer} key=${dashboard.room.protocolId} items=${feed.items.filter(FILTERS.key[1])} now=${now} wordsOf=${wordsOf} />
     ${shown.length === 0
-      ? html`<${Empty} title="Quiet so far">Whatever happens from now on is told here.<//>`
+      ? html`<${Empty} title="No events yet">New events appear here.<//>`
       : html`<div class="feed" tabindex="0" role="group" aria-label="Events, newest first">
           <ol>
             ${shown.slice(0, 100).map((item) => html`<${Item} key=${item.key} item=${item} ...${namesOf(item, dashboard)} when=${ago(item.at, now)} />`)}

@@ -38,7 +38,7 @@ function Panels({ status, past }) {
     <${Numbers} id="ops-events" title="Events" about="counted by this machine's processes" rows=${counts} />
     <${Numbers} id="ops-agents" title="Agents" rows=${[
       ["known", "Known", agents.known, ""],
-      ["online", "Heard within two minutes", agents.online, ""],
+      ["online", "Seen within two minutes", agents.online, ""],
       ["busy", "Working", agents.busy, ""],
     ]} />
     <${Panel} id="ops-system" title="Processes and versions">
@@ -71,6 +71,6 @@ function Processes({ processes, faults }) {
       ({ kind, process, version, python }) =>
         html`<li key=${process + kind} data-kind=${kind}><strong>${kind}</strong><span>${process}</span><span class="soft">${version} · Python ${python}</span></li>`,
     )}
-    ${Object.entries(faults).map(([role, fault]) => html`<li key=${role} class="is-bad"><strong>${role}</strong><span>not heard · ${fault}</span></li>`)}
+    ${Object.entries(faults).map(([role, fault]) => html`<li key=${role} class="is-bad"><strong>${role}</strong><span>silent · ${fault}</span></li>`)}
   </ul>`;
 }
