@@ -2,7 +2,7 @@
 
 A fork has the tests collected and the servers running, so that a killed mutant takes a fraction of a second. The fork
 exchanges the code of a function or the value of a constant. The plugin writes a line of JSON, `[number, verdict,
-seconds]`, for each mutant that it tried, and leaves the others: those that change other code that runs at import.
+seconds]`, for each mutant that it tried, and leaves the others: Lua, and other code that runs at import.
 Tests with whole systems are left out, since their processes do not have the mutant; so are tests that fail without one,
 which it reports as `["left out", test]`.
 
@@ -86,6 +86,8 @@ class Forks:
 
     def _change(self, mutant: Mutant) -> Callable[[], None] | None:
         path = mutant.path
+        if not path.endswith(".py"):
+            return None
         if constant := changed_constant(mutant, Path(path).read_text(encoding="utf-8")):
             return lambda: set_constant(*constant)
         if path not in self._functions:
