@@ -1,0 +1,57 @@
+"""The room scripts agree with a reference model in every reply, message and key, over hundreds of random steps."""
+
+import pytest
+import redis
+
+from app.realtime.events import EventType
+from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL
+from tests.factories import unique
+from tests.support.agent_model import MOST_IDENTITIES, WINDOW
+from tests.support.room_model import MOST_UPDATES
+from tests.support.room_steps import Checked, Steps
+from tests.support.seeds import SEED
+
+STEPS = 300
+
+
+@pytest.fixture
+def checked(redis_url):
+    rooms = [unique("P") for _ in range(3)]
+    with redis.Redis.from_url(redis_url) as client, client.pubsub() as pubsub:
+        pubsub.subscribe(CONTROL_CHANNEL)
+        made = Checked(client, pubsub, rooms)
+        made.model.listeners.add(CONTROL_CHANNEL)
+        yield made
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_the_scripts_do_what_the_model_does_at_every_random_step(checked, round_) -> None:
+    Steps(checked, f"{SEED}/{round_}").run(STEPS)
+
+
+def test_a_batch_and_a_correction_after_a_clock_step_take_a_thousand_agents(checked) -> None:
+    id_ = checked.rooms[0]
+    agents = [f"A{number:04}" for number in range(MOST_UPDATES + 1)]
+    checked.listen(f"{CHANNEL_PREFIX}~{id_}")
+    checked.report([(agent, id_, "scan", '{"status":"RUNNING"') for agent in agents], packed=True)
+    for _ in range(3):
+        checked.emitting("drain", None, 100, None)
+        checked.wait(WINDOW)
+    checked.wait(0, clock_step=-3_600_000_000)
+    checked.emitting("drain", None, 100, None)
+    checked.check_keys()
+
+
+def test_the_identities_of_the_last_five_hundred_stored_events_are_known(checked) -> None:
+    id_, event = checked.rooms[0], EventType.BOUNTY_POOL_UPDATED
+    for position in range(1, MOST_IDENTITIES + 2):
+        checked.emitting("emit", None, id_, position, f"event {position}", event, "{}")
+    assert checked.emitting("emit", None, id_, 1, "event 1", event, "{}") == "behind"
+    assert checked.emitting("emit", None, id_, 2, "event 2", event, "{}") != "behind"
+    checked.check_keys()
+
+
+def test_the_hashes_of_all_agents_are_hash_tables_after_the_first_report(checked) -> None:
+    checked.report([("A1", checked.rooms[0], "scan", '{"status":"RUNNING"')], packed=True)
+    keys = ("agents:version", "agents:task", "agents:next_allowed")
+    assert [checked.client.object("encoding", key) for key in keys] == [b"hashtable"] * 3
