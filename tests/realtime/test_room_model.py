@@ -1,5 +1,7 @@
 """The room scripts agree with a reference model in every reply, message and key, over hundreds of random steps."""
 
+import random
+
 import pytest
 import redis
 
@@ -15,11 +17,13 @@ STEPS = 300
 
 
 @pytest.fixture
-def checked(redis_url):
+def checked(redis_url, request):
+    """At a random date from 1973 to 2109, so that the timestamps of many years are compared."""
+    start = random.Random(f"{SEED} {request.node.name}").randrange(10**14, 44 * 10**14)
     rooms = [unique("P") for _ in range(3)]
     with redis.Redis.from_url(redis_url) as client, client.pubsub() as pubsub:
         pubsub.subscribe(CONTROL_CHANNEL)
-        made = Checked(client, pubsub, rooms)
+        made = Checked(client, pubsub, rooms, start)
         made.model.listeners.add(CONTROL_CHANNEL)
         yield made
 

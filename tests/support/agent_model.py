@@ -30,7 +30,7 @@ class Room:
     id: str
     seq: int | None = None
     batch_seq: int | None = None
-    outbox: int = 0
+    outbox: int | None = None
     pacing: int | None = None
     batch_at: int = 0
     is_absent: bool = False
@@ -57,7 +57,7 @@ class Room:
             self.pacing = max(self.pacing, now - 2 * PACING) + count * PACING
 
     def keys(self) -> dict[str, Any]:
-        numbers = {"seq": self.seq, "batch_seq": self.batch_seq, "outbox": self.outbox or None, "pacing": self.pacing}
+        numbers = {"seq": self.seq, "batch_seq": self.batch_seq, "outbox": self.outbox, "pacing": self.pacing}
         found: dict[str, Any] = {name: "" if number is None else str(number) for name, number in numbers.items()}
         found["batch"] = {"at": str(self.batch_at)} if self.batch_at else {}
         found["window"] = [str(at) for at in self.window]
@@ -164,7 +164,7 @@ class Agents:
     def record_stored(room: Room, position: int, identity: str) -> str:
         if identity in room.relayed:
             return "repeated"
-        if position <= room.outbox:
+        if position <= (room.outbox or 0):
             return "behind"
         room.relayed = [identity, *room.relayed][:MOST_IDENTITIES]
         room.outbox = position

@@ -67,7 +67,7 @@ class Model(Agents):
     def rewind(self, expected: int | None, id_: str, position: int) -> list[Any]:
         self._start(expected)
         room = self.room(id_)
-        if room.outbox > position:
+        if (room.outbox or 0) > position:
             room.outbox = position
             self._drop_oldest(room, 0)
             self._next_seq(room)

@@ -16,7 +16,6 @@ from tests.support.room_model import AGENT_INTERVAL, Model
 
 EVENTS = (EventType.BOUNTY_POOL_UPDATED, EventType.VULN_STATUS_CHANGED)
 STATUSES = (("terminal", "COMPLETED"), ("terminal", "FAILED"), ("running", "RUNNING"))
-START = 1_790_000_000_123_456
 PAUSES = (1, 1000, 50_000, PACING, 3 * PACING, 1_000_000, AGENT_INTERVAL, WINDOW, MAX_PAUSE, MAX_PAUSE + 1, 5_000_000)
 CLOCK_STEPS = (-1_000_000, -40_000_000, -1, TOLERANCE, TOLERANCE + 1, 40_000_000)
 READERS = {
@@ -35,11 +34,11 @@ def text(value: Any) -> Any:
 
 
 class Checked:
-    """Runs each operation on the real scripts and on the model and compares their replies and messages."""
+    """Runs each operation on the real scripts and on the model, from the time `start` in microseconds since 1970."""
 
-    def __init__(self, client: redis.Redis, pubsub: redis.client.PubSub, rooms: list[str]) -> None:
+    def __init__(self, client: redis.Redis, pubsub: redis.client.PubSub, rooms: list[str], start: int) -> None:
         self.client, self.pubsub, self.rooms = client, pubsub, rooms
-        self.model = Model(START)
+        self.model = Model(start)
         self.elapsed = 0  # since the last operation that emits
         self.scripts: dict[str, Any] = {}
         self.wait(0)
@@ -63,9 +62,10 @@ class Checked:
     def check(self, operation: str, reply: Any, wanted: Any) -> Any:
         if isinstance(reply, list) and reply and isinstance(reply[0], list):
             reply[0].sort()
-        assert reply == wanted, operation
+        assert reply == wanted, f"{operation}: {reply}, not {wanted}"
         published, self.model.published = self.model.published, []
-        assert self.received() == published, operation
+        received = self.received()
+        assert received == published, f"{operation}: {received}, not {published}"
         return reply
 
     def call(self, operation: str, *args: Any) -> Any:
@@ -109,7 +109,9 @@ class Checked:
             if queue := held.get(f"room:{id_}:queue"):
                 held[f"room:{id_}:queue"] = [each.split(" ", 4)[:4] for each in queue]
         held, wanted = ({name: value for name, value in each.items() if value} for each in (held, self.model.keys()))
-        assert held == wanted
+        names = held.keys() | wanted.keys()
+        different = {name: (held.get(name), wanted.get(name)) for name in names if held.get(name) != wanted.get(name)}
+        assert not different, f"in Redis and in the model: {different}"
 
 
 class Steps:
@@ -162,7 +164,7 @@ class Steps:
 
     def rewind(self) -> None:
         id_ = self.room()
-        position = max(0, self.model.room(id_).outbox - self.random.randrange(2))
+        position = max(0, (self.model.room(id_).outbox or 0) - self.random.randrange(2))
         self.checked.emitting("rewind", self.checked.expected(self.random), id_, position)
 
     def data(self, agent: str, id_: str, task: str, status: str) -> str:
