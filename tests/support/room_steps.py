@@ -10,7 +10,7 @@ from app.realtime import scripts
 from app.realtime.events import EventType
 from app.realtime.limiter import _pack, message_template, room_args
 from app.realtime.redis_keys import CHANNEL_PREFIX
-from tests.support.agent_model import MAX_PAUSE, PACING, TOLERANCE, WINDOW
+from tests.support.agent_model import LAG, MAX_PAUSE, PACING, TOLERANCE, WINDOW
 from tests.support.redis_clock import FROZEN_KEY, frozen
 from tests.support.room_model import AGENT_INTERVAL, Model
 
@@ -134,13 +134,16 @@ class Steps:
         return self.random.choice(self.checked.rooms)
 
     def pass_time(self) -> None:
-        """Often none, often exactly until the next room is due, or a microsecond less."""
-        due = min(self.model.due.values(), default=0) - self.model.steady_time()
-        pauses = [0, 0, self.random.choice(PAUSES)]
-        if due > 1:
-            pauses += [int(due), int(due) - 1, int(due) + 1]
+        """Often none; else a limit of the scripts, sometimes until the coarse time of `agents:last_seen` advances."""
+        pauses = [0, 0, 0, self.random.choice(PAUSES), LAG - self.model.wall % LAG if self.random.random() < 0.1 else 1]
         clock_step = self.random.choice(CLOCK_STEPS) if self.random.random() < 0.03 else 0
         self.checked.wait(self.random.choice(pauses), clock_step)
+
+    def drain_when_due(self) -> None:
+        """Exactly when the next room is due, or a microsecond before."""
+        due = int(min(self.model.due.values(), default=0)) - self.model.steady_time()
+        self.checked.wait(max(0, due - self.random.choice((0, 0, 1))))
+        self.drain()
 
     def emit(self) -> None:
         id_ = self.room()
@@ -222,7 +225,7 @@ class Steps:
             self.checked.client.delete(f"room:{room.id}:{kind}")
 
     def run(self, count: int) -> None:
-        frequent = [self.drain] * 8 + [self.emit] * 3 + [self.report] * 6 + [self.store] * 4
+        frequent = [self.drain] * 4 + [self.drain_when_due] * 5 + [self.emit] * 3 + [self.report] * 6 + [self.store] * 4
         rare = [
             self.rewind,
             self.read_seq,
