@@ -98,7 +98,6 @@ TARGETS = {
         (
             "tests/realtime/test_room_model.py",
             "tests/realtime/test_beat_lead.py",
-            "tests/realtime/test_room_limits.py",
             "tests/realtime/test_key_upgrade.py",
         ),
         ending=".lua",
