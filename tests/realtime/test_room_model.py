@@ -1,10 +1,12 @@
 """The room scripts agree with a reference model in every reply, message and key, over hundreds of random steps."""
 
 import random
+from datetime import UTC, datetime
 
 import pytest
 import redis
 
+from app.realtime import scripts
 from app.realtime.events import EventType
 from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL
 from tests.factories import unique
@@ -59,3 +61,25 @@ def test_the_hashes_of_all_agents_are_hash_tables_after_the_first_report(checked
     checked.report([("A1", checked.rooms[0], "scan", '{"status":"RUNNING"')], packed=True)
     keys = ("agents:version", "agents:task", "agents:next_allowed")
     assert [checked.client.object("encoding", key) for key in keys] == [b"hashtable"] * 3
+
+
+def test_the_scripts_write_dates_as_python_does(checked) -> None:
+    """Leap years, ends of months and years, and milliseconds."""
+    source = scripts.source("drain")
+    calendar = source[source.index("local function iso_timestamp(") :]
+    calendar = calendar[: calendar.index("\nend\n") + 5]
+    days = [(2024, 2, 28), (2024, 2, 29), (2024, 3, 1), (2025, 2, 28), (2025, 3, 1), (2025, 12, 31), (2026, 1, 1)]
+    days += [(2000, 2, 29), (2100, 2, 28), (2100, 3, 1), (2099, 12, 31), (2254, 12, 31), (1970, 1, 1), (2026, 11, 30)]
+    days += [(2027, month, day) for month in range(1, 13) for day in (1, 28)] + [(2096, 2, 29), (2000, 3, 1)]
+    clocks = [(0, 0, 0, 0), (23, 59, 59, 999_999), (12, 34, 56, 1_999), (9, 5, 7, 78_000)]
+    moments = [datetime(*day, *clock, tzinfo=UTC) for day in days for clock in clocks]
+    micros = [int(each.timestamp()) * 1_000_000 + each.microsecond for each in moments]
+
+    script = (
+        calendar
+        + "local dates = {} for i, at in ipairs(ARGV) do dates[i] = iso_timestamp(tonumber(at)) end return dates"
+    )
+    dates = checked.client.eval(script, 0, *micros)
+
+    wanted = [each.isoformat(timespec="milliseconds").replace("+00:00", "Z") for each in moments]
+    assert [each.decode() for each in dates] == wanted
