@@ -71,7 +71,8 @@ def test_the_scripts_write_dates_as_python_does(checked) -> None:
     days = [(2024, 2, 28), (2024, 2, 29), (2024, 3, 1), (2025, 2, 28), (2025, 3, 1), (2025, 12, 31), (2026, 1, 1)]
     days += [(2000, 2, 29), (2100, 2, 28), (2100, 3, 1), (2099, 12, 31), (2254, 12, 31), (1970, 1, 1), (2026, 11, 30)]
     days += [(2027, month, day) for month in range(1, 13) for day in (1, 28)] + [(2096, 2, 29), (2000, 3, 1)]
-    clocks = [(0, 0, 0, 0), (23, 59, 59, 999_999), (12, 34, 56, 1_999), (9, 5, 7, 78_000)]
+    days += [(2027, month, 31) for month in (1, 3, 5, 7, 8, 10, 12)] + [(2254, 2, 28), (2254, 3, 1)]
+    clocks = [(0, 0, 0, 0), (23, 59, 59, 999_999), (12, 34, 56, 1_999), (9, 5, 7, 78_000), (0, 59, 0, 0)]
     moments = [datetime(*day, *clock, tzinfo=UTC) for day in days for clock in clocks]
     micros = [int(each.timestamp()) * 1_000_000 + each.microsecond for each in moments]
 
