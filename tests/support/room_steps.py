@@ -115,9 +115,13 @@ class Checked:
 
 
 class Steps:
-    """Random operations on a few rooms and agents, so that they often meet; `many` agents fill a room at once."""
+    """Random operations on a few rooms and agents, so that they often meet.
 
-    def __init__(self, checked: Checked, seed: str) -> None:
+    Rooms that are not `calm` often have a queue, from many events or terminal updates of `many` agents at once.
+    """
+
+    def __init__(self, checked: Checked, seed: str, *, is_calm: bool) -> None:
+        self.events, self.updates = ((1,), (1, 1, 3)) if is_calm else ((1, 1, 1, 4, 11, 50), (1, 1, 1, 3, 60))
         self.checked, self.model, self.random = checked, checked.model, random.Random(seed)
         self.agents = [f"A{number}" for number in range(5)]
         self.many = [f"B{number}" for number in range(150)]
@@ -147,7 +151,7 @@ class Steps:
 
     def emit(self) -> None:
         id_ = self.room()
-        for _ in range(self.random.choice((1, 1, 1, 4, 11, 50))):
+        for _ in range(self.random.choice(self.events)):
             event, data = self.random.choice(EVENTS), f'{{"n":"{self.random.random()} %1 @seq@"}}'
             position, identity = self.stored(id_) if self.random.random() < 0.5 else ("", "")
             self.checked.emitting("emit", self.checked.expected(self.random), id_, position, identity, event, data)
@@ -184,7 +188,7 @@ class Steps:
 
     def store(self) -> None:
         """Terminal updates and starts of tasks, sometimes with an older version."""
-        count = self.random.choice((1, 1, 1, 3, 60))
+        count = self.random.choice(self.updates)
         for agent in [self.agent() for _ in range(count)] if count < 10 else self.random.sample(self.many, count):
             id_ = self.room() if count < 10 else self.checked.rooms[0]
             version = int(self.checked.call("allocate_versions", agent)[0])
