@@ -54,7 +54,7 @@ def _prepare(tree: Path, module: str | None, sample: int | None, seed: int) -> N
         },
         "mutate": _lines(module, sample, seed),
         "coverageAnalysis": "perTest",
-        "concurrency": 1,
+        "concurrency": 4,  # the tests mostly wait for timers
         "reporters": ["json"],
         "timeoutMS": 30_000,
     }

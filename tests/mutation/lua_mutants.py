@@ -21,6 +21,7 @@ _TOKEN = re.compile(
 )
 _CONDITION = re.compile(r"\b(if|elseif|while) (.+?) (then|do)\b")
 _CALL = re.compile(r"^(?P<indent>\s*)(?P<call>redis\.call\(.*\)|[a-z_]+\([^\n]*\))$")
+_FIND_FROM_START = re.compile(r"1, true\)")  # of a text that begins with '{': its second character is as good
 _BIG = 1000
 
 
@@ -44,7 +45,7 @@ def _changes(line: str) -> Iterator[tuple[int, int, str]]:
             break
         if token["swap"]:
             yield token.start(), token.end(), _SWAPPED[token["swap"]]
-        elif token["number"]:
+        elif token["number"] and not _FIND_FROM_START.match(line, token.start()):
             yield from ((token.start(), token.end(), str(each)) for each in _other_numbers(int(token["number"])))
     for condition in _CONDITION.finditer(code):
         yield condition.start(2), condition.end(2), f"not ({condition[2]})"

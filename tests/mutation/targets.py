@@ -104,5 +104,13 @@ TARGETS = {
             "tests/http/test_json_bodies.py",
         ),
     ),
-    "lua": Target("app/realtime/lua", (*_ROOMS[:-1], "tests/realtime/test_key_upgrade.py"), ending=".lua"),
+    "lua": Target(
+        "app/realtime/lua",
+        (
+            "tests/realtime/test_room_model.py",
+            "tests/realtime/test_beat_lead.py",
+            "tests/realtime/test_key_upgrade.py",
+        ),
+        ending=".lua",
+    ),
 }

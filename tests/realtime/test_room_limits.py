@@ -2,8 +2,6 @@
 
 import re
 import time
-from datetime import UTC, datetime
-from importlib.resources import files
 
 import pytest
 
@@ -164,32 +162,6 @@ def test_the_timestamp_of_an_event_is_when_the_limiter_accepted_it(in_context, p
     assert moments[-1] <= after
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", each["timestamp"]) for each in events)
     assert [each["seq"] for each in events] == [str(number) for number in range(1, 12)]
-
-
-def test_the_scripts_write_dates_as_python_does(in_context) -> None:
-    """Leap years, ends of months and years, and milliseconds."""
-    source = next(
-        text
-        for path in sorted((files("app.realtime") / "lua").iterdir(), key=lambda each: each.name)
-        if "local function iso_timestamp(" in (text := path.read_text(encoding="utf-8"))
-    )
-    calendar = source[source.index("local function iso_timestamp(") :]
-    calendar = calendar[: calendar.index("\nend\n") + 5]
-    days = [(2024, 2, 28), (2024, 2, 29), (2024, 3, 1), (2025, 2, 28), (2025, 3, 1), (2025, 12, 31), (2026, 1, 1)]
-    days += [(2000, 2, 29), (2100, 2, 28), (2100, 3, 1), (2099, 12, 31), (2254, 12, 31), (1970, 1, 1), (2026, 11, 30)]
-    days += [(2027, month, day) for month in range(1, 13) for day in (1, 28)] + [(2096, 2, 29), (2000, 3, 1)]
-    clocks = [(0, 0, 0, 0), (23, 59, 59, 999_999), (12, 34, 56, 1_999), (9, 5, 7, 78_000)]
-    moments = [datetime(*day, *clock, tzinfo=UTC) for day in days for clock in clocks]
-    micros = [int(each.timestamp()) * 1_000_000 + each.microsecond for each in moments]
-
-    script = (
-        calendar
-        + "local dates = {} for i, at in ipairs(ARGV) do dates[i] = iso_timestamp(tonumber(at)) end return dates"
-    )
-    dates = redis_client().eval(script, 0, *micros)
-
-    wanted = [each.isoformat(timespec="milliseconds").replace("+00:00", "Z") for each in moments]
-    assert [each.decode() for each in dates] == wanted
 
 
 def test_the_outcome_says_how_long_an_emitted_report_waited(in_context, api, protocol_id) -> None:

@@ -41,6 +41,7 @@ test("a snapshot without lists has empty ones", () => {
   const bare = fromSnapshot({ seq: "1" });
   assert.deepEqual([bare.agents.size, bare.open.size, bare.closed.size, bare.payments.size, bare.counts], [0, 0, 0, 0, {}]);
   assert.deepEqual(toSnapshot(bare).agents, []);
+  assert.deepEqual([bare.agentsTruncated, fromSnapshot({ agentsTruncated: true }).agentsTruncated], [false, true]);
 });
 
 test("versions are compared as numbers of any length", () => {
@@ -130,6 +131,11 @@ test("a decision moves the vulnerability and the counts", () => {
   assert.equal(state.closed.get("V1"), "3");
   assert.deepEqual(counts(), { PENDING: "0", CONFIRMED: "1", PAID: "1", REJECTED: "1" });
   assert.equal(state.counts.total, "3");
+});
+
+test("a vulnerability that is pending again stays open", () => {
+  assert.equal(apply("vuln:status_changed", moved("V2", "CONFIRMED", "PENDING", "3")), Applied.YES);
+  assert.equal(state.open.get("V2").status, "PENDING");
 });
 
 test("a decision without a time has the time of the event", () => {
