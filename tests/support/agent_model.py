@@ -33,7 +33,7 @@ class Room:
     outbox: int | None = None
     pacing: int | None = None
     batch_at: int = 0
-    is_absent: bool = False
+    is_disconnected: bool = False
     relayed: list[str] = field(default_factory=list)
     window: list[int] = field(default_factory=list)
     queue: list[tuple[int, int | None, str | None, str, str, str]] = field(default_factory=list)
@@ -165,7 +165,7 @@ class Agents:
         if identity in room.relayed:
             return "repeated"
         if position <= (room.outbox or 0):
-            return "behind"
+            return "behind" if room.relayed else "repeated"  # release 0.1 recorded no identities
         room.relayed = [identity, *room.relayed][:MOST_IDENTITIES]
         room.outbox = position
         return "new"

@@ -137,7 +137,7 @@ class Model(Agents):
 
     def _record(self, room: Room, seq: int, event: str, receivers: int) -> None:
         self._emitted[event] += 1
-        if receivers == 0 or room.is_absent:
+        if receivers == 0 or room.is_disconnected:
             self._undelivered.append(f"{room.id} {seq} {event} {receivers}")
 
     def _complete(self, agent: str, due: int) -> None:

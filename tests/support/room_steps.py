@@ -103,7 +103,7 @@ class Checked:
         held = {}
         for key in self.client.scan_iter(count=1000):
             name = key.decode()
-            if name != FROZEN_KEY and not name.endswith(":absent"):
+            if name != FROZEN_KEY and not name.endswith(":disconnected"):
                 held[name] = READERS[self.client.type(key)](self.client, key)
         for id_ in self.rooms:
             if queue := held.get(f"room:{id_}:queue"):
@@ -217,13 +217,13 @@ class Steps:
         self.checked.listen(CHANNEL_PREFIX + self.random.choice(("", "~")) + self.room())
 
     def lose_keys(self) -> None:
-        """Redis loses a room's number, or a client is absent from now on or returns."""
+        """Redis loses a room's number, or a client disconnects or returns."""
         room = self.model.room(self.room())
-        kind = self.random.choice(("seq", "batch_seq", "absent", "absent"))
-        if kind == "absent":
-            room.is_absent = not room.is_absent
-            key = f"room:{room.id}:absent"
-            self.checked.client.set(key, 1) if room.is_absent else self.checked.client.delete(key)
+        kind = self.random.choice(("seq", "batch_seq", "disconnected", "disconnected"))
+        if kind == "disconnected":
+            room.is_disconnected = not room.is_disconnected
+            key = f"room:{room.id}:disconnected"
+            self.checked.client.set(key, 1) if room.is_disconnected else self.checked.client.delete(key)
         else:
             setattr(room, kind, None)
             self.checked.client.delete(f"room:{room.id}:{kind}")
