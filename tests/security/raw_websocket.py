@@ -113,15 +113,15 @@ def memory_kib(pid: int) -> int:
     return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
 
-LISTENING, CLOSED = "0A", "0"  # a state of /proc/net/tcp; the inode of a socket that no process holds
+CLOSED = "0"  # the inode of a socket that no process holds
 
 
 def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def sockets_at(port: int) -> int:
-    """How many connections to this port the server holds open, also those that it has shut down."""
-    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
-    rows = [line.split() for line in lines]
-    return sum(row[1].endswith(f":{port:04X}") and row[3] != LISTENING and row[9] != CLOSED for row in rows)
+def holds(server_port: int, client: socket.socket) -> bool:
+    """Whether the server still has its end of this connection open, also when it has shut it down."""
+    ends = (f":{server_port:04X}", f":{client.getsockname()[1]:04X}")
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return any((row[1][-5:], row[2][-5:]) == ends and row[9] != CLOSED for row in rows)

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.security.raw_http import exchange, parse, request
-from tests.security.raw_websocket import WebSocket, close_code_of, connect, frame, receive_all, sockets_at
+from tests.security.raw_websocket import WebSocket, close_code_of, connect, frame, holds, receive_all
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
@@ -40,10 +40,11 @@ def test_acks_and_the_close_code_arrive_before_the_connection_closes(case: str, 
 
 def test_the_server_closes_the_connection_of_a_client_that_ignores_the_close_frame(stack: Stack, no_leaks) -> None:
     clients = [WebSocket(stack.port) for _ in range(5)]
-    assert sockets_at(stack.port) >= len(clients)
+    assert all(holds(stack.port, client.sock) for client in clients)
     for client in clients:
         client.raw(frame(b"x" * 200_000))
-    until(lambda: sockets_at(stack.port) == 0, 20, "the server has closed the sockets")
+    for client in clients:
+        until(lambda sock=client.sock: not holds(stack.port, sock), 20, "the server has closed the socket")
     for client in clients:
         client.close()
 
@@ -70,9 +71,9 @@ def test_the_server_closes_the_connection_of_a_client_that_stays_after_a_rejecti
     with connect(stack.port, 20) as client:
         client.sendall(request("/healthz"))
         assert client.recv(MIB)
-        assert sockets_at(stack.port) > 0
+        assert holds(stack.port, client)
         client.sendall(b"junk\r\n")
-        until(lambda: sockets_at(stack.port) == 0, 20, "the server has closed the socket")
+        until(lambda: not holds(stack.port, client), 20, "the server has closed the socket")
 
 
 def test_at_shutdown_websockets_are_closed_with_1001_going_away(make_stack: StackMaker) -> None:
