@@ -174,6 +174,17 @@ def test_the_sweep_leaves_new_payments_to_the_broker_for_two_seconds(app: Flask,
         assert settlement.sweep() == 0
 
 
+def test_the_sweep_takes_a_payment_that_was_tried_as_soon_as_it_is_due(
+    app: Flask, api: Api, enqueued: list[str]
+) -> None:
+    _, (payment_id,) = payments(api, 1)
+    with app.app_context():
+        settlement.release(settlement.acquire(payment_id), settlement.PaymentStatus.PENDING, "HTTP 500")
+
+        assert settlement.sweep() == 1
+    assert enqueued == [payment_id]
+
+
 def test_a_sweep_is_bounded(app: Flask, api: Api, enqueued: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlement, "MAX_SWEPT", 2)
     for _ in range(3):

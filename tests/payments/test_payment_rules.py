@@ -116,3 +116,8 @@ def test_a_recipient_is_any_visible_text(good):
 )  # fmt: skip
 def test_a_recipient_with_invisible_characters_is_refused(bad):
     assert not is_recipient(bad)
+
+
+def test_more_than_a_reservation_of_the_smallest_unit_cannot_be_paid():
+    with pytest.raises(InvalidInput):
+        payable_amount(1, 2)

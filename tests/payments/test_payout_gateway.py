@@ -112,7 +112,7 @@ def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
     assert outcome == Refused(f'HTTP {status}: {{"error": "unknown recipient"}}')
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 301, 302, 307])
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 300, 301, 302, 307])
 def test_a_transient_status_is_not_a_refusal(service, settings, status):
     service.replies = [Reply(status, b"later", headers={"Location": service.url})]
     assert pay(PAYMENT, settings) == Unknown(f"HTTP {status}: later")
