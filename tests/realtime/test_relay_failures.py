@@ -177,3 +177,13 @@ def test_positions_count_per_protocol_and_numbers_in_events_become_strings(api, 
     assert sorted((row[0], row[1]) for row in rows) == sorted([(one, 1), (one, 2), (other, 1)])
     assert all(json.loads(row[2]) == {"amount": "1", "deep": [{"n": "2"}]} for row in rows)
     assert all(row[3] is None for row in rows)
+
+
+def test_one_call_relays_more_events_than_a_batch_holds(api, in_context) -> None:
+    protocol_id = make_protocol(api)
+    count = 2 * outbox.BATCH + 1
+    with transaction() as session:
+        outbox.append(session, protocol_id, EventType.BOUNTY_POOL_UPDATED, *({"version": n} for n in range(count)))
+
+    assert outbox.relay(protocol_id) == count
+    assert marks(protocol_id) == [True] * count
