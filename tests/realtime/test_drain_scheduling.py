@@ -109,3 +109,11 @@ def test_a_tick_stores_the_time_at_which_it_was_handled(in_context) -> None:
     emitter.tick()
     tick = float(redis_client().get(TICK_KEY))
     assert before <= tick <= redis_client().time()[0] + 1
+
+
+def test_a_drain_that_a_tick_would_precede_is_not_scheduled(drains) -> None:
+    emitter.schedule_drain(outcome(1_000_000, 1_000_000 + 2_000_001))
+    assert (drains, pending()) == ([], None)
+
+    emitter.schedule_drain(outcome(1_000_000, 1_000_000 + 2_000_000))
+    assert [each["at"] for each in drains] == [3_000_000]
