@@ -62,6 +62,7 @@ TARGETS = {
             "tests/protocols/test_bounties.py",
             "tests/vulnerabilities/test_vulnerability_times.py",
             "tests/http/test_idempotency.py",
+            "tests/realtime/test_relay_failures.py",
         ),
     ),
     "payments": Target(

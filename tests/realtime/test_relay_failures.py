@@ -187,3 +187,11 @@ def test_one_call_relays_more_events_than_a_batch_holds(api, in_context) -> None
 
     assert outbox.relay(protocol_id) == count
     assert marks(protocol_id) == [True] * count
+
+
+def test_the_event_of_a_deposit_leaves_before_the_response(api, in_context) -> None:
+    protocol_id = make_protocol(api)
+
+    deposit(api, protocol_id, "1.00")
+
+    assert marks(protocol_id) == [True]
