@@ -128,7 +128,7 @@ def test_an_upgrade_that_was_interrupted_is_completed(upgraded) -> None:
     assert client.hget("agents:pending_terminal", "A1") == b"2"
 
 
-def test_a_database_with_more_keys_than_one_step_takes_is_upgraded_whole(upgraded) -> None:
+def test_a_database_with_more_keys_than_one_step_takes_is_upgraded_whole(upgraded, caplog) -> None:
     client = redis_client()
     with client.pipeline() as pipe:
         for number in range(3 * scripts.KEYS_PER_STEP):

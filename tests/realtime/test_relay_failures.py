@@ -195,3 +195,18 @@ def test_the_event_of_a_deposit_leaves_before_the_response(api, in_context) -> N
     deposit(api, protocol_id, "1.00")
 
     assert marks(protocol_id) == [True]
+
+
+def test_no_transaction_is_open_while_redis_is_called(store, api, in_context, monkeypatch) -> None:
+    """An open one would keep old rows alive in PostgreSQL for as long as Redis does not answer."""
+    protocol_id = make_protocol(api)
+    store(protocol_id, ["1.00"])
+    emit, open_ones = outbox._emit, []
+
+    def emit_and_look(*args: Any) -> bool:
+        open_ones.append(db.session().in_transaction())
+        return emit(*args)
+
+    monkeypatch.setattr(outbox, "_emit", emit_and_look)
+
+    assert (outbox.relay(protocol_id), open_ones) == (1, [False])
