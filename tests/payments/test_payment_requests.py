@@ -31,6 +31,19 @@ def test_the_events_of_a_requested_payment_leave_at_once(api: Api, in_context: F
     assert unpublished(protocol_id) == 0
 
 
+def test_the_events_of_a_payout_leave_at_once(api: Api, app: Flask, in_context: Flask) -> None:
+    protocol_id = funded_protocol(api)
+    payment = request_payment(api, confirmed(api, protocol_id))
+
+    settle(app, payment["id"])
+
+    assert unpublished(protocol_id) == 0
+
+
+def test_an_amount_of_null_means_the_whole_bounty(api: Api) -> None:
+    assert request_payment(api, confirmed(api, funded_protocol(api), "40.00"), amount=None)["amount"] == "40.00"
+
+
 def test_a_job_is_sent_once_and_a_dead_broker_does_not_hold_up_the_caller(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
