@@ -15,6 +15,11 @@ class PaymentStatus(StrEnum):
     PROCESSING = "PROCESSING"
     RELEASED = "RELEASED"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+TOLD_STATUSES = (PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.RELEASED, PaymentStatus.CANCELLED)
+OLD_STATUSES = (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.FAILED)
 
 
 def payable_amount(reserved: int, requested: int | None) -> int:
