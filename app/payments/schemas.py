@@ -33,6 +33,11 @@ _VULNERABILITY = doc("Id of the vulnerability that it pays for.", VULNERABILITY)
 _AMOUNT_PAID = doc("The amount to pay, as a decimal string.", "2500.00")
 _REFUSAL = doc("Why the service refused for good, if FAILED or CANCELLED; null otherwise.", None)
 _ATTEMPTS = doc("How many times the payout service was called.", "0")
+_MAY_BE_PAID = doc(
+    "Whether the money may have moved: the outcome of an attempt is unknown. A FAILED payment can then be retried, but "
+    "neither sent to another recipient nor cancelled.",
+    False,
+)
 _STATUS = doc("A FAILED payment can be retried or cancelled; RELEASED and CANCELLED are final.", "PENDING")
 _LAST_ERROR = doc("Why the last attempt did not pay, also while it is retried; null if none failed.", None)
 
@@ -63,6 +68,7 @@ class PaymentSchema(CamelSchema):
     last_error = fields.String(attribute="failure_reason", allow_none=True, metadata=_LAST_ERROR)
     reference = fields.String(allow_none=True, metadata=doc("The payout service's reference.", None))
     attempts = NumberText(metadata=_ATTEMPTS)
+    may_be_paid = fields.Boolean(metadata=_MAY_BE_PAID)
     version = NumberText(metadata=VERSION)
     created_at = Timestamp(metadata=doc("When the payment was requested.", MOMENT))
     released_at = Timestamp(allow_none=True, metadata=doc("When the payment was released; null until then.", None))
@@ -78,10 +84,10 @@ _NEW_STATUS = doc("The status now. PROCESSING, which every attempt passes throug
 class PaymentStatusData(CamelSchema):
     """A payment that was requested, retried, refused, paid or cancelled."""
 
-    payment_id = fields.String(required=True, metadata=_ID)
+    payment_id = fields.String(required=True, attribute="id", metadata=_ID)
     vulnerability_id = fields.String(required=True, metadata=_VULNERABILITY)
     old_status = Choice(OLD_STATUSES, required=True, allow_none=True, metadata=_OLD_STATUS)
-    new_status = Choice(TOLD_STATUSES, required=True, metadata=_NEW_STATUS)
+    new_status = Choice(TOLD_STATUSES, required=True, attribute="status", metadata=_NEW_STATUS)
     amount = Money(required=True, attribute="amount_minor", metadata=_AMOUNT_PAID)
     currency = fields.String(required=True, metadata=CURRENCY)
     failure_reason = fields.String(required=True, attribute="refusal_reason", allow_none=True, metadata=_REFUSAL)
