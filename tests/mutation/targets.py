@@ -73,6 +73,7 @@ TARGETS = {
             "tests/payments/test_payment_gauges.py",
             "tests/payments/test_payment_fairness.py",
             "tests/payments/test_payment_attempts.py",
+            "tests/payments/test_refused_payments.py",
             "tests/payments/test_payments.py",
             "tests/payments/test_payment_requests.py",
             "tests/audit/test_audit.py",
