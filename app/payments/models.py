@@ -35,6 +35,7 @@ class Payment(Base):
             sqlite_where=_IS_NOT_CANCELLED,
             postgresql_where=_IS_NOT_CANCELLED,
         ),
+        Index("ix_payments_vulnerability", "vulnerability_id"),
         Index("ix_payments_protocol", "protocol_id", "id"),
         Index("ix_payments_status", "protocol_id", "status", "id"),
         Index("ix_payments_released", "protocol_id", "released_at"),

@@ -51,7 +51,8 @@ def test_the_csv_has_every_item_of_the_list_in_its_order(api, protocol_id, path)
     assert "Accept" in answer.headers["vary"].split(", ")
     found = rows_of(answer)
     assert len(found) == len(items) >= 5
-    assert found == [{name: "" if value is None else value for name, value in each.items()} for each in items]
+    texts = {None: "", True: "true", False: "false"}
+    assert found == [{name: texts.get(value, value) for name, value in each.items()} for each in items]
 
 
 def test_filters_apply_and_invalid_ones_are_problems(api, protocol_id):
