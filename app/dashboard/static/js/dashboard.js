@@ -26,9 +26,8 @@ export class Dashboard {
   #snapshots = 0;
   #clockOffset = -Infinity;
   #isClosed = false;
-  #wanted = null;
 
-  /** @param {object} handlers `onEnter(protocol)` when the first protocol is shown, `onRefused(message)` for an invalid token */
+  /** @param {object} handlers `onListing()` after each read of the protocols, `onRefused(message)` for an invalid token */
   constructor(session, api, handlers) {
     this.session = session;
     this.#api = api;
@@ -75,9 +74,8 @@ export class Dashboard {
     });
   }
 
-  /** Show this protocol, or the first one if the token does not name it. */
-  open(protocolId) {
-    this.#wanted = protocolId;
+  /** Read the list of protocols, then call `onListing`. */
+  open() {
     this.listing.load();
   }
 
@@ -86,15 +84,25 @@ export class Dashboard {
     this.#ticker.stop();
     cancelAnimationFrame(this.#frame);
     this.listing.close();
-    this.room?.stop();
-    this.findings?.close();
-    this.ledger?.close();
+    this.#closeRoom();
     this.#draw = () => {};
   }
 
-  switchTo(protocolId) {
+  /** Show this protocol. */
+  enter(protocolId) {
+    if (this.room?.protocolId === protocolId) return;
     this.#reset(protocolId);
-    this.room.join(protocolId);
+    if (this.room) return void this.room.join(protocolId);
+    this.room = new RoomClient({ io, protocolId, token: () => this.session.token(), agentBatches: true });
+    this.room.onChange = () => this.#onChange();
+    this.room.onEvent = (event) => this.#onEvent(event);
+    this.room.start();
+  }
+
+  /** Show no protocol. */
+  leave() {
+    this.#closeRoom();
+    Object.assign(this, { room: null, findings: null, ledger: null, feed: null });
   }
 
   /** Fetch the state after an action of the user, since not every effect has an event. */
@@ -132,20 +140,14 @@ export class Dashboard {
   #onListing() {
     const { error } = this.listing;
     if (error?.status === 401) return this.#handlers.onRefused(error.message);
-    const protocol = this.listing.choose(this.#wanted);
-    if (protocol && !this.room) {
-      this.#enter(protocol.id);
-      this.#handlers.onEnter(protocol);
-    }
+    this.#handlers.onListing();
     this.redraw();
   }
 
-  #enter(protocolId) {
-    this.#reset(protocolId);
-    this.room = new RoomClient({ io, protocolId, token: () => this.session.token(), agentBatches: true });
-    this.room.onChange = () => this.#onChange();
-    this.room.onEvent = (event) => this.#onEvent(event);
-    this.room.start();
+  #closeRoom() {
+    this.room?.stop();
+    this.findings?.close();
+    this.ledger?.close();
   }
 
   #reset(protocolId) {

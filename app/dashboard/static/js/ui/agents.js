@@ -1,5 +1,5 @@
 import { ago, remaining } from "../time.js";
-import { Empty, Panel, html, memo, useState } from "./preact.js";
+import { Empty, Panel, html, memo } from "./preact.js";
 import { useWindowed } from "./windowed.js";
 
 const CARD = { rowHeight: 6.95, columnWidth: 15.5, gap: 0.65 }; // in rem, as in the style sheet
@@ -20,8 +20,9 @@ function kindOf(agent, now) {
   return { RUNNING: "working", FAILED: "failed" }[agent.status] ?? "idle";
 }
 
-export function Agents({ agents, isTruncated, now }) {
-  const [filter, setFilter] = useState("all");
+export function Agents({ agents, isTruncated, now, address }) {
+  const filter = address.values.agents;
+  const setFilter = (key) => address.go({ agents: key });
   const seen = agents.map((agent) => ({ agent, kind: kindOf(agent, now) }));
   const shown = seen.filter(FILTERS[filter][1]).sort(byName);
   const counts = Object.fromEntries(Object.entries(FILTERS).map(([key, [, keeps]]) => [key, seen.filter(keeps).length]));

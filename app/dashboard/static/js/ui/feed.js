@@ -1,6 +1,6 @@
 import { ago, fullTime } from "../time.js";
 import { Announcer } from "./announcer.js";
-import { Empty, Panel, html, memo, useState } from "./preact.js";
+import { Empty, Panel, html, memo } from "./preact.js";
 
 const FILTERS = {
   key: ["Key", (item) => item.isKey],
@@ -10,13 +10,13 @@ const FILTERS = {
   agents: ["Agents", (item) => item.kind === "agents"],
 };
 
-export function FeedPanel({ dashboard }) {
+export function FeedPanel({ dashboard, address }) {
   const { now, feed } = dashboard;
-  const [filter, setFilter] = useState("key");
+  const filter = address.values.events;
   const shown = feed.items.filter(FILTERS[filter][1]);
   const aside = html`<div class="segments small" role="group" aria-label="Show events">
     ${Object.entries(FILTERS).map(
-      ([key, [label]]) => html`<button key=${key} aria-pressed=${String(key === filter)} onClick=${() => setFilter(key)}>${label}</button>`,
+      ([key, [label]]) => html`<button key=${key} aria-pressed=${String(key === filter)} onClick=${() => address.go({ events: key })}>${label}</button>`,
     )}
   </div>`;
   const wordsOf = (item) => Object.values(namesOf(item, dashboard)).filter(Boolean).join(" ");

@@ -12,12 +12,12 @@ const STATUS_WORDS = {
   [Status.ERROR]: "Not available",
 };
 
-export function Header({ dashboard, onSwitch, onRole, onSignOut }) {
+export function Header({ dashboard, address, onRole, onSignOut }) {
   const { session, room, protocols, status } = dashboard;
   return html`<header class="bar">
     <a class="skip" href="#main">Skip to the content</a>
     <span class="brand"><img src="/static/mark.svg" alt="" width="22" height="22" /><h1>Dashboard</h1></span>
-    <${ProtocolSwitch} ...${{ protocols, current: room?.protocolId, onSwitch }} />
+    <${ProtocolSwitch} ...${{ protocols, current: room?.protocolId, onSwitch: (protocol) => address.go({ protocol }) }} />
     <span class="pill status-${status.replace(" ", "-")}" role="status" data-status=${status}>
       <span class="pill-dot" aria-hidden="true"></span>${STATUS_WORDS[status]}
     </span>
