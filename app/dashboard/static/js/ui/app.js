@@ -26,7 +26,7 @@ export function App({ dashboard, address, onRole, onSignOut }) {
     <div class="workplace">
       <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
         ${state || (isWithoutProtocol && protocols.length > 0)
-          ? html`<${View} key=${current} ...${shared} />`
+          ? html`<${View} key="${current} ${dashboard.room?.protocolId}" ...${shared} />`
           : html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
       </main>
       <${PanelHost} ...${shared} />

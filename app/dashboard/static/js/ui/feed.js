@@ -1,6 +1,7 @@
 import { ago, fullTime } from "../time.js";
 import { Announcer } from "./announcer.js";
 import { Empty, Panel, html, memo } from "./preact.js";
+import { useSteadyOrder } from "./steady.js";
 
 const FILTERS = {
   key: ["Key", (item) => item.isKey],
@@ -9,6 +10,8 @@ const FILTERS = {
   findings: ["Findings", (item) => item.kind === "findings"],
   agents: ["Agents", (item) => item.kind === "agents"],
 };
+
+const MAX_SHOWN = 100;
 
 export function FeedPanel({ dashboard, address }) {
   const { now, feed } = dashboard;
@@ -24,12 +27,20 @@ export function FeedPanel({ dashboard, address }) {
     <${Announcer} key=${dashboard.room.protocolId} items=${feed.items.filter(FILTERS.key[1])} now=${now} wordsOf=${wordsOf} />
     ${shown.length === 0
       ? html`<${Empty} title="No events yet">New events appear here.<//>`
-      : html`<div class="feed" tabindex="0" role="group" aria-label="Events, newest first">
-          <ol>
-            ${shown.slice(0, 100).map((item) => html`<${Item} key=${item.key} item=${item} ...${namesOf(item, dashboard)} when=${ago(item.at, now)} />`)}
-          </ol>
-        </div>`}
+      : html`<${List} ...${{ shown: shown.slice(0, MAX_SHOWN), filter, dashboard }} />`}
   <//>`;
+}
+
+function List({ shown, filter, dashboard }) {
+  const { rows, place, news } = useSteadyOrder(shown, { idOf: ({ key }) => key, question: filter });
+  return html`<div class="feed-list" ref=${place}>
+    ${news}
+    <div class="feed" tabindex="0" role="group" aria-label="Events, newest first">
+      <ol>
+        ${rows.map((item) => html`<${Item} key=${item.key} item=${item} ...${namesOf(item, dashboard)} when=${ago(item.at, dashboard.now)} />`)}
+      </ol>
+    </div>
+  </div>`;
 }
 
 /** The parts of an item's text; a severity is a part of its own, styled as in the table. */

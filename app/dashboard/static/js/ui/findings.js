@@ -4,6 +4,7 @@ import { Empty, Panel, html, memo } from "./preact.js";
 import { FindingFilters } from "./findings-filters.js";
 import { layoutOf } from "./finding-layout.js";
 import { COLUMNS, Head, SortChoice } from "./finding-sort.js";
+import { useSteadyOrder } from "./steady.js";
 import { useWindowed } from "./windowed.js";
 
 export function FindingsPanel({ findings, open, address, ...shared }) {
@@ -17,20 +18,28 @@ export function FindingsPanel({ findings, open, address, ...shared }) {
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
     ${total === 0 && open.size === 0
       ? html`<${Empty} title=${findings.isLoaded ? "Nothing was filed yet" : "Reading the list…"}>What agents and validators file appears here.<//>`
-      : html`<${Table} ...${{ rows, sort, setSort, address, ...shared }} />`}
+      : html`<${Table} ...${{ findings, rows, sort, setSort, address, ...shared }} />`}
   <//>`;
 }
 
 const sortOf = (text) => ({ by: text.replace("-", ""), descending: text.startsWith("-") });
 
-function Table({ rows, sort, setSort, address, payments, actions, session, now, agentName, currency }) {
+function Table({ findings, rows: present, sort, setSort, address, payments, actions, session, now, agentName, currency }) {
+  const { status, severity, q } = address.values;
+  const { rows, place: list, news } = useSteadyOrder(present, {
+    idOf: ({ id }) => id,
+    question: [status, severity, q, address.values.sort].join("\n"),
+    latest: (id) => findings.byId.get(id),
+    isHeldOnTouch: findings.isLoaded,
+  });
   const content = { canAct: session.may("validator", "owner"), longest: longestBounty(rows, currency) };
   const rowHeight = (width) => layoutOf(width, content).rowHeight;
   const { ref, width, first, last, before, after } = useWindowed({ count: rows.length, rowHeight });
   const layout = layoutOf(width, content);
   const byFinding = new Map([...payments.values()].map((payment) => [payment.vulnerabilityId, payment]));
   const place = { paddingTop: `${before}px`, paddingBottom: `${after}px` };
-  return html`<div class="findings ${layout.name}" style=${{ "--row": `${layout.rowHeight}rem`, "--columns": layout.columns ?? "none" }}>
+  return html`<div class="findings ${layout.name}" ref=${list} style=${{ "--row": `${layout.rowHeight}rem`, "--columns": layout.columns ?? "none" }}>
+    ${news}
     ${!layout.isTable && html`<${SortChoice} ...${{ sort, setSort }} />`}
     <div class="finding-table" role="table" aria-label="Vulnerabilities" aria-rowcount=${rows.length + 1}>
       ${layout.isTable && html`<${Heads} ...${{ sort, setSort }} />`}

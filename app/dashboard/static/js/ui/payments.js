@@ -1,6 +1,7 @@
 import { withCurrency } from "../money.js";
 import { ago, fullTime } from "../time.js";
 import { Empty, Panel, html } from "./preact.js";
+import { useSteadyOrder } from "./steady.js";
 
 const WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed" };
 
@@ -8,10 +9,18 @@ export function Payments({ payments, dashboard, actions }) {
   return html`<${Panel} id="payments" title="Payments" aside=${html`<span class="hint">latest 20</span>`}>
     ${payments.length === 0
       ? html`<${Empty} title="Nothing was paid yet">A confirmed vulnerability can be paid by the owner.<//>`
-      : html`<ul class="payments" tabindex="0" aria-label="Latest payments">
-          ${payments.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, dashboard, actions }} />`)}
-        </ul>`}
+      : html`<${List} ...${{ payments, dashboard, actions }} />`}
   <//>`;
+}
+
+function List({ payments, dashboard, actions }) {
+  const { rows, place, news } = useSteadyOrder(payments, { idOf: ({ id }) => id, question: "", isHeldOnTouch: true });
+  return html`<div class="payments-list" ref=${place}>
+    ${news}
+    <ul class="payments" tabindex="0" aria-label="Latest payments">
+      ${rows.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, dashboard, actions }} />`)}
+    </ul>
+  </div>`;
 }
 
 function Payment({ payment, dashboard, actions }) {
