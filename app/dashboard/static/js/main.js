@@ -1,36 +1,44 @@
+import { Address } from "./address.js";
 import { Api } from "./api.js";
 import { Dashboard } from "./dashboard.js";
+import { Drafts } from "./drafts.js";
 import { withCurrency } from "./money.js";
+import { notify, setBadge } from "./notifications.js";
 import { Session } from "./session.js";
 import { App } from "./ui/app.js";
 import { html, render } from "./ui/preact.js";
 import { SignIn } from "./ui/sign-in.js";
+import { VIEWS, viewOf } from "./ui/views/index.js";
 
-const PROTOCOL = "protocol";
 const root = document.getElementById("app");
+const address = new Address(() => {
+  enter();
+  dashboard?.redraw();
+});
 let dashboard = null;
 
 const session = await Session.open();
 sessionStorage.removeItem("dashboard.loadTries");
 root.replaceChildren();
+document.addEventListener("click", followLink);
+session.onChange = ({ isOther }) => (isOther || !dashboard ? begin() : dashboard.resume());
 begin();
 
 function begin(fault = null) {
   dashboard?.close();
   dashboard = null;
   if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${onSignedIn} />`, root);
-  const query = new URLSearchParams(location.search);
-  const asked = query.get(PROTOCOL) || null;
-  dashboard = new Dashboard(session, new Api(session), { onEnter: (protocol) => onEnter(protocol, asked), onRefused: signOut });
-  const handlers = { onSwitch: switchTo, onRole: chooseRole, onSignOut: () => signOut() };
+  dashboard = new Dashboard(session, new Api(session), { onListing: enter, onRefused: signOut, onAlert: (alert) => notify(alert.text, alert.key, () => address.go(alert.target)) });
+  const handlers = { onRole: chooseRole, onSignOut: leave };
   const draw = () => {
     document.title = titleOf(dashboard);
-    render(html`<${App} dashboard=${dashboard} ...${handlers} />`, root);
+    setBadge(dashboard.alerts?.unseen.size > 0);
+    render(html`<${App} dashboard=${dashboard} address=${address} ...${handlers} />`, root);
   };
   dashboard.onDraw(draw);
   draw();
-  dashboard.open(asked ?? session.demo?.protocolId);
-  if (query.has("inspect")) window.dashboard = dashboard;
+  dashboard.open();
+  if (new URLSearchParams(location.search).has("inspect")) window.dashboard = dashboard;
 }
 
 /** Move the focus to the content, since the focused form has been removed. */
@@ -39,22 +47,24 @@ function onSignedIn() {
   document.getElementById("main").focus();
 }
 
-/** Set the address to the shown protocol if the requested one is not available. */
-function onEnter({ id, name }, asked) {
-  if (!asked || asked === id) return;
-  setAddress(id);
-  dashboard.say(`The protocol “${asked}” is not among yours: this is ${name}.`, "bad");
+/** Enter the room of the address. If its protocol is not granted, correct the address to the one that is shown. */
+function enter() {
+  const { listing, protocols } = dashboard ?? {};
+  if (!listing?.isRead || protocols.length === 0) return;
+  if (VIEWS[viewOf(session, address.values, protocols)].isWithoutProtocol) return dashboard.leave();
+  const asked = address.values.protocol;
+  const { id, name } = listing.choose(asked || session.demo?.protocolId);
+  dashboard.enter(id);
+  if (asked === id) return;
+  if (asked) dashboard.say(`The protocol “${asked}” is not among yours: this is ${name}.`, "bad");
+  address.go({ protocol: id }, { isCorrection: true });
 }
 
-function switchTo(protocolId) {
-  setAddress(protocolId);
-  dashboard.switchTo(protocolId);
-}
-
-function setAddress(protocolId) {
-  const url = new URL(location.href);
-  url.searchParams.set(PROTOCOL, protocolId);
-  history.replaceState(null, "", url);
+/** Links within the page change its state instead of loading it again. */
+function followLink(event) {
+  const link = event.target.closest?.("a[href]:not([target], [download])");
+  const isPlain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || event.defaultPrevented);
+  if (dashboard && link && isPlain && !link.hash && address.follow(link.href)) event.preventDefault();
 }
 
 function chooseRole(role) {
@@ -67,8 +77,15 @@ function signOut(fault = null) {
   begin(fault);
 }
 
-/** The browser tab's title. */
-function titleOf({ state, isStale }) {
+/** Signed out by choice: nothing of the user stays. */
+function leave() {
+  new Drafts().clear();
+  signOut();
+}
+
+/** The browser tab's title, with the number of unseen alerts. */
+function titleOf({ state, isStale, alerts }) {
   if (!state?.pool) return "Dashboard Realtime";
-  return `${isStale ? "(stale) " : ""}${withCurrency(state.pool.available, state.pool.currency)} · ${state.protocol.name}`;
+  const unseen = alerts.unseen.size ? `(${alerts.unseen.size}) ` : "";
+  return `${unseen}${isStale ? "(stale) " : ""}${withCurrency(state.pool.available, state.pool.currency)} · ${state.protocol.name}`;
 }

@@ -1,57 +1,47 @@
-import { Actions } from "../actions.js";
-import { Agents } from "./agents.js";
+import { actionsOf } from "../actions/index.js";
 import { ActionDialog } from "./dialog.js";
-import { FeedPanel } from "./feed.js";
-import { FindingsPanel } from "./findings.js";
 import { useFocusRestore } from "./focus.js";
 import { Header, StaleBanner } from "./header.js";
-import { Payments } from "./payments.js";
-import { PoolPanel } from "./pool.js";
-import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
+import { Navigation } from "./navigation.js";
+import { PanelHost } from "./panels/host.js";
+import { html, useEffect, useMemo, useState } from "./preact.js";
+import { ExpiryWarning, RenewalDialog } from "./renewal.js";
+import { VIEWS, viewOf } from "./views/index.js";
 import { Waiting } from "./waiting.js";
 
 const NOTICE_MS = { good: 6000, bad: 15_000 };
 
-export function App({ dashboard, onSwitch, onRole, onSignOut }) {
+export function App({ dashboard, address, onRole, onSignOut }) {
   const [action, setAction] = useState(null);
-  const actions = useMemo(() => new Actions(dashboard, setAction), [dashboard]);
+  const actions = useMemo(() => actionsOf(dashboard, setAction), [dashboard]);
+  const [isRenewing, setRenewing] = useState(false);
+  const renew = () => setRenewing(true);
   const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
-  const { state } = dashboard;
+  const { state, session, protocols } = dashboard;
+  const current = viewOf(session, address.values, protocols);
+  const { View, isWithoutProtocol } = VIEWS[current];
+  const shared = { dashboard, state, actions, address };
   useFocusRestore();
   return html`
-    <${Header} ...${{ dashboard, onSwitch, onRole, onSignOut }} />
-    <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
-    <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
-      <${Preserved} isShown=${state !== null} draw=${() => html`<${Panels} ...${{ dashboard, state, actions }} />`} />
-      ${!state && html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
-    </main>
-    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
-    <${Notice} notice=${dashboard.notice} />
+    <${Header} ...${{ dashboard, address, onRole, onSignOut }} />
+    <${Navigation} ...${{ dashboard, address, current }} />
+    ${dashboard.isStale ? html`<${StaleBanner} dashboard=${dashboard} onRenew=${renew} />` : html`<${ExpiryWarning} session=${session} onRenew=${renew} />`}
+    <div class="workplace">
+      <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
+        ${state || (isWithoutProtocol && protocols.length > 0)
+          ? html`<${View} key="${current} ${dashboard.room?.protocolId}" ...${shared} />`
+          : html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
+      </main>
+      <${PanelHost} ...${shared} />
+    </div>
+    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} onRenew=${renew} />`}
+    ${isRenewing && html`<${RenewalDialog} dashboard=${dashboard} onClose=${() => setRenewing(false)} />`}
+    <${Notice} notice=${dashboard.notice} address=${address} />
   `;
 }
 
-/** While hidden it keeps its last content, so that filters survive a switch of the protocol or the role. */
-function Preserved({ isShown, draw }) {
-  const drawn = useRef(null);
-  if (isShown) drawn.current = draw();
-  return html`<div hidden=${!isShown}>${drawn.current}</div>`;
-}
-
-function Panels({ dashboard, state, actions }) {
-  const { session, findings, ledger, now } = dashboard;
-  const { agents, agentsTruncated, open, payments, pool } = state;
-  const agentName = (id) => dashboard.agentName(id);
-  return html`<div class="panels">
-    <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
-    <${Agents} agents=${[...agents.values()]} isTruncated=${agentsTruncated} now=${now} />
-    <${FindingsPanel} ...${{ findings, open, payments, actions, session, now, agentName, currency: pool?.currency }} />
-    <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
-    <${FeedPanel} dashboard=${dashboard} />
-  </div>`;
-}
-
 /** A notice that is visible for a few seconds and read out by screen readers. */
-function Notice({ notice }) {
+function Notice({ notice, address }) {
   const [gone, setGone] = useState(0);
   useEffect(() => {
     const timer = setTimeout(() => setGone(notice?.id ?? 0), NOTICE_MS[notice?.tone] ?? 0);
@@ -59,6 +49,10 @@ function Notice({ notice }) {
   }, [notice?.id]);
   const isSeen = notice && notice.id !== gone;
   return html`<div class="notice-place" role="status" aria-live="polite">
-    ${isSeen && html`<p class="notice tone-${notice.tone}">${notice.text}</p>`}
+    ${isSeen &&
+    html`<p class="notice tone-${notice.tone}">
+      <span class="clamped" dir="auto">${notice.text}</span>
+      ${notice.target && html`<a href=${address.href(notice.target)}>Open</a>`}
+    </p>`}
   </div>`;
 }

@@ -4,19 +4,21 @@ const STATUSES = ["PENDING", "CONFIRMED", "PAID", "REJECTED"];
 const SEVERITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"];
 const capitalised = (word) => word[0] + word.slice(1).toLowerCase();
 
-export function FindingFilters({ filter, setFilter, tally, total }) {
-  const change = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
+export function FindingFilters({ address, tally, total, failed }) {
+  const { status, severity, q } = address.values;
+  const change = (name) => (event) => address.go({ [name]: event.target.value });
   const count = (status) => tally[status] ?? 0;
   const statuses = [
     ["ALL", `All statuses (${total})`],
     ["OPEN", `Open (${count("PENDING") + count("CONFIRMED")})`],
-    ...STATUSES.map((status) => [status, `${capitalised(status)} (${count(status)})`]),
+    ...STATUSES.map((each) => [each, `${capitalised(each)} (${count(each)})`]),
+    ...(failed > 0 || status === "FAILED" ? [["FAILED", `Payment failed (${failed})`]] : []),
   ];
-  const severities = [["ALL", "All severities"], ...SEVERITIES.map((severity) => [severity, capitalised(severity)])];
+  const severities = [["ALL", "All severities"], ...SEVERITIES.map((each) => [each, capitalised(each)])];
   return html`<div class="filters">
-    <${Choice} label="Status" value=${filter.status} options=${statuses} onChange=${change("status")} />
-    <${Choice} label="Severity" value=${filter.severity} options=${severities} onChange=${change("severity")} />
-    <input type="search" placeholder="Search" aria-label="Search titles and agents" value=${filter.text} onInput=${change("text")} />
+    <${Choice} label="Status" value=${status} options=${statuses} onChange=${change("status")} />
+    <${Choice} label="Severity" value=${severity} options=${severities} onChange=${change("severity")} />
+    <input type="search" placeholder="Search" aria-label="Search titles and agents" value=${q} maxlength="200" onInput=${change("q")} />
   </div>`;
 }
 

@@ -1,0 +1,32 @@
+import { withCurrency } from "../money.js";
+import * as findings from "./findings.js";
+import * as payments from "./payments.js";
+import * as pool from "./pool.js";
+
+const ALL = { ...pool, ...findings, ...payments };
+
+/**
+ * The user's actions by name: `actions.confirm(finding)` opens the dialog with a description.
+ *
+ * Each function of the modules above returns a description: texts, fields, input checks, the request, the message on
+ * success, and the messages if another user has acted first (`overtaken`, by current status or error code). Its first
+ * argument is the context of the action. Hints and checks may be functions, evaluated whenever the dialog is drawn, since
+ * the pool changes while it is open.
+ */
+export function actionsOf(dashboard, open) {
+  let opened = 0;
+  const defaults = { dashboard, check: () => ({}), fields: [], overtaken: {} };
+  const opener = (name, describe) => (...subjects) => {
+    opened += 1;
+    open({ key: opened, name, ...defaults, ...describe(contextOf(dashboard), ...subjects) });
+  };
+  return Object.fromEntries(Object.entries(ALL).map(([name, describe]) => [name, opener(name, describe)]));
+}
+
+function contextOf(dashboard) {
+  const currency = dashboard.state?.pool.currency;
+  /** The available amount; null while it may be out of date, in which case only the server checks it. */
+  const available = () => (dashboard.isStale ? null : (dashboard.state?.pool?.available ?? null));
+  const availableHint = (before = "") => (available() === null ? before : `${before}${withCurrency(available(), currency)} are available.`);
+  return { dashboard, currency, available, availableHint };
+}

@@ -1,0 +1,106 @@
+const WRITE_MS = 300; // browsers refuse more than 100 changes of the address in 30 s
+const MAX_LENGTH = 200;
+
+const ofList = (...values) => ({ initial: values[0], allows: (text) => values.includes(text) });
+const ofText = { initial: "", allows: (text) => text.length <= MAX_LENGTH };
+const place = { ...ofText, isPlace: true };
+
+/**
+ * The parameters of the page's address. A change of a place is an entry of the history, so that Back works; a change of
+ * any other parameter (filter, order, search) replaces the current entry.
+ */
+const PARAMETERS = {
+  protocol: place,
+  view: place,
+  finding: place,
+  payment: place,
+  agent: place,
+  status: ofList("ALL", "OPEN", "PENDING", "CONFIRMED", "FAILED", "PAID", "REJECTED"),
+  severity: ofList("ALL", "CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"),
+  q: ofText,
+  sort: ofList("-date", ...["date", "severity", "bounty", "status"].flatMap((by) => [by, `-${by}`])),
+  agents: ofList("all", "working", "failed", "idle", "offline"),
+  events: ofList("key", "all", "money", "findings", "agents"),
+};
+
+/** The parameters whose panel is open; a change of protocol or view closes it. */
+export const PANEL_PARAMETERS = ["finding", "payment", "agent"];
+const NO_PANEL = Object.fromEntries(PANEL_PARAMETERS.map((name) => [name, ""]));
+
+/** The state of the page that its address holds: survives a reload, and can be shared as a link. */
+export class Address {
+  /** All parameters with their values; those that the address lacks, or whose value is unknown, have the initial one. */
+  values;
+
+  #window;
+  #onChange;
+  #timer = null;
+
+  /** @param {() => void} onChange called after each change, also by Back and Forward */
+  constructor(onChange, browser = window) {
+    this.#window = browser;
+    this.#onChange = onChange;
+    this.values = read(browser.location.search);
+    browser.addEventListener("popstate", () => this.#onPopState());
+    browser.addEventListener("pagehide", () => this.#flush());
+  }
+
+  /** Change parameters. `isCorrection`: replace the current entry although a place changes. */
+  go(changes, { isCorrection = false } = {}) {
+    const next = completed(this.values, changes);
+    const changed = Object.keys(next).filter((name) => next[name] !== this.values[name]);
+    if (changed.length === 0) return;
+    const isEntry = !isCorrection && changed.some((name) => PARAMETERS[name].isPlace);
+    if (isEntry) this.#flush();
+    this.values = next;
+    if (isEntry) this.#window.history.pushState(null, "", this.href());
+    else this.#timer ??= setTimeout(() => this.#flush(), WRITE_MS);
+    if (isCorrection) this.#flush();
+    this.#onChange();
+  }
+
+  /** The address with these changes, for links. */
+  href(changes = {}) {
+    const query = new URLSearchParams(this.#window.location.search);
+    for (const [name, value] of Object.entries(completed(this.values, changes))) {
+      if (value === PARAMETERS[name].initial) query.delete(name);
+      else query.set(name, value);
+    }
+    return `${this.#window.location.pathname}?${query}`;
+  }
+
+  /** Follow a link within the page without loading it again. Returns whether `url` is one. */
+  follow(url) {
+    const { origin, pathname, search } = new URL(url, this.#window.location.href);
+    if (origin !== this.#window.location.origin || pathname !== this.#window.location.pathname) return false;
+    this.go(read(search));
+    return true;
+  }
+
+  #onPopState() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.values = read(this.#window.location.search);
+    this.#onChange();
+  }
+
+  #flush() {
+    if (this.#timer === null) return;
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#window.history.replaceState(null, "", this.href());
+  }
+}
+
+function read(search) {
+  const query = new URLSearchParams(search);
+  const valueOf = ([name, { initial, allows }]) => [name, allows(query.get(name) ?? initial) ? (query.get(name) ?? initial) : initial];
+  return Object.freeze(Object.fromEntries(Object.entries(PARAMETERS).map(valueOf)));
+}
+
+/** The values after these changes: at most one panel is open, and none of another protocol or view. */
+function completed(values, changes) {
+  const isElsewhere = ["protocol", "view"].some((name) => name in changes && changes[name] !== values[name]);
+  const isPanel = PANEL_PARAMETERS.some((name) => changes[name]);
+  return Object.freeze({ ...values, ...((isElsewhere || isPanel) && NO_PANEL), ...changes });
+}

@@ -1,0 +1,7 @@
+import { FindingPanel } from "./finding.js";
+
+/**
+ * The panels at the side, by the parameter of the address that opens them: `?finding=ID`. Each is a component with the
+ * properties `id`, `dashboard`, `state`, `actions`, `address`; its root is a `SidePanel` (panels/host.js).
+ */
+export const PANELS = { finding: FindingPanel };
