@@ -79,8 +79,8 @@ def make_web(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) ->
             folder = tmp_path_factory.mktemp("web")
             redis = servers.start_valkey(folder)
             made.callback(servers.stop_server, redis)
-            database_url = databases.copy_sqlite(sqlite_template, folder)
-            web = WebProcess(folder, DATABASE_URL=database_url, REDIS_URL=redis.url(), **overrides)
+            own = {"DATABASE_URL": databases.copy_sqlite(sqlite_template, folder), "REDIS_URL": redis.url()}
+            web = WebProcess(folder, **(own | overrides))
             _running.append(web)
             made.callback(_running.remove, web)
             return made.enter_context(web)
