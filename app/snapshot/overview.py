@@ -109,9 +109,9 @@ def _needs(protocol_ids: list[str] | None) -> dict[str, Need]:
         IS_UNPAID, among(Payment.protocol_id)
     )
     for query, column in ((vulnerabilities, Vulnerability.protocol_id), (payments, Payment.protocol_id)):
-        for row in db.session.execute(query.group_by(column)):
-            if row.protocol_id in found:
-                found[row.protocol_id] |= row._asdict()
+        for row in db.session.execute(query.group_by(column)).mappings():
+            if row["protocol_id"] in found:
+                found[row["protocol_id"]] |= row
     return {protocol_id: Need(**values) for protocol_id, values in found.items()}
 
 
