@@ -20,6 +20,10 @@ const PARAMETERS = {
   q: ofText,
   sort: ofList("-date", ...["date", "severity", "bounty", "status"].flatMap((by) => [by, `-${by}`])),
   agents: ofList("all", "working", "failed", "idle", "offline"),
+  section: { ...ofList("tokens", "protocols", "agents", "audit"), isPlace: true },
+  action: ofText,
+  who: ofText,
+  about: ofText,
   events: ofList("key", "all", "money", "findings", "agents"),
 };
 
