@@ -30,7 +30,7 @@ export function Agents({ agents, isTruncated, now, address }) {
   return html`<${Panel} id="agents" title="Agents" aside=${aside}>
     ${agents.length === 0
       ? html`<${Empty} title="No agent has reported yet">An agent appears here with its first progress report.<//>`
-      : html`<${Grid} shown=${shown} now=${now} />`}
+      : html`<${Grid} shown=${shown} now=${now} address=${address} />`}
     ${isTruncated && html`<p class="none">There are more agents than are shown here: those that work or were seen last come first.</p>`}
   <//>`;
 }
@@ -50,14 +50,14 @@ function Filters({ counts, filter, setFilter }) {
   </div>`;
 }
 
-function Grid({ shown, now }) {
+function Grid({ shown, now, address }) {
   const { ref, columns, first, last, before, after } = useWindowed({ count: shown.length, ...CARD });
   const place = { paddingTop: `${before}px`, paddingBottom: `${after}px`, gridTemplateColumns: `repeat(${columns}, 1fr)` };
   return html`<div class="agents-scroll" ref=${ref} tabindex="0" role="group" aria-label="Agents' cards">
     <ul class="agent-grid" style=${place}>
       ${shown.slice(first, last).map(
         ({ agent, kind }, index) =>
-          html`<${AgentCard} key=${agent.agentId} ...${{ agent, kind, when: whenOf(agent, kind, now) }} at=${first + index + 1} of=${shown.length} />`,
+          html`<${AgentCard} key=${agent.agentId} ...${{ agent, kind, when: whenOf(agent, kind, now), href: address.href({ agent: agent.agentId }) }} at=${first + index + 1} of=${shown.length} />`,
       )}
     </ul>
     ${shown.length === 0 && html`<p class="none">None at the moment.</p>`}
@@ -76,13 +76,13 @@ function whenOf(agent, kind, now) {
 
 const KIND_WORDS = { working: "working", failed: "failed", idle: "idle", offline: "silent" };
 
-const AgentCard = memo(({ agent, kind, when, at, of }) => {
+const AgentCard = memo(({ agent, kind, when, href, at, of }) => {
   const progress = Number(agent.progress);
   const name = nameOf(agent);
   const failed = agent.status === "FAILED" ? "has-failed" : "";
   return html`<li class="agent kind-${kind} ${failed}" aria-posinset=${at} aria-setsize=${of} data-agent=${agent.agentId}>
     <div class="agent-top">
-      <span class="agent-name" title=${name}>${name}</span>
+      <a class="agent-name" href=${href} title=${name} dir="auto">${name}</a>
       <span class="agent-kind">${agent.type?.toLowerCase()} · ${failed && kind === "offline" ? "failed, " : ""}${KIND_WORDS[kind]}</span>
     </div>
     <div class="agent-task" title=${agent.task}>${agent.task}</div>
