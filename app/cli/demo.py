@@ -156,7 +156,10 @@ class Showcase:
         if any(each["status"] == "FAILED" for each in payments):
             return ""
         if confirmed := self._find(UNPAYABLE, "CONFIRMED"):
-            path, body = f"/vulnerabilities/{confirmed['id']}/payment", {"recipient": REFUSED_RECIPIENT}
+            path, body = (
+                f"/vulnerabilities/{confirmed['id']}/payment",
+                {"recipient": REFUSED_RECIPIENT, "amount": confirmed["bounty"]},
+            )
             return "refused payment" if self._owner.act(path, body) else ""
         if pending := self._find(UNPAYABLE, "PENDING"):
             self._validator.act(f"/vulnerabilities/{pending['id']}/confirm", {})

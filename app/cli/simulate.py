@@ -145,9 +145,8 @@ class SimulatedPeople:
 
     def _pay(self) -> bool:
         finding = self._oldest("CONFIRMED")
-        body = {"recipient": next(self._recipients)}
-        if not finding.get("bounty"):
-            body["amount"] = BOUNTIES["INFO"]
+        amount = finding.get("bounty") or BOUNTIES["INFO"]  # also when a cancelled payment has released the reservation
+        body = {"recipient": next(self._recipients), "amount": amount}
         return bool(finding) and self._owner.act(f"/vulnerabilities/{finding['id']}/payment", body)
 
     def _oldest(self, status: str) -> dict[str, Any]:
