@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { causesOf } from "../../../app/dashboard/static/js/ui/operations-causes.js";
 import { ratesOf, rising } from "../../../app/dashboard/static/js/ui/operations-readings.js";
-import { lineOf } from "../../../app/dashboard/static/js/ui/sparkline.js";
+import { lineOf } from "../../../app/dashboard/static/js/ui/sparkline-points.js";
 
 const MINUTE = 60_000;
 const WELL = { readings: { "source_up rooms": "1", beat_tick_age_seconds: "1.2", "payments_waiting FAILED": "0", "redis_memory_bytes limit": "0" }, faults: {}, rooms: [] };

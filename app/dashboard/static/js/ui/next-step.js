@@ -1,5 +1,5 @@
-import { depositCommand, fileCommand, reportCommand, tokenCommand } from "../commands.js";
-import { Copyable } from "./copy.js";
+import { depositCommand, fileCommand, reportCommand, tokenCommand } from "../shell-commands.js";
+import { Copyable } from "./copyable.js";
 import { Empty, html } from "./preact.js";
 
 /**

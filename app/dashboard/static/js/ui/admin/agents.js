@@ -1,6 +1,6 @@
-import { reportCommand, tokenCommand } from "../../commands.js";
+import { reportCommand, tokenCommand } from "../../shell-commands.js";
 import { ago } from "../../time.js";
-import { Copyable } from "../copy.js";
+import { Copyable } from "../copyable.js";
 import { html, useState } from "../preact.js";
 import { Form } from "./form.js";
 import { Table, usePagedList } from "./list.js";

@@ -1,6 +1,6 @@
-import { tokenCommand } from "../../commands.js";
+import { tokenCommand } from "../../shell-commands.js";
 import { fullTime } from "../../time.js";
-import { Copyable } from "../copy.js";
+import { Copyable } from "../copyable.js";
 import { html, useState } from "../preact.js";
 import { Form } from "./form.js";
 
