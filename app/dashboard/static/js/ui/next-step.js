@@ -24,7 +24,7 @@ const STEPS = {
   findings: {
     viewer: () => ({ words: "What agents and validators file appears here by itself." }),
     agent: ({ protocol, me }) => ({ words: "File what you find:", command: fileCommand(protocol, me) }),
-    validator: ({ protocol }) => ({ words: "What agents file waits here for your decision. You may file a finding yourself:", command: fileCommand(protocol) }),
+    validator: ({ protocol }) => ({ words: "What agents file appears here and waits for your decision. You may file a finding yourself:", command: fileCommand(protocol) }),
     owner: ({ actions }) => ({ words: "What agents file appears here; you pay what a validator has confirmed. Bounties are reserved from the pool:", more: depositButton(actions) }),
     admin: ({ protocol, address }) => ({ words: "What agents file appears here.", more: adminLink(address, "agents", "Create an agent"), command: fileCommand(protocol) }),
   },
@@ -36,7 +36,7 @@ const STEPS = {
   feed: {
     viewer: () => ({ words: "Deposits, findings, decisions, payments and finished tasks appear here as they happen." }),
     agent: ({ protocol, me }) => ({ words: "A report of yours is an event:", command: reportCommand(me, protocol) }),
-    owner: ({ protocol, actions }) => ({ words: "A deposit is the first event of most protocols.", more: depositButton(actions), command: depositCommand(protocol) }),
-    admin: ({ protocol }) => ({ words: "To see one, report as an agent or deposit:", command: depositCommand(protocol) }),
+    owner: ({ actions }) => ({ words: "A deposit is the first event of most protocols.", more: depositButton(actions) }),
+    admin: ({ protocol }) => ({ words: "Reports, findings and money appear here as they happen. The first deposit:", command: depositCommand(protocol) }),
   },
 };
