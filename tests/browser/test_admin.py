@@ -1,7 +1,6 @@
 """Admins create protocols and agents, issue and revoke tokens, and read the audit log on the page."""
 
 import json
-from typing import Any
 
 from app.audit.service import AuditAction
 from tests.browser.conftest import NARROW, WIDE, Open, Visit
@@ -19,10 +18,9 @@ def shown_token(admin: Visit) -> str:
     return str(admin.page.input_value(".new-token input"))
 
 
-def test_a_token_is_issued_in_three_clicks_shown_once_and_revoked(
-    stack: Stack, protocol_id: str, visit: Open, context_options: dict[str, Any]
-) -> None:
-    admin = visit(stack, "admin", protocol_id, viewport={"width": 1366, "height": 650}, **context_options)
+def test_a_token_is_issued_in_three_clicks_shown_once_and_revoked(stack: Stack, protocol_id: str, visit: Open) -> None:
+    clipboard = ["clipboard-read", "clipboard-write"]
+    admin = visit(stack, "admin", protocol_id, viewport={"width": 1366, "height": 650}, permissions=clipboard)
     page, bearer = admin.page, unique("auditor")
     page.evaluate(COUNT_CLICKS)
     page.click("nav.views >> text=Admin")
