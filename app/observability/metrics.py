@@ -172,7 +172,9 @@ PROGRESS_ACCEPTED = Counter("dashboard_progress_accepted_total", "Progress repor
 PROGRESS_LATENCY = Histogram(
     "dashboard_progress_latency_seconds", "From the acceptance of a report to its emission", buckets=SECONDS
 )
-PAYMENTS = Counter("dashboard_payments_total", "Attempts to settle a payment, by outcome", ["outcome"])
+PAYMENTS = Counter(
+    "dashboard_payments_total", "Attempts to settle a payment, and cancellations, by outcome", ["outcome"]
+)
 SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
 HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["method", "route", "status"])
 HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to the response", ["route"], buckets=SECONDS)
@@ -183,6 +185,7 @@ CELERY_WAIT = Histogram(
 )
 DATABASE_CONNECTIONS = Gauge("dashboard_database_connections", "Connections in use", multiprocess_mode="livesum")
 LIMITED = Counter("dashboard_limited_total", "Requests and connections refused by a limit", ["limit"])
+EXPORT_FAILURES = Counter("dashboard_export_failures_total", "CSV exports cut by an error after their first page")
 LIMITS_UNSHARED = Counter("dashboard_limits_unshared_total", "Failed exchanges of rate limit counts")
 SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections ended by the server", ["reason"])
 REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Failed reads of the revocations")

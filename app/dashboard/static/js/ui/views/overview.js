@@ -12,7 +12,7 @@ export function Overview({ dashboard, state, actions, address }) {
   const { agents, agentsTruncated, open, payments, pool } = state;
   const agentName = (id) => dashboard.agentName(id);
   const step = (about, title) => html`<${NextStep} ...${{ about, title, dashboard, actions, address }} />`;
-  return html`<div class="panels">
+  return html`<div class="panels overview">
     <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
     <${FindingsPanel} ...${{ findings, open, payments, actions, address, session, now, agentName, currency: pool?.currency }} nextStep=${step("findings", findings.isLoaded ? "Nothing was filed yet" : "Reading the list…")} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
