@@ -26,6 +26,7 @@ export class Dashboard {
   #snapshots = 0;
   #clockOffset = -Infinity;
   #isClosed = false;
+  #listeners = new Set();
 
   /** @param {object} handlers `onListing()` after each read of the protocols, `onRefused(message)` for an invalid token */
   constructor(session, api, handlers) {
@@ -72,6 +73,12 @@ export class Dashboard {
       this.#frame = 0;
       this.#draw();
     });
+  }
+
+  /** Call `listener(event)` with each event of the room, and without one after each snapshot. Returns its removal. */
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Read the list of protocols, then call `onListing`. */
@@ -175,6 +182,7 @@ export class Dashboard {
     if (isFirst) this.findings.load();
     this.findings.reconcile(this.state);
     this.ledger.reconcile(this.state);
+    this.#listeners.forEach((listener) => listener());
   }
 
   #onLedger() {
@@ -186,6 +194,7 @@ export class Dashboard {
     this.findings.apply(event);
     this.ledger.apply(event);
     this.feed.apply(event);
+    this.#listeners.forEach((listener) => listener(event));
   }
 
   agentName(id) {

@@ -1,3 +1,4 @@
+import { amountOf } from "../money.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 
 const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
@@ -23,7 +24,7 @@ export function ActionDialog({ action, onClose }) {
     if (Object.keys(mine).length) return fail(null);
     isSending.current = true;
     setSent({ ...sent, isBusy: true, problem: null });
-    const problem = await perform(action, typed);
+    const problem = await perform(action, withPlainAmounts(action, typed));
     isSending.current = false;
     if (!problem) dialog.current?.close();
     else if (dialog.current) fail(problem);
@@ -53,6 +54,12 @@ export function ActionDialog({ action, onClose }) {
       </div>
     </form>
   </dialog>`;
+}
+
+/** Amounts may be typed as the reader's locale writes them. */
+function withPlainAmounts({ fields }, typed) {
+  const amounts = fields.filter(({ name, inputmode }) => inputmode === "decimal" && typed[name]);
+  return { ...typed, ...Object.fromEntries(amounts.map(({ name }) => [name, amountOf(typed[name])])) };
 }
 
 /** Returns the Problem, or null on success. */

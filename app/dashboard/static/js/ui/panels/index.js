@@ -1,7 +1,8 @@
 import { FindingPanel } from "./finding.js";
+import { ReservedPanel } from "./reserved.js";
 
 /**
  * The panels at the side, by the parameter of the address that opens them: `?finding=ID`. Each is a component with the
  * properties `id`, `dashboard`, `state`, `actions`, `address`; its root is a `SidePanel` (panels/host.js).
  */
-export const PANELS = { finding: FindingPanel };
+export const PANELS = { finding: FindingPanel, reserved: ReservedPanel };

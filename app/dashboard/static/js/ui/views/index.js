@@ -1,3 +1,4 @@
+import { Money, failedPayments } from "./money.js";
 import { Overview } from "./overview.js";
 
 /**
@@ -7,7 +8,10 @@ import { Overview } from "./overview.js";
  * (admins see all), null for everyone; optionally `count(dashboard)`: the number beside the label, 0 for none;
  * `isWithoutProtocol`: it needs no room, and is the first one shown to people with several protocols.
  */
-export const VIEWS = { overview: { label: "Live", roles: null, View: Overview } };
+export const VIEWS = {
+  overview: { label: "Live", roles: null, View: Overview },
+  money: { label: "Money", roles: ["owner"], View: Money, count: failedPayments },
+};
 
 /** The views that this user may see, as `[id, view]`. */
 export const viewsOf = (session) => Object.entries(VIEWS).filter(([, { roles }]) => !roles || session.may(...roles));

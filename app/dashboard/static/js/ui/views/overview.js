@@ -11,7 +11,7 @@ export function Overview({ dashboard, state, actions, address }) {
   const { agents, agentsTruncated, open, payments, pool } = state;
   const agentName = (id) => dashboard.agentName(id);
   return html`<div class="panels">
-    <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
+    <${PoolPanel} ...${{ pool, ledger, actions, session, address, now }} />
     <${FindingsPanel} ...${{ findings, open, payments, actions, address, session, now, agentName, currency: pool?.currency }} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
     <${Agents} agents=${[...agents.values()]} isTruncated=${agentsTruncated} now=${now} address=${address} />

@@ -1,0 +1,60 @@
+import { counted, withCurrency } from "../../money.js";
+import { Moment } from "../moment.js";
+import { Empty, html, memo } from "../preact.js";
+import { RecordTable, longestOf } from "./table.js";
+
+export const STATUS_WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
+
+const HEADS = [["date", "Requested"], ["subject", "Finding"], ["amount", "Amount"], ["status", "Status"], ["actions", "Actions"], ["details", "Recipient and attempts"]];
+const SIZES = [9, null, "amount", 7.5, 10];
+const HEIGHTS = { row: 3.7, card: 9.4 };
+
+export function PaymentTable({ records, question, isFiltered, dashboard, state, actions, address }) {
+  const { items } = records;
+  if (items.length === 0) return html`<${None} isLoaded=${records.isLoaded} isFiltered=${isFiltered} />`;
+  const contentOf = (payment) => ({
+    payment, actions,
+    title: dashboard.findingTitle(payment.vulnerabilityId),
+    href: address.href({ finding: payment.vulnerabilityId }),
+    canPay: dashboard.session.may("owner"),
+  });
+  const longest = longestOf(items, state.pool?.currency);
+  return html`<${RecordTable} label="Payments" heads=${HEADS} sizes=${SIZES} heights=${HEIGHTS} Row=${Row} ...${{ records, question, longest, contentOf }} />`;
+}
+
+function None({ isLoaded, isFiltered }) {
+  if (!isLoaded) return html`<p class="none" role="status">Reading…</p>`;
+  if (isFiltered) return html`<p class="none" role="status">No payment matches.</p>`;
+  return html`<${Empty} title="Nothing was paid yet">A confirmed finding is paid with the Pay button of its row or panel.<//>`;
+}
+
+const Row = memo(({ payment, index, title, href, canPay, actions }) => {
+  const { id, status, amount, currency, createdAt } = payment;
+  const about = (verb) => `${verb}: ${title}`;
+  const isRetryable = canPay && status === "FAILED";
+  return html`<div role="row" class="record payment-${status}" aria-rowindex=${index} data-payment=${id}>
+    <span role="cell" class="cell-date"><${Moment} at=${createdAt} /></span>
+    <span role="cell" class="cell-subject"><a class="clip" href=${href} dir="auto">${title}</a></span>
+    <span role="cell" class="cell-amount">${withCurrency(amount, currency)}</span>
+    <span role="cell" class="cell-status"><span class="state state-${status}">${STATUS_WORDS[status] ?? status}</span></span>
+    <span role="cell" class="cell-actions">
+      ${isRetryable && html`<button aria-label=${about("Retry payment")} onClick=${() => actions.retry(payment)}>Retry</button>`}
+      ${isRetryable && actions.cancel && html`<button aria-label=${about("Cancel payment")} onClick=${() => actions.cancel(payment)}>Cancel</button>`}
+    </span>
+    <${Details} payment=${payment} />
+  </div>`;
+});
+
+/** Why it failed comes first, since the line may be cut. */
+function Details({ payment }) {
+  const { recipient, reference, attempts, failureReason, lastError, status } = payment;
+  const fault = failureReason ?? (status === "RELEASED" ? null : lastError);
+  const facts = [
+    `to ${recipient}`,
+    Number(attempts) > 0 && counted(attempts, "attempt"),
+    reference && `reference ${reference}`,
+  ].filter(Boolean).join(" · ");
+  return html`<span role="cell" class="cell-details" title=${[fault, facts].filter(Boolean).join("\n")}>
+    ${fault && html`<span class="fault">${fault}</span>`} <span dir="auto">${facts}</span>
+  </span>`;
+}
