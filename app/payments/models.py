@@ -10,6 +10,7 @@ from app.core.extensions import Base
 from app.payments.rules import PaymentStatus
 
 IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index only for the same text
+IS_UNPAID = text("status IN ('PENDING','PROCESSING','FAILED')")
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)  # due by any clock
 
 
@@ -26,6 +27,7 @@ class Payment(Base):
         Index("ix_payments_protocol", "protocol_id", "id"),
         Index("ix_payments_released", "protocol_id", "released_at"),
         Index("ix_payments_due", "due_at", sqlite_where=IS_UNSETTLED, postgresql_where=IS_UNSETTLED),
+        Index("ix_payments_unpaid", "protocol_id", "status", sqlite_where=IS_UNPAID, postgresql_where=IS_UNPAID),
         CheckConstraint("amount_minor > 0", name="ck_payments_amount"),
         CheckConstraint("status IN ('PENDING','PROCESSING','RELEASED','FAILED')", name="ck_payments_status"),
     )

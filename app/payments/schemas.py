@@ -1,6 +1,6 @@
 from marshmallow import ValidationError, fields, validate
 
-from app.core.pagination import page_schema
+from app.core.pagination import PeriodQuery, page_schema
 from app.core.schemas import CamelSchema, Choice, Money, NumberText, Timestamp, doc
 from app.core.values import MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.payments.rules import MAX_RECIPIENT, PaymentStatus, is_recipient
@@ -35,6 +35,10 @@ _LAST_ERROR = doc("Why the last attempt did not pay, also while it is retried; n
 class PaymentCreate(CamelSchema):
     recipient = fields.String(required=True, validate=_IS_RECIPIENT, metadata=_RECIPIENT_MEANING)
     amount = Money(load_default=None, allow_none=True, metadata=_AMOUNT)
+
+
+class PaymentQuery(PeriodQuery):
+    status = Choice(PaymentStatus, load_default=None, metadata=doc("Only payments with this status."))
 
 
 class PaymentSchema(CamelSchema):

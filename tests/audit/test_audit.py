@@ -23,8 +23,13 @@ def test_each_movement_of_money_and_each_decision_is_audited(api: Api, in_contex
     payment = api.owner.post(f"/vulnerabilities/{confirmed}/payment", {"recipient": "0xabc"}).expect(202)
     settlement.settle(payment["id"])
 
-    found = entries(api, protocol_id)[::-1]
+    filed, found = [], []
+    for each in entries(api, protocol_id)[::-1]:
+        (filed if each["action"] == "VULNERABILITY_FILED" else found).append(each)
 
+    assert [(each["targetId"], each["after"]["reserved"]) for each in filed] == [
+        (confirmed, "10.00"), (rejected, "10.00"),
+    ]  # fmt: skip
     assert [each["action"] for each in found] == [
         "DEPOSIT", "VULNERABILITY_CONFIRMED", "VULNERABILITY_REJECTED", "PAYMENT_REQUESTED", "PAYMENT_RELEASED",
     ]  # fmt: skip

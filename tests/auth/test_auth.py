@@ -47,6 +47,10 @@ WHO_MAY = [
     ("GET", "/protocols/{P}/payments", None, EVERYONE),
     ("POST", "/payments/none/retry", None, {"owner", "admin"}),
     ("GET", "/stats", None, EVERYONE),
+    ("GET", "/overview", None, EVERYONE),
+    ("GET", "/vulnerabilities/none/history", None, EVERYONE),
+    ("POST", "/tokens", {"sub": "o", "role": "owner", "protocols": ["{P}"], "ttl": 60}, {"admin"}),
+    ("GET", "/tokens", None, {"admin"}),
 ]
 
 
