@@ -25,6 +25,7 @@ class TaskStatus(StrEnum):
     SUPERSEDED = "SUPERSEDED"  # the agent started another task without ending this one
 
 
+OPEN = (TaskStatus.QUEUED, TaskStatus.RUNNING)
 CLOSED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SUPERSEDED)
 
 

@@ -70,6 +70,12 @@ class TaskCreate(CamelSchema):
     name = Name(required=True, metadata=doc("Name of the task.", "Fuzzing of Pool.sol"))
 
 
+class TaskQuery(PageQuery):
+    closed = fields.Boolean(
+        load_default=None, metadata=doc("true: only closed tasks, newest first. false: only open tasks, in queue order.")
+    )
+
+
 class TaskSchema(CamelSchema):
     id = NumberText(metadata=doc("Number of the task; increases in queue order.", "17"))
     agent_id = fields.String(metadata=doc("Id of the agent.", AGENT))

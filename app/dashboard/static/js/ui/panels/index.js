@@ -1,3 +1,4 @@
+import { lazy } from "../lazy.js";
 import { FindingPanel } from "./finding.js";
 import { ReservedPanel } from "./reserved.js";
 
@@ -5,4 +6,8 @@ import { ReservedPanel } from "./reserved.js";
  * The panels at the side, by the parameter of the address that opens them: `?finding=ID`. Each is a component with the
  * properties `id`, `dashboard`, `state`, `actions`, `address`; its root is a `SidePanel` (panels/host.js).
  */
-export const PANELS = { finding: FindingPanel, reserved: ReservedPanel };
+export const PANELS = {
+  finding: FindingPanel,
+  agent: lazy(() => import("./agent.js").then(({ AgentPanel }) => AgentPanel)),
+  reserved: lazy(() => import("./reserved.js").then(({ ReservedPanel }) => ReservedPanel)),
+};

@@ -1,4 +1,4 @@
-import { Money, failedPayments } from "./money.js";
+import { lazy } from "../lazy.js";
 import { Overview } from "./overview.js";
 
 /**
@@ -6,11 +6,13 @@ import { Overview } from "./overview.js";
  *
  * `label`; `View`: a component with the properties `dashboard`, `state`, `actions`, `address`; `roles`: those that see it
  * (admins see all), null for everyone; optionally `count(dashboard)`: the number beside the label, 0 for none;
- * `isWithoutProtocol`: it needs no room, and is the first one shown to people with several protocols.
+ * `isWithoutProtocol`: it needs no room, and is the first one shown to people with several protocols, unless it
+ * `isAlwaysShown`: also while there is no protocol at all.
  */
 export const VIEWS = {
   overview: { label: "Live", roles: null, View: Overview },
-  money: { label: "Money", roles: ["owner"], View: Money, count: failedPayments },
+  money: { label: "Money", roles: ["owner"], View: lazy(() => import("./money.js").then(({ Money }) => Money)), count: failedPayments },
+  admin: { label: "Admin", roles: [], View: lazy(() => import("./admin.js").then(({ Admin }) => Admin)), isWithoutProtocol: true, isAlwaysShown: true },
 };
 
 /** The views that this user may see, as `[id, view]`. */
@@ -21,6 +23,11 @@ export function viewOf(session, { view, protocol }, protocols) {
   const mine = viewsOf(session);
   if (mine.some(([id]) => id === view)) return view;
   const isHome = !protocol && protocols.length > 1;
-  const home = isHome && mine.find(([, { isWithoutProtocol }]) => isWithoutProtocol);
+  const home = isHome && mine.find(([, { isWithoutProtocol, isAlwaysShown }]) => isWithoutProtocol && !isAlwaysShown);
   return (home || mine.find(([, { isWithoutProtocol }]) => !isWithoutProtocol))[0];
+}
+
+/** FAILED payments wait for their owner: `/state` holds all of them. */
+function failedPayments({ state }) {
+  return [...state.payments.values()].filter(({ status }) => status === "FAILED").length;
 }

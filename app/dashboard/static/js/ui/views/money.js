@@ -10,7 +10,7 @@ import { html, useEffect, useMemo } from "../preact.js";
 export function Money({ dashboard, state, actions, address }) {
   const { session, ledger, now, room } = dashboard;
   const { list } = address.values;
-  const failed = failedPayments(dashboard);
+  const failed = [...state.payments.values()].filter(({ status }) => status === "FAILED").length;
   const shared = { dashboard, state, actions, address };
   return html`<div class="money-view">
     <${PoolPanel} ...${{ pool: state.pool, ledger, actions, session, address, now }} />
@@ -24,9 +24,6 @@ export function Money({ dashboard, state, actions, address }) {
     </section>
   </div>`;
 }
-
-/** The number of failed payments, for the navigation. */
-export const failedPayments = ({ state }) => [...(state?.payments.values() ?? [])].filter(({ status }) => status === "FAILED").length;
 
 function Payments(shared) {
   const { paymentStatus: status, from, to } = shared.address.values;
