@@ -14,6 +14,8 @@ export class Dashboard {
   findings = null;
   ledger = null;
   feed = null;
+  /** The model of the portfolio while it is shown (portfolio.js). */
+  portfolio = null;
   /** The last notice, for screen readers and the toast: `{text, tone, id}`. */
   notice = null;
 
@@ -48,11 +50,16 @@ export class Dashboard {
     return this.room?.state ?? null;
   }
 
-  /** The room's status; without a room, ERROR if no protocol can be shown, else CONNECTING. */
+  /** The status of the room or the portfolio; without either, ERROR if no protocol can be shown, else CONNECTING. */
   get status() {
     const { isRead, error, items } = this.listing;
     const isHopeless = (isRead && items.length === 0) || error?.isPassing === false;
-    return this.room?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
+    return (this.room ?? this.portfolio)?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
+  }
+
+  /** Whether what is shown is, or will be, live: not the views that only read when they are opened. */
+  get isConnectable() {
+    return Boolean(this.room ?? this.portfolio) || !this.listing.isRead || this.listing.items.length === 0;
   }
 
   get isStale() {

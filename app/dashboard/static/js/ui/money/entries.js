@@ -1,24 +1,23 @@
-import { grouped, withCurrency } from "../../money.js";
+import { grouped } from "../../money.js";
 import { Moment } from "../moment.js";
 import { Empty, html, memo } from "../preact.js";
 import { RecordTable, longestOf } from "./table.js";
 
 export const CHANGE_WORDS = { DEPOSIT: "deposit", RESERVATION: "reserved", RESERVATION_RELEASED: "given back", PAYMENT_RELEASED: "paid out" };
 
-const HEADS = [["date", "When"], ["subject", "About"], ["status", "Change"], ["amount", "Amount"], ["after", "Available after"], ["details", "Other totals after, and who"]];
+const HEADS = [["date", "When"], ["subject", "About"], ["status", "Change"], ["amount", "Amount"], ["after", "Available"], ["details", "Other totals after, and who"]];
 const SIZES = [9, null, 7.5, "amount", "amount"];
 const HEIGHTS = { row: 3.7, card: 8.4 };
 
-export function EntryTable({ records, question, isFiltered, dashboard, state, actions, address }) {
+export function EntryTable({ records, question, isFiltered, dashboard, actions, address }) {
   const { items } = records;
   if (items.length === 0) return html`<${None} isLoaded=${records.isLoaded} ...${{ isFiltered, dashboard, actions }} />`;
-  const currency = state.pool?.currency;
   const contentOf = (entry) => ({
-    entry, currency,
-    title: entry.vulnerabilityId && dashboard.findingTitle(entry.vulnerabilityId),
+    entry,
+    title: entry.vulnerabilityId && (dashboard.findingTitle(entry.vulnerabilityId) ?? entry.vulnerabilityId),
     href: entry.vulnerabilityId && address.href({ finding: entry.vulnerabilityId }),
   });
-  const longest = longestOf(items, currency);
+  const longest = longestOf(items);
   return html`<${RecordTable} label="Ledger" heads=${HEADS} sizes=${SIZES} heights=${HEIGHTS} Row=${Row} ...${{ records, question, longest, contentOf }} />`;
 }
 
@@ -28,7 +27,7 @@ function None({ isLoaded, isFiltered }) {
   return html`<${Empty} title="The ledger is empty">It begins with the first deposit.<//>`;
 }
 
-const Row = memo(({ entry, index, currency, title, href }) => {
+const Row = memo(({ entry, index, title, href }) => {
   const { id, changeType, amount, available, reserved, paid, reference, actor, createdAt } = entry;
   const facts = [`reserved ${grouped(reserved)}`, `paid out ${grouped(paid)}`, `by ${actor}`, href && reference && `reference ${reference}`];
   const details = facts.filter(Boolean).join(" · ");
@@ -36,8 +35,8 @@ const Row = memo(({ entry, index, currency, title, href }) => {
     <span role="cell" class="cell-date"><${Moment} at=${createdAt} /></span>
     <span role="cell" class="cell-subject">${href ? html`<a class="clip" href=${href} dir="auto">${title}</a>` : html`<span class="clip" dir="auto">${reference ?? "–"}</span>`}</span>
     <span role="cell" class="cell-status"><span class="state">${CHANGE_WORDS[changeType] ?? changeType}</span></span>
-    <span role="cell" class="cell-amount">${withCurrency(amount, currency)}</span>
-    <span role="cell" class="cell-after">${withCurrency(available, currency)}</span>
+    <span role="cell" class="cell-amount">${grouped(amount)}</span>
+    <span role="cell" class="cell-after">${grouped(available)}</span>
     <span role="cell" class="cell-details" title=${details}><span dir="auto">${details}</span></span>
   </div>`;
 });

@@ -14,7 +14,7 @@ export function PaymentTable({ records, question, isFiltered, dashboard, state, 
   if (items.length === 0) return html`<${None} isLoaded=${records.isLoaded} isFiltered=${isFiltered} />`;
   const contentOf = (payment) => ({
     payment, actions,
-    title: dashboard.findingTitle(payment.vulnerabilityId),
+    title: dashboard.findingTitle(payment.vulnerabilityId) ?? payment.vulnerabilityId,
     href: address.href({ finding: payment.vulnerabilityId }),
     canPay: dashboard.session.may("owner"),
   });
