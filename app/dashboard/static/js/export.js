@@ -8,11 +8,11 @@ const MAX_BYTES = 200_000_000; // of memory; a selection that is larger is expor
  * Read a list as CSV and save it under the server's file name.
  *
  * @param {(path: string, headers: object, signal: AbortSignal) => Promise<Response>} open see Api.open
- * @param {(bytes: number) => void} onProgress
- * @param {AbortSignal} signal aborts it; the promise is then rejected with the signal's reason
+ * @param {{onProgress: (bytes: number) => void, signal: AbortSignal}} options `signal` stops it: the promise is then
+ *   rejected with the signal's reason
  * @returns the name of the file
  */
-export async function exportCsv(open, path, onProgress, signal) {
+export async function exportCsv(open, path, { onProgress, signal, save = saveFile }) {
   const answer = await open(path, { Accept: CSV }, signal);
   if (!answer.headers.get("Content-Type")?.startsWith(CSV)) throw new Problem(0, { detail: "The server did not answer with CSV." });
   const blob = await readAll(answer.body.getReader(), onProgress, signal);
@@ -27,6 +27,7 @@ async function readAll(reader, onProgress, signal) {
   let bytes = 0;
   for (;;) {
     const { done, value } = await next(reader, signal);
+    signal.throwIfAborted();
     if (done) return new Blob(parts, { type: CSV });
     parts.push(value);
     bytes += value.length;
@@ -57,7 +58,7 @@ async function next(reader, signal) {
 /** The name in a Content-Disposition header. */
 export const fileName = (header) => /filename="([^"]+)"/.exec(header ?? "")?.[1] ?? "export.csv";
 
-function save(blob, name) {
+function saveFile(blob, name) {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

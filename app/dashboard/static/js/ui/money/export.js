@@ -22,7 +22,7 @@ export function ExportMenu({ dashboard, address, protocolId, now }) {
     setState({ ...IDLE, running: what });
     const onProgress = (bytes) => signal.aborted || setState({ running: what, bytes, problem: null });
     try {
-      const name = await exportCsv((...request) => dashboard.api.open(...request), path, onProgress, signal);
+      const name = await exportCsv((...request) => dashboard.api.open(...request), path, { onProgress, signal });
       setState(IDLE);
       dashboard.say(`Saved ${name}.`);
     } catch (problem) {
