@@ -21,7 +21,7 @@ export function PoolPanel({ pool, ledger, actions, session, address, now }) {
     </p>
     <${PoolBar} pool=${pool} />
     <dl class="pool-parts">
-      ${PARTS.map(([key, label]) => html`<div key=${key} class="part-${key}"><dt>${label}</dt><dd>${amountOf(pool, key, address)}</dd></div>`)}
+      ${PARTS.slice(1).map(([key, label]) => html`<div key=${key} class="part-${key}"><dt>${label}</dt><dd>${amountOf(pool, key, address)}</dd></div>`)}
       <div class="part-total"><dt>Deposited</dt><dd data-field="total">${grouped(pool.total)}</dd></div>
     </dl>
     ${ledger.error && html`<p class="fault">The history could not be read: ${ledger.error.message}</p>`}
@@ -39,14 +39,14 @@ function amountOf(pool, key, address) {
 function History({ points, currency, address, until }) {
   const { range } = address.values;
   const shown = useMemo(() => inRange(points, range, until), [points, range, until]);
-  return html`
+  return html`<div class="pool-history">
     <div class="segments small chart-ranges" role="group" aria-label="Range of the chart">
       ${Object.keys(RANGES).map(
         (each) => html`<button key=${each} aria-pressed=${String(each === range)} onClick=${() => address.go({ range: each })}>${each}</button>`,
       )}
     </div>
     <${PoolChart} points=${shown} currency=${currency} until=${until} />
-  `;
+  </div>`;
 }
 
 function PoolBar({ pool }) {

@@ -1,6 +1,7 @@
 import { grouped } from "../../money.js";
 import { Moment } from "../moment.js";
-import { Empty, html, memo } from "../preact.js";
+import { html, memo } from "../preact.js";
+import { NoDeposit, NoRows } from "./empty.js";
 import { RecordTable, longestOf } from "./table.js";
 
 export const CHANGE_WORDS = { DEPOSIT: "deposit", RESERVATION: "reserved", RESERVATION_RELEASED: "given back", PAYMENT_RELEASED: "paid out" };
@@ -11,7 +12,7 @@ const HEIGHTS = { row: 3.7, card: 8.4 };
 
 export function EntryTable({ records, question, isFiltered, dashboard, actions, address }) {
   const { items } = records;
-  if (items.length === 0) return html`<${None} isLoaded=${records.isLoaded} ...${{ isFiltered, dashboard, actions }} />`;
+  if (items.length === 0) return html`<${NoRows} ...${{ records, isFiltered, noun: "entry" }}><${NoDeposit} ...${{ dashboard, actions }} /><//>`;
   const contentOf = (entry) => ({
     entry,
     title: entry.vulnerabilityId && (dashboard.findingTitle(entry.vulnerabilityId) ?? entry.vulnerabilityId),
@@ -19,12 +20,6 @@ export function EntryTable({ records, question, isFiltered, dashboard, actions, 
   });
   const longest = longestOf(items);
   return html`<${RecordTable} label="Ledger" heads=${HEADS} sizes=${SIZES} heights=${HEIGHTS} Row=${Row} ...${{ records, question, longest, contentOf }} />`;
-}
-
-function None({ isLoaded, isFiltered }) {
-  if (!isLoaded) return html`<p class="none" role="status">Reading…</p>`;
-  if (isFiltered) return html`<p class="none" role="status">No entry matches.</p>`;
-  return html`<${Empty} title="The ledger is empty">It begins with the first deposit.<//>`;
 }
 
 const Row = memo(({ entry, index, title, href }) => {

@@ -37,7 +37,8 @@ export function MoneyFilters({ address, now }) {
     <label class="day">to <input type="date" value=${to} min=${from || undefined} onChange=${change("to")} /></label>
     <span class="hint">days in UTC</span>
     ${fault && html`<span class="fault" role="alert">${fault}</span>`}
-  </div>`;
+  </div>
+  <p class="print-only">${LISTS[list]}, ${choices.find(([key]) => key === address.values[name])[1]}${from && `, from ${from}`}${to && `, to ${to}`} (UTC)</p>`;
 }
 
 /** The latest months as periods; other periods are typed as days. */

@@ -1,6 +1,7 @@
 import { counted, withCurrency } from "../../money.js";
 import { Moment } from "../moment.js";
-import { Empty, html, memo } from "../preact.js";
+import { html, memo } from "../preact.js";
+import { NoPayment, NoRows } from "./empty.js";
 import { RecordTable, longestOf } from "./table.js";
 
 export const STATUS_WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
@@ -11,7 +12,7 @@ const HEIGHTS = { row: 3.7, card: 9.4 };
 
 export function PaymentTable({ records, question, isFiltered, dashboard, state, actions, address }) {
   const { items } = records;
-  if (items.length === 0) return html`<${None} isLoaded=${records.isLoaded} isFiltered=${isFiltered} />`;
+  if (items.length === 0) return html`<${NoRows} ...${{ records, isFiltered, noun: "payment" }}><${NoPayment} ...${{ dashboard, state, actions, address }} /><//>`;
   const contentOf = (payment) => ({
     payment, actions,
     title: dashboard.findingTitle(payment.vulnerabilityId) ?? payment.vulnerabilityId,
@@ -20,12 +21,6 @@ export function PaymentTable({ records, question, isFiltered, dashboard, state, 
   });
   const longest = longestOf(items, state.pool?.currency);
   return html`<${RecordTable} label="Payments" heads=${HEADS} sizes=${SIZES} heights=${HEIGHTS} Row=${Row} ...${{ records, question, longest, contentOf }} />`;
-}
-
-function None({ isLoaded, isFiltered }) {
-  if (!isLoaded) return html`<p class="none" role="status">Reading…</p>`;
-  if (isFiltered) return html`<p class="none" role="status">No payment matches.</p>`;
-  return html`<${Empty} title="Nothing was paid yet">A confirmed finding is paid with the Pay button of its row or panel.<//>`;
 }
 
 const Row = memo(({ payment, index, title, href, canPay, actions }) => {

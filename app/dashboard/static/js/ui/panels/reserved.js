@@ -19,6 +19,7 @@ export function ReservedPanel({ dashboard, state, address }) {
   return html`<${SidePanel} title="Reserved" address=${address}>
     ${reserved.error && html`<p class="fault" role="alert">The findings could not be read: ${reserved.error.message}</p>`}
     ${reserved.isRead ? html`<${Sum} ...${{ reserved, pool }} />` : !reserved.error && html`<p class="none" role="status">Reading…</p>`}
+    ${reserved.isRead && reserved.items.length === 0 && html`<p class="none">Nothing is reserved: a bounty is, from the filing or the confirmation of its finding until it is paid.</p>`}
     ${reserved.isRead && html`<${Rows} ...${{ items: reserved.items, currency: pool.currency, address }} />`}
   <//>`;
 }
