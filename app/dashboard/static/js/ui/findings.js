@@ -11,9 +11,10 @@ export function FindingsPanel({ findings, open, address, ...shared }) {
   const { status, severity, q } = address.values;
   const sort = sortOf(address.values.sort);
   const setSort = ({ by, descending }) => address.go({ sort: `${descending ? "-" : ""}${by}` });
-  const rows = findings.rows({ status, severity, text: q, sort });
+  const hasFailed = (finding) => paymentOf(finding, shared.payments)?.status === "FAILED";
+  const rows = findings.rows({ status, severity, text: q, sort, hasFailed });
   const { total } = findings;
-  const aside = html`<${FindingFilters} ...${{ address, tally: findings.tally(), total }} />`;
+  const aside = html`<${FindingFilters} ...${{ address, tally: findings.tally(), total, failed: failedOf(shared.payments) }} />`;
   return html`<${Panel} id="findings" title="Vulnerabilities" aside=${aside}>
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
     ${total === 0 && open.size === 0
@@ -22,6 +23,9 @@ export function FindingsPanel({ findings, open, address, ...shared }) {
   <//>`;
 }
 
+const failedOf = (payments) => [...payments.values()].filter(({ status }) => status === "FAILED").length;
+const paymentOf = ({ paymentId, status }, payments) => (status === "CONFIRMED" && paymentId ? (payments.get(paymentId) ?? UNLISTED) : null);
+const UNLISTED = Object.freeze({ status: "PROCESSING" }); // every payment that failed is listed
 const sortOf = (text) => ({ by: text.replace("-", ""), descending: text.startsWith("-") });
 
 function Table({ findings, rows: present, sort, setSort, address, payments, actions, session, now, agentName, currency }) {
@@ -36,7 +40,6 @@ function Table({ findings, rows: present, sort, setSort, address, payments, acti
   const rowHeight = (width) => layoutOf(width, content).rowHeight;
   const { ref, width, first, last, before, after } = useWindowed({ count: rows.length, rowHeight });
   const layout = layoutOf(width, content);
-  const byFinding = new Map([...payments.values()].map((payment) => [payment.vulnerabilityId, payment]));
   const place = { paddingTop: `${before}px`, paddingBottom: `${after}px` };
   return html`<div class="findings ${layout.name}" ref=${list} style=${{ "--row": `${layout.rowHeight}rem`, "--columns": layout.columns ?? "none" }}>
     ${news}
@@ -46,7 +49,7 @@ function Table({ findings, rows: present, sort, setSort, address, payments, acti
       <div class="finding-scroll" role="rowgroup" ref=${ref} tabindex="0" aria-label="Rows"><div role="presentation" style=${place}>
         ${rows.slice(first, last).map(
           (finding, index) =>
-            html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session, href: address.href({ finding: finding.id }) }} payment=${byFinding.get(finding.id)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
+            html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session, href: address.href({ finding: finding.id }) }} payment=${paymentOf(finding, payments)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
         )}
       </div></div>
     </div>
@@ -72,11 +75,13 @@ const Row = memo(({ finding, payment, by, currency, actions, session, href, inde
   return html`<div role="row" class="finding-row" aria-rowindex=${index} data-finding=${id} data-status=${status}>
     <span role="cell" class="cell-severity"><span class="severity severity-${severity}">${severity.toLowerCase()}</span></span>
     <span role="cell" class="cell-title" title=${rejectionReason ? `${title}: ${rejectionReason}` : title}>
-      <a class="finding-title" href=${href} dir="auto">${title}</a>
-      <span class="finding-by">${status === "REJECTED" ? rejectionReason : by && `by ${by}`}</span>
+      <a class="finding-link" href=${href}>
+        <span class="finding-title" dir="auto">${title}</span>
+        <span class="finding-by" dir="auto">${status === "REJECTED" ? rejectionReason : by && `by ${by}`}</span>
+      </a>
     </span>
     <span role="cell" class="cell-bounty">${bounty ? withCurrency(bounty, currency) : "no bounty"}</span>
-    <span role="cell" class="cell-status"><span class="state state-${status}">${stateWords(status, payment)}</span></span>
+    <span role="cell" class="cell-status"><span class="state state-${payment?.status === "FAILED" ? "FAILED" : status}">${stateWords(status, payment)}</span></span>
     <span role="cell" class="cell-date" title=${fullTime(createdAt)}>${filed}</span>
     <span role="cell" class="cell-actions"><${RowActions} ...${{ finding, payment, actions, session }} /></span>
   </div>`;
