@@ -93,19 +93,9 @@ export class LiveList {
   async #read() {
     const wanted = this.#wanted;
     if (wanted.ids.size > MAX_SINGLE_READS) this.#beginAnew();
-    if (wanted.newest || !this.isLoaded) await this.#fulfil("newest", () => this.#readNewest());
-    if (wanted.next) await this.#fulfil("next", () => this.#readNext());
+    if (wanted.newest || !this.isLoaded) await this.#readNewest();
+    if (wanted.next) await this.#readNext();
     for (const id of [...wanted.ids]) await this.#readOne(id);
-  }
-
-  async #fulfil(name, read) {
-    this.#wanted[name] = false;
-    try {
-      await read();
-    } catch (problem) {
-      this.#wanted[name] = true;
-      throw problem;
-    }
   }
 
   #beginAnew() {
@@ -113,7 +103,18 @@ export class LiveList {
     this.isLoaded = false;
   }
 
+  /** What becomes newer while this runs is another wish. */
   async #readNewest() {
+    this.#wanted.newest = false;
+    try {
+      await this.#catchUp();
+    } catch (problem) {
+      this.#wanted.newest = true;
+      throw problem;
+    }
+  }
+
+  async #catchUp() {
     const found = [];
     let cursor = null;
     let isJoined = false;
@@ -141,8 +142,9 @@ export class LiveList {
   }
 
   async #readNext() {
-    if (this.#cursor === null) return;
-    const page = await this.#page(this.#cursor);
+    const page = this.#cursor !== null && (await this.#page(this.#cursor));
+    this.#wanted.next = false;
+    if (!page) return;
     this.#cursor = page.nextCursor;
     this.#take(page.items);
   }
