@@ -43,12 +43,9 @@ const Row = memo(({ payment, index, title, href, canPay, actions }) => {
 /** Why it failed comes first, since the line may be cut. */
 function Details({ payment }) {
   const { recipient, reference, attempts, failureReason, lastError, status } = payment;
-  const fault = failureReason ?? (status === "RELEASED" ? null : lastError);
-  const facts = [
-    `to ${recipient}`,
-    Number(attempts) > 0 && counted(attempts, "attempt"),
-    reference && `reference ${reference}`,
-  ].filter(Boolean).join(" · ");
+  const reason = failureReason ?? (status === "RELEASED" ? null : lastError);
+  const fault = reason && `${counted(attempts, "attempt")}: ${reason}`;
+  const facts = [`to ${recipient}`, reference && `reference ${reference}`, !fault && counted(attempts, "attempt")].filter(Boolean).join(" · ");
   return html`<span role="cell" class="cell-details" title=${[fault, facts].filter(Boolean).join("\n")}>
     ${fault && html`<span class="fault">${fault}</span>`} <span dir="auto">${facts}</span>
   </span>`;
