@@ -5,6 +5,7 @@ import { Header, StaleBanner } from "./header.js";
 import { Navigation } from "./navigation.js";
 import { PanelHost } from "./panels/host.js";
 import { html, useEffect, useMemo, useState } from "./preact.js";
+import { ExpiryWarning, RenewalDialog } from "./renewal.js";
 import { VIEWS, viewOf } from "./views/index.js";
 import { Waiting } from "./waiting.js";
 
@@ -13,6 +14,8 @@ const NOTICE_MS = { good: 6000, bad: 15_000 };
 export function App({ dashboard, address, onRole, onSignOut }) {
   const [action, setAction] = useState(null);
   const actions = useMemo(() => actionsOf(dashboard, setAction), [dashboard]);
+  const [isRenewing, setRenewing] = useState(false);
+  const renew = () => setRenewing(true);
   const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
   const { state, session, protocols } = dashboard;
   const current = viewOf(session, address.values, protocols);
@@ -22,7 +25,7 @@ export function App({ dashboard, address, onRole, onSignOut }) {
   return html`
     <${Header} ...${{ dashboard, address, onRole, onSignOut }} />
     <${Navigation} ...${{ dashboard, address, current }} />
-    <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
+    ${dashboard.isStale ? html`<${StaleBanner} dashboard=${dashboard} onRenew=${renew} />` : html`<${ExpiryWarning} session=${session} onRenew=${renew} />`}
     <div class="workplace">
       <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
         ${state || isAlwaysShown || (isWithoutProtocol && protocols.length > 0)
@@ -31,7 +34,8 @@ export function App({ dashboard, address, onRole, onSignOut }) {
       </main>
       <${PanelHost} ...${shared} />
     </div>
-    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
+    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} onRenew=${renew} />`}
+    ${isRenewing && html`<${RenewalDialog} dashboard=${dashboard} onClose=${() => setRenewing(false)} />`}
     <${Notice} notice=${dashboard.notice} address=${address} />
   `;
 }

@@ -1,13 +1,16 @@
+import { Drafts } from "../drafts.js";
 import { amountOf } from "../money.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
 
 const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
 
 /** Shows an action's form, sends it, and shows the result: in the dialog, or in a notice if it was closed meanwhile. */
-export function ActionDialog({ action, onClose }) {
+export function ActionDialog({ action, onClose, onRenew }) {
   const dialog = useRef(null);
   const isSending = useRef(false);
-  const [values, setValues] = useState(Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, value])));
+  const drafts = useMemo(() => new Drafts(), []);
+  const draft = useMemo(() => drafts.read(action.path), []);
+  const [values, setValues] = useState(Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, draft?.[name] ?? value])));
   const [sent, setSent] = useState(IDLE);
   useEffect(() => dialog.current.showModal(), []);
   useEffect(() => focusFault(dialog.current), [sent.failures]);
@@ -26,27 +29,37 @@ export function ActionDialog({ action, onClose }) {
     setSent({ ...sent, isBusy: true, problem: null });
     const problem = await perform(action, withPlainAmounts(action, typed));
     isSending.current = false;
+    if (!problem) drafts.drop(action.path);
     if (!problem) dialog.current?.close();
     else if (dialog.current) fail(problem);
     else action.dashboard.say(`${action.submit}: ${problem.message}`, "bad");
   };
   const change = (name) => (value) => {
-    setValues({ ...values, [name]: value });
+    const changed = { ...values, [name]: value };
+    setValues(changed);
+    drafts.write(action.path, changed);
     setSent({ ...sent, problem: null });
+  };
+
+  const discard = () => {
+    drafts.drop(action.path);
+    dialog.current.close();
   };
 
   return html`<dialog ref=${dialog} class="dialog" aria-labelledby="dialog-title" onClose=${onClose}>
     <form onSubmit=${submit} novalidate>
       <h2 id="dialog-title">${action.title}</h2>
       ${action.about && html`<${About} finding=${action.about} />`}
-      ${action.note && html`<p class="soft">${action.note}</p>`}
+      ${action.note && html`<p class="soft" dir="auto">${action.note}</p>`}
       ${action.fields.map(
         (field) =>
           html`<${Field} key=${field.name} field=${field} value=${values[field.name]} fault=${faults[field.name]} onInput=${change(field.name)} />`,
       )}
+      ${draft && html`<p class="hint">What you typed before is here again.</p>`}
       ${sent.problem && html`<p class="fault" role="alert">${overtaken ?? sent.problem.message}</p>`}
       <div class="dialog-buttons">
-        <button type="button" onClick=${() => dialog.current.close()}>${overtaken ? "Close" : "Cancel"}</button>
+        ${sent.problem?.status === 401 && html`<button type="button" onClick=${onRenew}>Renew your sign-in</button>`}
+        <button type="button" onClick=${discard}>${overtaken ? "Close" : "Cancel"}</button>
         ${!overtaken &&
         html`<button type="submit" class=${action.isDangerous ? "danger" : "primary"} disabled=${sent.isBusy} aria-busy=${String(sent.isBusy)}>
           ${sent.isBusy ? "Sending…" : action.submit}
@@ -84,7 +97,7 @@ function focusFault(dialog) {
 }
 
 const About = ({ finding }) => html`<p class="dialog-about">
-  <span class="severity severity-${finding.severity}">${finding.severity.toLowerCase()}</span> ${finding.title}
+  <span class="severity severity-${finding.severity}">${finding.severity.toLowerCase()}</span> <bdi>${finding.title}</bdi>
 </p>`;
 
 function Field({ field, value, fault, onInput }) {

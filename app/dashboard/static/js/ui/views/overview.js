@@ -10,7 +10,7 @@ export function Overview({ dashboard, state, actions, address }) {
   const { session, findings, ledger, now } = dashboard;
   const { agents, agentsTruncated, open, payments, pool } = state;
   const agentName = (id) => dashboard.agentName(id);
-  return html`<div class="panels">
+  return html`<div class="panels overview">
     <${PoolPanel} ...${{ pool, ledger, actions, session, address, now }} />
     <${FindingsPanel} ...${{ findings, open, payments, actions, address, session, now, agentName, currency: pool?.currency }} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
