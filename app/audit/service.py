@@ -26,6 +26,7 @@ class AuditAction(StrEnum):
     PAYMENT_RETRIED = "PAYMENT_RETRIED"
     PAYMENT_RELEASED = "PAYMENT_RELEASED"
     PAYMENT_FAILED = "PAYMENT_FAILED"
+    PAYMENT_CANCELLED = "PAYMENT_CANCELLED"
     TOKEN_ISSUED = "TOKEN_ISSUED"  # noqa: S105 - the name of an action, not a secret
     TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - the name of an action, not a secret
 

@@ -86,6 +86,9 @@ InvalidTransition = define(
     "The vulnerability is REJECTED; only PENDING ones become CONFIRMED.",
     example_members={"currentStatus": "REJECTED"},
 )
+PaymentUncertain = define(
+    Conflict, "PAYMENT_UNCERTAIN", "The payment may have been paid: retry it to the same recipient to find out."
+)
 TokensIssuedElsewhere = define(
     Conflict, "TOKENS_ISSUED_ELSEWHERE", "Tokens come from the identity provider: DASHBOARD_JWKS_URL is set."
 )

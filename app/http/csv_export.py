@@ -153,7 +153,7 @@ class _Export:
 
 def _cell(value: Any, field: fields.Field[Any]) -> str:
     """The value as text; an apostrophe keeps a spreadsheet from taking text for a formula."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return f"'{text}" if text.startswith(FORMULA_STARTS) and not isinstance(field, _EXACT) else text
 
 

@@ -21,9 +21,10 @@ from app.protocols.rules import ChangeType
 from app.realtime import outbox
 from app.realtime.events import EventType
 from app.vulnerabilities.models import PREVIOUS, Severity, Status, Vulnerability
-from app.vulnerabilities.schemas import VulnerabilitySchema
+from app.vulnerabilities.schemas import VulnDiscoveredData, VulnerabilitySchema
 
 _AUDITED = VulnerabilitySchema(only=("title", "severity", "status", "bounty", "reserved", "agent_id", "version"))
+_DISCOVERED = VulnDiscoveredData()
 
 
 def get(vulnerability_id: str, principal: Principal) -> Vulnerability:
@@ -52,6 +53,7 @@ def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vuln
         severity=fields["severity"],
         severity_rank=Severity(fields["severity"]).rank,
         status=Status.PENDING.value,
+        bounty_minor=fields["bounty"],
         reserved_minor=0,
         agent_id=agent_id,
         filed_by=principal.subject,
@@ -63,6 +65,8 @@ def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vuln
         claim_key(session)
         session.add(vulnerability)
         session.flush()
+        protocols.lock_pool(session, protocol_id)
+        outbox.append(session, protocol_id, EventType.VULN_DISCOVERED, _DISCOVERED.dump(vulnerability))
         change_reservation(session, vulnerability, fields["bounty"] or 0, principal.subject)
         after = _AUDITED.dump(vulnerability)
         record_audit(session, AuditAction.VULNERABILITY_FILED, vulnerability.id, protocol_id=protocol_id, after=after)

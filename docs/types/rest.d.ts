@@ -142,11 +142,31 @@ export interface paths {
         };
         /**
          * Read a payment
-         * @description A FAILED payment has a `failureReason` and keeps its reservation until it is retried. Roles: all.
+         * @description A FAILED payment has a `failureReason` and keeps its reservation until it is retried and paid, or cancelled. Roles: all.
          */
         get: operations["getPayment"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/payments/{paymentId}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a failed payment
+         * @description A FAILED payment becomes CANCELLED and its reservation is released: the room receives `bounty_pool:updated` with RESERVATION_RELEASED, then `payment:status_changed`. The vulnerability stays CONFIRMED without a `paymentId`, and may be paid anew with an `amount`. Refused if the outcome of an attempt is unknown (`mayBePaid`). With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["cancelPayment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -164,7 +184,7 @@ export interface paths {
         put?: never;
         /**
          * Retry a failed payment
-         * @description A FAILED payment returns to PENDING. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         * @description A FAILED payment returns to PENDING, to another recipient if one is given; the room receives `payment:status_changed`. If the outcome of an attempt is unknown (`mayBePaid`), the recipient cannot be changed. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["retryPayment"];
         delete?: never;
@@ -352,7 +372,7 @@ export interface paths {
         put?: never;
         /**
          * File a vulnerability
-         * @description With a `bounty` the amount is reserved; when it cannot be, nothing is stored. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for itself).
+         * @description The room receives `vuln:discovered`. With a `bounty` the amount is reserved, and `bounty_pool:updated` with RESERVATION follows; when it cannot be reserved, nothing is stored. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for itself).
          */
         post: operations["fileVulnerability"];
         delete?: never;
@@ -516,7 +536,7 @@ export interface paths {
         put?: never;
         /**
          * Release the payment of a confirmed vulnerability
-         * @description Accepted, then paid in the background: the room receives `bounty_pool:updated` with PAYMENT_RELEASED, then `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller amount returns the rest to the pool. The pool is charged exactly once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         * @description Accepted, then paid in the background: the room receives `payment:status_changed` with PENDING now, and later `bounty_pool:updated` with PAYMENT_RELEASED, `payment:status_changed` with RELEASED and `vuln:status_changed` with PAID; or `payment:status_changed` with FAILED. Without `amount` the whole reserved bounty is paid; a smaller amount returns the rest to the pool. The pool is charged exactly once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["requestPayment"];
         delete?: never;
@@ -836,7 +856,7 @@ export interface components {
              * @example DEPOSIT
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
             /**
              * @description The caller's address; null for the system.
              * @example 203.0.113.7
@@ -1085,7 +1105,7 @@ export interface components {
              * @example PAYMENT_REQUESTED
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
             /**
              * @description The payment's amount.
              * @example 2500.00
@@ -1401,7 +1421,7 @@ export interface components {
              */
             currency: string;
             /**
-             * @description Why the service refused; null otherwise.
+             * @description Why the service refused for good, if FAILED or CANCELLED; null otherwise.
              * @example null
              */
             failureReason: string | null;
@@ -1415,6 +1435,11 @@ export interface components {
              * @example null
              */
             lastError: string | null;
+            /**
+             * @description Whether the money may have moved: the outcome of an attempt is unknown. A FAILED payment can then be retried, but neither sent to another recipient nor cancelled.
+             * @example false
+             */
+            mayBePaid: boolean;
             /**
              * @description The protocol's id.
              * @example aave-v3
@@ -1437,11 +1462,16 @@ export interface components {
              */
             releasedAt: string | null;
             /**
-             * @description A FAILED payment can be retried; RELEASED is final.
+             * @description A FAILED payment can be retried or cancelled; RELEASED and CANCELLED are final.
              * @example PENDING
              * @enum {string}
              */
-            status: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED";
+            status: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED" | "CANCELLED";
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
             /**
              * @description Id of the vulnerability that it pays for.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
@@ -1470,6 +1500,14 @@ export interface components {
              * @example null
              */
             nextCursor: string | null;
+        };
+        PaymentRetry: {
+            /**
+             * @description Another recipient; without it the payment's own.
+             * @default null
+             * @example 0x52908400098527886E0F7030069857D2
+             */
+            recipient: string | null;
         };
         PaymentSum: {
             /**
@@ -1579,7 +1617,7 @@ export interface components {
              * @description A stable code: decide by it.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
             /** @description The current status, with INVALID_TRANSITION. */
             currentStatus?: string;
             /** @description What was wrong, for people. */
@@ -1844,7 +1882,7 @@ export interface components {
              * @example 2026-11-22T20:30:00.123Z
              */
             asOf: string;
-            /** @description The latest 20 payments, newest first. */
+            /** @description The latest 20 payments, and older ones that are FAILED; at most 100, newest first. */
             payments: components["schemas"]["Payment"][];
             pool: components["schemas"]["Pool"];
             protocol: components["schemas"]["Protocol"];
@@ -2266,6 +2304,7 @@ export type OverviewPage = components['schemas']['OverviewPage'];
 export type Payment = components['schemas']['Payment'];
 export type PaymentCreate = components['schemas']['PaymentCreate'];
 export type PaymentPage = components['schemas']['PaymentPage'];
+export type PaymentRetry = components['schemas']['PaymentRetry'];
 export type PaymentSum = components['schemas']['PaymentSum'];
 export type Pool = components['schemas']['Pool'];
 export type PoolSum = components['schemas']['PoolSum'];
@@ -2614,7 +2653,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only this action. */
-                action?: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+                action?: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
@@ -2725,7 +2764,7 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    retryPayment: {
+    cancelPayment: {
         parameters: {
             query?: never;
             header?: {
@@ -2745,6 +2784,72 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Payment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    retryPayment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the payment.
+                 * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+                 */
+                paymentId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PaymentRetry"];
+            };
+        };
         responses: {
             /** @description Accepted */
             202: {
@@ -3026,7 +3131,7 @@ export interface operations {
                 /** @description How many items at most. */
                 limit?: number;
                 /** @description Only payments with this status. */
-                status?: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED";
+                status?: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED" | "CANCELLED";
                 /** @description Only what was made before; must be after `from`. */
                 to?: string;
             };

@@ -158,6 +158,13 @@ def test_a_header_that_is_no_bearer_token_gets_401(header: str, api: Api) -> Non
     assert api.with_token(None).get("/protocols", Authorization=header).status == 401
 
 
+def test_a_valid_token_under_another_scheme_gets_401(api: Api, environment: dict[str, str]) -> None:
+    token = mint(environment["DASHBOARD_SIGNING_KEY"], "viewer")
+
+    for scheme, status in (("bearer", 200), ("Basic", 401), ("Token", 401)):
+        assert api.with_token(None).get("/protocols", Authorization=f"{scheme} {token}").status == status
+
+
 def test_after_a_key_rotation_tokens_of_the_previous_key_are_accepted(app_with, environment) -> None:
     old = environment["DASHBOARD_SIGNING_KEY"]
     api = app_with(DASHBOARD_SIGNING_KEY=secrets.token_hex(32), DASHBOARD_PREVIOUS_SIGNING_KEY=old)

@@ -51,7 +51,8 @@ def test_the_csv_has_every_item_of_the_list_in_its_order(api, protocol_id, path)
     assert "Accept" in answer.headers["vary"].split(", ")
     found = rows_of(answer)
     assert len(found) == len(items) >= 5
-    assert found == [{name: "" if value is None else value for name, value in each.items()} for each in items]
+    texts = {None: "", True: "true", False: "false"}
+    assert found == [{name: texts.get(value, value) for name, value in each.items()} for each in items]
 
 
 def test_filters_apply_and_invalid_ones_are_problems(api, protocol_id):
@@ -146,6 +147,51 @@ def test_a_token_has_two_exports_at_a_time_until_they_are_closed(api, protocol_i
     assert client.get(path, headers=headers).get_data().count(b"\r\n") > 5
     assert running[1].get_data().count(b"\r\n") > 5
     assert api.transport.client.application.extensions["csv_exports"] == {}
+
+
+def test_each_page_that_a_client_takes_gives_it_time_for_the_next(api, protocol_id):
+    calls = []
+    headers = {"Authorization": f"Bearer {api.token('viewer')}"} | CSV
+
+    response = api.transport.client.get(
+        f"/api/v1/protocols/{protocol_id}/vulnerabilities",
+        headers=headers,
+        environ_overrides={"dashboard.extend_deadline": lambda: calls.append(1)},
+    )
+
+    assert response.get_data().count(b"\r\n") == 6
+    assert len(calls) == 2, "three pages of two rows"
+
+
+def test_an_error_after_the_first_page_is_raised_logged_and_counted(api, protocol_id, monkeypatch, caplog):
+    def fail(_text):
+        raise RuntimeError("the database is gone")
+
+    monkeypatch.setattr(csv_export._cursor, "deserialize", fail)
+    before = csv_export.metrics.EXPORT_FAILURES._value.get()
+
+    with pytest.raises(RuntimeError, match="the database is gone"):
+        api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities", X_Request_Id="export-7", **CSV)
+
+    assert csv_export.metrics.EXPORT_FAILURES._value.get() == before + 1
+    assert [each.path for each in caplog.records if each.message == "export.failed"] == [
+        f"/api/v1/protocols/{protocol_id}/vulnerabilities"
+    ]
+    assert api.transport.client.application.extensions["csv_exports"] == {}
+
+
+def test_the_running_system_streams_the_file_in_chunks(stack):
+    api = stack.api
+    protocol_id = make_protocol(api)
+    for amount in ("1.00", "2.00"):
+        deposit(api, protocol_id, amount)
+
+    answer = api.viewer.get(f"/protocols/{protocol_id}/pool/entries", **CSV)
+
+    assert [each["amount"] for each in rows_of(answer)] == ["2.00", "1.00"]
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "Accept" in answer.headers["vary"].split(", ")
 
 
 SERVER = """

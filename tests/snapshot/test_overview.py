@@ -7,6 +7,7 @@ from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.protocols.models import Pool, Protocol
 from app.realtime import emitter
+from app.realtime.outbox import EventCounter
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, pool, request_payment, settle
@@ -106,6 +107,7 @@ def test_three_thousand_protocols_cost_a_fixed_number_of_statements(api: Api, in
     with transaction() as session:
         session.execute(insert(Protocol), rows)
         session.execute(insert(Pool), [zeros | {"protocol_id": each["id"]} for each in rows])
+        session.execute(insert(EventCounter), [{"protocol_id": each["id"], "position": 0} for each in rows])
     file_vulnerability(api, "big-02999")
     statements: list[str] = []
     event.listen(db.engine, "before_cursor_execute", lambda _c, _u, statement, *_: statements.append(statement))

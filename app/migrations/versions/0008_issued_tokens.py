@@ -1,4 +1,4 @@
-"""issued tokens, and indexes of reservations, open vulnerabilities and unpaid payments"""
+"""issued tokens, and indexes of reservations, open vulnerabilities, unpaid payments and a vulnerability's payments"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 from app.core.database import UtcDateTime
 
 revision = '0008'
-down_revision = '0006'
+down_revision = '0007'
 
 PARTIAL_INDEXES = (
     ('ix_vulnerabilities_reserved', 'vulnerabilities', ['protocol_id', 'id'], 'reserved_minor > 0'),
@@ -28,6 +28,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_issued_tokens_subject', 'issued_tokens', ['subject', 'id'])
     op.create_index('ix_issued_tokens_expires_at', 'issued_tokens', ['expires_at'])
+    op.create_index('ix_payments_vulnerability', 'payments', ['vulnerability_id'])
     for name, table, columns, condition in PARTIAL_INDEXES:
         op.create_index(name, table, columns, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))
 
@@ -35,4 +36,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name, table, _, _ in PARTIAL_INDEXES:
         op.drop_index(name, table)
+    op.drop_index('ix_payments_vulnerability', 'payments')
     op.drop_table('issued_tokens')
