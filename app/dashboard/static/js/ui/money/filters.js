@@ -1,5 +1,5 @@
 import { months, periodFault } from "../../period.js";
-import { html } from "../preact.js";
+import { html, useState } from "../preact.js";
 import { CHANGE_WORDS } from "./entries.js";
 import { STATUS_WORDS } from "./payments.js";
 
@@ -26,32 +26,40 @@ export function MoneyFilters({ address, now }) {
   const { list, from, to } = address.values;
   const { name, label, all, words } = KINDS[list];
   const choices = [["ALL", all], ...Object.entries(words)];
-  const change = (parameter) => (event) => address.go({ [parameter]: event.target.value });
-  const fault = periodFault({ from, to });
   return html`<div class="filters money-filters">
-    <select aria-label=${label} onChange=${change(name)}>
+    <select aria-label=${label} onChange=${(event) => address.go({ [name]: event.target.value })}>
       ${choices.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === address.values[name]}>${text}</option>`)}
     </select>
-    <${MonthChoice} ...${{ address, now }} />
-    <label class="day">from <input type="date" value=${from} max=${to || undefined} onChange=${change("from")} /></label>
-    <label class="day">to <input type="date" value=${to} min=${from || undefined} onChange=${change("to")} /></label>
-    <span class="hint">days in UTC</span>
-    ${fault && html`<span class="fault" role="alert">${fault}</span>`}
+    <${Period} ...${{ address, now }} />
   </div>
   <p class="print-only">${LISTS[list]}, ${choices.find(([key]) => key === address.values[name])[1]}${from && `, from ${from}`}${to && `, to ${to}`} (UTC)</p>`;
 }
 
-/** The latest months as periods; other periods are typed as days. */
-function MonthChoice({ address, now }) {
+/** The latest months; other periods are chosen as days. */
+function Period({ address, now }) {
   const { from, to } = address.values;
+  const [isOther, setOther] = useState(false);
   const known = [{ key: "", label: "All time", from: "", to: "" }, ...months(now, MONTHS)];
-  const current = known.find((each) => each.from === from && each.to === to);
+  const current = isOther ? undefined : known.find((each) => each.from === from && each.to === to);
   const choose = (event) => {
     const chosen = known.find(({ key }) => key === event.target.value);
+    setOther(!chosen);
     if (chosen) address.go({ from: chosen.from, to: chosen.to });
   };
   return html`<select aria-label="Period" onChange=${choose}>
-    ${!current && html`<option value="other" selected>Other days</option>`}
-    ${known.map(({ key, label }) => html`<option key=${key} value=${key} selected=${key === current?.key}>${label}</option>`)}
-  </select>`;
+      ${known.map(({ key, label }) => html`<option key=${key} value=${key} selected=${key === current?.key}>${label}</option>`)}
+      <option value="other" selected=${!current}>Other days…</option>
+    </select>
+    ${!current && html`<${Days} ...${{ address, from, to }} />`}`;
+}
+
+function Days({ address, from, to }) {
+  const fault = periodFault({ from, to });
+  const change = (parameter) => (event) => address.go({ [parameter]: event.target.value });
+  return html`
+    <label class="day">from <input type="date" value=${from} max=${to || undefined} onChange=${change("from")} /></label>
+    <label class="day">to <input type="date" value=${to} min=${from || undefined} onChange=${change("to")} /></label>
+    <span class="hint">in UTC</span>
+    ${fault && html`<span class="fault" role="alert">${fault}</span>`}
+  `;
 }
