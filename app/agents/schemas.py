@@ -72,7 +72,8 @@ class TaskCreate(CamelSchema):
 
 class TaskQuery(PageQuery):
     closed = fields.Boolean(
-        load_default=None, metadata=doc("true: only closed tasks, newest first. false: only open tasks, in queue order.")
+        load_default=None,
+        metadata=doc("true: only closed tasks, newest first. false: only open tasks, in queue order."),
     )
 
 

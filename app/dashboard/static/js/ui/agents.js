@@ -21,7 +21,7 @@ function kindOf(agent, now) {
   return { RUNNING: "working", FAILED: "failed" }[agent.status] ?? "idle";
 }
 
-export function Agents({ agents, isTruncated, now, address }) {
+export function Agents({ agents, isTruncated, now, address, nextStep }) {
   const filter = address.values.agents;
   const setFilter = (key) => address.go({ agents: key });
   const seen = agents.map((agent) => ({ agent, kind: kindOf(agent, now) }));
@@ -30,7 +30,7 @@ export function Agents({ agents, isTruncated, now, address }) {
   const aside = agents.length > 0 && html`<${Filters} ...${{ counts, filter, setFilter }} />`;
   return html`<${Panel} id="agents" title="Agents" aside=${aside}>
     ${agents.length === 0
-      ? html`<${Empty} title="No agent has reported yet">An agent appears here with its first progress report.<//>`
+      ? (nextStep ?? html`<${Empty} title="No agent has reported yet" />`)
       : html`<${Grid} ...${{ shown, seen, now, filter, address }} />`}
     ${isTruncated && html`<p class="none">There are more agents than are shown here: those that work or were seen last come first.</p>`}
   <//>`;

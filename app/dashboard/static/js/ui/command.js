@@ -1,4 +1,4 @@
-import { CopyButton } from "./copy.js";
+import { CopyButton } from "./copyable.js";
 import { html } from "./preact.js";
 
 /** A command for a shell, to copy; `label` names it for screen readers. */

@@ -1,5 +1,6 @@
+import { reportCommand, tokenCommand } from "../../shell-commands.js";
 import { ago } from "../../time.js";
-import { Copyable } from "../copy.js";
+import { Copyable } from "../copyable.js";
 import { html, useState } from "../preact.js";
 import { Form } from "./form.js";
 import { Table, usePagedList } from "./list.js";
@@ -67,10 +68,7 @@ function Made({ agent: { id, name }, dashboard, address }) {
       : html`<p>Next: its token, for 30 days and the protocol ${protocol}. <button type="button" onClick=${issue}>Issue its token</button></p>`}
     ${problem && html`<p class="fault" role="alert">${problem}</p>`}
     <p class="soft">In a terminal, the same, and its first report:</p>
-    <${Copyable} text="dashboard token --role agent --sub ${id} --protocol ${protocol}" label="the command for its token" />
+    <${Copyable} text=${tokenCommand("agent", protocol, id)} label="the command for its token" />
     <${Copyable} text=${reportCommand(id, protocol)} label="the command for its first report" />
   </div>`;
 }
-
-export const reportCommand = (agentId, protocolId) =>
-  `curl -X POST ${location.origin}/api/v1/agents/${agentId}/progress -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '${JSON.stringify({ protocolId, task: "First scan", progress: 10 })}'`;

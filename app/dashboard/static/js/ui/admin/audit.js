@@ -54,9 +54,10 @@ function Target({ entry: { action, targetId, protocolId }, address }) {
 
 /** What the action changed, value by value. */
 function Change({ before, after }) {
-  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
+  const isSet = (values, name) => (values?.[name] ?? null) !== null;
+  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].filter((name) => isSet(before, name) || isSet(after, name));
   return html`<ul class="changes">
-    ${names.map((name) => html`<li key=${name}><span class="soft">${name}</span> ${before?.[name] !== undefined && html`<del>${textOf(before[name])}</del> `}${after?.[name] !== undefined && html`<span dir="auto">${textOf(after[name])}</span>`}</li>`)}
+    ${names.map((name) => html`<li key=${name}><span class="soft">${name}</span> ${isSet(before, name) && html`<del>${textOf(before[name])}</del> `}${isSet(after, name) && html`<span dir="auto">${textOf(after[name])}</span>`}</li>`)}
   </ul>`;
 }
 

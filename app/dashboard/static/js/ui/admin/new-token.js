@@ -1,5 +1,5 @@
 import { fullTime } from "../../time.js";
-import { CopyButton } from "../copy.js";
+import { CopyButton } from "../copyable.js";
 import { html, useEffect, useRef } from "../preact.js";
 
 /** A token right after it was issued: the only moment at which anybody sees it. It is held in no storage. */

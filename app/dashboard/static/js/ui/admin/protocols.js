@@ -1,5 +1,6 @@
+import { tokenCommand } from "../../shell-commands.js";
 import { fullTime } from "../../time.js";
-import { Copyable } from "../copy.js";
+import { Copyable } from "../copyable.js";
 import { html, useState } from "../preact.js";
 import { Form } from "./form.js";
 
@@ -37,7 +38,7 @@ function Made({ protocol: { id, name }, address }) {
     <p><strong dir="auto">${name}</strong> was created: <${Copyable} text=${id} label="the protocol's id" /></p>
     <p>Next: <a href=${address.href({ section: "agents" })}>create its agents</a>, <a href=${address.href({ section: "tokens" })}>issue its owner's token</a>, or <a href=${address.href({ protocol: id, view: "" })}>open it</a>.</p>
     <p class="soft">In a terminal, a token for its owner:</p>
-    <${Copyable} text="dashboard token --role owner --protocol ${id}" label="the command" />
+    <${Copyable} text=${tokenCommand("owner", id)} label="the command" />
   </div>`;
 }
 

@@ -1,5 +1,5 @@
-import { depositCommand, tokenCommand } from "../../commands.js";
 import { counted, minorUnits } from "../../money.js";
+import { depositCommand, tokenCommand } from "../../shell-commands.js";
 import { Command } from "../command.js";
 import { Empty, html } from "../preact.js";
 
@@ -13,7 +13,7 @@ export function NoRows({ records, isFiltered, noun, children }) {
 /** Nothing was deposited yet. */
 export function NoDeposit({ dashboard, actions }) {
   const { protocolId } = dashboard.room;
-  const command = `${tokenCommand("owner", protocolId)}\n${depositCommand(location.origin, protocolId)}`;
+  const command = `TOKEN=$(${tokenCommand("owner", protocolId)})\n${depositCommand(protocolId)}`;
   return html`<${Empty} title="The pool is empty">
     Findings can only be rewarded from what the owner deposited: <button class="primary" onClick=${() => actions.deposit()}>Deposit</button> or, in a shell,
     <${Command} text=${command} label="Command that deposits" />

@@ -1,6 +1,6 @@
 import { ago, fullTime, remaining, span } from "../../time.js";
 import { usePagedList } from "../admin/list.js";
-import { Copyable } from "../copy.js";
+import { Copyable } from "../copyable.js";
 import { html, useEffect, useState } from "../preact.js";
 import { SidePanel } from "./host.js";
 

@@ -15,7 +15,7 @@ export function CopyButton({ text, label }) {
     if (!isCopied) select(place.current.previousElementSibling);
     setSaid(isCopied ? "Copied" : "Selected: press Ctrl+C");
   };
-  return html`<button type="button" class="copy" ref=${place} onClick=${copy} aria-label="Copy ${label}">
+  return html`<button type="button" class="copy" ref=${place} onClick=${copy} aria-label="${said || "Copy"} ${label}">
     <span aria-hidden="true">${said || "Copy"}</span><span class="visually-hidden" role="status">${said}</span>
   </button>`;
 }
