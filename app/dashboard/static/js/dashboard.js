@@ -2,6 +2,7 @@ import { io } from "../vendor/socket.io.js";
 import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
+import { OtherPayments } from "./other-payments.js";
 import { Protocols } from "./protocols.js";
 import { RoomClient, Status } from "./room-client.js";
 import { Ticker } from "./ticker.js";
@@ -13,6 +14,7 @@ export class Dashboard {
   room = null;
   findings = null;
   ledger = null;
+  otherPayments = null;
   feed = null;
   /** The last notice, for screen readers and the toast: `{text, tone, id}`. */
   notice = null;
@@ -102,7 +104,7 @@ export class Dashboard {
   /** Show no protocol. */
   leave() {
     this.#closeRoom();
-    Object.assign(this, { room: null, findings: null, ledger: null, feed: null });
+    Object.assign(this, { room: null, findings: null, ledger: null, otherPayments: null, feed: null });
   }
 
   /** Fetch the state after an action of the user, since not every effect has an event. */
@@ -146,16 +148,19 @@ export class Dashboard {
 
   #closeRoom() {
     this.room?.stop();
-    this.findings?.close();
-    this.ledger?.close();
+    this.#closeReads();
+  }
+
+  #closeReads() {
+    [this.findings, this.ledger, this.otherPayments].forEach((each) => each?.close());
   }
 
   #reset(protocolId) {
-    this.findings?.close();
-    this.ledger?.close();
+    this.#closeReads();
     const redraw = () => this.redraw();
     this.findings = new Findings(this.#api, protocolId, redraw);
     this.ledger = new Ledger(this.#api, protocolId, () => this.#onLedger());
+    this.otherPayments = new OtherPayments(this.#api, redraw);
     this.feed = new Feed();
     this.#snapshots = 0;
   }
@@ -185,11 +190,19 @@ export class Dashboard {
   #onEvent(event) {
     this.findings.apply(event);
     this.ledger.apply(event);
+    this.otherPayments.apply(event);
     this.feed.apply(event);
   }
 
   agentName(id) {
     return this.state?.agents.get(id)?.name ?? id;
+  }
+
+  /** The payment of a finding that is not cancelled; undefined if there is none, or it is not read yet. */
+  paymentOf({ id, paymentId, status }) {
+    const { payments } = this.state;
+    if (!paymentId) return [...payments.values()].find((each) => each.vulnerabilityId === id && each.status !== "CANCELLED");
+    return payments.get(paymentId) ?? (status === "CONFIRMED" ? (this.otherPayments.get(paymentId) ?? undefined) : undefined);
   }
 
   findingTitle(id) {
