@@ -13,11 +13,12 @@ from app.apidocs.json_schemas import Json, example_of, read_json, schemas_of
 from app.apidocs.operations import CATALOGUE
 from app.core.schemas import CamelSchema, Identifier, NumberText, Timestamp, doc
 from app.core.values import MOMENT, PROTOCOL
+from app.payments.schemas import PaymentStatusData
 from app.protocols.rules import ChangeType
 from app.protocols.schemas import BountyPoolData
 from app.realtime.events import EventType
 from app.vulnerabilities.models import Status
-from app.vulnerabilities.schemas import VulnStatusData
+from app.vulnerabilities.schemas import VulnDiscoveredData, VulnStatusData
 
 _TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2aWV3ZXItMSJ9.c2ln"  # noqa: S105 - an example
 _CODE = "A stable code: decide by it, not by the text."
@@ -111,7 +112,9 @@ EVENTS: dict[str, type[Schema]] = {
     EventType.AGENT_TASK_UPDATE: _event_schema(EventType.AGENT_TASK_UPDATE, AgentTaskData),
     EventType.AGENT_TASK_UPDATES: _event_schema(EventType.AGENT_TASK_UPDATES, AgentTasksData),
     EventType.BOUNTY_POOL_UPDATED: _event_schema(EventType.BOUNTY_POOL_UPDATED, BountyPoolData),
+    EventType.VULN_DISCOVERED: _event_schema(EventType.VULN_DISCOVERED, VulnDiscoveredData),
     EventType.VULN_STATUS_CHANGED: _event_schema(EventType.VULN_STATUS_CHANGED, VulnStatusData),
+    EventType.PAYMENT_STATUS_CHANGED: _event_schema(EventType.PAYMENT_STATUS_CHANGED, PaymentStatusData),
 }
 
 

@@ -86,6 +86,9 @@ InvalidTransition = define(
     "The vulnerability is REJECTED; only PENDING ones become CONFIRMED.",
     example_members={"currentStatus": "REJECTED"},
 )
+PaymentUncertain = define(
+    Conflict, "PAYMENT_UNCERTAIN", "The payment may have been paid: retry it to the same recipient to find out."
+)
 QueueFull = define(Conflict, "QUEUE_FULL", "The agent has 1000 tasks waiting.")
 BodyTooLarge = define(
     DomainError, "BODY_TOO_LARGE", "The data value transmitted exceeds the capacity limit.", status=413

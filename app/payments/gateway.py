@@ -1,4 +1,4 @@
-"""The client of the payout service: one signed POST per payment, with the payment's id as idempotency key.
+"""The client of the payout service: one signed POST per payment and recipient, each with an idempotency key.
 
 Nothing here touches the database: no transaction is open during the call, and the payments are detached.
 """
@@ -24,6 +24,12 @@ MAX_REFERENCE = 200
 BREAKER_FAILURES = 5
 BREAKER_OPEN_SECONDS = 2.0
 _MAX_REASON = 200
+_CONCLUSIVE = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.GONE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 # 409: another request with this key is in progress (draft-ietf-httpapi-idempotency-key-header, section 2.7).
 _RETRYABLE = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
@@ -37,9 +43,14 @@ class Paid:
 
 @dataclass(frozen=True)
 class Refused:
-    """The service refused for good."""
+    """The service refused for good.
+
+    `is_conclusive`: the status is about the payment itself, so no earlier attempt with the same key was paid either.
+    Others (401, 403, 404 …) may come from a proxy or concern the request's rights.
+    """
 
     reason: str
+    is_conclusive: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +118,16 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
     return f"t={timestamp},v1={digest}"
 
 
+def idempotency_key(payment: Payment) -> str:
+    """The payment's id; `{id}:2` for its second recipient, and so on: a key always carries the same body."""
+    return payment.id if payment.recipient_number == 1 else f"{payment.id}:{payment.recipient_number}"
+
+
 def request_body(payment: Payment) -> bytes:
-    """The request's body, byte for byte the same for every attempt."""
+    """The request's body, byte for byte the same for every attempt with the same key.
+
+    A key that is not the payment's id is in the body too, since the signature does not cover headers.
+    """
     members = {
         "paymentId": payment.id,
         "protocolId": payment.protocol_id,
@@ -116,6 +135,8 @@ def request_body(payment: Payment) -> bytes:
         "currency": payment.currency,
         "recipient": payment.recipient,
     }
+    if (key := idempotency_key(payment)) != payment.id:
+        members["idempotencyKey"] = key
     return json.dumps(members, separators=(",", ":")).encode()
 
 
@@ -124,7 +145,7 @@ def _send(payment: Payment, settings: Config) -> Response:
     headers = {
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "Idempotency-Key": payment.id,
+        "Idempotency-Key": idempotency_key(payment),
         "X-Signature": signature(settings.payout_secret, int(time.time()), body),
     }
     limits = Limits(
@@ -143,7 +164,7 @@ def _outcome(response: Response) -> Outcome:
     reason = f"HTTP {status}: {_one_line(response.body.decode('utf-8', 'replace'), _MAX_REASON)}".rstrip(": ")
     is_final = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_final and status not in _RETRYABLE:
-        return Refused(reason)
+        return Refused(reason, is_conclusive=status in _CONCLUSIVE)
     return Unknown(reason, retry_after=_retry_after(response.headers))
 
 

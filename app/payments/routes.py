@@ -2,13 +2,13 @@ from typing import Any
 
 from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
-from app.core.errors import AlreadyExists, InsufficientFunds, InvalidTransition
+from app.core.errors import AlreadyExists, InsufficientFunds, InvalidTransition, PaymentUncertain
 from app.core.pagination import Page, PageQuery
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
 from app.payments import service
 from app.payments.models import Payment
-from app.payments.schemas import PaymentCreate, PaymentPage, PaymentSchema
+from app.payments.schemas import PaymentCreate, PaymentPage, PaymentRetry, PaymentSchema
 
 blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments")
 
@@ -21,9 +21,10 @@ blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="P
 def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
     """Release the payment of a confirmed vulnerability
 
-    Accepted, then paid in the background: the room receives `bounty_pool:updated` with PAYMENT_RELEASED, then
-    `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller amount returns
-    the rest to the pool. The pool is charged exactly once.
+    Accepted, then paid in the background: the room receives `payment:status_changed` with PENDING now, and later
+    `bounty_pool:updated` with PAYMENT_RELEASED, `payment:status_changed` with RELEASED and `vuln:status_changed` with
+    PAID; or `payment:status_changed` with FAILED. Without `amount` the whole reserved bounty is paid; a smaller amount
+    returns the rest to the pool. The pool is charged exactly once.
     """
     return service.request_payment(vulnerability_id, fields["recipient"], fields["amount"], current_principal())
 
@@ -34,7 +35,7 @@ def request_payment(fields: dict[str, Any], vulnerability_id: str) -> Payment:
 def get_payment(payment_id: str) -> Payment:
     """Read a payment
 
-    A FAILED payment has a `failureReason` and keeps its reservation until it is retried.
+    A FAILED payment has a `failureReason` and keeps its reservation until it is retried and paid, or cancelled.
     """
     return service.get(payment_id, current_principal())
 
@@ -53,11 +54,27 @@ def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
 
 @blueprint.post("/payments/<string:payment_id>/retry")
 @requires(Action.RELEASE_PAYMENT)
-@raises(InvalidTransition)
+@raises(InvalidTransition, PaymentUncertain)
+@blueprint.arguments(PaymentRetry, required=False)
 @idempotent(blueprint, 202, PaymentSchema)
-def retry_payment(payment_id: str) -> Payment:
+def retry_payment(fields: dict[str, Any], payment_id: str) -> Payment:
     """Retry a failed payment
 
-    A FAILED payment returns to PENDING.
+    A FAILED payment returns to PENDING, to another recipient if one is given; the room receives
+    `payment:status_changed`. If the outcome of an attempt is unknown (`mayBePaid`), the recipient cannot be changed.
     """
-    return service.retry(payment_id, current_principal())
+    return service.retry(payment_id, fields["recipient"], current_principal())
+
+
+@blueprint.post("/payments/<string:payment_id>/cancel")
+@requires(Action.RELEASE_PAYMENT)
+@raises(InvalidTransition, PaymentUncertain)
+@idempotent(blueprint, 200, PaymentSchema)
+def cancel_payment(payment_id: str) -> Payment:
+    """Cancel a failed payment
+
+    A FAILED payment becomes CANCELLED and its reservation is released: the room receives `bounty_pool:updated` with
+    RESERVATION_RELEASED, then `payment:status_changed`. The vulnerability stays CONFIRMED without a `paymentId`, and
+    may be paid anew with an `amount`. Refused if the outcome of an attempt is unknown (`mayBePaid`).
+    """
+    return service.cancel(payment_id, current_principal())

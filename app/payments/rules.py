@@ -7,6 +7,7 @@ from app.core.values import naming_problem
 
 MAX_RECIPIENT = 128
 PAID_NOT_RECORDED = "paid, but not recorded"  # `lastError` begins with it when the money has moved
+WAS_PAID = -1  # in place of `unpaid_attempts`: the service has answered that it paid
 _MAX_DOUBLINGS = 30
 
 
@@ -15,6 +16,11 @@ class PaymentStatus(StrEnum):
     PROCESSING = "PROCESSING"
     RELEASED = "RELEASED"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+TOLD_STATUSES = (PaymentStatus.PENDING, PaymentStatus.FAILED, PaymentStatus.RELEASED, PaymentStatus.CANCELLED)
+OLD_STATUSES = (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.FAILED)
 
 
 def payable_amount(reserved: int, requested: int | None) -> int:

@@ -2,8 +2,8 @@
 
 A lease is the right of one worker to settle a payment until a time by the database's clock. A worker may die at any
 line. When its lease expires another worker asks the payout service again, with the same key, and the end is one
-transaction: payment, pool, ledger, vulnerability and both events. So the service may be asked twice but pays once, and
-the pool is charged once.
+transaction: payment, pool, ledger, vulnerability and the three events. So the service may be asked twice but pays once,
+and the pool is charged once.
 
 At most two payments of a protocol are leased at a time, and at most one of them has been tried before. So a protocol
 whose calls hang leaves workers to the others, and a payment that hangs does not hold up its protocol.
@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from app.audit.service import SYSTEM, AuditAction
 from app.core.database import database_now, transaction, utc_now
@@ -25,8 +25,8 @@ from app.observability import metrics
 from app.payments import gateway
 from app.payments.gateway import BREAKER_OPEN_SECONDS, Breaker, Paid, Refused, Unknown
 from app.payments.models import IS_UNSETTLED, Payment
-from app.payments.rules import PAID_NOT_RECORDED, PaymentStatus, retry_delay
-from app.payments.service import enqueue, record_payment_audit, update_if
+from app.payments.rules import PAID_NOT_RECORDED, WAS_PAID, PaymentStatus, retry_delay
+from app.payments.service import enqueue, lock, record_change, update_if
 from app.protocols import service as protocols
 from app.protocols.rules import ChangeType
 from app.realtime import outbox
@@ -99,17 +99,25 @@ def acquire(payment_id: str) -> Payment | None:
 
 
 def release(
-    leased: Payment, status: PaymentStatus, reason: str, delay_seconds: float = 0.0, reference: str | None = None
+    leased: Payment,
+    status: PaymentStatus,
+    reason: str,
+    delay_seconds: float = 0.0,
+    *,
+    unpaid_attempts: int | None = None,
+    reference: str | None = None,
 ) -> bool:
     """Return the payment as PENDING or FAILED; False when the lease was lost: another attempt has another number."""
-    values = {"status": status.value, "failure_reason": reason, "due_at": database_now(delay_seconds)}
+    values: dict[str, Any] = {"status": status.value, "failure_reason": reason, "due_at": database_now(delay_seconds)}
+    if unpaid_attempts is not None:
+        values["unpaid_attempts"] = unpaid_attempts
     if reference is not None:
         values["reference"] = reference
     is_ours = and_(Payment.status == PaymentStatus.PROCESSING.value, Payment.attempts == leased.attempts)
     with transaction() as session:
         payment = update_if(session, leased.id, is_ours, **values)
         if payment is not None and status is PaymentStatus.FAILED:
-            record_payment_audit(session, AuditAction.PAYMENT_FAILED, payment, before=PaymentStatus.PROCESSING)
+            record_change(session, AuditAction.PAYMENT_FAILED, payment, before=PaymentStatus.PROCESSING)
         return payment is not None
 
 
@@ -150,11 +158,27 @@ def _pay(payment: Payment) -> None:
     match outcome:
         case Paid(reference):
             _record_payout(payment, reference)
-        case Refused(reason):  # the reservation stays, and the owner may retry
-            if release(payment, PaymentStatus.FAILED, reason):
+        case Refused(reason):  # the reservation stays, and the owner may retry or cancel
+            if release(payment, PaymentStatus.FAILED, reason, unpaid_attempts=unpaid_attempts(payment, outcome)):
+                outbox.relay(payment.protocol_id)
                 _log("payment.failed", payment.id, logging.WARNING, attempt=payment.attempts, reason=reason)
         case Unknown():
-            _retry_later(payment, outcome.reason, outcome.detail, min_delay=outcome.retry_after)
+            certain = unpaid_attempts(payment, outcome)
+            _retry_later(
+                payment, outcome.reason, outcome.detail, min_delay=outcome.retry_after, unpaid_attempts=certain
+            )
+
+
+def unpaid_attempts(leased: Payment, outcome: Refused | Unknown) -> int:
+    """How many of the payment's attempts have certainly moved no money, now that its newest has this outcome.
+
+    A conclusive refusal is about the key, so it covers earlier attempts whose outcome was unknown.
+    """
+    is_conclusive = isinstance(outcome, Refused) and outcome.is_conclusive
+    moved_nothing = isinstance(outcome, Refused) or not outcome.was_reached
+    were_unpaid = leased.unpaid_attempts == leased.attempts - 1
+    is_conclusive = is_conclusive and leased.unpaid_attempts != WAS_PAID
+    return leased.attempts if is_conclusive or (moved_nothing and were_unpaid) else leased.unpaid_attempts
 
 
 def _record_payout(leased: Payment, reference: str | None) -> None:
@@ -164,38 +188,58 @@ def _record_payout(leased: Payment, reference: str | None) -> None:
     When that fails the reference is kept, so the next attempt only records. Where not even the reference can be stored,
     the next attempt sends the same key again.
     """
-    released = {"status": PaymentStatus.RELEASED.value, "reference": reference, "failure_reason": None}
     try:
         with transaction() as session:
-            is_unrecorded = Payment.status != PaymentStatus.RELEASED.value
-            payment = update_if(session, leased.id, is_unrecorded, **released, released_at=utc_now())
-            if payment is None:
+            payment = lock(session, leased.id)
+            is_same = payment.recipient_number == leased.recipient_number
+            if payment.status == PaymentStatus.RELEASED and is_same:
                 return
-            vulnerability = vulnerabilities.transition(session, payment.vulnerability_id, Status.PAID, reserved_minor=0)
-            protocol_id, amount_minor = payment.protocol_id, payment.amount_minor
-            about = {"vulnerability_id": vulnerability.id, "payment_id": payment.id, "reference": reference}
-            protocols.apply_change(session, protocol_id, ChangeType.PAYMENT_RELEASED, amount_minor, SYSTEM, **about)
-            event_data = {"paymentAmount": format_amount(amount_minor), "paymentId": payment.id}
-            vulnerabilities.append_status_event(session, vulnerability, **event_data)
-            record_payment_audit(session, AuditAction.PAYMENT_RELEASED, payment, before=PaymentStatus.PROCESSING)
+            if payment.status in (PaymentStatus.RELEASED, PaymentStatus.CANCELLED):
+                _record_unexpected_payout(payment, leased, reference)
+                return
+            _charge(session, payment, leased, reference)
     except Exception as error:
         logger.exception("payment.paid_not_recorded", extra={"paymentId": leased.id, "reference": reference})
         metrics.PAYMENTS.labels("paid_not_recorded").inc()
-        _retry_later(leased, f"{PAID_NOT_RECORDED} ({type(error).__name__})", reference=reference)
+        problem = f"{PAID_NOT_RECORDED} ({type(error).__name__})"
+        _retry_later(leased, problem, reference=reference, unpaid_attempts=WAS_PAID)
     else:
         _log("payment.released", leased.id, reference=reference)
         outbox.relay(leased.protocol_id)
 
 
-def _retry_later(
-    leased: Payment, reason: str, detail: str = "", *, min_delay: float = 0.0, reference: str | None = None
-) -> None:
+def _charge(session: Session, payment: Payment, leased: Payment, reference: str | None) -> None:
+    """Release the locked payment, to the recipient of this attempt, and charge the pool; in the order of the events."""
+    before = PaymentStatus(payment.status)
+    payment.status, payment.released_at = PaymentStatus.RELEASED.value, utc_now()
+    payment.reference, payment.failure_reason = reference, None
+    payment.recipient, payment.recipient_number = leased.recipient, leased.recipient_number
+    payment.version += 1
+    vulnerability = vulnerabilities.transition(session, payment.vulnerability_id, Status.PAID, reserved_minor=0)
+    protocol_id, amount_minor = payment.protocol_id, payment.amount_minor
+    about = {"vulnerability_id": vulnerability.id, "payment_id": payment.id, "reference": reference}
+    protocols.apply_change(session, protocol_id, ChangeType.PAYMENT_RELEASED, amount_minor, SYSTEM, **about)
+    record_change(session, AuditAction.PAYMENT_RELEASED, payment, before)
+    event_data = {"paymentAmount": format_amount(amount_minor), "paymentId": payment.id}
+    vulnerabilities.append_status_event(session, vulnerability, **event_data)
+
+
+def _record_unexpected_payout(payment: Payment, leased: Payment, reference: str | None) -> None:
+    """The service has paid a key that it had refused for good before: a person has to settle that with it."""
+    payment.failure_reason = f"{PAID_NOT_RECORDED}: {leased.recipient!r} was paid, the payment is {payment.status}"
+    payment.version += 1
+    metrics.PAYMENTS.labels("paid_not_recorded").inc()
+    about = {"paymentId": leased.id, "reference": reference, "recipient": leased.recipient, "status": payment.status}
+    logger.error("payment.paid_not_recorded", extra=about)
+
+
+def _retry_later(leased: Payment, reason: str, detail: str = "", *, min_delay: float = 0.0, **values: Any) -> None:
     """Return the payment to PENDING; the sweep takes it up after a pause that grows with each attempt."""
     settings = config()
     jitter = random.random()  # noqa: S311 - spreads the attempts, guards nothing
     delay = retry_delay(leased.attempts, settings.payout_retry_base, settings.payout_retry_cap, jitter)
     delay = max(delay, min(min_delay, settings.payout_retry_cap))
-    if release(leased, PaymentStatus.PENDING, reason, delay, reference):
+    if release(leased, PaymentStatus.PENDING, reason, delay, **values):
         about = {"reason": reason, "detail": detail, "delaySeconds": round(delay, 3)}
         _log("payment.retry_scheduled", leased.id, logging.WARNING, attempt=leased.attempts, **about)
 

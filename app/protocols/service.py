@@ -125,6 +125,11 @@ def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: s
     return result
 
 
+def lock_pool(session: Session, protocol_id: str) -> None:
+    """Lock the pool before an event that precedes its change: locks are taken in the order pool → event counter."""
+    session.get(Pool, protocol_id, with_for_update={"key_share": True})
+
+
 def apply_change(
     session: Session, protocol_id: str, change_type: ChangeType, amount_minor: int, actor: str, **about: str | None
 ) -> tuple[LedgerEntry, Pool]:

@@ -8,7 +8,9 @@ class EventType(StrEnum):
     AGENT_TASK_UPDATE = "agent:task_update"
     AGENT_TASK_UPDATES = "agent:task_updates"
     BOUNTY_POOL_UPDATED = "bounty_pool:updated"
+    VULN_DISCOVERED = "vuln:discovered"
     VULN_STATUS_CHANGED = "vuln:status_changed"
+    PAYMENT_STATUS_CHANGED = "payment:status_changed"
 
 
 def envelope(event_type: str, *, timestamp: str, protocol_id: str, seq: str, data: Any) -> dict[str, Any]:

@@ -62,7 +62,10 @@ class StateSchema(CamelSchema):
         metadata=doc("Whether there are more; `GET /agents?protocolId=` lists all, page by page.", False)
     )
     vulnerabilities = fields.Nested(VulnerabilityState)
-    payments = fields.List(fields.Nested(PaymentSchema), metadata=doc("The latest 20 payments, newest first."))
+    payments = fields.List(
+        fields.Nested(PaymentSchema),
+        metadata=doc("The latest 20 payments, and older ones that are FAILED; at most 100, newest first."),
+    )
 
 
 class StatsQuery(CamelSchema):

@@ -20,7 +20,8 @@ blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", descrip
 def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerability:
     """File a vulnerability
 
-    With a `bounty` the amount is reserved; when it cannot be, nothing is stored.
+    The room receives `vuln:discovered`. With a `bounty` the amount is reserved, and `bounty_pool:updated` with
+    RESERVATION follows; when it cannot be reserved, nothing is stored.
     """
     return service.file(protocol_id, fields, current_principal())
 

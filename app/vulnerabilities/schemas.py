@@ -10,6 +10,9 @@ _SEVERITY = validate.OneOf(list(Severity))
 _STATUS = validate.OneOf(list(Status))
 _OLD_STATUS = validate.OneOf([Status.PENDING, Status.CONFIRMED])
 _NEW_STATUS = validate.OneOf(list(PREVIOUS))
+_ID = doc("The vulnerability's id.", VULNERABILITY)
+_STATUS_MEANING = doc("The present status.", "PENDING")
+_CREATED = doc("When the vulnerability was filed.", MOMENT)
 _TITLE = doc("A short name of the finding.", "Reentrancy in withdraw()")
 _SEVERITY_MEANING = doc("The severity, from CRITICAL down to INFO.", "HIGH")
 _BOUNTY = doc("The bounty of this vulnerability.", "2500.00")
@@ -51,18 +54,18 @@ class VulnerabilityQuery(PageQuery):
 
 
 class VulnerabilitySchema(CamelSchema):
-    id = fields.String(metadata=doc("The vulnerability's id.", VULNERABILITY))
+    id = fields.String(metadata=_ID)
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
     title = fields.String(metadata=_TITLE)
     description = fields.String(allow_none=True, metadata=_DESCRIPTION)
     severity = fields.String(validate=_SEVERITY, metadata=_SEVERITY_MEANING)
-    status = fields.String(validate=_STATUS, metadata=doc("The present status.", "PENDING"))
+    status = fields.String(validate=_STATUS, metadata=_STATUS_MEANING)
     bounty = Money(attribute="bounty_minor", allow_none=True, metadata=_BOUNTY)
     agent_id = fields.String(allow_none=True, metadata=_AGENT_MEANING)
     rejection_reason = fields.String(allow_none=True, metadata=doc("Why it was rejected; null otherwise.", None))
     payment_id = fields.String(allow_none=True, metadata=doc("Id of its payment; null until one is requested.", None))
     version = NumberText(metadata=VERSION)
-    created_at = Timestamp(metadata=doc("When the vulnerability was filed.", MOMENT))
+    created_at = Timestamp(metadata=_CREATED)
     updated_at = Timestamp(metadata=doc("When it was last changed.", MOMENT))
 
 
@@ -81,10 +84,23 @@ class VulnerabilityCounts(CamelSchema):
 VulnerabilityPage = page_schema(VulnerabilitySchema)
 
 
+class VulnDiscoveredData(CamelSchema):
+    """A vulnerability that was filed just now."""
+
+    vulnerability_id = fields.String(required=True, attribute="id", metadata=_ID)
+    title = fields.String(required=True, metadata=_TITLE)
+    severity = fields.String(required=True, validate=_SEVERITY, metadata=_SEVERITY_MEANING)
+    status = fields.String(required=True, validate=validate.Equal(Status.PENDING), metadata=_STATUS_MEANING)
+    bounty = Money(required=True, attribute="bounty_minor", allow_none=True, metadata=_BOUNTY)
+    agent_id = fields.String(required=True, allow_none=True, metadata=_AGENT_MEANING)
+    version = NumberText(required=True, metadata=VERSION)
+    created_at = Timestamp(required=True, metadata=_CREATED)
+
+
 class VulnStatusData(CamelSchema):
     """A vulnerability's change of status."""
 
-    vulnerability_id = fields.String(required=True, metadata=doc("The vulnerability's id.", VULNERABILITY))
+    vulnerability_id = fields.String(required=True, metadata=_ID)
     old_status = fields.String(required=True, validate=_OLD_STATUS, metadata=doc("The previous status.", "PENDING"))
     new_status = fields.String(required=True, validate=_NEW_STATUS, metadata=doc("The new status.", "CONFIRMED"))
     severity = fields.String(required=True, validate=_SEVERITY, metadata=_SEVERITY_MEANING)

@@ -22,12 +22,13 @@ from app.protocols.rules import ChangeType
 from app.realtime import outbox
 from app.realtime.events import EventType
 from app.vulnerabilities.models import PREVIOUS, Severity, Status, Vulnerability
-from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
+from app.vulnerabilities.schemas import VulnDiscoveredData, VulnerabilityCounts, VulnerabilitySchema
 
 # Bounds of a snapshot, so that a thousand clients may reconnect at once: 0.6 MB with descriptions of 300 characters,
 # never more than 3 MB of text.
 MAX_OPEN_SHOWN = 1000
 MAX_OPEN_CHARACTERS = 2_000_000
+_DISCOVERED = VulnDiscoveredData()
 _COLUMNS = tuple(
     getattr(Vulnerability, field.attribute or name) for name, field in VulnerabilitySchema().dump_fields.items()
 )
@@ -77,6 +78,7 @@ def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vuln
         severity=fields["severity"],
         severity_rank=Severity(fields["severity"]).rank,
         status=Status.PENDING.value,
+        bounty_minor=fields["bounty"],
         reserved_minor=0,
         agent_id=agent_id,
         filed_by=principal.subject,
@@ -88,6 +90,8 @@ def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vuln
         claim_key(session)
         session.add(vulnerability)
         session.flush()
+        protocols.lock_pool(session, protocol_id)
+        outbox.append(session, protocol_id, EventType.VULN_DISCOVERED, _DISCOVERED.dump(vulnerability))
         change_reservation(session, vulnerability, fields["bounty"] or 0, principal.subject)
         store_response(session, vulnerability)
     outbox.relay(protocol_id)

@@ -258,6 +258,87 @@ export interface components {
              */
             ok: true;
         };
+        PaymentStatusChangedEvent: {
+            data: components["schemas"]["PaymentStatusData"];
+            /**
+             * @description Name of the event.
+             * @example payment:status_changed
+             * @enum {string}
+             */
+            eventType: "payment:status_changed";
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * @description This event's own number in its room; consecutive events have no gaps.
+             * @example 42
+             */
+            seq: string;
+            /**
+             * Format: date-time
+             * @description Time of the event.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+        };
+        PaymentStatusData: {
+            /**
+             * Format: decimal
+             * @description The amount to pay, as a decimal string.
+             * @example 2500.00
+             */
+            amount: string;
+            /**
+             * @description How many times the payout service was called.
+             * @example 0
+             */
+            attempts: string;
+            /**
+             * Format: date-time
+             * @description When the status changed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            changedAt: string;
+            /**
+             * @description The currency of all amounts of the protocol; set when it is created.
+             * @example USDC
+             */
+            currency: string;
+            /**
+             * @description Why the service refused for good, if FAILED or CANCELLED; null otherwise.
+             * @example null
+             */
+            failureReason: string | null;
+            /**
+             * @description The status now. PROCESSING, which every attempt passes through, is not told.
+             * @example PENDING
+             * @enum {string}
+             */
+            newStatus: "PENDING" | "FAILED" | "RELEASED" | "CANCELLED";
+            /**
+             * @description The status before; null when the payment was requested just now.
+             * @example null
+             * @enum {string|null}
+             */
+            oldStatus: "PENDING" | "PROCESSING" | "FAILED" | null;
+            /**
+             * @description The payment's id.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description Id of the vulnerability that it pays for.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        };
         Refusal: {
             /**
              * @description A stable code: decide by it, not by the text.
@@ -325,6 +406,77 @@ export interface components {
              * @example RPC endpoint timed out
              */
             message: string;
+        };
+        VulnDiscoveredData: {
+            /**
+             * @description Id of the agent that found it.
+             * @example scanner-7
+             */
+            agentId: string | null;
+            /**
+             * Format: decimal
+             * @description The bounty of this vulnerability.
+             * @example 2500.00
+             */
+            bounty: string | null;
+            /**
+             * Format: date-time
+             * @description When the vulnerability was filed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description The severity, from CRITICAL down to INFO.
+             * @example HIGH
+             * @enum {string}
+             */
+            severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
+            /**
+             * @description The present status.
+             * @example PENDING
+             * @enum {string}
+             */
+            status: "PENDING";
+            /**
+             * @description A short name of the finding.
+             * @example Reentrancy in withdraw()
+             */
+            title: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description The vulnerability's id.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        };
+        VulnDiscoveredEvent: {
+            data: components["schemas"]["VulnDiscoveredData"];
+            /**
+             * @description Name of the event.
+             * @example vuln:discovered
+             * @enum {string}
+             */
+            eventType: "vuln:discovered";
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * @description This event's own number in its room; consecutive events have no gaps.
+             * @example 42
+             */
+            seq: string;
+            /**
+             * Format: date-time
+             * @description Time of the event.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
         };
         VulnStatusChangedEvent: {
             data: components["schemas"]["VulnStatusData"];
@@ -421,6 +573,8 @@ export type JoinedAck = components['schemas']['JoinedAck'];
 export type JoinMessage = components['schemas']['JoinMessage'];
 export type LeaveMessage = components['schemas']['LeaveMessage'];
 export type LeftAck = components['schemas']['LeftAck'];
+export type PaymentStatusChangedEvent = components['schemas']['PaymentStatusChangedEvent'];
+export type PaymentStatusData = components['schemas']['PaymentStatusData'];
 export type Refusal = components['schemas']['Refusal'];
 export type RefusedAck = components['schemas']['RefusedAck'];
 export type RenewedAck = components['schemas']['RenewedAck'];
@@ -428,6 +582,8 @@ export type RenewMessage = components['schemas']['RenewMessage'];
 export type SessionExpired = components['schemas']['SessionExpired'];
 export type SessionRevoked = components['schemas']['SessionRevoked'];
 export type TaskError = components['schemas']['TaskError'];
+export type VulnDiscoveredData = components['schemas']['VulnDiscoveredData'];
+export type VulnDiscoveredEvent = components['schemas']['VulnDiscoveredEvent'];
 export type VulnStatusChangedEvent = components['schemas']['VulnStatusChangedEvent'];
 export type VulnStatusData = components['schemas']['VulnStatusData'];
 export type $defs = Record<string, never>;
@@ -436,7 +592,9 @@ export interface ServerToClientEvents {
   "agent:task_update": (event: AgentTaskUpdateEvent) => void;
   "agent:task_updates": (event: AgentTaskUpdatesEvent) => void;
   "bounty_pool:updated": (event: BountyPoolUpdatedEvent) => void;
+  "vuln:discovered": (event: VulnDiscoveredEvent) => void;
   "vuln:status_changed": (event: VulnStatusChangedEvent) => void;
+  "payment:status_changed": (event: PaymentStatusChangedEvent) => void;
   "session:expired": (event: SessionExpired) => void;
   "session:revoked": (event: SessionRevoked) => void;
 }

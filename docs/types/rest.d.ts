@@ -1127,7 +1127,7 @@ export interface components {
              */
             currency: string;
             /**
-             * @description Why the service refused; null otherwise.
+             * @description Why the service refused for good, if FAILED or CANCELLED; null otherwise.
              * @example null
              */
             failureReason: string | null;
@@ -1163,11 +1163,16 @@ export interface components {
              */
             releasedAt: string | null;
             /**
-             * @description A FAILED payment can be retried; RELEASED is final.
+             * @description A FAILED payment can be retried or cancelled; RELEASED and CANCELLED are final.
              * @example PENDING
              * @enum {string}
              */
-            status: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED";
+            status: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED" | "CANCELLED";
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
             /**
              * @description Id of the vulnerability that it pays for.
              * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01

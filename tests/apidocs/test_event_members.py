@@ -14,6 +14,13 @@ PROMISED = {
     "bounty_pool:updated": (
         "changeType", "amount", "total", "available", "reserved", "paid", "currency", "version",
     ),
+    "vuln:discovered": (
+        "vulnerabilityId", "title", "severity", "status", "bounty", "agentId", "version", "createdAt",
+    ),
+    "payment:status_changed": (
+        "paymentId", "vulnerabilityId", "oldStatus", "newStatus", "amount", "currency", "failureReason", "attempts",
+        "version", "changedAt",
+    ),
     "vuln:status_changed": ("vulnerabilityId", "oldStatus", "newStatus", "severity", "version", "changedAt"),
 }  # fmt: skip
 MEMBERS = [(event_type, member) for event_type, members in PROMISED.items() for member in members]

@@ -21,7 +21,8 @@ from tests.support.machine_speed import slowdown
 from tests.support.money import SECRET, Reply, payout_service
 from tests.support.processes import free_port, until
 
-PAYMENT = Payment(id="payment-1", protocol_id="P1", amount_minor=1_500_000, currency="USDC", recipient="0xabc → you")
+MEMBERS = {"id": "payment-1", "protocol_id": "P1", "amount_minor": 1_500_000, "currency": "USDC"}
+PAYMENT = Payment(**MEMBERS, recipient="0xabc → you", recipient_number=1)
 
 
 @pytest.fixture
@@ -100,16 +101,28 @@ def test_every_2xx_with_a_reference_is_paid(service, settings, status):
     assert pay(PAYMENT, settings) == Paid("tx-1")
 
 
+def test_another_recipient_has_a_key_of_its_own_which_the_signed_body_names(service, settings):
+    first, second = PAYMENT, Payment(**MEMBERS, recipient="0xdef", recipient_number=2)
+    for payment in (first, second):
+        assert isinstance(pay(payment, settings), Paid)
+    told, changed = service.requests
+    assert (told.key, "idempotencyKey" in told.json) == ("payment-1", False)
+    assert (changed.key, changed.json["idempotencyKey"]) == ("payment-1:2", "payment-1:2")
+    assert (changed.json["paymentId"], changed.json["recipient"]) == ("payment-1", "0xdef")
+    assert changed.is_signed_with(SECRET)
+
+
 def test_the_signature_covers_the_time_and_the_body():
     expected = hmac.new(b"secret", b'1700000000.{"a":1}', hashlib.sha256).hexdigest()
     assert signature("secret", 1_700_000_000, b'{"a":1}') == f"t=1700000000,v1={expected}"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 410, 422, 424, 426, 428, 430, 451, 499])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 407, 410, 422, 424, 426, 428, 430, 451, 499])
 def test_a_4xx_is_a_refusal_with_its_reason(service, settings, status):
     service.replies = [Reply(status, b'{"error": "unknown\x00 recipient"}')]
     outcome = pay(PAYMENT, settings)
-    assert outcome == Refused(f'HTTP {status}: {{"error": "unknown recipient"}}')
+    is_conclusive = status in (400, 402, 410, 422)
+    assert outcome == Refused(f'HTTP {status}: {{"error": "unknown recipient"}}', is_conclusive)
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 300, 301, 302, 307])

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.config import Config
 from app.core.database import transaction, utc_now
+from app.core.extensions import db
 from app.payments import reconciliation, settlement
 from app.payments.models import Payment
+from app.realtime.events import EventType
+from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api, InProcess
 
@@ -68,6 +71,23 @@ def request_payment(api: Api, path: str, **fields: Any) -> dict[str, Any]:
 
 def pool(api: Api, protocol_id: str) -> dict[str, Any]:
     return api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)
+
+
+def told(app: Flask, protocol_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """The type and the data of each event that the protocol's room gets, in order."""
+    with app.app_context():
+        mine = select(OutboxEvent).where(OutboxEvent.protocol_id == protocol_id)
+        rows = db.session.scalars(mine.order_by(OutboxEvent.position)).all()
+        return [(row.event_type, json.loads(row.data_json)) for row in rows]
+
+
+def story_of(app: Flask, protocol_id: str) -> list[str]:
+    """A word for each event of the room: `DEPOSIT`, `discovered`, `CONFIRMED`, `payment PENDING`, …"""
+    words = {EventType.VULN_DISCOVERED: "discovered", EventType.PAYMENT_STATUS_CHANGED: "payment "}
+    return [
+        words.get(kind, "") + (data.get("changeType") or data.get("newStatus", ""))
+        for kind, data in told(app, protocol_id)
+    ]
 
 
 def books(app: Flask) -> list[tuple[str, str]]:
