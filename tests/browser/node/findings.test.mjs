@@ -102,14 +102,43 @@ test("bounties are ordered exactly, even where floats are equal", async () => {
   assert.deepEqual(rows(false).map(({ id }) => id), ["none", "small", "large"]);
 });
 
-test("a filing without an event is fetched until it is held", async () => {
-  file("V1");
+const event = (eventType, data) => findings.apply({ eventType, data });
+const filing = (more) => ({ vulnerabilityId: "V1", title: "Bent", severity: "CRITICAL", status: "PENDING", bounty: null, agentId: null, version: "1", createdAt: "now", ...more });
+const payment = (oldStatus, newStatus) => ({ paymentId: "Y1", vulnerabilityId: "V1", oldStatus, newStatus, version: "1" });
+
+test("a filing and its reservation are shown from their events, without a request", async () => {
+  event("vuln:discovered", filing());
+  event("bounty_pool:updated", { vulnerabilityId: "V1", changeType: "RESERVATION", amount: "5.00" });
+  await pause(200);
+  const { title, status, bounty, createdAt } = findings.byId.get("V1");
+  assert.deepEqual([title, status, bounty, createdAt], ["Bent", "PENDING", "5.00", "now"]);
+  assert.deepEqual(api.asked, []);
+});
+
+test("a repeated filing does not replace what is held", () => {
+  event("vuln:discovered", filing());
+  findings.apply(moved("V1", "CONFIRMED", "2"));
+  event("vuln:discovered", filing());
+  assert.equal(findings.byId.get("V1").status, "CONFIRMED");
+});
+
+test("a payment is that of its finding until it is cancelled, whose finding is read again", async () => {
+  file("V1", { version: "2", status: "CONFIRMED" });
   await findings.load();
-  api.answer = () => ({ items: [held.get("V2") ?? held.get("V1")] });
-  assert.equal(await findings.hasNews(), false);
+  event("payment:status_changed", payment(null, "PENDING"));
+  assert.equal(findings.byId.get("V1").paymentId, "Y1");
+  event("payment:status_changed", { ...payment("FAILED", "CANCELLED"), paymentId: "Y0" });
+  assert.equal(findings.byId.get("V1").paymentId, "Y1");
+  event("payment:status_changed", payment("FAILED", "CANCELLED"));
+  assert.equal(findings.byId.get("V1").paymentId, null);
+  file("V1", { version: "4", status: "CONFIRMED", title: "Read again" });
+  await until(() => findings.byId.get("V1").title === "Read again");
+});
+
+test("findings whose payment failed can be listed alone", async () => {
+  file("V1", { paymentId: "Y1" });
   file("V2");
-  assert.equal(await findings.hasNews(), true);
-  findings.reconcile({ open: held, counts: {} });
-  assert.equal(await findings.hasNews(), false);
-  assert.match(api.asked.at(-1), /limit=1$/);
+  await findings.load();
+  const filter = { status: "FAILED", severity: "ALL", text: "", sort: { by: "date", descending: true } };
+  assert.deepEqual(findings.rows({ ...filter, hasFailed: ({ paymentId }) => paymentId === "Y1" }).map(({ id }) => id), ["V1"]);
 });

@@ -177,3 +177,62 @@ test("a changed item is a new object, so that views notice it", () => {
   assert.notEqual(state.open.get("V1"), found);
   assert.equal(found.status, "PENDING");
 });
+
+const LATER = "2026-01-01T00:00:01.000Z";
+const filing = (more) => ({ vulnerabilityId: "V3", title: "Bent", severity: "LOW", status: "PENDING", bounty: null, agentId: "A1", version: "1", createdAt: LATER, ...more });
+const FILED = { id: "V3", protocolId: "P1", title: "Bent", severity: "LOW", status: "PENDING", bounty: null, agentId: "A1", rejectionReason: null, paymentId: null, version: "1", createdAt: LATER, updatedAt: LATER };
+
+test("a filing is open and counted, once", () => {
+  assert.equal(apply("vuln:discovered", filing()), Applied.YES);
+  assert.deepEqual(state.open.get("V3"), FILED);
+  assert.equal(apply("vuln:discovered", filing({ title: "Other" })), Applied.OLD);
+  assert.equal(state.open.get("V3").title, "Bent");
+  assert.deepEqual([state.counts.total, counts().PENDING, state.counts.bySeverity], ["4", "2", { HIGH: "3", LOW: "1" }]);
+  assert.equal(apply("bounty_pool:updated", change("RESERVATION", { vulnerabilityId: "V3", amount: "9.00" })), Applied.YES);
+  assert.equal(state.open.get("V3").bounty, "9.00");
+});
+
+test("a filing that was decided meanwhile does not return, and one from before the snapshot is fetched", () => {
+  apply("vuln:discovered", filing());
+  apply("vuln:status_changed", moved("V3", "PENDING", "REJECTED", "2"));
+  assert.equal(apply("vuln:discovered", filing()), Applied.OLD);
+  assert.equal(apply("vuln:discovered", filing({ vulnerabilityId: "V4", createdAt: "2025-12-31T23:59:59.999Z" })), Applied.UNKNOWN);
+  assert.deepEqual([state.open.has("V3"), state.open.has("V4"), state.counts.total], [false, false, "4"]);
+});
+
+test("counts begin with the first filing", () => {
+  state.counts = {};
+  apply("vuln:discovered", filing());
+  assert.deepEqual(state.counts, { total: "1", byStatus: { PENDING: "1" }, bySeverity: { LOW: "1" } });
+});
+
+const payment = (oldStatus, newStatus, version, more) => ({
+  paymentId: "Y1", vulnerabilityId: "V2", oldStatus, newStatus, amount: "40.00", currency: "USDC", failureReason: null, attempts: "1", version, changedAt: AT, ...more,
+});
+
+test("a payment follows its newest version", () => {
+  assert.equal(apply("payment:status_changed", payment("PROCESSING", "FAILED", "2", { failureReason: "no such account", attempts: "3" })), Applied.YES);
+  const { status, failureReason, attempts, version, releasedAt } = state.payments.get("Y1");
+  assert.deepEqual([status, failureReason, attempts, version, releasedAt], ["FAILED", "no such account", "3", "2", null]);
+  for (const old of ["1", "2"]) assert.equal(apply("payment:status_changed", payment(null, "PENDING", old)), Applied.OLD);
+  assert.equal(apply("payment:status_changed", payment("PROCESSING", "RELEASED", "3")), Applied.YES);
+  assert.deepEqual([state.payments.get("Y1").releasedAt, state.payments.get("Y1").failureReason], [AT, null]);
+});
+
+test("an unknown payment is shown at once and fetched, and is that of its vulnerability until it is cancelled", () => {
+  const paymentId = "Y2";
+  assert.equal(apply("payment:status_changed", payment(null, "PENDING", "1", { paymentId })), Applied.UNKNOWN);
+  const { recipient, status, createdAt, protocolId, lastError } = state.payments.get("Y2");
+  assert.deepEqual([recipient, status, createdAt, protocolId, lastError], [null, "PENDING", AT, "P1", null]);
+  assert.equal(state.open.get("V2").paymentId, "Y2");
+  apply("payment:status_changed", payment("FAILED", "CANCELLED", "9"));
+  assert.equal(state.open.get("V2").paymentId, "Y2");
+  apply("payment:status_changed", payment("FAILED", "CANCELLED", "2", { paymentId }));
+  assert.equal(state.open.get("V2").paymentId, null);
+  assert.equal(apply("payment:status_changed", payment(null, "FAILED", "10", { vulnerabilityId: "V9" })), Applied.YES);
+  assert.equal(state.open.has("V9"), false);
+});
+
+test("a payment of a snapshot without versions follows the first event", () => {
+  assert.equal(apply("payment:status_changed", payment("PROCESSING", "FAILED", "1")), Applied.YES);
+});

@@ -10,6 +10,9 @@ export class Room {
   handshakes = [];
   renewed = [];
   isDown = false;
+  /** Whether the server holds its connections but does not answer on them. */
+  isFrozen = false;
+  pings = 0;
   refusal = null;
   /** Functions that return the acks of the next joins; after them every join is accepted. */
   joinAnswers = [];
@@ -145,8 +148,10 @@ class FakeSocket {
     this.#any(event.eventType, event);
   }
 
-  emit(_, { token }) {
-    this.#room.renewed.push(token);
+  emit(name, argument) {
+    if (name === "session:renew") return void this.#room.renewed.push(argument.token);
+    this.#room.pings += 1;
+    if (!this.#room.isFrozen) setTimeout(() => argument({ ok: false }));
   }
 
   async emitWithAck(_, { protocolId }) {

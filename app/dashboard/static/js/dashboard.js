@@ -1,4 +1,5 @@
 import { io } from "../vendor/socket.io.js";
+import { Alerts } from "./alerts.js";
 import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
@@ -7,6 +8,7 @@ import { Protocols } from "./protocols.js";
 import { RoomClient, Status } from "./room-client.js";
 import { Ticker } from "./ticker.js";
 
+const ALERTING = new Set(["vuln:discovered", "payment:status_changed"]);
 let notices = 0;
 
 /** The page's model of one protocol. Redraws at most once per frame, however many events arrive. */
@@ -16,7 +18,8 @@ export class Dashboard {
   ledger = null;
   otherPayments = null;
   feed = null;
-  /** The last notice, for screen readers and the toast: `{text, tone, id}`. */
+  alerts = null;
+  /** The last notice, for screen readers and the toast: `{text, tone, id, target}`. */
   notice = null;
 
   #api;
@@ -26,10 +29,12 @@ export class Dashboard {
   #ticker = new Ticker(() => this.#onTick());
   #token = null;
   #snapshots = 0;
+  #seededReads = 0;
   #clockOffset = -Infinity;
   #isClosed = false;
 
-  /** @param {object} handlers `onListing()` after each read of the protocols, `onRefused(message)` for an invalid token */
+  /** @param {object} handlers `onListing()` after each read of the protocols, `onRefused(message)` for an
+   *   invalid token, `onAlert(alert)` */
   constructor(session, api, handlers) {
     this.session = session;
     this.#api = api;
@@ -104,7 +109,7 @@ export class Dashboard {
   /** Show no protocol. */
   leave() {
     this.#closeRoom();
-    Object.assign(this, { room: null, findings: null, ledger: null, otherPayments: null, feed: null });
+    Object.assign(this, { room: null, findings: null, ledger: null, otherPayments: null, feed: null, alerts: null });
   }
 
   /** Fetch the state after an action of the user, since not every effect has an event. */
@@ -112,16 +117,17 @@ export class Dashboard {
     this.room?.refresh();
   }
 
-  say(text, tone = "good") {
-    this.notice = { text, tone, id: (notices += 1) };
+  /** @param {object} [target] the parameters of the address that show what the notice is about */
+  say(text, tone = "good", target = null) {
+    this.notice = { text, tone, target, id: (notices += 1) };
     this.redraw();
   }
 
-  /** Updates relative times, renews the token, and looks for changes that no event announces. */
+  /** Updates relative times and renews the token. */
   async #onTick() {
+    if (!document.hidden && document.hasFocus()) this.alerts?.look();
     this.redraw();
     await this.#renewToken();
-    if (!document.hidden && this.room?.status === Status.LIVE) await this.#checkForNewFindings();
   }
 
   /** Pass a renewed token to the room. */
@@ -130,13 +136,6 @@ export class Dashboard {
     if (this.#isClosed) return;
     if (this.#token && token && token !== this.#token) this.room?.renew();
     this.#token = token;
-  }
-
-  /** A vulnerability filed without a bounty has no event. */
-  async #checkForNewFindings() {
-    const { findings } = this;
-    const hasNews = await findings.hasNews();
-    if (hasNews && !this.#isClosed && findings === this.findings) this.refresh();
   }
 
   #onListing() {
@@ -157,12 +156,13 @@ export class Dashboard {
 
   #reset(protocolId) {
     this.#closeReads();
-    const redraw = () => this.redraw();
-    this.findings = new Findings(this.#api, protocolId, redraw);
-    this.ledger = new Ledger(this.#api, protocolId, () => this.#onLedger());
-    this.otherPayments = new OtherPayments(this.#api, redraw);
+    this.findings = new Findings(this.#api, protocolId, () => this.#onFindings());
+    this.ledger = new Ledger(this.#api, protocolId, () => this.#seed());
+    this.otherPayments = new OtherPayments(this.#api, () => this.redraw());
     this.feed = new Feed();
+    this.alerts = new Alerts();
     this.#snapshots = 0;
+    this.#seededReads = 0;
   }
 
   #onChange() {
@@ -180,11 +180,27 @@ export class Dashboard {
     if (isFirst) this.findings.load();
     this.findings.reconcile(this.state);
     this.ledger.reconcile(this.state);
+    this.#seed();
+    this.#checkAlerts();
   }
 
-  #onLedger() {
-    this.feed.seed(this.ledger.entries, this.state?.pool?.currency);
+  #onFindings() {
+    if (this.findings.reads !== this.#seededReads) this.#seed();
+    this.#seededReads = this.findings.reads;
     this.redraw();
+  }
+
+  #seed() {
+    if (this.state) this.feed.seed({ entries: this.ledger.entries, findings: [...this.findings.byId.values()], state: this.state });
+    this.redraw();
+  }
+
+  #checkAlerts() {
+    const fresh = this.alerts.check(this.state, (id) => this.findingTitle(id));
+    for (const alert of fresh) {
+      this.say(alert.text, "bad", alert.target);
+      this.#handlers.onAlert(alert);
+    }
   }
 
   #onEvent(event) {
@@ -192,6 +208,7 @@ export class Dashboard {
     this.ledger.apply(event);
     this.otherPayments.apply(event);
     this.feed.apply(event);
+    if (ALERTING.has(event.eventType)) this.#checkAlerts();
   }
 
   agentName(id) {
@@ -205,7 +222,8 @@ export class Dashboard {
     return payments.get(paymentId) ?? (status === "CONFIRMED" ? (this.otherPayments.get(paymentId) ?? undefined) : undefined);
   }
 
+  /** Null if the finding was not read yet. */
   findingTitle(id) {
-    return this.findings.byId.get(id)?.title ?? this.state?.open.get(id)?.title ?? id;
+    return this.findings.byId.get(id)?.title ?? this.state?.open.get(id)?.title ?? null;
   }
 }

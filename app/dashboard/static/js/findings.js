@@ -1,6 +1,6 @@
 import { minorUnits } from "./money.js";
 import { RetryingRead } from "./retrying-read.js";
-import { isNewer } from "./room/state.js";
+import { filedBy, isNewer, paymentIdAfter } from "./room/state.js";
 
 const MAX_HELD = 5000;
 const PAUSE_MS = 4000;
@@ -13,6 +13,8 @@ const STATUS_RANK = { PENDING: 0, CONFIRMED: 1, PAID: 2, REJECTED: 3 };
 export class Findings {
   byId = new Map();
   isLoaded = false;
+  /** The number of times the list was read. */
+  reads = 0;
   /** Counts from `/state` and the events: exact, even if there are more than `MAX_HELD`. */
   counts = null;
 
@@ -47,17 +49,11 @@ export class Findings {
     this.#details.close();
   }
 
-  /** Whether a vulnerability was filed that is not held: reading the newest one suffices, at the cost of one row. */
-  async hasNews() {
-    const answer = await this.#api.get(`${this.#path}&limit=1`).catch(() => null);
-    const newest = answer?.items[0];
-    return Boolean(newest) && !this.byId.has(newest.id);
-  }
-
   async #readList() {
     this.#loadedAt = Date.now();
     for await (const items of this.#api.pages(this.#path, MAX_HELD)) this.#take(items);
     this.isLoaded = true;
+    this.reads += 1;
   }
 
   /** Responses may overtake each other and the events, so an item replaces only an older version. */
@@ -77,8 +73,27 @@ export class Findings {
   }
 
   apply({ eventType, data }) {
-    if (eventType === "vuln:status_changed") this.#applyStatus(data);
-    else if (eventType === "bounty_pool:updated" && data.vulnerabilityId) this.#lookUp(data.vulnerabilityId);
+    if (eventType === "vuln:discovered") this.#applyDiscovery(data);
+    else if (eventType === "vuln:status_changed") this.#applyStatus(data);
+    else if (eventType === "payment:status_changed") this.#applyPayment(data);
+    else if (eventType === "bounty_pool:updated" && data.vulnerabilityId) this.#applyPool(data);
+  }
+
+  #applyDiscovery(data) {
+    if (!this.byId.has(data.vulnerabilityId)) this.byId.set(data.vulnerabilityId, filedBy(data));
+  }
+
+  #applyPool({ vulnerabilityId, changeType, amount }) {
+    const held = this.byId.get(vulnerabilityId);
+    if (changeType !== "RESERVATION" || held?.status !== "PENDING") return this.#lookUp(vulnerabilityId);
+    if (held.bounty !== amount) this.byId.set(vulnerabilityId, { ...held, bounty: amount });
+  }
+
+  /** A request and a cancellation change the vulnerability, too, without an event of its own. */
+  #applyPayment(data) {
+    const held = this.byId.get(data.vulnerabilityId);
+    if (held) this.byId.set(held.id, { ...held, paymentId: paymentIdAfter(data, held.paymentId) });
+    if (data.oldStatus === null || data.newStatus === "CANCELLED") this.#lookUp(data.vulnerabilityId);
   }
 
   #applyStatus({ vulnerabilityId, newStatus, version, changedAt, rejectionReason, paymentId }) {
@@ -90,7 +105,7 @@ export class Findings {
     this.byId.set(vulnerabilityId, { ...held, ...change });
   }
 
-  /** Events carry no title and no bounty: read the vulnerability, or the whole list if there are many. */
+  /** Most events carry no title and no bounty: read the vulnerability, or the whole list if there are many. */
   #lookUp(id) {
     this.#wanted.add(id);
     this.#timer ??= setTimeout(() => {
@@ -144,12 +159,12 @@ export class Findings {
     return tally;
   }
 
-  /** The rows to show. `sort.by` is one of `SORTS`. */
-  rows({ status, severity, text, sort }) {
+  /** The rows to show. `sort.by` is one of `SORTS`; `hasFailed(row)` tells whether its payment failed. */
+  rows({ status, severity, text, sort, hasFailed = () => false }) {
     const words = text.trim().toLowerCase();
     const rows = [...this.byId.values()].filter(
       (row) =>
-        (status === "ALL" || row.status === status || (status === "OPEN" && STATUS_RANK[row.status] < 2)) &&
+        (status === "ALL" || row.status === status || (status === "OPEN" && STATUS_RANK[row.status] < 2) || (status === "FAILED" && hasFailed(row))) &&
         (severity === "ALL" || row.severity === severity) &&
         (!words || `${row.title} ${row.agentId ?? ""} ${row.id}`.toLowerCase().includes(words)),
     );

@@ -2,6 +2,7 @@ import { Address } from "./address.js";
 import { Api } from "./api.js";
 import { Dashboard } from "./dashboard.js";
 import { withCurrency } from "./money.js";
+import { notify, setBadge } from "./notifications.js";
 import { Session } from "./session.js";
 import { App } from "./ui/app.js";
 import { html, render } from "./ui/preact.js";
@@ -25,10 +26,11 @@ function begin(fault = null) {
   dashboard?.close();
   dashboard = null;
   if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${onSignedIn} />`, root);
-  dashboard = new Dashboard(session, new Api(session), { onListing: enter, onRefused: signOut });
+  dashboard = new Dashboard(session, new Api(session), { onListing: enter, onRefused: signOut, onAlert: (alert) => notify(alert.text, alert.key, () => address.go(alert.target)) });
   const handlers = { onRole: chooseRole, onSignOut: () => signOut() };
   const draw = () => {
     document.title = titleOf(dashboard);
+    setBadge(dashboard.alerts?.unseen.size > 0);
     render(html`<${App} dashboard=${dashboard} address=${address} ...${handlers} />`, root);
   };
   dashboard.onDraw(draw);
@@ -73,8 +75,9 @@ function signOut(fault = null) {
   begin(fault);
 }
 
-/** The browser tab's title. */
-function titleOf({ state, isStale }) {
+/** The browser tab's title, with the number of unseen alerts. */
+function titleOf({ state, isStale, alerts }) {
   if (!state?.pool) return "Dashboard Realtime";
-  return `${isStale ? "(stale) " : ""}${withCurrency(state.pool.available, state.pool.currency)} · ${state.protocol.name}`;
+  const unseen = alerts.unseen.size ? `(${alerts.unseen.size}) ` : "";
+  return `${unseen}${isStale ? "(stale) " : ""}${withCurrency(state.pool.available, state.pool.currency)} · ${state.protocol.name}`;
 }

@@ -13,6 +13,7 @@
  *  3. A `seq` that jumps or goes back is a loss: it fetches `/state` again, after a random pause, so that a thousand
  *     clients that lost the same event do not ask at the same moment.
  *  4. If the last event before a pause is lost, no later `seq` shows it, so it also fetches every `refreshMs`.
+ *  5. A server that hangs keeps its connections open: when nothing was heard for `silenceMs`, it asks for a sign of life.
  */
 import { Connection } from "./room/connection.js";
 import { Schedule } from "./room/schedule.js";
@@ -23,13 +24,16 @@ import { Applied, applyEvent, fromSnapshot, toSnapshot } from "./room/state.js";
 
 export { Status };
 
+const SILENT = Object.freeze({ code: "SILENT", detail: "The server does not answer." });
+const FINAL = new Set([Status.SIGNED_OUT, Status.ERROR]);
+
 export class RoomClient {
   status = Status.CONNECTING;
   /** Maps by id: `agents`, `open` (vulnerabilities), `payments`; and `protocol`, `pool`, `counts`, `seq`, `asOf`. */
   state = null;
   /** The time, in milliseconds since 1970, since which `state` may be out of date; null while it is live. */
   staleSince = null;
-  /** `{code, detail}` of the last refusal, for display; null if there is none. */
+  /** `{code, detail}` of the last refusal, for display; code SILENT: the server does not answer; null if there is none. */
   error = null;
   /** The number of snapshots fetched and of losses detected. */
   counters = { snapshots: 0, losses: 0 };
@@ -62,6 +66,8 @@ export class RoomClient {
         onMessage: (event) => this.#onMessage(event),
         onLost: () => this.#onLost(),
         onRefused: (refusal) => this.#onRefused(refusal),
+        onSilent: () => this.#onSilent(),
+        onHeard: () => this.#onHeard(),
       },
       this.#schedule,
     );
@@ -96,7 +102,7 @@ export class RoomClient {
     this.#schedule.cancelAll();
     this.#sequence.restart();
     this.#early = [];
-    Object.assign(this, { state: null, staleSince: null, error: null });
+    Object.assign(this, { state: null, staleSince: null, error: this.#connection.isSilent ? SILENT : null });
     const joined = this.#connection.join(protocolId);
     this.#set(Status.CONNECTING);
     await joined;
@@ -147,7 +153,8 @@ export class RoomClient {
     this.state = fromSnapshot(body);
     this.counters.snapshots += 1;
     this.#schedule.succeeded();
-    Object.assign(this, { staleSince: null, error: null, status: Status.LIVE });
+    if (this.#connection.isSilent) this.status = Status.RECONNECTING;
+    else Object.assign(this, { staleSince: null, error: null, status: Status.LIVE });
     this.#snapshots.later(this.#options.refreshMs * (0.75 + Math.random() / 2));
     const { since } = this.#snapshots;
     since.forEach((event) => this.#merge(event));
@@ -159,9 +166,9 @@ export class RoomClient {
   #onFetchFailed(error) {
     if (error.status === 401) return this.#end(Status.SIGNED_OUT, error);
     if (!error.isPassing) return this.#end(Status.ERROR, error);
-    this.error = error;
+    if (!this.#connection.isSilent) this.error = error;
     this.staleSince ??= Date.now();
-    if (this.#connection.isOpen) this.#set(this.state ? Status.RESYNCING : Status.CONNECTING);
+    if (this.#connection.isOpen && !this.#connection.isSilent) this.#set(this.state ? Status.RESYNCING : Status.CONNECTING);
     this.#snapshots.later(Math.max(error.retryAfterMs, this.#schedule.backoff()));
   }
 
@@ -170,6 +177,21 @@ export class RoomClient {
     if (this.status === Status.SIGNED_OUT) return;
     this.staleSince ??= this.#connection.heardAt ?? Date.now();
     this.#set(Status.RECONNECTING);
+  }
+
+  /** The connection is open, but the server does not answer. */
+  #onSilent() {
+    if (FINAL.has(this.status)) return;
+    this.staleSince ??= this.#connection.heardAt;
+    this.error = SILENT;
+    this.#set(this.state ? Status.RECONNECTING : Status.CONNECTING);
+  }
+
+  #onHeard() {
+    if (FINAL.has(this.status)) return;
+    this.error = null;
+    this.#set(this.state ? Status.RESYNCING : Status.CONNECTING);
+    this.#snapshots.soon();
   }
 
   #onRefused(refusal) {

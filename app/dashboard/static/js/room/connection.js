@@ -1,12 +1,12 @@
+import { Heartbeat } from "./heartbeat.js";
+
 /** Error codes for which a retry is useless. */
 const FINAL = new Set(["UNAUTHORIZED", "INVALID_PROTOCOL"]);
 
 /** The Socket.IO connection to one room: joins with the handshake, reconnects, and distinguishes kinds of refusal. */
 export class Connection {
-  /** The time of the last message from the server, in milliseconds since 1970. */
-  heardAt = null;
-
   #options;
+  #heartbeat;
   #schedule;
   #socket = null;
   #protocolId;
@@ -14,13 +14,27 @@ export class Connection {
 
   /**
    * @param {object} options `io`, `baseUrl`, `socketOptions`, `protocolId`, `agentBatches`, `token` (an async
-   *   function), and the callbacks `onJoined()`, `onMessage(event)`, `onLost()`, `onRefused({code, detail})`
+   *   function), `silenceMs`, `answerMs`, and the callbacks `onJoined()`, `onMessage(event)`, `onLost()`,
+   *   `onRefused({code, detail})`, `onSilent()`, `onHeard()`
    * @param {import("./schedule.js").Schedule} schedule
    */
   constructor(options, schedule) {
     this.#options = options;
     this.#schedule = schedule;
     this.#protocolId = options.protocolId;
+    const hear = () => this.#heartbeat.hear();
+    // The acknowledgement counts, whatever it says: it comes from the very process that holds the connection.
+    this.#heartbeat = new Heartbeat({ ...options, ask: () => this.#socket?.emit("session:ping", hear) });
+  }
+
+  /** The time of the last sign of the server, in milliseconds since 1970. */
+  get heardAt() {
+    return this.#heartbeat.heardAt;
+  }
+
+  /** Whether the connection is open but the server does not answer. */
+  get isSilent() {
+    return this.#heartbeat.isSilent;
   }
 
   get protocolId() {
@@ -35,17 +49,18 @@ export class Connection {
     const { io, baseUrl, socketOptions, token } = this.#options;
     const auth = async (give) => give({ token: await token(), ...this.#room() });
     this.#socket = io(baseUrl || undefined, { transports: ["websocket"], forceNew: true, ...socketOptions, auth });
-    this.#socket.on("connect", () => this.#options.onJoined());
+    this.#socket.on("connect", () => this.#onConnected());
     this.#socket.on("connect_error", (error) => this.#onError(error));
     this.#socket.on("disconnect", (reason) => this.#onDisconnected(reason));
     this.#socket.onAny((_, message) => this.#onMessage(message));
-    this.#socket.io.on("ping", () => (this.heardAt = Date.now()));
+    this.#socket.io.on("ping", () => this.#heartbeat.hear());
   }
 
   close() {
     const socket = this.#socket;
     this.#socket = null;
     this.#joins += 1; // ignore the pending answer to a join
+    this.#heartbeat.stop();
     socket?.disconnect();
   }
 
@@ -71,14 +86,20 @@ export class Connection {
     return { protocolId: this.#protocolId, ...(this.#options.agentBatches && { agentBatches: true }) };
   }
 
+  #onConnected() {
+    this.#heartbeat.start();
+    this.#options.onJoined();
+  }
+
   #onMessage(message) {
-    this.heardAt = Date.now();
+    this.#heartbeat.hear();
     const isOfThisRoom = message?.seq && message.protocolId === this.#protocolId;
     if (isOfThisRoom) this.#options.onMessage(message);
   }
 
   #onDisconnected(reason) {
     if (!this.#socket) return;
+    this.#heartbeat.stop();
     this.#options.onLost();
     // Socket.IO does not reconnect by itself after the server ends the connection (a restart, an expired token).
     if (reason === "io server disconnect") this.#connectLater(this.#schedule.jitter());

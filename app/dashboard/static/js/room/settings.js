@@ -17,6 +17,8 @@ export const DEFAULTS = {
   jitterMs: 400, // longest random pause before a fetch or connection that many clients start at once
   retryMs: 500, // first pause after a failure; doubles up to `retryCapMs`
   retryCapMs: 15_000,
+  silenceMs: 5_000, // ask for a sign of life when nothing was heard for so long; 0: never
+  answerMs: 3_000, // without one within this time the server does not answer
   timeoutMs: 10_000, // time limit of a fetch
   socketOptions: {}, // passed to Socket.IO
 };

@@ -46,6 +46,8 @@ const APPLY = {
   "agent:task_update": applyTask,
   "agent:task_updates": (state, data, event) => worstOf(data.updates.map((each) => applyTask(state, each, event))),
   "bounty_pool:updated": applyPool,
+  "payment:status_changed": applyPaymentStatus,
+  "vuln:discovered": applyDiscovery,
   "vuln:status_changed": applyStatus,
 };
 
@@ -77,6 +79,42 @@ function applyPayment(state, data, event) {
   return Applied.YES;
 }
 
+/** A payment that is not held is shown at once, without its recipient, and fetched. */
+function applyPaymentStatus(state, data) {
+  const { paymentId: id, vulnerabilityId, newStatus: status, amount, currency, failureReason, attempts, version, changedAt } = data;
+  const held = state.payments.get(id);
+  if (held && !isNewer(version, held.version)) return Applied.OLD;
+  const first = { id, vulnerabilityId, protocolId: state.protocol?.id, recipient: null, lastError: null, createdAt: changedAt, releasedAt: null };
+  const releasedAt = status === "RELEASED" ? changedAt : null;
+  state.payments.set(id, { ...first, ...held, amount, currency, status, failureReason, attempts, version, releasedAt });
+  const found = state.open.get(vulnerabilityId);
+  if (found) state.open.set(found.id, { ...found, paymentId: paymentIdAfter(data, found.paymentId) });
+  return held ? Applied.YES : Applied.UNKNOWN;
+}
+
+/** The payment of a vulnerability after a payment's change: a cancelled one makes way for another. */
+export function paymentIdAfter({ paymentId, newStatus }, held = null) {
+  if (newStatus !== "CANCELLED") return paymentId;
+  return held === paymentId ? null : held;
+}
+
+/** The vulnerability that an event of its filing describes, in the form of `/state`. */
+export function filedBy({ vulnerabilityId, title, severity, status, bounty, agentId, version, createdAt }) {
+  return { id: vulnerabilityId, title, severity, status, bounty, agentId, rejectionReason: null, paymentId: null, version, createdAt, updatedAt: createdAt };
+}
+
+/** A snapshot that is newer than the filing, and does not hold it as open, was read after it was decided. */
+function applyDiscovery(state, data) {
+  const id = data.vulnerabilityId;
+  if (state.open.has(id) || state.closed.has(id)) return Applied.OLD;
+  if (data.createdAt < state.asOf) return Applied.UNKNOWN;
+  state.open.set(id, { ...filedBy(data), protocolId: state.protocol?.id });
+  const { total, byStatus, bySeverity } = state.counts;
+  const counts = { byStatus: plus(byStatus, data.status, 1), bySeverity: plus(bySeverity, data.severity, 1) };
+  state.counts = { ...state.counts, ...counts, total: String(Number(total ?? 0) + 1) };
+  return Applied.YES;
+}
+
 /** A reservation follows a filing or a confirmation with a bounty, or a payment. */
 function applyReservation(state, data) {
   const found = state.open.get(data.vulnerabilityId);
@@ -105,8 +143,7 @@ function applyStatus(state, data, event) {
 }
 
 function recount(counts, from, to) {
-  const byStatus = { ...counts.byStatus };
-  byStatus[from] = String(Math.max(0, Number(byStatus[from] ?? 0) - 1));
-  byStatus[to] = String(Number(byStatus[to] ?? 0) + 1);
-  return { ...counts, byStatus };
+  return { ...counts, byStatus: plus(plus(counts.byStatus, from, -1), to, 1) };
 }
+
+const plus = (tally, key, change) => ({ ...tally, [key]: String(Math.max(0, Number(tally?.[key] ?? 0) + change)) });

@@ -1,5 +1,6 @@
 import { ago, remaining } from "../time.js";
 import { Empty, Panel, html, memo } from "./preact.js";
+import { useSteadyOrder } from "./steady.js";
 import { useWindowed } from "./windowed.js";
 
 const CARD = { rowHeight: 6.95, columnWidth: 15.5, gap: 0.65 }; // in rem, as in the style sheet
@@ -24,18 +25,20 @@ export function Agents({ agents, isTruncated, now, address }) {
   const filter = address.values.agents;
   const setFilter = (key) => address.go({ agents: key });
   const seen = agents.map((agent) => ({ agent, kind: kindOf(agent, now) }));
-  const shown = seen.filter(FILTERS[filter][1]).sort(byName);
+  const shown = seen.filter(FILTERS[filter][1]).sort(failedFirst);
   const counts = Object.fromEntries(Object.entries(FILTERS).map(([key, [, keeps]]) => [key, seen.filter(keeps).length]));
   const aside = agents.length > 0 && html`<${Filters} ...${{ counts, filter, setFilter }} />`;
   return html`<${Panel} id="agents" title="Agents" aside=${aside}>
     ${agents.length === 0
       ? html`<${Empty} title="No agent has reported yet">An agent appears here with its first progress report.<//>`
-      : html`<${Grid} shown=${shown} now=${now} />`}
+      : html`<${Grid} ...${{ shown, seen, now, filter }} />`}
     ${isTruncated && html`<p class="none">There are more agents than are shown here: those that work or were seen last come first.</p>`}
   <//>`;
 }
 
-const byName = (a, b) => nameOf(a.agent).localeCompare(nameOf(b.agent), undefined, { numeric: true });
+const { compare } = new Intl.Collator(undefined, { numeric: true });
+const failedFirst = (a, b) => isFailed(b) - isFailed(a) || compare(nameOf(a.agent), nameOf(b.agent));
+const isFailed = ({ agent }) => agent.status === "FAILED";
 const nameOf = (agent) => agent.name ?? agent.agentId;
 
 function Filters({ counts, filter, setFilter }) {
@@ -50,10 +53,13 @@ function Filters({ counts, filter, setFilter }) {
   </div>`;
 }
 
-function Grid({ shown, now }) {
+function Grid({ shown: present, seen, now, filter }) {
+  const idOf = ({ agent }) => agent.agentId;
+  const byId = new Map(seen.map((each) => [idOf(each), each]));
+  const { rows: shown, place: list, news } = useSteadyOrder(present, { idOf, question: filter, latest: (id) => byId.get(id) });
   const { ref, columns, first, last, before, after } = useWindowed({ count: shown.length, ...CARD });
   const place = { paddingTop: `${before}px`, paddingBottom: `${after}px`, gridTemplateColumns: `repeat(${columns}, 1fr)` };
-  return html`<div class="agents-scroll" ref=${ref} tabindex="0" role="group" aria-label="Agents' cards">
+  return html`<div class="agents-list" ref=${list}>${news}<div class="agents-scroll" ref=${ref} tabindex="0" role="group" aria-label="Agents' cards">
     <ul class="agent-grid" style=${place}>
       ${shown.slice(first, last).map(
         ({ agent, kind }, index) =>
@@ -61,7 +67,7 @@ function Grid({ shown, now }) {
       )}
     </ul>
     ${shown.length === 0 && html`<p class="none">None at the moment.</p>`}
-  </div>`;
+  </div></div>`;
 }
 
 /** The line about time, computed here so that a card is redrawn only if its text changes. */

@@ -26,18 +26,18 @@ export function App({ dashboard, address, onRole, onSignOut }) {
     <div class="workplace">
       <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
         ${state || (isWithoutProtocol && protocols.length > 0)
-          ? html`<${View} key=${current} ...${shared} />`
+          ? html`<${View} key="${current} ${dashboard.room?.protocolId}" ...${shared} />`
           : html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
       </main>
       <${PanelHost} ...${shared} />
     </div>
     ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
-    <${Notice} notice=${dashboard.notice} />
+    <${Notice} notice=${dashboard.notice} address=${address} />
   `;
 }
 
 /** A notice that is visible for a few seconds and read out by screen readers. */
-function Notice({ notice }) {
+function Notice({ notice, address }) {
   const [gone, setGone] = useState(0);
   useEffect(() => {
     const timer = setTimeout(() => setGone(notice?.id ?? 0), NOTICE_MS[notice?.tone] ?? 0);
@@ -45,6 +45,10 @@ function Notice({ notice }) {
   }, [notice?.id]);
   const isSeen = notice && notice.id !== gone;
   return html`<div class="notice-place" role="status" aria-live="polite">
-    ${isSeen && html`<p class="notice tone-${notice.tone}">${notice.text}</p>`}
+    ${isSeen &&
+    html`<p class="notice tone-${notice.tone}">
+      <span class="clamped" dir="auto">${notice.text}</span>
+      ${notice.target && html`<a href=${address.href(notice.target)}>Open</a>`}
+    </p>`}
   </div>`;
 }

@@ -4,7 +4,7 @@ const STATUSES = ["PENDING", "CONFIRMED", "PAID", "REJECTED"];
 const SEVERITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"];
 const capitalised = (word) => word[0] + word.slice(1).toLowerCase();
 
-export function FindingFilters({ address, tally, total }) {
+export function FindingFilters({ address, tally, total, failed }) {
   const { status, severity, q } = address.values;
   const change = (name) => (event) => address.go({ [name]: event.target.value });
   const count = (status) => tally[status] ?? 0;
@@ -12,6 +12,7 @@ export function FindingFilters({ address, tally, total }) {
     ["ALL", `All statuses (${total})`],
     ["OPEN", `Open (${count("PENDING") + count("CONFIRMED")})`],
     ...STATUSES.map((each) => [each, `${capitalised(each)} (${count(each)})`]),
+    ...(failed > 0 || status === "FAILED" ? [["FAILED", `Payment failed (${failed})`]] : []),
   ];
   const severities = [["ALL", "All severities"], ...SEVERITIES.map((each) => [each, capitalised(each)])];
   return html`<div class="filters">

@@ -1,43 +1,57 @@
+import { actionsFor } from "../finding-actions.js";
+import { sortOf } from "../finding-order.js";
 import { withCurrency } from "../money.js";
 import { ago, fullTime } from "../time.js";
 import { Empty, Panel, html, memo } from "./preact.js";
 import { FindingFilters } from "./findings-filters.js";
 import { layoutOf } from "./finding-layout.js";
 import { COLUMNS, Head, SortChoice } from "./finding-sort.js";
+import { useSteadyOrder } from "./steady.js";
 import { useWindowed } from "./windowed.js";
 
 export function FindingsPanel({ findings, open, address, ...shared }) {
   const { status, severity, q } = address.values;
   const sort = sortOf(address.values.sort);
   const setSort = ({ by, descending }) => address.go({ sort: `${descending ? "-" : ""}${by}` });
-  const rows = findings.rows({ status, severity, text: q, sort });
+  const hasFailed = (finding) => paymentOf(finding, shared.payments)?.status === "FAILED";
+  const rows = findings.rows({ status, severity, text: q, sort, hasFailed });
   const { total } = findings;
-  const aside = html`<${FindingFilters} ...${{ address, tally: findings.tally(), total }} />`;
+  const aside = html`<${FindingFilters} ...${{ address, tally: findings.tally(), total, failed: failedOf(shared.payments) }} />`;
   return html`<${Panel} id="findings" title="Vulnerabilities" aside=${aside}>
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
     ${total === 0 && open.size === 0
       ? html`<${Empty} title=${findings.isLoaded ? "Nothing was filed yet" : "Reading the list…"}>What agents and validators file appears here.<//>`
-      : html`<${Table} ...${{ rows, sort, setSort, address, ...shared }} />`}
+      : html`<${Table} ...${{ findings, rows, sort, setSort, address, ...shared }} />`}
   <//>`;
 }
 
-const sortOf = (text) => ({ by: text.replace("-", ""), descending: text.startsWith("-") });
+const failedOf = (payments) => [...payments.values()].filter(({ status }) => status === "FAILED").length;
+const paymentOf = ({ paymentId, status }, payments, others) =>
+  status === "CONFIRMED" && paymentId ? (payments.get(paymentId) ?? others?.get(paymentId) ?? UNLISTED) : null;
+const UNLISTED = Object.freeze({ status: "PROCESSING" }); // until it is read
 
-function Table({ rows, sort, setSort, address, payments, actions, session, now, agentName, currency }) {
+function Table({ findings, rows: present, sort, setSort, address, payments, otherPayments, actions, session, now, agentName, currency }) {
+  const { status, severity, q } = address.values;
+  const { rows, place: list, news } = useSteadyOrder(present, {
+    idOf: ({ id }) => id,
+    question: [status, severity, q, address.values.sort].join("\n"),
+    latest: (id) => findings.byId.get(id),
+    isHeldOnTouch: findings.isLoaded,
+  });
   const content = { canAct: session.may("validator", "owner"), longest: longestBounty(rows, currency) };
   const rowHeight = (width) => layoutOf(width, content).rowHeight;
   const { ref, width, first, last, before, after } = useWindowed({ count: rows.length, rowHeight });
   const layout = layoutOf(width, content);
-  const byFinding = new Map([...payments.values()].map((payment) => [payment.vulnerabilityId, payment]));
   const place = { paddingTop: `${before}px`, paddingBottom: `${after}px` };
-  return html`<div class="findings ${layout.name}" style=${{ "--row": `${layout.rowHeight}rem`, "--columns": layout.columns ?? "none" }}>
+  return html`<div class="findings ${layout.name}" ref=${list} style=${{ "--row": `${layout.rowHeight}rem`, "--columns": layout.columns ?? "none" }}>
+    ${news}
     ${!layout.isTable && html`<${SortChoice} ...${{ sort, setSort }} />`}
     <div class="finding-table" role="table" aria-label="Vulnerabilities" aria-rowcount=${rows.length + 1}>
       ${layout.isTable && html`<${Heads} ...${{ sort, setSort }} />`}
       <div class="finding-scroll" role="rowgroup" ref=${ref} tabindex="0" aria-label="Rows"><div role="presentation" style=${place}>
         ${rows.slice(first, last).map(
           (finding, index) =>
-            html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session, href: address.href({ finding: finding.id }) }} payment=${byFinding.get(finding.id)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
+            html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session, href: address.href({ finding: finding.id }) }} payment=${paymentOf(finding, payments, otherPayments)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
         )}
       </div></div>
     </div>
@@ -63,11 +77,13 @@ const Row = memo(({ finding, payment, by, currency, actions, session, href, inde
   return html`<div role="row" class="finding-row" aria-rowindex=${index} data-finding=${id} data-status=${status}>
     <span role="cell" class="cell-severity"><span class="severity severity-${severity}">${severity.toLowerCase()}</span></span>
     <span role="cell" class="cell-title" title=${rejectionReason ? `${title}: ${rejectionReason}` : title}>
-      <a class="finding-title" href=${href} dir="auto">${title}</a>
-      <span class="finding-by">${status === "REJECTED" ? rejectionReason : by && `by ${by}`}</span>
+      <a class="finding-link" href=${href}>
+        <span class="finding-title" dir="auto">${title}</span>
+        <span class="finding-by" dir="auto">${status === "REJECTED" ? rejectionReason : by && `by ${by}`}</span>
+      </a>
     </span>
     <span role="cell" class="cell-bounty">${bounty ? withCurrency(bounty, currency) : "no bounty"}</span>
-    <span role="cell" class="cell-status"><span class="state state-${status}">${stateWords(status, payment)}</span></span>
+    <span role="cell" class="cell-status"><span class="state state-${payment?.status === "FAILED" ? "FAILED" : status}">${stateWords(status, payment)}</span></span>
     <span role="cell" class="cell-date" title=${fullTime(createdAt)}>${filed}</span>
     <span role="cell" class="cell-actions"><${RowActions} ...${{ finding, payment, actions, session }} /></span>
   </div>`;
@@ -79,16 +95,8 @@ function stateWords(status, payment) {
 }
 
 function RowActions({ finding, payment, actions, session }) {
-  const about = (verb) => `${verb}: ${finding.title}`;
-  if (finding.status === "PENDING" && session.may("validator")) {
-    return html`<button class="good" aria-label=${about("Confirm")} onClick=${() => actions.confirm(finding)}>Confirm</button>
-      <button aria-label=${about("Reject")} onClick=${() => actions.reject(finding)}>Reject</button>`;
-  }
-  if (finding.status === "CONFIRMED" && session.may("owner") && !payment) {
-    return html`<button class="good" aria-label=${about("Pay")} onClick=${() => actions.pay(finding)}>Pay</button>`;
-  }
-  if (payment?.status === "FAILED" && session.may("owner")) {
-    return html`<button aria-label=${about("Retry payment")} onClick=${() => actions.retry(payment)}>Retry</button>`;
-  }
-  return null;
+  return actionsFor(finding, payment, session).map(
+    ({ name, label, about, key, isGood, run }) =>
+      html`<button key=${name} class=${isGood ? "good" : ""} aria-label="${about ?? label}: ${finding.title}" aria-keyshortcuts=${key} onClick=${() => run(actions)}>${label}</button>`,
+  );
 }

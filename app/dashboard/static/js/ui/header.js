@@ -1,5 +1,6 @@
+import { areOn, isPossible, toggle } from "../notifications.js";
 import { Status } from "../room-client.js";
-import { clockTime } from "../time.js";
+import { clockTime, span } from "../time.js";
 import { html, useState } from "./preact.js";
 import { currentTheme, nextTheme } from "./theme.js";
 
@@ -19,7 +20,7 @@ export function Header({ dashboard, address, onRole, onSignOut }) {
     <span class="brand"><img src="/static/mark.svg" alt="" width="22" height="22" /><h1>Dashboard</h1></span>
     <${ProtocolSwitch} ...${{ protocols, current: room?.protocolId, onSwitch: (protocol) => address.go({ protocol }) }} />
     <span class="pill status-${status.replace(" ", "-")}" role="status" data-status=${status}>
-      <span class="pill-dot" aria-hidden="true"></span>${STATUS_WORDS[status]}
+      <span class="pill-dot" aria-hidden="true"></span>${isSilent(room) ? "No answer" : STATUS_WORDS[status]}
     </span>
     <span class="bar-space"></span>
     <nav class="bar-links" aria-label="More pages">
@@ -29,6 +30,7 @@ export function Header({ dashboard, address, onRole, onSignOut }) {
     ${session.isDemo
       ? html`<${RoleSwitch} roles=${Object.keys(session.demo.roles)} current=${session.role} onRole=${onRole} />`
       : html`<span class="who">${session.subject === session.role ? session.role : `${session.subject} · ${session.role}`}</span>`}
+    <${NotificationsButton} dashboard=${dashboard} />
     <${ThemeButton} />
     <button class="quiet" onClick=${onSignOut}>${session.isDemo ? "Use a token" : "Sign out"}</button>
   </header>`;
@@ -52,15 +54,33 @@ function RoleSwitch({ roles, current, onRole }) {
   </div>`;
 }
 
+function NotificationsButton({ dashboard }) {
+  const [isOn, setOn] = useState(areOn());
+  if (!isPossible()) return null;
+  const change = async () => {
+    const fault = await toggle();
+    setOn(areOn());
+    dashboard.say(fault ?? (areOn() ? "Notifications are on: critical findings and failed payments." : "Notifications are off."), fault ? "bad" : "good");
+  };
+  const name = `Notifications: ${isOn ? "on" : "off"}`;
+  return html`<button class="quiet icon" onClick=${change} aria-label="${name}. Change" title=${name}>
+    <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true" fill=${isOn ? "currentColor" : "none"} stroke="currentColor" stroke-width="1.6" stroke-linejoin="round">
+      <path d="M5 14V9a5 5 0 0 1 10 0v5l1.5 1.5h-13zM8.5 18h3" />
+    </svg>
+  </button>`;
+}
+
 export function ThemeButton() {
   const [theme, setTheme] = useState(currentTheme());
-  return html`<button class="quiet theme" onClick=${() => setTheme(nextTheme())} aria-label="Colours: ${theme}. Change" title="Colours: ${theme}">
+  return html`<button class="quiet icon theme" onClick=${() => setTheme(nextTheme())} aria-label="Colours: ${theme}. Change" title="Colours: ${theme}">
     <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
       <circle cx="10" cy="10" r="7" fill=${theme === "dark" ? "currentColor" : "none"} stroke="currentColor" stroke-width="1.6" />
       ${theme === "auto" && html`<path d="M10 3a7 7 0 0 1 0 14z" fill="currentColor" />`}
     </svg>
   </button>`;
 }
+
+const isSilent = (room) => room?.error?.code === "SILENT" && room.status !== Status.LIVE;
 
 /** While the page is not live, says since when its data may be out of date. */
 export function StaleBanner({ dashboard, onSignOut }) {
@@ -69,13 +89,14 @@ export function StaleBanner({ dashboard, onSignOut }) {
   const since = dashboard.state && room.staleSince ? ` Everything below is as of ${clockTime(room.staleSince)} and may be old.` : "";
   const words = {
     [Status.CONNECTING]: "The server cannot be reached; trying again.",
-    [Status.RECONNECTING]: `The connection is lost; trying again.${since}`,
+    [Status.RECONNECTING]: `${isSilent(room) ? "The server does not answer." : "The connection is lost; trying again."}${since}`,
     [Status.RESYNCING]: `Connected again; fetching what was missed.${since}`,
     [Status.SIGNED_OUT]: `You are signed out: ${room.error?.detail ?? "the token is not valid any longer."}${since}`,
     [Status.ERROR]: room.error?.detail ?? "The server refused.",
   };
   return html`<div class="banner status-${room.status.replace(" ", "-")}" role="alert">
     ${words[room.status]}
+    ${since && html`<span class="soft" aria-hidden="true">${span(Date.now() - room.staleSince)} old</span>`}
     ${room.status === Status.SIGNED_OUT && html`<button onClick=${onSignOut}>Sign in again</button>`}
   </div>`;
 }

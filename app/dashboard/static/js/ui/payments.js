@@ -1,34 +1,45 @@
 import { withCurrency } from "../money.js";
 import { ago, fullTime } from "../time.js";
 import { Empty, Panel, html } from "./preact.js";
+import { useSteadyOrder } from "./steady.js";
 
-const WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed" };
+const WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
 
 export function Payments({ payments, dashboard, actions }) {
   return html`<${Panel} id="payments" title="Payments" aside=${html`<span class="hint">latest 20</span>`}>
     ${payments.length === 0
       ? html`<${Empty} title="Nothing was paid yet">A confirmed vulnerability can be paid by the owner.<//>`
-      : html`<ul class="payments" tabindex="0" aria-label="Latest payments">
-          ${payments.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, dashboard, actions }} />`)}
-        </ul>`}
+      : html`<${List} ...${{ payments, dashboard, actions }} />`}
   <//>`;
+}
+
+function List({ payments, dashboard, actions }) {
+  const { rows, place, news } = useSteadyOrder(payments, { idOf: ({ id }) => id, question: "", isHeldOnTouch: true });
+  return html`<div class="payments-list" ref=${place}>
+    ${news}
+    <ul class="payments" tabindex="0" aria-label="Latest payments">
+      ${rows.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, dashboard, actions }} />`)}
+    </ul>
+  </div>`;
 }
 
 function Payment({ payment, dashboard, actions }) {
   const { session, now } = dashboard;
-  const { id, amount, currency, recipient, status, failureReason, createdAt, releasedAt, vulnerabilityId } = payment;
+  const { id, amount, currency, recipient, status, failureReason, lastError, attempts, createdAt, releasedAt, vulnerabilityId } = payment;
+  const why = status === "FAILED" ? failureReason : status === "RELEASED" ? null : lastError && `Being tried again: ${lastError}`;
   const at = releasedAt ?? createdAt;
-  const title = dashboard.findingTitle(vulnerabilityId);
+  const title = dashboard.findingTitle(vulnerabilityId) ?? "a finding";
   return html`<li class="payment payment-${status}" data-payment=${id}>
     <div class="payment-line">
       <strong>${withCurrency(amount, currency)}</strong>
       <span class="state state-${status}">${WORDS[status] ?? status}</span>
     </div>
     <div class="payment-line soft">
-      <span class="clip" title="${recipient}: ${title}">to ${shortened(recipient)} · ${title}</span>
+      <span class="clip" dir="auto" title="${recipient ?? ""}: ${title}">${recipient && `to ${shortened(recipient)} · `}${title}</span>
       <time datetime=${at} title=${fullTime(at)}>${ago(at, now)}</time>
     </div>
-    ${failureReason && html`<p class="fault">${failureReason}</p>`}
+    ${why && html`<p class="${status === "FAILED" ? "fault" : "soft"} clamped" dir="auto" title=${why}>${why}</p>`}
+    ${status === "FAILED" && Number(attempts) > 1 && html`<p class="hint">after ${attempts} attempts</p>`}
     ${status === "FAILED" && session.may("owner") && html`<button onClick=${() => actions.retry(payment)}>Try again</button>`}
   </li>`;
 }

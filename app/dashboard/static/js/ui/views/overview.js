@@ -7,12 +7,12 @@ import { html } from "../preact.js";
 
 /** Everything of one protocol at a glance, live. */
 export function Overview({ dashboard, state, actions, address }) {
-  const { session, findings, ledger, now } = dashboard;
+  const { session, findings, ledger, otherPayments, now } = dashboard;
   const { agents, agentsTruncated, open, payments, pool } = state;
   const agentName = (id) => dashboard.agentName(id);
   return html`<div class="panels">
     <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
-    <${FindingsPanel} ...${{ findings, open, payments, actions, address, session, now, agentName, currency: pool?.currency }} />
+    <${FindingsPanel} ...${{ findings, open, payments, otherPayments, actions, address, session, now, agentName, currency: pool?.currency }} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
     <${Agents} agents=${[...agents.values()]} isTruncated=${agentsTruncated} now=${now} address=${address} />
     <${FeedPanel} dashboard=${dashboard} address=${address} />
