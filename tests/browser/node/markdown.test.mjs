@@ -83,6 +83,6 @@ test("hostile texts of 20,000 characters are parsed with bounded work and lose n
   }
   const { user } = process.cpuUsage(before);
   assert.ok(user < 20_000_000, `${user} µs of CPU`);
-  for (const unit of ["*", "[", "[a](", "<https://a", "https://a", "x"]) assert.equal(textOf({ children: parseMarkdown(unit.repeat(2000)) }), unit.repeat(2000));
+  for (const unit of ["*", "[", "[a](", "<https://a", "https://a", "x"]) assert.equal(textOf({ children: parseMarkdown(`x ${unit.repeat(2000)}`) }), `x ${unit.repeat(2000)}`);
   assert.equal(textOf({ children: parseMarkdown(`${"*a* ".repeat(5000)}end`) }).endsWith("*a* end"), true);
 });

@@ -64,7 +64,7 @@ export class FindingDetail {
 export function newest(read, held) {
   if (!read || !held) return read ?? held ?? null;
   if (!isNewer(held.version, read.version)) return read;
-  const lacking = Object.fromEntries(NOT_TOLD.map((name) => [name, held[name] ?? read[name]]));
+  const lacking = Object.fromEntries(NOT_TOLD.filter((name) => name in read).map((name) => [name, held[name] ?? read[name]]));
   return { ...read, ...held, ...lacking };
 }
 

@@ -3,9 +3,10 @@
 export const sortOf = (text) => ({ by: text.replace("-", ""), descending: text.startsWith("-") });
 
 /** The findings of a view, as the address filters and orders them. */
-export function listed(findings, { view, status, severity, q, sort }) {
+export function listed({ findings, state }, { view, status, severity, q, sort }) {
   if (view === "queue") return queueOf(findings);
-  return findings.rows({ status, severity, text: q, sort: sortOf(sort) });
+  const hasFailed = ({ paymentId }) => state.payments.get(paymentId)?.status === "FAILED";
+  return findings.rows({ status, severity, text: q, sort: sortOf(sort), hasFailed });
 }
 
 /** What waits for a decision: the gravest first, and of those the oldest. */
@@ -28,4 +29,15 @@ export function neighbours(ids, id, lastPosition = -1) {
   const before = place > 0 ? ids[Math.min(place, ids.length) - 1] : undefined;
   const after = place < 0 ? ids[0] : ids[isHere ? place + 1 : place];
   return { position: at, count: ids.length, previous: before, next: after };
+}
+
+/** To be called before a decision: returns a function that names the finding to open after it, "" if none is waiting. */
+export function afterDecision(findings, id) {
+  const before = queueOf(findings).map((each) => each.id);
+  const later = before.slice(before.indexOf(id) + 1);
+  return () => {
+    const waiting = new Set(queueOf(findings).map((each) => each.id));
+    waiting.delete(id);
+    return later.find((each) => waiting.has(each)) ?? [...waiting][0] ?? "";
+  };
 }

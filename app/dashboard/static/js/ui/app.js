@@ -4,6 +4,7 @@ import { useFocusRestore } from "./focus.js";
 import { Header, StaleBanner } from "./header.js";
 import { Navigation } from "./navigation.js";
 import { PanelHost } from "./panels/host.js";
+import { Shortcuts } from "./shortcuts.js";
 import { html, useEffect, useMemo, useState } from "./preact.js";
 import { VIEWS, viewOf } from "./views/index.js";
 import { Waiting } from "./waiting.js";
@@ -32,6 +33,7 @@ export function App({ dashboard, address, onRole, onSignOut }) {
       <${PanelHost} ...${shared} />
     </div>
     ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
+    <${Shortcuts} ...${shared} />
     <${Notice} notice=${dashboard.notice} address=${address} />
   `;
 }

@@ -1,10 +1,10 @@
 import { FindingDetail, newest } from "../../finding-detail.js";
 import { actionsFor } from "../../finding-actions.js";
-import { listed, neighbours } from "../../finding-order.js";
+import { afterDecision, listed, neighbours } from "../../finding-order.js";
 import { Markdown } from "../markdown.js";
 import { html, useEffect, useMemo, useRef } from "../preact.js";
 import { Facts, History } from "./finding-facts.js";
-import { SidePanel } from "./host.js";
+import { Icon, SidePanel } from "./host.js";
 import { PaymentSection } from "./payment-section.js";
 
 const UNSETTLED_MS = 5000; // how often a payment's attempts are read, which no event announces
@@ -19,19 +19,21 @@ export function FindingPanel({ id, name, dashboard, state, actions, address }) {
   if (finding.protocolId !== dashboard.room.protocolId) {
     return html`<${SidePanel} ...${frame} title=${finding.title}><${Elsewhere} ...${{ name, id, finding, dashboard, address }} /><//>`;
   }
-  const afterwards = address.values.view === "queue" ? step.onDecided : undefined;
   const offered = payment?.status === "CANCELLED" ? [] : actionsFor(finding, payment, dashboard.session);
-  const foot = offered.length > 0 && html`<${Buttons} ...${{ offered, actions, afterwards, finding }} />`;
+  const foot = offered.length > 0 && html`<${Buttons} ...${{ offered, actions, finding, dashboard, address }} />`;
   const { severity, status, title, description, rejectionReason } = finding;
-  return html`<${SidePanel} ...${frame} title=${title} foot=${foot} lead=${html`<${Marks} ...${{ severity, status }} />`}>
+  const isUrgent = name === "payment" || payment?.status === "FAILED";
+  const paymentSection = payment && html`<${PaymentSection} key="payment" ...${{ payment, finding, now: dashboard.now, address }} />`;
+  return html`<${SidePanel} ...${frame} title=${title} foot=${foot} lead=${html`<${Marks} ...${{ severity, status, payment }} />`}>
     ${error && html`<p class="fault" role="alert">This may be out of date: ${error.message}</p>`}
     ${rejectionReason && html`<div class="callout"><strong>Rejected</strong><p dir="auto">${rejectionReason}</p></div>`}
+    ${isUrgent && paymentSection}
     <${Facts} ...${{ finding, history, dashboard, address }} />
     <section aria-labelledby="panel-description">
       <h3 id="panel-description">Description</h3>
       ${description ? html`<${Markdown} text=${description} />` : html`<p class="soft">${isRead ? "None was given." : "Reading…"}</p>`}
     </section>
-    ${payment && html`<${PaymentSection} ...${{ payment, finding, now: dashboard.now, address }} />`}
+    ${!isUrgent && paymentSection}
     <${History} ...${{ history, isRead: isRead }} />
   <//>`;
 }
@@ -57,33 +59,44 @@ function useFinding({ id, name, dashboard, state }) {
   return { finding, payment, history: detail.history, error: detail.error, isRead: detail.finding !== null };
 }
 
-/** The neighbours in the list of the view, and where to go after a decision. */
+/** The neighbours in the list of the view. */
 function useSteps({ id, dashboard, address }) {
   const last = useRef(-1);
-  const ids = () => listed(dashboard.findings, address.values).map((each) => each.id);
-  const around = neighbours(ids(), id, last.current);
+  const ids = listed(dashboard, address.values).map((each) => each.id);
+  const around = neighbours(ids, id, last.current);
   if (around.position >= 0) last.current = around.position;
-  const go = (finding) => address.go(finding ? { finding } : { finding: "", payment: "" });
-  const onDecided = () => go(neighbours(ids().filter((each) => each !== id), id, last.current).next ?? ids().find((each) => each !== id));
-  return { ...around, go, onDecided };
+  return { ...around, go: (finding) => address.go({ finding }) };
 }
 
 function Steps({ position, count, previous, next, go }) {
-  const button = (label, mark, key, id) =>
-    html`<button class="quiet" aria-disabled=${String(!id)} onClick=${() => id && go(id)} aria-label=${label} title="${label} (${key})">${mark}</button>`;
   return html`${position >= 0 && html`<span class="hint">${position + 1} of ${count}</span>`}
-    ${button("Previous finding", "↑", "k", previous)}${button("Next finding", "↓", "j", next)}`;
+    <${Step} label="Previous finding" shape="M4 12l6-6 6 6" ...${{ keyName: "k", id: previous, go }} />
+    <${Step} label="Next finding" shape="M4 8l6 6 6-6" ...${{ keyName: "j", id: next, go }} />`;
 }
 
-const Marks = ({ severity, status }) => html`<p>
-  <span class="severity severity-${severity}">${severity.toLowerCase()}</span> <span class="state state-${status}">${status.toLowerCase()}</span>
-</p>`;
+const Step = ({ label, shape, keyName, id, go }) => html`<button class="quiet" aria-disabled=${String(!id)} aria-keyshortcuts=${keyName} onClick=${() => id && go(id)} aria-label=${label} title="${label} (${keyName})">
+  <${Icon} shape=${shape} />
+</button>`;
 
-const Buttons = ({ offered, actions, afterwards, finding }) =>
-  offered.map(
-    ({ name, label, about, key, isGood, run }) =>
-      html`<button key=${name} class=${isGood ? "primary" : ""} title=${key && `${label} (${key})`} aria-label="${about ?? label}: ${finding.title}" onClick=${() => run(actions, { afterwards })}>${about ?? label}</button>`,
-  );
+function Marks({ severity, status, payment }) {
+  const hasFailed = status === "CONFIRMED" && payment?.status === "FAILED";
+  return html`<p>
+    <span class="severity severity-${severity}">${severity.toLowerCase()}</span> ${" "}
+    <span class="state state-${hasFailed ? "FAILED" : status}">${hasFailed ? "payment failed" : status.toLowerCase()}</span>
+  </p>`;
+}
+
+function Buttons({ offered, actions, finding, dashboard, address }) {
+  const run = (action) => {
+    const next = address.values.view === "queue" && afterDecision(dashboard.findings, finding.id);
+    action.run(actions, { afterwards: next ? () => address.go({ finding: next() }) : undefined });
+  };
+  return offered.map((action) => {
+    const { name, label, about = label, key, isGood } = action;
+    const hint = key && `${label} (${key})`;
+    return html`<button key=${name} class=${isGood ? "primary" : ""} title=${hint} aria-keyshortcuts=${key} aria-label="${about}: ${finding.title}" onClick=${() => run(action)}>${about}</button>`;
+  });
+}
 
 function Missing({ name, id, error }) {
   const what = name === "payment" ? "payment" : "finding";

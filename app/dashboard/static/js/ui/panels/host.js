@@ -30,13 +30,17 @@ export function SidePanel({ title, lead, tools, foot, returnTo, subject, address
       <div class="side-panel-title">${lead}<h2 id="side-panel-title" dir="auto">${title}</h2></div>
       <div class="side-panel-tools">
         ${tools}
-        <button class="quiet" onClick=${() => address.go(CLOSED)} aria-label="Close" title="Close (Escape)">✕</button>
+        <button class="quiet" onClick=${() => address.go(CLOSED)} aria-label="Close" title="Close (Escape)"><${Icon} shape="M5 5l10 10M15 5L5 15" /></button>
       </div>
     </header>
     <div class="side-panel-content">${children}</div>
     ${foot && html`<footer class="side-panel-foot">${foot}</footer>`}
   </aside>`;
 }
+
+export const Icon = ({ shape }) => html`<svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.8">
+  <path d=${shape} />
+</svg>`;
 
 /** Returns the clean-up, which gives the focus back. */
 function keepFocus(panel, target) {

@@ -1,4 +1,5 @@
 import { Overview } from "./overview.js";
+import { Queue, countOf } from "./queue.js";
 
 /**
  * The views, in the order of the navigation; `?view=` names one.
@@ -7,7 +8,10 @@ import { Overview } from "./overview.js";
  * (admins see all), null for everyone; optionally `count(dashboard)`: the number beside the label, 0 for none;
  * `isWithoutProtocol`: it needs no room, and is the first one shown to people with several protocols.
  */
-export const VIEWS = { overview: { label: "Live", roles: null, View: Overview } };
+export const VIEWS = {
+  overview: { label: "Live", roles: null, View: Overview },
+  queue: { label: "Queue", roles: ["validator"], View: Queue, count: countOf },
+};
 
 /** The views that this user may see, as `[id, view]`. */
 export const viewsOf = (session) => Object.entries(VIEWS).filter(([, { roles }]) => !roles || session.may(...roles));
