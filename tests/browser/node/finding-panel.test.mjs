@@ -26,6 +26,7 @@ test("a finding offers what its state and the role permit, and never a second pa
   assert.deepEqual(names(confirmed, null, owner), ["pay"]);
   assert.deepEqual(names({ ...confirmed, paymentId: "Y" }, undefined, owner), [], "its payment is not read yet");
   assert.deepEqual(names({ ...confirmed, paymentId: "Y" }, { status: "FAILED" }, owner), ["retry", "cancelPayment"]);
+  assert.deepEqual(names({ ...confirmed, paymentId: "Y" }, { status: "FAILED", mayBePaid: true }, owner), ["retry"]);
   assert.deepEqual(names(confirmed, { status: "CANCELLED" }, owner), ["pay"]);
   assert.deepEqual(names({ ...confirmed, paymentId: "Y" }, { status: "PENDING" }, session("admin")), []);
   assert.deepEqual(names({ ...confirmed, status: "PAID" }, { status: "RELEASED" }, owner), []);

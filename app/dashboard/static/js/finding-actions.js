@@ -14,7 +14,7 @@ export function actionsFor(finding, payment, session) {
   const offer = (subject, ...offered) => offered.map((each) => ({ ...each, run: (actions, options) => actions[each.name](subject, options) }));
   if (finding.status === "PENDING" && session.may("validator")) return offer(finding, CONFIRM, REJECT);
   if (finding.status !== "CONFIRMED" || !session.may("owner")) return [];
-  if (payment?.status === "FAILED") return offer(payment, RETRY, CANCEL);
+  if (payment?.status === "FAILED") return offer(payment, RETRY, ...(payment.mayBePaid ? [] : [CANCEL]));
   const isPaid = finding.paymentId || (payment && payment.status !== "CANCELLED");
   return isPaid ? [] : offer(finding, PAY);
 }

@@ -1,7 +1,7 @@
 import { RetryingRead } from "./retrying-read.js";
 import { isNewer } from "./room/state.js";
 
-const MAX_HISTORY = 400;
+export const MAX_HISTORY = 400;
 
 /** One finding in full: itself with its description, a payment, and its history. Read again whenever it changed. */
 export class FindingDetail {

@@ -32,7 +32,7 @@ export function retry({ dashboard }, payment) {
     title: "Try this payment again?",
     about: findingOf(dashboard, payment),
     submit: "Pay",
-    fields: [recipientField(currency, { value: former, hint, readonly: mayBePaid })],
+    fields: [recipientField(currency, { value: former ?? "", hint, readonly: mayBePaid })],
     note: whyFailed(payment),
     check: ({ recipient }) => faults({ recipient: recipientFault(recipient) }),
     review: ({ recipient }) => ({ text: `You pay ${withCurrency(amount, currency)} to`, recipient }),
@@ -44,15 +44,14 @@ export function retry({ dashboard }, payment) {
 }
 
 export function cancelPayment({ dashboard }, payment) {
-  const { id, amount, currency, mayBePaid } = payment;
-  const unknown = "Whether an earlier attempt paid is unknown, so it cannot be cancelled: retry it with the same recipient to find out.";
+  const { id, amount, currency } = payment;
   return {
     title: "Cancel this payment?",
     about: findingOf(dashboard, payment),
     submit: "Cancel the payment",
     dismiss: "Keep it",
     isDangerous: true,
-    note: mayBePaid ? unknown : `${withCurrency(amount, currency)} go back to what is available. The finding stays confirmed, and can be paid anew.`,
+    note: `${withCurrency(amount, currency)} go back to what is available. The finding stays confirmed, and can be paid anew.`,
     path: `/payments/${encodeURIComponent(id)}/cancel`,
     done: () => `Cancelled: ${withCurrency(amount, currency)} are available again.`,
     overtaken: SETTLED,

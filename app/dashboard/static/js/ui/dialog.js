@@ -23,7 +23,7 @@ export function ActionDialog({ action, onClose }) {
   const submit = async (event) => {
     event.preventDefault();
     if (isSending.current || overtaken) return;
-    if (Object.keys(mine).length) return fail(null);
+    if (Object.keys(mine).length) return setReviewed(false), fail(null);
     if (action.review && !isReviewed) return setReviewed(true);
     isSending.current = true;
     setSent({ ...sent, isBusy: true, problem: null });

@@ -89,7 +89,7 @@ const Row = memo(({ finding, payment, by, currency, actions, session, href, inde
   </div>`;
 });
 
-function stateWords(status, payment) {
+export function stateWords(status, payment) {
   if (status !== "CONFIRMED" || !payment) return status.toLowerCase();
   return payment.status === "FAILED" ? "payment failed" : "paying";
 }

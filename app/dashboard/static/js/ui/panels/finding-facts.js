@@ -1,3 +1,4 @@
+import { MAX_HISTORY } from "../../finding-detail.js";
 import { minorUnits, withCurrency } from "../../money.js";
 import { ago, fullTime } from "../../time.js";
 import { Copy } from "../copy.js";
@@ -45,6 +46,7 @@ export function History({ history, isRead }) {
         </li>`,
       )}
     </ol>
+    ${history.length >= MAX_HISTORY && html`<p class="soft">Only the first ${MAX_HISTORY} entries are shown.</p>`}
   </section>`;
 }
 

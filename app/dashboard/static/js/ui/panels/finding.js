@@ -1,6 +1,7 @@
 import { FindingDetail, newest } from "../../finding-detail.js";
 import { actionsFor } from "../../finding-actions.js";
 import { afterDecision, listed, neighbours } from "../../finding-order.js";
+import { stateWords } from "../findings.js";
 import { Markdown } from "../markdown.js";
 import { html, useEffect, useMemo, useRef } from "../preact.js";
 import { Facts, History } from "./finding-facts.js";
@@ -22,7 +23,7 @@ export function FindingPanel({ id, name, dashboard, state, actions, address }) {
   const offered = payment?.status === "CANCELLED" ? [] : actionsFor(finding, payment, dashboard.session);
   const foot = offered.length > 0 && html`<${Buttons} ...${{ offered, actions, finding, dashboard, address }} />`;
   const { severity, status, title, description, rejectionReason } = finding;
-  const isUrgent = name === "payment" || payment?.status === "FAILED";
+  const isUrgent = name === "payment" || (payment && payment.status !== "RELEASED" && Boolean(payment.lastError ?? payment.failureReason));
   const paymentSection = payment && html`<${PaymentSection} key="payment" ...${{ payment, finding, now: dashboard.now, address }} />`;
   return html`<${SidePanel} ...${frame} title=${title} foot=${foot} lead=${html`<${Marks} ...${{ severity, status, payment }} />`}>
     ${error && html`<p class="fault" role="alert">This may be out of date: ${error.message}</p>`}
@@ -82,7 +83,7 @@ function Marks({ severity, status, payment }) {
   const hasFailed = status === "CONFIRMED" && payment?.status === "FAILED";
   return html`<p>
     <span class="severity severity-${severity}">${severity.toLowerCase()}</span> ${" "}
-    <span class="state state-${hasFailed ? "FAILED" : status}">${hasFailed ? "payment failed" : status.toLowerCase()}</span>
+    <span class="state state-${hasFailed ? "FAILED" : status}">${stateWords(status, payment)}</span>
   </p>`;
 }
 

@@ -6,7 +6,8 @@ import { Empty, Panel, html, memo, useEffect } from "../preact.js";
 import { useSteadyOrder } from "../steady.js";
 import { useWindowed } from "../windowed.js";
 
-const ROW = 4.2; // in rem, as in the style sheet
+const ROW = { wide: 4.2, narrow: 6.6 }; // in rem
+const WIDE_FROM = 38;
 const MAX_READ = 1000;
 
 /** How many findings wait for a decision. */
@@ -54,9 +55,10 @@ function Counts({ rows }) {
 function List({ present, dashboard, actions, address }) {
   const { findings, session, now } = dashboard;
   const { rows, place, news } = useSteadyOrder(present, { idOf: ({ id }) => id, question: "", latest: (id) => findings.byId.get(id), isHeldOnTouch: findings.isLoaded });
-  const { ref, first, last, before, after } = useWindowed({ count: rows.length, rowHeight: ROW });
+  const rowHeight = (width) => (width >= WIDE_FROM ? ROW.wide : ROW.narrow);
+  const { ref, width, first, last, before, after } = useWindowed({ count: rows.length, rowHeight });
   const shared = { session, actions, address, dashboard };
-  return html`<div class="queue-list" ref=${place}>
+  return html`<div class="queue-list ${width >= WIDE_FROM ? "" : "is-narrow"}" ref=${place} style=${{ "--row": `${rowHeight(width)}rem` }}>
     ${news}
     <div class="queue-scroll" ref=${ref} tabindex="0" role="group" aria-label="Waiting findings, the gravest first">
       <ol style=${{ paddingTop: `${before}px`, paddingBottom: `${after}px` }}>
