@@ -16,6 +16,7 @@ MANIFEST, LOCK = FOLDER / "package.json", FOLDER / "package-lock.json"
 VENDOR = FOLDER / "static" / "vendor"
 INSTALLED_LOCK = VENDOR / LOCK.name  # a copy of the lock file whose packages are installed
 MODULES = {
+    "htm.js": "htm/dist/htm.module.js",
     "preact.js": "htm/preact/standalone.module.js",
     "socket.io.js": "socket.io-client/dist/socket.io.esm.min.js",
     "uplot.js": "uplot/dist/uPlot.esm.js",

@@ -1,5 +1,16 @@
-export { Component, html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
-import { Component, html } from "../../vendor/preact.js";
+import htm from "../../vendor/htm.js";
+import { Component, h } from "../../vendor/preact.js";
+
+export { Component, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
+
+/**
+ * Preact's `html`, without the cache of elements that have no dynamic part: Preact links each to the tree around it, so
+ * that every row that was ever drawn stayed in memory (tests/browser/test_memory.py).
+ */
+export const html = htm.bind(function uncached(...element) {
+  this[0] = 3; // htm: not static
+  return h(...element);
+});
 
 /** A component that is redrawn only if one of its properties is another object. */
 export function memo(draw) {
