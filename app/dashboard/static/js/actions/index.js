@@ -19,9 +19,9 @@ const ALL = { ...pool, ...findings, ...payments };
 export function actionsOf(dashboard, open) {
   let opened = 0;
   const defaults = { dashboard, check: () => ({}), fields: [], overtaken: {} };
-  const opener = (name, describe) => (subject, { afterwards } = {}) => {
+  const opener = (name, describe) => (...subjects) => {
     opened += 1;
-    open({ key: opened, name, ...defaults, ...describe(contextOf(dashboard), subject), afterwards });
+    open({ key: opened, name, ...defaults, ...describe(contextOf(dashboard), ...subjects), afterwards: subjects.at(-1)?.afterwards });
   };
   return Object.fromEntries(Object.entries(ALL).map(([name, describe]) => [name, opener(name, describe)]));
 }
