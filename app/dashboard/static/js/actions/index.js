@@ -14,7 +14,7 @@ const ALL = { ...pool, ...findings, ...payments };
  * the pool changes while it is open. `actions.confirm(finding, { afterwards })` calls `afterwards()` after success.
  *
  * An action that cannot be taken back has `review(typed)`: what is about to be done, `{text, recipient}`, shown before the
- * request is sent. A field's `warn(value, values)` returns a text, or a promise of one, that does not stop anybody.
+ * request is sent. A field's `warn(value)` returns a text, or a promise of one, that does not stop anybody.
  */
 export function actionsOf(dashboard, open) {
   let opened = 0;
