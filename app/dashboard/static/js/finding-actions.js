@@ -1,7 +1,7 @@
 const CONFIRM = { name: "confirm", label: "Confirm", key: "c", isGood: true };
 const REJECT = { name: "reject", label: "Reject", key: "r" };
 const PAY = { name: "pay", label: "Pay", isGood: true };
-const RETRY = { name: "retry", label: "Retry", about: "Retry payment" };
+const RETRY = { name: "retry", label: "Retry", about: "Retry payment", isGood: true };
 const CANCEL = { name: "cancelPayment", label: "Cancel", about: "Cancel payment" };
 
 /**

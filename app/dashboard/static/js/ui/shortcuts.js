@@ -10,7 +10,8 @@ export const areShortcutsOn = () => localStorage.getItem(STORED) !== "off";
 export const setShortcuts = (isOn) => (isOn ? localStorage.removeItem(STORED) : localStorage.setItem(STORED, "off"));
 export const openOverlay = (name) => document.dispatchEvent(new CustomEvent(OPEN, { detail: name }));
 
-export const PaletteButton = () => html`<button class="quiet palette-button" onClick=${() => openOverlay("palette")} aria-keyshortcuts="Control+K Meta+K" title="Search and commands (Ctrl K)">Search <kbd>Ctrl K</kbd></button>`;
+const PALETTE_KEYS = /^(Mac|iP)/.test(navigator.platform) ? "⌘ K" : "Ctrl K";
+export const PaletteButton = () => html`<button class="quiet palette-button" onClick=${() => openOverlay("palette")} aria-keyshortcuts="Control+K Meta+K" title="Search and commands (${PALETTE_KEYS})">Search <kbd>${PALETTE_KEYS}</kbd></button>`;
 
 /**
  * The keys of the page, and the overlays that they open. A key presses the button of the open panel, else of the focused
