@@ -174,9 +174,8 @@ class SimulatedPeople:
 
     def _pay(self) -> bool:
         finding = self._oldest("CONFIRMED")
-        body = {"recipient": f"0x{self._random.getrandbits(160):040x}"}
-        if not finding.get("bounty"):
-            body["amount"] = BOUNTIES["INFO"]
+        amount = finding.get("bounty") or BOUNTIES["INFO"]  # also when a cancelled payment has released the reservation
+        body = {"recipient": f"0x{self._random.getrandbits(160):040x}", "amount": amount}
         return bool(finding) and self._owner.act(f"/vulnerabilities/{finding['id']}/payment", body)
 
     def _oldest(self, status: str) -> dict[str, Any]:

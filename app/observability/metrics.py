@@ -172,7 +172,9 @@ PROGRESS_ACCEPTED = Counter("dashboard_progress_accepted_total", "Progress repor
 PROGRESS_LATENCY = Histogram(
     "dashboard_progress_latency_seconds", "From the acceptance of a report to its emission", buckets=SECONDS
 )
-PAYMENTS = Counter("dashboard_payments_total", "Attempts to settle a payment, by outcome", ["outcome"])
+PAYMENTS = Counter(
+    "dashboard_payments_total", "Attempts to settle a payment, and cancellations, by outcome", ["outcome"]
+)
 SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
 HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["method", "route", "status"])
 HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to the response", ["route"], buckets=SECONDS)

@@ -1,6 +1,7 @@
 """Checks of the money: gauges for `/metrics`, and the stuck payments and mismatches that `dashboard doctor` names.
 
-Reconciliation compares ledgers with their pools, and reservations and payments with the ledgers.
+Reconciliation compares ledgers with their pools, reservations and payments with the ledgers, and vulnerabilities with
+their payments. A CANCELLED payment waits for nobody; it may only be one that was paid after all.
 """
 
 from collections import Counter
@@ -26,7 +27,9 @@ UNPAID = ("PENDING", "PROCESSING", "FAILED")
 STUCK_ATTEMPTS = 5
 STUCK_SECONDS = 300
 _IS_NOT_RECORDED = Payment.failure_reason.startswith(PAID_NOT_RECORDED)
+_MAY_BE_UNRECORDED = or_(IS_UNSETTLED, Payment.status == PaymentStatus.CANCELLED.value)
 _IS_CHARGE = LedgerEntry.change_type == ChangeType.PAYMENT_RELEASED.value
+_IS_LIVE = Payment.status != PaymentStatus.CANCELLED.value
 _IS_RELEASED = Payment.status == PaymentStatus.RELEASED.value
 
 
@@ -40,7 +43,7 @@ def read_payments() -> list[Reading]:
     counts, ages, now = dict.fromkeys(UNPAID, 0.0), dict.fromkeys(UNPAID, 0.0), utc_now()
     for status, count, oldest in db.session.execute(by_status):
         counts[status], ages[status] = float(count), (now - oldest).total_seconds()
-    not_recorded = select(func.count()).select_from(Payment).where(IS_UNSETTLED, _IS_NOT_RECORDED)
+    not_recorded = select(func.count()).select_from(Payment).where(_MAY_BE_UNRECORDED, _IS_NOT_RECORDED)
     paid = {"": float(db.session.execute(not_recorded).scalar_one())}
     return [
         Reading("dashboard_payments_not_recorded", "Payments that were paid and could not be recorded", paid),
@@ -65,16 +68,17 @@ def read_ledger() -> list[Reading]:
 
 
 def stuck_payments(limit: int) -> Sequence[Payment]:
-    """Unsettled payments that are old, were tried often, or were paid but not recorded; the oldest first."""
+    """Payments that are unsettled for long, were tried often, or were paid but not recorded; the oldest first."""
     is_old = Payment.created_at < utc_now() - timedelta(seconds=STUCK_SECONDS)
-    is_stuck = or_(is_old, Payment.attempts >= STUCK_ATTEMPTS, _IS_NOT_RECORDED)
-    query = select(Payment).where(IS_UNSETTLED, is_stuck).order_by(Payment.created_at).limit(limit)
+    is_slow = and_(IS_UNSETTLED, or_(is_old, Payment.attempts >= STUCK_ATTEMPTS))
+    is_stuck = or_(is_slow, and_(_MAY_BE_UNRECORDED, _IS_NOT_RECORDED))
+    query = select(Payment).where(is_stuck).order_by(Payment.created_at).limit(limit)
     return db.session.scalars(query).all()
 
 
 def mismatches() -> list[Mismatch]:
     """All mismatches as of one moment."""
-    checks = (_missing_pools, _ledgers, _reservations, _charges)
+    checks = (_missing_pools, _ledgers, _reservations, _charges, _links)
     with consistent_read():
         return [mismatch for check in checks for mismatch in check()]
 
@@ -142,3 +146,14 @@ def _charges() -> Iterator[Mismatch]:
     payments = select(Payment).outerjoin(LedgerEntry, charge).where(_IS_RELEASED, LedgerEntry.id.is_(None))
     for payment in db.session.scalars(payments):
         yield payment.protocol_id, f"payment {payment.id} is RELEASED, and no entry charges it"
+
+
+def _links() -> Iterator[Mismatch]:
+    """Payments that are neither cancelled nor their vulnerability's, and vulnerabilities without such a payment."""
+    is_its = and_(Payment.id == Vulnerability.payment_id, Payment.vulnerability_id == Vulnerability.id, _IS_LIVE)
+    found = select(Vulnerability).outerjoin(Payment, is_its)
+    for each in db.session.scalars(found.where(Vulnerability.payment_id.is_not(None), Payment.id.is_(None))):
+        yield each.protocol_id, f"vulnerability {each.id} names payment {each.payment_id}, which is not its"
+    payments = select(Payment).outerjoin(Vulnerability, is_its).where(_IS_LIVE, Vulnerability.id.is_(None))
+    for payment in db.session.scalars(payments):
+        yield payment.protocol_id, f"payment {payment.id} is {payment.status}, and its vulnerability does not name it"

@@ -122,11 +122,31 @@ export interface paths {
         };
         /**
          * Read a payment
-         * @description A FAILED payment has a `failureReason` and keeps its reservation until it is retried. Roles: all.
+         * @description A FAILED payment has a `failureReason` and keeps its reservation until it is retried and paid, or cancelled. Roles: all.
          */
         get: operations["getPayment"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/payments/{paymentId}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a failed payment
+         * @description A FAILED payment becomes CANCELLED and its reservation is released: the room receives `bounty_pool:updated` with RESERVATION_RELEASED, then `payment:status_changed`. The vulnerability stays CONFIRMED without a `paymentId`, and may be paid anew with an `amount`. Refused if the outcome of an attempt is unknown (`mayBePaid`). With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["cancelPayment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -144,7 +164,7 @@ export interface paths {
         put?: never;
         /**
          * Retry a failed payment
-         * @description A FAILED payment returns to PENDING. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         * @description A FAILED payment returns to PENDING, to another recipient if one is given; the room receives `payment:status_changed`. If the outcome of an attempt is unknown (`mayBePaid`), the recipient cannot be changed. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["retryPayment"];
         delete?: never;
@@ -332,7 +352,7 @@ export interface paths {
         put?: never;
         /**
          * File a vulnerability
-         * @description With a `bounty` the amount is reserved; when it cannot be, nothing is stored. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for itself).
+         * @description The room receives `vuln:discovered`. With a `bounty` the amount is reserved, and `bounty_pool:updated` with RESERVATION follows; when it cannot be reserved, nothing is stored. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for itself).
          */
         post: operations["fileVulnerability"];
         delete?: never;
@@ -452,7 +472,7 @@ export interface paths {
         put?: never;
         /**
          * Release the payment of a confirmed vulnerability
-         * @description Accepted, then paid in the background: the room receives `bounty_pool:updated` with PAYMENT_RELEASED, then `vuln:status_changed` with PAID. Without `amount` the whole reserved bounty is paid; a smaller amount returns the rest to the pool. The pool is charged exactly once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         * @description Accepted, then paid in the background: the room receives `payment:status_changed` with PENDING now, and later `bounty_pool:updated` with PAYMENT_RELEASED, `payment:status_changed` with RELEASED and `vuln:status_changed` with PAID; or `payment:status_changed` with FAILED. Without `amount` the whole reserved bounty is paid; a smaller amount returns the rest to the pool. The pool is charged exactly once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
          */
         post: operations["requestPayment"];
         delete?: never;
@@ -772,7 +792,7 @@ export interface components {
              * @example DEPOSIT
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_REVOKED";
             /**
              * @description The caller's address; null for the system.
              * @example 203.0.113.7
@@ -1142,6 +1162,11 @@ export interface components {
              */
             lastError: string | null;
             /**
+             * @description Whether the money may have moved: the outcome of an attempt is unknown. A FAILED payment can then be retried, but neither sent to another recipient nor cancelled.
+             * @example false
+             */
+            mayBePaid: boolean;
+            /**
              * @description The protocol's id.
              * @example aave-v3
              */
@@ -1201,6 +1226,14 @@ export interface components {
              * @example null
              */
             nextCursor: string | null;
+        };
+        PaymentRetry: {
+            /**
+             * @description Another recipient; without it the payment's own.
+             * @default null
+             * @example 0x52908400098527886E0F7030069857D2
+             */
+            recipient: string | null;
         };
         PaymentSum: {
             /**
@@ -1310,7 +1343,7 @@ export interface components {
              * @description A stable code: decide by it.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
             /** @description The current status, with INVALID_TRANSITION. */
             currentStatus?: string;
             /** @description What was wrong, for people. */
@@ -1563,7 +1596,7 @@ export interface components {
              * @example 2026-11-22T20:30:00.123Z
              */
             asOf: string;
-            /** @description The latest 20 payments, newest first. */
+            /** @description The latest 20 payments, and older ones that are FAILED; at most 100, newest first. */
             payments: components["schemas"]["Payment"][];
             pool: components["schemas"]["Pool"];
             protocol: components["schemas"]["Protocol"];
@@ -1934,6 +1967,7 @@ export type LedgerEntryPage = components['schemas']['LedgerEntryPage'];
 export type Payment = components['schemas']['Payment'];
 export type PaymentCreate = components['schemas']['PaymentCreate'];
 export type PaymentPage = components['schemas']['PaymentPage'];
+export type PaymentRetry = components['schemas']['PaymentRetry'];
 export type PaymentSum = components['schemas']['PaymentSum'];
 export type Pool = components['schemas']['Pool'];
 export type PoolSum = components['schemas']['PoolSum'];
@@ -2279,7 +2313,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only this action. */
-                action?: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "TOKEN_REVOKED";
+                action?: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_REVOKED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
@@ -2352,7 +2386,7 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
-    retryPayment: {
+    cancelPayment: {
         parameters: {
             query?: never;
             header?: {
@@ -2372,6 +2406,72 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Payment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    retryPayment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the payment.
+                 * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+                 */
+                paymentId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PaymentRetry"];
+            };
+        };
         responses: {
             /** @description Accepted */
             202: {

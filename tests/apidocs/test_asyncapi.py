@@ -121,7 +121,7 @@ def test_all_events_of_a_bounty_from_deposit_to_payment_are_as_documented(
 
     received = [*socket.events(), *batched.events()]
     assert {event.name for event in socket.events()} == {
-        "agent:task_update", "bounty_pool:updated", "vuln:status_changed"
+        "agent:task_update", "bounty_pool:updated", "vuln:discovered", "vuln:status_changed", "payment:status_changed"
     }  # fmt: skip
     for event in received:
         assert event.name == event.payload["eventType"]

@@ -190,6 +190,15 @@ def test_a_payment_that_failed_in_0_1_can_be_retried(upgraded) -> None:
     assert upgraded.api.owner.post("/payments/p-failed/retry", {}).expect(202)["status"] == "PENDING"
 
 
+def test_a_payment_that_failed_in_0_1_can_be_cancelled_and_its_vulnerability_paid_anew(upgraded) -> None:
+    owner = upgraded.api.owner
+    cancelled = owner.post("/payments/p-failed/cancel").expect(200)
+    anew = owner.post("/vulnerabilities/failed/payment", {"recipient": "0xdef", "amount": "800.00"}).expect(202)
+
+    assert (cancelled["status"], cancelled["version"], anew["version"]) == ("CANCELLED", "2", "1")
+    assert books(upgraded.app) == []
+
+
 def test_the_state_shows_every_agent_that_0_1_showed(upgraded) -> None:
     def tasks(protocol_id: str) -> list[tuple[str, ...]]:
         agents = upgraded.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]

@@ -198,7 +198,8 @@ def test_the_receiver_pays_what_the_system_requests(receiver: str, make_stack: S
 
 
 def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiver: str) -> None:
-    payment = Payment(id="pay-1", protocol_id="P1", amount_minor=1_000_000, currency="USDC", recipient="0xabc")
+    members = {"id": "pay-1", "protocol_id": "P1", "amount_minor": 1_000_000, "currency": "USDC", "recipient": "0xabc"}
+    payment = Payment(**members, recipient_number=1)
     body = request_body(payment)
     now = int(time.time())
 
@@ -219,6 +220,11 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
     assert send(body, "t=²,v1=é".encode("latin-1")).status_code == 401
     assert send(body, signature(SECRET, now, body), key=None).status_code == 422
     assert send(body, signature(SECRET, now, body), key="pay-2").status_code == 422, "the signature covers no header"
+
+    changed = request_body(Payment(**members | {"recipient": "0xdef"}, recipient_number=2))
+    assert send(changed, signature(SECRET, now, changed)).status_code == 422
+    paid = send(changed, signature(SECRET, now, changed), key="pay-1:2")
+    assert (paid.status_code, paid.json() == first.json()) == (200, False)
 
 
 def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> None:

@@ -71,6 +71,7 @@ TARGETS = {
             "tests/payments/test_payment_gauges.py",
             "tests/payments/test_payment_fairness.py",
             "tests/payments/test_payment_attempts.py",
+            "tests/payments/test_refused_payments.py",
             "tests/payments/test_payments.py",
             "tests/payments/test_payout_gateway.py",
             "tests/snapshot/test_stats.py",

@@ -15,22 +15,25 @@ from hypothesis.stateful import (
 
 from app.core.values import format_amount, parse_amount
 from tests.factories import make_protocol
-from tests.support.money import books, pool, settle
+from tests.support.money import SECRET, Reply, books, payout_service, pool, settle
 
 amounts = st.integers(min_value=1, max_value=20).map(lambda number: format_amount(number * 1_250_000))
 
 
-def machine_for(app, api):
+def machine_for(app, api, service):
     class Money(RuleBasedStateMachine):
         pending = Bundle("pending")
         confirmed = Bundle("confirmed")
         asked = Bundle("asked")
+        failed = Bundle("failed")
 
         def __init__(self):
             super().__init__()
             self.protocol_id = make_protocol(api)
             self.total = self.reserved = self.paid = 0
             self.held = {}
+            self.recipients = {}
+            service.paid.clear()
             self.version = 0
 
         def change(self, *, total=0, reserved=0, paid=0):
@@ -101,14 +104,43 @@ def machine_for(app, api):
                 self.change(reserved=final - held)
             payment = answer.expect(202)
             assert payment["amount"] == format_amount(final)
-            return payment["id"], final
+            self.recipients[payment["id"]] = payment["recipient"]
+            return payment["id"], final, path
+
+        @rule(target=failed, payment=consumes(asked))
+        def refuse(self, payment):
+            service.replies = [Reply(422, b"no")]
+            settle(app, payment[0])
+            settle(app, payment[0])
+            assert api.viewer.get(f"/payments/{payment[0]}").expect(200)["status"] == "FAILED"
+            return payment
+
+        @rule(target=asked, payment=consumes(failed), recipient=st.none() | st.sampled_from(["r", "other"]))
+        def retry(self, payment, recipient):
+            answer = api.owner.post(f"/payments/{payment[0]}/retry", {"recipient": recipient}).expect(202)
+            self.recipients[payment[0]] = recipient or self.recipients[payment[0]]
+            assert answer["recipient"] == self.recipients[payment[0]]
+            return payment
+
+        @rule(target=confirmed, payment=consumes(failed))
+        def cancel(self, payment):
+            payment_id, amount, path = payment
+            api.owner.post(f"/payments/{payment_id}/cancel").expect(200)
+            assert api.owner.post(f"/payments/{payment_id}/retry").code == "INVALID_TRANSITION"
+            self.held[path] = 0
+            self.change(reserved=-amount)
+            return path
 
         @rule(payment=consumes(asked))
         def settle(self, payment):
-            payment_id, amount = payment
+            payment_id, amount, _ = payment
+            before = len(service.paid)
             settle(app, payment_id)
             settle(app, payment_id)
             assert api.viewer.get(f"/payments/{payment_id}").expect(200)["status"] == "RELEASED"
+            assert (len(service.paid), service.requests[-1].json["recipient"]) == (
+                before + 1, self.recipients[payment_id],
+            )  # fmt: skip
             self.change(reserved=-amount, paid=amount)
 
         @invariant()
@@ -131,9 +163,12 @@ def machine_for(app, api):
 
 
 @pytest.mark.slow
-def test_after_any_operations_pool_and_ledger_agree_with_a_plain_model(app, api):
+def test_after_any_operations_pool_and_ledger_agree_with_a_plain_model(app_with):
     few = settings(
         max_examples=12, stateful_step_count=20, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    run_state_machine_as_test(machine_for(app, api), settings=few)
+    with payout_service() as service:
+        api = app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE="0")
+        machine = machine_for(api.transport.client.application, api, service)
+        run_state_machine_as_test(machine, settings=few)

@@ -110,7 +110,7 @@ def test_terminal_updates_pool_and_findings_reach_both_views_without_a_gap(stack
         few.report(protocol_id, 10 + number)
         close(stack, agent_id, protocol_id, "scan")
     for member in (batched, single):
-        member.wait_for(lambda _, member=member: len(others(member)) == 4 * FEW, 40, "all but progress is there")
+        member.wait_for(lambda _, member=member: len(others(member)) == 5 * FEW, 40, "all but progress is there")
 
     assert others(batched) == others(single)
     assert BATCH not in {event.name for event in single.events()}

@@ -14,9 +14,12 @@ EVERY_CHANGE = {
     ("bounty_pool:updated", "RESERVATION"),
     ("bounty_pool:updated", "RESERVATION_RELEASED"),
     ("bounty_pool:updated", "PAYMENT_RELEASED"),
+    ("vuln:discovered", "PENDING"),
     ("vuln:status_changed", "CONFIRMED"),
     ("vuln:status_changed", "REJECTED"),
     ("vuln:status_changed", "PAID"),
+    ("payment:status_changed", "PENDING"),
+    ("payment:status_changed", "RELEASED"),
 }
 
 

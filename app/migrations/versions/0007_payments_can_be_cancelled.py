@@ -6,7 +6,6 @@ from alembic import op
 revision = '0007'
 down_revision = '0006'
 
-AMOUNT = sa.CheckConstraint('amount_minor > 0', name='ck_payments_amount')  # not reflected, so SQLite's copy needs it
 OLD = "status IN ('PENDING','PROCESSING','RELEASED','FAILED')"
 NEW = "status IN ('PENDING','PROCESSING','RELEASED','FAILED','CANCELLED')"
 NOT_CANCELLED = sa.text("status <> 'CANCELLED'")
@@ -19,7 +18,7 @@ OR failure_reason LIKE 'HTTP 422%')
 
 
 def upgrade() -> None:
-    with op.batch_alter_table('payments', table_args=(AMOUNT,)) as payments:
+    with op.batch_alter_table('payments') as payments:
         payments.add_column(sa.Column('version', sa.BigInteger(), server_default='1', nullable=False))
         payments.add_column(sa.Column('unpaid_attempts', sa.Integer(), server_default='0', nullable=False))
         payments.add_column(sa.Column('recipient_number', sa.Integer(), server_default='1', nullable=False))
@@ -34,8 +33,7 @@ def upgrade() -> None:
 
 
 def _replace_status_check(payments, condition: str) -> None:
-    if op.get_bind().dialect.name != 'sqlite':  # SQLite's copy of the table does not take over checks
-        payments.drop_constraint('ck_payments_status', type_='check')
+    payments.drop_constraint('ck_payments_status', type_='check')
     payments.create_check_constraint('ck_payments_status', condition)
 
 
@@ -43,7 +41,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM payments WHERE status = 'CANCELLED'")  # moved no money; the audit log keeps them
     op.drop_index('ix_payments_status', 'payments')
     op.drop_index('uq_payments_vulnerability', 'payments')
-    with op.batch_alter_table('payments', table_args=(AMOUNT,)) as payments:
+    with op.batch_alter_table('payments') as payments:
         for column in ('version', 'unpaid_attempts', 'recipient_number'):
             payments.drop_column(column)
         _replace_status_check(payments, OLD)

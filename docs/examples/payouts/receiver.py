@@ -7,8 +7,9 @@ Four rules make it safe against repeated, late and forged requests:
  1. Verify the signature over the received bytes before parsing them, and refuse old signatures.
  2. One Idempotency-Key is one payout, permanently: store the key with the response, and answer a repeated request with
     it.
- 3. The signature covers the body, not the headers: the key must be the body's `paymentId`. Otherwise a copy of a
-    genuine request under another key would be paid again.
+ 3. The signature covers the body, not the headers: the key must be the body's `idempotencyKey`, which a payment has
+    whose recipient was changed after a refusal, or its `paymentId`. Otherwise a copy of a genuine request under another
+    key would be paid again.
  4. Answer 4xx only if the payout can never be made, since it is final. Otherwise answer 5xx, which is retried.
 """
 
@@ -75,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(401, {"error": "the signature is not valid"})
         try:
             key, payout = self.headers.get("Idempotency-Key"), json.loads(body)
-            if not key or not isinstance(payout, dict) or payout.get("paymentId") != key:
-                raise ValueError("the Idempotency-Key is not the paymentId")
+            if not key or not isinstance(payout, dict) or payout.get("idempotencyKey", payout.get("paymentId")) != key:
+                raise ValueError("the Idempotency-Key is not the one in the body")
             reference = self.server.payouts.pay(key, payout)
         except ValueError as fault:
             return self.answer(422, {"error": str(fault)})
