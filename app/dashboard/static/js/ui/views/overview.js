@@ -13,7 +13,7 @@ export function Overview({ dashboard, state, actions, address }) {
   return html`<div class="panels">
     <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
     <${FindingsPanel} ...${{ findings, open, payments, otherPayments, actions, address, session, now, agentName, currency: pool?.currency }} />
-    <${Payments} ...${{ payments: [...payments.values()], dashboard, actions }} />
+    <${Payments} ...${{ payments: [...payments.values()], dashboard, actions, address }} />
     <${Agents} agents=${[...agents.values()]} isTruncated=${agentsTruncated} now=${now} address=${address} />
     <${FeedPanel} dashboard=${dashboard} address=${address} />
   </div>`;
