@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from app.agents import reported, task_queue
-from app.auth import revocation
+from app.auth import issued_tokens, revocation
 from app.core import queues
 from app.core.extensions import celery
 from app.http import idempotency
@@ -25,6 +25,7 @@ RETENTION_JOBS: dict[str, Callable[[float], int]] = {
     "idempotencyKeys": idempotency.delete_old,
     "events": outbox.delete_published,
     "agentTasks": task_queue.delete_old,
+    "issuedTokens": issued_tokens.delete_expired,
     "revokedTokens": revocation.delete_expired,
     "agentStates": reported.forget_silent,
 }

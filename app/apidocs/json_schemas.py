@@ -14,7 +14,7 @@ from marshmallow import Schema, fields
 
 from app.agents.schemas import Percentage, TaskError
 from app.core.pagination import Cursor
-from app.core.schemas import Money, Name, NumberText, Reason, Timestamp
+from app.core.schemas import Moment, Money, Name, NumberText, Reason, Timestamp
 from app.core.values import NAME_PATTERN, VISIBLE_PATTERN
 
 Json = dict[str, Any]
@@ -22,11 +22,16 @@ Json = dict[str, Any]
 AMOUNT_PATTERN = r"^(0|[1-9][0-9]*)\.[0-9]{2,6}$"
 REQUEST_AMOUNT_PATTERN = r"^(?!0(\.0{1,6})?$)(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
 TIMESTAMP_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+MOMENT_PATTERN = (
+    r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+    r"(T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$"
+)
 NUMBER_PATTERN = r"^(0|[1-9][0-9]*)(\.[0-9]+)?$"
 
 _SHAPES: dict[type[fields.Field[Any]], Json] = {
     Money: {"type": "string", "format": "decimal", "pattern": AMOUNT_PATTERN},
     NumberText: {"type": "string", "pattern": NUMBER_PATTERN},
+    Moment: {"type": "string", "pattern": MOMENT_PATTERN},
     Timestamp: {"type": "string", "format": "date-time", "pattern": TIMESTAMP_PATTERN},
     Percentage: {"type": "number", "minimum": Percentage.minimum, "maximum": Percentage.maximum},
     Cursor: {"type": "string", "minLength": 1},

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
+from apispec.ext.marshmallow import resolver
+from marshmallow import Schema
+
 from app.apidocs.json_schemas import Json, example_of
 from app.auth.permissions import ALLOWED, ANYONE, ONLY_FOR_ITSELF, Action, Role
 from app.core import dependency_errors, errors
@@ -67,9 +70,19 @@ def complete(path: str, method: str, operation: Json, view: Any, *, schemas: Jso
         for body in answer.get("content", {}).values():
             value = example_of(body["schema"], schemas) | examples["responses"].get(name, {})
             body["examples"] = {"example": {"summary": "example", "value": value}}
+    if csv_schema := getattr(view, "csv_schema", None):
+        responses["200"]["content"]["text/csv"] = _csv_media(csv_schema, schemas)
     for status, failure in sorted(_failures(path, method, operation, view).items()):
         responses[str(status)] = failure
     operation["responses"] = responses
+
+
+def _csv_media(item_schema: type[Schema], schemas: Json) -> Json:
+    """The list as CSV: a header row of the members' names, then a row for each item."""
+    item = example_of(schemas[resolver(item_schema)], schemas)
+    rows = [list(item), ["" if value is None else str(value) for value in item.values()]]
+    value = "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) + "\r\n" for row in rows)
+    return {"schema": {"type": "string"}, "examples": {"example": {"summary": "example", "value": value}}}
 
 
 def _headers(*names: str) -> Json:

@@ -89,6 +89,9 @@ InvalidTransition = define(
 PaymentUncertain = define(
     Conflict, "PAYMENT_UNCERTAIN", "The payment may have been paid: retry it to the same recipient to find out."
 )
+TokensIssuedElsewhere = define(
+    Conflict, "TOKENS_ISSUED_ELSEWHERE", "Tokens come from the identity provider: DASHBOARD_JWKS_URL is set."
+)
 QueueFull = define(Conflict, "QUEUE_FULL", "The agent has 1000 tasks waiting.")
 BodyTooLarge = define(
     DomainError, "BODY_TOO_LARGE", "The data value transmitted exceeds the capacity limit.", status=413
@@ -112,6 +115,9 @@ TooManyOpenAnswers = define(
     TooManyRequests,
     "TOO_MANY_OPEN_ANSWERS",
     "Too much of earlier answers is still unread: read them, or close their connections.",
+)
+TooManyExports = define(
+    TooManyRequests, "TOO_MANY_EXPORTS", "Two exports of this token are running: read them, or close their connections."
 )
 HeadersTooLarge = define(DomainError, "HEADERS_TOO_LARGE", status=431)
 InternalError = define(DomainError, "INTERNAL_ERROR", "The server failed to handle this request.", status=500)

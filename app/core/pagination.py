@@ -7,15 +7,16 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.errors import InvalidInput
 from app.core.extensions import db
-from app.core.schemas import CamelSchema, doc, is_identifier
+from app.core.schemas import CamelSchema, Moment, doc, is_identifier
 
 MAX_BYTES = 1024 * 1024
 NOT_A_CURSOR = "Is not a cursor of this list."
@@ -44,6 +45,33 @@ class PageQuery(CamelSchema):
         load_default=50, validate=validate.Range(min=1, max=200), metadata=doc("How many items at most.")
     )
     cursor = Cursor(load_default=None, metadata=doc("`nextCursor` of the page before; pass it back unread."))
+
+
+class PeriodQuery(PageQuery):
+    """A page of what was made in a period; `from` and `to` are named `since` and `until`, as `from` is a keyword."""
+
+    since = Moment(
+        data_key="from",
+        load_default=None,
+        metadata=doc(
+            "Only what was made then or later: a date (its midnight in UTC) or a date and time with its zone."
+        ),
+    )
+    until = Moment(data_key="to", load_default=None, metadata=doc("Only what was made before; must be after `from`."))
+
+    @validates_schema
+    def _check_order(self, data: dict[str, Any], **_: Any) -> None:
+        if data["since"] and data["until"] and data["since"] >= data["until"]:
+            raise ValidationError("Must be after `from`.", "to")
+
+
+def made_between(
+    query: Select[Any], column: InstrumentedAttribute[Any], since: datetime | None, until: datetime | None
+) -> Select[Any]:
+    """The rows of `query` from `since` (inclusive) to `until` (exclusive); None is no limit."""
+    if since is not None:
+        query = query.where(column >= since)
+    return query if until is None else query.where(column < until)
 
 
 @dataclass(frozen=True)

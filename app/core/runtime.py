@@ -7,6 +7,7 @@ because processes that do not use it import this module as well.
 import os
 import signal
 import socket
+import struct
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -93,6 +94,17 @@ def detach_socket(environ: dict[str, Any]) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     wsgi.WSGI_LOCAL.already_handled = True
     return sock
+
+
+def reset_connection(environ: dict[str, Any]) -> None:
+    """Cut a request's connection with a reset (RST), which no client takes for the end of a response.
+
+    Without eventlet's server it does nothing: an exception in a response's iterator makes others cut the connection.
+    """
+    if "eventlet.input" in environ:
+        sock = detach_socket(environ)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
 
 
 def http_server(app: Any, listener: Any, handler_mixin: type, **options: Any) -> Any:

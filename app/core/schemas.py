@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -118,3 +118,13 @@ class Timestamp(fields.Field[datetime]):
         except (ValueError, AttributeError, OverflowError) as error:
             message = 'Must be an ISO 8601 date and time with its zone, such as "2026-11-22T20:30:00.000Z".'
             raise ValidationError(message) from error
+
+
+class Moment(Timestamp):
+    """A `Timestamp` in a query, or a plain date, which is its midnight in UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            return datetime.combine(date.fromisoformat(value), time(), UTC)
+        except (ValueError, TypeError):  # a `+` that was not escaped arrives as a space
+            return super()._deserialize(value[:10] + value[10:].replace(" ", "+"), attr, data, **kwargs)

@@ -74,6 +74,17 @@ def static_file(name: str) -> Response:
     return response
 
 
+@blueprint.after_app_request
+def show_not_found(response: Response) -> Response:
+    """Answer a browser's navigation to an unknown path outside /api with a page."""
+    is_navigation = request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+    is_unknown = response.status_code == HTTPStatus.NOT_FOUND and not request.path.startswith("/api")
+    if is_navigation and is_unknown:
+        response.set_data((STATIC / "404.html").read_bytes())
+        response.content_type = "text/html; charset=utf-8"
+    return response
+
+
 @blueprint.get("/demo/session")
 def demo_session() -> Response:
     """Tokens for the demo's roles, when the demo is on (`dashboard up --demo`) and the browser is on this machine"""

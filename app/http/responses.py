@@ -32,7 +32,7 @@ STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 NO_STORE = ("Cache-Control", "no-store")
 CORS_HEADERS = {
     "Access-Control-Expose-Headers": (
-        "ETag, Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+        "Content-Disposition, ETag, Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
     ),
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
@@ -72,6 +72,10 @@ def _is_gzip_wanted(response: Response) -> bool:
     if size < MIN_SIZE or not content_type.startswith(COMPRESSED_TYPES):
         return False
     response.vary.add("Accept-Encoding")
+    return accepts_gzip()
+
+
+def accepts_gzip() -> bool:
     accepted = request.headers.get("Accept-Encoding", "")
     return len(accepted) <= MAX_ACCEPT and request.accept_encodings.quality("gzip") > 0
 

@@ -185,6 +185,7 @@ CELERY_WAIT = Histogram(
 )
 DATABASE_CONNECTIONS = Gauge("dashboard_database_connections", "Connections in use", multiprocess_mode="livesum")
 LIMITED = Counter("dashboard_limited_total", "Requests and connections refused by a limit", ["limit"])
+EXPORT_FAILURES = Counter("dashboard_export_failures_total", "CSV exports cut by an error after their first page")
 LIMITS_UNSHARED = Counter("dashboard_limits_unshared_total", "Failed exchanges of rate limit counts")
 SESSIONS_ENDED = Counter("dashboard_sessions_ended_total", "Connections ended by the server", ["reason"])
 REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Failed reads of the revocations")

@@ -12,6 +12,7 @@ from app.payments.rules import PaymentStatus
 IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index only for the same text
 _IS_NOT_CANCELLED = text("status <> 'CANCELLED'")
 _STATUSES = ",".join(f"'{status}'" for status in PaymentStatus)
+IS_UNPAID = text("status IN ('PENDING','PROCESSING','FAILED')")
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)  # due by any clock
 
 
@@ -34,10 +35,12 @@ class Payment(Base):
             sqlite_where=_IS_NOT_CANCELLED,
             postgresql_where=_IS_NOT_CANCELLED,
         ),
+        Index("ix_payments_vulnerability", "vulnerability_id"),
         Index("ix_payments_protocol", "protocol_id", "id"),
         Index("ix_payments_status", "protocol_id", "status", "id"),
         Index("ix_payments_released", "protocol_id", "released_at"),
         Index("ix_payments_due", "due_at", sqlite_where=IS_UNSETTLED, postgresql_where=IS_UNSETTLED),
+        Index("ix_payments_unpaid", "protocol_id", "status", sqlite_where=IS_UNPAID, postgresql_where=IS_UNPAID),
         CheckConstraint("amount_minor > 0", name="ck_payments_amount"),
         CheckConstraint(f"status IN ({_STATUSES})", name="ck_payments_status"),
     )

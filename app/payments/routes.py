@@ -3,12 +3,13 @@ from typing import Any
 from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AlreadyExists, InsufficientFunds, InvalidTransition, PaymentUncertain
-from app.core.pagination import Page, PageQuery
+from app.core.pagination import Page
+from app.http.csv_export import paged
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
 from app.payments import service
 from app.payments.models import Payment
-from app.payments.schemas import PaymentCreate, PaymentPage, PaymentRetry, PaymentSchema
+from app.payments.schemas import PaymentCreate, PaymentPage, PaymentQuery, PaymentRetry, PaymentSchema
 
 blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments")
 
@@ -42,12 +43,12 @@ def get_payment(payment_id: str) -> Payment:
 
 @blueprint.get("/protocols/<string:protocol_id>/payments")
 @requires(Action.READ)
-@blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, PaymentPage)
+@blueprint.arguments(PaymentQuery, location="query")
+@paged(blueprint, PaymentPage, "payments")
 def list_payments(query: dict[str, Any], protocol_id: str) -> Page:
     """List payments
 
-    Newest first.
+    Newest first; `from` and `to` compare `createdAt`. With `Accept: text/csv` the whole selection as CSV.
     """
     return service.list_payments(protocol_id, **query)
 

@@ -1,6 +1,6 @@
 from marshmallow import ValidationError, fields, validate
 
-from app.core.pagination import page_schema
+from app.core.pagination import PeriodQuery, page_schema
 from app.core.schemas import CamelSchema, Choice, Money, NumberText, Timestamp, doc
 from app.core.values import MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.payments.rules import MAX_RECIPIENT, OLD_STATUSES, TOLD_STATUSES, PaymentStatus, is_recipient
@@ -54,6 +54,10 @@ class PaymentRetry(CamelSchema):
         validate=_IS_RECIPIENT,
         metadata=doc("Another recipient; without it the payment's own.", "0x52908400098527886E0F7030069857D2"),
     )
+
+
+class PaymentQuery(PeriodQuery):
+    status = Choice(PaymentStatus, load_default=None, metadata=doc("Only payments with this status."))
 
 
 class PaymentSchema(CamelSchema):

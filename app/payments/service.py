@@ -1,6 +1,7 @@
 """Payments: requested, retried, cancelled and read. A Celery job settles them (settlement.py)."""
 
 import logging
+from datetime import datetime
 from typing import Any
 
 import uuid_utils.compat as uuid
@@ -12,7 +13,7 @@ from app.auth.tokens import Principal
 from app.core.database import database_now, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, InvalidTransition, PaymentNotFound, PaymentUncertain
 from app.core.extensions import celery, db, redis_health
-from app.core.pagination import Page, page_by_key
+from app.core.pagination import Page, made_between, page_by_key
 from app.core.queues import PAYMENT_SETTLE_TASK
 from app.core.schemas import is_identifier
 from app.http.idempotency import claim_key, store_response
@@ -186,11 +187,21 @@ def get(payment_id: str, principal: Principal) -> Payment:
     return payment
 
 
-def list_payments(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
-    """A protocol's payments, newest first. Raises NotFound."""
+def list_payments(
+    protocol_id: str,
+    limit: int,
+    cursor: list[Any] | None,
+    *,
+    status: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Page:
+    """A protocol's payments, newest first; only those requested in the period. Raises NotFound."""
     get_pool(protocol_id)
     query = select(Payment).where(Payment.protocol_id == protocol_id)
-    return page_by_key(query, Payment.id, limit, cursor)
+    if status is not None:
+        query = query.where(Payment.status == status)
+    return page_by_key(made_between(query, Payment.created_at, since, until), Payment.id, limit, cursor)
 
 
 def snapshot_section(protocol_id: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AlreadyExists, AmountTooLarge
 from app.core.pagination import Page, PageQuery
+from app.http.csv_export import paged
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
 from app.protocols import schemas, service
@@ -62,12 +63,13 @@ def get_pool(protocol_id: str) -> Pool:
 
 @pools.get("/pool/entries")
 @requires(Action.READ)
-@pools.arguments(PageQuery, location="query")
-@pools.response(200, schemas.LedgerEntryPage)
+@pools.arguments(schemas.LedgerQuery, location="query")
+@paged(pools, schemas.LedgerEntryPage, "pool-entries")
 def list_entries(query: dict[str, Any], protocol_id: str) -> Page:
     """List the pool's ledger, newest first
 
-    Each entry carries the pool's totals after it; entries are never changed.
+    Each entry carries the pool's totals after it; entries are never changed. With `Accept: text/csv` the whole
+    selection as CSV.
     """
     return service.list_entries(protocol_id, **query)
 

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 from marshmallow import fields, validate
 
-from app.core.pagination import page_schema
+from app.core.pagination import PeriodQuery, page_schema
 from app.core.schemas import CamelSchema, Choice, Identifier, Money, Name, NumberText, Timestamp, doc
 from app.core.values import ENTRY, MOMENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.protocols.rules import ChangeType
@@ -61,6 +61,10 @@ class PoolSchema(PoolTotals):
     protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
     currency = fields.String(metadata=CURRENCY)
     version = NumberText(metadata=VERSION)
+
+
+class LedgerQuery(PeriodQuery):
+    change_type = Choice(ChangeType, load_default=None, metadata=doc("Only this kind of change."))
 
 
 class LedgerEntrySchema(CamelSchema):

@@ -5,6 +5,7 @@ conditional UPDATE, one ledger entry and one event, in one transaction.
 """
 
 import logging
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -19,7 +20,7 @@ from app.auth.tokens import Principal
 from app.core.database import MinorUnits, transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, AmountTooLarge, InsufficientFunds
 from app.core.extensions import db, known_ids
-from app.core.pagination import Page, page_by_key
+from app.core.pagination import Page, made_between, page_by_key
 from app.core.values import MAX_AMOUNT, format_amount
 from app.http.idempotency import claim_key, store_response
 from app.protocols.models import LedgerEntry, Pool, Protocol
@@ -99,11 +100,21 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     return {"pool": PoolSchema().dump(get_pool(protocol_id))}
 
 
-def list_entries(protocol_id: str, limit: int, cursor: list[Any] | None) -> Page:
-    """The ledger, newest first. Raises NotFound."""
+def list_entries(
+    protocol_id: str,
+    *,
+    limit: int,
+    cursor: list[Any] | None,
+    change_type: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Page:
+    """The ledger, newest first; only changes of the type and in the period. Raises NotFound."""
     get_pool(protocol_id)
     query = select(LedgerEntry).where(LedgerEntry.protocol_id == protocol_id)
-    return page_by_key(query, LedgerEntry.version, limit, cursor)
+    if change_type is not None:
+        query = query.where(LedgerEntry.change_type == change_type)
+    return page_by_key(made_between(query, LedgerEntry.created_at, since, until), LedgerEntry.version, limit, cursor)
 
 
 def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: str) -> dict[str, Any]:

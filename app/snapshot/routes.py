@@ -7,9 +7,11 @@ from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.database import consistent_read
 from app.core.errors import ProtocolNotFound
+from app.core.pagination import Page, PageQuery
+from app.http.responses import CompressibleBody
 from app.http.rest import Blueprint, raises
-from app.snapshot import service
-from app.snapshot.schemas import StateQuery, StateSchema, StatsQuery, StatsSchema
+from app.snapshot import history, overview, service
+from app.snapshot.schemas import HistoryPage, OverviewPage, StateQuery, StateSchema, StatsQuery, StatsSchema
 
 blueprint = Blueprint("snapshot", __name__, url_prefix="/api/v1", description="Snapshots and totals")
 
@@ -25,7 +27,37 @@ def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
     Join the room first, then fetch this, then apply newer events: those with a higher `seq` and, for each object,
     a higher `version`. So no change is missed or applied twice.
     """
-    content, tag = service.render(protocol_id, batches=query["agent_batches"])
+    return _conditional(*service.render(protocol_id, batches=query["agent_batches"]))
+
+
+@blueprint.get("/overview")
+@requires(Action.READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, OverviewPage)
+@blueprint.alt_response(304, description="Unchanged since the page with the `ETag` in `If-None-Match`.")
+def get_overview(query: dict[str, Any]) -> BaseResponse:
+    """Read the protocols that the token grants at a glance
+
+    Those that need attention come first: by the number of failed payments, then of open critical vulnerabilities, then
+    of pending ones, then of confirmed ones that are not paid; then by id. While these numbers change, a protocol may
+    move from one page to another.
+    """
+    return _conditional(*overview.render(current_principal(), **query))
+
+
+@blueprint.get("/vulnerabilities/<string:vulnerability_id>/history")
+@requires(Action.READ)
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, HistoryPage)
+def get_history(query: dict[str, Any], vulnerability_id: str) -> Page:
+    """Read the history of a vulnerability, oldest first
+
+    Its filing and decision, and each change of its payments: who did it and when.
+    """
+    return history.read(vulnerability_id, current_principal(), **query)
+
+
+def _conditional(content: CompressibleBody, tag: str) -> BaseResponse:
     response = content.response("application/json")
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag, weak=True)

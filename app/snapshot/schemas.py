@@ -4,8 +4,10 @@ from marshmallow import fields
 
 from app.agents.models import AgentType
 from app.agents.schemas import AgentTaskData
+from app.audit.service import AuditAction
+from app.core.pagination import page_schema
 from app.core.schemas import CamelSchema, Choice, Identifier, Money, NumberText, Timestamp, doc
-from app.core.values import MOMENT, PROTOCOL
+from app.core.values import MOMENT, PAYMENT, PROTOCOL
 from app.payments.schemas import PaymentSchema
 from app.protocols.schemas import CURRENCY, VERSION, PoolSchema, PoolTotals, ProtocolSchema
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
@@ -110,3 +112,67 @@ class StatsSchema(CamelSchema):
     vulnerabilities = fields.Nested(VulnerabilityCounts)
     payments = fields.Nested(PaymentSum)
     agents = fields.Nested(AgentCounts)
+
+
+class OpenCounts(CamelSchema):
+    pending = NumberText(metadata=doc("Vulnerabilities that wait for a decision.", "2"))
+    confirmed = NumberText(metadata=doc("Confirmed vulnerabilities that are not paid.", "1"))
+    critical_open = NumberText(metadata=doc("Pending and confirmed vulnerabilities that are CRITICAL.", "1"))
+
+
+class UnpaidCounts(CamelSchema):
+    pending = NumberText(metadata=doc("Payments that are PENDING or PROCESSING.", "1"))
+    failed = NumberText(metadata=doc("Payments that FAILED and wait for a retry or a cancellation.", "0"))
+
+
+class RoomAgents(CamelSchema):
+    online = NumberText(metadata=doc("Agents that have reported here within the last 120 seconds.", "5"))
+    busy = NumberText(metadata=doc("Online agents with a running task here.", "3"))
+
+
+class OverviewSchema(CamelSchema):
+    """A protocol at a glance. `seq` is read before the rest, as in `/state`."""
+
+    protocol_id = fields.String(metadata=doc("The protocol's id.", PROTOCOL))
+    name = fields.String(metadata=doc("The protocol's name.", "Aave v3"))
+    pool = fields.Nested(PoolSchema)
+    vulnerabilities = fields.Nested(OpenCounts)
+    payments = fields.Nested(UnpaidCounts)
+    agents = fields.Nested(RoomAgents)
+    seq = NumberText(metadata=doc("Sequence number of the room's last event; 0 if none is known.", "42"))
+    last_event_at = Timestamp(
+        allow_none=True, metadata=doc("When the room's last event left; null if none is known.", MOMENT)
+    )
+
+
+OverviewPage = page_schema(OverviewSchema)
+
+
+class HistoryItemSchema(CamelSchema):
+    """One action on a vulnerability or its payment; what does not apply to it is null."""
+
+    at = Timestamp(metadata=doc("When it was done.", MOMENT))
+    action = Choice(AuditAction, metadata=doc("What was done.", "PAYMENT_REQUESTED"))
+    subject = fields.String(metadata=doc("Who did it: the token's `sub`, or `system`.", "owner-1"))
+    role = fields.String(
+        allow_none=True, metadata=doc("The role of the token, or `system`; null if it was not recorded.", "owner")
+    )
+    old_status = fields.String(
+        allow_none=True, metadata=doc("The status before, of the payment if `paymentId` is set.", None)
+    )
+    new_status = fields.String(allow_none=True, metadata=doc("The status that the action set.", "PENDING"))
+    bounty = fields.String(allow_none=True, metadata=doc("The bounty named at filing.", None))
+    reserved = fields.String(
+        allow_none=True, metadata=doc("What the vulnerability's reservation was afterwards.", None)
+    )
+    payment_id = fields.String(allow_none=True, metadata=doc("The payment, if it was about one.", PAYMENT))
+    amount = fields.String(allow_none=True, metadata=doc("The payment's amount.", "2500.00"))
+    recipient = fields.String(
+        allow_none=True, metadata=doc("The payment's recipient.", "0x52908400098527886E0F7030069857D2")
+    )
+    reference = fields.String(allow_none=True, metadata=doc("The payout service's reference.", None))
+    attempts = NumberText(allow_none=True, metadata=doc("How many times the payout service had been called.", "0"))
+    reason = fields.String(allow_none=True, metadata=doc("Why it was rejected, or why the payment failed.", None))
+
+
+HistoryPage = page_schema(HistoryItemSchema)

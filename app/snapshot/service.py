@@ -24,7 +24,7 @@ from app.protocols.models import Pool
 from app.protocols.schemas import ProtocolSchema
 from app.realtime import limiter
 from app.realtime.redis_keys import batched_view
-from app.vulnerabilities import service as vulnerabilities
+from app.vulnerabilities import queries as vulnerabilities
 
 _encode = msgspec.json.Encoder().encode
 _renderings: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import MinorUnits, UtcDateTime
@@ -35,6 +35,10 @@ class Status(StrEnum):
 PREVIOUS = {Status.CONFIRMED: Status.PENDING, Status.REJECTED: Status.PENDING, Status.PAID: Status.CONFIRMED}
 
 
+IS_OPEN = text("status IN ('PENDING','CONFIRMED')")  # SQLite uses a partial index only for the same text
+HAS_RESERVATION = text("reserved_minor > 0")
+
+
 class Vulnerability(Base):
     """`bounty_minor` is the promised amount, `reserved_minor` the amount reserved in the pool now.
 
@@ -46,6 +50,21 @@ class Vulnerability(Base):
         Index("ix_vulnerabilities_protocol", "protocol_id", "id"),
         Index("ix_vulnerabilities_severity", "protocol_id", "severity_rank", "id"),
         Index("ix_vulnerabilities_status", "protocol_id", "status", "id"),
+        Index(
+            "ix_vulnerabilities_reserved",
+            "protocol_id",
+            "id",
+            sqlite_where=HAS_RESERVATION,
+            postgresql_where=HAS_RESERVATION,
+        ),
+        Index(
+            "ix_vulnerabilities_open",
+            "protocol_id",
+            "status",
+            "severity",
+            sqlite_where=IS_OPEN,
+            postgresql_where=IS_OPEN,
+        ),
         CheckConstraint("status IN ('PENDING','CONFIRMED','REJECTED','PAID')", name="ck_vulnerabilities_status"),
         CheckConstraint("reserved_minor >= 0", name="ck_vulnerabilities_reserved"),
     )

@@ -4,9 +4,10 @@ from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AlreadyReserved, InsufficientFunds, InvalidTransition
 from app.core.pagination import Page
+from app.http.csv_export import paged
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
-from app.vulnerabilities import schemas, service
+from app.vulnerabilities import queries, schemas, service
 from app.vulnerabilities.models import Vulnerability
 
 blueprint = Blueprint("vulnerabilities", __name__, url_prefix="/api/v1", description="Vulnerabilities and their status")
@@ -29,13 +30,14 @@ def file_vulnerability(fields: dict[str, Any], protocol_id: str) -> Vulnerabilit
 @blueprint.get("/protocols/<string:protocol_id>/vulnerabilities")
 @requires(Action.READ)
 @blueprint.arguments(schemas.VulnerabilityQuery, location="query")
-@blueprint.response(200, schemas.VulnerabilityPage)
+@paged(blueprint, schemas.VulnerabilityPage, "vulnerabilities")
 def list_vulnerabilities(query: dict[str, Any], protocol_id: str) -> Page:
     """List vulnerabilities
 
-    Filtered by status and severity, ordered by date or severity.
+    Filtered by status, severity, reservation and date of filing, ordered by date or severity. With `Accept: text/csv`
+    the whole selection as CSV.
     """
-    return service.list_vulnerabilities(protocol_id, **query)
+    return queries.list_vulnerabilities(protocol_id, **query)
 
 
 @blueprint.get("/vulnerabilities/<string:vulnerability_id>")

@@ -1,6 +1,6 @@
 from marshmallow import fields, validate
 
-from app.core.pagination import PageQuery, page_schema
+from app.core.pagination import PeriodQuery, page_schema
 from app.core.schemas import CamelSchema, DescribingText, Identifier, Money, Name, NumberText, Reason, Timestamp, doc
 from app.core.values import AGENT, DESCRIPTION_LENGTH, MOMENT, PAYMENT, PROTOCOL, REASON_LENGTH, VULNERABILITY
 from app.protocols.schemas import VERSION
@@ -43,9 +43,15 @@ class Rejection(CamelSchema):
     reason = Reason(REASON_LENGTH, metadata=_REASON)
 
 
-class VulnerabilityQuery(PageQuery):
+class VulnerabilityQuery(PeriodQuery):
     status = fields.String(load_default=None, validate=_STATUS, metadata=doc("Only this status."))
     severity = fields.String(load_default=None, validate=_SEVERITY, metadata=doc("Only this severity."))
+    reserved = fields.Boolean(
+        load_default=None,
+        metadata=doc(
+            "`true`: only those with a reservation, which add up to the pool's `reserved`; `false`: the rest."
+        ),
+    )
     sort = fields.String(
         load_default="date",
         validate=validate.OneOf(["date", "severity"]),
@@ -61,6 +67,7 @@ class VulnerabilitySchema(CamelSchema):
     severity = fields.String(validate=_SEVERITY, metadata=_SEVERITY_MEANING)
     status = fields.String(validate=_STATUS, metadata=_STATUS_MEANING)
     bounty = Money(attribute="bounty_minor", allow_none=True, metadata=_BOUNTY)
+    reserved = Money(attribute="reserved_minor", metadata=doc("What is reserved for it in the pool now.", "2500.00"))
     agent_id = fields.String(allow_none=True, metadata=_AGENT_MEANING)
     rejection_reason = fields.String(allow_none=True, metadata=doc("Why it was rejected; null otherwise.", None))
     payment_id = fields.String(allow_none=True, metadata=doc("Id of its payment; null until one is requested.", None))

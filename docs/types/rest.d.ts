@@ -113,6 +113,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the protocols that the token grants at a glance
+         * @description Those that need attention come first: by the number of failed payments, then of open critical vulnerabilities, then of pending ones, then of confirmed ones that are not paid; then by id. While these numbers change, a protocol may move from one page to another. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         */
+        get: operations["getOverview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/payments/{paymentId}": {
         parameters: {
             query?: never;
@@ -266,7 +286,7 @@ export interface paths {
         };
         /**
          * List payments
-         * @description Newest first. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         * @description Newest first; `from` and `to` compare `createdAt`. With `Accept: text/csv` the whole selection as CSV. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listPayments"];
         put?: never;
@@ -306,7 +326,7 @@ export interface paths {
         };
         /**
          * List the pool's ledger, newest first
-         * @description Each entry carries the pool's totals after it; entries are never changed. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         * @description Each entry carries the pool's totals after it; entries are never changed. With `Accept: text/csv` the whole selection as CSV. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listEntries"];
         put?: never;
@@ -346,7 +366,7 @@ export interface paths {
         };
         /**
          * List vulnerabilities
-         * @description Filtered by status and severity, ordered by date or severity. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         * @description Filtered by status, severity, reservation and date of filing, ordered by date or severity. With `Accept: text/csv` the whole selection as CSV. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listVulnerabilities"];
         put?: never;
@@ -375,6 +395,30 @@ export interface paths {
         get: operations["getStats"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the issued tokens, newest first
+         * @description Those issued by `POST /tokens` that have not expired for a day; never the tokens themselves. Request the next page with `cursor` set to `nextCursor` of this one. Roles: admin.
+         */
+        get: operations["listIssued"];
+        put?: never;
+        /**
+         * Issue a token
+         * @description The response is the only place that shows it. Its protocols must exist. Where an identity provider signs the tokens the request is refused with TOKENS_ISSUED_ELSEWHERE; with CONFLICT within seconds after all tokens of its subject were revoked. Roles: admin.
+         */
+        post: operations["issueToken"];
         delete?: never;
         options?: never;
         head?: never;
@@ -455,6 +499,26 @@ export interface paths {
          * @description PENDING → CONFIRMED; the room receives `vuln:status_changed`. A `bounty` is reserved when none was reserved at filing. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
          */
         post: operations["confirmVulnerability"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vulnerabilities/{vulnerabilityId}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the history of a vulnerability, oldest first
+         * @description Its filing and decision, and each change of its payments: who did it and when. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         */
+        get: operations["getHistory"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -792,7 +856,7 @@ export interface components {
              * @example DEPOSIT
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
             /**
              * @description The caller's address; null for the system.
              * @example 203.0.113.7
@@ -1035,6 +1099,145 @@ export interface components {
             /** @description The running release. */
             version: string;
         };
+        HistoryItem: {
+            /**
+             * @description What was done.
+             * @example PAYMENT_REQUESTED
+             * @enum {string}
+             */
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+            /**
+             * @description The payment's amount.
+             * @example 2500.00
+             */
+            amount: string | null;
+            /**
+             * Format: date-time
+             * @description When it was done.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            at: string;
+            /**
+             * @description How many times the payout service had been called.
+             * @example 0
+             */
+            attempts: string | null;
+            /**
+             * @description The bounty named at filing.
+             * @example null
+             */
+            bounty: string | null;
+            /**
+             * @description The status that the action set.
+             * @example PENDING
+             */
+            newStatus: string | null;
+            /**
+             * @description The status before, of the payment if `paymentId` is set.
+             * @example null
+             */
+            oldStatus: string | null;
+            /**
+             * @description The payment, if it was about one.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId: string | null;
+            /**
+             * @description Why it was rejected, or why the payment failed.
+             * @example null
+             */
+            reason: string | null;
+            /**
+             * @description The payment's recipient.
+             * @example 0x52908400098527886E0F7030069857D2
+             */
+            recipient: string | null;
+            /**
+             * @description The payout service's reference.
+             * @example null
+             */
+            reference: string | null;
+            /**
+             * @description What the vulnerability's reservation was afterwards.
+             * @example null
+             */
+            reserved: string | null;
+            /**
+             * @description The role of the token, or `system`; null if it was not recorded.
+             * @example owner
+             */
+            role: string | null;
+            /**
+             * @description Who did it: the token's `sub`, or `system`.
+             * @example owner-1
+             */
+            subject: string;
+        };
+        HistoryItemPage: {
+            /** @description The items of this page, at most `limit`. */
+            items: components["schemas"]["HistoryItem"][];
+            /**
+             * @description Where the next page begins; null on the last.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        IssuedToken: {
+            /**
+             * Format: date-time
+             * @description When the token expires.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description When it was issued.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            issuedAt: string;
+            /**
+             * @description The admin who issued it.
+             * @example admin-1
+             */
+            issuedBy: string;
+            /**
+             * @description The token's id, by which it is revoked.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e04
+             */
+            jti: string;
+            /**
+             * @description Ids of the protocols that it grants, or `*` for all.
+             * @example [
+             *       "aave-v3"
+             *     ]
+             */
+            protocols: string[];
+            /**
+             * @description Whether it was revoked, by itself or with its subject.
+             * @example false
+             */
+            revoked: boolean;
+            /**
+             * @description What the token permits.
+             * @example owner
+             * @enum {string}
+             */
+            role: "agent" | "viewer" | "validator" | "owner" | "admin";
+            /**
+             * @description The bearer's name, the token's `sub`; an agent's id for agents.
+             * @example owner-1
+             */
+            sub: string;
+        };
+        IssuedTokenPage: {
+            /** @description The items of this page, at most `limit`. */
+            items: components["schemas"]["IssuedToken"][];
+            /**
+             * @description Where the next page begins; null on the last.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
         LedgerEntry: {
             /**
              * @description Who made the change: the token's `sub`, or `system`.
@@ -1117,6 +1320,77 @@ export interface components {
         LedgerEntryPage: {
             /** @description The items of this page, at most `limit`. */
             items: components["schemas"]["LedgerEntry"][];
+            /**
+             * @description Where the next page begins; null on the last.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        NewToken: {
+            /**
+             * Format: date-time
+             * @description When the token expires.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            expiresAt: string;
+            /**
+             * @description The token's id, by which it is revoked.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e04
+             */
+            jti: string;
+            /**
+             * @description The token; shown this once.
+             * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJvIn0.c2ln
+             */
+            token: string;
+        };
+        OpenCounts: {
+            /**
+             * @description Confirmed vulnerabilities that are not paid.
+             * @example 1
+             */
+            confirmed: string;
+            /**
+             * @description Pending and confirmed vulnerabilities that are CRITICAL.
+             * @example 1
+             */
+            criticalOpen: string;
+            /**
+             * @description Vulnerabilities that wait for a decision.
+             * @example 2
+             */
+            pending: string;
+        };
+        Overview: {
+            agents: components["schemas"]["RoomAgents"];
+            /**
+             * Format: date-time
+             * @description When the room's last event left; null if none is known.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            lastEventAt: string | null;
+            /**
+             * @description The protocol's name.
+             * @example Aave v3
+             */
+            name: string;
+            payments: components["schemas"]["UnpaidCounts"];
+            pool: components["schemas"]["Pool"];
+            /**
+             * @description The protocol's id.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * @description Sequence number of the room's last event; 0 if none is known.
+             * @example 42
+             */
+            seq: string;
+            vulnerabilities: components["schemas"]["OpenCounts"];
+        };
+        OverviewPage: {
+            /** @description The items of this page, at most `limit`. */
+            items: components["schemas"]["Overview"][];
             /**
              * @description Where the next page begins; null on the last.
              * @example null
@@ -1343,7 +1617,7 @@ export interface components {
              * @description A stable code: decide by it.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
             /** @description The current status, with INVALID_TRANSITION. */
             currentStatus?: string;
             /** @description What was wrong, for people. */
@@ -1582,6 +1856,18 @@ export interface components {
              */
             nextCursor: string | null;
         };
+        RoomAgents: {
+            /**
+             * @description Online agents with a running task here.
+             * @example 3
+             */
+            busy: string;
+            /**
+             * @description Agents that have reported here within the last 120 seconds.
+             * @example 5
+             */
+            online: string;
+        };
         State: {
             /** @description Agents that work or have reported within 24 hours, at most 1,000, with their current tasks. */
             agents: components["schemas"]["AgentState"][];
@@ -1693,6 +1979,43 @@ export interface components {
              */
             nextCursor: string | null;
         };
+        TokenCreate: {
+            /**
+             * @description Ids of the protocols that it grants, or `*` for all.
+             * @example [
+             *       "aave-v3"
+             *     ]
+             */
+            protocols: string[];
+            /**
+             * @description What the token permits.
+             * @example owner
+             * @enum {string}
+             */
+            role: "agent" | "viewer" | "validator" | "owner" | "admin";
+            /**
+             * @description The bearer's name, the token's `sub`; an agent's id for agents.
+             * @example owner-1
+             */
+            sub: string;
+            /**
+             * @description For how many seconds it is valid; at most 400 days.
+             * @example 3600
+             */
+            ttl: number;
+        };
+        UnpaidCounts: {
+            /**
+             * @description Payments that FAILED and wait for a retry or a cancellation.
+             * @example 0
+             */
+            failed: string;
+            /**
+             * @description Payments that are PENDING or PROCESSING.
+             * @example 1
+             */
+            pending: string;
+        };
         Vulnerability: {
             /**
              * @description Id of the agent that found it.
@@ -1736,6 +2059,12 @@ export interface components {
              * @example null
              */
             rejectionReason: string | null;
+            /**
+             * Format: decimal
+             * @description What is reserved for it in the pool now.
+             * @example 2500.00
+             */
+            reserved: string;
             /**
              * @description The severity, from CRITICAL down to INFO.
              * @example HIGH
@@ -1962,8 +2291,16 @@ export type CurrentTask = components['schemas']['CurrentTask'];
 export type Deposit = components['schemas']['Deposit'];
 export type DepositCreate = components['schemas']['DepositCreate'];
 export type Health = components['schemas']['Health'];
+export type HistoryItem = components['schemas']['HistoryItem'];
+export type HistoryItemPage = components['schemas']['HistoryItemPage'];
+export type IssuedToken = components['schemas']['IssuedToken'];
+export type IssuedTokenPage = components['schemas']['IssuedTokenPage'];
 export type LedgerEntry = components['schemas']['LedgerEntry'];
 export type LedgerEntryPage = components['schemas']['LedgerEntryPage'];
+export type NewToken = components['schemas']['NewToken'];
+export type OpenCounts = components['schemas']['OpenCounts'];
+export type Overview = components['schemas']['Overview'];
+export type OverviewPage = components['schemas']['OverviewPage'];
 export type Payment = components['schemas']['Payment'];
 export type PaymentCreate = components['schemas']['PaymentCreate'];
 export type PaymentPage = components['schemas']['PaymentPage'];
@@ -1982,12 +2319,15 @@ export type Rejection = components['schemas']['Rejection'];
 export type Revocation = components['schemas']['Revocation'];
 export type RevokedToken = components['schemas']['RevokedToken'];
 export type RevokedTokenPage = components['schemas']['RevokedTokenPage'];
+export type RoomAgents = components['schemas']['RoomAgents'];
 export type State = components['schemas']['State'];
 export type Stats = components['schemas']['Stats'];
 export type Task = components['schemas']['Task'];
 export type TaskCreate = components['schemas']['TaskCreate'];
 export type TaskError = components['schemas']['TaskError'];
 export type TaskPage = components['schemas']['TaskPage'];
+export type TokenCreate = components['schemas']['TokenCreate'];
+export type UnpaidCounts = components['schemas']['UnpaidCounts'];
 export type Vulnerability = components['schemas']['Vulnerability'];
 export type VulnerabilityCounts = components['schemas']['VulnerabilityCounts'];
 export type VulnerabilityCreate = components['schemas']['VulnerabilityCreate'];
@@ -2313,7 +2653,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only this action. */
-                action?: "DEPOSIT" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_REVOKED";
+                action?: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
@@ -2341,6 +2681,44 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getOverview: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the page before; pass it back unread. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverviewPage"];
+                };
+            };
+            /** @description Unchanged since the page with the `ETag` in `If-None-Match`. */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];
@@ -2748,8 +3126,14 @@ export interface operations {
             query?: {
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
+                /** @description Only what was made then or later: a date (its midnight in UTC) or a date and time with its zone. */
+                from?: string;
                 /** @description How many items at most. */
                 limit?: number;
+                /** @description Only payments with this status. */
+                status?: "PENDING" | "PROCESSING" | "RELEASED" | "FAILED" | "CANCELLED";
+                /** @description Only what was made before; must be after `from`. */
+                to?: string;
             };
             header?: never;
             path: {
@@ -2771,6 +3155,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PaymentPage"];
+                    "text/csv": string;
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -2832,10 +3217,16 @@ export interface operations {
     listEntries: {
         parameters: {
             query?: {
+                /** @description Only this kind of change. */
+                changeType?: "DEPOSIT" | "RESERVATION" | "RESERVATION_RELEASED" | "PAYMENT_RELEASED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
+                /** @description Only what was made then or later: a date (its midnight in UTC) or a date and time with its zone. */
+                from?: string;
                 /** @description How many items at most. */
                 limit?: number;
+                /** @description Only what was made before; must be after `from`. */
+                to?: string;
             };
             header?: never;
             path: {
@@ -2857,6 +3248,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LedgerEntryPage"];
+                    "text/csv": string;
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -2932,14 +3324,20 @@ export interface operations {
             query?: {
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
+                /** @description Only what was made then or later: a date (its midnight in UTC) or a date and time with its zone. */
+                from?: string;
                 /** @description How many items at most. */
                 limit?: number;
+                /** @description `true`: only those with a reservation, which add up to the pool's `reserved`; `false`: the rest. */
+                reserved?: boolean;
                 /** @description Only this severity. */
                 severity?: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
                 /** @description `date`: newest first; `severity`: most severe first, then newest. */
                 sort?: "date" | "severity";
                 /** @description Only this status. */
                 status?: "PENDING" | "CONFIRMED" | "REJECTED" | "PAID";
+                /** @description Only what was made before; must be after `from`. */
+                to?: string;
             };
             header?: never;
             path: {
@@ -2961,6 +3359,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VulnerabilityPage"];
+                    "text/csv": string;
                 };
             };
             401: components["responses"]["Unauthorized"];
@@ -3078,6 +3477,82 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listIssued: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the page before; pass it back unread. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description Only tokens of this subject. */
+                sub?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedTokenPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    issueToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenCreate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewToken"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];
@@ -3248,6 +3723,52 @@ export interface operations {
             };
             413: components["responses"]["RequestEntityTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getHistory: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the page before; pass it back unread. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the vulnerability.
+                 * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+                 */
+                vulnerabilityId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryItemPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];

@@ -8,6 +8,7 @@ from app.core.extensions import db
 from app.payments import settlement
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api
+from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, request_payment, settle
 
 
 def entries(api: Api, protocol_id: str) -> list[dict]:
@@ -23,8 +24,13 @@ def test_each_movement_of_money_and_each_decision_is_audited(api: Api, in_contex
     payment = api.owner.post(f"/vulnerabilities/{confirmed}/payment", {"recipient": "0xabc"}).expect(202)
     settlement.settle(payment["id"])
 
-    found = entries(api, protocol_id)[::-1]
+    filed, found = [], []
+    for each in entries(api, protocol_id)[::-1]:
+        (filed if each["action"] == "VULNERABILITY_FILED" else found).append(each)
 
+    assert [(each["targetId"], each["after"]["reserved"]) for each in filed] == [
+        (confirmed, "10.00"), (rejected, "10.00"),
+    ]  # fmt: skip
     assert [each["action"] for each in found] == [
         "DEPOSIT", "VULNERABILITY_CONFIRMED", "VULNERABILITY_REJECTED", "PAYMENT_REQUESTED", "PAYMENT_RELEASED",
     ]  # fmt: skip
@@ -35,6 +41,25 @@ def test_each_movement_of_money_and_each_decision_is_audited(api: Api, in_contex
     assert found[3]["after"]["recipient"] == "0xabc"
     assert (found[4]["before"]["status"], found[4]["after"]["status"]) == ("PROCESSING", "RELEASED")
     assert found[4]["subject"] == "system"
+
+
+def test_a_refused_payment_and_its_retry_are_audited_but_not_an_attempt_that_is_repeated_by_itself(app_with) -> None:
+    with payout_service() as service:
+        api = app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE="0")
+        protocol_id = funded_protocol(api)
+        payment_id = request_payment(api, confirmed(api, protocol_id))["id"]
+        service.replies = [Reply(503), Reply(400)]
+        for _ in range(2):
+            settle(api.transport.client.application, payment_id)
+        api.as_("owner", sub="treasury").post(f"/payments/{payment_id}/retry").expect(202)
+
+    found = [each for each in entries(api, protocol_id)[::-1] if each["targetId"] == payment_id]
+
+    assert [(each["action"], each["subject"]) for each in found][1:] == [
+        ("PAYMENT_FAILED", "system"), ("PAYMENT_RETRIED", "treasury"),
+    ]  # fmt: skip
+    assert (found[1]["before"]["status"], found[1]["after"]["status"]) == ("PROCESSING", "FAILED")
+    assert (found[2]["before"]["status"], found[2]["after"]["status"]) == ("FAILED", "PENDING")
 
 
 def test_an_entry_names_the_subject_its_token_its_address_and_the_request(api: Api) -> None:

@@ -47,6 +47,10 @@ WHO_MAY = [
     ("GET", "/protocols/{P}/payments", None, EVERYONE),
     ("POST", "/payments/none/retry", None, {"owner", "admin"}),
     ("GET", "/stats", None, EVERYONE),
+    ("GET", "/overview", None, EVERYONE),
+    ("GET", "/vulnerabilities/none/history", None, EVERYONE),
+    ("POST", "/tokens", {"sub": "o", "role": "owner", "protocols": ["{P}"], "ttl": 60}, {"admin"}),
+    ("GET", "/tokens", None, {"admin"}),
 ]
 
 
@@ -152,6 +156,13 @@ def test_an_invalid_token_gets_401(fault: str, api: Api) -> None:
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Token abc", "Bearer a b"])
 def test_a_header_that_is_no_bearer_token_gets_401(header: str, api: Api) -> None:
     assert api.with_token(None).get("/protocols", Authorization=header).status == 401
+
+
+def test_a_valid_token_under_another_scheme_gets_401(api: Api, environment: dict[str, str]) -> None:
+    token = mint(environment["DASHBOARD_SIGNING_KEY"], "viewer")
+
+    for scheme, status in (("bearer", 200), ("Basic", 401), ("Token", 401)):
+        assert api.with_token(None).get("/protocols", Authorization=f"{scheme} {token}").status == status
 
 
 def test_after_a_key_rotation_tokens_of_the_previous_key_are_accepted(app_with, environment) -> None:

@@ -165,3 +165,14 @@ def test_of_several_revocations_of_a_subject_the_latest_applies(app_with):
     with app_of(api).app_context():
         known(api).load()
     assert known(api).is_revoked(principal("carol", "a", moments[1]))
+
+
+def test_while_one_caller_reads_anew_others_go_on_with_the_known_revocations(app_with, monkeypatch, passes) -> None:
+    api = app_with()
+    revoke(api, "leaked")
+    assert status(api, "leaked") == 401
+    revocations = known(api)
+    passes(revocation.STALE_SECONDS + 1)
+
+    with revocations._loading:  # as a thread does that waits for the database
+        assert (status(api, "leaked"), status(api, "other")) == (401, 200)

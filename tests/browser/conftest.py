@@ -79,7 +79,7 @@ def visit(browser: Browser) -> Iterator[Open]:
         seen = Visit(page)
         if protocol_id:
             token = system.api.token(role, protocols=protocols or [protocol_id], ttl=ttl)
-            page.add_init_script(f"sessionStorage.setItem('dashboard.token', '{token}')")
+            page.add_init_script(f"localStorage.setItem('dashboard.token', '{token}')")
         page.goto(f"{system.url}/?inspect&protocol={protocol_id or ''}")
         if protocol_id:
             seen.wait_until_live()

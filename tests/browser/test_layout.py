@@ -11,6 +11,7 @@ FINDER = "argus-who-finds"
 LARGEST = "999999999999.999999"
 LEAST_TITLE_PX = 240
 MIN_TARGET_PX = 24
+FINGER_PX = 44
 
 # Texts that stand in more than one line, or reach over what stands beside or around them.
 MISPLACED = """() => {
@@ -104,6 +105,37 @@ def test_every_control_has_the_minimum_target_size(stack: Stack, large_amounts: 
     boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
     sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
     assert [size for size in sizes if size[1] < MIN_TARGET_PX] == []
+
+
+def test_on_a_laptop_several_findings_are_in_sight(stack: Stack, protocol_id: str, visit: Open) -> None:
+    for number in range(8):
+        file_vulnerability(stack.api, protocol_id, title=f"Another {number}")
+    page = visit(stack, "viewer", protocol_id, viewport={"width": 1366, "height": 650}, reduced_motion="reduce")
+    page.see("#findings", "Another 7")
+    rows = page.page.locator("[data-finding]").evaluate_all(
+        "all => all.map((row) => row.getBoundingClientRect().bottom)"
+    )
+    assert len([bottom for bottom in rows if bottom <= 650]) >= 5
+    assert page.page.evaluate(MISPLACED) == []
+
+
+def test_on_a_phone_findings_precede_agents_and_buttons_fit_a_finger(
+    stack: Stack, large_amounts: str, visit: Open
+) -> None:
+    page = visit(stack, "admin", large_amounts, viewport={"width": 390, "height": 844}, has_touch=True)
+    page.see("#findings", "Everything")
+    tops = [page.page.locator(part).bounding_box() for part in ("#findings", "#agents")]
+    assert all(tops)
+    assert tops[0]["y"] < tops[1]["y"]
+    assert tops[0]["y"] < 844
+    boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
+    sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
+    assert [size for size in sizes if size[1] < FINGER_PX] == []
+    overflowing = """() => [...document.querySelectorAll(".finding-row")].filter((row) => {
+      const bottom = (element) => element.getBoundingClientRect().bottom;
+      return [...row.querySelectorAll("*")].some((each) => bottom(each) > bottom(row) + 1);
+    }).length"""
+    assert page.page.evaluate(overflowing) == 0
 
 
 def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(

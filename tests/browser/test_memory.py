@@ -96,7 +96,6 @@ def test_a_hundred_thousand_updates_leave_heap_and_nodes_flat(stack: Stack, prot
     page.page.evaluate(DRIVE, {"from": WARM, "count": MORE})
     later_heap, later_nodes = measure(session)
     print({"heap": (heap, later_heap), "nodes": (nodes, later_nodes)})
-    assert page.page.evaluate("dashboard.room.counters.losses") == 0
     assert later_heap - heap < MAX_GROWTH_BYTES
     assert later_nodes - nodes < MAX_MORE_NODES
     assert page.problems == []

@@ -15,7 +15,7 @@ MORE_THAN_A_QUEUE = 200
 
 def operators_page(stack: Stack, visit: Open, role: str, ttl: float = 3600) -> Visit:
     page = visit(stack, viewport=WIDE)
-    page.page.evaluate(f"sessionStorage.setItem('dashboard.token', '{stack.api.token(role, ttl=ttl)}')")
+    page.page.evaluate(f"localStorage.setItem('dashboard.token', '{stack.api.token(role, ttl=ttl)}')")
     page.page.goto(f"{stack.url}/ops")
     return page
 

@@ -43,7 +43,7 @@ def test_without_a_token_the_page_asks_for_one_and_accepts_it(stack: Stack, visi
     page.see(".bar", "Mine")
     page.page.click("text=Sign out")
     page.page.wait_for_selector("#token")
-    assert page.page.evaluate("sessionStorage.length") == 0
+    assert page.page.evaluate("sessionStorage.length + localStorage.length") == 0
 
 
 def test_a_rejected_token_is_reported_and_can_be_replaced(stack: Stack, protocol_id: str, visit: Open) -> None:
@@ -157,4 +157,48 @@ def test_filters_survive_a_switch_of_the_protocol(stack: Stack, visit: Open) -> 
     page.page.select_option(".protocol-switch select", second)
     page.see(".finding-title", "Of the second")
     assert page.page.input_value("[aria-label=Severity]") == "LOW"
-    assert page.page.locator("text=Never shown").count() == 0
+    assert page.page.locator("#findings >> text=Never shown").count() == 0
+
+
+def test_tabs_share_the_sign_in_and_the_sign_out(stack: Stack, protocol_id: str, visit: Open) -> None:
+    first = visit(stack)
+    second = Visit(first.page.context.new_page())
+    second.page.goto(f"{stack.url}/")
+    second.page.wait_for_selector("#token")
+    sign_in(first, stack, protocol_id)
+    first.wait_until_live()
+    second.wait_until_live()
+    second.page.click("text=Sign out")
+    first.page.wait_for_selector("#token")
+
+
+def test_an_expired_sign_in_is_renewed_without_losing_what_was_typed(
+    stack: Stack, protocol_id: str, visit: Open
+) -> None:
+    found = file_vulnerability(stack.api, protocol_id, title="Half judged")
+    page = visit(stack, "validator", protocol_id, ttl=60)
+    page.see(".banner", "Your sign-in expires soon")
+    page.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
+    page.page.fill("#field-reason", "Known since March")
+    page.page.route(
+        "**/reject", lambda route: route.fulfill(status=401, json={"detail": "The token has expired."}), times=1
+    )
+    page.page.click("dialog [type=submit]")
+    page.page.click("dialog >> text=Renew your sign-in")
+    subject = page.page.evaluate("dashboard.session.subject")
+    page.page.fill("#new-token", stack.api.token("validator", protocols=[protocol_id]))
+    page.page.click("dialog >> text=Renew >> nth=-1")
+    page.page.wait_for_selector("#new-token", state="detached")
+    assert page.page.evaluate("dashboard.session.subject") == subject
+    assert page.page.input_value("#field-reason") == "Known since March"
+    page.page.wait_for_selector(".banner", state="detached")
+    page.page.unroute_all()
+    page.page.add_init_script("localStorage.setItem('dashboard.token', localStorage.getItem('renewed'))")
+    page.page.evaluate("localStorage.setItem('renewed', localStorage.getItem('dashboard.token'))")
+    page.page.reload()
+    page.wait_until_live()
+    page.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
+    assert page.page.input_value("#field-reason") == "Known since March"
+    page.page.click("dialog [type=submit]")
+    page.see(f"[data-finding='{found['id']}']", "rejected")
+    assert page.page.evaluate("sessionStorage.getItem('dashboard.drafts')") is None

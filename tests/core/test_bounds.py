@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from app.agents.models import AgentTask
+from app.auth.issued_tokens import IssuedToken
 from app.auth.revocation import RevokedToken
 from app.core.database import transaction, utc_now
 from app.core.extensions import Base, db
@@ -87,18 +88,21 @@ def test_rows_past_their_retention_are_deleted(api: Api, in_context: Flask) -> N
         updates = [report(protocol_id, f"t{number}", status="COMPLETED", agentId=each) for each in agents]
         api.admin.post("/progress", {"updates": updates}, Idempotency_Key=f"k{number}").expect(202)
         api.admin.post("/tokens/revoke", {"jti": f"j{number}", "reason": "r"}).expect(201)
+        claims = {"sub": "owner-1", "role": "owner", "protocols": [protocol_id], "ttl": 60}
+        api.admin.post("/tokens", claims).expect(201)
     old = utc_now() - timedelta(days=500)
     ages = {
         IdempotencyKey: {"created_at": old},
         OutboxEvent: {"published_at": old},
         AgentTask: {"closed_at": old},
         RevokedToken: {"expires_at": old},
+        IssuedToken: {"expires_at": old},
     }
-    assert [count(model) for model in ages] == [3, 90, 90, 3]
+    assert [count(model) for model in ages] == [3, 90, 90, 3, 3]
     with transaction() as session:
         for model, columns in ages.items():
             session.execute(update(model).values(**columns))
 
     forget()
 
-    assert [count(model) for model in ages] == [0, 0, 0, 0]
+    assert [count(model) for model in ages] == [0, 0, 0, 0, 0]

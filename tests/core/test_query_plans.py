@@ -36,6 +36,14 @@ def hot_requests(api, protocol_id):
     for path in ("state", "vulnerabilities", "vulnerabilities?status=PENDING", "pool/entries", "payments"):
         api.viewer.get(f"/protocols/{protocol_id}/{path}").expect(200)
     api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities?sort=severity").expect(200)
+    for path in (
+        "payments?status=FAILED",
+        "pool/entries?changeType=DEPOSIT&to=2026-01-01",
+        "vulnerabilities?reserved=true",
+    ):
+        api.viewer.get(f"/protocols/{protocol_id}/{path}").expect(200)
+    api.viewer.get(f"/vulnerabilities/{found}/history").expect(200)
+    api.as_("viewer", protocols=[protocol_id]).get("/overview").expect(200)
     body = {"protocolId": protocol_id, "task": "Scan Vault.sol", "status": "COMPLETED"}
     api.admin.post("/agents/agent-0/progress", body).expect(202)
     api.viewer.get("/agents/agent-0/tasks").expect(200)

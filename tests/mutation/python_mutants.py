@@ -17,8 +17,9 @@ _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 }  # fmt: skip
 _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add}
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
-_SKIPPED_CALLS = ("logger.", "metrics.", "log_")
-_SKIPPED_KEYWORDS = ("frozen", "slots", "metadata")
+_SKIPPED_CALLS = ("logger.", "metrics.", "log_", "_log(")
+# `strict` of zip only guards against a bug; `transaction=False` of a pipeline only saves Redis two commands.
+_SKIPPED_KEYWORDS = ("frozen", "slots", "metadata", "strict", "transaction")
 # How much one step of a longer work does. One more or less of it changes no result.
 _STEP_SIZES = (
     "PAGE_ROWS", "BATCH", "MAX_BATCHES", "MAX_SWEPT", "PROTOCOLS_PER_SWEEP", "PROTOCOLS_PER_COMPARISON",

@@ -61,6 +61,8 @@ TARGETS = {
             "tests/protocols/test_protocols.py",
             "tests/protocols/test_bounties.py",
             "tests/vulnerabilities/test_vulnerability_times.py",
+            "tests/http/test_idempotency.py",
+            "tests/realtime/test_relay_failures.py",
         ),
     ),
     "payments": Target(
@@ -73,6 +75,8 @@ TARGETS = {
             "tests/payments/test_payment_attempts.py",
             "tests/payments/test_refused_payments.py",
             "tests/payments/test_payments.py",
+            "tests/payments/test_payment_requests.py",
+            "tests/audit/test_audit.py",
             "tests/payments/test_payout_gateway.py",
             "tests/snapshot/test_stats.py",
             "tests/snapshot/test_bounds_of_state.py",

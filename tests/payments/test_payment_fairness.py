@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
-from app.core.database import utc_now
+from app.core.database import transaction, utc_now
 from app.core.extensions import db
 from app.payments import settlement
 from app.payments.gateway import BREAKER_FAILURES, BREAKER_OPEN_SECONDS
@@ -215,3 +216,19 @@ def test_while_the_service_cannot_be_reached_payments_wait_without_an_attempt(
 
     assert {shown(api, each)[0] for each in asked} == {"RELEASED"}
     assert app.extensions["payout_breaker"].failures == 0
+
+
+def test_the_sweep_counts_payments_that_were_tried_once_apart_from_new_ones(
+    app: Flask, api: Api, enqueued: list[str]
+) -> None:
+    _, asked = payments(api, 6)
+    for payment_id in asked:
+        make_due(app, payment_id)
+    tried = asked[:3]
+    with app.app_context():
+        with transaction() as session:
+            session.execute(update(Payment).where(Payment.id.in_(tried)).values(attempts=1))
+
+        assert settlement.sweep() == 2 * settlement.MAX_CALLS_PER_PROTOCOL
+
+    assert len(set(enqueued) & set(tried)) == settlement.MAX_CALLS_PER_PROTOCOL

@@ -95,6 +95,15 @@ def test_a_truncated_chunked_response_is_not_a_payout(service, settings):
     assert isinstance(pay(PAYMENT, settings), Unknown)
 
 
+def test_an_error_of_our_own_during_a_call_counts_as_no_response(settings, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("app.payments.gateway._send", fails)
+
+    assert pay(PAYMENT, settings) == Unknown("no response (RuntimeError)", "a bug")
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 226, 299])
 def test_every_2xx_with_a_reference_is_paid(service, settings, status):
     service.replies = [Reply(status, b'{"reference": "tx-1"}')]

@@ -2,11 +2,14 @@
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 
+from app.core.database import transaction
 from app.core.errors import ProtocolNotFound
 from app.core.extensions import db
 from app.protocols import service
+from app.protocols.models import Pool
+from app.protocols.rules import ChangeType
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol, unique
 from tests.support.api import Api
@@ -90,3 +93,25 @@ def test_a_protocol_that_exists_is_looked_up_once_and_another_is_not_found(app: 
         assert len([query for query in queries if query.startswith("SELECT")]) == 1
         with pytest.raises(ProtocolNotFound):
             service.check_exists(unique("P"))
+
+
+def test_a_pool_is_read_anew_although_the_session_holds_it(api: Api, in_context: Flask) -> None:
+    protocol_id = make_protocol(api)
+    held = service.get_pool(protocol_id)
+    statement = update(Pool).where(Pool.protocol_id == protocol_id).values(total_minor=5)
+    db.session.execute(statement, execution_options={"synchronize_session": False})
+    assert held.total_minor == 0
+
+    assert service.get_pool(protocol_id).total_minor == 5
+
+
+@pytest.mark.parametrize("kind", [ChangeType.RESERVATION_RELEASED, ChangeType.PAYMENT_RELEASED])
+def test_releasing_more_than_is_reserved_is_a_fault_of_ours_and_changes_nothing(
+    api: Api, in_context: Flask, kind: ChangeType
+) -> None:
+    protocol_id = make_protocol(api)
+
+    with pytest.raises(RuntimeError, match=f"{kind} of 1.00 does not fit"), transaction() as session:
+        service.apply_change(session, protocol_id, kind, 1_000_000, "somebody")
+
+    assert service.get_pool(protocol_id).version == 0

@@ -42,6 +42,7 @@ def test_no_drain_is_scheduled_while_nothing_waits(drains) -> None:
 def test_a_drain_is_scheduled_for_when_the_room_is_due_and_not_before_the_quantum(drains) -> None:
     emitter.schedule_drain(outcome(1_000_000, 1_900_000))
     assert [each["at"] for each in drains] == [1_900_000]
+    assert [each["retry"] for each in drains] == [False], "a dead broker must not hold up the caller"
     assert pending() == 1_900_000
     assert 900 < redis_client().pttl(DRAIN_KEY) <= 900 + 2_000
 
@@ -108,3 +109,11 @@ def test_a_tick_stores_the_time_at_which_it_was_handled(in_context) -> None:
     emitter.tick()
     tick = float(redis_client().get(TICK_KEY))
     assert before <= tick <= redis_client().time()[0] + 1
+
+
+def test_a_drain_that_a_tick_would_precede_is_not_scheduled(drains) -> None:
+    emitter.schedule_drain(outcome(1_000_000, 1_000_000 + 2_000_001))
+    assert (drains, pending()) == ([], None)
+
+    emitter.schedule_drain(outcome(1_000_000, 1_000_000 + 2_000_000))
+    assert [each["at"] for each in drains] == [3_000_000]

@@ -14,7 +14,7 @@ from app.core.database import consistent_read, transaction
 from app.core.extensions import db
 from app.core.values import parse_amount
 from app.protocols.service import get_pool
-from app.vulnerabilities.service import MAX_OPEN_SHOWN
+from app.vulnerabilities.queries import MAX_OPEN_SHOWN
 from tests.factories import file_vulnerability
 from tests.support import databases
 from tests.support.api import Api, InProcess

@@ -128,7 +128,7 @@ def test_an_upgrade_that_was_interrupted_is_completed(upgraded) -> None:
     assert client.hget("agents:pending_terminal", "A1") == b"2"
 
 
-def test_a_database_with_more_keys_than_one_step_takes_is_upgraded_whole(upgraded) -> None:
+def test_a_database_with_more_keys_than_one_step_takes_is_upgraded_whole(upgraded, caplog) -> None:
     client = redis_client()
     with client.pipeline() as pipe:
         for number in range(3 * scripts.KEYS_PER_STEP):
@@ -139,3 +139,14 @@ def test_a_database_with_more_keys_than_one_step_takes_is_upgraded_whole(upgrade
 
     assert old_keys(client) == []
     assert client.get(room_key(upgraded, "seq")) == b"7"
+
+
+def test_a_redis_without_keys_of_an_older_release_says_nothing_of_an_upgrade(in_context, caplog) -> None:
+    client = redis_client()
+    client.delete(LAYOUT_KEY)
+
+    with caplog.at_level("INFO"):
+        scripts.rename_old_keys(client.execute_command)
+
+    assert client.get(LAYOUT_KEY) == scripts.LAYOUT
+    assert "redis.keys_renamed" not in caplog.messages

@@ -165,3 +165,24 @@ def test_data_that_looks_like_a_placeholder_is_not_replaced(api, in_context, val
 def test_an_unknown_room_can_be_drained_and_read_without_harm(in_context) -> None:
     assert limiter.drain().next_due is None
     assert int(limiter.current_seq(unique("P"))) > 0
+
+
+def test_a_redis_that_forgot_the_scripts_gets_them_again_and_answers_the_same_call(api, in_context) -> None:
+    protocol_id = make_protocol(api)
+    limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, "{}")
+    redis_client().script_flush()
+
+    assert limiter.current_seq(protocol_id) == "1"
+
+
+def test_a_drain_ends_with_the_rooms_that_were_due_when_it_began(in_context, monkeypatch) -> None:
+    asked = []
+
+    def run(_operation: str, rooms: int, due_by: str) -> list:
+        asked.append(due_by)
+        return [[], [], [], [], b"", str(1000 + len(asked)).encode(), rooms if len(asked) < 3 else 0]
+
+    monkeypatch.setattr(limiter, "_run", run)
+    limiter.drain()
+
+    assert asked == ["", "1001", "1001"]

@@ -177,3 +177,36 @@ def test_positions_count_per_protocol_and_numbers_in_events_become_strings(api, 
     assert sorted((row[0], row[1]) for row in rows) == sorted([(one, 1), (one, 2), (other, 1)])
     assert all(json.loads(row[2]) == {"amount": "1", "deep": [{"n": "2"}]} for row in rows)
     assert all(row[3] is None for row in rows)
+
+
+def test_one_call_relays_more_events_than_a_batch_holds(api, in_context) -> None:
+    protocol_id = make_protocol(api)
+    count = 2 * outbox.BATCH + 1
+    with transaction() as session:
+        outbox.append(session, protocol_id, EventType.BOUNTY_POOL_UPDATED, *({"version": n} for n in range(count)))
+
+    assert outbox.relay(protocol_id) == count
+    assert marks(protocol_id) == [True] * count
+
+
+def test_the_event_of_a_deposit_leaves_before_the_response(api, in_context) -> None:
+    protocol_id = make_protocol(api)
+
+    deposit(api, protocol_id, "1.00")
+
+    assert marks(protocol_id) == [True]
+
+
+def test_no_transaction_is_open_while_redis_is_called(store, api, in_context, monkeypatch) -> None:
+    """An open one would keep old rows alive in PostgreSQL for as long as Redis does not answer."""
+    protocol_id = make_protocol(api)
+    store(protocol_id, ["1.00"])
+    emit, open_ones = outbox._emit, []
+
+    def emit_and_look(*args: Any) -> bool:
+        open_ones.append(db.session().in_transaction())
+        return emit(*args)
+
+    monkeypatch.setattr(outbox, "_emit", emit_and_look)
+
+    assert (outbox.relay(protocol_id), open_ones) == (1, [False])

@@ -8,7 +8,7 @@ from flask import Flask
 
 from app.core.extensions import redis_client
 from app.realtime import emitter, limiter, outbox
-from app.realtime.redis_keys import room_key
+from app.realtime.redis_keys import CLOCK_KEY, room_key
 from tests.factories import make_protocol
 from tests.support.api import Api
 
@@ -68,6 +68,18 @@ def test_a_late_reply_gives_the_time_only_if_the_last_one_is_old(
     script.tell(after=after, takes=takes, steady_us=7_000_000)
 
     assert script.tell(after=1) == told
+
+
+def test_the_steady_time_of_a_redis_that_never_stepped_is_its_wall_clock_to_the_microsecond(in_context: Flask) -> None:
+    client = redis_client()
+    client.delete(CLOCK_KEY)
+
+    def wall() -> int:
+        seconds, micros = client.time()
+        return int(seconds) * 1_000_000 + int(micros)
+
+    for _ in range(20):  # the fraction of the second differs
+        assert wall() <= limiter.read_steady_time(client) <= wall()
 
 
 @pytest.mark.parametrize(("planned", "seconds"), [(1_500_000, 0.5), (500_000, 0.0), (3_000_000, 2.0), (9_000_000, 2.0)])

@@ -14,7 +14,7 @@ def test_a_filed_vulnerability_is_pending_and_has_every_field_of_the_contract(ap
     filed = file(api.validator, protocol_id, description="How it is done", agentId="scanner-1").expect(201)
     assert filed | {"id": "", "createdAt": "", "updatedAt": ""} == {
         "id": "", "protocolId": protocol_id, "title": "Reentrancy", "description": "How it is done",
-        "severity": "HIGH", "status": "PENDING", "bounty": None, "agentId": "scanner-1",
+        "severity": "HIGH", "status": "PENDING", "bounty": None, "reserved": "0.00", "agentId": "scanner-1",
         "rejectionReason": None, "paymentId": None, "version": "1", "createdAt": "", "updatedAt": "",
     }  # fmt: skip
     assert api.viewer.get(f"/vulnerabilities/{filed['id']}").expect(200) == filed

@@ -57,6 +57,10 @@ class Connection(list[Any]):
         except OSError as error:
             return isinstance(error, BlockingIOError)
 
+    def extend_deadline(self) -> None:
+        """Give a response that is sent in parts the time of another request for its next part."""
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+
     def remove_deadline(self) -> None:
         self.deadline, self[2] = math.inf, "idle"
 
@@ -144,7 +148,8 @@ class Handler(StrictHead):
             environ.pop("HTTP_UPGRADE", None)  # ignored (RFC 9110, 7.8); Flask would match another kind of route
         elif "HTTP_UPGRADE" in environ:
             environ["eventlet.set_idle"] = self.conn_state.remove_deadline
-        self.conn_state.deadline = time.monotonic() + REQUEST_SECONDS
+        self.conn_state.extend_deadline()
+        environ["dashboard.extend_deadline"] = self.conn_state.extend_deadline
         if environ["wsgi.input"].chunked_input:
             decode_chunks(environ, partial(setattr, self, "close_connection", True))
         return environ

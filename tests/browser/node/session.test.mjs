@@ -13,7 +13,7 @@ const demo = (seconds) => ({ roles: { viewer: token("viewer", seconds), owner: t
 
 beforeEach(() => {
   const texts = new Map();
-  globalThis.sessionStorage = { getItem: (name) => texts.get(name) ?? null, setItem: (name, text) => texts.set(name, text), removeItem: (name) => texts.delete(name) };
+  globalThis.localStorage = { getItem: (name) => texts.get(name) ?? null, setItem: (name, text) => texts.set(name, text), removeItem: (name) => texts.delete(name) };
   globalThis.fetch = async () => Response.json(demo(3600));
   session = new Session();
   session.demo = demo(60);
@@ -39,4 +39,26 @@ test("choosing another role during a renewal keeps that role", async () => {
   session.chooseRole("viewer");
   await renewal;
   assert.equal(session.role, "viewer");
+});
+
+const own = (seconds, more = {}) => `h.${Buffer.from(JSON.stringify({ sub: "ann", role: "owner", protocols: ["P1"], exp: Date.now() / 1000 + seconds, ...more })).toString("base64url")}.s`;
+
+test("a token of one's own is warned of before it expires, the demo's is not", () => {
+  assert.equal(session.expiresIn, null);
+  session.signIn(own(3600));
+  assert.equal(session.expiresIn, null);
+  session.signIn(own(60));
+  assert.ok(session.expiresIn > 50_000 && session.expiresIn <= 60_000);
+  session.signIn(own(-5));
+  assert.equal(session.expiresIn, 0);
+});
+
+test("a token is renewed by one of the same user that is still good", async () => {
+  session.signIn(own(60));
+  assert.match(session.renew("nonsense"), /no token/);
+  assert.match(session.renew(own(3600, { sub: "bob" })), /of bob, and you are ann/);
+  assert.match(session.renew(own(-1)), /expired/);
+  const fresh = own(3600);
+  assert.equal(session.renew(fresh), null);
+  assert.deepEqual([await session.token(), localStorage.getItem("dashboard.token")], [fresh, fresh]);
 });

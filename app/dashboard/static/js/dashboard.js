@@ -117,6 +117,15 @@ export class Dashboard {
     this.room?.refresh();
   }
 
+  /** Continue after the user has renewed the token, also when the old one has expired meanwhile. */
+  async resume() {
+    await this.#renewToken();
+    if (this.room?.status !== Status.SIGNED_OUT) return this.redraw();
+    this.room.start();
+    this.findings.load();
+    this.ledger.load();
+  }
+
   /** @param {object} [target] the parameters of the address that show what the notice is about */
   say(text, tone = "good", target = null) {
     this.notice = { text, tone, target, id: (notices += 1) };

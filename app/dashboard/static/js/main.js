@@ -1,6 +1,7 @@
 import { Address } from "./address.js";
 import { Api } from "./api.js";
 import { Dashboard } from "./dashboard.js";
+import { Drafts } from "./drafts.js";
 import { withCurrency } from "./money.js";
 import { notify, setBadge } from "./notifications.js";
 import { Session } from "./session.js";
@@ -20,6 +21,7 @@ const session = await Session.open();
 sessionStorage.removeItem("dashboard.loadTries");
 root.replaceChildren();
 document.addEventListener("click", followLink);
+session.onChange = ({ isOther }) => (isOther || !dashboard ? begin() : dashboard.resume());
 begin();
 
 function begin(fault = null) {
@@ -27,7 +29,7 @@ function begin(fault = null) {
   dashboard = null;
   if (!session.isSignedIn) return render(html`<${SignIn} session=${session} fault=${fault} onSignedIn=${onSignedIn} />`, root);
   dashboard = new Dashboard(session, new Api(session), { onListing: enter, onRefused: signOut, onAlert: (alert) => notify(alert.text, alert.key, () => address.go(alert.target)) });
-  const handlers = { onRole: chooseRole, onSignOut: () => signOut() };
+  const handlers = { onRole: chooseRole, onSignOut: leave };
   const draw = () => {
     document.title = titleOf(dashboard);
     setBadge(dashboard.alerts?.unseen.size > 0);
@@ -73,6 +75,12 @@ function chooseRole(role) {
 function signOut(fault = null) {
   session.signOut();
   begin(fault);
+}
+
+/** Signed out by choice: nothing of the user stays. */
+function leave() {
+  new Drafts().clear();
+  signOut();
 }
 
 /** The browser tab's title, with the number of unseen alerts. */

@@ -15,6 +15,7 @@ let refusal = null;
 
 sessionStorage.removeItem("dashboard.loadTries");
 root.replaceChildren();
+session.onChange = begin;
 begin();
 for (;;) {
   await new Promise((done) => setTimeout(done, POLL_MS));

@@ -1,8 +1,9 @@
-/** The signed-in user: with their own token, stored per tab, or as one of the demo's roles. */
+/** The signed-in user of all tabs: with their own token, or as one of the demo's roles. */
 
 const STORED = "dashboard.token";
 const STORED_ROLE = "dashboard.demoRole";
 const RENEW_BEFORE_MS = 5 * 60_000;
+const WARN_BEFORE_MS = 5 * 60_000;
 
 /** The claims of a token, for display only (the server verifies it). Null if it is not a token. */
 export function claimsOf(token) {
@@ -17,17 +18,36 @@ export function claimsOf(token) {
 export class Session {
   /** The demo's tokens by role; null if the demo is off. */
   demo = null;
+  /** Called when another tab has signed in or out, or renewed the token. `isOther`: another user or role. */
+  onChange = () => {};
   #token = null;
   #claims = null;
 
-  /** Restore the session of this tab, or start a demo session. */
+  /** Restore the session of this browser, or start a demo session. */
   static async open() {
     const session = new Session();
     if (document.documentElement.hasAttribute("data-demo")) await session.#renewDemo();
-    const stored = sessionStorage.getItem(STORED);
-    if (stored) session.signIn(stored);
-    else if (session.demo) session.chooseRole(sessionStorage.getItem(STORED_ROLE) ?? "viewer");
+    session.#restore();
+    addEventListener("storage", ({ key }) => (key === STORED || key === STORED_ROLE || key === null) && session.#follow());
     return session;
+  }
+
+  #restore() {
+    const stored = localStorage.getItem(STORED);
+    if (stored) this.#use(stored, claimsOf(stored));
+    else if (this.demo) this.#useRole(localStorage.getItem(STORED_ROLE) ?? "viewer");
+    else this.#use(null, null);
+  }
+
+  #follow() {
+    const before = this.#identity();
+    this.#restore();
+    this.onChange({ isOther: this.#identity() !== before });
+  }
+
+  #identity() {
+    const { sub, role, protocols } = this.#claims ?? {};
+    return JSON.stringify([sub, role, protocols]);
   }
 
   get isSignedIn() {
@@ -35,7 +55,7 @@ export class Session {
   }
 
   get isDemo() {
-    return this.demo !== null && sessionStorage.getItem(STORED) === null;
+    return this.demo !== null && localStorage.getItem(STORED) === null;
   }
 
   get role() {
@@ -60,19 +80,40 @@ export class Session {
     const claims = claimsOf(token);
     if (!claims) return false;
     this.#use(token, claims);
-    sessionStorage.setItem(STORED, token);
+    localStorage.setItem(STORED, token);
     return true;
   }
 
+  /** Continue with a new token of the same user. Returns why that is not possible, as text for users, or null. */
+  renew(token) {
+    const claims = claimsOf(token);
+    if (!claims) return "This is no token: it has three parts with dots between them.";
+    if (claims.sub !== this.subject) return `This token is of ${claims.sub}, and you are ${this.subject}: sign out first.`;
+    if (claims.exp * 1000 <= Date.now()) return "This token has expired, too.";
+    this.signIn(token);
+    return null;
+  }
+
+  /** The time until the user's own token expires, in milliseconds; null if that is far or the token renews itself. */
+  get expiresIn() {
+    const left = (this.#claims?.exp ?? Infinity) * 1000 - Date.now();
+    return !this.isDemo && left < WARN_BEFORE_MS ? Math.max(0, left) : null;
+  }
+
   chooseRole(role) {
+    localStorage.setItem(STORED_ROLE, role);
+    localStorage.removeItem(STORED);
+    this.#useRole(role);
+  }
+
+  #useRole(role) {
     const token = this.demo.roles[role] ?? this.demo.roles.viewer;
-    sessionStorage.setItem(STORED_ROLE, role);
-    sessionStorage.removeItem(STORED);
     this.#use(token, claimsOf(token));
   }
 
+  /** In all tabs. */
   signOut() {
-    sessionStorage.removeItem(STORED);
+    localStorage.removeItem(STORED);
     this.#use(null, null);
   }
 
@@ -88,7 +129,7 @@ export class Session {
     const due = this.#token;
     const isRenewed = await this.#renewDemo();
     // The user may have signed out or chosen another role meanwhile.
-    if (isRenewed && this.#token === due) this.chooseRole(this.role);
+    if (isRenewed && this.#token === due) this.#useRole(this.role);
   }
 
   async #renewDemo() {

@@ -88,13 +88,13 @@ const AgentCard = memo(({ agent, kind, when, at, of }) => {
   const failed = agent.status === "FAILED" ? "has-failed" : "";
   return html`<li class="agent kind-${kind} ${failed}" aria-posinset=${at} aria-setsize=${of} data-agent=${agent.agentId}>
     <div class="agent-top">
-      <span class="agent-name" title=${name}>${name}</span>
+      <span class="agent-name" dir="auto" title=${name}>${name}</span>
       <span class="agent-kind">${agent.type?.toLowerCase()} · ${failed && kind === "offline" ? "failed, " : ""}${KIND_WORDS[kind]}</span>
     </div>
-    <div class="agent-task" title=${agent.task}>${agent.task}</div>
+    <div class="agent-task" dir="auto" title=${agent.task}>${agent.task}</div>
     <div class="agent-progress" role="progressbar" aria-label="${name}: ${agent.task}" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(progress)}>
       <span style=${{ transform: `scaleX(${progress / 100})` }}></span>
     </div>
-    <div class="agent-foot"><span class="agent-when" title=${when}>${when}</span><span class="agent-percent">${agent.progress} %</span></div>
+    <div class="agent-foot"><span class="agent-when" dir="auto" title=${when}>${when}</span><span class="agent-percent">${agent.progress} %</span></div>
   </li>`;
 });

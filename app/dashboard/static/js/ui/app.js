@@ -6,6 +6,7 @@ import { Navigation } from "./navigation.js";
 import { PanelHost } from "./panels/host.js";
 import { Shortcuts } from "./shortcuts.js";
 import { html, useEffect, useMemo, useState } from "./preact.js";
+import { ExpiryWarning, RenewalDialog } from "./renewal.js";
 import { VIEWS, viewOf } from "./views/index.js";
 import { Waiting } from "./waiting.js";
 
@@ -14,6 +15,8 @@ const NOTICE_MS = { good: 6000, bad: 15_000 };
 export function App({ dashboard, address, onRole, onSignOut }) {
   const [action, setAction] = useState(null);
   const actions = useMemo(() => actionsOf(dashboard, setAction), [dashboard]);
+  const [isRenewing, setRenewing] = useState(false);
+  const renew = () => setRenewing(true);
   const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
   const { state, session, protocols } = dashboard;
   const current = viewOf(session, address.values, protocols);
@@ -23,7 +26,7 @@ export function App({ dashboard, address, onRole, onSignOut }) {
   return html`
     <${Header} ...${{ dashboard, address, onRole, onSignOut }} />
     <${Navigation} ...${{ dashboard, address, current }} />
-    <${StaleBanner} dashboard=${dashboard} onSignOut=${onSignOut} />
+    ${dashboard.isStale ? html`<${StaleBanner} dashboard=${dashboard} onRenew=${renew} />` : html`<${ExpiryWarning} session=${session} onRenew=${renew} />`}
     <div class="workplace">
       <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
         ${state || (isWithoutProtocol && protocols.length > 0)
@@ -32,7 +35,8 @@ export function App({ dashboard, address, onRole, onSignOut }) {
       </main>
       <${PanelHost} ...${shared} />
     </div>
-    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} />`}
+    ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} onRenew=${renew} />`}
+    ${isRenewing && html`<${RenewalDialog} dashboard=${dashboard} onClose=${() => setRenewing(false)} />`}
     <${Shortcuts} ...${shared} />
     <${Notice} notice=${dashboard.notice} address=${address} />
   `;

@@ -1,14 +1,18 @@
+import { Drafts } from "../drafts.js";
 import { Field } from "./dialog-field.js";
 import { Review, ignoreDoubleClick } from "./dialog-review.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
 
 const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
 
 /** Shows an action's form, sends it, and shows the result: in the dialog, or in a notice if it was closed meanwhile. */
-export function ActionDialog({ action, onClose }) {
+export function ActionDialog({ action, onClose, onRenew }) {
   const dialog = useRef(null);
   const isSending = useRef(false);
-  const [values, setValues] = useState(Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, value])));
+  const drafts = useMemo(() => new Drafts(), []);
+  const draft = useMemo(() => drafts.read(action.path), []);
+  const first = ({ name, value = "", readonly }) => [name, (!readonly && draft?.[name]) || value];
+  const [values, setValues] = useState(Object.fromEntries(action.fields.map(first)));
   const [sent, setSent] = useState(IDLE);
   const [isReviewed, setReviewed] = useState(false);
   useEffect(() => dialog.current.showModal(), []);
@@ -30,30 +34,40 @@ export function ActionDialog({ action, onClose }) {
     const problem = await perform(action, typed);
     isSending.current = false;
     if (problem) setReviewed(false);
+    else drafts.drop(action.path);
     if (!problem) dialog.current?.close();
     else if (dialog.current) fail(problem);
     else action.dashboard.say(`${action.submit}: ${problem.message}`, "bad");
   };
   const change = (name) => (value) => {
-    setValues({ ...values, [name]: value });
+    const changed = { ...values, [name]: value };
+    setValues(changed);
+    drafts.write(action.path, changed);
     setSent({ ...sent, problem: null });
+  };
+
+  const discard = () => {
+    drafts.drop(action.path);
+    dialog.current.close();
   };
 
   return html`<dialog ref=${dialog} class="dialog" aria-labelledby="dialog-title" onClose=${onClose}>
     <form onSubmit=${submit} novalidate>
       <h2 id="dialog-title">${action.title}</h2>
       ${action.about && html`<${About} finding=${action.about} />`}
-      ${action.note && !isReviewed && html`<p class="soft note">${action.note}</p>`}
+      ${action.note && !isReviewed && html`<p class="soft note" dir="auto">${action.note}</p>`}
       ${!isReviewed &&
       action.fields.map(
         (field) =>
           html`<${Field} key=${field.name} field=${field} value=${values[field.name]} fault=${faults[field.name]} onInput=${change(field.name)} />`,
       )}
+      ${draft && !isReviewed && html`<p class="hint">What you typed before is here again.</p>`}
       ${isReviewed && html`<${Review} ...${action.review(typed)} warn=${action.fields.find(({ warn }) => warn)?.warn} />`}
       ${sent.problem && html`<p class="fault" role="alert">${overtaken ?? sent.problem.message}</p>`}
       <div class="dialog-buttons">
+        ${sent.problem?.status === 401 && html`<button key="renew" type="button" onClick=${onRenew}>Renew your sign-in</button>`}
         ${isReviewed && !sent.isBusy && html`<button key="back" type="button" onClick=${() => setReviewed(false)}>Back</button>`}
-        <button key="close" type="button" onClick=${() => dialog.current.close()}>${overtaken ? "Close" : (action.dismiss ?? "Cancel")}</button>
+        <button key="close" type="button" onClick=${discard}>${overtaken ? "Close" : (action.dismiss ?? "Cancel")}</button>
         ${!overtaken &&
         html`<button key="submit" type="submit" class=${action.isDangerous ? "danger" : "primary"} disabled=${sent.isBusy} aria-busy=${String(sent.isBusy)} onClick=${ignoreDoubleClick}>
           ${sent.isBusy ? "Sending…" : action.review && !isReviewed ? "Review" : action.submit}
@@ -86,5 +100,5 @@ function focusFault(dialog) {
 }
 
 const About = ({ finding }) => html`<p class="dialog-about">
-  <span class="severity severity-${finding.severity}">${finding.severity.toLowerCase()}</span> ${finding.title}
+  <span class="severity severity-${finding.severity}">${finding.severity.toLowerCase()}</span> <bdi>${finding.title}</bdi>
 </p>`;

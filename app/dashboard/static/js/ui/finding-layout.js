@@ -1,7 +1,7 @@
 /** The layout of the vulnerabilities; sizes in rem, names as in the style sheet (`as-table`, `as-cards`). */
 
 const TABLE_ROW = 3.2;
-const CARD_ROW = { roomy: 5.3, tight: 7 };
+const CARD_ROW = { roomy: 6.6, tight: 8.9 };
 const ROOMY_FROM = 34;
 const COLUMNS = { severity: 5.4, status: 8.2, date: 5.4, actions: 10.5 };
 const GAP = 0.9;

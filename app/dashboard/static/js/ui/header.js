@@ -39,7 +39,7 @@ export function Header({ dashboard, address, onRole, onSignOut }) {
 }
 
 function ProtocolSwitch({ protocols, current, onSwitch }) {
-  if (protocols.length < 2) return html`<span class="protocol-name">${protocols[0]?.name ?? ""}</span>`;
+  if (protocols.length < 2) return html`<span class="protocol-name" dir="auto">${protocols[0]?.name ?? ""}</span>`;
   return html`<label class="protocol-switch">
     <span class="visually-hidden">Protocol</span>
     <select value=${current} onChange=${(event) => onSwitch(event.target.value)}>
@@ -85,7 +85,7 @@ export function ThemeButton() {
 const isSilent = (room) => room?.error?.code === "SILENT" && room.status !== Status.LIVE;
 
 /** While the page is not live, says since when its data may be out of date. */
-export function StaleBanner({ dashboard, onSignOut }) {
+export function StaleBanner({ dashboard, onRenew }) {
   const { room } = dashboard;
   if (!room || !dashboard.isStale || (room.status === Status.CONNECTING && !room.error)) return null;
   const since = dashboard.state && room.staleSince ? ` Everything below is as of ${clockTime(room.staleSince)} and may be old.` : "";
@@ -99,6 +99,6 @@ export function StaleBanner({ dashboard, onSignOut }) {
   return html`<div class="banner status-${room.status.replace(" ", "-")}" role="alert">
     ${words[room.status]}
     ${since && html`<span class="soft" aria-hidden="true">${span(Date.now() - room.staleSince)} old</span>`}
-    ${room.status === Status.SIGNED_OUT && html`<button onClick=${onSignOut}>Sign in again</button>`}
+    ${room.status === Status.SIGNED_OUT && html`<button onClick=${onRenew}>Sign in again</button>`}
   </div>`;
 }

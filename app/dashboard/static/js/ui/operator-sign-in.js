@@ -25,7 +25,7 @@ export function OperatorSignIn({ session, refusal, onSignedIn }) {
       <div class="field">
         <label for="token">Access token of an ${NEEDED}</label>
         <input id="token" type="password" autocomplete="off" spellcheck="false" value=${token} required onInput=${(event) => setToken(event.target.value)} aria-describedby="token-hint" />
-        <small id="token-hint">Where the system runs: <code>dashboard token --role admin --protocol '*'</code>. It is kept for this tab only.</small>
+        <small id="token-hint">Where the system runs: <code>dashboard token --role admin --protocol '*'</code>. It is kept in this browser, for all tabs, until you sign out.</small>
       </div>
       ${shown && html`<p class="fault" role="alert">${shown}</p>`}
       <div class="dialog-buttons">

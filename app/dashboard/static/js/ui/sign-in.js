@@ -24,7 +24,7 @@ export function SignIn({ session, fault, onSignedIn }) {
       <div class="field">
         <label for="token">Access token</label>
         <input id="token" ref=${field} type="password" autocomplete="off" spellcheck="false" value=${token} required onInput=${(event) => setToken(event.target.value)} aria-describedby="token-hint" aria-invalid=${String(Boolean(problem))} />
-        <small id="token-hint">From your operator: <code>dashboard token --role viewer --protocol P1</code>. It is kept for this tab only.</small>
+        <small id="token-hint">From your operator: <code>dashboard token --role viewer --protocol P1</code>. It is kept in this browser, for all tabs, until you sign out.</small>
       </div>
       ${problem && html`<p class="fault" role="alert">${problem}</p>`}
       <div class="dialog-buttons">

@@ -11,11 +11,13 @@ const RELEASE_MS = 500; // longer than the time between lifting a finger and the
  *   `latest(id)`: the present row of an id that `rows` may lack; `isHeldOnTouch`: hold always where nothing can hover
  * @returns `rows` to show; `place`: the ref of the list's element; `news`: the button that shows the present order, or null
  */
-export function useSteadyOrder(rows, { idOf, question, latest = () => undefined, isHeldOnTouch = false }) {
+export function useSteadyOrder(rows, { idOf, question: asked, latest = () => undefined, isHeldOnTouch = false }) {
   const place = useRef(null);
   const held = useRef({ question: null, rows: [], ids: new Set() });
   const [, redraw] = useState(0);
-  const isInUse = useInUse(place) || (isHeldOnTouch && matchMedia("(hover: none)").matches);
+  const isTouch = matchMedia("(hover: none)").matches;
+  const isInUse = useInUse(place) || (isHeldOnTouch && isTouch);
+  const question = isTouch ? `${asked} ${isHeldOnTouch}` : asked; // the rows of the moment when the holding begins
   if (!isInUse || held.current.question !== question || held.current.rows.length === 0) {
     held.current = { question, rows, ids: new Set(rows.map(idOf)) };
     return { rows, place, news: null };

@@ -10,7 +10,7 @@ export function Overview({ dashboard, state, actions, address }) {
   const { session, findings, ledger, otherPayments, now } = dashboard;
   const { agents, agentsTruncated, open, payments, pool } = state;
   const agentName = (id) => dashboard.agentName(id);
-  return html`<div class="panels">
+  return html`<div class="panels overview">
     <${PoolPanel} ...${{ pool, points: ledger.points, fault: ledger.error, actions, session, now }} />
     <${FindingsPanel} ...${{ findings, open, payments, otherPayments, actions, address, session, now, agentName, currency: pool?.currency }} />
     <${Payments} ...${{ payments: [...payments.values()], dashboard, actions, address }} />
