@@ -75,6 +75,8 @@ def test_an_owner_pays_and_sees_the_payment_released(stack: Stack, protocol_id: 
     assert owner.page.input_value("#field-amount") == "250.00"
     fill(owner, recipient="0xfeed", amount="200")
     submit(owner)
+    owner.see(".review", "0xfeed")
+    submit(owner)
     owner.see("#payments", "paid")
     owner.see("#payments", "200.00 USDC")
     owner.see(f"[data-finding='{found['id']}']", "paid")

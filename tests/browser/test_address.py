@@ -49,5 +49,5 @@ def test_filter_order_search_and_panel_survive_a_reload(stack: Stack, protocol_i
     assert page.page.input_value("[type=search]") == "oracle"
     assert page.page.input_value("[aria-label=Severity]") == "LOW"
     assert page.page.get_by_label("Sort").input_value() == "bounty true"
-    assert page.page.locator("text=Oracle stale").count() == 0
+    assert page.page.locator("#findings >> text=Oracle stale").count() == 0
     assert {"severity": "LOW", "q": "oracle", "sort": "-bounty"}.items() <= parameters(page).items()

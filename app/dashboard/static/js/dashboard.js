@@ -3,6 +3,7 @@ import { Alerts } from "./alerts.js";
 import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
+import { OtherPayments } from "./other-payments.js";
 import { Protocols } from "./protocols.js";
 import { RoomClient, Status } from "./room-client.js";
 import { Ticker } from "./ticker.js";
@@ -15,6 +16,7 @@ export class Dashboard {
   room = null;
   findings = null;
   ledger = null;
+  otherPayments = null;
   feed = null;
   alerts = null;
   /** The model of the portfolio while it is shown (portfolio.js). */
@@ -121,7 +123,7 @@ export class Dashboard {
   /** Show no protocol. */
   leave() {
     this.#closeRoom();
-    Object.assign(this, { room: null, findings: null, ledger: null, feed: null, alerts: null });
+    Object.assign(this, { room: null, findings: null, ledger: null, otherPayments: null, feed: null, alerts: null });
   }
 
   /** Fetch the state after an action of the user, since not every effect has an event. */
@@ -168,15 +170,18 @@ export class Dashboard {
 
   #closeRoom() {
     this.room?.stop();
-    this.findings?.close();
-    this.ledger?.close();
+    this.#closeReads();
+  }
+
+  #closeReads() {
+    [this.findings, this.ledger, this.otherPayments].forEach((each) => each?.close());
   }
 
   #reset(protocolId) {
-    this.findings?.close();
-    this.ledger?.close();
+    this.#closeReads();
     this.findings = new Findings(this.#api, protocolId, () => this.#onFindings());
     this.ledger = new Ledger(this.#api, protocolId, () => this.#seed());
+    this.otherPayments = new OtherPayments(this.#api, () => this.redraw());
     this.feed = new Feed();
     this.alerts = new Alerts();
     this.#snapshots = 0;
@@ -225,6 +230,7 @@ export class Dashboard {
   #onEvent(event) {
     this.findings.apply(event);
     this.ledger.apply(event);
+    this.otherPayments.apply(event);
     this.feed.apply(event);
     this.#listeners.forEach((listener) => listener(event));
     if (ALERTING.has(event.eventType)) this.#checkAlerts();
@@ -232,6 +238,13 @@ export class Dashboard {
 
   agentName(id) {
     return this.state?.agents.get(id)?.name ?? id;
+  }
+
+  /** The payment of a finding that is not cancelled; undefined if there is none, or it is not read yet. */
+  paymentOf({ id, paymentId, status }) {
+    const { payments } = this.state;
+    if (!paymentId) return [...payments.values()].find((each) => each.vulnerabilityId === id && each.status !== "CANCELLED");
+    return payments.get(paymentId) ?? (status === "CONFIRMED" ? (this.otherPayments.get(paymentId) ?? undefined) : undefined);
   }
 
   /** Null if the finding was not read yet. */

@@ -2,6 +2,7 @@ import { areOn, isPossible, toggle } from "../notifications.js";
 import { Status } from "../room-client.js";
 import { clockTime, span } from "../time.js";
 import { html, useState } from "./preact.js";
+import { PaletteButton } from "./shortcuts.js";
 import { currentTheme, nextTheme } from "./theme.js";
 
 const STATUS_WORDS = {
@@ -30,6 +31,7 @@ export function Header({ dashboard, address, onRole, onSignOut }) {
     ${session.isDemo
       ? html`<${RoleSwitch} roles=${Object.keys(session.demo.roles)} current=${session.role} onRole=${onRole} />`
       : html`<span class="who">${session.subject === session.role ? session.role : `${session.subject} · ${session.role}`}</span>`}
+    <${PaletteButton} />
     <${NotificationsButton} dashboard=${dashboard} />
     <${ThemeButton} />
     <button class="quiet" onClick=${onSignOut}>${session.isDemo ? "Use a token" : "Sign out"}</button>

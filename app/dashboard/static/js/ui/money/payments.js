@@ -7,7 +7,7 @@ import { RecordTable, longestOf } from "./table.js";
 export const STATUS_WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
 
 const HEADS = [["date", "Requested"], ["subject", "Finding"], ["amount", "Amount"], ["status", "Status"], ["actions", "Actions"], ["details", "Recipient and attempts"]];
-const SIZES = [9, null, "amount", 7.5, 10];
+const SIZES = [9, null, "amount", 7.5, 10.5];
 const HEIGHTS = { row: 3.7, card: 9.4 };
 
 export function PaymentTable({ records, question, isFiltered, dashboard, state, actions, address }) {
@@ -17,13 +17,14 @@ export function PaymentTable({ records, question, isFiltered, dashboard, state, 
     payment, actions,
     title: dashboard.findingTitle(payment.vulnerabilityId) ?? payment.vulnerabilityId,
     href: address.href({ finding: payment.vulnerabilityId }),
+    panel: address.href({ payment: payment.id }),
     canPay: dashboard.session.may("owner"),
   });
   const longest = longestOf(items, state.pool?.currency);
   return html`<${RecordTable} label="Payments" heads=${HEADS} sizes=${SIZES} heights=${HEIGHTS} Row=${Row} ...${{ records, question, longest, contentOf }} />`;
 }
 
-const Row = memo(({ payment, index, title, href, canPay, actions }) => {
+const Row = memo(({ payment, index, title, href, panel, canPay, actions }) => {
   const { id, status, amount, currency, createdAt } = payment;
   const about = (verb) => `${verb}: ${title}`;
   const isRetryable = canPay && status === "FAILED";
@@ -31,10 +32,10 @@ const Row = memo(({ payment, index, title, href, canPay, actions }) => {
     <span role="cell" class="cell-date"><${Moment} at=${createdAt} /></span>
     <span role="cell" class="cell-subject"><a class="clip" href=${href} dir="auto">${title}</a></span>
     <span role="cell" class="cell-amount">${withCurrency(amount, currency)}</span>
-    <span role="cell" class="cell-status"><span class="state state-${status}">${STATUS_WORDS[status] ?? status}</span></span>
+    <span role="cell" class="cell-status"><a class="state state-${status}" href=${panel} aria-label="${STATUS_WORDS[status] ?? status}: show the payment">${STATUS_WORDS[status] ?? status}</a></span>
     <span role="cell" class="cell-actions">
       ${isRetryable && html`<button aria-label=${about("Retry payment")} onClick=${() => actions.retry(payment)}>Retry</button>`}
-      ${isRetryable && actions.cancel && html`<button aria-label=${about("Cancel payment")} onClick=${() => actions.cancel(payment)}>Cancel</button>`}
+      ${isRetryable && !payment.mayBePaid && html`<button aria-label=${about("Cancel payment")} onClick=${() => actions.cancelPayment(payment)}>Cancel</button>`}
     </span>
     <${Details} payment=${payment} />
   </div>`;

@@ -1,5 +1,6 @@
 import { lazy } from "../lazy.js";
 import { Overview } from "./overview.js";
+import { Queue, countOf } from "./queue.js";
 
 /**
  * The views, in the order of the navigation; `?view=` names one.
@@ -12,6 +13,7 @@ import { Overview } from "./overview.js";
 export const VIEWS = {
   portfolio: { label: "Protocols", roles: null, View: lazy(() => import("./portfolio.js").then(({ Portfolio }) => Portfolio)), isWithoutProtocol: true, isForSeveral: true },
   overview: { label: "Live", roles: null, View: Overview },
+  queue: { label: "Queue", roles: ["validator"], View: Queue, count: countOf },
   money: { label: "Money", roles: ["owner"], View: lazy(() => import("./money.js").then(({ Money }) => Money)), count: failedPayments },
   admin: { label: "Admin", roles: [], View: lazy(() => import("./admin.js").then(({ Admin }) => Admin)), isWithoutProtocol: true, isAlwaysShown: true },
 };
