@@ -24,7 +24,6 @@ export class Dashboard {
   /** The last notice, for screen readers and the toast: `{text, tone, id, target}`. */
   notice = null;
 
-  #api;
   #handlers;
   #draw = () => {};
   #frame = 0;
@@ -40,13 +39,9 @@ export class Dashboard {
    *   invalid token, `onAlert(alert)` */
   constructor(session, api, handlers) {
     this.session = session;
-    this.#api = api;
+    this.api = api;
     this.#handlers = handlers;
     this.listing = new Protocols(api, () => this.#onListing());
-  }
-
-  get api() {
-    return this.#api;
   }
 
   get protocols() {
@@ -179,9 +174,9 @@ export class Dashboard {
 
   #reset(protocolId) {
     this.#closeReads();
-    this.findings = new Findings(this.#api, protocolId, () => this.#onFindings());
-    this.ledger = new Ledger(this.#api, protocolId, () => this.#seed());
-    this.otherPayments = new OtherPayments(this.#api, () => this.redraw());
+    this.findings = new Findings(this.api, protocolId, () => this.#onFindings());
+    this.ledger = new Ledger(this.api, protocolId, () => this.#seed());
+    this.otherPayments = new OtherPayments(this.api, () => this.redraw());
     this.feed = new Feed();
     this.alerts = new Alerts();
     this.#snapshots = 0;
