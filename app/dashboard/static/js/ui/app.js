@@ -4,6 +4,7 @@ import { useFocusRestore } from "./focus.js";
 import { Header, StaleBanner } from "./header.js";
 import { Navigation } from "./navigation.js";
 import { PanelHost } from "./panels/host.js";
+import { Shortcuts } from "./shortcuts.js";
 import { html, useEffect, useMemo, useState } from "./preact.js";
 import { ExpiryWarning, RenewalDialog } from "./renewal.js";
 import { VIEWS, viewOf } from "./views/index.js";
@@ -36,6 +37,7 @@ export function App({ dashboard, address, onRole, onSignOut }) {
     </div>
     ${action && html`<${ActionDialog} key=${action.key} action=${action} onClose=${() => close(action)} onRenew=${renew} />`}
     ${isRenewing && html`<${RenewalDialog} dashboard=${dashboard} onClose=${() => setRenewing(false)} />`}
+    <${Shortcuts} ...${shared} />
     <${Notice} notice=${dashboard.notice} address=${address} />
   `;
 }
