@@ -3,6 +3,7 @@ import { Alerts } from "./alerts.js";
 import { Feed } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
+import { OtherPayments } from "./other-payments.js";
 import { Protocols } from "./protocols.js";
 import { RoomClient, Status } from "./room-client.js";
 import { Ticker } from "./ticker.js";
@@ -15,12 +16,14 @@ export class Dashboard {
   room = null;
   findings = null;
   ledger = null;
+  otherPayments = null;
   feed = null;
   alerts = null;
+  /** The model of the portfolio while it is shown (portfolio.js). */
+  portfolio = null;
   /** The last notice, for screen readers and the toast: `{text, tone, id, target}`. */
   notice = null;
 
-  #api;
   #handlers;
   #draw = () => {};
   #frame = 0;
@@ -30,18 +33,15 @@ export class Dashboard {
   #seededReads = 0;
   #clockOffset = -Infinity;
   #isClosed = false;
+  #listeners = new Set();
 
   /** @param {object} handlers `onListing()` after each read of the protocols, `onRefused(message)` for an
    *   invalid token, `onAlert(alert)` */
   constructor(session, api, handlers) {
     this.session = session;
-    this.#api = api;
+    this.api = api;
     this.#handlers = handlers;
     this.listing = new Protocols(api, () => this.#onListing());
-  }
-
-  get api() {
-    return this.#api;
   }
 
   get protocols() {
@@ -52,11 +52,16 @@ export class Dashboard {
     return this.room?.state ?? null;
   }
 
-  /** The room's status; without a room, ERROR if no protocol can be shown, else CONNECTING. */
+  /** The status of the room or the portfolio; without either, ERROR if no protocol can be shown, else CONNECTING. */
   get status() {
     const { isRead, error, items } = this.listing;
     const isHopeless = (isRead && items.length === 0) || error?.isPassing === false;
-    return this.room?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
+    return (this.room ?? this.portfolio)?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
+  }
+
+  /** Whether what is shown is, or will be, live: not the views that only read when they are opened. */
+  get isConnectable() {
+    return Boolean(this.room ?? this.portfolio) || !this.listing.isRead || this.listing.items.length === 0;
   }
 
   get isStale() {
@@ -77,6 +82,12 @@ export class Dashboard {
       this.#frame = 0;
       this.#draw();
     });
+  }
+
+  /** Call `listener(event)` with each event of the room, and without one after each snapshot. Returns its removal. */
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Read the list of protocols, then call `onListing`. */
@@ -107,7 +118,7 @@ export class Dashboard {
   /** Show no protocol. */
   leave() {
     this.#closeRoom();
-    Object.assign(this, { room: null, findings: null, ledger: null, feed: null, alerts: null });
+    Object.assign(this, { room: null, findings: null, ledger: null, otherPayments: null, feed: null, alerts: null });
   }
 
   /** Fetch the state after an action of the user, since not every effect has an event. */
@@ -154,15 +165,18 @@ export class Dashboard {
 
   #closeRoom() {
     this.room?.stop();
-    this.findings?.close();
-    this.ledger?.close();
+    this.#closeReads();
+  }
+
+  #closeReads() {
+    [this.findings, this.ledger, this.otherPayments].forEach((each) => each?.close());
   }
 
   #reset(protocolId) {
-    this.findings?.close();
-    this.ledger?.close();
-    this.findings = new Findings(this.#api, protocolId, () => this.#onFindings());
-    this.ledger = new Ledger(this.#api, protocolId, () => this.#seed());
+    this.#closeReads();
+    this.findings = new Findings(this.api, protocolId, () => this.#onFindings());
+    this.ledger = new Ledger(this.api, protocolId, () => this.#seed());
+    this.otherPayments = new OtherPayments(this.api, () => this.redraw());
     this.feed = new Feed();
     this.alerts = new Alerts();
     this.#snapshots = 0;
@@ -184,6 +198,7 @@ export class Dashboard {
     if (isFirst) this.findings.load();
     this.findings.reconcile(this.state);
     this.ledger.reconcile(this.state);
+    this.#listeners.forEach((listener) => listener());
     this.#seed();
     this.#checkAlerts();
   }
@@ -210,12 +225,21 @@ export class Dashboard {
   #onEvent(event) {
     this.findings.apply(event);
     this.ledger.apply(event);
+    this.otherPayments.apply(event);
     this.feed.apply(event);
+    this.#listeners.forEach((listener) => listener(event));
     if (ALERTING.has(event.eventType)) this.#checkAlerts();
   }
 
   agentName(id) {
     return this.state?.agents.get(id)?.name ?? id;
+  }
+
+  /** The payment of a finding that is not cancelled; undefined if there is none, or it is not read yet. */
+  paymentOf({ id, paymentId, status }) {
+    const { payments } = this.state;
+    if (!paymentId) return [...payments.values()].find((each) => each.vulnerabilityId === id && each.status !== "CANCELLED");
+    return payments.get(paymentId) ?? (status === "CONFIRMED" ? (this.otherPayments.get(paymentId) ?? undefined) : undefined);
   }
 
   /** Null if the finding was not read yet. */

@@ -56,6 +56,11 @@ export class Findings {
     this.reads += 1;
   }
 
+  /** Hold findings that the list may lack, since it ends at `MAX_HELD`. */
+  add(items) {
+    this.#take(items);
+  }
+
   /** Responses may overtake each other and the events, so an item replaces only an older version. */
   #take(items) {
     for (const item of items) {

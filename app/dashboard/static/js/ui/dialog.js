@@ -1,4 +1,7 @@
 import { Drafts } from "../drafts.js";
+import { amountOf } from "../money.js";
+import { Field } from "./dialog-field.js";
+import { Review, ignoreDoubleClick } from "./dialog-review.js";
 import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
 
 const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
@@ -9,8 +12,10 @@ export function ActionDialog({ action, onClose, onRenew }) {
   const isSending = useRef(false);
   const drafts = useMemo(() => new Drafts(), []);
   const draft = useMemo(() => drafts.read(action.path), []);
-  const [values, setValues] = useState(Object.fromEntries(action.fields.map(({ name, value = "" }) => [name, draft?.[name] ?? value])));
+  const first = ({ name, value = "", readonly }) => [name, (!readonly && draft?.[name]) || value];
+  const [values, setValues] = useState(Object.fromEntries(action.fields.map(first)));
   const [sent, setSent] = useState(IDLE);
+  const [isReviewed, setReviewed] = useState(false);
   useEffect(() => dialog.current.showModal(), []);
   useEffect(() => focusFault(dialog.current), [sent.failures]);
 
@@ -23,12 +28,14 @@ export function ActionDialog({ action, onClose, onRenew }) {
   const submit = async (event) => {
     event.preventDefault();
     if (isSending.current || overtaken) return;
-    if (Object.keys(mine).length) return fail(null);
+    if (Object.keys(mine).length) return setReviewed(false), fail(null);
+    if (action.review && !isReviewed) return setReviewed(true);
     isSending.current = true;
     setSent({ ...sent, isBusy: true, problem: null });
-    const problem = await perform(action, typed);
+    const problem = await perform(action, withPlainAmounts(action, typed));
     isSending.current = false;
-    if (!problem) drafts.drop(action.path);
+    if (problem) setReviewed(false);
+    else drafts.drop(action.path);
     if (!problem) dialog.current?.close();
     else if (dialog.current) fail(problem);
     else action.dashboard.say(`${action.submit}: ${problem.message}`, "bad");
@@ -49,31 +56,41 @@ export function ActionDialog({ action, onClose, onRenew }) {
     <form onSubmit=${submit} novalidate>
       <h2 id="dialog-title">${action.title}</h2>
       ${action.about && html`<${About} finding=${action.about} />`}
-      ${action.note && html`<p class="soft" dir="auto">${action.note}</p>`}
-      ${action.fields.map(
+      ${action.note && !isReviewed && html`<p class="soft note" dir="auto">${action.note}</p>`}
+      ${!isReviewed &&
+      action.fields.map(
         (field) =>
           html`<${Field} key=${field.name} field=${field} value=${values[field.name]} fault=${faults[field.name]} onInput=${change(field.name)} />`,
       )}
-      ${draft && html`<p class="hint">What you typed before is here again.</p>`}
+      ${draft && !isReviewed && html`<p class="hint">What you typed before is here again.</p>`}
+      ${isReviewed && html`<${Review} ...${action.review(withPlainAmounts(action, typed))} warn=${action.fields.find(({ warn }) => warn)?.warn} />`}
       ${sent.problem && html`<p class="fault" role="alert">${overtaken ?? sent.problem.message}</p>`}
       <div class="dialog-buttons">
-        ${sent.problem?.status === 401 && html`<button type="button" onClick=${onRenew}>Renew your sign-in</button>`}
-        <button type="button" onClick=${discard}>${overtaken ? "Close" : "Cancel"}</button>
+        ${sent.problem?.status === 401 && html`<button key="renew" type="button" onClick=${onRenew}>Renew your sign-in</button>`}
+        ${isReviewed && !sent.isBusy && html`<button key="back" type="button" onClick=${() => setReviewed(false)}>Back</button>`}
+        <button key="close" type="button" onClick=${discard}>${overtaken ? "Close" : (action.dismiss ?? "Cancel")}</button>
         ${!overtaken &&
-        html`<button type="submit" class=${action.isDangerous ? "danger" : "primary"} disabled=${sent.isBusy} aria-busy=${String(sent.isBusy)}>
-          ${sent.isBusy ? "Sending…" : action.submit}
+        html`<button key="submit" type="submit" class=${action.isDangerous ? "danger" : "primary"} disabled=${sent.isBusy} aria-busy=${String(sent.isBusy)} onClick=${ignoreDoubleClick}>
+          ${sent.isBusy ? "Sending…" : action.review && !isReviewed ? "Review" : action.submit}
         </button>`}
       </div>
     </form>
   </dialog>`;
 }
 
+/** Amounts may be typed as the reader's locale writes them. */
+function withPlainAmounts({ fields }, typed) {
+  const amounts = fields.filter(({ name, inputmode }) => inputmode === "decimal" && typed[name]);
+  return { ...typed, ...Object.fromEntries(amounts.map(({ name }) => [name, amountOf(typed[name])])) };
+}
+
 /** Returns the Problem, or null on success. */
-async function perform({ dashboard, body, path, done }, typed) {
+async function perform({ dashboard, body, path, done, afterwards }, typed) {
   const filled = body?.(typed) ?? Object.fromEntries(Object.entries(typed).filter(([, value]) => value));
   try {
     const answer = await dashboard.api.post(path, filled);
     dashboard.say(`${answer.isReplay ? "An earlier try had arrived; nothing was done twice. " : ""}${done(answer.body)}`);
+    afterwards?.();
     return null;
   } catch (problem) {
     return problem;
@@ -92,20 +109,3 @@ function focusFault(dialog) {
 const About = ({ finding }) => html`<p class="dialog-about">
   <span class="severity severity-${finding.severity}">${finding.severity.toLowerCase()}</span> <bdi>${finding.title}</bdi>
 </p>`;
-
-function Field({ field, value, fault, onInput }) {
-  const { name, label, hint, multiline, required, value: _, ...attributes } = field;
-  const hinted = typeof hint === "function" ? hint() : hint;
-  const described = [hinted && `${name}-hint`, fault && `${name}-fault`].filter(Boolean).join(" ");
-  const control = {
-    id: `field-${name}`, name, value, required, autocomplete: "off", ...attributes,
-    "aria-invalid": String(Boolean(fault)), "aria-describedby": described || undefined,
-    onInput: (event) => onInput(event.target.value),
-  };
-  return html`<div class="field">
-    <label for="field-${name}">${label}</label>
-    ${multiline ? html`<textarea rows="3" ...${control}></textarea>` : html`<input type="text" ...${control} />`}
-    ${hinted && html`<small id="${name}-hint">${hinted}</small>`}
-    ${fault && html`<small id="${name}-fault" class="fault">${[fault].flat().join(" ")}</small>`}
-  </div>`;
-}

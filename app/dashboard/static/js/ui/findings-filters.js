@@ -18,7 +18,7 @@ export function FindingFilters({ address, tally, total, failed }) {
   return html`<div class="filters">
     <${Choice} label="Status" value=${status} options=${statuses} onChange=${change("status")} />
     <${Choice} label="Severity" value=${severity} options=${severities} onChange=${change("severity")} />
-    <input type="search" placeholder="Search" aria-label="Search titles and agents" value=${q} maxlength="200" onInput=${change("q")} />
+    <input type="search" placeholder="Search" aria-label="Search titles and agents" aria-keyshortcuts="/" value=${q} maxlength="200" onInput=${change("q")} />
   </div>`;
 }
 

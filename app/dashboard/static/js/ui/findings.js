@@ -1,3 +1,5 @@
+import { actionsFor } from "../finding-actions.js";
+import { sortOf } from "../finding-order.js";
 import { withCurrency } from "../money.js";
 import { ago, fullTime } from "../time.js";
 import { Empty, Panel, html, memo } from "./preact.js";
@@ -7,7 +9,7 @@ import { COLUMNS, Head, SortChoice } from "./finding-sort.js";
 import { useSteadyOrder } from "./steady.js";
 import { useWindowed } from "./windowed.js";
 
-export function FindingsPanel({ findings, open, address, ...shared }) {
+export function FindingsPanel({ findings, open, address, nextStep, ...shared }) {
   const { status, severity, q } = address.values;
   const sort = sortOf(address.values.sort);
   const setSort = ({ by, descending }) => address.go({ sort: `${descending ? "-" : ""}${by}` });
@@ -18,17 +20,17 @@ export function FindingsPanel({ findings, open, address, ...shared }) {
   return html`<${Panel} id="findings" title="Vulnerabilities" aside=${aside}>
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
     ${total === 0 && open.size === 0
-      ? html`<${Empty} title=${findings.isLoaded ? "Nothing was filed yet" : "Reading the list…"}>What agents and validators file appears here.<//>`
+      ? (nextStep ?? html`<${Empty} title="Nothing was filed yet" />`)
       : html`<${Table} ...${{ findings, rows, sort, setSort, address, ...shared }} />`}
   <//>`;
 }
 
 const failedOf = (payments) => [...payments.values()].filter(({ status }) => status === "FAILED").length;
-const paymentOf = ({ paymentId, status }, payments) => (status === "CONFIRMED" && paymentId ? (payments.get(paymentId) ?? UNLISTED) : null);
-const UNLISTED = Object.freeze({ status: "PROCESSING" }); // every payment that failed is listed
-const sortOf = (text) => ({ by: text.replace("-", ""), descending: text.startsWith("-") });
+const paymentOf = ({ paymentId, status }, payments, others) =>
+  status === "CONFIRMED" && paymentId ? (payments.get(paymentId) ?? others?.get(paymentId) ?? UNLISTED) : null;
+const UNLISTED = Object.freeze({ status: "PROCESSING" }); // until it is read
 
-function Table({ findings, rows: present, sort, setSort, address, payments, actions, session, now, agentName, currency }) {
+function Table({ findings, rows: present, sort, setSort, address, payments, otherPayments, actions, session, now, agentName, currency }) {
   const { status, severity, q } = address.values;
   const { rows, place: list, news } = useSteadyOrder(present, {
     idOf: ({ id }) => id,
@@ -49,7 +51,7 @@ function Table({ findings, rows: present, sort, setSort, address, payments, acti
       <div class="finding-scroll" role="rowgroup" ref=${ref} tabindex="0" aria-label="Rows"><div role="presentation" style=${place}>
         ${rows.slice(first, last).map(
           (finding, index) =>
-            html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session, href: address.href({ finding: finding.id }) }} payment=${paymentOf(finding, payments)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
+            html`<${Row} key=${finding.id} ...${{ finding, currency, actions, session, href: address.href({ finding: finding.id }) }} payment=${paymentOf(finding, payments, otherPayments)} by=${finding.agentId && agentName(finding.agentId)} index=${first + index + 2} filed=${ago(finding.createdAt, now)} />`,
         )}
       </div></div>
     </div>
@@ -87,22 +89,14 @@ const Row = memo(({ finding, payment, by, currency, actions, session, href, inde
   </div>`;
 });
 
-function stateWords(status, payment) {
+export function stateWords(status, payment) {
   if (status !== "CONFIRMED" || !payment) return status.toLowerCase();
   return payment.status === "FAILED" ? "payment failed" : "paying";
 }
 
 function RowActions({ finding, payment, actions, session }) {
-  const about = (verb) => `${verb}: ${finding.title}`;
-  if (finding.status === "PENDING" && session.may("validator")) {
-    return html`<button class="good" aria-label=${about("Confirm")} onClick=${() => actions.confirm(finding)}>Confirm</button>
-      <button aria-label=${about("Reject")} onClick=${() => actions.reject(finding)}>Reject</button>`;
-  }
-  if (finding.status === "CONFIRMED" && session.may("owner") && !payment) {
-    return html`<button class="good" aria-label=${about("Pay")} onClick=${() => actions.pay(finding)}>Pay</button>`;
-  }
-  if (payment?.status === "FAILED" && session.may("owner")) {
-    return html`<button aria-label=${about("Retry payment")} onClick=${() => actions.retry(payment)}>Retry</button>`;
-  }
-  return null;
+  return actionsFor(finding, payment, session).map(
+    ({ name, label, about, key, isGood, run }) =>
+      html`<button key=${name} class=${isGood ? "good" : ""} aria-label="${about ?? label}: ${finding.title}" aria-keyshortcuts=${key} onClick=${() => run(actions)}>${label}</button>`,
+  );
 }

@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef } from "./preact.js";
 
 /**
  * Keeps the keyboard focus near its place. When the focused element is removed (a button of a decided row), the focus moves
- * to its row, else to the scrolling element, else to the content, instead of the top of the page.
+ * to its panel or row, else to the scrolling element, else to the content, instead of the top of the page.
  * To be used by the root component.
  */
 export function useFocusRestore() {
@@ -34,6 +34,7 @@ function placeOf(element) {
   const scroller = element.closest("[tabindex='0']")?.classList[0];
   return {
     element,
+    panel: element.closest(".side-panel") && ".side-panel",
     row: name && `[data-${name}="${CSS.escape(id)}"] button`,
     scroller: scroller && `.${scroller}[tabindex='0']`, // by class, since another layout has another element
   };
@@ -42,7 +43,7 @@ function placeOf(element) {
 function restore(last) {
   const isLost = last && (!document.activeElement || document.activeElement === document.body);
   if (!isLost || isSeen(last.element)) return;
-  const nearest = [last.row, last.scroller, "#main"].map((selector) => selector && document.querySelector(selector));
+  const nearest = [last.panel, last.row, last.scroller, "#main"].map((selector) => selector && document.querySelector(selector));
   nearest.find((each) => each && isSeen(each))?.focus();
 }
 

@@ -5,25 +5,25 @@ import { useSteadyOrder } from "./steady.js";
 
 const WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
 
-export function Payments({ payments, dashboard, actions }) {
-  return html`<${Panel} id="payments" title="Payments" aside=${html`<span class="hint">latest 20</span>`}>
+export function Payments({ payments, ...shared }) {
+  return html`<${Panel} id="payments" title="Payments" aside=${html`<span class="hint">the latest, and what failed</span>`}>
     ${payments.length === 0
       ? html`<${Empty} title="Nothing was paid yet">A confirmed vulnerability can be paid by the owner.<//>`
-      : html`<${List} ...${{ payments, dashboard, actions }} />`}
+      : html`<${List} ...${{ payments, ...shared }} />`}
   <//>`;
 }
 
-function List({ payments, dashboard, actions }) {
+function List({ payments, ...shared }) {
   const { rows, place, news } = useSteadyOrder(payments, { idOf: ({ id }) => id, question: "", isHeldOnTouch: true });
   return html`<div class="payments-list" ref=${place}>
     ${news}
     <ul class="payments" tabindex="0" aria-label="Latest payments">
-      ${rows.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, dashboard, actions }} />`)}
+      ${rows.map((payment) => html`<${Payment} key=${payment.id} ...${{ payment, ...shared }} />`)}
     </ul>
   </div>`;
 }
 
-function Payment({ payment, dashboard, actions }) {
+function Payment({ payment, dashboard, actions, address }) {
   const { session, now } = dashboard;
   const { id, amount, currency, recipient, status, failureReason, lastError, attempts, createdAt, releasedAt, vulnerabilityId } = payment;
   const why = status === "FAILED" ? failureReason : status === "RELEASED" ? null : lastError && `Being tried again: ${lastError}`;
@@ -35,7 +35,7 @@ function Payment({ payment, dashboard, actions }) {
       <span class="state state-${status}">${WORDS[status] ?? status}</span>
     </div>
     <div class="payment-line soft">
-      <span class="clip" dir="auto" title="${recipient ?? ""}: ${title}">${recipient && `to ${shortened(recipient)} · `}${title}</span>
+      <a class="clip" dir="auto" href=${address.href({ payment: id })} title="${recipient ?? ""}: ${title}">${recipient && `to ${shortened(recipient)} · `}${title}</a>
       <time datetime=${at} title=${fullTime(at)}>${ago(at, now)}</time>
     </div>
     ${why && html`<p class="${status === "FAILED" ? "fault" : "soft"} clamped" dir="auto" title=${why}>${why}</p>`}
