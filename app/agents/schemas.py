@@ -86,6 +86,9 @@ class TaskSchema(CamelSchema):
     created_at = Timestamp(metadata=doc("Time of creation.", MOMENT))
     started_at = Timestamp(allow_none=True, metadata=doc("When the agent started the task; null before.", None))
     closed_at = Timestamp(allow_none=True, metadata=doc("When the task was closed; null while it is open.", None))
+    error = fields.Dict(
+        allow_none=True, metadata=doc("Why the task failed: `code` and `message`; null otherwise.", None)
+    )
 
 
 TaskPage = page_schema(TaskSchema)

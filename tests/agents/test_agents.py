@@ -51,6 +51,7 @@ def test_the_task_list_shows_an_agents_tasks_in_order_with_their_status(api, age
     assert (tasks["one"], tasks["two"], tasks["three"]) == ("COMPLETED", "FAILED", "QUEUED")
     past, first = (agent.get(f"{path}/tasks?closed=true&limit={limit}").expect(200) for limit in (50, 1))
     assert [each["name"] for each in past["items"]] == ["zero", "two", "one"]
+    assert [each["error"] for each in past["items"]] == [None, {"code": None, "message": "reverted"}, None]
     after = agent.get(f"{path}/tasks?closed=true&limit=1&cursor={first['nextCursor']}").expect(200)
     assert [each["name"] for each in after["items"]] == ["two"]
     assert [each["name"] for each in agent.get(f"{path}/tasks?closed=false").expect(200)["items"]] == ["three"]

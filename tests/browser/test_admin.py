@@ -98,6 +98,7 @@ def test_the_audit_log_is_filtered_by_its_address(stack: Stack, protocol_id: str
     assert set(offered) == {"", *AuditAction}
     page.select_option("[aria-label=Action]", "PAYMENT_FAILED")
     admin.see(".admin", "Nothing matches.")
+    page.wait_for_url("**action=PAYMENT_FAILED**")
     page.reload()
     admin.see(".admin", "Nothing matches.")
     assert axe_violations(admin) == []

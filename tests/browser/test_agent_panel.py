@@ -28,6 +28,7 @@ def test_an_agents_panel_shows_its_work_as_it_goes_on(stack: Stack, protocol_id:
     assert ERROR in panel.locator("section[data-status=FAILED] .task-error").inner_text()
     viewer.see(".tasks [data-status=QUEUED]", "Write the report")
     viewer.see(".tasks [data-status=FAILED]", "Prove it safe")
+    assert ERROR in panel.locator(".tasks [data-status=FAILED] .task-error").inner_text()
     viewer.see(".side-panel", "Drains the vault")
     assert axe_violations(viewer) == []
 
