@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 MUTANTS = $(BIN)/python -m tests.mutation $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(MODULE),--module $(MODULE))
+# Otherwise each of the processes that a target starts compiles the application, and each pytest rewrites all tests.
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help

@@ -75,10 +75,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return databases.sqlite_template(tmp_path_factory.mktemp("sqlite-template"))
 
 
+@pytest.fixture(scope="session")
+def spare_postgres(postgres: servers.Postgres, postgres_template: str) -> databases.SparePostgres:
+    return databases.SparePostgres(postgres, postgres_template)
+
+
 @pytest.fixture
-def postgres_url(postgres: servers.Postgres, postgres_template: str) -> Iterator[str]:
+def postgres_url(spare_postgres: databases.SparePostgres) -> Iterator[str]:
     """A migrated PostgreSQL database of the test's own."""
-    with databases.copy_postgres(postgres, postgres_template) as url:
+    with spare_postgres.lend() as url:
         yield url
 
 

@@ -83,6 +83,8 @@ _MESSAGES: dict[str, dict[str, fields.Field[Any]]] = {
     },
     "LeaveMessage": {},
     "LeftAck": {"ok": _ok(value=True)},
+    "PingMessage": {},
+    "AliveAck": {"ok": _ok(value=True)},
     "RenewMessage": {"token": _text("The new JWT.", _TOKEN)},
     "RenewedAck": {
         "ok": _ok(value=True),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import redis
 from prometheus_client import Counter
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core import migration
@@ -136,8 +136,7 @@ def _database_outage(error: DBAPIError) -> type[Outage] | None:
     if is_undefined or code in _UNDEFINED_STATES:
         return SchemaOutdated if migration.is_behind() else None
     if code is None:  # a server that sends no error cannot be reached, or the connection broke
-        is_connection = error.connection_invalidated or isinstance(error, InterfaceError)
-        is_connection = is_connection or type(error.orig).__name__ == "OperationalError"
+        is_connection = error.connection_invalidated or isinstance(error, InterfaceError | OperationalError)
         return DatabaseUnavailable if is_connection and not is_sqlite else None
     return next((outage for outage, prefixes in _DATABASE_CODES.items() if code.startswith(prefixes)), None)
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import flask_smorest
@@ -32,8 +34,29 @@ class StrictParser(FlaskParser):
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     ARGUMENTS_PARSER = StrictParser()
 
+    def register_views_in_doc(self, api: "Api", *args: Any, **kwargs: Any) -> None:
+        """Leave it to `Api.document`: it takes half of the time of creating an application."""
+        api.descriptions.append(partial(super().register_views_in_doc, api, *args, **kwargs))
 
-api = flask_smorest.Api()
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """Describes the views when the document is first read."""
+
+    def init_app(self, app: Flask, **options: Any) -> None:
+        self._lock = Lock()
+        self.descriptions: list[Callable[[], None]] = []
+        super().init_app(app, **options)
+        self._generate, self.spec.to_dict = self.spec.to_dict, self.document
+
+    def document(self) -> dict[str, Any]:
+        """The document with every view that was registered so far."""
+        with self._lock:
+            while self.descriptions:
+                self.descriptions.pop(0)()
+        return dict(self._generate())
+
+
+api = Api()
 
 
 def raises(*errors: type[DomainError]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

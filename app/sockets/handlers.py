@@ -1,4 +1,4 @@
-"""The Socket.IO handlers: connect, disconnect, join, leave, renew (spec: WebSocket Room Management)."""
+"""The Socket.IO handlers: connect, disconnect, join, leave, renew, ping (spec: WebSocket Room Management)."""
 
 import logging
 import time
@@ -63,6 +63,7 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
     socketio.on_event("protocol:join", _with_ack(on_join))
     socketio.on_event("protocol:leave", _with_ack(on_leave))
     socketio.on_event("session:renew", _with_ack(on_renew))
+    socketio.on_event("session:ping", _with_ack(on_ping))
     socketio.on("*")(_with_ack(on_unknown))
     socketio.default_exception_handler = _on_exception
     runtime.shutdown_hooks.append(sessions.disconnect_all)
@@ -136,6 +137,11 @@ def on_renew(connection: Connection, message: Any, *_: Any) -> dict[str, Any]:
     if connection.protocol_id is not None and not principal.grants(connection.protocol_id):
         on_leave(connection)
     return {"ok": True, "protocolId": connection.protocol_id}
+
+
+def on_ping(_connection: Connection, *_: Any) -> dict[str, Any]:
+    """A sign of life: Engine.IO's own pings come too seldom to notice a server that hangs."""
+    return {"ok": True}
 
 
 def on_unknown(_connection: Connection, event: Any, *_: Any) -> dict[str, Any]:

@@ -106,6 +106,13 @@ export interface components {
              */
             timestamp: string;
         };
+        AliveAck: {
+            /**
+             * @description Whether the request succeeded.
+             * @enum {boolean}
+             */
+            ok: true;
+        };
         BountyPoolData: {
             /**
              * Format: decimal
@@ -339,6 +346,7 @@ export interface components {
              */
             vulnerabilityId: string;
         };
+        PingMessage: Record<string, never>;
         Refusal: {
             /**
              * @description A stable code: decide by it, not by the text.
@@ -566,6 +574,7 @@ export type AgentTaskData = components['schemas']['AgentTaskData'];
 export type AgentTasksData = components['schemas']['AgentTasksData'];
 export type AgentTaskUpdateEvent = components['schemas']['AgentTaskUpdateEvent'];
 export type AgentTaskUpdatesEvent = components['schemas']['AgentTaskUpdatesEvent'];
+export type AliveAck = components['schemas']['AliveAck'];
 export type BountyPoolData = components['schemas']['BountyPoolData'];
 export type BountyPoolUpdatedEvent = components['schemas']['BountyPoolUpdatedEvent'];
 export type Handshake = components['schemas']['Handshake'];
@@ -575,6 +584,7 @@ export type LeaveMessage = components['schemas']['LeaveMessage'];
 export type LeftAck = components['schemas']['LeftAck'];
 export type PaymentStatusChangedEvent = components['schemas']['PaymentStatusChangedEvent'];
 export type PaymentStatusData = components['schemas']['PaymentStatusData'];
+export type PingMessage = components['schemas']['PingMessage'];
 export type Refusal = components['schemas']['Refusal'];
 export type RefusedAck = components['schemas']['RefusedAck'];
 export type RenewedAck = components['schemas']['RenewedAck'];
@@ -601,5 +611,6 @@ export interface ServerToClientEvents {
 export interface ClientToServerEvents {
   "protocol:join": (message: JoinMessage, ack: (answer: JoinedAck | RefusedAck) => void) => void;
   "protocol:leave": (ack: (answer: LeftAck | RefusedAck) => void) => void;
+  "session:ping": (ack: (answer: AliveAck | RefusedAck) => void) => void;
   "session:renew": (message: RenewMessage, ack: (answer: RenewedAck | RefusedAck) => void) => void;
 }

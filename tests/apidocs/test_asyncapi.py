@@ -138,6 +138,7 @@ def test_acknowledgements_and_refusals_are_as_documented(stack: Stack, js: JsCli
         ("protocol:join", {"protocolId": "no-such"}),
         ("protocol:join", "P1"),
         ("protocol:leave", None),
+        ("session:ping", None),
         ("protocol:enter", {}),
         ("session:renew", {"token": stack.api.token("viewer", protocols=[protocol_id])}),
         ("session:renew", {"token": stack.api.token("owner", sub="somebody-else")}),

@@ -1,14 +1,57 @@
-"""doctor, `/readyz` and the log name a process that hangs, and `dashboard up` replaces it."""
+"""`dashboard up` replaces a process that was killed or hangs; doctor, `/readyz` and the log name one that hangs."""
+
+import os
+import signal
 
 import pytest
+import redis
 import requests
 
-from tests.cli.commands import has_new_pid, run_doctor, verdicts
-from tests.support.processes import until
+from tests.cli.commands import has_new_pid, is_ready, run_doctor, verdicts
+from tests.support.machine_speed import slowdown
+from tests.support.processes import is_alive, until
 from tests.support.stack import Stack, StackMaker
 
+PARTS = ("redis", "web-1", "web-2", "worker", "worker-payments", "beat")
 NAMED_SECONDS = 60
 REPLACED_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def pair(make_shared_stack: StackMaker) -> Stack:
+    return make_shared_stack(webs=2)
+
+
+@pytest.fixture
+def stack(pair: Stack) -> Stack:
+    """A system with two web processes that the tests of this file break; it works again when a test begins."""
+    pair.wait_until_whole(REPLACED_SECONDS)
+    return pair
+
+
+@pytest.mark.slow
+def test_each_killed_process_works_again_within_five_seconds(stack: Stack) -> None:
+    for part in PARTS:
+        killed, since = stack.pid(part), float(stack.redis().time()[0])
+        os.kill(killed, signal.SIGKILL)
+        until(
+            lambda part=part, killed=killed: has_new_pid(stack, part, killed) and is_alive(stack.pid(part)),
+            5 * slowdown(),
+            f"{part} runs again",
+        )
+        until(
+            lambda since=since: ticked_after(stack, since),
+            15 * slowdown(),
+            f"beat and worker tick after {part} was killed",
+        )
+        until(lambda: is_ready(stack), 10 * slowdown(), f"web answers after {part} was killed")
+
+
+def ticked_after(stack: Stack, moment: float) -> bool:
+    try:
+        return float(stack.redis().get("beat:tick") or 0) > moment + 1.5
+    except redis.RedisError:
+        return False
 
 
 def silent(stack: Stack) -> list[str]:
@@ -19,8 +62,7 @@ def silent(stack: Stack) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_payment_worker_and_a_web_process_that_hang_are_named_and_replaced(make_stack: StackMaker) -> None:
-    stack = make_stack(webs=2)
+def test_a_payment_worker_and_a_web_process_that_hang_are_named_and_replaced(stack: Stack) -> None:
     hung = {part: stack.pid(part) for part in ("worker-payments", "web-2")}
     for part in hung:
         stack.freeze(part)
@@ -37,9 +79,9 @@ def test_a_payment_worker_and_a_web_process_that_hang_are_named_and_replaced(mak
 
 
 @pytest.mark.slow
-def test_only_an_embedded_redis_that_hangs_is_replaced(make_stack: StackMaker) -> None:
-    stack = make_stack()
+def test_only_an_embedded_redis_that_hangs_is_replaced(stack: Stack) -> None:
     pids = {part: stack.pid(part) for part in ("redis", "web-1")}
+    before = len(stack.log_lines("hangs: no sign of life"))
     stack.freeze("redis")
 
     stack.wait_for_log("redis hangs: no sign of life", REPLACED_SECONDS)
@@ -47,4 +89,5 @@ def test_only_an_embedded_redis_that_hangs_is_replaced(make_stack: StackMaker) -
     stack.wait_until_whole(REPLACED_SECONDS)
 
     assert stack.pid("web-1") == pids["web-1"]
-    assert [line for line in stack.log_lines("hangs: no sign of life") if " redis hangs" not in line] == []
+    named = stack.log_lines("hangs: no sign of life")[before:]
+    assert [line for line in named if " redis hangs" not in line] == []

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import psycopg.errors
 import pytest
 from flask import Flask
 from sqlalchemy import text
@@ -13,7 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from app.config import load_config
 from app.core import migration
-from app.core.dependency_errors import OUTAGES, DatabaseBusy, DatabaseFull, DatabaseReadOnly, outage_of
+from app.core.dependency_errors import (
+    OUTAGES,
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+    outage_of,
+)
 from app.core.extensions import db
 from tests.factories import make_agent, make_protocol, report
 from tests.support import servers
@@ -147,6 +156,13 @@ def test_a_disk_without_space_for_sqlites_shared_memory_file_is_full() -> None:
     error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
 
     assert outage_of(DBAPIError.instance("INSERT", {}, error, sqlite3.Error)) is DatabaseFull  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [psycopg.OperationalError, psycopg.errors.ConnectionTimeout])
+def test_a_postgresql_that_cannot_be_reached_in_time_is_an_outage(kind: type[psycopg.Error]) -> None:
+    error = DBAPIError.instance("SELECT", {}, kind("timeout expired"), psycopg.Error)  # type: ignore[arg-type]
+
+    assert outage_of(error) is DatabaseUnavailable
 
 
 def test_sqlite_errors_are_classified_by_their_cause(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import redis
 
 from app.config import load_config
 from app.core.redis_connection import connect_redis
+from tests.cli.commands import run_doctor, verdicts
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.js_client import JsClient
@@ -142,6 +143,10 @@ def test_the_whole_system_works_through_sentinel(group: Group, make_stack: Stack
 
     with group.replica.client(1) as client:
         assert client.keys("room:*")
+        assert client.get("beat:tick"), "beat and worker use the database of the URL"
+    assert not (stack.home / "run" / "redis.pid").exists()
+    found = verdicts(run_doctor(stack.environment))
+    assert (found["broker"], found["beat"]) == ("ok", "ok")
 
 
 def test_the_system_follows_to_the_next_primary_with_passwords_all_the_way(

@@ -12,8 +12,9 @@ import pytest
 
 from tests.factories import deposit, make_protocol
 from tests.support import typescript
+from tests.support.machine_speed import patience
 from tests.support.node import node_binary
-from tests.support.processes import is_open, start, stop, until
+from tests.support.processes import start, stop, until
 from tests.support.stack import Stack, StackMaker
 from tests.support.state_gate import StateGate
 
@@ -83,15 +84,16 @@ def test_a_transiently_rejected_snapshot_is_retried_with_backoff(
 
 
 def test_the_client_reconnects_after_the_server_disconnected_it(
-    make_stack: StackMaker, main: Path, tmp_path: Path
+    make_web: StackMaker, main: Path, tmp_path: Path
 ) -> None:
-    stack = make_stack()
+    stack = make_web()
     protocol_id = make_protocol(stack.api)
     with watching(stack, main, stack.url, protocol_id, tmp_path / "log") as shown:
         shown.wait_for(live=True, available="0.00")
         stack.signal("web-1", signal.SIGTERM)
         shown.wait_for(live=False, available="0.00")
-        until(lambda: is_open(stack.port), 30, "the web process is back")
+        stack.process.wait(patience(30))
+        stack.start()
         deposit(stack.api, protocol_id, "7")
         shown.wait_for(live=True, available="7.00", seconds=30)
 
@@ -99,7 +101,7 @@ def test_the_client_reconnects_after_the_server_disconnected_it(
 def test_the_client_fetches_the_snapshot_regularly_without_events(
     stack: Stack, protocol_id: str, tmp_path: Path
 ) -> None:
-    impatient = typescript.compiled(tmp_path, "20_000", "300")
+    impatient = typescript.edited(tmp_path, "20_000", "300")
     with (
         StateGate(stack.port) as gate,
         watching(stack, impatient, gate.url, protocol_id, tmp_path / "log") as shown,

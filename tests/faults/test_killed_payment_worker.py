@@ -22,6 +22,8 @@ SETTINGS = {
     "PAYOUT_RETRY_CAP": "1",
 }
 CONVERGES_SECONDS = 60
+# The others run on both databases.
+on_postgresql = pytest.mark.parametrize("system", ["postgresql"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +103,14 @@ def test_a_worker_killed_during_its_call_after_the_service_paid_charges_once(sys
     check_charged_once(system, service, ready, payment["id"])
 
 
+@on_postgresql
 def test_a_worker_killed_after_the_response_of_the_service_charges_once(system, service, ready):
     service.replies = [Reply(after=lambda: kill_worker(system))]
     payment = request_payment(system.api, ready[1])
     check_charged_once(system, service, ready, payment["id"])
 
 
+@on_postgresql
 def test_a_worker_killed_right_after_its_commit_charges_once(system, service, ready):
     payment = request_payment(system.api, ready[1])
     caller = system.api.viewer
@@ -120,6 +124,7 @@ def test_a_worker_killed_right_after_its_commit_charges_once(system, service, re
     check_charged_once(system, service, ready, payment["id"])
 
 
+@on_postgresql
 def test_a_worker_killed_before_it_takes_the_task_charges_once(system, service, ready):
     kill_worker(system)
     payment = request_payment(system.api, ready[1])

@@ -7,13 +7,12 @@ import pytest
 from flask import Flask
 
 from app.realtime import emitter
-from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
+from tests.factories import deposit, file_vulnerability, make_agent, report
 from tests.support.api import Api
-from tests.support.js_client import JsClient
 from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.promql import metric_names
-from tests.support.stack import Stack, StackMaker
+from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 SUFFIXES = ("_bucket", "_sum", "_count")
@@ -48,16 +47,6 @@ def test_every_metric_has_a_help_text(shown: str) -> None:
 
     assert types
     assert {name for name in types if name.startswith("dashboard_")} <= helps
-
-
-def test_metrics_of_each_web_process_include_the_counts_of_all(make_stack: StackMaker, js: JsClient) -> None:
-    stack = make_stack(webs=2)
-    protocol_id = make_protocol(stack.api)
-    for _ in range(6):
-        stack.watch(js, protocol_id)
-
-    for _ in range(4):  # the kernel gives each new connection to one of the two
-        assert stack.metric("dashboard_sockets") == 6.0
 
 
 def test_a_report_is_counted_from_acceptance_to_emission(stack: Stack, protocol_id: str) -> None:

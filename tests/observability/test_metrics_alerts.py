@@ -339,8 +339,8 @@ def test_fanout_failing_fires_when_a_message_is_malformed(stack: Stack, js: JsCl
     scrapes_until(stack, before, "DashboardFanoutFailing")
 
 
-def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_stack: StackMaker, js: JsClient) -> None:
-    stack = make_stack()
+def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_web: StackMaker, js: JsClient) -> None:
+    stack = make_web()
     stack.watch(js, make_protocol(stack.api))  # a process listens from its first connection on
     before = scrape(stack.api)
 
@@ -356,8 +356,8 @@ def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_stack
     scrapes_until(stack, before, "DashboardSubscriberLost")
 
 
-def test_sockets_refused_fires_when_a_process_is_full(make_stack: StackMaker, js: JsClient) -> None:
-    stack = make_stack(DASHBOARD_SOCKETS_PER_PROCESS="1")
+def test_sockets_refused_fires_when_a_process_is_full(make_web: StackMaker, js: JsClient) -> None:
+    stack = make_web(DASHBOARD_SOCKETS_PER_PROCESS="1")
     protocol_id = make_protocol(stack.api)
     before = scrape(stack.api)
     stack.watch(js, protocol_id)

@@ -165,7 +165,7 @@ def machine_for(app, api, service):
 @pytest.mark.slow
 def test_after_any_operations_pool_and_ledger_agree_with_a_plain_model(app_with):
     few = settings(
-        max_examples=12, stateful_step_count=20, database=None,
+        max_examples=8, stateful_step_count=20, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     with payout_service() as service:

@@ -39,11 +39,10 @@ def test_parallel_reporters_and_two_beats_give_one_update_a_second_per_agent(
     api, loads, emissions, protocol_id
 ) -> None:
     agents = [make_agent(api) for _ in range(2)]
-    reporters = [loads.run("report", each, protocol_id, 60, 50, 0) for each in agents * 2]
-    for interval in (150, 1000):
-        loads.run("tick", 60, interval)
+    reporters = loads.run(*[("report", each, protocol_id, 60, 50, 0) for each in agents * 2])
+    loads.run(*[("tick", 60, interval) for interval in (150, 1000)])
 
-    loads.finish(*reporters)
+    loads.finish(reporters)
 
     for each in agents:
         events = of_agent(emissions, protocol_id, each)
@@ -59,10 +58,9 @@ def test_every_terminal_update_leaves_once_and_in_order_between_reports_of_paral
     api, loads, emissions, protocol_id
 ) -> None:
     agents = [make_agent(api) for _ in range(3)]
-    reporters = [loads.run("report", each, protocol_id, 30, 10, 5) for each in agents]
-    for interval in (150, 1000):
-        loads.run("tick", 90, interval)
-    loads.finish(*reporters)
+    reporters = loads.run(*[("report", each, protocol_id, 30, 10, 5) for each in agents])
+    loads.run(*[("tick", 90, interval) for interval in (150, 1000)])
+    loads.finish(reporters)
 
     wanted = [f"task {number}" for number in range(1, 7)]
     emissions.wait_until(lambda: all(terminal_updates(emissions, protocol_id, each) == wanted for each in agents), 30)

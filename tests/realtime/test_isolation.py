@@ -47,7 +47,7 @@ def test_concurrent_writers_wait_for_each_other_under_any_default_isolation(stri
     assert pool(api, protocol_id)["reserved"] == "200.00"
 
 
-READS = 150
+READS = 60
 BOUNTY = "10.00"
 
 

@@ -28,32 +28,21 @@ def publish(protocol_id: str, count: int = 1) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_no_window_of_a_second_holds_more_than_10_events_with_3_publishers_and_2_beats(api, loads, emissions) -> None:
+def test_with_3_publishers_and_2_beats_no_second_has_more_than_10_events_and_each_publishers_order_is_kept(
+    api, loads, emissions
+) -> None:
     protocol_id = make_protocol(api)
-    publishers = [loads.run("publish", protocol_id, 25, 20, f"publisher-{n}") for n in range(3)]
-    tickers = [loads.run("tick", 40, interval) for interval in (200, 1000)]
+    publishers = loads.run(*[("publish", protocol_id, 25, 20, f"publisher-{n}") for n in range(3)])
+    loads.run(*[("tick", 40, interval) for interval in (200, 1000)])
 
-    loads.finish(*publishers)
+    loads.finish(publishers)
     left = emissions.wait_for(protocol_id, 75, 60)
 
     assert emissions.most_a_second(protocol_id) == LIMIT
     assert [each.seq for each in left] == list(range(1, 76))
-    assert len(tickers) == 2
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_the_order_of_each_publisher_is_kept(api, loads, emissions) -> None:
-    protocol_id = make_protocol(api)
-    publishers = [loads.run("publish", protocol_id, 12, 50, f"publisher-{n}") for n in range(3)]
-    loads.run("tick", 30, 100)
-
-    loads.finish(*publishers)
-    left = emissions.wait_for(protocol_id, 36, 60)
-
     for source in range(3):
         own = [each.members["version"] for each in left if each.members["paymentId"].startswith(f"publisher-{source}:")]
-        assert own == [str(number) for number in range(12)]
+        assert own == [str(number) for number in range(25)]
 
 
 def test_ten_events_leave_at_once_and_the_eleventh_waits(api, in_context, emissions) -> None:

@@ -57,6 +57,17 @@ def test_an_event_reaches_members_on_every_web_process_once(pair: Stack, js: JsC
 
 
 @pytest.mark.slow
+def test_metrics_of_each_web_process_include_the_counts_of_all(pair: Stack, js: JsClient) -> None:
+    watchers(pair, js, make_protocol(pair.api))
+
+    def is_whole_in_each() -> bool:
+        """Ask several times: the kernel gives each new connection to one of the two."""
+        return {pair.metric("dashboard_sockets") for _ in range(6)} == {float(MANY)}
+
+    until(is_whole_in_each, 20, "each process counts the connections of both")
+
+
+@pytest.mark.slow
 def test_two_beats_and_a_killed_one_change_nothing_for_the_room(pair: Stack, js: JsClient) -> None:
     protocol_id = make_protocol(pair.api)
     member = pair.watch(js, protocol_id)

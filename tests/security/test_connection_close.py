@@ -76,8 +76,8 @@ def test_the_server_closes_the_connection_of_a_client_that_stays_after_a_rejecti
         until(lambda: not holds(stack.port, client), 20, "the server has closed the socket")
 
 
-def test_at_shutdown_websockets_are_closed_with_1001_going_away(make_stack: StackMaker) -> None:
-    system = make_stack()
+def test_at_shutdown_websockets_are_closed_with_1001_going_away(make_web: StackMaker) -> None:
+    system = make_web()
     with WebSocket(system.port, system.api.token("viewer")) as client:
         system.signal("web-1", signal.SIGTERM)
         assert close_code_of(receive_all(client.sock)) == 1001

@@ -16,8 +16,8 @@ POOLED = 12  # connections to Redis and the database that the process opens unde
 
 
 @pytest.mark.slow
-def test_a_thousand_idle_connections_do_not_delay_other_clients_and_are_closed(make_stack: StackMaker) -> None:
-    system = make_stack(DASHBOARD_HANDSHAKE_SECONDS="8")
+def test_a_thousand_idle_connections_do_not_delay_other_clients_and_are_closed(make_web: StackMaker) -> None:
+    system = make_web(DASHBOARD_HANDSHAKE_SECONDS="8")
     pid, caller = system.pid("web-1"), system.api.viewer
     caller.get("/protocols").expect(200)
     files = open_files(pid)

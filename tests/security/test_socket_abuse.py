@@ -16,8 +16,8 @@ PING = 9
 
 
 @pytest.fixture(scope="module")
-def stack(make_shared_stack: StackMaker) -> Stack:
-    return make_shared_stack(DASHBOARD_HANDSHAKE_SECONDS="2")
+def stack(make_web: StackMaker) -> Stack:
+    return make_web(DASHBOARD_HANDSHAKE_SECONDS="2")
 
 
 def polling(stack: Stack, method: str, query: str = "", body: bytes | None = None) -> tuple[int, bytes]:

@@ -13,7 +13,7 @@ from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support import databases
 from tests.support.api import BASE
 from tests.support.servers import Postgres
-from tests.support.stack import Stack
+from tests.support.stack import Stack, StackMaker
 
 CLIENTS = 1000
 FEW = CLIENTS // 4  # about ten on an idle machine; on a busy one the clients arrive one after the other
@@ -57,12 +57,13 @@ class Depositor(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def system(postgres: Postgres, postgres_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def system(postgres: Postgres, postgres_template: str, make_web: StackMaker) -> Iterator[Stack]:
     """On PostgreSQL that writes every statement of this database to its log."""
     with databases.copy_postgres(postgres, postgres_template) as url:
         postgres.run(f"ALTER DATABASE \"{url.rpartition('/')[2]}\" SET log_statement = 'all'")
-        with Stack(tmp_path_factory.mktemp("stampede"), DATABASE_URL=url) as stack:
-            yield stack
+        web = make_web(DATABASE_URL=url)
+        yield web
+        web.stop()
 
 
 @pytest.fixture
@@ -152,8 +153,7 @@ def test_no_response_is_older_than_its_request_while_the_state_changes(system, p
 def test_a_restarted_process_answers_a_thousand_concurrent_requests(system, postgres, protocol_id) -> None:
     newest = int(deposit(system.api, protocol_id, "1")["pool"]["version"])
     system.kill("web-1")
-    system.pid("web-1")
-    system.wait_until_open(60)
+    system.start()
     before = snapshots(postgres)
     replies = stampede(system, protocol_id)
 

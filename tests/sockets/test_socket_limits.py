@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 2
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory):
+def system(make_web: StackMaker) -> Stack:
     limits = {
         "DASHBOARD_HANDSHAKE_SECONDS": str(PATIENCE_SECONDS),
         "DASHBOARD_SOCKETS_PER_ADDRESS": "6",
@@ -24,8 +24,7 @@ def system(tmp_path_factory: pytest.TempPathFactory):
         "DASHBOARD_TRUSTED_PROXIES": "1",
         "DASHBOARD_CLIENT_EVENTS_PER_SECOND": "10",
     }
-    with Stack(tmp_path_factory.mktemp("limited"), **limits) as stack:
-        yield stack
+    return make_web(**limits)
 
 
 @pytest.fixture(scope="module")

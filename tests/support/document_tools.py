@@ -85,6 +85,7 @@ def _listeners(asyncapi: dict[str, Any]) -> str:
     events = [f'  "{each["name"]}": (event: {_schema(each)}) => void;' for each in sent]
     join = f"(message: {_schema(messages['protocolJoin'])}, ack: (answer: JoinedAck | RefusedAck) => void) => void"
     leave = "(ack: (answer: LeftAck | RefusedAck) => void) => void"
+    ping = "(ack: (answer: AliveAck | RefusedAck) => void) => void"
     renew = f"(message: {_schema(messages['sessionRenew'])}, ack: (answer: RenewedAck | RefusedAck) => void) => void"
     return "\n".join(
         [
@@ -94,6 +95,7 @@ def _listeners(asyncapi: dict[str, Any]) -> str:
             "export interface ClientToServerEvents {",
             f'  "protocol:join": {join};',
             f'  "protocol:leave": {leave};',
+            f'  "session:ping": {ping};',
             f'  "session:renew": {renew};',
             "}\n",
         ]

@@ -39,9 +39,12 @@ def validate_message(schema: str, payload: Any) -> None:
 
 def validate_ack(event: str, ack: Any) -> None:
     """Raise NotAsDocumentedError unless AsyncAPI describes this ack of a client's event."""
-    good = {"protocol:join": "JoinedAck", "protocol:leave": "LeftAck", "session:renew": "RenewedAck"}.get(
-        event, "RefusedAck"
-    )
+    good = {
+        "protocol:join": "JoinedAck",
+        "protocol:leave": "LeftAck",
+        "session:ping": "AliveAck",
+        "session:renew": "RenewedAck",
+    }.get(event, "RefusedAck")
     validate_message(good if isinstance(ack, dict) and ack.get("ok") is True else "RefusedAck", ack)
 
 

@@ -1,8 +1,10 @@
 """Load from separate processes: `python -m tests.support.load publish|tick|report …`, settings from the environment.
 
-The processes call the app's services directly, without a web server or Celery.
+The processes call the app's services directly, without a web server or Celery. Several operations, with `--` between
+them, each run in a process of their own, forked when the modules are imported.
 """
 
+import os
 import sys
 import time
 
@@ -53,10 +55,20 @@ def report(agent_id: str, protocol_id: str, count: str, pause_ms: str, complete_
 def main() -> None:
     settings = load_config()
     init_logging(settings)
-    operation, *arguments = sys.argv[1:]
+    first, *others = [each.split() for each in " ".join(sys.argv[1:]).split(" -- ")]
+    children = []
+    for each in others:
+        if child := os.fork():
+            children.append(child)
+        else:
+            first, children = each, []
+            break
     with create_background_app(settings).app_context():
         print(READY, flush=True)
-        {"publish": publish, "tick": tick, "report": report}[operation](*arguments)
+        {"publish": publish, "tick": tick, "report": report}[first[0]](*first[1:])
+    failures = [child for child in children if os.waitpid(child, 0)[1]]
+    if failures:
+        sys.exit(f"{len(failures)} operations failed")
 
 
 if __name__ == "__main__":

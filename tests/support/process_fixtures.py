@@ -27,10 +27,11 @@ class Loads:
         self.environment = os.environ | environment | {"PYTHONPATH": str(ROOT)}
         self.started: list[tuple[Process, Path]] = []
 
-    def run(self, *arguments: object) -> Process:
-        """Start one process of `tests.support.load`."""
+    def run(self, *operations: tuple[object, ...]) -> Process:
+        """Start `tests.support.load` with a process for each operation; returns the one that ends after the others."""
         log = self.folder / f"load-{len(self.started)}.log"
-        argv = [sys.executable, "-m", "tests.support.load", *(str(each) for each in arguments)]
+        text = " -- ".join(" ".join(map(str, each)) for each in operations)
+        argv = [sys.executable, "-m", "tests.support.load", *text.split()]
         self.started.append((start(argv, log=log, env=self.environment, cwd=self.folder), log))
         return self.started[-1][0]
 

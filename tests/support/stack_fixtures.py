@@ -2,14 +2,15 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from app.apidocs.asyncapi import EVENTS
-from tests.support import documents
+from tests.support import databases, documents, servers
 from tests.support.js_client import JsClient
-from tests.support.stack import Stack, StackMaker
+from tests.support.stack import Stack, StackMaker, WebProcess
 
 _running: list[Stack] = []
 SHOWN_CHARACTERS = 8_000
@@ -28,10 +29,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running system with the embedded servers, shared by the whole test run: do not break it."""
+    """A running system with the embedded servers, shared by the whole test run: do not break it.
+
+    It has made its signing key itself.
+    """
     system = Stack(tmp_path_factory.mktemp("stack"))
+    del system.environment["DASHBOARD_SIGNING_KEY"]
     _running.append(system)
     with system:
+        system.signing_key = (system.home / "signing.key").read_text(encoding="utf-8").strip()
         yield system
     _running.remove(system)
 
@@ -62,6 +68,24 @@ def _make_stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackMake
     for system in reversed(made):
         system.stop()
         _running.remove(system)
+
+
+@pytest.fixture(scope="module")
+def make_web(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[StackMaker]:
+    """`make_web(DASHBOARD_HANDSHAKE_SECONDS="2")`: a web process without workers and beat, with a Redis of its own."""
+    with ExitStack() as made:
+
+        def make(**overrides: str) -> Stack:
+            folder = tmp_path_factory.mktemp("web")
+            redis = servers.start_valkey(folder)
+            made.callback(servers.stop_server, redis)
+            own = {"DATABASE_URL": databases.copy_sqlite(sqlite_template, folder), "REDIS_URL": redis.url()}
+            web = WebProcess(folder, **(own | overrides))
+            _running.append(web)
+            made.callback(_running.remove, web)
+            return made.enter_context(web)
+
+        yield make
 
 
 @pytest.fixture

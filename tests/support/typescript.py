@@ -26,10 +26,15 @@ def compile_copy(folder: Path, present: str = "", other: str = "") -> "subproces
     return document_tools.run("tsc", "--project", place, cwd=folder)
 
 
-def compiled(folder: Path, present: str = "", other: str = "") -> Path:
-    """As `compile_copy`; returns the program to run with Node."""
-    done = compile_copy(folder, present, other)
-    assert done.returncode == 0, done.stdout
+def edited(folder: Path, present: str, other: str) -> Path:
+    """The program to run with Node, with `present` replaced by `other` in its compiled client."""
+    shutil.copytree(compiled_once().parent, _main(folder).parent)
+    shutil.copyfile(EXAMPLES / "package.json", _place(folder).parent / "package.json")
+    (_place(folder).parent / "node_modules").symlink_to(document_tools.modules())
+    client = _main(folder).with_name("client.js")
+    text = client.read_text(encoding="utf-8")
+    assert present in text
+    client.write_text(text.replace(present, other, 1), encoding="utf-8")
     return _main(folder)
 
 
@@ -43,7 +48,8 @@ def compiled_once() -> Path:
         if not _main(folder).exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            compiled(folder)
+            done = compile_copy(folder)
+            assert done.returncode == 0, done.stdout
     return _main(folder)
 
 

@@ -106,6 +106,10 @@ class Reader:
             stop(process, seconds=20)
             kill_group(process.pid)
 
+    def open_a_new_shell(self) -> None:
+        """Forget the variables and functions of the page before."""
+        self._state.unlink(missing_ok=True)
+
     def run(self, block: Block) -> None:
         """Run the block. Raises AssertionError if a command fails or its output differs from the page."""
         for documented, real in self._ports.items():
