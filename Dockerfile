@@ -15,6 +15,7 @@ COPY app/dashboard/__init__.py app/dashboard/assets.py app/dashboard/package*.js
 RUN touch app/__init__.py && PATH="/opt/build/bin:$PATH" python -m app.dashboard.assets
 COPY pyproject.toml README.md wsgi.py celery_worker.py ./
 COPY app app
+COPY docs/runbooks docs/runbooks
 COPY tasks tasks
 RUN PYTHONPATH="$(echo /opt/build/lib/python3*/site-packages)" pip --python /opt/venv/bin/python install \
         --no-compile --no-deps --no-build-isolation --editable . \

@@ -25,6 +25,7 @@ class TaskStatus(StrEnum):
     SUPERSEDED = "SUPERSEDED"  # the agent started another task without ending this one
 
 
+OPEN = (TaskStatus.QUEUED, TaskStatus.RUNNING)
 CLOSED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SUPERSEDED)
 
 
@@ -68,3 +69,4 @@ class AgentTask(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -5,7 +5,7 @@ from app.agents.models import AgentTask
 from app.auth.authorization import check_acts_for_itself, check_grant, current_principal, requires
 from app.auth.permissions import Action
 from app.core.errors import AgentNotFound, AlreadyExists, ProtocolNotFound, QueueFull
-from app.core.pagination import Page, PageQuery
+from app.core.pagination import Page
 from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
 from app.protocols.service import check_exists as check_protocol
@@ -69,12 +69,12 @@ def queue_task(fields: dict[str, Any], agent_id: str) -> AgentTask:
 
 @blueprint.get("/agents/<string:agent_id>/tasks")
 @requires(Action.READ)
-@blueprint.arguments(PageQuery, location="query")
+@blueprint.arguments(schemas.TaskQuery, location="query")
 @blueprint.response(200, schemas.TaskPage)
 def list_tasks(query: dict[str, Any], agent_id: str) -> Page:
     """List the tasks of an agent
 
-    In queue order; only tasks of protocols that the token names.
+    In queue order, closed ones of the last 90 days included; only tasks of protocols that the token names.
     """
     return service.list_tasks(agent_id, current_principal(), **query)
 

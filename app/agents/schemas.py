@@ -70,6 +70,13 @@ class TaskCreate(CamelSchema):
     name = Name(required=True, metadata=doc("Name of the task.", "Fuzzing of Pool.sol"))
 
 
+class TaskQuery(PageQuery):
+    closed = fields.Boolean(
+        load_default=None,
+        metadata=doc("true: only closed tasks, newest first. false: only open tasks, in queue order."),
+    )
+
+
 class TaskSchema(CamelSchema):
     id = NumberText(metadata=doc("Number of the task; increases in queue order.", "17"))
     agent_id = fields.String(metadata=doc("Id of the agent.", AGENT))
@@ -79,6 +86,9 @@ class TaskSchema(CamelSchema):
     created_at = Timestamp(metadata=doc("Time of creation.", MOMENT))
     started_at = Timestamp(allow_none=True, metadata=doc("When the agent started the task; null before.", None))
     closed_at = Timestamp(allow_none=True, metadata=doc("When the task was closed; null while it is open.", None))
+    error = fields.Dict(
+        allow_none=True, metadata=doc("Why the task failed: `code` and `message`; null otherwise.", None)
+    )
 
 
 TaskPage = page_schema(TaskSchema)

@@ -8,7 +8,7 @@ import uuid_utils.compat as uuid
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from app.agents.models import Agent, AgentTask, TaskStatus
+from app.agents.models import CLOSED, OPEN, Agent, AgentTask, TaskStatus
 from app.agents.reported import last_seen_us, newest, now_us, presence
 from app.agents.schemas import CurrentTaskSchema
 from app.auth.authorization import check_grant
@@ -115,10 +115,14 @@ def queue_task(agent_id: str, fields: dict[str, Any]) -> AgentTask:
     return task
 
 
-def list_tasks(agent_id: str, principal: Principal, limit: int, cursor: list[Any] | None) -> Page:
-    """The agent's tasks in queue order, only of protocols the reader may see."""
+def list_tasks(
+    agent_id: str, principal: Principal, limit: int, cursor: list[Any] | None, *, closed: bool | None
+) -> Page:
+    """The agent's tasks in queue order, only of protocols the reader may see; with `closed` the newest first."""
     check_exists(agent_id)
     query = select(AgentTask).where(AgentTask.agent_id == agent_id)
     if not principal.grants_all:
         query = query.where(AgentTask.protocol_id.in_(principal.protocols))
-    return page_by_key(query, AgentTask.id, limit, cursor, is_ascending=True)
+    if closed is not None:
+        query = query.where(AgentTask.status.in_(CLOSED if closed else OPEN))
+    return page_by_key(query, AgentTask.id, limit, cursor, is_ascending=not closed)

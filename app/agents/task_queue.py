@@ -45,6 +45,7 @@ class TaskQueues:
     def close(self, agent_id: str, fields: dict[str, Any]) -> None:
         """Close the reported task; any other running task of the agent becomes SUPERSEDED."""
         task = self._find_or_add(agent_id, fields["protocol_id"], fields["task"])
+        task.error = fields["error"]
         self._close(task, fields["status"])
         self._supersede(agent_id)
         self.changes += 1

@@ -12,17 +12,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
-from itertools import cycle
+from itertools import chain, cycle, repeat
 from typing import Any
 
 import click
 import requests
-import uuid_utils.compat as uuid
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from app.auth.permissions import Role
-from app.auth.tokens import issue
+from app.cli.api_client import ApiClient
+from app.cli.demo import SLOW_RECIPIENT, TITLES, Showcase, serve_payouts
 from app.config import Config, load_config
 from app.observability.telemetry import init_logging
 
@@ -53,7 +51,11 @@ MAX_AGENT_THREADS = 8
 @click.option("--agents", default=6, type=click.IntRange(1, 1000), help="number of agents")
 @click.option("--seconds", default=0.0, type=click.FloatRange(min=0), help="time to run; 0 runs until stopped")
 @click.option("--rate", default=0.7, type=click.FloatRange(min=0.01, max=100), help="reports per agent and second")
-def simulate(url: str, protocol: str, agents: int, seconds: float, rate: float) -> None:
+@click.option("--demo", is_flag=True, help="keep each state of the page in sight, as `up --demo` does")
+@click.option("--payout-port", default=0, type=click.IntRange(0, 65535), help="also serve demo payouts on this port")
+def simulate(
+    url: str, protocol: str, agents: int, seconds: float, rate: float, *, demo: bool, payout_port: int
+) -> None:
     """Let simulated agents, validators and owners work."""
     settings = load_config()
     if not settings.signing_key:
@@ -62,50 +64,16 @@ def simulate(url: str, protocol: str, agents: int, seconds: float, rate: float) 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of each retry
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: sys.exit(0))
+    if payout_port:
+        serve_payouts(payout_port)
     simulation = Simulation(settings, url, protocol)
     try:
         simulation.set_up(agents)
+        if demo:
+            simulation.add_showcase(has_payouts=payout_port > 0)
         simulation.run(rate, seconds or float("inf"))
     except requests.RequestException as error:
         raise click.ClickException(f"{url} does not answer: {error}") from error
-
-
-class ApiClient:
-    """One caller, with retries and a token that it renews. Not thread-safe. Raises requests.RequestException."""
-
-    def __init__(self, settings: Config, url: str, **claims: Any) -> None:
-        self._url, self._token, self._renew_at = url.rstrip("/") + "/api/v1", "", 0.0
-        self._make_token = partial(issue, settings, ttl_seconds=24 * 3600, **claims)
-        retries = Retry(
-            total=8,
-            backoff_factor=0.2,
-            backoff_max=5.0,
-            backoff_jitter=0.2,  # spreads callers
-            status_forcelist=(429, 502, 503, 504),
-            allowed_methods=None,  # all
-            raise_on_status=False,
-        )
-        self._session = requests.Session()
-        self._session.mount(self._url, HTTPAdapter(max_retries=retries))
-        self._session.auth = self._authorize
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if time.monotonic() >= self._renew_at:
-            self._token, self._renew_at = self._make_token(), time.monotonic() + 3600
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-    def read(self, path: str) -> dict[str, Any]:
-        """Return the answer, or nothing when the server refused it."""
-        answer = self._session.get(self._url + path, timeout=(3, 10))
-        return dict(answer.json()) if answer.ok else {}
-
-    def post(self, path: str, body: dict[str, Any], **headers: str) -> requests.Response:
-        return self._session.post(self._url + path, json=body, headers=headers, timeout=(3, 10))
-
-    def act(self, path: str, body: dict[str, Any]) -> bool:
-        """Post with an Idempotency-Key: a repeated request takes effect once. Return whether it was accepted."""
-        return self.post(path, body, **{"Idempotency-Key": str(uuid.uuid4())}).ok
 
 
 def progress_reports(protocol_id: str, seeded: random.Random) -> Iterator[dict[str, Any]]:
@@ -134,7 +102,10 @@ class SimulatedPeople:
     neither runs dry nor grows. Each step starts from the state that the API reports.
     """
 
-    def __init__(self, connect: Callable[..., ApiClient], protocol_id: str, finder_ids: list[str]) -> None:
+    def __init__(
+        self, connect: Callable[..., ApiClient], protocol_id: str, finder_ids: list[str], recipients: Iterator[str]
+    ) -> None:
+        self._recipients = recipients
         self._owner = connect(role=Role.OWNER, subject="simulated-owner", protocols=[protocol_id])
         self._validator = connect(role=Role.VALIDATOR, subject="simulated-validator", protocols=[protocol_id])
         self._finders = {each: connect(role=Role.AGENT, subject=each, protocols=[protocol_id]) for each in finder_ids}
@@ -175,13 +146,18 @@ class SimulatedPeople:
     def _pay(self) -> bool:
         finding = self._oldest("CONFIRMED")
         amount = finding.get("bounty") or BOUNTIES["INFO"]  # also when a cancelled payment has released the reservation
-        body = {"recipient": f"0x{self._random.getrandbits(160):040x}", "amount": amount}
+        body = {"recipient": next(self._recipients), "amount": amount}
         return bool(finding) and self._owner.act(f"/vulnerabilities/{finding['id']}/payment", body)
 
     def _oldest(self, status: str) -> dict[str, Any]:
         page = self._owner.read(f"{self._protocol}/vulnerabilities?status={status}&limit=50")
-        unpaid = [item for item in page.get("items", []) if not item.get("paymentId")]
+        unpaid = [item for item in page.get("items", []) if not item.get("paymentId") and item["title"] not in TITLES]
         return dict(unpaid[-1]) if unpaid else {}
+
+
+def random_recipients() -> Iterator[str]:
+    while True:
+        yield f"0x{random.getrandbits(160):040x}"
 
 
 class Simulation:
@@ -191,6 +167,8 @@ class Simulation:
         self._connect, self._protocol_id = partial(ApiClient, settings, url), protocol_id
         self._agents: dict[str, Callable[[], str]] = {}
         self._done: Counter[str] = Counter()
+        self._recipients = random_recipients()
+        self._showcase: Showcase | None = None
 
     def set_up(self, count: int) -> None:
         """Create the protocol and the agents, or use those that exist. Raises click.ClickException when refused."""
@@ -210,12 +188,21 @@ class Simulation:
             if not answer.ok and answer.status_code != HTTPStatus.CONFLICT:
                 raise click.ClickException(f"POST {path} was answered {answer.status_code}: {answer.text[:300]}")
 
+    def add_showcase(self, *, has_payouts: bool) -> None:
+        """Keep each state of the page in sight; every second payment is then a slow one."""
+        self._showcase = Showcase(self._connect, self._protocol_id, list(self._agents), has_payouts=has_payouts)
+        self._showcase.set_up()
+        if has_payouts:
+            self._recipients = chain.from_iterable(zip(self._recipients, repeat(SLOW_RECIPIENT)))
+
     def create_people(self) -> SimulatedPeople:
-        return SimulatedPeople(self._connect, self._protocol_id, list(self._agents)[:3])
+        return SimulatedPeople(self._connect, self._protocol_id, list(self._agents)[:3], self._recipients)
 
     def run(self, rate: float, seconds: float) -> None:
         """Run for `seconds`; `rate` is in reports per agent and second."""
         work = [([self.create_people().step], STEP_SECONDS)]
+        if self._showcase:
+            work += [([self._showcase.step], STEP_SECONDS), ([self._showcase.report], STEP_SECONDS / 2)]
         for first in range(min(MAX_AGENT_THREADS, len(self._agents))):
             reports = list(self._agents.values())[first::MAX_AGENT_THREADS]
             work.append((reports, 1 / (rate * len(reports))))

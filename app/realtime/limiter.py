@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache, partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from flask import current_app
 from socketio import PubSubManager
 
 from app.core.redis_multiplexer import RedisMultiplexer
+from app.core.values import moment_of
 from app.realtime import scripts
 from app.realtime.events import EventType, envelope
 from app.realtime.redis_keys import CHANNEL_PREFIX, CLOCK_KEY, room_of
@@ -92,6 +94,12 @@ def message_template(event_type: str) -> str:
     payload = envelope(event_type, timestamp="@timestamp@", protocol_id="@protocol@", seq="@seq@", data="@data@")
     writer.emit(event_type, payload, namespace="/", room=room_of("@room@"))
     return json.dumps(written[0], separators=(",", ":")).replace('"@data@"', "@data@")
+
+
+def queued_at(entry: bytes) -> datetime:
+    """When an event was put into its room's queue (lua/room.lua: enqueue), by Redis's clock."""
+    message = json.loads(entry.split(b" ", 4)[4].translate(None, b"\1\2"))
+    return moment_of(message["data"][0]["timestamp"])
 
 
 def room_args() -> tuple[str, str, str]:

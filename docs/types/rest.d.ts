@@ -78,7 +78,7 @@ export interface paths {
         };
         /**
          * List the tasks of an agent
-         * @description In queue order; only tasks of protocols that the token names. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+         * @description In queue order, closed ones of the last 90 days included; only tasks of protocols that the token names. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
          */
         get: operations["listTasks"];
         put?: never;
@@ -1918,6 +1918,13 @@ export interface components {
              */
             createdAt: string;
             /**
+             * @description Why the task failed: `code` and `message`; null otherwise.
+             * @example null
+             */
+            error: {
+                [key: string]: unknown;
+            } | null;
+            /**
              * @description Number of the task; increases in queue order.
              * @example 17
              */
@@ -2540,6 +2547,8 @@ export interface operations {
     listTasks: {
         parameters: {
             query?: {
+                /** @description true: only closed tasks, newest first. false: only open tasks, in queue order. */
+                closed?: boolean;
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */

@@ -49,6 +49,12 @@ def test_the_task_list_shows_an_agents_tasks_in_order_with_their_status(api, age
 
     assert [name for name in tasks if name != "zero"] == ["one", "two", "three"]
     assert (tasks["one"], tasks["two"], tasks["three"]) == ("COMPLETED", "FAILED", "QUEUED")
+    past, first = (agent.get(f"{path}/tasks?closed=true&limit={limit}").expect(200) for limit in (50, 1))
+    assert [each["name"] for each in past["items"]] == ["zero", "two", "one"]
+    assert [each["error"] for each in past["items"]] == [None, {"code": None, "message": "reverted"}, None]
+    after = agent.get(f"{path}/tasks?closed=true&limit=1&cursor={first['nextCursor']}").expect(200)
+    assert [each["name"] for each in after["items"]] == ["two"]
+    assert [each["name"] for each in agent.get(f"{path}/tasks?closed=false").expect(200)["items"]] == ["three"]
 
 
 def test_a_failed_task_resets_progress_to_0_and_keeps_the_error(api, agent, agent_id, protocol_id) -> None:

@@ -72,9 +72,10 @@ def visit(browser: Browser) -> Iterator[Open]:
         viewport: dict[str, int] = WIDE,
         protocols: list[str] | None = None,
         ttl: float = 3600,
+        locale: str = "en-GB",
         **options: Any,
     ) -> Visit:
-        contexts.append(browser.new_context(viewport=viewport, locale="en-GB", timezone_id="UTC", **options))
+        contexts.append(browser.new_context(viewport=viewport, locale=locale, timezone_id="UTC", **options))
         page = contexts[-1].new_page()
         seen = Visit(page)
         if protocol_id:

@@ -37,7 +37,7 @@ def test_an_owners_deposit_is_sent_once_however_often_it_is_clicked(
 def test_an_invalid_amount_is_rejected_before_it_is_sent(stack: Stack, protocol_id: str, visit: Open) -> None:
     owner = visit(stack, "owner", protocol_id)
     owner.page.click("text=Deposit >> nth=0")
-    for amount, fault in (("1,000", "plain number"), ("0", "more than zero"), ("0.0000001", "6 after")):
+    for amount, fault in (("1,00", "plain number"), ("0", "more than zero"), ("0.0000001", "6 after")):
         fill(owner, amount=amount)
         submit(owner)
         owner.see("#amount-fault", fault)

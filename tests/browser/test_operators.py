@@ -39,7 +39,11 @@ def test_web_worker_and_beat_are_listed_each_with_its_version(stack: Stack, visi
     admin = operators_page(stack, visit, "admin")
     for kind in ("web", "worker", "beat"):
         admin.see(f".processes [data-kind={kind}]", "Python")
+        admin.see(f".processes [data-kind={kind}] .sign", "sign of life")
     assert "silent" not in admin.text(".processes")
+    admin.page.wait_for_selector(
+        "[data-reading=emitted] .sparkline[aria-label*='per second, last 1 min'] polyline", state="attached"
+    )
 
 
 def test_a_room_is_flagged_only_while_it_drops_events(make_stack: StackMaker, visit: Open) -> None:
@@ -49,6 +53,13 @@ def test_a_room_is_flagged_only_while_it_drops_events(make_stack: StackMaker, vi
     admin = operators_page(own, visit, "admin")
     admin.see(f"[data-room='{losing}'] .room-dropped.is-bad", "ago")
     admin.see("[data-reading=dropped].is-bad", "look")
+    assert axe_violations(admin) == []
+    with admin.page.expect_navigation():
+        admin.page.click("[data-cause=DashboardEventsDropped] a")
+    admin.see(".runbook h1", "DashboardEventsDropped")
+    assert axe_violations(admin) == []
+    assert admin.problems == []
+    admin.page.go_back()
     with own.redis() as client:
         client.zadd("rooms:dropped:at", {losing: (time.time() - 90) * 1e6})
     admin.see(f"[data-room='{losing}'] .room-dropped:not(.is-bad)", "2 min ago")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.cli.demo import CRITICAL, REFUSAL, REFUSED_RECIPIENT
 from app.cli.simulate import STEP_SECONDS, TARGET_AVAILABLE, Simulation
 from app.config import load_config
 from tests.factories import unique
@@ -96,3 +97,36 @@ def test_the_demo_shows_agents_and_money_and_survives_a_restart_of_web(tmp_path:
         seen = state_of(stack, "demo")
         until(lambda: int(state_of(stack, "demo")["seq"]) > int(seen["seq"]), 20, "events go on")
         assert stack.pid("demo") == simulating
+        check_that_each_state_is_shown(stack)
+
+
+def check_that_each_state_is_shown(stack: Stack) -> None:
+    """What a visitor of the demo can look for, as the demo's own roles see it."""
+    roles = stack.api.with_token(None).get("//demo/session").json["roles"]
+    viewer, owner, admin = (stack.api.with_token(roles[role]) for role in ("viewer", "owner", "admin"))
+    named = [each["id"] for each in viewer.get("/protocols").expect(200)["items"]]
+    assert sorted(named) == ["demo", "demo-bridge", "demo-vault"]
+    assert admin.get("/audit?limit=1").status == 200
+
+    def finding(title: str, status: str) -> dict[str, Any] | None:
+        page = viewer.get(f"/protocols/demo/vulnerabilities?status={status}&limit=200").expect(200)
+        return next((each for each in page["items"] if each["title"] == title), None)
+
+    def payment(status: str) -> dict[str, Any] | None:
+        page = viewer.get("/protocols/demo/payments?limit=50").expect(200)
+        return next((each for each in page["items"] if each["status"] == status), None)
+
+    def failing_agent() -> dict[str, Any] | None:
+        return viewer.get("/agents/demo-agent-failing").expect(200)["currentTask"]
+
+    critical = until(lambda: finding(CRITICAL, "PENDING"), 30, "a critical finding waits")
+    assert (critical["severity"], critical["bounty"]) == ("CRITICAL", None)
+    failed = until(lambda: payment("FAILED"), 60, "a payment was refused")
+    assert (failed["recipient"], REFUSAL in failed["failureReason"]) == (REFUSED_RECIPIENT, True)
+    until(lambda: (task := failing_agent()) and "OutOfGas" in (task["error"] or {}).get("message", ""), 60, "it fails")
+    until(lambda: (late := payment("PENDING")) and late["lastError"], 120, "a payment is tried again")
+
+    owner.post(f"/payments/{failed['id']}/retry", {}).expect(202)
+    stack.api.validator.post(f"/vulnerabilities/{critical['id']}/reject", {"reason": "seen"}).expect(200)
+    again = until(lambda: finding(CRITICAL, "PENDING"), 60, "what a visitor decided is made anew")
+    assert again["id"] != critical["id"]

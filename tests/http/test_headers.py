@@ -156,7 +156,7 @@ def test_the_demo_signs_in_only_browsers_of_this_machine(app: Flask, monkeypatch
     monkeypatch.setenv("DASHBOARD_DEMO", "1")
 
     for host in LOCAL:
-        assert set(demo_session(app, host).json["roles"]) == {"viewer", "validator", "owner"}, host
+        assert set(demo_session(app, host).json["roles"]) == {"viewer", "validator", "owner", "admin"}, host
     for host in FOREIGN:
         refused = demo_session(app, host)
         assert (refused.status_code, refused.json["code"]) == (404, "DEMO_OFF"), host

@@ -99,6 +99,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
     metrics.mkdir(exist_ok=True)
     own = {"DASHBOARD_HOME": str(folder), "PYTHONUNBUFFERED": "1", "DASHBOARD_UNDER_UP": "1"}
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), **os.environ, **own}
+    payout_port = _add_demo_payouts(environment) if demo and not _is_set("PAYOUT_URL") else 0
     settings = load_config(environment)
     web_grace = min(settings.shutdown_grace, 3.0)  # so that all phases of a stop together take less than ten seconds
     environment["DASHBOARD_SHUTDOWN_GRACE"] = str(web_grace)
@@ -116,12 +117,20 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
                 console.print_line("", f"all log lines: {console.log} (`--verbose` shows them here)")
             console.print_line("", f"ready: {_url(host, port)}")
             if demo:
-                command = (*DASHBOARD, "simulate", "--protocol", "demo", "--url", local_url)
-                supervisor.add(ManagedProcess("demo", command, stop_seconds=3.0))
+                options = ("--demo", "--protocol", "demo", "--url", local_url, "--payout-port", str(payout_port))
+                supervisor.add(ManagedProcess("demo", (*DASHBOARD, "simulate", *options), stop_seconds=3.0))
         while not supervisor.stop_requested.wait(POLL_SECONDS):
             supervisor.poll()
     finally:
         supervisor.stop()
+
+
+def _add_demo_payouts(environment: dict[str, str]) -> int:
+    """Let payments go to a payout service of the process `demo`, which refuses some; return its port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    environment |= {"PAYOUT_URL": f"http://127.0.0.1:{port}/", "PAYOUT_SECRET": secrets.token_hex(32)}
+    return port
 
 
 def _is_set(name: str) -> bool:

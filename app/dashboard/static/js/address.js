@@ -1,8 +1,11 @@
+import { isDay } from "./period.js";
+
 const WRITE_MS = 300; // browsers refuse more than 100 changes of the address in 30 s
 const MAX_LENGTH = 200;
 
 const ofList = (...values) => ({ initial: values[0], allows: (text) => values.includes(text) });
 const ofText = { initial: "", allows: (text) => text.length <= MAX_LENGTH };
+const ofDay = { initial: "", allows: (text) => text === "" || isDay(text) };
 const place = { ...ofText, isPlace: true };
 
 /**
@@ -15,16 +18,27 @@ const PARAMETERS = {
   finding: place,
   payment: place,
   agent: place,
+  reserved: { ...ofList("", "true"), isPlace: true },
   status: ofList("ALL", "OPEN", "PENDING", "CONFIRMED", "FAILED", "PAID", "REJECTED"),
   severity: ofList("ALL", "CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"),
   q: ofText,
   sort: ofList("-date", ...["date", "severity", "bounty", "status"].flatMap((by) => [by, `-${by}`])),
   agents: ofList("all", "working", "failed", "idle", "offline"),
+  section: { ...ofList("tokens", "protocols", "agents", "audit"), isPlace: true },
+  action: ofText,
+  who: ofText,
+  about: ofText,
   events: ofList("key", "all", "money", "findings", "agents"),
+  list: ofList("payments", "ledger"),
+  paymentStatus: ofList("ALL", "FAILED", "PENDING", "PROCESSING", "RELEASED", "CANCELLED"),
+  changeType: ofList("ALL", "DEPOSIT", "RESERVATION", "RESERVATION_RELEASED", "PAYMENT_RELEASED"),
+  from: ofDay,
+  to: ofDay,
+  range: ofList("all", "day", "week", "month"),
 };
 
 /** The parameters whose panel is open; a change of protocol or view closes it. */
-export const PANEL_PARAMETERS = ["finding", "payment", "agent"];
+export const PANEL_PARAMETERS = ["finding", "payment", "agent", "reserved"];
 const NO_PANEL = Object.fromEntries(PANEL_PARAMETERS.map((name) => [name, ""]));
 
 /** The state of the page that its address holds: survives a reload, and can be shared as a link. */

@@ -68,14 +68,38 @@ export class Api {
     }
   }
 
-  async #call(method, path, { headers, body } = {}) {
+  /** GET that is answered only if it changed: `{body, tag}`, or null while the entity tag is still `tag`. */
+  async getIfChanged(path, tag) {
+    const answer = await this.#fetch("GET", path, { headers: tag ? { "If-None-Match": tag } : {} });
+    if (answer.status === 304) return null;
+    return { body: await bodyOf(answer, "GET"), tag: answer.headers.get("ETag") };
+  }
+
+  /** The successful response to a GET with these headers, to be read by the caller. */
+  async open(path, headers, signal) {
+    const answer = await this.#fetch("GET", path, { headers, signal });
+    if (!answer.ok) await bodyOf(answer, "GET");
+    return answer;
+  }
+
+  async #call(method, path, options) {
+    const answer = await this.#fetch(method, path, options);
+    return { body: await bodyOf(answer, method), isReplay: answer.headers.has("Idempotent-Replayed") };
+  }
+
+  async #fetch(method, path, { headers, body, signal = AbortSignal.timeout(TIMEOUT_MS[method]) } = {}) {
     const authorization = { Authorization: `Bearer ${await this.#session.token()}` };
-    const signal = AbortSignal.timeout(TIMEOUT_MS[method]);
     const request = { method, body, signal, headers: { ...headers, ...authorization } };
     const answer = await fetch(`/api/v1${path}`, request).catch(() => null);
-    const answered = await answer?.json().catch(() => null);
-    if (!answer || (answer.ok && !answered)) throw new Problem(0, { detail: UNANSWERED[method] });
-    if (!answer.ok) throw new Problem(answer.status, answered ?? {}, 1000 * Number(answer.headers.get("Retry-After") ?? 0));
-    return { body: answered, isReplay: answer.headers.has("Idempotent-Replayed") };
+    if (!answer) throw new Problem(0, { detail: UNANSWERED[method] });
+    return answer;
   }
+}
+
+/** The JSON body of a successful response; throws the Problem of another one. */
+async function bodyOf(answer, method) {
+  const body = await answer.json().catch(() => null);
+  if (answer.ok && !body) throw new Problem(0, { detail: UNANSWERED[method] });
+  if (!answer.ok) throw new Problem(answer.status, body ?? {}, 1000 * Number(answer.headers.get("Retry-After") ?? 0));
+  return body;
 }

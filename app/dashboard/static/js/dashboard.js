@@ -19,10 +19,11 @@ export class Dashboard {
   otherPayments = null;
   feed = null;
   alerts = null;
+  /** The model of the portfolio while it is shown (portfolio.js). */
+  portfolio = null;
   /** The last notice, for screen readers and the toast: `{text, tone, id, target}`. */
   notice = null;
 
-  #api;
   #handlers;
   #draw = () => {};
   #frame = 0;
@@ -32,18 +33,15 @@ export class Dashboard {
   #seededReads = 0;
   #clockOffset = -Infinity;
   #isClosed = false;
+  #listeners = new Set();
 
   /** @param {object} handlers `onListing()` after each read of the protocols, `onRefused(message)` for an
    *   invalid token, `onAlert(alert)` */
   constructor(session, api, handlers) {
     this.session = session;
-    this.#api = api;
+    this.api = api;
     this.#handlers = handlers;
     this.listing = new Protocols(api, () => this.#onListing());
-  }
-
-  get api() {
-    return this.#api;
   }
 
   get protocols() {
@@ -54,11 +52,16 @@ export class Dashboard {
     return this.room?.state ?? null;
   }
 
-  /** The room's status; without a room, ERROR if no protocol can be shown, else CONNECTING. */
+  /** The status of the room or the portfolio; without either, ERROR if no protocol can be shown, else CONNECTING. */
   get status() {
     const { isRead, error, items } = this.listing;
     const isHopeless = (isRead && items.length === 0) || error?.isPassing === false;
-    return this.room?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
+    return (this.room ?? this.portfolio)?.status ?? (isHopeless ? Status.ERROR : Status.CONNECTING);
+  }
+
+  /** Whether what is shown is, or will be, live: not the views that only read when they are opened. */
+  get isConnectable() {
+    return Boolean(this.room ?? this.portfolio) || !this.listing.isRead || this.listing.items.length === 0;
   }
 
   get isStale() {
@@ -79,6 +82,12 @@ export class Dashboard {
       this.#frame = 0;
       this.#draw();
     });
+  }
+
+  /** Call `listener(event)` with each event of the room, and without one after each snapshot. Returns its removal. */
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Read the list of protocols, then call `onListing`. */
@@ -165,9 +174,9 @@ export class Dashboard {
 
   #reset(protocolId) {
     this.#closeReads();
-    this.findings = new Findings(this.#api, protocolId, () => this.#onFindings());
-    this.ledger = new Ledger(this.#api, protocolId, () => this.#seed());
-    this.otherPayments = new OtherPayments(this.#api, () => this.redraw());
+    this.findings = new Findings(this.api, protocolId, () => this.#onFindings());
+    this.ledger = new Ledger(this.api, protocolId, () => this.#seed());
+    this.otherPayments = new OtherPayments(this.api, () => this.redraw());
     this.feed = new Feed();
     this.alerts = new Alerts();
     this.#snapshots = 0;
@@ -189,6 +198,7 @@ export class Dashboard {
     if (isFirst) this.findings.load();
     this.findings.reconcile(this.state);
     this.ledger.reconcile(this.state);
+    this.#listeners.forEach((listener) => listener());
     this.#seed();
     this.#checkAlerts();
   }
@@ -217,6 +227,7 @@ export class Dashboard {
     this.ledger.apply(event);
     this.otherPayments.apply(event);
     this.feed.apply(event);
+    this.#listeners.forEach((listener) => listener(event));
     if (ALERTING.has(event.eventType)) this.#checkAlerts();
   }
 

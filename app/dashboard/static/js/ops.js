@@ -5,7 +5,8 @@ import { OperatorSignIn } from "./ui/operator-sign-in.js";
 import { html, render } from "./ui/preact.js";
 
 const POLL_MS = 2000;
-const WATCHED_MS = 60_000;
+const WATCHED_MS = 15 * 60_000;
+const MAX_READINGS = 500; // a few more than are made in that time
 const NOTHING_READ = { status: null, fault: null, readAt: null, past: [] };
 const root = document.getElementById("app");
 const session = await Session.open();
@@ -37,7 +38,8 @@ async function refresh() {
   try {
     const status = await read();
     const readAt = Date.now();
-    const past = [...view.past.filter(({ at }) => readAt - at < WATCHED_MS), { at: readAt, events: status.events }];
+    const kept = view.past.filter(({ at }) => readAt - at < WATCHED_MS).slice(1 - MAX_READINGS);
+    const past = [...kept, { at: readAt, events: status.events, readings: status.readings, agents: status.agents }];
     view = { status, fault: null, readAt, past };
   } catch (fault) {
     if (fault.status === 401) signOut(fault.message);

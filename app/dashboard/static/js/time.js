@@ -1,22 +1,36 @@
-/** Times and durations as text. `now` is a parameter: the estimated server time. */
+/** Times and durations as text, in the reader's locale and time zone. `now` is a parameter: the estimated server time. */
+
+import { whole } from "./money.js";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const formatter = (options) => {
+  const format = new Intl.DateTimeFormat(undefined, options);
+  return (moment) => format.format(new Date(moment));
+};
 
-export const clockTime = (moment) => clock.format(new Date(moment));
-export const fullTime = (moment) => full.format(new Date(moment));
+/** The time of day. */
+export const clockTime = formatter({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const dateTime = formatter({ dateStyle: "medium", timeStyle: "short" });
+export const fullTime = formatter({ dateStyle: "medium", timeStyle: "medium" });
+
+/** The format of the labels of a time axis of this length. */
+export function axisFormat(milliseconds) {
+  if (milliseconds > DAY) return axisDay;
+  return milliseconds > 15 * MINUTE ? axisMinute : clockTime;
+}
+const axisDay = formatter({ day: "numeric", month: "short" });
+const axisMinute = formatter({ hour: "2-digit", minute: "2-digit" });
 
 /** `"4 min"` */
 export function span(milliseconds) {
-  if (milliseconds < MINUTE) return `${Math.max(0, Math.round(milliseconds / SECOND))} s`;
-  if (milliseconds < HOUR) return `${Math.round(milliseconds / MINUTE)} min`;
-  if (milliseconds < DAY) return `${Math.round(milliseconds / HOUR)} h`;
-  return `${Math.round(milliseconds / DAY)} d`;
+  if (milliseconds < MINUTE) return `${whole(Math.max(0, Math.round(milliseconds / SECOND)))} s`;
+  if (milliseconds < HOUR) return `${whole(Math.round(milliseconds / MINUTE))} min`;
+  if (milliseconds < DAY) return `${whole(Math.round(milliseconds / HOUR))} h`;
+  return `${whole(Math.round(milliseconds / DAY))} d`;
 }
 
 export function ago(moment, now) {

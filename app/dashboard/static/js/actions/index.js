@@ -2,8 +2,9 @@ import { withCurrency } from "../money.js";
 import * as findings from "./findings.js";
 import * as payments from "./payments.js";
 import * as pool from "./pool.js";
+import * as tokens from "./tokens.js";
 
-const ALL = { ...pool, ...findings, ...payments };
+const ALL = { ...pool, ...findings, ...payments, ...tokens };
 
 /**
  * The user's actions by name: `actions.confirm(finding)` opens the dialog with a description.

@@ -21,7 +21,7 @@ function kindOf(agent, now) {
   return { RUNNING: "working", FAILED: "failed" }[agent.status] ?? "idle";
 }
 
-export function Agents({ agents, isTruncated, now, address }) {
+export function Agents({ agents, isTruncated, now, address, nextStep }) {
   const filter = address.values.agents;
   const setFilter = (key) => address.go({ agents: key });
   const seen = agents.map((agent) => ({ agent, kind: kindOf(agent, now) }));
@@ -30,8 +30,8 @@ export function Agents({ agents, isTruncated, now, address }) {
   const aside = agents.length > 0 && html`<${Filters} ...${{ counts, filter, setFilter }} />`;
   return html`<${Panel} id="agents" title="Agents" aside=${aside}>
     ${agents.length === 0
-      ? html`<${Empty} title="No agent has reported yet">An agent appears here with its first progress report.<//>`
-      : html`<${Grid} ...${{ shown, seen, now, filter }} />`}
+      ? (nextStep ?? html`<${Empty} title="No agent has reported yet" />`)
+      : html`<${Grid} ...${{ shown, seen, now, filter, address }} />`}
     ${isTruncated && html`<p class="none">There are more agents than are shown here: those that work or were seen last come first.</p>`}
   <//>`;
 }
@@ -53,7 +53,7 @@ function Filters({ counts, filter, setFilter }) {
   </div>`;
 }
 
-function Grid({ shown: present, seen, now, filter }) {
+function Grid({ shown: present, seen, now, filter, address }) {
   const idOf = ({ agent }) => agent.agentId;
   const byId = new Map(seen.map((each) => [idOf(each), each]));
   const { rows: shown, place: list, news } = useSteadyOrder(present, { idOf, question: filter, latest: (id) => byId.get(id) });
@@ -63,7 +63,7 @@ function Grid({ shown: present, seen, now, filter }) {
     <ul class="agent-grid" style=${place}>
       ${shown.slice(first, last).map(
         ({ agent, kind }, index) =>
-          html`<${AgentCard} key=${agent.agentId} ...${{ agent, kind, when: whenOf(agent, kind, now) }} at=${first + index + 1} of=${shown.length} />`,
+          html`<${AgentCard} key=${agent.agentId} ...${{ agent, kind, when: whenOf(agent, kind, now), href: address.href({ agent: agent.agentId }) }} at=${first + index + 1} of=${shown.length} />`,
       )}
     </ul>
     ${shown.length === 0 && html`<p class="none">None at the moment.</p>`}
@@ -82,13 +82,13 @@ function whenOf(agent, kind, now) {
 
 const KIND_WORDS = { working: "working", failed: "failed", idle: "idle", offline: "silent" };
 
-const AgentCard = memo(({ agent, kind, when, at, of }) => {
+const AgentCard = memo(({ agent, kind, when, href, at, of }) => {
   const progress = Number(agent.progress);
   const name = nameOf(agent);
   const failed = agent.status === "FAILED" ? "has-failed" : "";
   return html`<li class="agent kind-${kind} ${failed}" aria-posinset=${at} aria-setsize=${of} data-agent=${agent.agentId}>
     <div class="agent-top">
-      <span class="agent-name" dir="auto" title=${name}>${name}</span>
+      <a class="agent-name" href=${href} title=${name} dir="auto">${name}</a>
       <span class="agent-kind">${agent.type?.toLowerCase()} · ${failed && kind === "offline" ? "failed, " : ""}${KIND_WORDS[kind]}</span>
     </div>
     <div class="agent-task" dir="auto" title=${agent.task}>${agent.task}</div>

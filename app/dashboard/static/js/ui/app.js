@@ -20,7 +20,7 @@ export function App({ dashboard, address, onRole, onSignOut }) {
   const close = (closed) => setAction((shown) => (shown === closed ? null : shown));
   const { state, session, protocols } = dashboard;
   const current = viewOf(session, address.values, protocols);
-  const { View, isWithoutProtocol } = VIEWS[current];
+  const { View, isWithoutProtocol, isAlwaysShown } = VIEWS[current];
   const shared = { dashboard, state, actions, address };
   useFocusRestore();
   return html`
@@ -29,7 +29,7 @@ export function App({ dashboard, address, onRole, onSignOut }) {
     ${dashboard.isStale ? html`<${StaleBanner} dashboard=${dashboard} onRenew=${renew} />` : html`<${ExpiryWarning} session=${session} onRenew=${renew} />`}
     <div class="workplace">
       <main id="main" tabindex="-1" class=${dashboard.isStale && state ? "is-stale" : ""}>
-        ${state || (isWithoutProtocol && protocols.length > 0)
+        ${state || isAlwaysShown || (isWithoutProtocol && protocols.length > 0)
           ? html`<${View} key="${current} ${dashboard.room?.protocolId}" ...${shared} />`
           : html`<${Waiting} dashboard=${dashboard} onSignOut=${onSignOut} />`}
       </main>

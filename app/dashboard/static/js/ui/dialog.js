@@ -1,4 +1,5 @@
 import { Drafts } from "../drafts.js";
+import { amountOf } from "../money.js";
 import { Field } from "./dialog-field.js";
 import { Review, ignoreDoubleClick } from "./dialog-review.js";
 import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
@@ -31,7 +32,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
     if (action.review && !isReviewed) return setReviewed(true);
     isSending.current = true;
     setSent({ ...sent, isBusy: true, problem: null });
-    const problem = await perform(action, typed);
+    const problem = await perform(action, withPlainAmounts(action, typed));
     isSending.current = false;
     if (problem) setReviewed(false);
     else drafts.drop(action.path);
@@ -62,7 +63,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
           html`<${Field} key=${field.name} field=${field} value=${values[field.name]} fault=${faults[field.name]} onInput=${change(field.name)} />`,
       )}
       ${draft && !isReviewed && html`<p class="hint">What you typed before is here again.</p>`}
-      ${isReviewed && html`<${Review} ...${action.review(typed)} warn=${action.fields.find(({ warn }) => warn)?.warn} />`}
+      ${isReviewed && html`<${Review} ...${action.review(withPlainAmounts(action, typed))} warn=${action.fields.find(({ warn }) => warn)?.warn} />`}
       ${sent.problem && html`<p class="fault" role="alert">${overtaken ?? sent.problem.message}</p>`}
       <div class="dialog-buttons">
         ${sent.problem?.status === 401 && html`<button key="renew" type="button" onClick=${onRenew}>Renew your sign-in</button>`}
@@ -75,6 +76,12 @@ export function ActionDialog({ action, onClose, onRenew }) {
       </div>
     </form>
   </dialog>`;
+}
+
+/** Amounts may be typed as the reader's locale writes them. */
+function withPlainAmounts({ fields }, typed) {
+  const amounts = fields.filter(({ name, inputmode }) => inputmode === "decimal" && typed[name]);
+  return { ...typed, ...Object.fromEntries(amounts.map(({ name }) => [name, amountOf(typed[name])])) };
 }
 
 /** Returns the Problem, or null on success. */

@@ -14,7 +14,7 @@ const FILTERS = {
 const MAX_SHOWN = 100;
 const LONG = 120; // characters: longer texts are clamped by the style sheet
 
-export function FeedPanel({ dashboard, address }) {
+export function FeedPanel({ dashboard, address, nextStep }) {
   const { now, feed } = dashboard;
   const filter = address.values.events;
   const shown = feed.items.filter(FILTERS[filter][1]);
@@ -26,7 +26,7 @@ export function FeedPanel({ dashboard, address }) {
   return html`<${Panel} id="feed" title="Events" aside=${aside}>
     <${Announcer} key=${dashboard.room.protocolId} items=${feed.items.filter(FILTERS.key[1])} now=${now} wordsOf=${(item) => wordsOf(item, dashboard)} />
     ${shown.length === 0
-      ? html`<${Empty} title="No events yet">New events appear here.<//>`
+      ? (nextStep ?? html`<${Empty} title="No events yet" />`)
       : html`<${List} ...${{ shown: shown.slice(0, MAX_SHOWN), filter, dashboard, address }} />`}
   <//>`;
 }

@@ -9,7 +9,7 @@ import { COLUMNS, Head, SortChoice } from "./finding-sort.js";
 import { useSteadyOrder } from "./steady.js";
 import { useWindowed } from "./windowed.js";
 
-export function FindingsPanel({ findings, open, address, ...shared }) {
+export function FindingsPanel({ findings, open, address, nextStep, ...shared }) {
   const { status, severity, q } = address.values;
   const sort = sortOf(address.values.sort);
   const setSort = ({ by, descending }) => address.go({ sort: `${descending ? "-" : ""}${by}` });
@@ -20,7 +20,7 @@ export function FindingsPanel({ findings, open, address, ...shared }) {
   return html`<${Panel} id="findings" title="Vulnerabilities" aside=${aside}>
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
     ${total === 0 && open.size === 0
-      ? html`<${Empty} title=${findings.isLoaded ? "Nothing was filed yet" : "Reading the list…"}>What agents and validators file appears here.<//>`
+      ? (nextStep ?? html`<${Empty} title="Nothing was filed yet" />`)
       : html`<${Table} ...${{ findings, rows, sort, setSort, address, ...shared }} />`}
   <//>`;
 }

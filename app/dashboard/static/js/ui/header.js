@@ -15,14 +15,14 @@ const STATUS_WORDS = {
 };
 
 export function Header({ dashboard, address, onRole, onSignOut }) {
-  const { session, room, protocols, status } = dashboard;
+  const { session, room, protocols, status, isConnectable } = dashboard;
   return html`<header class="bar">
     <a class="skip" href="#main">Skip to the content</a>
     <span class="brand"><img src="/static/mark.svg" alt="" width="22" height="22" /><h1>Dashboard</h1></span>
-    <${ProtocolSwitch} ...${{ protocols, current: room?.protocolId, onSwitch: (protocol) => address.go({ protocol }) }} />
-    <span class="pill status-${status.replace(" ", "-")}" role="status" data-status=${status}>
+    <${ProtocolSwitch} ...${{ protocols, current: room?.protocolId, onSwitch: (protocol) => address.go(room && protocol ? { protocol } : { protocol, view: "" }) }} />
+    ${isConnectable && html`<span class="pill status-${status.replace(" ", "-")}" role="status" data-status=${status}>
       <span class="pill-dot" aria-hidden="true"></span>${isSilent(room) ? "No answer" : STATUS_WORDS[status]}
-    </span>
+    </span>`}
     <span class="bar-space"></span>
     <nav class="bar-links" aria-label="More pages">
       ${session.may() && html`<a href="/ops">Operations</a>`}
@@ -42,7 +42,8 @@ function ProtocolSwitch({ protocols, current, onSwitch }) {
   if (protocols.length < 2) return html`<span class="protocol-name" dir="auto">${protocols[0]?.name ?? ""}</span>`;
   return html`<label class="protocol-switch">
     <span class="visually-hidden">Protocol</span>
-    <select value=${current} onChange=${(event) => onSwitch(event.target.value)}>
+    <select value=${current ?? ""} onChange=${(event) => onSwitch(event.target.value)}>
+      <option value="" selected=${!current}>All protocols</option>
       ${protocols.map(({ id, name }) => html`<option key=${id} value=${id} selected=${id === current}>${name}</option>`)}
     </select>
   </label>`;

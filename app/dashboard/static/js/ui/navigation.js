@@ -1,14 +1,18 @@
 import { html } from "./preact.js";
 import { viewsOf } from "./views/index.js";
 
-/** The links to the views; none while there is only one. */
+/** The links to the views; none while there is only one. Beside the portfolio there are none of a protocol's views. */
 export function Navigation({ dashboard, address, current }) {
-  const views = viewsOf(dashboard.session);
+  const { session, protocols } = dashboard;
+  const isOfProtocol = address.values.protocol !== "" || protocols.length < 2;
+  const views = viewsOf(session, protocols).filter(([, { isWithoutProtocol }]) => isWithoutProtocol || isOfProtocol);
   if (views.length < 2) return null;
+  const linkOf = (id, { isForSeveral }) => address.href(isForSeveral ? { view: "", protocol: "" } : { view: id });
   return html`<nav class="views" aria-label="Views">
-    ${views.map(([id, { label, count }]) => {
+    ${views.map(([id, view]) => {
+      const { label, count } = view;
       const number = dashboard.state && count ? count(dashboard) : 0;
-      return html`<a key=${id} href=${address.href({ view: id })} aria-current=${id === current ? "page" : undefined}>
+      return html`<a key=${id} href=${linkOf(id, view)} aria-current=${id === current ? "page" : undefined}>
         ${label}${number > 0 && html` <span class="count">${number}</span>`}
       </a>`;
     })}

@@ -1,8 +1,12 @@
-import { clockTime } from "../time.js";
+import { clockTime, span } from "../time.js";
 import { ThemeButton } from "./header.js";
-import { BACKLOGS, EVENTS, lostRecently, rising } from "./operations-readings.js";
+import { causesOf } from "./operations-causes.js";
+import { BACKLOGS, EVENTS, lostRecently, ratesOf, rising, seriesOf } from "./operations-readings.js";
 import { Rooms } from "./operations-rooms.js";
 import { Empty, Panel, html } from "./preact.js";
+import { Sparkline } from "./sparkline.js";
+
+const SPARKLINE_MS = 15 * 60_000;
 
 /** The operators' page. Problems are marked in red and in text. */
 export function Operations({ status, fault, readAt, past, onSignOut }) {
@@ -30,17 +34,17 @@ const Waiting = ({ fault }) =>
 
 function Panels({ status, past }) {
   const { rooms, agents, events, readings, processes, faults, versions } = status;
-  const backlogs = BACKLOGS.filter(([key]) => key in readings).map(([key, label, unit, most]) => [key, label, readings[key], unit, Number(readings[key]) > most]);
+  const backlogs = BACKLOGS.filter(([key]) => key in readings).map(([key, label, unit, most]) => ({
+    key, label, unit, value: readings[key], isBad: Number(readings[key]) > most, points: seriesOf(past, (each) => each.readings[key]),
+  }));
   const isLosing = { dropped: rising(past, "dropped") || rooms.some(lostRecently), failures: rising(past, "failures") };
-  const counts = EVENTS.map(([key, label]) => [key, label, events[key], "", isLosing[key] ?? false]);
+  const counts = EVENTS.map(([key, label]) => ({ key, label, value: events[key], isBad: isLosing[key], points: ratesOf(past, key), about: `${label}, per second` }));
+  const people = AGENTS.map(([key, label]) => ({ key, label, value: agents[key], points: seriesOf(past, (each) => each.agents[key]) }));
   return html`<div class="panels ops">
+    <${Causes} causes=${causesOf(status, past)} />
     <${Numbers} id="ops-backlog" title="Backlogs" rows=${backlogs} />
     <${Numbers} id="ops-events" title="Events" about="counted by this machine's processes" rows=${counts} />
-    <${Numbers} id="ops-agents" title="Agents" rows=${[
-      ["known", "Known", agents.known, ""],
-      ["online", "Seen within two minutes", agents.online, ""],
-      ["busy", "Working", agents.busy, ""],
-    ]} />
+    <${Numbers} id="ops-agents" title="Agents" rows=${people} />
     <${Panel} id="ops-system" title="Processes and versions">
       <${Processes} processes=${processes} faults=${faults} />
       <dl class="numbers">${Object.entries(versions).map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
@@ -51,12 +55,34 @@ function Panels({ status, past }) {
   </div>`;
 }
 
+const AGENTS = [
+  ["known", "Known"],
+  ["online", "Seen within two minutes"],
+  ["busy", "Working"],
+];
+
+/** What is wrong, in words, each with a link to what to do about it. */
+function Causes({ causes }) {
+  return html`<${Panel} id="ops-causes" title="What needs attention" aside=${html`<a class="hint" href="/runbooks/README">All runbooks</a>`}>
+    <div role="status">
+      ${causes.length === 0 && html`<p class="good-news">Nothing: the queues move, and each process shows signs of life.</p>`}
+      <ul class="causes">
+        ${causes.map(([runbook, words]) => html`<li key=${runbook} data-cause=${runbook}><span>${words}</span> <a href="/runbooks/${runbook}">What to do: ${runbook}</a></li>`)}
+      </ul>
+    </div>
+  <//>`;
+}
+
 function Numbers({ id, title, about, rows }) {
-  return html`<${Panel} id=${id} title=${title} aside=${about && html`<span class="hint">${about}</span>`}>
-    <dl class="numbers">
+  return html`<${Panel} id=${id} title=${title} aside=${html`<span class="hint">${about ? `${about} · ` : ""}last 15 min</span>`}>
+    <dl class="numbers with-lines">
       ${rows.map(
-        ([key, label, value, unit, isBad]) =>
-          html`<div key=${key} class=${isBad ? "is-bad" : ""} data-reading=${key}><dt>${label}</dt><dd>${rounded(value)}${unit}${isBad && html`<span> · look</span>`}</dd></div>`,
+        ({ key, label, value, unit = "", isBad, points, about: said = label }) =>
+          html`<div key=${key} class=${isBad ? "is-bad" : ""} data-reading=${key}>
+            <dt>${label}</dt>
+            <dd>${rounded(value)}${unit}${isBad && html`<span> · look</span>`}</dd>
+            <dd class="line"><${Sparkline} points=${points} spanMs=${SPARKLINE_MS} label=${said} /></dd>
+          </div>`,
       )}
     </dl>
   <//>`;
@@ -64,12 +90,15 @@ function Numbers({ id, title, about, rows }) {
 
 const rounded = (value) => (Number.isInteger(Number(value)) ? value : Number(value).toFixed(1));
 
-/** Lists the processes, and each needed role that is silent or missing. */
+/** Lists the processes with their last sign of life, and each needed role that is silent or missing. */
 function Processes({ processes, faults }) {
   return html`<ul class="processes">
     ${processes.map(
-      ({ kind, process, version, python }) =>
-        html`<li key=${process + kind} data-kind=${kind}><strong>${kind}</strong><span>${process}</span><span class="soft">${version} · Python ${python}</span></li>`,
+      ({ kind, process, version, python, lastSignSeconds, silentSeconds }) =>
+        html`<li key=${process + kind} data-kind=${kind} class=${silentSeconds === null ? "" : "is-bad"}>
+          <strong>${kind}</strong><span>${process}</span>
+          <span class="soft"><span class="sign">sign of life ${span(Number(lastSignSeconds) * 1000)} ago</span> · ${version} · Python ${python}</span>
+        </li>`,
     )}
     ${Object.entries(faults).map(([role, fault]) => html`<li key=${role} class="is-bad"><strong>${role}</strong><span>silent · ${fault}</span></li>`)}
   </ul>`;

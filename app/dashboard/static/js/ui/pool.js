@@ -1,6 +1,7 @@
 import { grouped, minorUnits, share } from "../money.js";
+import { RANGES, inRange } from "../pool-history.js";
 import { PoolChart } from "./chart.js";
-import { Empty, Panel, html } from "./preact.js";
+import { Empty, Panel, html, useMemo } from "./preact.js";
 
 const REDRAW_MS = 5000; // how often the chart advances without changes
 const PARTS = [
@@ -9,7 +10,7 @@ const PARTS = [
   ["paid", "Paid out"],
 ];
 
-export function PoolPanel({ pool, points, fault, actions, session, now = Date.now() }) {
+export function PoolPanel({ pool, ledger, actions, session, address, now }) {
   if (!pool) return html`<${Panel} id="pool" title="Bounty pool"><${Empty} title="No pool yet" /><//>`;
   const available = grouped(pool.available);
   const deposit = session.may("owner") && html`<button class="primary" onClick=${() => actions.deposit()}>Deposit</button>`;
@@ -20,12 +21,32 @@ export function PoolPanel({ pool, points, fault, actions, session, now = Date.no
     </p>
     <${PoolBar} pool=${pool} />
     <dl class="pool-parts">
-      ${PARTS.map(([key, label]) => html`<div key=${key} class="part-${key}"><dt>${label}</dt><dd>${grouped(pool[key])}</dd></div>`)}
+      ${PARTS.slice(1).map(([key, label]) => html`<div key=${key} class="part-${key}"><dt>${label}</dt><dd>${amountOf(pool, key, address)}</dd></div>`)}
       <div class="part-total"><dt>Deposited</dt><dd data-field="total">${grouped(pool.total)}</dd></div>
     </dl>
-    ${fault && html`<p class="fault">The history could not be read: ${fault.message}</p>`}
-    <${PoolChart} points=${points} currency=${pool.currency} until=${Math.floor(now / REDRAW_MS) * REDRAW_MS} />
+    ${ledger.error && html`<p class="fault">The history could not be read: ${ledger.error.message}</p>`}
+    <${History} ...${{ points: ledger.points, currency: pool.currency, address }} until=${Math.floor(now / REDRAW_MS) * REDRAW_MS} />
   <//>`;
+}
+
+/** The reserved amount opens the findings that it consists of. */
+function amountOf(pool, key, address) {
+  const text = grouped(pool[key]);
+  if (key !== "reserved" || !minorUnits(pool.reserved)) return text;
+  return html`<a href=${address.href({ reserved: "true" })} aria-label="${text} reserved: show the findings">${text}</a>`;
+}
+
+function History({ points, currency, address, until }) {
+  const { range } = address.values;
+  const shown = useMemo(() => inRange(points, range, until), [points, range, until]);
+  return html`<div class="pool-history">
+    <div class="segments small chart-ranges" role="group" aria-label="Range of the chart">
+      ${Object.keys(RANGES).map(
+        (each) => html`<button key=${each} aria-pressed=${String(each === range)} onClick=${() => address.go({ range: each })}>${each}</button>`,
+      )}
+    </div>
+    <${PoolChart} points=${shown} currency=${currency} until=${until} />
+  </div>`;
 }
 
 function PoolBar({ pool }) {

@@ -4,7 +4,8 @@ const RELEASE_MS = 500; // longer than the time between lifting a finger and the
 
 /**
  * Keeps the order of a live list while it is in use (hovered, focused or scrolled), so that no row moves under the
- * pointer. Rows change in place; new ones wait until the list is released or the user asks for them.
+ * pointer. Rows change in place, rows behind the last one are appended; other new ones wait until the list is released or
+ * the user asks for them.
  *
  * @param {object[]} rows in the present order
  * @param {object} options `idOf(row)`; `question`: the filter and the order as text (a change of it is shown at once);
@@ -24,6 +25,7 @@ export function useSteadyOrder(rows, { idOf, question: asked, latest = () => und
   }
   const byId = new Map(rows.map((row) => [idOf(row), row]));
   held.current.rows = held.current.rows.map((row) => byId.get(idOf(row)) ?? latest(idOf(row)) ?? row);
+  append(held.current, rows, idOf);
   const count = rows.filter((row) => !held.current.ids.has(idOf(row))).length;
   const isMoved = rows.some((row, index) => idOf(row) !== idOf(held.current.rows[index] ?? row));
   const show = () => {
@@ -33,6 +35,13 @@ export function useSteadyOrder(rows, { idOf, question: asked, latest = () => und
   };
   const news = (count > 0 || isMoved) && html`<button class="news" onClick=${show}>${count > 0 ? `${count} new` : "Order changed"}</button>`;
   return { rows: held.current.rows, place, news: news || null };
+}
+
+function append(held, rows, idOf) {
+  const end = rows.findIndex((row) => idOf(row) === idOf(held.rows.at(-1)));
+  const added = end < 0 ? [] : rows.slice(end + 1).filter((row) => !held.ids.has(idOf(row)));
+  held.rows = [...held.rows, ...added];
+  added.forEach((row) => held.ids.add(idOf(row)));
 }
 
 const scrollers = (element) => [element, ...element.querySelectorAll("[tabindex='0']")];

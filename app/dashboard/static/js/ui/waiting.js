@@ -36,8 +36,13 @@ function Countdown({ until }) {
 }
 
 function NoneGranted({ session, onSignOut }) {
+  if (session.may()) {
+    return html`<${Words} title="There is no protocol yet" text="Everything here belongs to a protocol: it has agents, a pool and findings.">
+      <p><a class="button" href="?view=admin&section=protocols">Create the first protocol</a></p>
+    <//>`;
+  }
   if (session.grants.includes("*")) {
-    return html`<${Words} title="There is no protocol yet" text="An admin makes one with POST /api/v1/protocols. It appears here by itself." />`;
+    return html`<${Words} title="There is no protocol yet" text="An admin creates it, on this page or with POST /api/v1/protocols. It appears here by itself." />`;
   }
   const whose = `The token of ${session.subject} names no protocol that exists.`;
   return html`<${Words} title="No protocol is granted to you" text=${`${whose} Ask your operator for one that does, or for the protocol to be made: it then appears here by itself.`}>

@@ -1,3 +1,4 @@
+import { lazy } from "../lazy.js";
 import { FindingPanel } from "./finding.js";
 
 /**
@@ -5,4 +6,9 @@ import { FindingPanel } from "./finding.js";
  * properties `id`, `name` (of the parameter), `dashboard`, `state`, `actions`, `address`; its root is a `SidePanel`
  * (panels/host.js).
  */
-export const PANELS = { finding: FindingPanel, payment: FindingPanel };
+export const PANELS = {
+  finding: FindingPanel,
+  payment: FindingPanel,
+  agent: lazy(() => import("./agent.js").then(({ AgentPanel }) => AgentPanel)),
+  reserved: lazy(() => import("./reserved.js").then(({ ReservedPanel }) => ReservedPanel)),
+};

@@ -1,0 +1,154 @@
+"""The system's state for the operators' page: rooms, agents, backlogs and processes, in few round trips."""
+
+import logging
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.agents.reported import ONLINE_SECONDS
+from app.core.database import database_now, utc_now
+from app.core.extensions import db, redis_client, redis_clock
+from app.observability import metrics, process_registry
+from app.realtime import redis_keys
+from app.realtime.limiter import queued_at, read_steady_time
+from app.realtime.outbox import OutboxEvent
+from app.sockets.connections import connections_by_protocol
+
+logger = logging.getLogger(__name__)
+
+MAX_ROOMS = 200
+BUDGET = 10
+QUEUE_CAPACITY = 100
+DROP_SHOWN_US = 10 * 60 * 1_000_000  # a room without connections is listed this long after its last dropped event
+COMMANDS_PER_ROOM = 7
+COUNTERS = {
+    "dashboard_events_emitted_total": "emitted",
+    "dashboard_events_dropped_total": "dropped",
+    "dashboard_events_undelivered_total": "undelivered",
+    "dashboard_emission_failures_total": "failures",
+    "dashboard_limited_total": "limited",
+}
+GAUGES = (
+    "dashboard_outbox", "dashboard_payments_", "dashboard_celery_queue", "dashboard_beat", "dashboard_room",
+    "dashboard_source_up", "dashboard_clock_difference", "dashboard_ledger_mismatches", "dashboard_redis_memory",
+)  # fmt: skip
+
+
+def read_status() -> dict[str, Any]:
+    events, readings = _measured()
+    server, known = redis_client().info("server"), process_registry.known()
+    return {
+        "asOf": utc_now(),
+        "rooms": _rooms(),
+        "agents": _agents(),
+        "events": events,
+        "readings": readings,
+        "processes": [
+            {
+                "kind": each.kind,
+                "process": each.label,
+                "version": each.version,
+                "python": each.python,
+                "silentSeconds": int(each.silent_seconds) if each.is_silent else None,
+                "lastSignSeconds": int(each.silent_seconds),
+            }
+            for each in known
+        ],
+        "faults": process_registry.faults(known),
+        "versions": {
+            "redis": str(server.get("valkey_version") or server.get("redis_version")),
+            "database": db.engine.dialect.name,
+        },
+    }
+
+
+def _rooms() -> list[dict[str, Any]]:
+    """Return the rooms with connections, with waiting events or with events dropped lately."""
+    client, connections, unsent = redis_client(), connections_by_protocol(), _unsent()
+    with client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zrange(redis_keys.DUE_KEY, 0, MAX_ROOMS - 1)
+        pipe.zrange(redis_keys.DROPPED_AT_KEY, 0, MAX_ROOMS - 1, desc=True, withscores=True)
+        (seconds, micros), waiting, dropping = pipe.execute()
+    now, steady = seconds * 1_000_000 + micros, read_steady_time(client)
+    listed = [*waiting, *(room for room, at in dropping if now - at < DROP_SHOWN_US)]
+    ids = {*connections, *unsent, *(room.decode() for room in listed)}
+    shown = sorted(ids, key=lambda each: (-unsent.get(each, 0.0), -connections.get(each, 0)))[:MAX_ROOMS]
+    with client.pipeline(transaction=False) as pipe:
+        for each in shown:
+            pipe.llen(redis_keys.room_key(each, "queue"))
+            pipe.lrange(redis_keys.room_key(each, "window"), 0, BUDGET - 1)
+            pipe.zcard(redis_keys.room_key(each, "waiting"))
+            pipe.get(redis_keys.room_key(each, "seq"))
+            pipe.hget(redis_keys.DROPPED_KEY, each)
+            pipe.zscore(redis_keys.DROPPED_AT_KEY, each)
+            pipe.lindex(redis_keys.room_key(each, "queue"), 0)
+        answers = pipe.execute()
+    rows = [answers[at : at + COMMANDS_PER_ROOM] for at in range(0, len(answers), COMMANDS_PER_ROOM)]
+    return [
+        {
+            "protocolId": each,
+            "connections": connections.get(each, 0),
+            **_describe_room(row, now, steady, unsent.get(each)),
+        }
+        for each, row in zip(shown, rows, strict=True)
+    ]
+
+
+def _unsent() -> dict[str, float]:
+    """Seconds since the oldest stored event that was not yet emitted, for the rooms where it is oldest."""
+    oldest, row = func.min(OutboxEvent.created_at), OutboxEvent
+    query = select(row.protocol_id, oldest, database_now()).where(row.published_at.is_(None))
+    try:
+        rows = db.session.execute(query.group_by(row.protocol_id).order_by(oldest).limit(MAX_ROOMS)).all()
+    except SQLAlchemyError as error:
+        logger.warning("operations.outbox_unread", extra={"error": str(error)})
+        db.session.rollback()
+        return {}
+    return {protocol_id: max(0.0, (now - at).total_seconds()) for protocol_id, at, now in rows}
+
+
+def _describe_room(row: list[Any], now: int, steady: int, unsent_seconds: float | None) -> dict[str, Any]:
+    queued, window, waiting, seq, dropped, dropped_at, head = row
+    queued_seconds = None if head is None else max(0.0, now / 1e6 - queued_at(head).timestamp())
+    ages = [age for age in (queued_seconds, unsent_seconds) if age is not None]
+    return {
+        "oldestSeconds": round(max(ages), 1) if ages else None,
+        "queued": queued,
+        "capacity": QUEUE_CAPACITY,
+        "used": sum(float(at) > steady - 1_000_000 for at in window),
+        "budget": BUDGET,
+        "agentsWaiting": waiting,
+        "seq": int(seq or 0),
+        "dropped": int(dropped or 0),
+        "secondsSinceDrop": None if dropped_at is None else max(0, int((now - dropped_at) / 1e6)),
+    }
+
+
+def _agents() -> dict[str, int]:
+    since = (redis_clock().now() - ONLINE_SECONDS) * 1e6
+    with redis_client().pipeline(transaction=False) as pipe:
+        pipe.zcard(redis_keys.LAST_SEEN_KEY)
+        pipe.zcount(redis_keys.LAST_SEEN_KEY, since, "+inf")
+        pipe.zcount(redis_keys.BUSY_KEY, since, "+inf")
+        known, online, busy = pipe.execute()
+    return {"known": known, "online": online, "busy": busy}
+
+
+def _measured() -> tuple[dict[str, int], dict[str, float]]:
+    """Return the events counted by this machine's processes, and depths and ages of the whole system.
+
+    The latter are those of the outbox, payments, Celery's queues and beat's last tick.
+    """
+    events: dict[str, int] = dict.fromkeys(COUNTERS.values(), 0)
+    readings: dict[str, float] = {}
+    families = [*metrics.registry().collect(), *current_app.extensions["state_collector"].collect()]
+    for sample in (sample for family in families for sample in family.samples):
+        if sample.name in COUNTERS:
+            events[COUNTERS[sample.name]] += int(sample.value)
+        elif sample.name.startswith(GAUGES) and not sample.name.endswith(("_total", "_created")):
+            label = next(iter(sample.labels.values()), "")
+            readings[f"{sample.name.removeprefix('dashboard_')} {label}".strip()] = sample.value
+    return events, readings
