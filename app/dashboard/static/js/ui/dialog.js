@@ -19,7 +19,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
   useEffect(() => dialog.current.showModal(), []);
   useEffect(() => focusFault(dialog.current), [sent.failures]);
 
-  const typed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.trim()]));
+  const typed = withPlainAmounts(action, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.trim()])));
   const mine = action.check(typed);
   const faults = { ...(sent.isChecked && mine), ...sent.problem?.fields };
   const overtaken = sent.problem && (action.overtaken[sent.problem.currentStatus] ?? action.overtaken[sent.problem.code]);
@@ -32,7 +32,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
     if (action.review && !isReviewed) return setReviewed(true);
     isSending.current = true;
     setSent({ ...sent, isBusy: true, problem: null });
-    const problem = await perform(action, withPlainAmounts(action, typed));
+    const problem = await perform(action, typed);
     isSending.current = false;
     if (problem) setReviewed(false);
     else drafts.drop(action.path);
@@ -78,10 +78,10 @@ export function ActionDialog({ action, onClose, onRenew }) {
   </dialog>`;
 }
 
-/** Amounts may be typed as the reader's locale writes them. */
+/** Amounts may be typed as the reader's locale writes them; what is none stays as it is. */
 function withPlainAmounts({ fields }, typed) {
   const amounts = fields.filter(({ name, inputmode }) => inputmode === "decimal" && typed[name]);
-  return { ...typed, ...Object.fromEntries(amounts.map(({ name }) => [name, amountOf(typed[name])])) };
+  return { ...typed, ...Object.fromEntries(amounts.map(({ name }) => [name, amountOf(typed[name]) ?? typed[name]])) };
 }
 
 /** Returns the Problem, or null on success. */
