@@ -74,7 +74,7 @@ def test_no_task_of_the_page_takes_longer_than_200_ms(
     protocol_id, agents = busy_protocol
     report_for_all(stack, protocol_id, agents, 1)
     page = visit(stack, "validator", protocol_id)
-    page.see("#findings", f"All statuses ({FINDINGS})")
+    page.see("#findings", f"All statuses ({FINDINGS:,})")
     page.see("#agents", f"All {AGENTS}")
     trace = Trace(page.page.context.browser.new_browser_cdp_session())
     seq = int(page.page.evaluate("dashboard.room.state.seq"))
@@ -103,7 +103,7 @@ def test_only_visible_rows_are_rendered(stack: Stack, busy_protocol: tuple[str, 
     protocol_id, agents = busy_protocol
     report_for_all(stack, protocol_id, agents, 50)
     page = visit(stack, "viewer", protocol_id)
-    page.see("#findings", f"All statuses ({FINDINGS})")
+    page.see("#findings", f"All statuses ({FINDINGS:,})")
     page.page.evaluate("document.querySelector('.finding-scroll').scrollTo(0, 1e9)")
     page.see(".finding-title", "Finding 0")
     assert page.page.locator("[data-finding]").count() < MAX_ROWS

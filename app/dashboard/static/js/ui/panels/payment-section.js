@@ -1,4 +1,4 @@
-import { withCurrency } from "../../money.js";
+import { counted, withCurrency } from "../../money.js";
 import { ago, fullTime } from "../../time.js";
 import { CopyButton } from "../copyable.js";
 import { html } from "../preact.js";
@@ -32,7 +32,7 @@ function Course({ payment, now }) {
     const next = mayBePaid
       ? "Whether an earlier attempt paid is unknown, so it can only be tried again with the same recipient, which pays once at most."
       : "It is not tried again by itself: retry it, to another recipient if need be, or cancel it.";
-    return html`<div class="callout"><strong>Refused after ${attempts} ${attempts === "1" ? "attempt" : "attempts"}</strong>
+    return html`<div class="callout"><strong>Refused after ${counted(attempts, "attempt")}</strong>
       <p class="outside-text" dir="auto">${failureReason ?? lastError ?? "No reason was given."}</p>
       <p class="soft">${next}</p>
     </div>`;
