@@ -1,6 +1,6 @@
 import { counted, withCurrency } from "../../money.js";
 import { ago, fullTime } from "../../time.js";
-import { Copy } from "../copy.js";
+import { CopyButton } from "../copyable.js";
 import { html } from "../preact.js";
 import { Fact } from "./finding-facts.js";
 
@@ -14,12 +14,12 @@ export function PaymentSection({ payment, finding, now, address }) {
     <${Course} ...${{ payment, now }} />
     <dl class="facts">
       <${Fact} label="Amount">${withCurrency(amount, currency)}<//>
-      <${Fact} label="Recipient"><code class="recipient">${recipient}</code> <${Copy} text=${recipient} label="Copy" /><//>
+      <${Fact} label="Recipient"><code class="recipient">${recipient}</code> <${CopyButton} text=${recipient} label="the recipient" /><//>
       <${Fact} label="Attempts">${attempts}<//>
-      ${reference && html`<${Fact} label="Reference"><code>${reference}</code> <${Copy} text=${reference} label="Copy" /><//>`}
+      ${reference && html`<${Fact} label="Reference"><code>${reference}</code> <${CopyButton} text=${reference} label="the reference" /><//>`}
       <${Fact} label="Requested"><time datetime=${createdAt}>${fullTime(createdAt)}</time> <span class="soft">${ago(createdAt, now)}</span><//>
       ${releasedAt && html`<${Fact} label="Paid"><time datetime=${releasedAt}>${fullTime(releasedAt)}</time> <span class="soft">${ago(releasedAt, now)}</span><//>`}
-      <${Fact} label="Id"><code>${id}</code> <${Copy} text=${id} label="Copy id" /><//>
+      <${Fact} label="Id"><code>${id}</code> <${CopyButton} text=${id} label="the payment's id" /><//>
     </dl>
     ${status === "CANCELLED" && html`<p><a href=${address.href({ finding: finding.id })}>The finding as it is now</a></p>`}
   </section>`;
