@@ -105,9 +105,9 @@ def test_no_role_is_offered_actions_it_may_not_perform(stack: Stack, protocol_id
     viewer, owner = (visit(stack, role, protocol_id) for role in ("viewer", "owner"))
     viewer.see("#findings", "Pending one")
     owner.see("#findings", "Pending one")
-    assert viewer.page.locator("#findings .cell-actions button, #pool button").count() == 0
+    assert viewer.page.locator("#findings .cell-actions button, #pool .panel-head button").count() == 0
     assert owner.page.locator("#findings .cell-actions button").count() == 0
-    assert owner.page.locator("#pool button").count() == 1
+    assert owner.page.locator("#pool .panel-head button").count() == 1
 
 
 def test_a_deposit_can_be_made_with_the_keyboard_alone(stack: Stack, protocol_id: str, visit: Open) -> None:

@@ -152,7 +152,7 @@ def test_a_failed_payment_is_cancelled_from_its_row_and_paid_anew(paying: Stack,
     page.page.fill("#field-recipient", GOOD)
     page.page.fill("#field-amount", "7.5")
     page.page.locator("dialog [type=submit]").dblclick()
-    page.see(".review", "You pay 7.5 USDC to")
+    page.see(".review", "You pay 7.50 USDC to")
     page.page.keyboard.press("Enter")
     assert page.page.locator(".review").count() == 1, "neither a double click nor Enter skips the review"
     page.page.click("dialog [type=submit]")

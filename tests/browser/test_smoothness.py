@@ -9,6 +9,7 @@ from playwright.sync_api import CDPSession
 
 from tests.browser.conftest import Open
 from tests.factories import file_vulnerability, make_agent, make_protocol, report
+from tests.support.machine_speed import patience
 from tests.support.processes import until
 from tests.support.stack import Stack
 
@@ -74,8 +75,19 @@ def test_no_task_of_the_page_takes_longer_than_200_ms(
     protocol_id, agents = busy_protocol
     report_for_all(stack, protocol_id, agents, 1)
     page = visit(stack, "validator", protocol_id)
-    page.see("#findings", f"All statuses ({FINDINGS})")
+    page.see("#findings", f"All statuses ({FINDINGS:,})")
     page.see("#agents", f"All {AGENTS}")
+
+    def shows_progress() -> bool:
+        report_for_all(stack, protocol_id, agents, 2)
+        return bool(page.page.evaluate("dashboard.feed.items.some((each) => each.isProgress)"))
+
+    until(
+        shows_progress,
+        patience(60),
+        "the events of the filings have left the queue before the agents' updates",
+        pause=1,
+    )
     trace = Trace(page.page.context.browser.new_browser_cdp_session())
     seq = int(page.page.evaluate("dashboard.room.state.seq"))
     scroll = "(part) => document.querySelector(part).scrollBy(0, 700)"
@@ -103,7 +115,7 @@ def test_only_visible_rows_are_rendered(stack: Stack, busy_protocol: tuple[str, 
     protocol_id, agents = busy_protocol
     report_for_all(stack, protocol_id, agents, 50)
     page = visit(stack, "viewer", protocol_id)
-    page.see("#findings", f"All statuses ({FINDINGS})")
+    page.see("#findings", f"All statuses ({FINDINGS:,})")
     page.page.evaluate("document.querySelector('.finding-scroll').scrollTo(0, 1e9)")
     page.see(".finding-title", "Finding 0")
     assert page.page.locator("[data-finding]").count() < MAX_ROWS

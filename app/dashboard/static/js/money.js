@@ -7,6 +7,7 @@ const SCALE = 6;
 const AMOUNT = /^(0|[1-9]\d{0,11})(?:\.(\d{1,6}))?$/;
 
 const numbers = new Intl.NumberFormat();
+const measured = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const SAMPLE = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1 }).formatToParts(1234567.5);
 const partOf = (type) => SAMPLE.find((part) => part.type === type)?.value ?? "";
 const [DECIMAL, GROUP] = [partOf("decimal"), partOf("group")];
@@ -33,6 +34,9 @@ export function grouped(text) {
 
 /** `"1,234.50 USDC"` */
 export const withCurrency = (text, currency) => `${grouped(text)} ${currency ?? ""}`.trim();
+
+/** A measured value, with one decimal. */
+export const rough = (value) => measured.format(value);
 
 /** A count: a number, or its digits as text. */
 export const whole = (number) => numbers.format(BigInt(number));

@@ -1,4 +1,4 @@
-import { amountFault, withCurrency } from "../money.js";
+import { amountFault, grouped, withCurrency } from "../money.js";
 import { recipientWarning } from "../recipients.js";
 import { DECIDED, faults, isSameAmount } from "./checks.js";
 
@@ -11,7 +11,7 @@ export function pay({ currency, available, availableHint }, finding) {
     submit: "Pay",
     fields: [
       recipientField(currency, { hint: "Account or address that receives the money." }),
-      { name: "amount", label: `Amount in ${currency}`, inputmode: "decimal", required: true, value: finding.bounty ?? "", hint },
+      { name: "amount", label: `Amount in ${currency}`, inputmode: "decimal", required: true, value: finding.bounty ? grouped(finding.bounty) : "", hint },
     ],
     note: "A payment cannot be taken back.",
     check: ({ recipient, amount }) => faults({ recipient: recipientFault(recipient), amount: amountFault(amount, max()) }),

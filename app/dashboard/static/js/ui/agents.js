@@ -1,3 +1,4 @@
+import { grouped, whole } from "../money.js";
 import { ago, remaining } from "../time.js";
 import { Empty, Panel, html, memo } from "./preact.js";
 import { useSteadyOrder } from "./steady.js";
@@ -47,7 +48,7 @@ function Filters({ counts, filter, setFilter }) {
       ([key, [label]]) =>
         (key === "all" || counts[key] > 0 || key === filter) &&
         html`<button key=${key} aria-pressed=${String(key === filter)} onClick=${() => setFilter(key)}>
-          ${label} <span class="count">${counts[key]}</span>
+          ${label} <span class="count">${whole(counts[key])}</span>
         </button>`,
     )}
   </div>`;
@@ -95,6 +96,6 @@ const AgentCard = memo(({ agent, kind, when, href, at, of }) => {
     <div class="agent-progress" role="progressbar" aria-label="${name}: ${agent.task}" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(progress)}>
       <span style=${{ transform: `scaleX(${progress / 100})` }}></span>
     </div>
-    <div class="agent-foot"><span class="agent-when" dir="auto" title=${when}>${when}</span><span class="agent-percent">${agent.progress} %</span></div>
+    <div class="agent-foot"><span class="agent-when" dir="auto" title=${when}>${when}</span><span class="agent-percent">${grouped(agent.progress)} %</span></div>
   </li>`;
 });

@@ -20,6 +20,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
   useEffect(() => focusFault(dialog.current), [sent.failures]);
 
   const typed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value.trim()]));
+  const plain = withPlainAmounts(action, typed);
   const mine = action.check(typed);
   const faults = { ...(sent.isChecked && mine), ...sent.problem?.fields };
   const overtaken = sent.problem && (action.overtaken[sent.problem.currentStatus] ?? action.overtaken[sent.problem.code]);
@@ -32,7 +33,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
     if (action.review && !isReviewed) return setReviewed(true);
     isSending.current = true;
     setSent({ ...sent, isBusy: true, problem: null });
-    const problem = await perform(action, withPlainAmounts(action, typed));
+    const problem = await perform(action, plain);
     isSending.current = false;
     if (problem) setReviewed(false);
     else drafts.drop(action.path);
@@ -63,7 +64,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
           html`<${Field} key=${field.name} field=${field} value=${values[field.name]} fault=${faults[field.name]} onInput=${change(field.name)} />`,
       )}
       ${draft && !isReviewed && html`<p class="hint">What you typed before is here again.</p>`}
-      ${isReviewed && html`<${Review} ...${action.review(withPlainAmounts(action, typed))} warn=${action.fields.find(({ warn }) => warn)?.warn} />`}
+      ${isReviewed && html`<${Review} ...${action.review(plain)} warn=${action.fields.find(({ warn }) => warn)?.warn} />`}
       ${sent.problem && html`<p class="fault" role="alert">${overtaken ?? sent.problem.message}</p>`}
       <div class="dialog-buttons">
         ${sent.problem?.status === 401 && html`<button key="renew" type="button" onClick=${onRenew}>Renew your sign-in</button>`}
@@ -78,7 +79,7 @@ export function ActionDialog({ action, onClose, onRenew }) {
   </dialog>`;
 }
 
-/** Amounts may be typed as the reader's locale writes them. */
+/** Amounts may be typed as the reader's locale writes them; the request has decimal strings. */
 function withPlainAmounts({ fields }, typed) {
   const amounts = fields.filter(({ name, inputmode }) => inputmode === "decimal" && typed[name]);
   return { ...typed, ...Object.fromEntries(amounts.map(({ name }) => [name, amountOf(typed[name])])) };

@@ -1,3 +1,4 @@
+import { whole } from "../money.js";
 import { html } from "./preact.js";
 
 const STATUSES = ["PENDING", "CONFIRMED", "PAID", "REJECTED"];
@@ -9,10 +10,10 @@ export function FindingFilters({ address, tally, total, failed }) {
   const change = (name) => (event) => address.go({ [name]: event.target.value });
   const count = (status) => tally[status] ?? 0;
   const statuses = [
-    ["ALL", `All statuses (${total})`],
-    ["OPEN", `Open (${count("PENDING") + count("CONFIRMED")})`],
-    ...STATUSES.map((each) => [each, `${capitalised(each)} (${count(each)})`]),
-    ...(failed > 0 || status === "FAILED" ? [["FAILED", `Payment failed (${failed})`]] : []),
+    ["ALL", `All statuses (${whole(total)})`],
+    ["OPEN", `Open (${whole(count("PENDING") + count("CONFIRMED"))})`],
+    ...STATUSES.map((each) => [each, `${capitalised(each)} (${whole(count(each))})`]),
+    ...(failed > 0 || status === "FAILED" ? [["FAILED", `Payment failed (${whole(failed)})`]] : []),
   ];
   const severities = [["ALL", "All severities"], ...SEVERITIES.map((each) => [each, capitalised(each)])];
   return html`<div class="filters">

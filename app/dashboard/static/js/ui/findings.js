@@ -84,7 +84,7 @@ const Row = memo(({ finding, payment, by, currency, actions, session, href, inde
     </span>
     <span role="cell" class="cell-bounty">${bounty ? withCurrency(bounty, currency) : "no bounty"}</span>
     <span role="cell" class="cell-status"><span class="state state-${payment?.status === "FAILED" ? "FAILED" : status}">${stateWords(status, payment)}</span></span>
-    <span role="cell" class="cell-date" title=${fullTime(createdAt)}>${filed}</span>
+    <span role="cell" class="cell-date"><time datetime=${createdAt} title=${fullTime(createdAt)}>${filed}</time></span>
     <span role="cell" class="cell-actions"><${RowActions} ...${{ finding, payment, actions, session }} /></span>
   </div>`;
 });

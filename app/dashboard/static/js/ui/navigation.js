@@ -1,3 +1,4 @@
+import { whole } from "../money.js";
 import { html } from "./preact.js";
 import { viewsOf } from "./views/index.js";
 
@@ -13,7 +14,7 @@ export function Navigation({ dashboard, address, current }) {
       const { label, count } = view;
       const number = dashboard.state && count ? count(dashboard) : 0;
       return html`<a key=${id} href=${linkOf(id, view)} aria-current=${id === current ? "page" : undefined}>
-        ${label}${number > 0 && html` <span class="count">${number}</span>`}
+        ${label}${number > 0 && html` <span class="count">${whole(number)}</span>`}
       </a>`;
     })}
   </nav>`;

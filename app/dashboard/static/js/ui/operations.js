@@ -1,3 +1,4 @@
+import { rough } from "../money.js";
 import { clockTime, span } from "../time.js";
 import { ThemeButton } from "./header.js";
 import { causesOf } from "./operations-causes.js";
@@ -88,7 +89,7 @@ function Numbers({ id, title, about, rows }) {
   <//>`;
 }
 
-const rounded = (value) => (Number.isInteger(Number(value)) ? value : Number(value).toFixed(1));
+const rounded = (value) => rough(Number(value));
 
 /** Lists the processes with their last sign of life, and each needed role that is silent or missing. */
 function Processes({ processes, faults }) {

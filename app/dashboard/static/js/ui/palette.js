@@ -17,7 +17,7 @@ export function Palette({ dashboard, actions, address, onClose }) {
   const [chosen, setChosen] = useState(0);
   useEffect(() => dialog.current.showModal(), []);
   useEffect(() => dialog.current.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [chosen]);
-  const commands = commandsFor({ dashboard, actions, address, views: viewsOf(dashboard.session) }, text, MORE);
+  const commands = commandsFor({ dashboard, actions, address, views: viewsOf(dashboard.session, dashboard.protocols) }, text, MORE);
   const at = Math.min(chosen, commands.length - 1);
   const run = (command) => {
     dialog.current.close();

@@ -1,3 +1,4 @@
+import { rough } from "../money.js";
 import { html } from "./preact.js";
 import { HEIGHT, WIDTH, lineOf } from "./sparkline-points.js";
 
@@ -11,11 +12,11 @@ export function Sparkline({ points, spanMs, label }) {
   if (points.length < 2) return html`<svg class="sparkline" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true"></svg>`;
   const values = points.map(({ value }) => value);
   const [lowest, highest] = [Math.min(...values), Math.max(...values)];
-  const said = `${label}, last ${Math.max(1, Math.round((points.at(-1).at - points[0].at) / 60_000))} min: ${short(lowest)} to ${short(highest)}`;
+  const said = `${label}, last ${Math.max(1, Math.round((points.at(-1).at - points[0].at) / 60_000))} min: ${rough(lowest)} to ${rough(highest)}`;
   return html`<svg class="sparkline" viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label=${said}>
     <title>${said}</title>
     <polyline points=${lineOf(points, spanMs, highest)} />
   </svg>`;
 }
 
-const short = (value) => String(Math.round(value * 10) / 10);
+

@@ -1,6 +1,6 @@
 import { tokenCommand } from "../../shell-commands.js";
-import { fullTime } from "../../time.js";
 import { Copyable } from "../copyable.js";
+import { Moment } from "../moment.js";
 import { html, useState } from "../preact.js";
 import { Form } from "./form.js";
 
@@ -49,7 +49,7 @@ function List({ protocols, address }) {
     <tbody>
       ${protocols.map(({ id, name, currency, createdAt }) => html`<tr key=${id} data-row=${id}>
         <th scope="row"><a href=${address.href({ protocol: id, view: "" })} dir="auto">${name}</a></th>
-        <td data-head="Id"><${Copyable} text=${id} label="the id of ${name}" /></td><td data-head="Currency">${currency}</td><td data-head="Created">${fullTime(createdAt)}</td>
+        <td data-head="Id"><${Copyable} text=${id} label="the id of ${name}" /></td><td data-head="Currency">${currency}</td><td data-head="Created"><${Moment} at=${createdAt} /></td>
       </tr>`)}
     </tbody>
   </table></div>`;

@@ -1,4 +1,4 @@
-import { fullTime } from "../../time.js";
+import { Moment } from "../moment.js";
 import { html, useState } from "../preact.js";
 import { Form } from "./form.js";
 import { Table, usePagedList } from "./list.js";
@@ -67,8 +67,8 @@ function columnsOf(now, actions, reload) {
     { head: "Bearer", cell: ({ sub }) => html`<span dir="auto">${sub}</span>` },
     { head: "Role", cell: ({ role }) => role },
     { head: "Protocols", cell: ({ protocols }) => protocols.join(", ") || "none" },
-    { head: "Issued", cell: ({ issuedAt, issuedBy }) => html`${fullTime(issuedAt)} <span class="soft">by ${issuedBy}</span>` },
-    { head: "Expires", cell: ({ expiresAt }) => fullTime(expiresAt) },
+    { head: "Issued", cell: ({ issuedAt, issuedBy }) => html`<${Moment} at=${issuedAt} /> <span class="soft">by ${issuedBy}</span>` },
+    { head: "Expires", cell: ({ expiresAt }) => html`<${Moment} at=${expiresAt} />` },
     { head: "Id", cell: ({ jti }) => html`<code>${jti}</code>` },
     { head: "State", cell: (token) => stateOf(token, now) ?? html`<button aria-label="Revoke the token of ${token.sub}" onClick=${() => actions.revokeToken(token, reload)}>Revoke</button>` },
   ];
@@ -83,5 +83,5 @@ function stateOf({ revoked, expiresAt }, now) {
 const REVOKED = [
   { head: "Token", cell: ({ jti, subject }) => (subject ? html`all of <span dir="auto">${subject}</span>` : html`<code>${jti}</code>`) },
   { head: "Reason", cell: ({ reason }) => html`<span class="outside-line" dir="auto">${reason}</span>` },
-  { head: "Revoked", cell: ({ revokedAt, revokedBy }) => html`${fullTime(revokedAt)} <span class="soft">by ${revokedBy}</span>` },
+  { head: "Revoked", cell: ({ revokedAt, revokedBy }) => html`<${Moment} at=${revokedAt} /> <span class="soft">by ${revokedBy}</span>` },
 ];

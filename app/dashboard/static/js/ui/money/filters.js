@@ -1,3 +1,4 @@
+import { whole } from "../../money.js";
 import { months, periodFault } from "../../period.js";
 import { html, useState } from "../preact.js";
 import { CHANGE_WORDS } from "./entries.js";
@@ -16,7 +17,7 @@ export function ListChoice({ address, failed }) {
   return html`<div class="segments" role="group" aria-label="Show">
     ${Object.entries(LISTS).map(
       ([key, label]) => html`<button key=${key} aria-pressed=${String(key === list)} onClick=${() => address.go({ list: key })}>
-        ${label}${key === "payments" && failed > 0 && html` <span class="count failed-count">${failed} failed</span>`}
+        ${label}${key === "payments" && failed > 0 && html` <span class="count failed-count">${whole(failed)} failed</span>`}
       </button>`,
     )}
   </div>`;

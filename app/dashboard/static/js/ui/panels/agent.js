@@ -1,3 +1,4 @@
+import { grouped } from "../../money.js";
 import { ago, fullTime, remaining, span } from "../../time.js";
 import { usePagedList } from "../admin/list.js";
 import { Copyable } from "../copyable.js";
@@ -61,7 +62,7 @@ function Current({ live, agent, protocolId, now }) {
     <div class="agent-progress" role="progressbar" aria-label=${task} aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(Number(progress))}>
       <span style=${{ transform: `scaleX(${Number(progress) / 100})` }}></span>
     </div>
-    <p class="task-line soft"><span>${status === "RUNNING" && estimatedCompletion ? remaining(estimatedCompletion, now) : ""}</span><span>${progress} %</span></p>
+    <p class="task-line soft"><span>${status === "RUNNING" && estimatedCompletion ? remaining(estimatedCompletion, now) : ""}</span><span>${grouped(progress)} %</span></p>
     <${TaskError} error=${error} />
   </section>`;
 }

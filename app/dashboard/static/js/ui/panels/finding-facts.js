@@ -1,7 +1,7 @@
 import { MAX_HISTORY } from "../../finding-detail.js";
 import { minorUnits, withCurrency } from "../../money.js";
 import { ago, fullTime } from "../../time.js";
-import { Copy } from "../copy.js";
+import { CopyButton } from "../copyable.js";
 import { html } from "../preact.js";
 import { PANELS } from "./index.js";
 
@@ -21,7 +21,7 @@ export function Facts({ finding, history, dashboard, address }) {
     ${agentId && html`<${Fact} label="Found by"><${AgentLink} ...${{ agentId, dashboard, address }} /><//>`}
     ${filing && html`<${Fact} label="Filed by"><span dir="auto">${filing.subject}</span><//>`}
     ${decision && html`<${Fact} label=${DECISIONS[decision.action]}><span dir="auto">${decision.subject}</span> <span class="soft">${ago(decision.at, dashboard.now)}</span><//>`}
-    <${Fact} label="Id"><code>${id}</code> <${Copy} text=${id} label="Copy id" /><${Copy} text=${link} label="Copy link" /><//>
+    <${Fact} label="Id"><code>${id}</code> <${CopyButton} text=${id} label="of the finding" words="Copy id" /> <${CopyButton} text=${link} label="to the finding" words="Copy link" /><//>
   </dl>`;
 }
 

@@ -1,6 +1,6 @@
-import { withCurrency } from "../../money.js";
+import { counted, withCurrency } from "../../money.js";
 import { ago, fullTime } from "../../time.js";
-import { Copy } from "../copy.js";
+import { CopyButton } from "../copyable.js";
 import { html } from "../preact.js";
 import { Fact } from "./finding-facts.js";
 
@@ -14,12 +14,12 @@ export function PaymentSection({ payment, finding, now, address }) {
     <${Course} ...${{ payment, now }} />
     <dl class="facts">
       <${Fact} label="Amount">${withCurrency(amount, currency)}<//>
-      <${Fact} label="Recipient"><code class="recipient">${recipient}</code> <${Copy} text=${recipient} label="Copy" /><//>
+      <${Fact} label="Recipient"><code class="recipient">${recipient}</code> <${CopyButton} text=${recipient} label="the recipient" /><//>
       <${Fact} label="Attempts">${attempts}<//>
-      ${reference && html`<${Fact} label="Reference"><code>${reference}</code> <${Copy} text=${reference} label="Copy" /><//>`}
+      ${reference && html`<${Fact} label="Reference"><code>${reference}</code> <${CopyButton} text=${reference} label="the reference" /><//>`}
       <${Fact} label="Requested"><time datetime=${createdAt}>${fullTime(createdAt)}</time> <span class="soft">${ago(createdAt, now)}</span><//>
       ${releasedAt && html`<${Fact} label="Paid"><time datetime=${releasedAt}>${fullTime(releasedAt)}</time> <span class="soft">${ago(releasedAt, now)}</span><//>`}
-      <${Fact} label="Id"><code>${id}</code> <${Copy} text=${id} label="Copy id" /><//>
+      <${Fact} label="Id"><code>${id}</code> <${CopyButton} text=${id} label="the payment's id" /><//>
     </dl>
     ${status === "CANCELLED" && html`<p><a href=${address.href({ finding: finding.id })}>The finding as it is now</a></p>`}
   </section>`;
@@ -32,7 +32,7 @@ function Course({ payment, now }) {
     const next = mayBePaid
       ? "Whether an earlier attempt paid is unknown, so it can only be tried again with the same recipient, which pays once at most."
       : "It is not tried again by itself: retry it, to another recipient if need be, or cancel it.";
-    return html`<div class="callout"><strong>Refused after ${attempts} ${attempts === "1" ? "attempt" : "attempts"}</strong>
+    return html`<div class="callout"><strong>Refused after ${counted(attempts, "attempt")}</strong>
       <p class="outside-text" dir="auto">${failureReason ?? lastError ?? "No reason was given."}</p>
       <p class="soft">${next}</p>
     </div>`;

@@ -1,4 +1,4 @@
-import { grouped, withCurrency } from "../../money.js";
+import { counted, grouped, withCurrency } from "../../money.js";
 import { ReservedFindings } from "../../reserved-findings.js";
 import { html, useEffect, useMemo } from "../preact.js";
 import { useWindowed } from "../windowed.js";
@@ -29,7 +29,7 @@ function Sum({ reserved, pool }) {
   const isEqual = sum === pool.reserved;
   return html`<p class="reserved-sum" role="status" data-equal=${String(isEqual)}>
     <strong>${withCurrency(sum, pool.currency)}</strong>
-    <span class="soft">reserved for ${items.length} ${items.length === 1 ? "finding" : "findings"}${isEqual ? ", as in the pool" : isCut ? " (there are more)" : ""}</span>
+    <span class="soft">reserved for ${counted(items.length, "finding")}${isEqual ? ", as in the pool" : isCut ? " (there are more)" : ""}</span>
     ${!isEqual && html`<span class="soft">The pool holds ${grouped(pool.reserved)}: catching up…</span>`}
   </p>`;
 }

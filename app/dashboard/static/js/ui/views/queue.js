@@ -86,7 +86,7 @@ const Row = memo(({ finding, session, actions, address, dashboard, href, isOpen,
       <span class="finding-title" dir="auto">${title}</span>
       <span class="finding-by" dir="auto">${[by, money].filter(Boolean).join(" · ")}</span>
     </a>
-    <span class="queue-age" title=${fullTime(createdAt)}>${isDecided ? status.toLowerCase() : age}</span>
+    <time class="queue-age" datetime=${createdAt} title=${fullTime(createdAt)}>${isDecided ? status.toLowerCase() : age}</time>
     <span class="cell-actions">${actionsFor(finding, null, session).map(
       ({ name, label, key, isGood, run }) =>
         html`<button key=${name} class=${isGood ? "good" : ""} aria-label="${label}: ${title}" aria-keyshortcuts=${key} onClick=${() => decide(run)}>${label}</button>`,
