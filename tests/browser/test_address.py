@@ -20,6 +20,7 @@ def test_back_returns_to_the_previous_protocol_and_closes_a_panel(stack: Stack, 
     page.page.click(".finding-title >> text=Of the second")
     page.see(".side-panel h2", "Of the second")
     page.page.wait_for_selector(".side-panel:focus")
+    page.page.wait_for_function("() => document.getAnimations().length === 0")
     assert axe_violations(page) == []
     assert parameters(page)["finding"] == found["id"]
     page.page.go_back()
