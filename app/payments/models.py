@@ -70,6 +70,12 @@ class Payment(Base):
         return self.failure_reason if is_refused else None
 
     @property
+    def next_attempt_at(self) -> datetime | None:
+        """When a payment whose attempt failed is due again; None while no attempt is planned."""
+        is_planned = self.status == PaymentStatus.PENDING and self.attempts > 0 and self.due_at > AT_ONCE
+        return self.due_at if is_planned else None
+
+    @property
     def may_be_paid(self) -> bool:
         """Whether the money of an unfinished payment may have moved: an attempt's outcome is not known or recorded."""
         is_finished = self.status in (PaymentStatus.RELEASED, PaymentStatus.CANCELLED)

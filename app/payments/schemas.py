@@ -33,6 +33,7 @@ _VULNERABILITY = doc("Id of the vulnerability that it pays for.", VULNERABILITY)
 _AMOUNT_PAID = doc("The amount to pay, as a decimal string.", "2500.00")
 _REFUSAL = doc("Why the service refused for good, if FAILED or CANCELLED; null otherwise.", None)
 _ATTEMPTS = doc("How many times the payout service was called.", "0")
+_NEXT_ATTEMPT = doc("When it is tried again after an attempt that did not pay; null while none is planned.", None)
 _MAY_BE_PAID = doc(
     "Whether the money may have moved: the outcome of an attempt is unknown. A FAILED payment can then be retried, but "
     "neither sent to another recipient nor cancelled.",
@@ -72,6 +73,7 @@ class PaymentSchema(CamelSchema):
     last_error = fields.String(attribute="failure_reason", allow_none=True, metadata=_LAST_ERROR)
     reference = fields.String(allow_none=True, metadata=doc("The payout service's reference.", None))
     attempts = NumberText(metadata=_ATTEMPTS)
+    next_attempt_at = Timestamp(allow_none=True, metadata=_NEXT_ATTEMPT)
     may_be_paid = fields.Boolean(metadata=_MAY_BE_PAID)
     version = NumberText(metadata=VERSION)
     created_at = Timestamp(metadata=doc("When the payment was requested.", MOMENT))

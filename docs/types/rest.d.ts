@@ -1441,6 +1441,12 @@ export interface components {
              */
             mayBePaid: boolean;
             /**
+             * Format: date-time
+             * @description When it is tried again after an attempt that did not pay; null while none is planned.
+             * @example null
+             */
+            nextAttemptAt: string | null;
+            /**
              * @description The protocol's id.
              * @example aave-v3
              */

@@ -20,7 +20,7 @@ MISPLACED = """() => {
   const all = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility());
   for (const amount of all(".pool-figure, .pool-parts dd, [role=cell].cell-bounty, .payment-line strong")) {
     const range = document.createRange();
-    range.selectNodeContents(amount);
+    range.selectNodeContents(amount.querySelector("a") ?? amount);
     const text = range.getBoundingClientRect();
     const name = `${amount.className || amount.tagName} ${amount.textContent}`;
     if (text.height > 1.9 * parseFloat(getComputedStyle(amount).fontSize)) faults.push(`${name} is broken`);

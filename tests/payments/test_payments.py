@@ -54,7 +54,8 @@ def test_a_payment_is_pending_and_defaults_to_the_whole_bounty(api):
     assert asked | {"id": "", "createdAt": ""} == {
         "id": "", "vulnerabilityId": path.split("/")[-1], "protocolId": protocol_id, "amount": "40.00",
         "currency": "USDC", "recipient": "0xabc", "status": "PENDING", "failureReason": None, "lastError": None,
-        "reference": None, "attempts": "0", "mayBePaid": False, "version": "1", "createdAt": "", "releasedAt": None,
+        "reference": None, "attempts": "0", "nextAttemptAt": None, "mayBePaid": False, "version": "1", "createdAt": "",
+        "releasedAt": None,
     }  # fmt: skip
     assert payment(api, asked["id"]) == asked
     assert api.viewer.get(path).expect(200)["paymentId"] == asked["id"]

@@ -189,6 +189,19 @@ def test_after_an_attempt_without_an_outcome_a_vague_refusal_proves_nothing(
     assert {each.key for each in service.requests} == {payment_id}
 
 
+def test_a_payment_tells_when_it_is_tried_again_until_it_is_refused(api: Api, service: PayoutService) -> None:
+    payment = request_payment(api, confirmed(api, funded_protocol(api), "40.00"))
+    service.replies = [Reply(503, headers={"Retry-After": "30"}), Reply(422, b"no")]
+    settle(app_of(api), payment["id"])
+    waiting = shown(api, payment["id"])
+    assert (payment["nextAttemptAt"], waiting["status"]) == (None, "PENDING")
+    assert waiting["nextAttemptAt"] > waiting["createdAt"]
+    make_due(app_of(api), payment["id"])
+    settle(app_of(api), payment["id"])
+    assert [shown(api, payment["id"])[name] for name in ("status", "nextAttemptAt")] == ["FAILED", None]
+    assert post(api, payment["id"], "retry").expect(202)["nextAttemptAt"] is None, "it is due at once"
+
+
 def test_an_attempt_that_reached_nobody_has_paid_nothing(
     api: Api, service: PayoutService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
