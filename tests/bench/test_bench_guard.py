@@ -88,14 +88,20 @@ def test_the_worker_spends_less_on_a_flush_than_redis_does(in_context, client):
 
 
 def test_quiet_rooms_cost_a_flush_nothing(in_context, client):
+    """Without rooms before and after, since the machine's speed may change meanwhile."""
+
+    def least():
+        return min(guard.cpu_of_redis(client, flushes) for _ in range(5))
+
     def flushes():
         for _ in range(100):
             limiter.drain()
 
     client.flushdb()
-    few = min(guard.cpu_of_redis(client, flushes) for _ in range(5))
+    before = least()
     guard.fill(AGENTS, ROOMS)
     limiter.drain()
     assert client.zcard("rooms:due") == 0
-    many = min(guard.cpu_of_redis(client, flushes) for _ in range(5))
-    assert many < 2 * few
+    many = least()
+    client.flushdb()
+    assert many < 2 * max(before, least())
