@@ -6,6 +6,7 @@ from tests.cli.commands import run_doctor
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.clock_shim import Clocks
 from tests.support.event_checks import most_in_a_window
+from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 from tests.support.stack import Stack, StackMaker
 
@@ -37,7 +38,8 @@ def test_clocks_an_hour_apart_change_nothing_and_doctor_reports_them(make_stack:
         until(lambda progress=progress: has_arrived(progress), 20, f"the report arrives after {step}")
         _pay(stack, protocol_id)
 
-    assert most_in_a_window([event.at for event in watcher.events()]) <= 10
+    # By the client's clock: on a busy machine it receives late what was sent in time.
+    assert most_in_a_window([event.at for event in watcher.events()], 1 / slowdown()) <= 10
     assert "Discarding" not in stack.log
     doctor = run_doctor(stack.environment | {"LD_PRELOAD": ""})
     assert "FAIL clocks" in doctor.stdout

@@ -24,7 +24,8 @@ def record_all_rooms(client: "redis.Redis[bytes]") -> Iterator[SeqsByRoom]:
         room = message["channel"].decode().removeprefix(CHANNEL_PREFIX)
         seqs[room].extend(int(seq) for seq in SEQ.findall(message["data"])[:1])
 
-    with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+    patient = redis.Redis(**client.connection_pool.connection_kwargs | {"socket_timeout": None})
+    with patient, patient.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.psubscribe(**{f"{CHANNEL_PREFIX}*": record})
         reader: threading.Thread = pubsub.run_in_thread(sleep_time=0.1, daemon=True)
         yield seqs
