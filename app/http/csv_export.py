@@ -17,6 +17,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from marshmallow import fields
+from werkzeug.datastructures import MIMEAccept
 
 from app.core import runtime
 from app.core.errors import TooManyExports
@@ -66,10 +67,11 @@ def paged(blueprint: Blueprint, page_schema: type[CamelSchema], name: str) -> Ca
 
 
 def is_csv_preferred() -> bool:
-    """Whether the caller prefers CSV to JSON; JSON wins a tie."""
+    """Whether the caller prefers CSV to JSON, whatever the parameters of the types; JSON wins a tie."""
     if len(request.headers.get("Accept", "")) > MAX_ACCEPT:
         return False
-    return request.accept_mimetypes.best_match(["application/json", CSV_TYPE]) == CSV_TYPE
+    accepted = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in request.accept_mimetypes])
+    return accepted.best_match(["application/json", CSV_TYPE]) == CSV_TYPE
 
 
 def _response(export: "_Export", file_name: str) -> Response:

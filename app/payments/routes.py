@@ -9,7 +9,14 @@ from app.http.idempotency import idempotent
 from app.http.rest import Blueprint, raises
 from app.payments import service
 from app.payments.models import Payment
-from app.payments.schemas import PaymentCreate, PaymentPage, PaymentQuery, PaymentRetry, PaymentSchema
+from app.payments.schemas import (
+    PaymentCancel,
+    PaymentCreate,
+    PaymentPage,
+    PaymentQuery,
+    PaymentRetry,
+    PaymentSchema,
+)
 
 blueprint = Blueprint("payments", __name__, url_prefix="/api/v1", description="Payments")
 
@@ -70,12 +77,14 @@ def retry_payment(fields: dict[str, Any], payment_id: str) -> Payment:
 @blueprint.post("/payments/<string:payment_id>/cancel")
 @requires(Action.RELEASE_PAYMENT)
 @raises(InvalidTransition, PaymentUncertain)
+@blueprint.arguments(PaymentCancel, required=False)
 @idempotent(blueprint, 200, PaymentSchema)
-def cancel_payment(payment_id: str) -> Payment:
+def cancel_payment(fields: dict[str, Any], payment_id: str) -> Payment:
     """Cancel a failed payment
 
     A FAILED payment becomes CANCELLED and its reservation is released: the room receives `bounty_pool:updated` with
     RESERVATION_RELEASED, then `payment:status_changed`. The vulnerability stays CONFIRMED without a `paymentId`, and
     may be paid anew with an `amount`. Refused if the outcome of an attempt is unknown (`mayBePaid`).
     """
+    del fields  # always empty
     return service.cancel(payment_id, current_principal())

@@ -57,6 +57,10 @@ class PaymentRetry(CamelSchema):
     )
 
 
+class PaymentCancel(CamelSchema):
+    """No members: a body that was meant for another operation does not cancel a payment."""
+
+
 class PaymentQuery(PeriodQuery):
     status = Choice(PaymentStatus, load_default=None, metadata=doc("Only payments with this status."))
 

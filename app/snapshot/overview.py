@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import redis
 from sqlalchemy import ColumnElement, func, select, true
 
 from app.agents import reported as agents
 from app.auth.tokens import ALL_PROTOCOLS, Principal
 from app.core.concurrency import SingleFlight
 from app.core.database import consistent_read
-from app.core.extensions import db, redis_client
+from app.core.extensions import db, redis_client, redis_health
 from app.core.pagination import Page, cursor_keys, page_of
 from app.http.responses import CompressibleBody
 from app.payments.models import IS_UNPAID, Payment
@@ -116,7 +117,9 @@ def _needs(protocol_ids: list[str] | None) -> dict[str, Need]:
 
 
 def _rooms(protocol_ids: list[str]) -> dict[str, dict[str, Any]]:
-    """Of each room the number and time of its last event, and its agents. One round trip. Raises redis.RedisError."""
+    """Of each room the number and time of its last event, and its agents. Raises redis.RedisError."""
+    if not redis_health().is_available():  # known within a second; the retries of a hanging Redis take five
+        raise redis.ConnectionError("Redis does not answer")
     since = agents.now_us() - agents.ONLINE_SECONDS * 1e6
     with redis_client().pipeline(transaction=False) as pipe:
         pipe.get(CLOCK_KEY)

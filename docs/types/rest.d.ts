@@ -1484,6 +1484,7 @@ export interface components {
              */
             vulnerabilityId: string;
         };
+        PaymentCancel: Record<string, never>;
         PaymentCreate: {
             /**
              * Format: decimal
@@ -2315,6 +2316,7 @@ export type OpenCounts = components['schemas']['OpenCounts'];
 export type Overview = components['schemas']['Overview'];
 export type OverviewPage = components['schemas']['OverviewPage'];
 export type Payment = components['schemas']['Payment'];
+export type PaymentCancel = components['schemas']['PaymentCancel'];
 export type PaymentCreate = components['schemas']['PaymentCreate'];
 export type PaymentPage = components['schemas']['PaymentPage'];
 export type PaymentRetry = components['schemas']['PaymentRetry'];
@@ -2798,7 +2800,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PaymentCancel"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {

@@ -169,6 +169,18 @@ def test_only_failed_payments_are_cancelled_and_only_by_owners_of_the_protocol(
     assert api.as_("owner", protocols=["other"]).post(path).status == 404
 
 
+def test_a_malformed_request_or_one_for_another_operation_cancels_nothing(api: Api, service: PayoutService) -> None:
+    _, payment_id, _ = refused_payment(api, service)
+
+    malformed = post(api, payment_id, "cancel", b"{not json")
+    misdirected = post(api, payment_id, "cancel", {"recipient": "0xdef"})
+
+    assert (malformed.status, malformed.code) == (400, "BAD_REQUEST")
+    assert (misdirected.status, list(misdirected.json["errors"])) == (422, ["recipient"])
+    assert shown(api, payment_id)["status"] == "FAILED"
+    post(api, payment_id, "cancel", {}).expect(200)
+
+
 @pytest.mark.parametrize("earlier", CONTEXTS.values(), ids=CONTEXTS)
 def test_after_an_attempt_without_an_outcome_a_vague_refusal_proves_nothing(
     api: Api, service: PayoutService, earlier: Reply

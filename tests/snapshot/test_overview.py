@@ -5,6 +5,7 @@ from sqlalchemy import event, insert
 
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
+from app.core.redis_connection import RedisHealth
 from app.protocols.models import Pool, Protocol
 from app.realtime import emitter
 from app.realtime.outbox import EventCounter
@@ -125,3 +126,14 @@ def test_without_redis_it_is_unavailable_rather_than_wrong(app_with) -> None:
     api = app_with(REDIS_URL="redis://127.0.0.1:1/0")
 
     assert api.viewer.get("/overview").status == 503
+
+
+@pytest.mark.database("sqlite")
+def test_a_redis_that_hangs_is_not_waited_for_with_every_retry(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_protocol(api)
+    assert api.viewer.get("/overview").status == 200
+    monkeypatch.setattr(RedisHealth, "is_available", lambda _: False)
+
+    answer = api.viewer.get("/overview")
+
+    assert (answer.status, answer.code) == (503, "REDIS_UNAVAILABLE")
