@@ -60,8 +60,14 @@ def test_a_deposit_a_reservation_and_a_payment_reach_the_room_in_order(compose: 
     flows.until_released(compose.api, flows.pay(compose.api, protocol_id, "400.00"))
 
     browser.wait_for_event("vuln:status_changed", newStatus="PAID")
-    changes = [event.data.get("changeType") or event.data["newStatus"] for event in browser.events()]
-    assert changes == ["DEPOSIT", "RESERVATION", "CONFIRMED", "PAYMENT_RELEASED", "PAID"]
+    changes = [
+        (event.name.partition(":")[0], event.data.get("changeType") or event.data.get("newStatus") or "PENDING")
+        for event in browser.events()
+    ]
+    assert changes == [
+        ("bounty_pool", "DEPOSIT"), ("vuln", "PENDING"), ("bounty_pool", "RESERVATION"), ("vuln", "CONFIRMED"),
+        ("payment", "PENDING"), ("bounty_pool", "PAYMENT_RELEASED"), ("payment", "RELEASED"), ("vuln", "PAID"),
+    ]  # fmt: skip
     pool = compose.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)
     assert (pool["total"], pool["available"], pool["reserved"], pool["paid"]) == (
         "1000.00",
