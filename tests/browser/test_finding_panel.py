@@ -134,7 +134,7 @@ def test_a_failed_payment_is_explained_and_retried_to_another_recipient_in_four_
     page.see(".panel-payment[data-status=RELEASED]", GOOD)
     page.see(".panel-payment", "tx-")
     page.see(".side-panel-title", "paid")
-    page.see(".history li", f"had the payment tried again of 10.00 to {GOOD}")
+    page.see(".history li", f"retried the payment of 10.00 to {GOOD}")
     assert clicks.count <= 4
     assert [each.json["recipient"] for each in payouts.requests].count(REFUSED) == 1
     assert page.problems == []
