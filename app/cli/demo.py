@@ -7,7 +7,7 @@ queue, and there are a quiet and an empty protocol. What a visitor decides, retr
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
@@ -152,10 +152,13 @@ class Showcase:
 
     def _keep_refused_payment(self) -> str:
         """One payment to an account that the payout service refuses: filed, confirmed and paid one step at a time."""
-        payments = self._owner.read(f"/protocols/{self._id}/payments?limit=50").get("items", [])
-        if any(each["status"] == "FAILED" for each in payments):
+        payments = self._owner.read(f"/protocols/{self._id}/payments?limit=200").get("items", [])
+        refused = [each for each in payments if each["recipient"] == REFUSED_RECIPIENT]
+        if any(each["status"] in ("PENDING", "PROCESSING", "FAILED") for each in refused):
             return ""
-        if confirmed := self._find(UNPAYABLE, "CONFIRMED"):
+        # A finding whose payment was cancelled is the visitor's to pay anew.
+        offered = {each["vulnerabilityId"] for each in refused}
+        if confirmed := self._find(UNPAYABLE, "CONFIRMED", offered):
             path, body = (
                 f"/vulnerabilities/{confirmed['id']}/payment",
                 {"recipient": REFUSED_RECIPIENT, "amount": confirmed["bounty"]},
@@ -170,9 +173,9 @@ class Showcase:
     def _file(self, finding: dict[str, Any]) -> bool:
         return self._admin.act(f"/protocols/{self._id}/vulnerabilities", finding | {"agentId": self._finder_id})
 
-    def _find(self, title: str, status: str) -> dict[str, Any] | None:
+    def _find(self, title: str, status: str, without: Collection[str] = ()) -> dict[str, Any] | None:
         page = self._admin.read(f"/protocols/{self._id}/vulnerabilities?status={status}&limit=200")
-        unpaid = (each for each in page.get("items", []) if not each.get("paymentId"))
+        unpaid = (each for each in page.get("items", []) if not each.get("paymentId") and each["id"] not in without)
         return next((each for each in unpaid if each["title"] == title), None)
 
 

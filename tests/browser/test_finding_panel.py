@@ -134,7 +134,7 @@ def test_a_failed_payment_is_explained_and_retried_to_another_recipient_in_four_
     page.see(".panel-payment[data-status=RELEASED]", GOOD)
     page.see(".panel-payment", "tx-")
     page.see(".side-panel-title", "paid")
-    page.see(".history li", f"had the payment tried again of 10.00 to {GOOD}")
+    page.see(".history li", f"retried the payment of 10.00 to {GOOD}")
     assert clicks.count <= 4
     assert [each.json["recipient"] for each in payouts.requests].count(REFUSED) == 1
     assert page.problems == []
@@ -255,3 +255,18 @@ def test_keys_do_what_buttons_do_and_nothing_while_typing(paying: Stack, room: s
     keys.press("Escape")
     page.page.wait_for_selector(".side-panel", state="detached")
     assert page.problems == []
+
+
+def test_after_a_cancellation_the_bounty_is_paid_anew(paying: Stack, room: str, visit: Open) -> None:
+    found = pay(paying, room, REFUSED, title="Paid anew")
+    page = visit(paying, "owner", room)
+    page.see(".finding-row", "payment failed")
+    page.page.click(f"[data-finding='{found['id']}'] a")
+    page.page.click(button("Cancel payment"))
+    page.page.click("dialog [type=submit]")
+    page.page.wait_for_selector("dialog", state="detached")
+    page.page.click(button("Pay"))
+    page.page.fill("#field-recipient", GOOD)
+    page.page.click("dialog [type=submit]")
+    page.page.click("dialog button:text-is('Pay')")
+    page.see(".panel-payment", "paid")

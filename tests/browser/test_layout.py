@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import Open, Visit
+from tests.browser.conftest import NARROW, WIDE, Open, Visit
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol
 from tests.support.stack import Stack
 
@@ -150,3 +150,20 @@ def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
     assert (times, top) == ([0, 100, 160], [1, 3, 3])
     times, *_, top = page.page.evaluate(stacked, 100_000)
     assert times[-1] > times[-2], "a change of this moment has a plateau behind it, too"
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_neither_a_notice_nor_a_banner_covers_the_buttons_of_the_panel(
+    stack: Stack, protocol_id: str, visit: Open, size: dict[str, int]
+) -> None:
+    found = file_vulnerability(stack.api, protocol_id, title="Opened")
+    page = visit(stack, "validator", protocol_id, viewport=size, ttl=200)
+    page.page.click(f"[data-finding='{found['id']}'] a")
+    page.page.wait_for_selector(".side-panel-foot button")
+    page.see(".banner", "Your sign-in expires soon")
+    file_vulnerability(stack.api, protocol_id, title="Grave", severity="CRITICAL")
+    page.see(".notice", "Grave")
+    edges = [".notice", ".side-panel-foot", ".banner"]
+    boxes = [page.page.evaluate("each => document.querySelector(each).getBoundingClientRect()", each) for each in edges]
+    assert boxes[0]["bottom"] <= boxes[1]["top"]
+    assert boxes[1]["bottom"] <= boxes[2]["top"]

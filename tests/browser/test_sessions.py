@@ -202,3 +202,32 @@ def test_an_expired_sign_in_is_renewed_without_losing_what_was_typed(
     page.page.click("dialog [type=submit]")
     page.see(f"[data-finding='{found['id']}']", "rejected")
     assert page.page.evaluate("sessionStorage.getItem('dashboard.drafts')") is None
+
+
+def test_a_dialog_closes_when_another_tab_changes_the_user(demo: Stack, visit: Open) -> None:
+    found = file_vulnerability(demo.api, "demo", title="Half judged")
+    first = visit(demo)
+    first.page.click("text=validator")
+    first.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
+    first.page.fill("#field-reason", "Known since March")
+    second = Visit(first.page.context.new_page())
+    second.page.goto(f"{demo.url}/?protocol=demo")
+    second.page.click(".segments >> text=admin")
+    first.page.wait_for_selector("dialog", state="detached")
+    first.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
+    assert first.page.input_value("#field-reason") == ""
+    first.page.keyboard.press("Escape")
+    second.page.click(".segments >> text=validator")
+    first.page.wait_for_selector(".segments [aria-pressed=true] >> text=validator")
+    first.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
+    assert first.page.input_value("#field-reason") == "Known since March"
+
+
+def test_a_dialog_closes_when_back_leads_to_another_protocol(stack: Stack, visit: Open) -> None:
+    first, second = make_protocol(stack.api, name="First"), make_protocol(stack.api, name="Second")
+    file_vulnerability(stack.api, second, title="Of the second")
+    page = visit(stack, "validator", first, protocols=[first, second])
+    page.page.select_option(".protocol-switch select", second)
+    page.page.click("[data-finding] >> text=Reject")
+    page.page.go_back()
+    page.page.wait_for_selector("dialog", state="detached")

@@ -4,10 +4,12 @@ import { Drafts } from "../../../app/dashboard/static/js/drafts.js";
 
 let texts;
 let drafts;
+let storage;
 
 beforeEach(() => {
   texts = new Map();
-  drafts = new Drafts({ getItem: (name) => texts.get(name) ?? null, setItem: (name, text) => texts.set(name, text), removeItem: (name) => texts.delete(name) });
+  storage = { getItem: (name) => texts.get(name) ?? null, setItem: (name, text) => texts.set(name, text), removeItem: (name) => texts.delete(name) };
+  drafts = new Drafts("vera", storage);
 });
 
 test("a draft is kept for its request until it is dropped", () => {
@@ -18,6 +20,14 @@ test("a draft is kept for its request until it is dropped", () => {
   assert.deepEqual([drafts.read("/a"), drafts.read("/b")], [null, { reason: "other" }]);
   drafts.clear();
   assert.equal(texts.size, 0);
+});
+
+test("a draft is shown to nobody but its user", () => {
+  drafts.write("/a", { reason: "known" });
+  const others = new Drafts("otto", storage);
+  assert.equal(others.read("/a"), null);
+  others.drop("/a");
+  assert.deepEqual(drafts.read("/a"), { reason: "known" });
 });
 
 test("an emptied form leaves no draft", () => {

@@ -79,7 +79,7 @@ function signOut(fault = null) {
 
 /** Signed out by choice: nothing of the user stays. */
 function leave() {
-  new Drafts().clear();
+  new Drafts(null).clear();
   signOut();
 }
 

@@ -1,9 +1,5 @@
-import { minorUnits } from "../money.js";
-
 /** The faults among these, by field. */
 export const faults = (all) => Object.fromEntries(Object.entries(all).filter(([, fault]) => fault));
-
-export const isSameAmount = (amount, other) => Boolean(other) && minorUnits(amount) === minorUnits(other);
 
 /** Messages by the current status of a finding, if another user has decided first. */
 export const DECIDED = {

@@ -1,6 +1,6 @@
 import { amountFault, grouped, withCurrency } from "../money.js";
 import { recipientWarning } from "../recipients.js";
-import { DECIDED, faults, isSameAmount } from "./checks.js";
+import { DECIDED, faults } from "./checks.js";
 
 export function pay({ currency, available, availableHint }, finding) {
   const max = () => finding.bounty ?? available();
@@ -16,7 +16,6 @@ export function pay({ currency, available, availableHint }, finding) {
     note: "A payment cannot be taken back.",
     check: ({ recipient, amount }) => faults({ recipient: recipientFault(recipient), amount: amountFault(amount, max()) }),
     review: ({ recipient, amount }) => ({ text: `You pay ${withCurrency(amount, currency)} to`, recipient }),
-    body: ({ recipient, amount }) => (isSameAmount(amount, finding.bounty) ? { recipient } : { recipient, amount }),
     path: `/vulnerabilities/${encodeURIComponent(finding.id)}/payment`,
     done: ({ amount }) => `The payment of ${withCurrency(amount, currency)} is on its way.`,
     overtaken: { ...DECIDED, ALREADY_EXISTS: "Somebody released this payment already." },

@@ -22,6 +22,8 @@ export function App({ dashboard, address, onRole, onSignOut }) {
   const current = viewOf(session, address.values, protocols);
   const { View, isWithoutProtocol, isAlwaysShown } = VIEWS[current];
   const shared = { dashboard, state, actions, address };
+  // Of another user or protocol: what was typed stays as a draft.
+  useEffect(() => setAction(null), [dashboard, dashboard.room?.protocolId]);
   useFocusRestore();
   return html`
     <${Header} ...${{ dashboard, address, onRole, onSignOut }} />

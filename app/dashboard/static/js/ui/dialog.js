@@ -10,7 +10,7 @@ const IDLE = { isBusy: false, isChecked: false, problem: null, failures: 0 };
 export function ActionDialog({ action, onClose, onRenew }) {
   const dialog = useRef(null);
   const isSending = useRef(false);
-  const drafts = useMemo(() => new Drafts(), []);
+  const drafts = useMemo(() => new Drafts(action.dashboard.session.subject), []);
   const draft = useMemo(() => drafts.read(action.path), []);
   const first = ({ name, value = "", readonly }) => [name, (!readonly && draft?.[name]) || value];
   const [values, setValues] = useState(Object.fromEntries(action.fields.map(first)));

@@ -90,7 +90,7 @@ const Row = memo(({ finding, payment, by, currency, actions, session, href, inde
 });
 
 export function stateWords(status, payment) {
-  if (status !== "CONFIRMED" || !payment) return status.toLowerCase();
+  if (status !== "CONFIRMED" || !payment || payment.status === "CANCELLED") return status.toLowerCase();
   return payment.status === "FAILED" ? "payment failed" : "paying";
 }
 

@@ -89,7 +89,7 @@ const isSilent = (room) => room?.error?.code === "SILENT" && room.status !== Sta
 export function StaleBanner({ dashboard, onRenew }) {
   const { room } = dashboard;
   if (!room || !dashboard.isStale || (room.status === Status.CONNECTING && !room.error)) return null;
-  const since = dashboard.state && room.staleSince ? ` Everything below is as of ${clockTime(room.staleSince)} and may be old.` : "";
+  const since = dashboard.state && room.staleSince ? ` Everything shown is as of ${clockTime(room.staleSince)} and may be old.` : "";
   const words = {
     [Status.CONNECTING]: "The server cannot be reached; trying again.",
     [Status.RECONNECTING]: `${isSilent(room) ? "The server does not answer." : "The connection is lost; trying again."}${since}`,
