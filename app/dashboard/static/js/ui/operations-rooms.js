@@ -1,3 +1,4 @@
+import { whole } from "../money.js";
 import { span } from "../time.js";
 import { lostRecently } from "./operations-readings.js";
 import { html } from "./preact.js";
@@ -14,12 +15,12 @@ export function Rooms({ rooms }) {
       ${rooms.map(
         (room) => html`<tr key=${room.protocolId} data-room=${room.protocolId}>
           <th scope="row">${room.protocolId}</th>
-          <td>${room.connections}</td>
+          <td>${whole(room.connections)}</td>
           <td>${room.used} of ${room.budget}</td>
           <td class="room-queue ${fillOf(room).tone}">${room.queued} of ${room.capacity}${fillOf(room).words}</td>
           <td class="room-oldest ${Number(room.oldestSeconds) > LATE_SECONDS ? "is-bad" : ""}">${room.oldestSeconds === null ? "–" : span(Number(room.oldestSeconds) * 1000)}</td>
-          <td class="room-dropped ${lostRecently(room) ? "is-bad" : ""}">${room.dropped}${lossOf(room)}</td>
-          <td>${room.agentsWaiting}</td>
+          <td class="room-dropped ${lostRecently(room) ? "is-bad" : ""}">${whole(room.dropped)}${lossOf(room)}</td>
+          <td>${whole(room.agentsWaiting)}</td>
           <td>${room.seq}</td>
         </tr>`,
       )}
