@@ -65,7 +65,7 @@ def test_a_payment_is_stuck_when_it_is_old_or_was_tried_often(app: Flask, paymen
 
     change(app, payment_id, attempts=0, created_at=utc_now() - timedelta(seconds=300 - MARGIN))
     assert stuck(app) == []
-    change(app, payment_id, created_at=utc_now() - timedelta(seconds=300))
+    change(app, payment_id, created_at=utc_now() - timedelta(seconds=300.1))  # SQLite's clock counts milliseconds
     assert stuck(app) == [payment_id]
     change(app, payment_id, status="RELEASED")
     assert stuck(app) == []

@@ -24,7 +24,9 @@ def record_all_rooms(client: "redis.Redis[bytes]") -> Iterator[SeqsByRoom]:
         room = message["channel"].decode().removeprefix(CHANNEL_PREFIX)
         seqs[room].extend(int(seq) for seq in SEQ.findall(message["data"])[:1])
 
-    patient = redis.Redis(**client.connection_pool.connection_kwargs | {"socket_timeout": None})
+    pool = client.connection_pool
+    connections = redis.ConnectionPool(pool.connection_class, **pool.connection_kwargs | {"socket_timeout": None})
+    patient = redis.Redis.from_pool(connections)
     with patient, patient.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.psubscribe(**{f"{CHANNEL_PREFIX}*": record})
         reader: threading.Thread = pubsub.run_in_thread(sleep_time=0.1, daemon=True)
