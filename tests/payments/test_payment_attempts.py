@@ -23,19 +23,12 @@ from tests.support.money import (
     confirmed,
     funded_protocol,
     make_due,
-    payout_service,
     pool,
     request_payment,
     settle,
 )
 
 NO_PAUSE, LONG_PAUSE = {"PAYOUT_RETRY_BASE": "0"}, {"PAYOUT_RETRY_BASE": "60", "PAYOUT_RETRY_CAP": "60"}
-
-
-@pytest.fixture
-def service():
-    with payout_service() as running:
-        yield running
 
 
 @pytest.fixture

@@ -22,19 +22,12 @@ from tests.support.money import (
     confirmed,
     funded_protocol,
     make_due,
-    payout_service,
     request_payment,
     settle,
 )
 from tests.support.processes import free_port, until
 
 FAR = {"PAYOUT_RETRY_BASE": "60", "PAYOUT_READ_TIMEOUT": "10"}
-
-
-@pytest.fixture
-def service():
-    with payout_service() as running:
-        yield running
 
 
 @pytest.fixture

@@ -12,17 +12,11 @@ from app.core.extensions import celery, config, db
 from app.payments import gateway, settlement
 from app.payments.models import Payment
 from tests.support.api import Api
-from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, request_payment, settle
+from tests.support.money import SECRET, Reply, confirmed, funded_protocol, request_payment, settle
 
 pytestmark = pytest.mark.database("sqlite")
 
 PAY_NOW = {"PAYOUT_SECRET": SECRET, "PAYOUT_READ_TIMEOUT": "2", "PAYOUT_RETRY_BASE": "8", "PAYOUT_RETRY_CAP": "20"}
-
-
-@pytest.fixture
-def service():
-    with payout_service() as running:
-        yield running
 
 
 @pytest.fixture

@@ -16,18 +16,11 @@ from tests.support.money import (
     funded_protocol,
     make_due,
     own_api,
-    payout_service,
     pool,
     request_payment,
     settle,
     story_of,
 )
-
-
-@pytest.fixture
-def service():
-    with payout_service() as running:
-        yield running
 
 
 @pytest.fixture

@@ -25,12 +25,6 @@ MEMBERS = {"id": "payment-1", "protocol_id": "P1", "amount_minor": 1_500_000, "c
 PAYMENT = Payment(**MEMBERS, recipient="0xabc → you", recipient_number=1)
 
 
-@pytest.fixture
-def service():
-    with payout_service() as running:
-        yield running
-
-
 @pytest.fixture(params=["http", "https"])
 def anyhow(request, tmp_path, monkeypatch):
     """The service, without TLS and with it."""

@@ -24,7 +24,6 @@ from tests.support.money import (
     confirmed,
     funded_protocol,
     make_due,
-    payout_service,
     pool,
     request_payment,
     settle,
@@ -34,12 +33,6 @@ from tests.support.money import (
 
 ENVELOPE = {"timestamp": "2026-11-22T20:30:00.123Z", "protocolId": "P1", "seq": "1"}
 CONTEXTS = {"timed out": Reply(503), "paid, unreadable": Reply(200, b"{}")}
-
-
-@pytest.fixture
-def service():
-    with payout_service() as running:
-        yield running
 
 
 @pytest.fixture
