@@ -13,13 +13,13 @@ from tests.support.money import (
     at_once,
     books,
     confirmed,
+    event_summaries,
     funded_protocol,
     make_due,
     own_api,
     pool,
     request_payment,
     settle,
-    story_of,
 )
 
 
@@ -79,7 +79,7 @@ def test_a_smaller_amount_releases_the_rest_at_once(app, api):
     protocol_id = funded_protocol(api, "10.00")
     request_payment(api, confirmed(api, protocol_id, "8.00"), amount="3.00")
     assert (pool(api, protocol_id)["reserved"], pool(api, protocol_id)["available"]) == ("3.00", "7.00")
-    assert story_of(app, protocol_id)[-2:] == ["RESERVATION_RELEASED", "payment PENDING"]
+    assert event_summaries(app, protocol_id)[-2:] == ["RESERVATION_RELEASED", "payment PENDING"]
 
 
 def test_a_vulnerability_is_paid_once(app, settings, api):
@@ -144,7 +144,7 @@ def test_a_settled_payment_charges_pool_and_ledger_and_emits_its_events_in_order
     entry = api.viewer.get(f"/protocols/{protocol_id}/pool/entries").expect(200)["items"][0]
     assert (entry["changeType"], entry["paymentId"], entry["amount"]) == ("PAYMENT_RELEASED", asked["id"], "40.00")
     assert api.viewer.get(path).expect(200)["status"] == "PAID"
-    assert story_of(app, protocol_id)[-4:] == ["payment PENDING", "PAYMENT_RELEASED", "payment RELEASED", "PAID"]
+    assert event_summaries(app, protocol_id)[-4:] == ["payment PENDING", "PAYMENT_RELEASED", "payment RELEASED", "PAID"]
     assert books(app) == []
 
 
@@ -154,7 +154,7 @@ def test_concurrent_jobs_of_one_payment_charge_once(paying, service):
     at_once(8, [lambda: settle(app, asked["id"])] * 16)
     assert pool(paying, protocol_id)["paid"] == "40.00"
     assert len(service.paid) == len(service.requests) == 1
-    assert story_of(app, protocol_id).count("PAID") == 1
+    assert event_summaries(app, protocol_id).count("PAID") == 1
     assert books(app) == []
 
 
@@ -313,7 +313,7 @@ def test_two_workers_that_both_receive_the_payout_charge_it_once(paying, service
     assert len(service.requests) == 2
     assert len(service.paid) == 1
     assert pool(paying, protocol_id)["paid"] == "40.00"
-    assert story_of(app, protocol_id).count("PAYMENT_RELEASED") == 1
+    assert event_summaries(app, protocol_id).count("PAYMENT_RELEASED") == 1
     assert books(app) == []
 
 

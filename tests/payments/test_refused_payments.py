@@ -22,13 +22,13 @@ from tests.support.money import (
     at_once,
     books,
     confirmed,
+    event_summaries,
     funded_protocol,
     make_due,
     pool,
     request_payment,
     settle,
-    story_of,
-    told,
+    stored_events,
 )
 
 ENVELOPE = {"timestamp": "2026-11-22T20:30:00.123Z", "protocolId": "P1", "seq": "1"}
@@ -90,7 +90,11 @@ def test_a_cancelled_payment_gives_its_reservation_back_and_its_vulnerability_ma
     assert (after["status"], after["paymentId"]) == ("CONFIRMED", None)
     assert int(after["version"]) == int(before["version"]) + 1
     assert (pool(api, protocol_id)["available"], pool(api, protocol_id)["reserved"]) == ("100.00", "0.00")
-    assert story_of(app_of(api), protocol_id)[-3:] == ["payment FAILED", "RESERVATION_RELEASED", "payment CANCELLED"]
+    assert event_summaries(app_of(api), protocol_id)[-3:] == [
+        "payment FAILED",
+        "RESERVATION_RELEASED",
+        "payment CANCELLED",
+    ]
     entry = api.viewer.get(f"/protocols/{protocol_id}/pool/entries").expect(200)["items"][0]
     assert (entry["paymentId"], entry["amount"]) == (payment_id, "40.00")
 
@@ -302,7 +306,7 @@ def test_concurrent_requests_with_one_key_cancel_once_and_get_one_answer(api: Ap
     protocol_id, payment_id, _ = refused_payment(api, service)
     answers = at_once(6, [lambda: post(other_caller(api), payment_id, "cancel", Idempotency_Key="k")] * 6)
     assert [each.expect(200) for each in answers] == [shown(api, payment_id)] * 6
-    assert story_of(app_of(api), protocol_id).count("RESERVATION_RELEASED") == 1
+    assert event_summaries(app_of(api), protocol_id).count("RESERVATION_RELEASED") == 1
 
 
 def test_a_cancellation_while_a_job_settles_the_payment_leaves_the_books_in_order(
@@ -337,7 +341,7 @@ def test_every_event_of_a_payment_is_as_documented_and_its_version_rises(api: Ap
     versions = [int(shown(api, payment_id)["version"])]
     cancelled = post(api, payment_id, "cancel").expect(200)
 
-    events = [data for kind, data in told(app_of(api), protocol_id) if kind == "payment:status_changed"]
+    events = [data for kind, data in stored_events(app_of(api), protocol_id) if kind == "payment:status_changed"]
     assert [(each["oldStatus"], each["newStatus"], each["attempts"]) for each in events] == [
         (None, "PENDING", "0"), ("PROCESSING", "FAILED", "1"), ("FAILED", "PENDING", "1"),
         ("PROCESSING", "FAILED", "3"), ("FAILED", "CANCELLED", "3"),
@@ -353,7 +357,7 @@ def test_every_event_of_a_payment_is_as_documented_and_its_version_rises(api: Ap
 def test_every_filing_is_told_before_its_reservation(api: Api) -> None:
     protocol_id = funded_protocol(api)
     found = [file_vulnerability(api, protocol_id, **fields) for fields in ({"bounty": "2.50"}, {"severity": "LOW"})]
-    events = told(app_of(api), protocol_id)[1:]
+    events = stored_events(app_of(api), protocol_id)[1:]
 
     assert [kind for kind, _ in events] == ["vuln:discovered", "bounty_pool:updated", "vuln:discovered"]
     told_of = [data for kind, data in events if kind == "vuln:discovered"]

@@ -11,7 +11,7 @@ from app.protocols import service as protocols
 from app.realtime import limiter, outbox
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
-from tests.support.money import confirmed, funded_protocol, pool, request_payment, settle, story_of
+from tests.support.money import confirmed, event_summaries, funded_protocol, pool, request_payment, settle
 
 NOBODY = "redis://127.0.0.1:1/0"
 STORY = [
@@ -34,7 +34,7 @@ def test_without_redis_deposits_are_stored_and_their_events_wait(app, app_with):
 
     assert down.viewer.get(f"/payments/{payment['id']}").expect(200)["status"] == "RELEASED"
     assert pool(down, protocol_id)["paid"] == "100.00"
-    assert story_of(app, protocol_id) == STORY
+    assert event_summaries(app, protocol_id) == STORY
     assert unpublished(app) == len(STORY)
 
 
@@ -57,7 +57,7 @@ def test_a_refused_request_leaves_no_event(app, api):
     protocol_id = funded_protocol(api, "1.00")
     body = {"title": "t", "severity": "LOW", "bounty": "2.00"}
     assert api.validator.post(f"/protocols/{protocol_id}/vulnerabilities", body).status == 409
-    assert story_of(app, protocol_id) == ["DEPOSIT"]
+    assert event_summaries(app, protocol_id) == ["DEPOSIT"]
 
 
 def test_events_of_changes_at_the_same_moment_are_relayed_once_each(api, caplog):

@@ -73,7 +73,7 @@ def pool(api: Api, protocol_id: str) -> dict[str, Any]:
     return api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)
 
 
-def told(app: Flask, protocol_id: str) -> list[tuple[str, dict[str, Any]]]:
+def stored_events(app: Flask, protocol_id: str) -> list[tuple[str, dict[str, Any]]]:
     """The type and the data of each event that the protocol's room gets, in order."""
     with app.app_context():
         mine = select(OutboxEvent).where(OutboxEvent.protocol_id == protocol_id)
@@ -81,12 +81,12 @@ def told(app: Flask, protocol_id: str) -> list[tuple[str, dict[str, Any]]]:
         return [(row.event_type, json.loads(row.data_json)) for row in rows]
 
 
-def story_of(app: Flask, protocol_id: str) -> list[str]:
+def event_summaries(app: Flask, protocol_id: str) -> list[str]:
     """A word for each event of the room: `DEPOSIT`, `discovered`, `CONFIRMED`, `payment PENDING`, …"""
     words = {EventType.VULN_DISCOVERED: "discovered", EventType.PAYMENT_STATUS_CHANGED: "payment "}
     return [
         words.get(kind, "") + (data.get("changeType") or data.get("newStatus", ""))
-        for kind, data in told(app, protocol_id)
+        for kind, data in stored_events(app, protocol_id)
     ]
 
 
