@@ -45,6 +45,7 @@ RULES_IN_WORDS = {
     "/api/v1/agents/{agentId}/progress",
     "/api/v1/tokens",  # the protocols must exist
     "/api/v1/tokens/revoke",
+    "/api/v1/payments/{paymentId}/retry",  # which characters of Unicode are printable
     "/api/v1/vulnerabilities/{vulnerabilityId}/payment",  # which characters of Unicode are printable
 }
 MODERATELY = settings(
