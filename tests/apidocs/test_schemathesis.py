@@ -88,7 +88,7 @@ def places(fuzzed: Flask) -> dict[str, str]:
         "agentId": AGENT,
         "vulnerabilityId": vulnerability_id,
         "paymentId": payment["id"],
-        "token": api.token("admin"),
+        "token": api.token("admin", sub=secrets.token_hex(8)),  # a generated request must not revoke it
     }
 
 
