@@ -1,7 +1,6 @@
 """`create_app()`, the only place where the parts of the application are wired together."""
 
 from flask import Flask
-from flask_migrate import Migrate
 
 from app.agents.progress_fast_path import ProgressFastPath
 from app.agents.routes import blueprint as agents
@@ -11,7 +10,6 @@ from app.audit.routes import blueprint as audit
 from app.auth import authorization
 from app.background import create_background_app
 from app.config import Config, load_config
-from app.core import extensions, migration
 from app.dashboard.routes import blueprint as pages
 from app.http import health, middleware, problems, rate_limits, responses, rest
 from app.observability import process_registry
@@ -53,7 +51,6 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
 
 
 def _serve_rest(app: Flask) -> None:
-    Migrate(app, extensions.db, directory=str(migration.FOLDER))  # for `flask --app wsgi db …`
     app.extensions["state_collector"] = StateCollector(GAUGES)
     app.extensions["silent_processes"] = process_registry.silent_names
     app.url_map.merge_slashes = False  # Werkzeug would redirect `//` to the host that the caller names

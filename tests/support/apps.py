@@ -21,10 +21,10 @@ def make_app(settings: Config) -> Iterator[Flask]:
             db.session.remove()
             db.engine.dispose()
         app.extensions["redis"].close()
-        _forget_broker()
+        forget_broker()
 
 
-def _forget_broker() -> None:
+def forget_broker() -> None:
     """Drop the connections that the process-wide Celery object keeps to the previous test's broker."""
     celery.close()
     celery.amqp._producer_pool = None
