@@ -21,6 +21,7 @@ from app.core.extensions import celery, redis_client
 from app.core.queues import PAYMENTS_QUEUE
 from app.core.redis_connection import connect_redis
 from app.factory import GAUGES
+from app.http import csv_export
 from app.observability import process_registry
 from app.observability.collectors import StateCollector
 from app.payments.models import Payment
@@ -354,6 +355,23 @@ def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_web: 
         until(lambda n=lost: losses() > n, 20, "the loss is counted")
 
     scrapes_until(stack, before, "DashboardSubscriberLost")
+
+
+@pytest.mark.database("sqlite")
+def test_export_failing_fires_when_an_export_is_cut(
+    firing: Callable[[str], bool], api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol_id = make_protocol(api)
+    for _ in range(2):
+        deposit(api, protocol_id, "1.00")
+    assert not firing("DashboardExportFailing")
+
+    monkeypatch.setattr(csv_export, "PAGE_ROWS", 1)
+    monkeypatch.setattr(csv_export._cursor, "deserialize", lambda _text: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        api.viewer.get(f"/protocols/{protocol_id}/pool/entries", Accept="text/csv")
+
+    assert firing("DashboardExportFailing")
 
 
 def test_sockets_refused_fires_when_a_process_is_full(make_web: StackMaker, js: JsClient) -> None:
