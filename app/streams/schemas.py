@@ -1,0 +1,19 @@
+from marshmallow import fields
+
+from app.core.schemas import CamelSchema, Timestamp, doc
+from app.core.values import LATER
+from app.snapshot.schemas import StateQuery
+
+
+class StreamQuery(StateQuery):
+    ticket = fields.String(
+        load_default=None,
+        metadata=doc("A ticket of `POST …/stream-tickets` in place of the `Authorization` header, good once."),
+    )
+
+
+class StreamTicketSchema(CamelSchema):
+    ticket = fields.String(
+        metadata=doc("Good once, as `?ticket=`, for this protocol's stream.", "mZ4kq0Vb7Jw1Xr9sT3uYcE5hN8pLdA2f")
+    )
+    expires_at = Timestamp(metadata=doc("Until when it can be used, 30 seconds from now.", LATER))
