@@ -54,6 +54,7 @@ def requires(
             return view(*args, **kwargs)
 
         guarded.required_action = action  # type: ignore[attr-defined]
+        guarded.security_schemes = getattr(authenticated_by, "security_schemes", ("bearer",))  # type: ignore[attr-defined]
         return guarded
 
     return decorate

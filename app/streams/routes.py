@@ -12,8 +12,9 @@ from app.http.responses import MAX_ACCEPT
 from app.http.rest import Blueprint, raises
 from app.protocols.service import check_exists
 from app.realtime.redis_keys import batched_view
+from app.snapshot.schemas import StateQuery
 from app.streams import tickets
-from app.streams.schemas import StreamQuery, StreamTicketSchema
+from app.streams.schemas import StreamTicketSchema
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"X-Accel-Buffering": "no"}  # for nginx
@@ -23,9 +24,9 @@ blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/protocols/<string
 
 @blueprint.get("/events")
 @requires(Action.SUBSCRIBE, authenticated_by=tickets.authenticate_stream)
-@raises(ProtocolNotFound)
-@blueprint.arguments(StreamQuery, location="query")
-@blueprint.response(200, content_type=EVENT_STREAM)
+@raises(ProtocolNotFound, NotAcceptable, NotSupported)
+@blueprint.arguments(StateQuery, location="query")
+@blueprint.response(200, description="The stream; it ends when the client closes it, or with its token.")
 def read_events(query: dict[str, Any], protocol_id: str) -> Response:
     """Read the room's events as a stream (Server-Sent Events)
 

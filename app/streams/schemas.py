@@ -2,14 +2,6 @@ from marshmallow import fields
 
 from app.core.schemas import CamelSchema, Timestamp, doc
 from app.core.values import LATER
-from app.snapshot.schemas import StateQuery
-
-
-class StreamQuery(StateQuery):
-    ticket = fields.String(
-        load_default=None,
-        metadata=doc("A ticket of `POST …/stream-tickets` in place of the `Authorization` header, good once."),
-    )
 
 
 class StreamTicketSchema(CamelSchema):

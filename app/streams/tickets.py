@@ -50,6 +50,9 @@ def authenticate_stream() -> Principal:
     return _redeem(ticket, (request.view_args or {})["protocol_id"]) if ticket else authenticate_bearer()
 
 
+authenticate_stream.security_schemes = ("bearer", "ticket")  # type: ignore[attr-defined] # for the API document
+
+
 def _redeem(ticket: str, protocol_id: str) -> Principal:
     found: Any = redis_client().getdel(_key(ticket, protocol_id)) if len(ticket) <= MAX_TICKET_LENGTH else None
     if found is None:

@@ -25,8 +25,8 @@ class Server:
         self.members: dict[str, list[str]] = {}
         self.eio = SimpleNamespace(sockets={})
         self.server = self
-        self.streams = SimpleNamespace(resync=lambda views: self.resynced.extend(views))
         self.resynced: list[str] = []
+        self.streams = SimpleNamespace(resync=self.resynced.extend)
 
     def join(self, protocol_id: str, *engine_sids: str) -> None:
         self.members[f"protocol:{protocol_id}"] = list(engine_sids)
