@@ -24,8 +24,15 @@ from app.realtime.collectors import read_outbox, read_rooms
 from app.snapshot.routes import blueprint as snapshot
 from app.tokens import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
+from app.webhooks.backlog import read_webhooks
 
-GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
+GAUGES = {
+    "rooms": read_rooms,
+    "outbox": read_outbox,
+    "ledger": read_ledger,
+    "payments": read_payments,
+    "webhooks": read_webhooks,
+}
 
 
 def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -> Flask:
