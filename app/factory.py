@@ -25,6 +25,7 @@ from app.snapshot.routes import blueprint as snapshot
 from app.tokens import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
 from app.webhooks.backlog import read_webhooks
+from app.webhooks.routes import blueprint as webhooks
 
 GAUGES = {
     "rooms": read_rooms,
@@ -69,7 +70,7 @@ def _serve_rest(app: Flask) -> None:
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     rest.api.init_app(app, spec_kwargs=openapi.spec_options())
-    for blueprint in (protocols, agents, pools, vulnerabilities, payments, snapshot, tokens, audit):
+    for blueprint in (protocols, agents, pools, vulnerabilities, payments, webhooks, snapshot, tokens, audit):
         rest.api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)

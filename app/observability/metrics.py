@@ -175,6 +175,7 @@ PROGRESS_LATENCY = Histogram(
 PAYMENTS = Counter(
     "dashboard_payments_total", "Attempts to settle a payment, and cancellations, by outcome", ["outcome"]
 )
+WEBHOOKS_DISABLED = Counter("dashboard_webhooks_disabled_total", "Webhooks that were disabled, by cause", ["cause"])
 SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
 HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["method", "route", "status"])
 HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to the response", ["route"], buckets=SECONDS)

@@ -33,6 +33,8 @@ class Webhook(Base):
         CheckConstraint(_one_of(WebhookStatus), name="ck_webhooks_status"),
     )
 
+    shown_secret = ""  # set when it is made; not stored
+
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     protocol_id: Mapped[str] = mapped_column(ForeignKey("protocols.id"))
     url: Mapped[str] = mapped_column(String(2048))

@@ -7,7 +7,9 @@ from typing import Any
 from app.realtime.events import EventType
 
 MAX_WEBHOOKS = 20  # of a protocol
-MAX_PENDING = 100_000  # deliveries of a webhook; beyond it is disabled
+MAX_PENDING = 100_000  # deliveries of a webhook; with more it is disabled
+MAX_PENDING_TESTS = 20
+SECRET_BYTES = 24
 SECRET_OVERLAP_SECONDS = 24 * 3600.0
 ALL_EVENTS = "*"
 TEST_EVENT = "webhook:test"
@@ -26,6 +28,16 @@ class WebhookStatus(StrEnum):
     ENABLED = "ENABLED"
     DISABLED = "DISABLED"
     DELETED = "DELETED"  # told to nobody; the retention deletes its deliveries, then the row
+
+
+class DisableCause(StrEnum):
+    """Why a webhook was disabled, for the metric; the webhook's own reason is a sentence."""
+
+    OWNER = "owner"
+    GONE = "gone"  # the endpoint answered 410
+    FAILING = "failing"
+    BACKLOG = "backlog"
+    SECRET = "secret"  # noqa: S105 - a cause, not a secret: no configured key can decrypt it
 
 
 class DeliveryStatus(StrEnum):
