@@ -12,6 +12,7 @@ from app.http import idempotency
 from app.payments import settlement
 from app.realtime import emitter, outbox
 from app.webhooks import expansion
+from app.webhooks import retention as webhook_retention
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ RETENTION_RUN_SECONDS = 30.0
 RETENTION_JOBS: dict[str, Callable[[float], int]] = {
     "idempotencyKeys": idempotency.delete_old,
     "events": expansion.delete_published_events,
+    "webhooks": webhook_retention.maintain,
+    "webhookDeliveries": webhook_retention.delete_old,
     "agentTasks": task_queue.delete_old,
     "issuedTokens": issued_tokens.delete_expired,
     "revokedTokens": revocation.delete_expired,
