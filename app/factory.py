@@ -23,8 +23,17 @@ from app.snapshot.routes import blueprint as snapshot
 from app.streams.routes import blueprint as streams
 from app.tokens import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
+from app.webhooks.backlog import read_webhooks
+from app.webhooks.routes import blueprint as webhooks
 
-GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
+API = (protocols, agents, pools, vulnerabilities, payments, webhooks, snapshot, streams, tokens, audit)
+GAUGES = {
+    "rooms": read_rooms,
+    "outbox": read_outbox,
+    "ledger": read_ledger,
+    "payments": read_payments,
+    "webhooks": read_webhooks,
+}
 
 
 def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -> Flask:
@@ -62,7 +71,7 @@ def _serve_rest(app: Flask) -> None:
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     rest.api.init_app(app, spec_kwargs=openapi.spec_options())
-    for blueprint in (protocols, agents, pools, vulnerabilities, payments, snapshot, streams, tokens, audit):
+    for blueprint in API:
         rest.api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)

@@ -132,7 +132,7 @@ def _check_process(role: str) -> str:
     known = process_registry.known()
     filling = [each for each in known if role in each.roles]
     if fault := process_registry.faults(known).get(role):
-        command = "worker --queues payments" if role == "worker-payments" else role
+        command = role.replace("worker-", "worker --queues ")
         remedy = "the process or its machine hangs: restart it" if filling else f"start `dashboard {command}`"
         raise CheckFailed(fault, remedy)
     return ", ".join(each.label for each in filling)
