@@ -11,7 +11,7 @@ from app.core.extensions import celery
 from app.http import idempotency
 from app.payments import settlement
 from app.realtime import emitter, outbox
-from app.webhooks import expansion
+from app.webhooks import delivery, expansion
 from app.webhooks import retention as webhook_retention
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ SCHEDULE = {  # intervals in seconds
     "flush": {"task": queues.FLUSH_TASK, "schedule": 1.0},
     "outbox-sweep": {"task": queues.OUTBOX_SWEEP_TASK, "schedule": 5.0},
     "payment-sweep": {"task": queues.PAYMENT_SWEEP_TASK, "schedule": 1.0},
-    "webhook-expansion": {"task": queues.WEBHOOK_EXPANSION_TASK, "schedule": 1.0},
+    "webhook-delivery": {"task": queues.WEBHOOK_DELIVERY_TASK, "schedule": 1.0},
     "retention": {"task": queues.RETENTION_TASK, "schedule": 600.0},
 }
 RETENTION_RUN_SECONDS = 30.0
@@ -66,10 +66,10 @@ def sweep_payments() -> None:
     settlement.sweep()
 
 
-@celery.task(name=queues.WEBHOOK_EXPANSION_TASK)
-def expand_events() -> None:
-    """Make the deliveries of the events that were stored since the last time."""
-    expansion.expand()
+@celery.task(name=queues.WEBHOOK_DELIVERY_TASK)
+def deliver_webhooks() -> None:
+    """Deliver to webhooks what was stored since the last time, and what is due again."""
+    delivery.run()
 
 
 @celery.task(name=queues.RETENTION_TASK)

@@ -23,8 +23,11 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
@@ -61,6 +64,20 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def retry_after(self) -> float:
+        """Seconds of the Retry-After header (RFC 9110, 10.2.3); 0 when it is missing or malformed.
+
+        A date is compared with the response's own `Date`, so that the two hosts' clocks need not agree.
+        """
+        text = self.headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdecimal():
+            return float(text)
+        try:
+            now = parsedate_to_datetime(self.headers["Date"]) if "Date" in self.headers else datetime.now(UTC)
+            return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
+        except (ValueError, TypeError, OverflowError):  # no date, or one without a zone
+            return 0.0
 
 
 class OutboundError(Exception):
@@ -139,7 +156,7 @@ def _guarded(request: requests.Request, limits: Limits, sockets: "_Sockets", gua
 
     class Connection(base):  # type: ignore[misc]
         def _new_conn(self) -> socket.socket:
-            return sockets.keep(_connect(guard.resolve(host, self.port), self.port, limits.connect_seconds))
+            return sockets.keep(guard.connect(host, self.port, limits.connect_seconds))
 
     connection = Connection(host, parts.port or (443 if is_tls else 80), timeout=limits.read_seconds, **tls)
     with closing(connection):
@@ -150,16 +167,6 @@ def _guarded(request: requests.Request, limits: Limits, sockets: "_Sockets", gua
         return Response(response.status, response.headers, b"")
 
 
-def _connect(addresses: list[str], port: int, seconds: float) -> socket.socket:
-    failure = OSError("the name has no address")
-    for address in addresses:
-        try:
-            return socket.create_connection((address, port), seconds)
-        except OSError as error:
-            failure = error
-    raise failure
-
-
 def _ca_bundle() -> str:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
 
@@ -167,8 +174,9 @@ def _ca_bundle() -> str:
 @cache
 def _tls_context(ca_bundle: str) -> ssl.SSLContext:
     """Reading the certificate authorities for each request would cost more than the request."""
-    path = {"capath" if os.path.isdir(ca_bundle) else "cafile": ca_bundle}  # noqa: PTH112 - a text, as in requests
-    return ssl.create_default_context(**path)
+    if Path(ca_bundle).is_dir():
+        return ssl.create_default_context(capath=ca_bundle)
+    return ssl.create_default_context(cafile=ca_bundle)
 
 
 def _within(seconds: float, call: Callable[[], Result]) -> Result:

@@ -8,14 +8,7 @@ of an address: the resolver decides what it means, and its result is checked.
 import re
 import socket
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
@@ -73,13 +66,22 @@ class Guard:
                 raise ForbiddenTarget(problem)
         return parts
 
-    def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses of `host`, all of them allowed. Raises ForbiddenTarget and OSError."""
+    def connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        """A connection to one of the addresses of `host`, all of which must be allowed.
+
+        Each attempt takes at most so many seconds. Raises ForbiddenTarget and OSError.
+        """
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not all(self.allows(ip_address(each)) for each in addresses):
             raise ForbiddenTarget("the URL leads to a private, local or reserved address")
-        return addresses
+        failure = OSError("the name has no address")
+        for address in addresses:
+            try:
+                return socket.create_connection((address, port), seconds)
+            except OSError as error:
+                failure = error
+        raise failure
 
     def allows(self, address: Address) -> bool:
         """Whether the address, or the IPv4 address that it stands for, is public or in an allowed network."""
