@@ -421,6 +421,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/protocols/{protocolId}/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a protocol's webhooks, newest first
+         * @description Without their secrets. Request the next page with `cursor` set to `nextCursor` of this one. Roles: owner, admin.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Create a webhook
+         * @description From now on the protocol's stored events are POSTed to the URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says. The response is the only place that shows the secret. A protocol has at most 20 webhooks. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats": {
         parameters: {
             query?: never;
@@ -599,6 +623,150 @@ export interface paths {
          * @description PENDING → REJECTED; the room receives `vuln:status_changed`, and a reservation is released. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
          */
         post: operations["rejectVulnerability"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-deliveries/{deliveryId}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deliver again
+         * @description The same body with the same `webhook-id`, with all attempts of the schedule. One that waits for its next attempt is attempted now. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a webhook
+         * @description A DISABLED one says why in `disabledReason`. Roles: owner, admin.
+         */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description With its deliveries; nothing more is sent, besides attempts that are running. Roles: owner, admin.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a webhook's deliveries, newest first
+         * @description Each with its attempts. Finished ones are kept for 30 days, the newest 10,000 of a webhook. Request the next page with `cursor` set to `nextCursor` of this one. Roles: owner, admin.
+         */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable a webhook
+         * @description Pending deliveries wait until it is enabled; new events are not kept for it. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["disableWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable a webhook
+         * @description Deliveries that were pending when it was disabled are sent now. Events in between were not kept for it. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["enableWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate a webhook's secret
+         * @description The response is the only place that shows the new secret. For 24 hours deliveries carry a signature of each: replace the secret at the receiver within that time. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["rotateSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test event
+         * @description A delivery of type `webhook:test`, whatever the webhook's filters. Its outcome is in the list of deliveries. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["sendTest"];
         delete?: never;
         options?: never;
         head?: never;
@@ -890,13 +1058,35 @@ export interface components {
              */
             version: string;
         };
+        Attempt: {
+            /**
+             * @description When the attempt ended.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            at: string;
+            /**
+             * @description How long the attempt took, in milliseconds.
+             * @example 87
+             */
+            durationMs: string | null;
+            /**
+             * @description Why the attempt failed; null if it succeeded or none has ended.
+             * @example null
+             */
+            error: string | null;
+            /**
+             * @description The response's HTTP status; null without a response.
+             * @example 204
+             */
+            responseCode: string | null;
+        };
         AuditEntry: {
             /**
              * @description The action.
              * @example DEPOSIT
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED" | "WEBHOOK_CREATED" | "WEBHOOK_DELETED" | "WEBHOOK_ENABLED" | "WEBHOOK_DISABLED" | "WEBHOOK_SECRET_ROTATED" | "WEBHOOK_TESTED" | "WEBHOOK_REDELIVERED";
             /**
              * @description The caller's address; null for the system.
              * @example 203.0.113.7
@@ -1145,7 +1335,7 @@ export interface components {
              * @example PAYMENT_REQUESTED
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED" | "WEBHOOK_CREATED" | "WEBHOOK_DELETED" | "WEBHOOK_ENABLED" | "WEBHOOK_DISABLED" | "WEBHOOK_SECRET_ROTATED" | "WEBHOOK_TESTED" | "WEBHOOK_REDELIVERED";
             /**
              * @description The payment's amount.
              * @example 2500.00
@@ -1383,6 +1573,78 @@ export interface components {
              * @example eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJvIn0.c2ln
              */
             token: string;
+        };
+        NewWebhook: {
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description What the webhook is for.
+             * @example Slack channel of the incident team
+             */
+            description: string | null;
+            /**
+             * @description Why it is DISABLED; null otherwise.
+             * @example null
+             */
+            disabledReason: string | null;
+            /**
+             * @description The events to deliver, or `*` for all.
+             * @example [
+             *       "vuln:status_changed",
+             *       "payment:status_changed"
+             *     ]
+             */
+            eventTypes: ("bounty_pool:updated" | "vuln:discovered" | "vuln:status_changed" | "payment:status_changed" | "agent:task_update" | "*")[];
+            /**
+             * Format: date-time
+             * @description When the first attempt failed since the last success; null while none has.
+             * @example null
+             */
+            failingSince: string | null;
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation signs as well; null without a rotation.
+             * @example null
+             */
+            previousSecretExpiresAt: string | null;
+            /**
+             * @description The protocol's id.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * @description The key of the signatures (Standard Webhooks). Shown this once.
+             * @example whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3
+             */
+            secret: string;
+            /**
+             * @description Of the vulnerability events only those of these severities; null for all.
+             * @example [
+             *       "CRITICAL",
+             *       "HIGH"
+             *     ]
+             */
+            severities: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
+            /**
+             * @description A DISABLED webhook gets nothing until it is enabled.
+             * @example ENABLED
+             * @enum {string}
+             */
+            status: "ENABLED" | "DISABLED";
+            /**
+             * @description Where deliveries are POSTed: `https://`, without user name, password or fragment. A host written as a private, loopback or link-local address is refused here, a name that leads to one when it is connected to.
+             * @example https://hooks.example/dashboard
+             */
+            url: string;
         };
         OpenCounts: {
             /**
@@ -1664,7 +1926,7 @@ export interface components {
              * @description A stable code: decide by it.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TICKET" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NOT_IMPLEMENTED" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REALTIME_UNAVAILABLE" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_IN_URL" | "TOKEN_REVOKED" | "TOO_MANY_CONNECTIONS" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TICKET" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NOT_IMPLEMENTED" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REALTIME_UNAVAILABLE" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_IN_URL" | "TOKEN_REVOKED" | "TOO_MANY_CONNECTIONS" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "TOO_MANY_WEBHOOKS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND" | "WEBHOOKS_NOT_CONFIGURED" | "WEBHOOK_DELIVERY_NOT_FOUND" | "WEBHOOK_DISABLED" | "WEBHOOK_NOT_FOUND";
             /** @description The current status, with INVALID_TRANSITION. */
             currentStatus?: string;
             /** @description What was wrong, for people. */
@@ -2244,6 +2506,185 @@ export interface components {
              */
             openTruncated: boolean;
         };
+        Webhook: {
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description What the webhook is for.
+             * @example Slack channel of the incident team
+             */
+            description: string | null;
+            /**
+             * @description Why it is DISABLED; null otherwise.
+             * @example null
+             */
+            disabledReason: string | null;
+            /**
+             * @description The events to deliver, or `*` for all.
+             * @example [
+             *       "vuln:status_changed",
+             *       "payment:status_changed"
+             *     ]
+             */
+            eventTypes: ("bounty_pool:updated" | "vuln:discovered" | "vuln:status_changed" | "payment:status_changed" | "agent:task_update" | "*")[];
+            /**
+             * Format: date-time
+             * @description When the first attempt failed since the last success; null while none has.
+             * @example null
+             */
+            failingSince: string | null;
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation signs as well; null without a rotation.
+             * @example null
+             */
+            previousSecretExpiresAt: string | null;
+            /**
+             * @description The protocol's id.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * @description Of the vulnerability events only those of these severities; null for all.
+             * @example [
+             *       "CRITICAL",
+             *       "HIGH"
+             *     ]
+             */
+            severities: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
+            /**
+             * @description A DISABLED webhook gets nothing until it is enabled.
+             * @example ENABLED
+             * @enum {string}
+             */
+            status: "ENABLED" | "DISABLED";
+            /**
+             * @description Where deliveries are POSTed: `https://`, without user name, password or fragment. A host written as a private, loopback or link-local address is refused here, a name that leads to one when it is connected to.
+             * @example https://hooks.example/dashboard
+             */
+            url: string;
+        };
+        WebhookAction: Record<string, never>;
+        WebhookCreate: {
+            /**
+             * @description What the webhook is for.
+             * @default null
+             * @example Slack channel of the incident team
+             */
+            description: string | null;
+            /**
+             * @description The events to deliver, or `*` for all.
+             * @example [
+             *       "vuln:status_changed",
+             *       "payment:status_changed"
+             *     ]
+             */
+            eventTypes: ("bounty_pool:updated" | "vuln:discovered" | "vuln:status_changed" | "payment:status_changed" | "agent:task_update" | "*")[];
+            /**
+             * @description Of the vulnerability events only those of these severities; null for all.
+             * @default null
+             * @example [
+             *       "CRITICAL",
+             *       "HIGH"
+             *     ]
+             */
+            severities: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
+            /**
+             * @description Where deliveries are POSTed: `https://`, without user name, password or fragment. A host written as a private, loopback or link-local address is refused here, a name that leads to one when it is connected to.
+             * @example https://hooks.example/dashboard
+             */
+            url: string;
+        };
+        WebhookDelivery: {
+            /**
+             * @description How many attempts were started.
+             * @example 1
+             */
+            attempts: string;
+            /**
+             * Format: date-time
+             * @description When the event was taken for delivery.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description How long the attempt took, in milliseconds.
+             * @example 87
+             */
+            durationMs: string | null;
+            /**
+             * @description Why the attempt failed; null if it succeeded or none has ended.
+             * @example null
+             */
+            error: string | null;
+            /**
+             * @description The event's type; `webhook:test` for a test.
+             * @example vuln:status_changed
+             */
+            eventType: string;
+            /**
+             * Format: date-time
+             * @description When it succeeded or failed for good.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            finishedAt: string | null;
+            /** @description The latest attempts, oldest first. */
+            history: components["schemas"]["Attempt"][];
+            /**
+             * @description The delivery's id, which is the `webhook-id` of each attempt.
+             * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt is due; null if none is.
+             * @example null
+             */
+            nextAttemptAt: string | null;
+            /**
+             * @description The response's HTTP status; null without a response.
+             * @example 204
+             */
+            responseCode: string | null;
+            /**
+             * @description PENDING while an attempt runs or is planned; FAILED after the last.
+             * @example SUCCEEDED
+             * @enum {string}
+             */
+            status: "PENDING" | "SUCCEEDED" | "FAILED";
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            webhookId: string;
+        };
+        WebhookDeliveryPage: {
+            /** @description The items of this page, at most `limit`. */
+            items: components["schemas"]["WebhookDelivery"][];
+            /**
+             * @description Where the next page begins; null on the last.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        WebhookPage: {
+            /** @description The items of this page, at most `limit`. */
+            items: components["schemas"]["Webhook"][];
+            /**
+             * @description Where the next page begins; null on the last.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
     };
     responses: {
         /** @description The body is not valid JSON. */
@@ -2347,6 +2788,7 @@ export type AgentCounts = components['schemas']['AgentCounts'];
 export type AgentCreate = components['schemas']['AgentCreate'];
 export type AgentPage = components['schemas']['AgentPage'];
 export type AgentState = components['schemas']['AgentState'];
+export type Attempt = components['schemas']['Attempt'];
 export type AuditEntry = components['schemas']['AuditEntry'];
 export type AuditEntryPage = components['schemas']['AuditEntryPage'];
 export type Batch = components['schemas']['Batch'];
@@ -2365,6 +2807,7 @@ export type IssuedTokenPage = components['schemas']['IssuedTokenPage'];
 export type LedgerEntry = components['schemas']['LedgerEntry'];
 export type LedgerEntryPage = components['schemas']['LedgerEntryPage'];
 export type NewToken = components['schemas']['NewToken'];
+export type NewWebhook = components['schemas']['NewWebhook'];
 export type OpenCounts = components['schemas']['OpenCounts'];
 export type Overview = components['schemas']['Overview'];
 export type OverviewPage = components['schemas']['OverviewPage'];
@@ -2402,6 +2845,12 @@ export type VulnerabilityCounts = components['schemas']['VulnerabilityCounts'];
 export type VulnerabilityCreate = components['schemas']['VulnerabilityCreate'];
 export type VulnerabilityPage = components['schemas']['VulnerabilityPage'];
 export type VulnerabilityState = components['schemas']['VulnerabilityState'];
+export type Webhook = components['schemas']['Webhook'];
+export type WebhookAction = components['schemas']['WebhookAction'];
+export type WebhookCreate = components['schemas']['WebhookCreate'];
+export type WebhookDelivery = components['schemas']['WebhookDelivery'];
+export type WebhookDeliveryPage = components['schemas']['WebhookDeliveryPage'];
+export type WebhookPage = components['schemas']['WebhookPage'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseRequestEntityTooLarge = components['responses']['RequestEntityTooLarge'];
@@ -2724,7 +3173,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only this action. */
-                action?: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+                action?: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED" | "WEBHOOK_CREATED" | "WEBHOOK_DELETED" | "WEBHOOK_ENABLED" | "WEBHOOK_DISABLED" | "WEBHOOK_SECRET_ROTATED" | "WEBHOOK_TESTED" | "WEBHOOK_REDELIVERED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
@@ -3627,6 +4076,119 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the page before; pass it back unread. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the protocol.
+                 * @example aave-v3
+                 */
+                protocolId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the protocol.
+                 * @example aave-v3
+                 */
+                protocolId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookCreate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     getStats: {
         parameters: {
             query?: {
@@ -4057,6 +4619,465 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Vulnerability"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the delivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                deliveryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the page before; pass it back unread. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description Only deliveries with this status. */
+                status?: "PENDING" | "SUCCEEDED" | "FAILED";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    disableWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    enableWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    rotateSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    sendTest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
                 };
             };
             400: components["responses"]["BadRequest"];
