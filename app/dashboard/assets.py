@@ -4,6 +4,7 @@ npm fetches the packages of package-lock.json and verifies their hashes. The pre
 copied to static/vendor; they are never committed. A second run does nothing.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,14 +15,15 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 MANIFEST, LOCK = FOLDER / "package.json", FOLDER / "package-lock.json"
 VENDOR = FOLDER / "static" / "vendor"
-INSTALLED_LOCK = VENDOR / LOCK.name  # a copy of the lock file whose packages are installed
+INSTALLED = VENDOR / "installed.sha256"  # of what is installed
 MODULES = {
     "htm.js": "htm/dist/htm.module.js",
     "preact.js": "htm/preact/standalone.module.js",
     "socket.io.js": "socket.io-client/dist/socket.io.esm.min.js",
-    "uplot.js": "uplot/dist/uPlot.esm.js",
+    "uplot.js": "uplot/dist/uPlot.iife.min.js",
     "uplot.css": "uplot/dist/uPlot.min.css",
 }
+EXPORTS = {"uplot.js": "\nexport default uPlot;\n"}  # added, since only its minified file is no module
 NPM_CI = ("ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
 INSTALL_SECONDS = 180
 
@@ -35,8 +37,9 @@ def are_installed() -> bool:
 
 
 def install() -> bool:
-    """Install the modules of the lock file; return False if they were there already. Raises AssetError."""
-    if are_installed() and INSTALLED_LOCK.is_file() and INSTALLED_LOCK.read_bytes() == LOCK.read_bytes():
+    """Install the modules of the lock file; return False if just these were there already. Raises AssetError."""
+    wanted = hashlib.sha256(LOCK.read_bytes() + repr((MODULES, EXPORTS)).encode()).hexdigest()
+    if are_installed() and INSTALLED.is_file() and INSTALLED.read_text(encoding="ascii") == wanted:
         return False
     VENDOR.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -46,9 +49,9 @@ def install() -> bool:
         for name, member in MODULES.items():
             # Renamed when complete: a running server never serves half a module.
             draft = VENDOR / f"{name}.new"
-            shutil.copyfile(Path(folder, "node_modules", member), draft)
+            draft.write_bytes(Path(folder, "node_modules", member).read_bytes() + EXPORTS.get(name, "").encode())
             draft.replace(VENDOR / name)
-    shutil.copyfile(LOCK, INSTALLED_LOCK)
+    INSTALLED.write_text(wanted, encoding="ascii")
     return True
 
 
