@@ -102,7 +102,8 @@ def test_a_narrow_card_of_a_failed_payment_shows_the_whole_address(
     facts.get_by_text(f"to {RECIPIENT}").wait_for()
     assert facts.evaluate("(each) => each.scrollWidth <= each.clientWidth"), "it is not cut"
     box, row = facts.bounding_box(), page.page.locator(f"[data-payment='{failed}']").bounding_box()
-    assert box and row
+    assert box
+    assert row
     assert box["y"] + box["height"] <= row["y"] + row["height"]
 
 
