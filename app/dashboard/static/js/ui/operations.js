@@ -7,8 +7,6 @@ import { Rooms } from "./operations-rooms.js";
 import { Empty, Panel, html } from "./preact.js";
 import { Sparkline } from "./sparkline.js";
 
-const LEAST_SPAN_MS = 60_000;
-
 /** The operators' page. Problems are marked in red and in text. */
 export function Operations({ status, fault, readAt, past, onSignOut }) {
   const [state, words] = fault ? ["stale", status ? "Stale" : "Not available"] : status ? ["live", "Live"] : ["connecting", "Reading"];
@@ -35,7 +33,7 @@ const Waiting = ({ fault }) =>
 
 function Panels({ status, past }) {
   const { rooms, agents, events, readings, processes, faults, versions } = status;
-  const spanMs = Math.max(LEAST_SPAN_MS, past.at(-1).at - past[0].at); // the lines fill their place from the first minute on
+  const spanMs = Math.max(1, past.at(-1).at - past[0].at);
   const backlogs = BACKLOGS.filter(([key]) => key in readings).map(([key, label, unit, most]) => ({
     key, label, unit, value: readings[key], isBad: Number(readings[key]) > most, points: seriesOf(past, (each) => each.readings[key]),
   }));
@@ -76,7 +74,7 @@ function Causes({ causes }) {
 }
 
 function Numbers({ id, title, about, rows, spanMs }) {
-  return html`<${Panel} id=${id} title=${title} aside=${html`<span class="hint">${about ? `${about} · ` : ""}last ${Math.round(spanMs / 60_000)} min</span>`}>
+  return html`<${Panel} id=${id} title=${title} aside=${html`<span class="hint">${about ? `${about} · ` : ""}last ${Math.max(1, Math.round(spanMs / 60_000))} min</span>`}>
     <dl class="numbers with-lines">
       ${rows.map(
         ({ key, label, value, unit = "", isBad, points, about: said = label }) =>
