@@ -34,6 +34,9 @@ from app.webhooks.rules import DisableCause, WebhookStatus
 
 logger = logging.getLogger(__name__)
 
+for _cause in DisableCause:  # Prometheus sees no increase of a counter that first appears as 1
+    metrics.WEBHOOKS_DISABLED.labels(_cause)
+
 _IS_SHOWN = Webhook.status != WebhookStatus.DELETED.value
 
 

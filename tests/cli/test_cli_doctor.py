@@ -3,16 +3,22 @@
 import json
 import signal
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from app.config import load_config
+from app.core.database import transaction, utc_now
 from app.core.extensions import redis_client
 from app.observability import process_registry
 from app.realtime import emitter
+from app.webhooks.models import WebhookDelivery
 from tests.cli.commands import run_command, run_doctor, verdicts
+from tests.factories import make_protocol
 from tests.support import databases, servers
+from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 from tests.support.stack import Stack
 
@@ -133,3 +139,20 @@ def test_a_process_whose_clock_differs_from_redis_is_named(environment: dict[str
 
     assert verdicts(ended)["clocks"] == "FAIL"
     assert f"{record['name']} ({record['host']}) is 3600 s ahead" in ended.stdout
+
+
+def test_a_webhook_with_overdue_deliveries_is_named(environment: dict[str, str]):
+    settings = load_config(environment)
+    with make_app(settings) as app:
+        api = Api(InProcess(app), settings.signing_key)
+        protocol_id = make_protocol(api)
+        body = {"url": "https://hooks.example/", "eventTypes": ["*"]}
+        webhook = api.owner.post(f"/protocols/{protocol_id}/webhooks", body).expect(201)
+        api.owner.post(f"/webhooks/{webhook['id']}/test").expect(202)
+        with app.app_context(), transaction() as session:
+            session.execute(update(WebhookDelivery).values(next_attempt_at=utc_now() - timedelta(seconds=70)))
+
+    ended = run_doctor(environment)
+
+    assert verdicts(ended)["webhooks"] == "FAIL"
+    assert f"1 of {webhook['id']} ({protocol_id}), the first for " in ended.stdout

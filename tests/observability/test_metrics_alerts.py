@@ -29,6 +29,10 @@ from app.realtime import emitter, outbox
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.redis_keys import CONTROL_CHANNEL, TICK_KEY, channel_of, room_key
+from app.webhooks import expansion
+from app.webhooks.models import WebhookDelivery
+from app.webhooks.rules import DisableCause
+from app.webhooks.service import disable_for
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.api import Api
@@ -250,6 +254,41 @@ def test_ledger_mismatch_fires_when_a_pool_was_changed_by_hand(firing: Callable[
     store(Pool, total_minor=Pool.total_minor + 1)
 
     assert firing("DashboardLedgerMismatch")
+
+
+@pytest.fixture
+def webhook_id(api: Api) -> str:
+    protocol_id = make_protocol(api)
+    body = {"url": "https://hooks.example/", "eventTypes": ["*"]}
+    created = api.owner.post(f"/protocols/{protocol_id}/webhooks", body).expect(201)
+    deposit(api, protocol_id, "1.00")
+    return str(created["id"])
+
+
+@pytest.mark.database("sqlite")
+def test_webhooks_slow_fires_when_events_or_deliveries_wait(firing: Callable[[str], bool], webhook_id: str) -> None:
+    assert not firing("DashboardWebhooksSlow")
+    store(OutboxEvent, created_at=utc_now() - timedelta(seconds=65))
+    assert firing("DashboardWebhooksSlow")
+
+    expansion.expand()
+    assert not firing("DashboardWebhooksSlow")
+    store(WebhookDelivery, next_attempt_at=utc_now() - timedelta(seconds=65))
+
+    assert firing("DashboardWebhooksSlow")
+
+
+@pytest.mark.database("sqlite")
+def test_webhook_disabled_fires_unless_the_owner_did_it(
+    firing: Callable[[str], bool], api: Api, webhook_id: str
+) -> None:
+    api.owner.post(f"/webhooks/{webhook_id}/disable").expect(200)
+    assert not firing("DashboardWebhookDisabled")
+    api.owner.post(f"/webhooks/{webhook_id}/enable").expect(200)
+
+    disable_for(webhook_id, DisableCause.GONE, "The endpoint answered 410.")
+
+    assert firing("DashboardWebhookDisabled")
 
 
 @pytest.mark.database("sqlite")

@@ -11,8 +11,9 @@ from sqlalchemy import func, select, text, update
 
 from app.core.database import transaction, utc_now
 from app.core.extensions import db
+from app.realtime.outbox import OutboxEvent
 from app.webhooks import encryption, retention
-from app.webhooks.backlog import read_webhooks
+from app.webhooks.backlog import overdue_webhooks, read_webhooks
 from app.webhooks.models import Webhook as WebhookRow
 from app.webhooks.models import WebhookDelivery
 from tests.factories import deposit
@@ -139,14 +140,28 @@ def test_the_gauges_show_what_waits_and_how_late_it_is(
     assert {value for values in gauges().values() for value in values.values()} == {0.0, 1.0}
     for _ in range(3):
         deposit(api, protocol_id, "1.00")
+    with app.app_context(), transaction() as session:
+        session.execute(update(OutboxEvent).values(created_at=utc_now() - timedelta(seconds=500)))
     assert gauges()["_events_waiting"] == {"": 3.0}
+    assert 500 <= gauges()["_oldest_due_seconds"][""] < 560
 
     first, *_ = deliveries(webhook)
     change(app, first["id"], next_attempt_at=utc_now() - timedelta(seconds=1000))
 
+    with app.app_context():
+        (overdue,) = overdue_webhooks(5)
+    assert (overdue.webhook_id, overdue.protocol_id, overdue.count) == (webhook["id"], protocol_id, 3)
+    assert 1000 <= overdue.seconds < 1060
     found = gauges()
     assert (found["_events_waiting"], found["_deliveries_pending"]) == ({"": 0.0}, {"": 3.0})
     assert 1000 <= found["_oldest_due_seconds"][""] < 1060
+    with app.app_context(), transaction() as session:  # a running attempt, and a pause after failures
+        session.execute(update(WebhookDelivery).values(lease_until=utc_now() + timedelta(seconds=60)))
+    assert gauges()["_oldest_due_seconds"] == {"": 0.0}
+    with app.app_context(), transaction() as session:
+        session.execute(update(WebhookDelivery).values(lease_until=None))
+        session.execute(update(WebhookRow).values(next_allowed_at=utc_now() + timedelta(seconds=60)))
+    assert gauges()["_oldest_due_seconds"] == {"": 0.0}
     api.owner.post(f"/webhooks/{webhook['id']}/disable").expect(200)
     assert gauges() == {
         "s": {"ENABLED": 0.0, "DISABLED": 1.0},
