@@ -176,6 +176,8 @@ def _guarded(request: requests.Request, limits: Limits, sockets: Sockets, guard:
             request.method, parts.request_uri, body=request.data, headers=request.headers, preload_content=False
         )
         response = connection.getresponse()
+        if sockets.is_shut_down:  # http.client takes headers that are cut off for complete ones
+            raise TimeoutError
         return Response(response.status, response.headers, b"")
 
 
