@@ -18,6 +18,7 @@ from app.http.idempotency import claim_key, store_response
 from app.webhooks import rules
 from app.webhooks.models import Webhook, WebhookDelivery
 from app.webhooks.rules import DeliveryStatus, WebhookStatus
+from app.webhooks.schemas import WebhookTestData
 from app.webhooks.service import audit, get, lock
 
 
@@ -31,7 +32,8 @@ def send_test(webhook_id: str, principal: Principal) -> WebhookDelivery:
         pending = select(func.count()).where(WebhookDelivery.webhook_id == webhook_id, *is_pending_test)
         if session.scalar(pending) >= rules.MAX_PENDING_TESTS:  # type: ignore[operator]  # COUNT is never null
             raise TooManyRequests(f"{rules.MAX_PENDING_TESTS} tests of this webhook are pending.")
-        data = to_json({"webhookId": webhook_id, "requestedBy": principal.subject})
+        about = {"webhook_id": webhook_id, "requested_by": principal.subject}
+        data = to_json(WebhookTestData().dump(about))
         delivery = WebhookDelivery(
             id=str(uuid.uuid7()),
             webhook_id=webhook_id,

@@ -91,6 +91,13 @@ class WebhookDeliverySchema(CamelSchema):
     history = fields.List(fields.Nested(AttemptSchema), metadata=doc("The latest attempts, oldest first."))
 
 
+class WebhookTestData(CamelSchema):
+    """The data of a test."""
+
+    webhook_id = fields.String(required=True, metadata=doc("The webhook's id.", WEBHOOK))
+    requested_by = fields.String(required=True, metadata=doc("Who asked for it: the token's `sub`.", "owner-1"))
+
+
 class WebhookDeliveryQuery(PageQuery):
     status = Choice(DeliveryStatus, load_default=None, metadata=doc("Only deliveries with this status."))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from jsonschema import Draft202012Validator
 from sqlalchemy import func, select, text, update
 
 from app.config import Config
@@ -16,6 +17,7 @@ from app.realtime.outbox import OutboxEvent
 from app.webhooks import expansion
 from app.webhooks.models import WebhookDelivery
 from tests.factories import deposit, file_vulnerability, make_protocol, report
+from tests.support import documents
 from tests.support.api import Api
 from tests.support.money import at_once, own_api
 from tests.webhooks.conftest import Deliveries, MakeWebhook, Webhook
@@ -25,6 +27,15 @@ def bodies(app: Flask, webhook: Webhook) -> list[dict[str, Any]]:
     with app.app_context():
         query = select(WebhookDelivery.body).where(WebhookDelivery.webhook_id == webhook["id"])
         return [json.loads(body) for body in db.session.scalars(query.order_by(WebhookDelivery.position))]
+
+
+def check_documented(bodies: list[dict[str, Any]]) -> None:
+    """What is delivered is what OpenAPI's `webhooks` describe."""
+    document = documents.openapi_offline()
+    described = {each["post"]["summary"]: each["post"] for each in document["webhooks"].values()}
+    for body in bodies:
+        schema = described[f"Receive {body['type']}"]["requestBody"]["content"]["application/json"]["schema"]
+        Draft202012Validator({**schema, "components": document["components"]}).validate(body)
 
 
 def types(found: list[dict[str, Any]]) -> list[str]:
@@ -56,7 +67,7 @@ def test_the_body_is_the_rooms_event_as_it_was_stored(
 
 
 def test_a_webhook_gets_what_its_filters_name_and_ends_of_tasks_alone(
-    api: Api, protocol_id: str, agent_id: str, make_webhook: MakeWebhook, deliveries: Deliveries
+    app: Flask, *, api: Api, protocol_id: str, agent_id: str, make_webhook: MakeWebhook, deliveries: Deliveries
 ) -> None:
     everything, critical, tasks = (
         make_webhook(eventTypes=["*", "bounty_pool:updated"]),
@@ -76,6 +87,7 @@ def test_a_webhook_gets_what_its_filters_name_and_ends_of_tasks_alone(
     pool, found, task = "bounty_pool:updated", "vuln:discovered", "agent:task_update"
     assert everything["eventTypes"] == ["*"]
     assert types(deliveries(everything)) == [pool, found, found, pool, task, task]
+    check_documented(bodies(app, everything))
     assert types(deliveries(critical)) == [pool, found, pool]
     assert types(deliveries(tasks)) == [task, task]
 

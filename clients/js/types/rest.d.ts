@@ -875,6 +875,66 @@ export interface paths {
     };
 }
 export interface webhooks {
+    agentTaskUpdate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive agent:task_update
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["agentTaskUpdateWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    bountyPoolUpdated: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive bounty_pool:updated
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["bountyPoolUpdatedWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    paymentStatusChanged: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive payment:status_changed
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["paymentStatusChangedWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     payout: {
         parameters: {
             query?: never;
@@ -889,6 +949,66 @@ export interface webhooks {
          * @description Sent to PAYOUT_URL once or more for each payment: pay once per `Idempotency-Key`. Verify `X-Signature` with PAYOUT_SECRET before anything else, and reject a time that is more than five minutes off.
          */
         post: operations["payout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    vulnDiscovered: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive vuln:discovered
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["vulnDiscoveredWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    vulnStatusChanged: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive vuln:status_changed
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["vulnStatusChangedWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    webhookTest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive a test
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["webhookTestWebhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1058,6 +1178,70 @@ export interface components {
              */
             version: string;
         };
+        AgentTaskData: {
+            /**
+             * @description Id of the agent.
+             * @example scanner-7
+             */
+            agentId: string;
+            /**
+             * @description Why the task failed; null otherwise.
+             * @example null
+             */
+            error: components["schemas"]["TaskError"] | null;
+            /**
+             * Format: date-time
+             * @description When the agent expects to complete the task.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            estimatedCompletion: string | null;
+            /**
+             * @description Name of the agent's next task.
+             * @example null
+             */
+            nextTask: string | null;
+            /**
+             * @description Progress in per cent.
+             * @example 65
+             */
+            progress: string;
+            /**
+             * @description Status of the task; IDLE if the agent moved to another protocol without ending it.
+             * @example RUNNING
+             * @enum {string}
+             */
+            status: "RUNNING" | "COMPLETED" | "FAILED" | "IDLE";
+            /**
+             * @description Name of the task.
+             * @example Symbolic execution of Vault.sol
+             */
+            task: string;
+            /**
+             * @description Increases with every change; ignore a version that is not higher than the last.
+             * @example 2
+             */
+            version: string;
+        };
+        AgentTaskUpdateWebhook: {
+            data: components["schemas"]["AgentTaskData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example agent:task_update
+             * @enum {string}
+             */
+            type: "agent:task_update";
+        };
         Attempt: {
             /**
              * @description When the attempt ended.
@@ -1220,6 +1404,89 @@ export interface components {
              * @example Symbolic execution of Vault.sol
              */
             task: string;
+        };
+        BountyPoolData: {
+            /**
+             * Format: decimal
+             * @description The amount of this change.
+             * @example 2500.00
+             */
+            amount: string;
+            /**
+             * Format: decimal
+             * @description `total - reserved - paid`; never negative.
+             * @example 22500.00
+             */
+            available: string;
+            /**
+             * @description The kind of change.
+             * @example RESERVATION
+             * @enum {string}
+             */
+            changeType: "DEPOSIT" | "RESERVATION" | "RESERVATION_RELEASED" | "PAYMENT_RELEASED";
+            /**
+             * @description The currency of all amounts of the protocol; set when it is created.
+             * @example USDC
+             */
+            currency: string;
+            /**
+             * Format: decimal
+             * @description Sum of released payments.
+             * @example 0.00
+             */
+            paid: string;
+            /**
+             * @description The payment that it is for; see `GET /payments/{id}`.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId?: string;
+            /**
+             * @description The depositor's reference, or the payout service's.
+             * @example treasury-2026-11
+             */
+            reference?: string;
+            /**
+             * Format: decimal
+             * @description Reserved for pending validations and payments.
+             * @example 2500.00
+             */
+            reserved: string;
+            /**
+             * Format: decimal
+             * @description Sum of all deposits; `available + reserved + paid`.
+             * @example 25000.00
+             */
+            total: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description The vulnerability that it is for.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId?: string;
+        } & unknown;
+        BountyPoolUpdatedWebhook: {
+            data: components["schemas"]["BountyPoolData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example bounty_pool:updated
+             * @enum {string}
+             */
+            type: "bounty_pool:updated";
         };
         Confirmation: {
             /**
@@ -1818,6 +2085,82 @@ export interface components {
              */
             recipient: string | null;
         };
+        PaymentStatusChangedWebhook: {
+            data: components["schemas"]["PaymentStatusData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example payment:status_changed
+             * @enum {string}
+             */
+            type: "payment:status_changed";
+        };
+        PaymentStatusData: {
+            /**
+             * Format: decimal
+             * @description The amount to pay, as a decimal string.
+             * @example 2500.00
+             */
+            amount: string;
+            /**
+             * @description How many times the payout service was called.
+             * @example 0
+             */
+            attempts: string;
+            /**
+             * Format: date-time
+             * @description When the status changed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            changedAt: string;
+            /**
+             * @description The currency of all amounts of the protocol; set when it is created.
+             * @example USDC
+             */
+            currency: string;
+            /**
+             * @description Why the service refused for good, if FAILED or CANCELLED; null otherwise.
+             * @example null
+             */
+            failureReason: string | null;
+            /**
+             * @description The status now. PROCESSING, which every attempt passes through, is not told.
+             * @example PENDING
+             * @enum {string}
+             */
+            newStatus: "PENDING" | "FAILED" | "RELEASED" | "CANCELLED";
+            /**
+             * @description The status before; null when the payment was requested just now.
+             * @example null
+             * @enum {string|null}
+             */
+            oldStatus: "PENDING" | "PROCESSING" | "FAILED" | null;
+            /**
+             * @description The payment's id.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description Id of the vulnerability that it pays for.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        };
         PaymentSum: {
             /**
              * @description The number of released payments.
@@ -2345,6 +2688,72 @@ export interface components {
              */
             pending: string;
         };
+        VulnDiscoveredData: {
+            /**
+             * @description Id of the agent that found it.
+             * @example scanner-7
+             */
+            agentId: string | null;
+            /**
+             * Format: decimal
+             * @description The bounty of this vulnerability.
+             * @example 2500.00
+             */
+            bounty: string | null;
+            /**
+             * Format: date-time
+             * @description When the vulnerability was filed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description The severity, from CRITICAL down to INFO.
+             * @example HIGH
+             * @enum {string}
+             */
+            severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
+            /**
+             * @description The present status.
+             * @example PENDING
+             * @enum {string}
+             */
+            status: "PENDING";
+            /**
+             * @description A short name of the finding.
+             * @example Reentrancy in withdraw()
+             */
+            title: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description The vulnerability's id.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        };
+        VulnDiscoveredWebhook: {
+            data: components["schemas"]["VulnDiscoveredData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example vuln:discovered
+             * @enum {string}
+             */
+            type: "vuln:discovered";
+        };
         Vulnerability: {
             /**
              * @description Id of the agent that found it.
@@ -2506,6 +2915,78 @@ export interface components {
              */
             openTruncated: boolean;
         };
+        VulnStatusChangedWebhook: {
+            data: components["schemas"]["VulnStatusData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example vuln:status_changed
+             * @enum {string}
+             */
+            type: "vuln:status_changed";
+        };
+        VulnStatusData: {
+            /**
+             * Format: date-time
+             * @description When the status changed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            changedAt: string;
+            /**
+             * @description The new status.
+             * @example CONFIRMED
+             * @enum {string}
+             */
+            newStatus: "CONFIRMED" | "REJECTED" | "PAID";
+            /**
+             * @description The previous status.
+             * @example PENDING
+             * @enum {string}
+             */
+            oldStatus: "PENDING" | "CONFIRMED";
+            /**
+             * Format: decimal
+             * @description The amount paid; only with PAID.
+             * @example 2500.00
+             */
+            paymentAmount?: string;
+            /**
+             * @description Id of the payment; only with PAID.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId?: string;
+            /**
+             * @description Why it was rejected; only with REJECTED.
+             * @example Duplicate of an earlier report.
+             */
+            rejectionReason?: string;
+            /**
+             * @description The severity, from CRITICAL down to INFO.
+             * @example HIGH
+             * @enum {string}
+             */
+            severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description The vulnerability's id.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        } & (unknown & unknown);
         Webhook: {
             /**
              * Format: date-time
@@ -2685,6 +3166,38 @@ export interface components {
              */
             nextCursor: string | null;
         };
+        WebhookTestData: {
+            /**
+             * @description Who asked for it: the token's `sub`.
+             * @example owner-1
+             */
+            requestedBy: string;
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            webhookId: string;
+        };
+        WebhookTestWebhook: {
+            data: components["schemas"]["WebhookTestData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example webhook:test
+             * @enum {string}
+             */
+            type: "webhook:test";
+        };
     };
     responses: {
         /** @description The body is not valid JSON. */
@@ -2788,12 +3301,16 @@ export type AgentCounts = components['schemas']['AgentCounts'];
 export type AgentCreate = components['schemas']['AgentCreate'];
 export type AgentPage = components['schemas']['AgentPage'];
 export type AgentState = components['schemas']['AgentState'];
+export type AgentTaskData = components['schemas']['AgentTaskData'];
+export type AgentTaskUpdateWebhook = components['schemas']['AgentTaskUpdateWebhook'];
 export type Attempt = components['schemas']['Attempt'];
 export type AuditEntry = components['schemas']['AuditEntry'];
 export type AuditEntryPage = components['schemas']['AuditEntryPage'];
 export type Batch = components['schemas']['Batch'];
 export type BatchAnswer = components['schemas']['BatchAnswer'];
 export type BatchUpdate = components['schemas']['BatchUpdate'];
+export type BountyPoolData = components['schemas']['BountyPoolData'];
+export type BountyPoolUpdatedWebhook = components['schemas']['BountyPoolUpdatedWebhook'];
 export type Confirmation = components['schemas']['Confirmation'];
 export type CurrencySum = components['schemas']['CurrencySum'];
 export type CurrentTask = components['schemas']['CurrentTask'];
@@ -2816,6 +3333,8 @@ export type PaymentCancel = components['schemas']['PaymentCancel'];
 export type PaymentCreate = components['schemas']['PaymentCreate'];
 export type PaymentPage = components['schemas']['PaymentPage'];
 export type PaymentRetry = components['schemas']['PaymentRetry'];
+export type PaymentStatusChangedWebhook = components['schemas']['PaymentStatusChangedWebhook'];
+export type PaymentStatusData = components['schemas']['PaymentStatusData'];
 export type PaymentSum = components['schemas']['PaymentSum'];
 export type Pool = components['schemas']['Pool'];
 export type PoolSum = components['schemas']['PoolSum'];
@@ -2840,17 +3359,23 @@ export type TaskError = components['schemas']['TaskError'];
 export type TaskPage = components['schemas']['TaskPage'];
 export type TokenCreate = components['schemas']['TokenCreate'];
 export type UnpaidCounts = components['schemas']['UnpaidCounts'];
+export type VulnDiscoveredData = components['schemas']['VulnDiscoveredData'];
+export type VulnDiscoveredWebhook = components['schemas']['VulnDiscoveredWebhook'];
 export type Vulnerability = components['schemas']['Vulnerability'];
 export type VulnerabilityCounts = components['schemas']['VulnerabilityCounts'];
 export type VulnerabilityCreate = components['schemas']['VulnerabilityCreate'];
 export type VulnerabilityPage = components['schemas']['VulnerabilityPage'];
 export type VulnerabilityState = components['schemas']['VulnerabilityState'];
+export type VulnStatusChangedWebhook = components['schemas']['VulnStatusChangedWebhook'];
+export type VulnStatusData = components['schemas']['VulnStatusData'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookAction = components['schemas']['WebhookAction'];
 export type WebhookCreate = components['schemas']['WebhookCreate'];
 export type WebhookDelivery = components['schemas']['WebhookDelivery'];
 export type WebhookDeliveryPage = components['schemas']['WebhookDeliveryPage'];
 export type WebhookPage = components['schemas']['WebhookPage'];
+export type WebhookTestData = components['schemas']['WebhookTestData'];
+export type WebhookTestWebhook = components['schemas']['WebhookTestWebhook'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseRequestEntityTooLarge = components['responses']['RequestEntityTooLarge'];
@@ -5240,6 +5765,162 @@ export interface operations {
             };
         };
     };
+    agentTaskUpdateWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentTaskUpdateWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    bountyPoolUpdatedWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BountyPoolUpdatedWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    paymentStatusChangedWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PaymentStatusChangedWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     payout: {
         parameters: {
             query?: never;
@@ -5303,6 +5984,162 @@ export interface operations {
                         reference: string;
                     };
                 };
+            };
+        };
+    };
+    vulnDiscoveredWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VulnDiscoveredWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    vulnStatusChangedWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VulnStatusChangedWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    webhookTestWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookTestWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
