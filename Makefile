@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak fault-mix mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak webhook-load fault-mix mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ screenshots: setup ## take the README's pictures from a running demo (three minu
 
 soak: setup ## run five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_soak.py
+
+webhook-load: setup ## deliver 10,000 events to 20 endpoints, five of them bad (four minutes)
+	@$(BIN)/python -m pytest -m soak -s tests/faults/test_webhook_faults.py
 
 fault-mix: setup ## run a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from app.core.outbound_guard import ForbiddenTarget, Guard
+from app.core.outbound_sockets import Sockets
 
 Result = TypeVar("Result")
 
@@ -109,27 +110,38 @@ def send(
 
     With a `guard` the response's body is not read.
     """
-    sockets = _Sockets()
-    sent = {"User-Agent": _user_agent(), "Accept-Encoding": "identity", **(headers or {})}
-    request = requests.Request(method, url, headers=sent, data=body)
-
-    def exchange() -> Response:
-        return _exchange(request, limits, sockets) if guard is None else _guarded(request, limits, sockets, guard)
-
+    sockets = Sockets()
+    request = requests.Request(method, url, headers=headers, data=body)
     try:
-        return _within(limits.total_seconds, exchange)
+        return _within(limits.total_seconds, lambda: exchange(request, limits, sockets, guard))
+    except TimeoutError as error:
+        raise OutboundError(_late(limits), was_connected=sockets.was_connected) from error
+    finally:
+        sockets.shut_down()
+
+
+def exchange(request: requests.Request, limits: Limits, sockets: Sockets, guard: Guard | None = None) -> Response:
+    """`send` in this thread, for callers that watch the total time themselves: then they shut the sockets down.
+
+    A name lookup does not end with them. Raises OutboundError.
+    """
+    request.headers = {"User-Agent": _user_agent(), "Accept-Encoding": "identity", **(request.headers or {})}
+    try:
+        return _direct(request, limits, sockets) if guard is None else _guarded(request, limits, sockets, guard)
     except OutboundError:
         raise
     except ForbiddenTarget as error:
         raise ForbiddenTargetError(str(error), was_connected=False) from error
-    except TimeoutError as error:
-        reason = f"no complete response within {limits.total_seconds:g} s"
-        raise OutboundError(reason, was_connected=sockets.was_connected) from error
     except Exception as error:
-        reason = f"no response ({type(error).__name__})"
+        is_late = isinstance(error, TimeoutError) or sockets.is_shut_down
+        reason = _late(limits) if is_late else f"no response ({type(error).__name__})"
         raise OutboundError(reason, detail=str(error), was_connected=sockets.was_connected) from error
     finally:
         sockets.shut_down()
+
+
+def _late(limits: Limits) -> str:
+    return f"no complete response within {limits.total_seconds:g} s"
 
 
 @cache
@@ -137,7 +149,7 @@ def _user_agent() -> str:
     return f"dashboard-realtime/{version('dashboard-realtime')}"
 
 
-def _exchange(request: requests.Request, limits: Limits, sockets: "_Sockets") -> Response:
+def _direct(request: requests.Request, limits: Limits, sockets: Sockets) -> Response:
     with requests.Session() as session:
         prepared = session.prepare_request(request)
         settings: Any = session.merge_environment_settings(prepared.url, {}, stream=True, verify=None, cert=None)
@@ -148,7 +160,7 @@ def _exchange(request: requests.Request, limits: Limits, sockets: "_Sockets") ->
         return Response(response.status_code, response.headers, _read_body(response.raw, limits))
 
 
-def _guarded(request: requests.Request, limits: Limits, sockets: "_Sockets", guard: Guard) -> Response:
+def _guarded(request: requests.Request, limits: Limits, sockets: Sockets, guard: Guard) -> Response:
     parts = guard.parse(str(request.url))
     host, is_tls = str(parts.host).strip("[]"), parts.scheme == "https"
     base: Any = HTTPSConnection if is_tls else HTTPConnection
@@ -164,6 +176,8 @@ def _guarded(request: requests.Request, limits: Limits, sockets: "_Sockets", gua
             request.method, parts.request_uri, body=request.data, headers=request.headers, preload_content=False
         )
         response = connection.getresponse()
+        if sockets.is_shut_down:  # http.client takes headers that are cut off for complete ones
+            raise TimeoutError
         return Response(response.status, response.headers, b"")
 
 
@@ -205,36 +219,8 @@ def _read_body(response: BaseHTTPResponse, limits: Limits) -> bytes:
     return content
 
 
-class _Sockets:
-    """The sockets of one request, also one to a proxy, which another thread can shut down."""
-
-    def __init__(self) -> None:
-        self.was_connected = False
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        self._is_shut_down = False
-
-    def keep(self, connected: socket.socket) -> socket.socket:
-        """Keep a duplicate, since TLS takes the socket itself over. Raises OSError after the shutdown."""
-        with self._lock:
-            if self._is_shut_down:
-                connected.close()
-                raise OSError("the time for this request is up")
-            self._sockets.append(connected.dup())
-            self.was_connected = True
-        return connected
-
-    def shut_down(self) -> None:
-        """End every connection, for the thread that reads from it as well."""
-        with self._lock:
-            self._is_shut_down = True
-            while self._sockets:
-                with self._sockets.pop() as each, suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
-
-
 class _Adapter(HTTPAdapter):
-    def __init__(self, sockets: _Sockets) -> None:
+    def __init__(self, sockets: Sockets) -> None:
         super().__init__()
         self._kept = sockets
 

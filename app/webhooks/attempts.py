@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
+import requests
+
 from app.core import outbound, standard_webhooks
 from app.core.outbound import ForbiddenTargetError, Limits, OutboundError, Response
 from app.core.outbound_guard import Guard
+from app.core.outbound_sockets import Sockets
+from app.webhooks.lease import Leased
+from app.webhooks.schedule import ATTEMPT_SECONDS
 
-ATTEMPT_SECONDS = 10.0
 LIMITS = Limits(connect_seconds=5.0, read_seconds=ATTEMPT_SECONDS, total_seconds=ATTEMPT_SECONDS, max_body_bytes=0)
+TOO_LATE = f"no complete response within {ATTEMPT_SECONDS:g} s"
 
 
 class Outcome(StrEnum):
@@ -35,21 +40,43 @@ class Result:
     retry_after: float = 0.0
 
 
-def attempt(url: str, delivery_id: str, body: str, secrets: list[str], guard: Guard) -> Result:
-    """Send a delivery once. Never raises, and ends within ten seconds."""
-    began = time.monotonic()
-    try:
-        content = body.encode()
-        signed = standard_webhooks.signed_headers(delivery_id, int(time.time()), content, secrets)
-        headers = {"Content-Type": "application/json", **signed}
-        response = outbound.send("POST", url, LIMITS, headers=headers, body=content, guard=guard)
-    except OutboundError as error:
-        outcome = Outcome.FORBIDDEN if isinstance(error, ForbiddenTargetError) else Outcome.NO_RESPONSE
-        return Result(outcome, time.monotonic() - began, error=str(error), detail=error.detail)
-    except Exception as error:  # noqa: BLE001 - such as no more threads: the next attempt may succeed
-        problem = f"no response ({type(error).__name__})"
-        return Result(Outcome.NO_RESPONSE, time.monotonic() - began, error=problem, detail=str(error))
-    return _result(response, time.monotonic() - began)
+class Attempt:
+    """One request, which runs in a thread of its own; whoever started it cuts it off when its time is up."""
+
+    def __init__(self, leased: Leased, guard: Guard) -> None:
+        self.leased = leased
+        self._guard = guard
+        self._sockets = Sockets()
+        self._began = time.monotonic()
+
+    def run(self) -> Result:
+        """Never raises."""
+        try:
+            response = outbound.exchange(self._request(), LIMITS, self._sockets, self._guard)
+        except OutboundError as error:
+            outcome = Outcome.FORBIDDEN if isinstance(error, ForbiddenTargetError) else Outcome.NO_RESPONSE
+            return Result(outcome, self.seconds, error=str(error), detail=error.detail)
+        except Exception as error:  # noqa: BLE001 - the next attempt may succeed
+            problem = f"no response ({type(error).__name__})"
+            return Result(Outcome.NO_RESPONSE, self.seconds, error=problem, detail=str(error))
+        return _result(response, self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def cut_off(self) -> Result:
+        """End the request, whose time is up. Its thread may still be looking up a name."""
+        self._sockets.shut_down()
+        return Result(Outcome.NO_RESPONSE, self.seconds, error=TOO_LATE)
+
+    def _request(self) -> requests.Request:
+        delivery = self.leased.delivery
+        body = delivery.body.encode()
+        signed = standard_webhooks.signed_headers(delivery.id, int(time.time()), body, self.leased.secrets)
+        return requests.Request(
+            "POST", self.leased.url, headers={"Content-Type": "application/json", **signed}, data=body
+        )
 
 
 def _result(response: Response, seconds: float) -> Result:

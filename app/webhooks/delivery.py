@@ -23,10 +23,11 @@ from app.core.queues import WEBHOOK_DELIVERY_TASK
 from app.observability import metrics
 from app.realtime.redis_keys import WEBHOOK_RUN_KEY
 from app.webhooks import expansion
-from app.webhooks.attempts import Outcome, Result, attempt
+from app.webhooks.attempts import Attempt, Outcome, Result
 from app.webhooks.lease import MAX_RUNNING, Leased, Slots, lease_due
 from app.webhooks.models import Webhook
 from app.webhooks.rules import WebhookStatus
+from app.webhooks.schedule import ATTEMPT_SECONDS
 from app.webhooks.settlement import Finished, settle
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ POLL_SECONDS = 0.2
 GATHER_SECONDS = 0.02  # what finishes meanwhile is settled in the same transaction
 OUTAGE_PAUSE_SECONDS = 0.5
 RUN_LEASE_MS = 5_000
+MAX_THREADS = 2 * MAX_RUNNING  # some may still be looking up a name
 
 
 def run() -> int:
@@ -58,40 +60,42 @@ class _Run:
     def __init__(self) -> None:
         self._guard = Guard(config().webhook_networks, bool(config().webhook_allow_http))
         self._slots = Slots()
-        self._running: dict[Future[Result], Leased] = {}
+        self._running: dict[Future[Result], Attempt] = {}
         self._finished: list[Finished] = []
         self._began = time.monotonic()
         self._leases = True
+        self._is_idle = False
 
     def deliver(self) -> int:
         """Returns the number of attempts."""
         count = 0
-        with ThreadPoolExecutor(MAX_RUNNING, "webhook-attempt") as pool:
-            while self._leases or self._running or self._finished:
-                try:
-                    settle(self._finished)
-                    self._finished = []
-                    for leased in self._lease():
-                        self._running[pool.submit(self._attempt, leased)] = leased
-                        count += 1
-                except (SQLAlchemyError, DependencyUnavailable) as error:
-                    db.session.rollback()
-                    logger.warning("webhook.database_failed", extra={"error": str(error)})
-                    time.sleep(OUTAGE_PAUSE_SECONDS)
-                self._gather()
-                if self._leases and self._is_over():
-                    self._stop_leasing()
+        pool = ThreadPoolExecutor(MAX_THREADS, "webhook-attempt")
+        while self._leases or self._running or self._finished:
+            try:
+                settle(self._finished)
+                self._finished = []
+                for leased in self._lease():
+                    started = Attempt(leased, self._guard)
+                    self._running[pool.submit(started.run)] = started
+                    count += 1
+            except (SQLAlchemyError, DependencyUnavailable) as error:
+                db.session.rollback()
+                logger.warning("webhook.database_failed", extra={"error": str(error)})
+                time.sleep(OUTAGE_PAUSE_SECONDS)
+            self._gather()
+            if self._leases and self._is_over():
+                self._stop_leasing()
+        pool.shutdown(wait=False)
         return count
-
-    def _attempt(self, leased: Leased) -> Result:
-        return attempt(leased.url, leased.delivery.id, leased.delivery.body, leased.secrets, self._guard)
 
     def _lease(self) -> list[Leased]:
         if not self._leases:
             return []
         _renew_lease()
         expansion.expand()
-        return lease_due(self._slots)
+        leased = lease_due(self._slots)
+        self._is_idle = not leased and not self._running
+        return leased
 
     def _stop_leasing(self) -> None:
         self._leases = False
@@ -101,7 +105,7 @@ class _Run:
 
     def _is_over(self) -> bool:
         elapsed = time.monotonic() - self._began
-        return elapsed > RUN_SECONDS or (elapsed > IDLE_SECONDS and not self._running)
+        return elapsed > RUN_SECONDS or (elapsed > IDLE_SECONDS and self._is_idle)
 
     def _gather(self) -> None:
         """Wait until an attempt ends, or for the next look at what is due."""
@@ -109,10 +113,14 @@ class _Run:
             time.sleep(GATHER_SECONDS)
         elif not self._running and self._leases:
             time.sleep(POLL_SECONDS)
-        for future in [each for each in self._running if each.done()]:
-            leased, result = self._running.pop(future), future.result()
-            self._slots.give_back(leased.delivery.webhook_id, succeeded=result.outcome is Outcome.DELIVERED)
-            self._finished.append((leased, result))
+        for future, started in list(self._running.items()):
+            if not future.done() and started.seconds < ATTEMPT_SECONDS:
+                continue
+            result = future.result() if future.done() else started.cut_off()
+            del self._running[future]
+            webhook_id = started.leased.delivery.webhook_id
+            self._slots.give_back(webhook_id, succeeded=result.outcome is Outcome.DELIVERED)
+            self._finished.append((started.leased, result))
 
 
 def _renew_lease() -> None:

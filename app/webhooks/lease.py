@@ -16,11 +16,10 @@ from app.config import Config
 from app.core.database import database_now, transaction
 from app.core.extensions import config, db
 from app.webhooks import encryption, service
-from app.webhooks.attempts import ATTEMPT_SECONDS
 from app.webhooks.encryption import SecretUnreadable
 from app.webhooks.models import IS_PENDING, Webhook, WebhookDelivery
 from app.webhooks.rules import DisableCause, WebhookStatus
-from app.webhooks.schedule import MAX_RETRY_AFTER
+from app.webhooks.schedule import ATTEMPT_SECONDS, MAX_RETRY_AFTER
 
 LEASE_SECONDS = ATTEMPT_SECONDS + 5.0
 MAX_RUNNING = 100

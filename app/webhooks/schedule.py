@@ -1,7 +1,9 @@
-"""When a delivery that failed is tried again, and how long a failing endpoint is left alone. Pure."""
+"""How long an attempt may take, when a delivery that failed is tried again, and how long a failing endpoint is left
+alone. Pure."""
 
 from datetime import timedelta
 
+ATTEMPT_SECONDS = 10.0
 _MINUTE, _HOUR = 60.0, 3600.0
 RETRY_DELAYS = (
     5.0, _MINUTE, 5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR,

@@ -4,10 +4,12 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,6 @@ from standardwebhooks import Webhook as Verifier
 
 from app.core.database import transaction, utc_now
 from app.core.extensions import db, redis_client
-from app.core.outbound import Limits
 from app.core.outbound_guard import Guard
 from app.observability import metrics
 from app.realtime.redis_keys import WEBHOOK_RUN_KEY
@@ -30,9 +31,9 @@ from tests.core.test_tls import make_certificate
 from tests.factories import deposit
 from tests.support.api import Api
 from tests.support.machine_speed import patience, slowdown
+from tests.support.processes import until
 from tests.support.webhook_receiver import OK, Answer, Receiver, drip, flood, hang, reset, status, webhook_receiver
 
-SHORT = Limits(connect_seconds=5.0, read_seconds=1.0, total_seconds=1.0, max_body_bytes=0)
 DUE_LONG_AGO = timedelta(hours=1)
 
 
@@ -179,16 +180,26 @@ def test_retry_after_is_respected_up_to_an_hour(hooks: Hooks, code: int, asked: 
     assert (hooks.read(select(WebhookRow.next_allowed_at)) is not None) == (shortest > 3)
 
 
+def attempt(url: str, guard: Guard) -> Result:
+    """Attempt a delivery; one that hangs is cut off after a second, as a run does after ten."""
+    row = SimpleNamespace(id="d", body="{}")
+    started = attempts.Attempt(lease.Leased(row, url, ["whsec_AAAA"]), guard)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(started.run)
+        if url.endswith(("hang", "drip")):
+            with pytest.raises(TimeoutError):
+                future.result(1.0)
+            started.cut_off()
+        return future.result(patience(10))
+
+
 @pytest.mark.database("sqlite")
-def test_whatever_an_endpoint_does_an_attempt_ends_and_its_error_is_shown(
-    hooks: Hooks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(attempts, "LIMITS", SHORT)
+def test_whatever_an_endpoint_does_an_attempt_ends_and_its_error_is_shown(hooks: Hooks, tmp_path: Path) -> None:
     guard = Guard((ip_network("127.0.0.1/32"),), allow_http=True)
     certificate, key = make_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
-    late, none = "no complete response within 1 s", None
+    late, none = "no complete response within 10 s", None
     with webhook_receiver(context) as untrusted, webhook_receiver(host="127.0.0.3") as private:
         expected = {
             hooks.receiver.script("hang", hang): (Outcome.NO_RESPONSE, none, late),
@@ -205,11 +216,10 @@ def test_whatever_an_endpoint_does_an_attempt_ends_and_its_error_is_shown(
             ),
             "http://127.0.0.1:1/": (Outcome.NO_RESPONSE, none, "no response (ConnectionRefusedError)"),
         }  # fmt: skip
-        results = {url: attempts.attempt(url, "d", "{}", ["whsec_AAAA"], guard) for url in expected}
+        results = {url: attempt(url, guard) for url in expected}
         assert private.connections == 0
 
     assert {url: (each.outcome, each.response_code, each.error) for url, each in results.items()} == expected
-    assert max(each.seconds for each in results.values()) < 2 * slowdown()
 
 
 def test_410_disables_the_webhook_and_enabling_it_sends_what_waits(hooks: Hooks) -> None:
@@ -294,7 +304,7 @@ def test_an_endpoint_that_hangs_holds_up_no_other(hooks: Hooks, monkeypatch: pyt
     for name in names:
         hooks.endpoint(name)
     monkeypatch.setattr(delivery, "RUN_SECONDS", 4.0)
-    monkeypatch.setattr(attempts, "LIMITS", Limits(5.0, 4.0, 4.0, 0))
+    monkeypatch.setattr(delivery, "ATTEMPT_SECONDS", 4.0)
     stored: list[float] = []
 
     def store() -> None:
@@ -307,9 +317,10 @@ def test_an_endpoint_that_hangs_holds_up_no_other(hooks: Hooks, monkeypatch: pyt
     writer.start()
     hooks.run()
     writer.join(patience(30))
-    hooks.run()
+    until(lambda: hooks.run() >= 0 and all(len(hooks.receiver.of(each)) >= 30 for each in names), 30, "all arrive")
 
-    assert len(hooks.receiver.of("hangs")) + len(hooks.receiver.of("drips")) <= 2 * 2 * lease._FIRST_PER_ENDPOINT
+    for name in ("hangs", "drips"):  # two at first, then one at a time
+        assert len(hooks.receiver.of(name)) <= 2 + len(stored) / 4
     for name in names:
         arrived = [each.at for each in hooks.receiver.of(name)]
         assert len(arrived) == len(set(hooks.receiver.ids()[name])) == 30
