@@ -71,7 +71,7 @@ def create(protocol_id: str, fields: dict[str, Any], principal: Principal) -> We
                 created_at=utc_now(),
             )
             session.add(webhook)
-            after = {"origin": _origin(webhook.url), "eventTypes": event_types, "severities": webhook.severities}
+            after = {"origin": origin(webhook.url), "eventTypes": event_types, "severities": webhook.severities}
             audit(session, AuditAction.WEBHOOK_CREATED, webhook, after=after)
             store_response(session, webhook, {"webhookId": webhook_id, "secret": encrypted})
     except StoredResponse as first:
@@ -189,8 +189,8 @@ def _check_url(url: str) -> None:
         raise InvalidInput(fields={"url": [str(problem)]}) from problem
 
 
-def _origin(url: str) -> str:
-    """Without the path, which often holds a password of the receiver's."""
+def origin(url: str) -> str:
+    """What of a URL may be logged: the path is often a password, as in those of Slack."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 

@@ -138,7 +138,7 @@ def _pause_or_disable(session: Session, webhook: Webhook, results: list[Result],
 def _tell(leased: Leased, result: Result, delay: float | None) -> None:
     metrics.WEBHOOK_ATTEMPTS.labels(result.outcome.value).inc()
     metrics.WEBHOOK_ATTEMPT_SECONDS.observe(result.seconds)
-    delivery, about = leased.delivery, {"url": leased.url.partition("?")[0], "seconds": round(result.seconds, 3)}
+    delivery, about = leased.delivery, {"origin": service.origin(leased.url), "seconds": round(result.seconds, 3)}
     about |= {"webhookId": delivery.webhook_id, "deliveryId": delivery.id, "eventType": delivery.event_type}
     about |= {"attempt": delivery.attempts, "responseCode": result.response_code}
     if result.outcome is Outcome.DELIVERED:

@@ -111,7 +111,8 @@ def test_a_stored_event_is_posted_signed_with_the_webhooks_secret(hooks: Hooks, 
     assert (made["id"], made["status"], made["attempts"]) == (request.id, "SUCCEEDED", "1")
     assert (made["responseCode"], made["nextAttemptAt"], made["history"][0]["error"]) == ("204", None, None)
     (line,) = [record for record in caplog.records if record.msg == "webhook.delivered"]
-    assert line.url == webhook["url"].removesuffix("?token=hush")
+    assert line.origin == "/".join(webhook["url"].split("/")[:3])
+    assert "hush" not in str(vars(line))
     assert webhook["secret"] not in str([vars(record) for record in caplog.records])
     assert hooks.run() == 0
 
