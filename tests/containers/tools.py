@@ -65,15 +65,26 @@ def fetch_tools() -> Path:
 
 def fetch_promtool() -> Path:
     """The path of Prometheus's rule checker from Debian's package. Raises NoEngineError."""
-    target = cache() / "prometheus"
-    tool = target / "usr/bin/promtool"
-    if not tool.exists():
-        packages = cache() / "prometheus-package"
+    return _fetch_program("promtool", "prometheus")
+
+
+def fetch_kubectl() -> Path:
+    """The path of Kubernetes's command line from Debian's package; the next release's, for its kustomize."""
+    return _fetch_program("kubectl", "kubectl", is_of_next_release=True)
+
+
+def _fetch_program(program: str, package: str, *, is_of_next_release: bool = False) -> Path:
+    target = cache() / package
+    path = target / "usr/bin" / program
+    if not path.exists():
+        packages = cache() / f"{package}-package"
         packages.mkdir(parents=True, exist_ok=True)
-        _run(["apt-get", "-qq", "update"], packages)
-        _run(["apt-get", "-qq", "download", "prometheus"], packages)
+        options = _other_release(packages / "apt") if is_of_next_release else []
+        _run(["apt-get", "-qq", *options, "update"], packages)
+        name = f"{package}/{PLUGIN_RELEASE}" if is_of_next_release else package
+        _run(["apt-get", "-qq", *options, "download", name], packages)
         _run(["dpkg", "-x", str(next(packages.glob("*.deb"))), str(target)], packages)
-    return tool
+    return path
 
 
 def _other_release(folder: Path) -> list[str]:
