@@ -1,4 +1,4 @@
-"""The manifests for Kubernetes: built with kustomize, valid against the API's schemas, and true to the compose stack."""
+"""Kubernetes manifests: built with kustomize, valid against the API's schemas, and true to the compose stack."""
 
 import subprocess
 from collections.abc import Iterator
