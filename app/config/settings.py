@@ -36,6 +36,13 @@ class Config:
         "in a path `%` is written `%25` and `?` is written `%3F`",
         secret=True,
     )
+    database_pooler: int = setting(
+        "DATABASE_POOLER",
+        "1: PgBouncer in transaction mode stands before PostgreSQL, so no prepared statements are used, and the time "
+        "limits must be set on the role",
+        0,
+        check=validate.Range(min=0, max=1),
+    )
     redis_url: str = setting(
         "REDIS_URL",
         "`redis://[:password@]host:port/number`, `rediss://` (TLS; options as `?ssl_ca_certs=/ca.pem`) or "
