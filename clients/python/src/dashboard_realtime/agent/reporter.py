@@ -98,7 +98,7 @@ class Reporter:
     def _deliver(self, record: Record) -> None:
         report = record.terminal or {}
         try:
-            self._sender.report([record.body(report)], record.key)
+            self._sender.close_task(record.body(report), record.key)
         except DashboardError as error:
             pause = self._attempts.pause_after(error, **_context(record), status=report.get("status"))
             if pause is not None:
