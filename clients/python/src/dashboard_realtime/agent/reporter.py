@@ -124,7 +124,7 @@ class Reporter:
             if pause is not None:
                 self._outbox.paused_until = time.monotonic() + pause
                 for record in records:
-                    record.sent = None
+                    record.sent, record.due = None, 0.0
                 return
             for record, report in zip(records, reports, strict=True):
                 self._refused(record, error, report)
