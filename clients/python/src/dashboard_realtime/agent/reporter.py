@@ -85,7 +85,9 @@ class Reporter:
         self._outbox.wake()
 
     def after_fork(self) -> None:
-        """In a fork: its parent delivers what the parent was told."""
+        """In a fork: its parent delivers what the parent was told. The fork may tell more of its parent's tasks."""
+        for record in self._records.values():
+            record.is_queued, record.due = False, 0.0
         self._outbox, self._records = Outbox(), {}
 
     def _step(self) -> None:
