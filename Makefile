@@ -67,7 +67,7 @@ mutants-python: setup ## run mutation tests of the Python packages
 mutants-lua: setup ## run mutation tests of the Lua scripts
 	@$(MUTANTS) lua
 
-mutants-client: setup ## run mutation tests of the page's room client
+mutants-client: setup ## run mutation tests of the JavaScript room client
 	@$(MUTANTS) client
 
 bench: setup ## measure against other libraries; writes the tables of bench/README.md

@@ -1,9 +1,11 @@
 """Install the page's browser modules, at set-up and in the image build: `python -m app.dashboard.assets`.
 
 npm fetches the packages of package-lock.json and verifies their hashes. The prebuilt files that the page loads are
-copied to static/vendor; they are never committed. A second run does nothing.
+copied to static/vendor, and so are modules of the client package clients/js; they are never committed. A second run
+does nothing.
 """
 
+import filecmp
 import os
 import shutil
 import subprocess
@@ -15,6 +17,9 @@ FOLDER = Path(__file__).parent
 MANIFEST, LOCK = FOLDER / "package.json", FOLDER / "package-lock.json"
 VENDOR = FOLDER / "static" / "vendor"
 INSTALLED_LOCK = VENDOR / LOCK.name  # a copy of the lock file whose packages are installed
+CLIENT = FOLDER.parents[1] / "clients" / "js" / "src"  # absent where a wheel is installed, which holds the copy
+CLIENT_COPY = VENDOR / "client"
+CLIENT_MODULES = ("room-client.js", "room/*.js")  # those that the page loads
 MODULES = {
     "htm.js": "htm/dist/htm.module.js",
     "preact.js": "htm/preact/standalone.module.js",
@@ -31,12 +36,43 @@ class AssetError(Exception):
 
 
 def are_installed() -> bool:
+    return _are_packages_installed() and (CLIENT_COPY / "room-client.js").is_file()
+
+
+def _are_packages_installed() -> bool:
     return all((VENDOR / name).is_file() for name in MODULES)
 
 
 def install() -> bool:
-    """Install the modules of the lock file; return False if they were there already. Raises AssetError."""
-    if are_installed() and INSTALLED_LOCK.is_file() and INSTALLED_LOCK.read_bytes() == LOCK.read_bytes():
+    """Install the page's modules; return False if all were up to date. Raises AssetError."""
+    return any([_install_packages(), _copy_client()])
+
+
+def _copy_client() -> bool:
+    """Make the copy equal to the client package's modules; return whether it was not."""
+    sources = {path.relative_to(CLIENT): path for pattern in CLIENT_MODULES for path in CLIENT.glob(pattern)}
+    copies = {path.relative_to(CLIENT_COPY): path for path in CLIENT_COPY.rglob("*.js")}
+    changed = [name for name in sources if name not in copies or not filecmp.cmp(sources[name], copies[name], False)]
+    outdated = [name for name in copies if name not in sources] if sources else []
+    for name in changed:
+        (CLIENT_COPY / name).parent.mkdir(parents=True, exist_ok=True)
+        _replace(sources[name], CLIENT_COPY / name)
+    for name in outdated:
+        copies[name].unlink()
+    return bool(changed or outdated)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Copy a file, renamed when complete: a running server never serves half a module."""
+    draft = target.with_name(f"{target.name}.new")
+    shutil.copyfile(source, draft)
+    draft.replace(target)
+
+
+def _install_packages() -> bool:
+    """Install the packages of the lock file; return False if they were there already. Raises AssetError."""
+    is_of_this_lock = INSTALLED_LOCK.is_file() and INSTALLED_LOCK.read_bytes() == LOCK.read_bytes()
+    if is_of_this_lock and _are_packages_installed():
         return False
     VENDOR.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -44,10 +80,7 @@ def install() -> bool:
             shutil.copy(source, folder)
         _run_npm_ci(folder)
         for name, member in MODULES.items():
-            # Renamed when complete: a running server never serves half a module.
-            draft = VENDOR / f"{name}.new"
-            shutil.copyfile(Path(folder, "node_modules", member), draft)
-            draft.replace(VENDOR / name)
+            _replace(Path(folder, "node_modules", member), VENDOR / name)
     shutil.copyfile(LOCK, INSTALLED_LOCK)
     return True
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.dashboard import runbooks
+from app.dashboard import assets, runbooks
 from tests.support.api import Api
 from tests.support.project_files import ROOT
 
@@ -48,10 +48,10 @@ def test_headings_lists_code_and_links_are_rendered_and_everything_is_escaped() 
     )
 
 
-def test_a_wheel_holds_every_runbook(tmp_path: Path) -> None:
+def test_a_wheel_holds_every_runbook_and_the_client_of_the_page(tmp_path: Path) -> None:
     """The package's folder is a link to docs/runbooks; the image copies what the link leads to."""
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "app", source / "app", symlinks=True, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
+    shutil.copytree(ROOT / "app", source / "app", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("docs/runbooks", "tasks"):
         shutil.copytree(ROOT / name, source / name)
     for name in ("pyproject.toml", "README.md", "LICENSE", "wsgi.py", "celery_worker.py"):
@@ -61,5 +61,12 @@ def test_a_wheel_holds_every_runbook(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"app/dashboard/runbooks/{page}.md" for page in PAGES} <= set(names)
+    client = [
+        path.relative_to(assets.CLIENT).as_posix()
+        for each in assets.CLIENT_MODULES
+        for path in assets.CLIENT.glob(each)
+    ]
+    assert {f"app/dashboard/static/vendor/client/{name}" for name in client} <= set(names)
+    assert "COPY clients/js/src clients/js/src" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert "COPY docs/runbooks docs/runbooks" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert "!docs/runbooks" in (ROOT / ".dockerignore").read_text(encoding="utf-8").split()

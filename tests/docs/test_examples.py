@@ -16,9 +16,9 @@ import requests
 from app.payments.gateway import request_body, signature
 from app.payments.models import Payment
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.support import document_tools, typescript
+from tests.support import js_package, typescript
 from tests.support.machine_speed import patience
-from tests.support.node import ROOT, client_modules, node_binary
+from tests.support.node import ROOT, node_binary
 from tests.support.processes import free_port, start, stop, until
 from tests.support.project_files import is_ours
 from tests.support.stack import Stack, StackMaker
@@ -95,9 +95,8 @@ def watch(
 def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
     place = tmp_path / "docs" / "examples" / "dashboard"
     shutil.copytree(EXAMPLES / "dashboard", place, ignore=shutil.ignore_patterns("node_modules"))
-    shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "node_modules").symlink_to(client_modules() / "node_modules")
+    (tmp_path / "node_modules").symlink_to(js_package.installed() / "node_modules")
 
     def seen(line: dict[str, object]) -> object:
         pool = line.get("pool")
@@ -111,9 +110,8 @@ def react_dashboard(tmp_path: Path) -> list[str]:
     """The command that runs a copy of the React dashboard, with its pinned modules beside it."""
     place = tmp_path / "docs" / "examples" / "dashboard-react"
     shutil.copytree(EXAMPLES / "dashboard-react", place, ignore=shutil.ignore_patterns("node_modules"))
-    shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "node_modules").symlink_to(document_tools.modules())
+    (tmp_path / "node_modules").symlink_to(js_package.installed() / "node_modules")
     return [node_binary(), str(place / "main.mjs")]
 
 

@@ -14,7 +14,7 @@ from app.config import Config
 from tests.support.node import ROOT, locked_packages, node_binary
 
 SOURCES = ROOT / "tests" / "js" / "tools"
-TYPES = ROOT / "docs" / "types"
+TYPES = ROOT / "clients" / "js" / "types"  # docs/types is a link to it
 _SCRIPTS = {
     "spectral": "@stoplight/spectral-cli/dist/index.js",
     "openapi-typescript": "openapi-typescript/bin/cli.js",
@@ -118,7 +118,7 @@ def configuration_page() -> str:
 
 
 def main() -> None:
-    """Write docs/configuration.md and docs/types."""
+    """Write docs/configuration.md and the types."""
     import tempfile
 
     from app.apidocs import asyncapi

@@ -6,7 +6,7 @@
  * `state` has the form of `GET /protocols/{id}/state`, and is null until it has been fetched.
  */
 import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
-import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
+import { RoomClient, Status } from "@dashboard-realtime/client";
 
 const NOTHING_YET = { status: Status.CONNECTING, staleSince: null, error: null, state: null };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Address } from "../../../app/dashboard/static/js/address.js";
-import { until } from "./lists.mjs";
+import { until } from "../../../clients/js/test/waiting.mjs";
 
 let browser;
 let address;

@@ -7,7 +7,8 @@ import { FindingDetail, newest } from "../../../app/dashboard/static/js/finding-
 import { afterDecision, neighbours, queueOf } from "../../../app/dashboard/static/js/finding-order.js";
 import { Findings } from "../../../app/dashboard/static/js/findings.js";
 import { OtherPayments } from "../../../app/dashboard/static/js/other-payments.js";
-import { FakeApi, QUICK, until } from "./lists.mjs";
+import { FakeApi, QUICK } from "./lists.mjs";
+import { until } from "../../../clients/js/test/waiting.mjs";
 
 const finding = (id, more) => ({ id, title: `Finding ${id}`, severity: "HIGH", status: "PENDING", version: "1", createdAt: `2026-11-26T07:00:0${id}.000Z`, paymentId: null, ...more });
 const session = (role) => ({ may: (...roles) => role === "admin" || roles.includes(role) });

@@ -5,7 +5,7 @@ import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
 import { OtherPayments } from "./other-payments.js";
 import { Protocols } from "./protocols.js";
-import { RoomClient, Status } from "./room-client.js";
+import { RoomClient, Status } from "../vendor/client/room-client.js";
 import { Ticker } from "./ticker.js";
 
 const ALERTING = new Set(["vuln:discovered", "payment:status_changed"]);

@@ -1,6 +1,6 @@
 import { minorUnits } from "./money.js";
 import { RetryingRead } from "./retrying-read.js";
-import { filedBy, isNewer, paymentIdAfter } from "./room/state.js";
+import { filedBy, isNewer, paymentIdAfter } from "../vendor/client/room/state.js";
 
 const MAX_HELD = 5000;
 const PAUSE_MS = 4000;

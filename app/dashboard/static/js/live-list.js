@@ -1,5 +1,5 @@
 import { RetryingRead } from "./retrying-read.js";
-import { isNewer } from "./room/state.js";
+import { isNewer } from "../vendor/client/room/state.js";
 
 const PAGE = 100;
 const MAX_HELD = 2000;

@@ -1,4 +1,4 @@
-import { Status } from "./room-client.js";
+import { Status } from "../vendor/client/room-client.js";
 import { RetryingRead } from "./retrying-read.js";
 
 const PAGE = 200;

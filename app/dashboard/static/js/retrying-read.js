@@ -1,4 +1,4 @@
-import { Schedule } from "./room/schedule.js";
+import { Schedule } from "../vendor/client/room/schedule.js";
 
 const PAUSES = { jitterMs: 400, retryMs: 1000, retryCapMs: 20_000 };
 

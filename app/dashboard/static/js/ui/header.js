@@ -1,5 +1,5 @@
 import { areOn, isPossible, toggle } from "../notifications.js";
-import { Status } from "../room-client.js";
+import { Status } from "../../vendor/client/room-client.js";
 import { clockTime, span } from "../time.js";
 import { html, useState } from "./preact.js";
 import { PaletteButton } from "./shortcuts.js";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
-import { Room, pause } from "./room.mjs";
-import { until } from "./lists.mjs";
+import { RoomClient, Status } from "../src/room-client.js";
+import { Room } from "./room.mjs";
+import { pause, until } from "./waiting.mjs";
 
 const QUICK = { jitterMs: 2, refreshMs: 60_000, restMs: 1, retryMs: 3, retryCapMs: 10 };
 const GONE = { code: "INVALID_PROTOCOL", detail: "There is no such protocol." };

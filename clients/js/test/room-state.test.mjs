@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Applied, applyEvent, fromSnapshot, isNewer, toSnapshot } from "../../../app/dashboard/static/js/room/state.js";
+import { Applied, applyEvent, fromSnapshot, isNewer, toSnapshot } from "../src/room/state.js";
 
 const POOL = { protocolId: "P1", currency: "USDC", total: "100.00", available: "60.00", reserved: "40.00", paid: "0.00", version: "3" };
 const BODY = {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
+import { RoomClient, Status } from "../src/room-client.js";
 import { Room } from "./room.mjs";
 
 const QUIET = { refreshMs: 20_000, jitterMs: 1000, restMs: 1000, retryMs: 500, retryCapMs: 15_000 };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
-import { Heartbeat } from "../../../app/dashboard/static/js/room/heartbeat.js";
-import { until } from "./lists.mjs";
+import { RoomClient, Status } from "../src/room-client.js";
+import { Heartbeat } from "../src/room/heartbeat.js";
+import { until } from "./waiting.mjs";
 import { Room } from "./room.mjs";
 
 const NOW = 1_000_000;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { Connection } from "../../../app/dashboard/static/js/room/connection.js";
-import { Schedule } from "../../../app/dashboard/static/js/room/schedule.js";
+import { Connection } from "../src/room/connection.js";
+import { Schedule } from "../src/room/schedule.js";
 
 const NOW = 1_000_000;
 const LONG = 60_000;

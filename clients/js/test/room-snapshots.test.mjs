@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { Schedule } from "../../../app/dashboard/static/js/room/schedule.js";
-import { Snapshots } from "../../../app/dashboard/static/js/room/snapshots.js";
+import { Schedule } from "../src/room/schedule.js";
+import { Snapshots } from "../src/room/snapshots.js";
 
 const PAUSE = 100; // the random pause of every test
 beforeEach(() => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RequestError, getJson } from "../../../app/dashboard/static/js/room/request.js";
+import { RequestError, getJson } from "../src/room/request.js";
 
 const refusal = async (status, headers) => {
   const fetch = async () => new Response("{}", { status, headers });

@@ -1,19 +1,12 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
-import { Room, pause } from "./room.mjs";
+import { RoomClient, Status } from "../src/room-client.js";
+import { Room } from "./room.mjs";
+import { pause, until } from "./waiting.mjs";
 
 let room;
 let client;
 const QUICK = { jitterMs: 2, refreshMs: 60_000, restMs: 1, retryMs: 3, retryCapMs: 10 };
-
-async function until(condition, what = condition.toString()) {
-  for (let tries = 0; tries < 4000; tries += 1) {
-    if (condition()) return;
-    await pause(5);
-  }
-  assert.fail(`never: ${what}`);
-}
 
 async function start(options = {}) {
   client = new RoomClient({ io: room.io, fetch: room.fetch, protocolId: "P1", token: "T", ...QUICK, ...options });

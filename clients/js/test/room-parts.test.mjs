@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { RequestError, getJson } from "../../../app/dashboard/static/js/room/request.js";
-import { Schedule } from "../../../app/dashboard/static/js/room/schedule.js";
-import { Sequence } from "../../../app/dashboard/static/js/room/sequence.js";
-import { DEFAULTS } from "../../../app/dashboard/static/js/room/settings.js";
+import { RequestError, getJson } from "../src/room/request.js";
+import { Schedule } from "../src/room/schedule.js";
+import { Sequence } from "../src/room/sequence.js";
+import { DEFAULTS } from "../src/room/settings.js";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 }));
 afterEach(() => {

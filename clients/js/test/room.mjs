@@ -1,3 +1,5 @@
+import { pause } from "./waiting.mjs";
+
 /** An in-memory room that implements the contract for one client, in place of the server behind `io` and `fetch`. */
 export class Room {
   seq = 0;
@@ -94,7 +96,6 @@ export class Room {
 
 const STATUSES = ["PENDING", "CONFIRMED", "PAID", "REJECTED"];
 const next = (version = "0") => String(BigInt(version) + 1n);
-export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 class FakeSocket {
   connected = false;
