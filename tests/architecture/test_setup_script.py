@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.project_files import ROOT
 
-INPUTS = ("requirements.lock", "pyproject.toml", "app/dashboard/package-lock.json")
+INPUTS = ("requirements.lock", "pyproject.toml", "clients/python/pyproject.toml", "app/dashboard/package-lock.json")
 PYTHONS = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"]
 NEW_PYTHON = """#!/bin/sh
 echo "{name} $*" >>{log}
@@ -36,8 +36,8 @@ class Clone:
         for each in (self.bin, self.folder / "scripts", self.folder / ".dashboard"):
             each.mkdir(parents=True)
         shutil.copy(ROOT / "scripts" / "setup", self.folder / "scripts" / "setup")
-        (self.folder / "app" / "dashboard").mkdir(parents=True)
         for name in (*INPUTS, ".dashboard/dashboard.db"):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).touch()
         for name in PYTHONS:
             self.command(name, OLD_PYTHON)

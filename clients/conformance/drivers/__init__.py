@@ -1,0 +1,25 @@
+"""The drivers of this repository's packages."""
+
+import os
+import sys
+from pathlib import Path
+
+from clients.conformance.driver import Command
+from tests.support.node import client_modules, node_binary
+
+FOLDER = Path(__file__).parent
+PYTHON_PACKAGE = FOLDER.parents[1] / "python" / "src"
+
+
+def python() -> Command:
+    path = os.pathsep.join(filter(None, [str(PYTHON_PACKAGE), os.environ.get("PYTHONPATH")]))
+    return Command("python", [sys.executable, str(FOLDER / "python_driver.py")], environment={"PYTHONPATH": path})
+
+
+def javascript() -> Command:
+    modules = {"CLIENT_MODULES": str(client_modules())}
+    return Command("javascript", [node_binary(), str(FOLDER / "js_driver.mjs")], environment=modules)
+
+
+def both() -> list[Command]:
+    return [python(), javascript()]
