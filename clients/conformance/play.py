@@ -10,13 +10,14 @@ from clients.conformance.case import Case
 from clients.conformance.driver import Command, Driver
 from clients.conformance.room import PROTOCOL, Room
 from clients.conformance.room_steps import RoomSteps
-from clients.conformance.script import AGENT, Record
+from clients.conformance.script import AGENT
 from clients.conformance.server import ScriptedServer
 from clients.conformance.server_steps import ServerSteps
 from clients.conformance.states import faults_of
 from clients.conformance.steps_base import Failed
 
 FIRST_TOKEN = "T1"
+KINDS_WITH_TOKEN = ("connect", "state", "stream", "reports", "file", "renew")
 TIMER_SECONDS = 0.02  # by which a timer may ring too early
 
 
@@ -97,7 +98,7 @@ def _state_faults(states: list[dict[str, Any]], may_rewind: bool) -> list[str]:
 def _request_faults(server: ScriptedServer) -> list[str]:
     """What no request may do: lack a token, have one in its URL, or come before `Retry-After` is over."""
     found = []
-    for each in server.record.of():
+    for each in server.record.of(*KINDS_WITH_TOKEN):
         if not server.tokens.is_known(each.token):
             found.append(f"a request of kind {each.kind} to {each.path!r} has no token, or another one: {each.token!r}")
         if each.token and each.token in each.path:

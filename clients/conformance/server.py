@@ -20,12 +20,12 @@ from clients.conformance.room import PROTOCOL, Room
 from clients.conformance.script import AGENT, Answer, Answers, Exchange, Record, Tokens
 from clients.conformance.sockets import Sockets
 from clients.conformance.streams import Ending, Streams
-from tests.support.processes import free_port
+from tests.support.processes import free_port, until
 
 PREFIX = "/api/v1"
 CODES = {401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "PROTOCOL_NOT_FOUND", 422: "VALIDATION_FAILED", 429: "RATE_LIMITED"}
 SUCCESS, NOT_MODIFIED = 200, 304
-POLL_SECONDS = 0.05
+POLL_SECONDS, BIND_SECONDS, BACKLOG = 0.05, 10, 128
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
@@ -50,7 +50,7 @@ class ScriptedServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._app = socketio.WSGIApp(self.sockets.server, Request.application(self._respond))
-        self._listening: BaseWSGIServer | None = None
+        self._http: BaseWSGIServer | None = None
 
     def __enter__(self) -> "ScriptedServer":
         self.up()
@@ -63,16 +63,31 @@ class ScriptedServer:
         self.down()
 
     def up(self) -> None:
-        self._listening = make_server("127.0.0.1", self.port, self._application, threaded=True, request_handler=Quiet)
-        self._listening.daemon_threads = True
-        threading.Thread(target=self._listening.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        with until(self._listen, BIND_SECONDS, f"port {self.port} is free") as listening:
+            self._http = make_server(
+                "127.0.0.1", self.port, self._application, threaded=True, request_handler=Quiet, fd=listening.fileno()
+            )
+        self._http.daemon_threads = True
+        threading.Thread(target=self._http.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+
+    def _listen(self) -> socket.socket | None:
+        """Until a child process that was forked meanwhile has started, it holds the former socket too."""
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", self.port))
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            return None
+        return listening
 
     def down(self) -> None:
         """Refuse connections from now on, and break the open ones."""
-        if self._listening is not None:
-            self._listening.shutdown()
-            self._listening.server_close()
-            self._listening = None
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+            self._http = None
         self.cut()
 
     def cut(self) -> None:

@@ -1,6 +1,5 @@
 """The drivers of this repository's packages."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -8,12 +7,10 @@ from clients.conformance.driver import Command
 from tests.support.node import client_modules, node_binary
 
 FOLDER = Path(__file__).parent
-PYTHON_PACKAGE = FOLDER.parents[1] / "python" / "src"
 
 
 def python() -> Command:
-    path = os.pathsep.join(filter(None, [str(PYTHON_PACKAGE), os.environ.get("PYTHONPATH")]))
-    return Command("python", [sys.executable, str(FOLDER / "python_driver.py")], environment={"PYTHONPATH": path})
+    return Command("python", [sys.executable, str(FOLDER / "python_driver.py")])
 
 
 def javascript() -> Command:

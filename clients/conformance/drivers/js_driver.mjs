@@ -1,7 +1,7 @@
 // The driver of the JavaScript package for the conformance cases; README.md describes the protocol.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { RoomClient, Status } from "../../../app/dashboard/static/js/room-client.js";
+import { RoomClient, Status } from "../../js/src/room-client.js";
 
 const { io } = createRequire(`${process.env.CLIENT_MODULES}/package.json`)("socket.io-client");
 const { DASHBOARD_URL: baseUrl, PROTOCOL_ID: protocolId } = process.env;
