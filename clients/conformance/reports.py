@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TERMINAL = ("COMPLETED", "FAILED")
+MAX_KEY = 255
 Outcome = tuple[int, dict[str, Any]]
 
 
@@ -21,11 +22,22 @@ class Reports:
     _answers: dict[str, Outcome] = field(default_factory=dict)
 
     def note_key(self, path: str, key: str | None, body: Any) -> None:
-        """Record a fault if a request has no usable key, or a known key with another body."""
-        if key is None or not 1 <= len(key) <= 255 or not all(" " <= each <= "~" for each in key):
-            self.faults.append(f"POST {path} has no valid Idempotency-Key: {key!r}")
+        """Record a fault if a request lacks a key, has an unusable one, or a known key with another body.
+
+        A request that only has RUNNING reports needs none: the newest one wins anyway.
+        """
+        if key is None:
+            if self._needs_key(path, body):
+                self.faults.append(f"POST {path} has no Idempotency-Key: {body}")
+        elif not 1 <= len(key) <= MAX_KEY or not all(" " <= each <= "~" for each in key):
+            self.faults.append(f"POST {path} has an Idempotency-Key that is not valid: {key!r}")
         elif self._bodies.setdefault(key, self._text(path, body)) != self._text(path, body):
             self.faults.append(f"POST {path}: the Idempotency-Key {key!r} was used with another body")
+
+    @staticmethod
+    def _needs_key(path: str, body: Any) -> bool:
+        updates = body.get("updates", [body])
+        return path.endswith("/vulnerabilities") or any(each.get("status") in TERMINAL for each in updates)
 
     @staticmethod
     def _text(path: str, body: Any) -> str:
@@ -47,7 +59,7 @@ class Reports:
         if path.endswith("/progress") and "updates" not in body:
             if body.get("task") in self.rejected_tasks:
                 return 422, {"code": "VALIDATION_FAILED", "errors": self._errors()}
-            self._note(body)
+            self._note({"agentId": path.split("/")[-2], **body})
             return 202, {"accepted": "1"}
         rejected = []
         for index, update in enumerate(body["updates"]):

@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/, and checks the API documents.
+"""Writes the generated pages and modules, and checks the API documents.
 
 The tools are Spectral, AsyncAPI's JSON schema and TypeScript, pinned and fetched by npm.
 """
@@ -118,16 +118,19 @@ def configuration_page() -> str:
 
 
 def main() -> None:
-    """Write docs/configuration.md and the types."""
+    """Write docs/configuration.md, the types, and the generated part of clients/python."""
     import tempfile
 
     from app.apidocs import asyncapi
+    from tests.support import python_client
     from tests.support.documents import openapi_offline
 
+    document = openapi_offline()
     (ROOT / "docs" / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    python_client.write(document)
     with tempfile.TemporaryDirectory() as scratch:
         TYPES.mkdir(parents=True, exist_ok=True)
-        (TYPES / "rest.d.ts").write_text(types_of(openapi_offline(), Path(scratch)), encoding="utf-8")
+        (TYPES / "rest.d.ts").write_text(types_of(document, Path(scratch)), encoding="utf-8")
         (TYPES / "events.d.ts").write_text(event_types_of(asyncapi.document(), Path(scratch)), encoding="utf-8")
 
 

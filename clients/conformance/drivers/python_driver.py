@@ -37,6 +37,7 @@ async def run_room() -> None:
 
     transport = os.environ["TRANSPORT"]
     async with Room(URL, current_token, PROTOCOL, transport=transport, on_status=show_status) as room:
+        show_status(room.status)
         following = asyncio.create_task(follow(room))
         while line := await asyncio.to_thread(sys.stdin.readline):
             command = json.loads(line)

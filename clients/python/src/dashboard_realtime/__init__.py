@@ -2,6 +2,7 @@
 
 from dashboard_realtime.agent.agent import Agent, AsyncAgent
 from dashboard_realtime.errors import ApiError, DashboardError, JournalInUse, NotAccepted, RoomRefused, Unreachable
+from dashboard_realtime.rest.client import AsyncClient, Client
 from dashboard_realtime.room.room import Room
 from dashboard_realtime.room.settings import RoomOptions, Status
 from dashboard_realtime.room.state import RoomState
@@ -10,6 +11,8 @@ __all__ = [
     "Agent",
     "ApiError",
     "AsyncAgent",
+    "AsyncClient",
+    "Client",
     "DashboardError",
     "JournalInUse",
     "NotAccepted",

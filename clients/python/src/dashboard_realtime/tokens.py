@@ -13,6 +13,7 @@ from typing import Any
 from dashboard_realtime.errors import Unreachable
 
 MIN_RENEWAL_SECONDS = 1.0
+TOKEN_SECONDS = 30.0  # for an async function in another thread
 
 Token = str | Callable[[], str | Awaitable[str]]
 """A token, or a function, also an async one, that returns the current token."""
@@ -23,6 +24,7 @@ class TokenSource:
 
     def __init__(self, token: Token) -> None:
         self._token = token
+        self.loop: asyncio.AbstractEventLoop | None = None  # where `get_blocking` runs an async function
 
     def __repr__(self) -> str:
         return "<TokenSource>"
@@ -39,12 +41,14 @@ class TokenSource:
         except Exception as error:  # the user's function may raise anything; its text may hold a secret
             raise _failed(error) from error
 
-    def get_blocking(self, loop: "asyncio.AbstractEventLoop | None" = None, seconds: float = 30) -> str:
-        """As `get`, for a thread without a loop; an async function runs in `loop`, or in one of its own."""
-        if loop is None or not loop.is_running():
+    def get_blocking(self) -> str:
+        """As `get`, for a thread without a loop."""
+        if not callable(self._token):
+            return self._token
+        if self.loop is None or not self.loop.is_running():
             return asyncio.run(self.get())
         try:
-            return asyncio.run_coroutine_threadsafe(self.get(), loop).result(seconds)
+            return asyncio.run_coroutine_threadsafe(self.get(), self.loop).result(TOKEN_SECONDS)
         except concurrent.futures.TimeoutError as error:
             raise _failed(error) from error
 

@@ -17,7 +17,7 @@ from dashboard_realtime.agent.reporter import Reporter
 from dashboard_realtime.agent.sender import Sender
 from dashboard_realtime.agent.task import Task
 from dashboard_realtime.errors import NotAccepted
-from dashboard_realtime.tokens import Token, TokenSource
+from dashboard_realtime.tokens import Token
 
 logger = logging.getLogger("dashboard_realtime.agent")
 
@@ -50,7 +50,7 @@ class BaseAgent:
     ) -> None:
         self._url, self._protocol_id, self._close_timeout = url.rstrip("/"), protocol_id, close_timeout
         self.counters = Counters()
-        self._sender = Sender(self._url, TokenSource(token), agent_id, http or {})
+        self._sender = Sender(self._url, token, agent_id, http or {})
         self.reporter = Reporter(self._sender, self.counters, max_tasks=max_tasks, on_tasks_changed=self._touch)
         self._findings = Findings(self._sender, self.counters, max_waiting=max_findings, on_changed=self._touch)
         self._journal: Journal | None = None
@@ -181,7 +181,7 @@ class AsyncAgent(BaseAgent):
     """As `Agent`, for `async with`; `await agent.file(…)` waits for the filed vulnerability."""
 
     async def __aenter__(self) -> "AsyncAgent":
-        self._sender.token_loop = asyncio.get_running_loop()
+        self._sender.use_loop(asyncio.get_running_loop())
         return self
 
     async def __aexit__(self, *_: object) -> None:

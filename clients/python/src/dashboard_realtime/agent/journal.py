@@ -46,16 +46,14 @@ class Journal:
     def read(self) -> Content:
         """What an earlier process has left; an unreadable file is kept beside it and counts as empty."""
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-            tasks, version = content["tasks"], content["version"]
+            return _parsed(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             logger.error("agent.journal_unreadable", extra={"path": str(self._path), "reason": str(error)})  # noqa: TRY400
             with contextlib.suppress(OSError):
                 self._path.replace(self._path.with_name(self._path.name + ".unreadable"))
             return {}
-        return dict(content) if version == VERSION and isinstance(tasks, list) else {}
 
     def touch(self) -> None:
         """Write soon; never waits. In a fork it does nothing."""
@@ -98,6 +96,14 @@ class Journal:
             target.replace(self._path)
         except (OSError, TypeError, ValueError) as error:
             logger.error("agent.journal_not_written", extra={"path": str(self._path), "reason": str(error)})  # noqa: TRY400
+
+
+def _parsed(text: str) -> Content:
+    """Raises ValueError."""
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise ValueError(f"not a journal of version {VERSION}")
+    return content
 
 
 def _lock(path: Path) -> IO[bytes]:

@@ -85,7 +85,9 @@ class Reporter:
         self._outbox.wake()
 
     def after_fork(self) -> None:
-        """In a fork: its parent delivers what the parent was told."""
+        """In a fork: its parent delivers what the parent was told. The fork may tell more of its parent's tasks."""
+        for record in self._records.values():
+            record.is_queued, record.due = False, 0.0
         self._outbox, self._records = Outbox(), {}
 
     def _step(self) -> None:
@@ -98,7 +100,7 @@ class Reporter:
     def _deliver(self, record: Record) -> None:
         report = record.terminal or {}
         try:
-            self._sender.report([record.body(report)], record.key)
+            self._sender.close_task(record.body(report), record.key)
         except DashboardError as error:
             pause = self._attempts.pause_after(error, **_context(record), status=report.get("status"))
             if pause is not None:
@@ -124,7 +126,7 @@ class Reporter:
             if pause is not None:
                 self._outbox.paused_until = time.monotonic() + pause
                 for record in records:
-                    record.sent = None
+                    record.sent, record.due = None, 0.0
                 return
             for record, report in zip(records, reports, strict=True):
                 self._refused(record, error, report)

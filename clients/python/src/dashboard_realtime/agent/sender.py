@@ -2,16 +2,17 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
-
-import httpx
 
 from dashboard_realtime.errors import DashboardError
-from dashboard_realtime.retrying import error_of, unreachable
-from dashboard_realtime.tokens import TokenSource, claims_of
+from dashboard_realtime.rest import operations, types
+from dashboard_realtime.rest.client import Client
+from dashboard_realtime.tokens import Token, TokenSource, claims_of
 
-TIMEOUT_SECONDS = 10.0
+# The server stores a report with a key; a RUNNING one needs none, because the next one replaces it.
+RUNNING = replace(operations.REPORT_PROGRESS, is_idempotent=False)
+RUNNING_BATCH = replace(operations.REPORT_BATCH, is_idempotent=False)
 
 
 class NoAgentId(DashboardError):
@@ -19,51 +20,50 @@ class NoAgentId(DashboardError):
 
 
 class Sender:
-    def __init__(self, url: str, token: TokenSource, agent_id: str | None, http: dict[str, Any]) -> None:
-        self._url, self._token, self._http = url, token, http
-        self.token_loop: asyncio.AbstractEventLoop | None = None  # where an async function of the token runs
-        self._agent_id = agent_id
-        self._pid, self._client = 0, httpx.Client()
+    def __init__(self, url: str, token: Token, agent_id: str | None, http: dict[str, Any]) -> None:
+        self._url, self._http, self._agent_id = url, http, agent_id
+        self._token = TokenSource(token)
+        self._pid, self._client = os.getpid(), self._new_client()
 
     @property
     def is_renewable(self) -> bool:
         return self._token.is_renewable
 
-    def report(self, reports: list[dict[str, Any]], key: str | None = None) -> list[dict[str, Any]]:
-        """Send one report, or several in a batch; returns the rejected ones of a batch. Raises DashboardError."""
-        token = self._token.get_blocking(self.token_loop)
-        agent_id = self._agent_id or claims_of(token).get("sub")
+    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run an async function of the token in this loop."""
+        self._token.loop = loop
+
+    def close_task(self, report: dict[str, Any], key: str) -> None:
+        """Send a terminal update. Raises DashboardError."""
+        path = {"agentId": self._agent()}
+        self._connection().call(operations.REPORT_PROGRESS, path=path, body=report, idempotency_key=key)
+
+    def report(self, reports: list[dict[str, Any]]) -> list[types.Rejected]:
+        """Send RUNNING reports, several as a batch; returns the rejected ones of a batch. Raises DashboardError."""
+        agent_id, client = self._agent(), self._connection()
+        if len(reports) == 1:
+            client.call(RUNNING, path={"agentId": agent_id}, body=reports[0])
+            return []
+        updates = [{"agentId": agent_id, **each} for each in reports]
+        return client.call(RUNNING_BATCH, body={"updates": updates})["rejected"]
+
+    def file(self, protocol_id: str, finding: dict[str, Any], key: str) -> types.Vulnerability:
+        """Raises DashboardError."""
+        path = {"protocolId": protocol_id}
+        client = self._connection()
+        return client.call(operations.FILE_VULNERABILITY, path=path, body=finding, idempotency_key=key)
+
+    def _agent(self) -> str:
+        agent_id = self._agent_id or claims_of(self._token.get_blocking()).get("sub")
         if not agent_id:
             raise NoAgentId("The token names no agent: pass `agent_id`.")
-        if len(reports) == 1:
-            self._post(f"/agents/{quote(agent_id, safe='')}/progress", reports[0], token, key)
-            return []
-        answer = self._post("/progress", {"updates": [{"agentId": agent_id, **each} for each in reports]}, token, key)
-        rejected: list[dict[str, Any]] = answer.get("rejected", [])
-        return rejected
+        return str(agent_id)
 
-    def file(self, protocol_id: str, finding: dict[str, Any], key: str) -> dict[str, Any]:
-        """Raises DashboardError."""
-        token = self._token.get_blocking(self.token_loop)
-        return self._post(f"/protocols/{quote(protocol_id, safe='')}/vulnerabilities", finding, token, key)
-
-    def _post(self, path: str, body: dict[str, Any], token: str, key: str | None) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {token}"} | ({"Idempotency-Key": key} if key else {})
-        try:
-            response = self._connection().post(f"/api/v1{path}", json=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise unreachable(error) from error
-        if not response.is_success:
-            raise error_of(response)
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise unreachable(error) from error
-        return answer if isinstance(answer, dict) else {}
-
-    def _connection(self) -> httpx.Client:
+    def _connection(self) -> Client:
         """The client of this process: a fork must not use its parent's connections."""
         if self._pid != os.getpid():
-            self._client = httpx.Client(**{"base_url": self._url, "timeout": TIMEOUT_SECONDS, **self._http})
-            self._pid = os.getpid()
+            self._pid, self._client = os.getpid(), self._new_client()
         return self._client
+
+    def _new_client(self) -> Client:
+        return Client(self._url, self._token, retries=0, http=self._http)

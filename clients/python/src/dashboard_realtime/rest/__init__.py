@@ -1,0 +1,1 @@
+"""Typed REST calls."""

@@ -1,0 +1,521 @@
+"""The typed calls of the asynchronous client.
+
+Made from the OpenAPI document by `make docs`: do not edit.
+"""
+
+from abc import abstractmethod
+from typing import Any, Literal
+
+from dashboard_realtime.rest import operations, types
+from dashboard_realtime.rest.pages import AsyncPages
+from dashboard_realtime.rest.requests import Amount, Moment, Operation, Result
+
+
+class AsyncCalls:
+    @abstractmethod
+    async def call(self, operation: Operation[Result], **request: Any) -> Result: ...
+
+    @abstractmethod
+    def _pages(self, operation: Operation[Result], **request: Any) -> AsyncPages[Result]: ...
+
+    async def asyncapi(self) -> types.JsonObject:
+        """Read the document of the Socket.IO API.
+
+        AsyncAPI 3.0: events, acknowledgements and errors.
+        """
+        return await self.call(operations.ASYNCAPI)
+
+    async def cancel_payment(self, payment_id: str, *, idempotency_key: str | None = None) -> types.Payment:
+        """Cancel a failed payment.
+
+        A FAILED payment becomes CANCELLED and its reservation is released: the room receives
+        `bounty_pool:updated` with RESERVATION_RELEASED, then `payment:status_changed`. The vulnerability stays
+        CONFIRMED without a `paymentId`, and may be paid anew with an `amount`. Refused if the outcome of an
+        attempt is unknown (`mayBePaid`). With an `Idempotency-Key`, a request that is sent twice has its effect
+        once. Roles: owner, admin.
+        """
+        return await self.call(
+            operations.CANCEL_PAYMENT, path={"paymentId": payment_id}, idempotency_key=idempotency_key
+        )
+
+    async def confirm_vulnerability(
+        self, vulnerability_id: str, *, bounty: Amount | None = None, idempotency_key: str | None = None
+    ) -> types.Vulnerability:
+        """Confirm a vulnerability.
+
+        PENDING → CONFIRMED; the room receives `vuln:status_changed`. A `bounty` is reserved when none was
+        reserved at filing. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles:
+        validator, admin.
+        """
+        return await self.call(
+            operations.CONFIRM_VULNERABILITY,
+            path={"vulnerabilityId": vulnerability_id},
+            body={"bounty": bounty},
+            idempotency_key=idempotency_key,
+        )
+
+    async def create_agent(
+        self, *, name: str, type: Literal["PROTOCOL", "RESEARCHER", "VALIDATOR"], id: str | None = None
+    ) -> types.Agent:
+        """Create an agent.
+
+        The agent reports with a token whose `sub` is its id. Roles: admin.
+        """
+        return await self.call(operations.CREATE_AGENT, body={"id": id, "name": name, "type": type})
+
+    async def create_deposit(
+        self, protocol_id: str, *, amount: Amount, reference: str | None = None, idempotency_key: str | None = None
+    ) -> types.Deposit:
+        """Deposit funds.
+
+        The room receives `bounty_pool:updated` with DEPOSIT. With an `Idempotency-Key`, a request that is sent
+        twice has its effect once. Roles: owner, admin.
+        """
+        return await self.call(
+            operations.CREATE_DEPOSIT,
+            path={"protocolId": protocol_id},
+            body={"amount": amount, "reference": reference},
+            idempotency_key=idempotency_key,
+        )
+
+    async def create_protocol(self, *, name: str, id: str | None = None, currency: str | None = None) -> types.Protocol:
+        """Create a protocol.
+
+        The protocol gets an empty bounty pool and a room. Roles: admin.
+        """
+        return await self.call(operations.CREATE_PROTOCOL, body={"id": id, "name": name, "currency": currency})
+
+    async def file_vulnerability(
+        self,
+        protocol_id: str,
+        *,
+        title: str,
+        severity: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"],
+        bounty: Amount | None = None,
+        agent_id: str | None = None,
+        description: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Vulnerability:
+        """File a vulnerability.
+
+        The room receives `vuln:discovered`. With a `bounty` the amount is reserved, and `bounty_pool:updated`
+        with RESERVATION follows; when it cannot be reserved, nothing is stored. With an `Idempotency-Key`, a
+        request that is sent twice has its effect once. Roles: agent, validator, admin (an agent only for
+        itself).
+        """
+        return await self.call(
+            operations.FILE_VULNERABILITY,
+            path={"protocolId": protocol_id},
+            body={
+                "title": title,
+                "severity": severity,
+                "bounty": bounty,
+                "agentId": agent_id,
+                "description": description,
+            },
+            idempotency_key=idempotency_key,
+        )
+
+    async def get_agent(self, agent_id: str) -> types.Agent:
+        """Read an agent with its current task.
+
+        An agent is OFFLINE after 120 seconds without a report. Roles: all.
+        """
+        return await self.call(operations.GET_AGENT, path={"agentId": agent_id})
+
+    def get_history(
+        self, vulnerability_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> AsyncPages[types.HistoryItem]:
+        """Read the history of a vulnerability, oldest first.
+
+        Its filing and decision, and each change of its payments: who did it and when. Request the next page
+        with `cursor` set to `nextCursor` of this one. Roles: all.
+        """
+        return self._pages(
+            operations.GET_HISTORY, path={"vulnerabilityId": vulnerability_id}, query={"limit": limit, "cursor": cursor}
+        )
+
+    def get_overview(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[types.Overview]:
+        """Read the protocols that the token grants at a glance.
+
+        Those that need attention come first: by the number of failed payments, then of open critical
+        vulnerabilities, then of pending ones, then of confirmed ones that are not paid; then by id. While these
+        numbers change, a protocol may move from one page to another. Request the next page with `cursor` set to
+        `nextCursor` of this one. Roles: all.
+        """
+        return self._pages(operations.GET_OVERVIEW, query={"limit": limit, "cursor": cursor})
+
+    async def get_payment(self, payment_id: str) -> types.Payment:
+        """Read a payment.
+
+        A FAILED payment has a `failureReason` and keeps its reservation until it is retried and paid, or
+        cancelled. Roles: all.
+        """
+        return await self.call(operations.GET_PAYMENT, path={"paymentId": payment_id})
+
+    async def get_pool(self, protocol_id: str) -> types.Pool:
+        """Read the bounty pool.
+
+        `available` is `total - reserved - paid`, and never negative. Roles: all.
+        """
+        return await self.call(operations.GET_POOL, path={"protocolId": protocol_id})
+
+    async def get_protocol(self, protocol_id: str) -> types.Protocol:
+        """Read a protocol.
+
+        A protocol that the token does not grant is answered as one that does not exist. Roles: all.
+        """
+        return await self.call(operations.GET_PROTOCOL, path={"protocolId": protocol_id})
+
+    async def get_state(self, protocol_id: str, *, agent_batches: bool | None = None) -> types.State:
+        """Read a snapshot of the protocol.
+
+        Join the room first, then fetch this, then apply newer events: those with a higher `seq` and, for each
+        object, a higher `version`. So no change is missed or applied twice. Roles: all.
+        """
+        return await self.call(
+            operations.GET_STATE, path={"protocolId": protocol_id}, query={"agentBatches": agent_batches}
+        )
+
+    async def get_stats(self, *, protocol_id: str | None = None) -> types.Stats:
+        """Read totals of one protocol, or of all that the token grants.
+
+        Amounts of different currencies are never added up: `byCurrency` has one item for each. Roles: all.
+        """
+        return await self.call(operations.GET_STATS, query={"protocolId": protocol_id})
+
+    async def get_vulnerability(self, vulnerability_id: str) -> types.Vulnerability:
+        """Read a vulnerability.
+
+        A vulnerability of a protocol that the token does not grant is answered as one that does not exist.
+        Roles: all.
+        """
+        return await self.call(operations.GET_VULNERABILITY, path={"vulnerabilityId": vulnerability_id})
+
+    async def healthz(self) -> types.Health:
+        """Check that the process runs.
+
+        Succeeds as long as the process serves requests, even if a dependency is down.
+        """
+        return await self.call(operations.HEALTHZ)
+
+    async def issue_token(
+        self,
+        *,
+        sub: str,
+        role: Literal["agent", "viewer", "validator", "owner", "admin"],
+        protocols: list[str],
+        ttl: int,
+    ) -> types.NewToken:
+        """Issue a token.
+
+        The response is the only place that shows it. Its protocols must exist. Where an identity provider signs
+        the tokens the request is refused with TOKENS_ISSUED_ELSEWHERE; with CONFLICT within seconds after all
+        tokens of its subject were revoked. Roles: admin.
+        """
+        return await self.call(
+            operations.ISSUE_TOKEN, body={"sub": sub, "role": role, "protocols": protocols, "ttl": ttl}
+        )
+
+    def list_agents(
+        self, *, limit: int | None = None, cursor: str | None = None, protocol_id: str | None = None
+    ) -> AsyncPages[types.Agent]:
+        """List agents with their current tasks.
+
+        Sorted by id. A current task is included only if the token names its protocol. With `protocolId`: only
+        agents whose last stored task belongs to that protocol. Request the next page with `cursor` set to
+        `nextCursor` of this one. Roles: all.
+        """
+        return self._pages(operations.LIST_AGENTS, query={"limit": limit, "cursor": cursor, "protocolId": protocol_id})
+
+    def list_audit(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        protocol_id: str | None = None,
+        subject: str | None = None,
+        action: Literal[
+            "DEPOSIT",
+            "VULNERABILITY_FILED",
+            "VULNERABILITY_CONFIRMED",
+            "VULNERABILITY_REJECTED",
+            "PAYMENT_REQUESTED",
+            "PAYMENT_RETRIED",
+            "PAYMENT_RELEASED",
+            "PAYMENT_FAILED",
+            "PAYMENT_CANCELLED",
+            "TOKEN_ISSUED",
+            "TOKEN_REVOKED",
+        ]
+        | None = None,
+    ) -> AsyncPages[types.AuditEntry]:
+        """List the audit log, newest first.
+
+        Actions on money, vulnerabilities and tokens, with their callers; entries are never changed. Request the
+        next page with `cursor` set to `nextCursor` of this one. Roles: admin.
+        """
+        return self._pages(
+            operations.LIST_AUDIT,
+            query={"limit": limit, "cursor": cursor, "protocolId": protocol_id, "subject": subject, "action": action},
+        )
+
+    def list_entries(
+        self,
+        protocol_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        from_: str | None = None,
+        to: str | None = None,
+        change_type: Literal["DEPOSIT", "RESERVATION", "RESERVATION_RELEASED", "PAYMENT_RELEASED"] | None = None,
+    ) -> AsyncPages[types.LedgerEntry]:
+        """List the pool's ledger, newest first.
+
+        Each entry carries the pool's totals after it; entries are never changed. With `Accept: text/csv` the
+        whole selection as CSV. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+        """
+        return self._pages(
+            operations.LIST_ENTRIES,
+            path={"protocolId": protocol_id},
+            query={"limit": limit, "cursor": cursor, "from": from_, "to": to, "changeType": change_type},
+        )
+
+    def list_issued(
+        self, *, limit: int | None = None, cursor: str | None = None, sub: str | None = None
+    ) -> AsyncPages[types.IssuedToken]:
+        """List the issued tokens, newest first.
+
+        Those issued by `POST /tokens` that have not expired for a day; never the tokens themselves. Request the
+        next page with `cursor` set to `nextCursor` of this one. Roles: admin.
+        """
+        return self._pages(operations.LIST_ISSUED, query={"limit": limit, "cursor": cursor, "sub": sub})
+
+    def list_payments(
+        self,
+        protocol_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        from_: str | None = None,
+        to: str | None = None,
+        status: Literal["PENDING", "PROCESSING", "RELEASED", "FAILED", "CANCELLED"] | None = None,
+    ) -> AsyncPages[types.Payment]:
+        """List payments.
+
+        Newest first; `from` and `to` compare `createdAt`. With `Accept: text/csv` the whole selection as CSV.
+        Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+        """
+        return self._pages(
+            operations.LIST_PAYMENTS,
+            path={"protocolId": protocol_id},
+            query={"limit": limit, "cursor": cursor, "from": from_, "to": to, "status": status},
+        )
+
+    def list_protocols(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[types.Protocol]:
+        """List the protocols that the token grants.
+
+        Ordered by id. Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+        """
+        return self._pages(operations.LIST_PROTOCOLS, query={"limit": limit, "cursor": cursor})
+
+    def list_revoked(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[types.RevokedToken]:
+        """List the revoked tokens, newest first.
+
+        Each is one token by its `jti`, or all tokens of a subject until then. Request the next page with
+        `cursor` set to `nextCursor` of this one. Roles: admin.
+        """
+        return self._pages(operations.LIST_REVOKED, query={"limit": limit, "cursor": cursor})
+
+    def list_tasks(
+        self, agent_id: str, *, limit: int | None = None, cursor: str | None = None, closed: bool | None = None
+    ) -> AsyncPages[types.Task]:
+        """List the tasks of an agent.
+
+        In queue order, closed ones of the last 90 days included; only tasks of protocols that the token names.
+        Request the next page with `cursor` set to `nextCursor` of this one. Roles: all.
+        """
+        return self._pages(
+            operations.LIST_TASKS,
+            path={"agentId": agent_id},
+            query={"limit": limit, "cursor": cursor, "closed": closed},
+        )
+
+    def list_vulnerabilities(
+        self,
+        protocol_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        from_: str | None = None,
+        to: str | None = None,
+        status: Literal["PENDING", "CONFIRMED", "REJECTED", "PAID"] | None = None,
+        severity: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"] | None = None,
+        reserved: bool | None = None,
+        sort: Literal["date", "severity"] | None = None,
+    ) -> AsyncPages[types.Vulnerability]:
+        """List vulnerabilities.
+
+        Filtered by status, severity, reservation and date of filing, ordered by date or severity. With `Accept:
+        text/csv` the whole selection as CSV. Request the next page with `cursor` set to `nextCursor` of this
+        one. Roles: all.
+        """
+        return self._pages(
+            operations.LIST_VULNERABILITIES,
+            path={"protocolId": protocol_id},
+            query={
+                "limit": limit,
+                "cursor": cursor,
+                "from": from_,
+                "to": to,
+                "status": status,
+                "severity": severity,
+                "reserved": reserved,
+                "sort": sort,
+            },
+        )
+
+    async def openapi(self) -> types.JsonObject:
+        """Read this document.
+
+        OpenAPI 3.1, generated from the schemas that validate requests.
+        """
+        return await self.call(operations.OPENAPI)
+
+    async def prometheus(self) -> str:
+        """Read the metrics.
+
+        Metrics in the text format of Prometheus.
+        """
+        return await self.call(operations.PROMETHEUS)
+
+    async def queue_task(
+        self, agent_id: str, *, protocol_id: str, name: str, idempotency_key: str | None = None
+    ) -> types.Task:
+        """Append a task to the agent's queue.
+
+        The agent starts the first task of its queue when it completes a task. With an `Idempotency-Key`, a
+        request that is sent twice has its effect once. Roles: agent, admin (an agent only for itself).
+        """
+        return await self.call(
+            operations.QUEUE_TASK,
+            path={"agentId": agent_id},
+            body={"protocolId": protocol_id, "name": name},
+            idempotency_key=idempotency_key,
+        )
+
+    async def readyz(self) -> types.Readiness:
+        """Check that the dependencies answer.
+
+        Checks the database, Redis and the message queue; for load balancers.
+        """
+        return await self.call(operations.READYZ)
+
+    async def reject_vulnerability(
+        self, vulnerability_id: str, *, reason: str, idempotency_key: str | None = None
+    ) -> types.Vulnerability:
+        """Reject a vulnerability.
+
+        PENDING → REJECTED; the room receives `vuln:status_changed`, and a reservation is released. With an
+        `Idempotency-Key`, a request that is sent twice has its effect once. Roles: validator, admin.
+        """
+        return await self.call(
+            operations.REJECT_VULNERABILITY,
+            path={"vulnerabilityId": vulnerability_id},
+            body={"reason": reason},
+            idempotency_key=idempotency_key,
+        )
+
+    async def report_batch(
+        self, *, updates: list[types.BatchUpdate], idempotency_key: str | None = None
+    ) -> types.BatchAnswer:
+        """Report the progress of many agents at once.
+
+        Each update is validated separately: `rejected` lists errors by index, and the other updates are
+        accepted. A batch is one request for its `Idempotency-Key`. The token is charged one request for each
+        task that the batch starts or ends, and at least one. Only the newest of an agent's RUNNING updates in a
+        batch takes effect. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles:
+        agent, admin (an agent only for itself).
+        """
+        return await self.call(operations.REPORT_BATCH, body={"updates": updates}, idempotency_key=idempotency_key)
+
+    async def report_progress(
+        self,
+        agent_id: str,
+        *,
+        protocol_id: str,
+        task: str,
+        progress: float | None = None,
+        status: Literal["RUNNING", "COMPLETED", "FAILED"] | None = None,
+        estimated_completion: Moment | None = None,
+        error: str | types.TaskError | None = None,
+        next_task: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.Accepted:
+        """Report the progress of an agent's task.
+
+        The response is sent before the event. An agent causes at most one event a second, and the newest
+        RUNNING report replaces older ones. COMPLETED and FAILED are stored before the response and always
+        become separate events. With an `Idempotency-Key`, a request that is sent twice has its effect once.
+        Roles: agent, admin (an agent only for itself).
+        """
+        return await self.call(
+            operations.REPORT_PROGRESS,
+            path={"agentId": agent_id},
+            body={
+                "protocolId": protocol_id,
+                "task": task,
+                "progress": progress,
+                "status": status,
+                "estimatedCompletion": estimated_completion,
+                "error": error,
+                "nextTask": next_task,
+            },
+            idempotency_key=idempotency_key,
+        )
+
+    async def request_payment(
+        self, vulnerability_id: str, *, recipient: str, amount: Amount | None = None, idempotency_key: str | None = None
+    ) -> types.Payment:
+        """Release the payment of a confirmed vulnerability.
+
+        Accepted, then paid in the background: the room receives `payment:status_changed` with PENDING now, and
+        later `bounty_pool:updated` with PAYMENT_RELEASED, `payment:status_changed` with RELEASED and
+        `vuln:status_changed` with PAID; or `payment:status_changed` with FAILED. Without `amount` the whole
+        reserved bounty is paid; a smaller amount returns the rest to the pool. The pool is charged exactly
+        once. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+        """
+        return await self.call(
+            operations.REQUEST_PAYMENT,
+            path={"vulnerabilityId": vulnerability_id},
+            body={"recipient": recipient, "amount": amount},
+            idempotency_key=idempotency_key,
+        )
+
+    async def retry_payment(
+        self, payment_id: str, *, recipient: str | None = None, idempotency_key: str | None = None
+    ) -> types.Payment:
+        """Retry a failed payment.
+
+        A FAILED payment returns to PENDING, to another recipient if one is given; the room receives
+        `payment:status_changed`. If the outcome of an attempt is unknown (`mayBePaid`), the recipient cannot be
+        changed. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner,
+        admin.
+        """
+        return await self.call(
+            operations.RETRY_PAYMENT,
+            path={"paymentId": payment_id},
+            body={"recipient": recipient},
+            idempotency_key=idempotency_key,
+        )
+
+    async def revoke_token(
+        self, *, reason: str, jti: str | None = None, subject: str | None = None, expires_at: Moment | None = None
+    ) -> types.RevokedToken:
+        """Revoke a token, or all tokens of a subject.
+
+        Name one token by its `jti`, or a `subject` to revoke all tokens issued to it until now. Roles: admin.
+        """
+        return await self.call(
+            operations.REVOKE_TOKEN, body={"jti": jti, "subject": subject, "reason": reason, "expiresAt": expires_at}
+        )
