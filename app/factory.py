@@ -22,6 +22,7 @@ from app.protocols.routes import blueprint as protocols
 from app.protocols.routes import pools
 from app.realtime.collectors import read_outbox, read_rooms
 from app.snapshot.routes import blueprint as snapshot
+from app.streams.routes import blueprint as streams
 from app.tokens import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
 
@@ -43,8 +44,10 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
     _serve_rest(app)
     if serve_sockets:
         from app.sockets import handlers  # noqa: PLC0415 - imports eventlet, which REST does not need
+        from app.streams import service as stream_service  # noqa: PLC0415 - the same
 
         handlers.init_app(app, settings)
+        stream_service.init_app(app)
         rate_limits.start_sharing(app)
     else:
         rate_limits.share_with_requests(app)
@@ -62,7 +65,7 @@ def _serve_rest(app: Flask) -> None:
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     rest.api.init_app(app, spec_kwargs=openapi.spec_options())
-    for blueprint in (protocols, agents, pools, vulnerabilities, payments, snapshot, tokens, audit):
+    for blueprint in (protocols, agents, pools, vulnerabilities, payments, snapshot, streams, tokens, audit):
         rest.api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)

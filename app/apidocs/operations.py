@@ -31,11 +31,13 @@ _DESCRIPTIONS: dict[int, str] = {
     401: "The token is missing or no longer valid.",
     403: "The role of the token does not permit this, or an agent acts for another agent.",
     404: "The object does not exist, or the token does not name its protocol.",
+    406: "The caller does not accept this representation.",
     409: "The request conflicts with the current state; nothing was changed.",
     413: "The body is larger than 1 MiB.",
     415: "The body is not declared as JSON.",
     422: "Fields are missing or invalid; `errors` names them.",
     429: "Too many requests; retry after `Retry-After` seconds.",
+    501: "This server cannot do it.",
     503: "The database, Redis or the key provider is unavailable or read-only; retry after `Retry-After` seconds.",
 }
 
@@ -58,7 +60,7 @@ def complete(path: str, method: str, operation: Json, view: Any, *, schemas: Jso
     action: Action | None = getattr(view, "required_action", None)
     idempotent: bool = getattr(view, "idempotent", False)
     operation["description"] = _description(operation, action, idempotent=idempotent)
-    operation["security"] = [{"bearer": []}] if action else []
+    operation["security"] = [{scheme: []} for scheme in getattr(view, "security_schemes", ())]
     if action:
         operation["x-roles"] = [role.value for role in Role if role in ALLOWED[action]]
     for body in operation.get("requestBody", {}).get("content", {}).values():
@@ -72,6 +74,9 @@ def complete(path: str, method: str, operation: Json, view: Any, *, schemas: Jso
             body["examples"] = {"example": {"summary": "example", "value": value}}
     if csv_schema := getattr(view, "csv_schema", None):
         responses["200"]["content"]["text/csv"] = _csv_media(csv_schema, schemas)
+    for content_type, text in examples["texts"].get(name, {}).items():
+        example = {"example": {"summary": "example", "value": "\n".join(text)}}
+        responses["200"]["content"] = {content_type: {"schema": {"type": "string"}, "examples": example}}
     for status, failure in sorted(_failures(path, method, operation, view).items()):
         responses[str(status)] = failure
     operation["responses"] = responses
@@ -120,6 +125,9 @@ def _failures(path: str, method: str, operation: Json, view: Any) -> dict[int, J
     unknown = [error.code for name, (_, error) in PATH_PARAMETERS.items() if name in path]
     if missing := _of_status(404, codes) or unknown:
         failures[404] = _response(404, missing)
+    for status in (406, 501):
+        if named := _of_status(status, codes):
+            failures[status] = _response(status, named)
     conflicts = _of_status(409, codes)
     if getattr(view, "idempotent", False):
         conflicts += [IdempotencyKeyReused.code, IdempotencyKeyInUse.code]

@@ -29,16 +29,23 @@ def authenticate(token: object) -> Principal:
     return principal
 
 
-def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def authenticate_bearer() -> Principal:
+    """The principal of the request's `Authorization` header. Raises as `authenticate` does."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("Send `Authorization: Bearer <token>`.")
+    return authenticate(token.strip())
+
+
+def requires(
+    action: Action, *, authenticated_by: Callable[[], Principal] = authenticate_bearer
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Require a token whose role may do `action` and that grants the path's `protocol_id`."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise Unauthorized("Send `Authorization: Bearer <token>`.")
-            caller = g.principal = authenticate(token.strip())
+            caller = g.principal = authenticated_by()
             rate_limits.take(rate_limits.limits().token, rate_limit_key(caller))
             if not allows(caller.role, action):
                 raise Forbidden(f"The role {caller.role} may not: {action}.")
@@ -47,6 +54,7 @@ def requires(action: Action) -> Callable[[Callable[..., Any]], Callable[..., Any
             return view(*args, **kwargs)
 
         guarded.required_action = action  # type: ignore[attr-defined]
+        guarded.security_schemes = getattr(authenticated_by, "security_schemes", ("bearer",))  # type: ignore[attr-defined]
         return guarded
 
     return decorate

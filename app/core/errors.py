@@ -53,6 +53,12 @@ BadRequest = define(DomainError, "BAD_REQUEST", "The body is not valid JSON.", s
 Unauthorized = define(DomainError, "UNAUTHORIZED", "Send `Authorization: Bearer <token>`.", status=401)
 TokenExpired = define(Unauthorized, "TOKEN_EXPIRED", "The token has expired.")
 TokenRevoked = define(Unauthorized, "TOKEN_REVOKED", "The token was revoked.")
+InvalidTicket = define(
+    Unauthorized, "INVALID_TICKET", "The ticket was used, has expired, or is not for this protocol: get another one."
+)
+TokenInUrl = define(
+    Unauthorized, "TOKEN_IN_URL", "A token in a URL would be logged: send it in a header, or get a `ticket` for it."
+)
 Forbidden = define(DomainError, "FORBIDDEN", "The role viewer may not: deposit.", status=403)
 NotFound = define(DomainError, "NOT_FOUND", "There is nothing at /api/v1/nothing.", status=404)
 ProtocolNotFound = define(NotFound, "PROTOCOL_NOT_FOUND", "There is no protocol 'aave-v4'.")
@@ -61,6 +67,9 @@ VulnerabilityNotFound = define(NotFound, "VULNERABILITY_NOT_FOUND", "There is no
 PaymentNotFound = define(NotFound, "PAYMENT_NOT_FOUND", "There is no payment '019a8f04'.")
 MethodNotAllowed = define(
     DomainError, "METHOD_NOT_ALLOWED", "The method is not allowed for the requested URL.", status=405
+)
+NotAcceptable = define(
+    DomainError, "NOT_ACCEPTABLE", "This is a stream of events: send `Accept: text/event-stream`.", status=406
 )
 Conflict = define(DomainError, "CONFLICT", "The request does not fit the present state.", status=409)
 AlreadyExists = define(Conflict, "ALREADY_EXISTS", "There is a protocol 'aave-v3' already.")
@@ -116,13 +125,22 @@ TooManyOpenAnswers = define(
     "TOO_MANY_OPEN_ANSWERS",
     "Too much of earlier answers is still unread: read them, or close their connections.",
 )
+TooManyConnections = define(TooManyRequests, "TOO_MANY_CONNECTIONS", "This token has reached its limit of connections.")
 TooManyExports = define(
     TooManyRequests, "TOO_MANY_EXPORTS", "Two exports of this token are running: read them, or close their connections."
 )
 HeadersTooLarge = define(DomainError, "HEADERS_TOO_LARGE", status=431)
 InternalError = define(DomainError, "INTERNAL_ERROR", "The server failed to handle this request.", status=500)
-NotSupported = define(DomainError, "NOT_IMPLEMENTED", status=501)
+NotSupported = define(
+    DomainError,
+    "NOT_IMPLEMENTED",
+    "This server serves REST alone: streams need the server of `dashboard web`.",
+    status=501,
+)
 HTTPVersionNotSupported = define(DomainError, "HTTP_VERSION_NOT_SUPPORTED", status=505)
+RealtimeUnavailable = define(
+    DependencyUnavailable, "REALTIME_UNAVAILABLE", "Redis did not confirm the subscription within 2 s."
+)
 KeysUnavailable = define(DependencyUnavailable, "KEYS_UNAVAILABLE", "The identity provider's keys cannot be fetched.")
 
 HTTP_ERRORS: dict[int, type[DomainError]] = {each.status: each for each in DomainError.__subclasses__()}

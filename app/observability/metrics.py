@@ -176,6 +176,8 @@ PAYMENTS = Counter(
     "dashboard_payments_total", "Attempts to settle a payment, and cancellations, by outcome", ["outcome"]
 )
 SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
+STREAMS = Gauge("dashboard_streams", "Open event streams (Server-Sent Events)", multiprocess_mode="livesum")
+STREAM_STATES = Counter("dashboard_stream_states_total", "Snapshots sent to event streams", ["cause"])
 HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["method", "route", "status"])
 HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to the response", ["route"], buckets=SECONDS)
 CELERY_TASKS = Counter("dashboard_celery_tasks_total", "Finished tasks", ["task", "state"])
@@ -192,7 +194,7 @@ REVOCATION_FAILURES = Counter("dashboard_revocation_failures_total", "Failed rea
 KEY_SET_FAILURES = Counter("dashboard_key_set_failures_total", "Failed fetches of the identity provider's keys")
 ROOMS_REWOUND = Counter("dashboard_rooms_rewound_total", "Rooms set back to an older database")
 FANOUT_EVENTS = Counter("dashboard_fanout_events_total", "Events received for rooms with members in this process")
-FANOUT_DELIVERIES = Counter("dashboard_fanout_deliveries_total", "Events handed to a connection")
+FANOUT_DELIVERIES = Counter("dashboard_fanout_deliveries_total", "Events handed to a connection", ["transport"])
 FANOUT_FAILURES = Counter("dashboard_fanout_failures_total", "Messages this process could not handle")
 FANOUT_ROOMS = Gauge("dashboard_rooms", "Rooms with members in this process", multiprocess_mode="livesum")
 SUBSCRIBER_LOSSES = Counter("dashboard_subscriber_losses_total", "Losses of the pub/sub connection to Redis")

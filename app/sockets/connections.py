@@ -6,17 +6,20 @@ counting within 15 s.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
 from app.auth.tokens import Principal
 from app.config import Config
 from app.core.concurrency import RateCounter
-from app.core.errors import TooManyRequests
+from app.core.errors import TooManyConnections, TooManyRequests
 from app.core.extensions import redis_client
 from app.http.rate_limits import address_key
 from app.observability import metrics, process_registry
+
+if TYPE_CHECKING:  # it imports eventlet
+    from app.realtime.fanout.event_stream import EventStream
 
 FLOOD_FACTOR = 20
 SHARED_FROM = 0.01  # of the limit
@@ -25,7 +28,7 @@ PRESENCE_SECONDS = 15
 
 @dataclass
 class Connection:
-    """One Socket.IO connection, in at most one protocol's room; `room` names the Socket.IO room of its view."""
+    """One Socket.IO connection or event stream, in at most one protocol's room; `room` names that of its view."""
 
     sid: str
     principal: Principal
@@ -34,6 +37,7 @@ class Connection:
     protocol_id: str | None = None
     room: str | None = None
     is_busy: bool = False
+    stream: "EventStream | None" = None
     _events: RateCounter = field(default_factory=RateCounter, repr=False)
 
     @property
@@ -62,6 +66,7 @@ class Connections:
         self._settings = settings
         self._limits = {"token": settings.sockets_per_token, "address": settings.sockets_per_address}
         self._open: dict[str, Connection] = {}
+        self._streams = 0
         self._here: Counter[str] = Counter()
         self.elsewhere: Counter[str] = Counter()
         self.ended: list[Any] = []  # Engine.IO connections to be closed unless their client closes them first
@@ -71,14 +76,15 @@ class Connections:
     def count(self) -> int:
         return len(self._open)
 
-    def open(self, sid: str, principal: Principal, address: str) -> Connection:
+    def open(self, sid: str, principal: Principal, address: str, stream: "EventStream | None" = None) -> Connection:
         """Raises TooManyRequests when the token, the address or the process has reached its limit."""
         self._refuse("process", self.count >= self._settings.sockets_per_process)
-        connection = Connection(sid, principal, address, self._settings.client_events_per_second)
+        connection = Connection(sid, principal, address, self._settings.client_events_per_second, stream=stream)
         for key in _keys(connection):
             self._check(key)
         self._open[sid] = connection
         self._here.update(_keys(connection))
+        self._count(connection, 1)
         return connection
 
     def _check(self, key: str) -> None:
@@ -88,7 +94,7 @@ class Connections:
     def _refuse(self, kind: str, is_full: bool) -> None:
         if is_full:
             metrics.LIMITED.labels(f"sockets per {kind}").inc()
-            raise TooManyRequests(f"This {kind} has reached its limit of connections.", code="TOO_MANY_CONNECTIONS")
+            raise TooManyConnections(f"This {kind} has reached its limit of connections.")
 
     def crowded(self) -> dict[str, int]:
         """Tokens and addresses with enough connections here that the other processes must count them too."""
@@ -102,7 +108,13 @@ class Connections:
         connection = self._open.pop(sid, None)
         if connection:
             self._count_down(_keys(connection))
+            self._count(connection, -1)
         return connection
+
+    def _count(self, connection: Connection, change: int) -> None:
+        self._streams += change if connection.stream is not None else 0
+        metrics.STREAMS.set(self._streams)
+        metrics.SOCKETS.set(self.count - self._streams)
 
     def renew(self, connection: Connection, principal: Principal) -> None:
         """Continue the connection with another token. Raises TooManyRequests when that has reached its limit."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import redis
@@ -18,11 +18,10 @@ from app.auth.tokens import Principal
 from app.config import Config
 from app.core import runtime
 from app.core.dependency_errors import DatabaseUnavailable, as_outage
-from app.core.errors import DependencyUnavailable, DomainError, Forbidden, InvalidInput, NotFound
+from app.core.errors import DomainError, Forbidden, InvalidInput, NotFound, RealtimeUnavailable
 from app.core.extensions import socketio
 from app.core.schemas import is_identifier
 from app.http.responses import origin_check
-from app.observability import metrics
 from app.protocols.service import check_exists
 from app.realtime import emitter, limiter
 from app.realtime.fanout.frames import CloseReason
@@ -66,7 +65,7 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
     socketio.on_event("session:ping", _with_ack(on_ping))
     socketio.on("*")(_with_ack(on_unknown))
     socketio.default_exception_handler = _on_exception
-    runtime.shutdown_hooks.append(sessions.disconnect_all)
+    runtime.shutdown_hooks.append(partial(sessions.disconnect_all, app.extensions["connections"]))
     sessions.start_checks(app)
     return socketio
 
@@ -91,19 +90,12 @@ def on_connect(auth: Any = None) -> None:
         connections().close(sid)
         logger.exception("socket.connect_failed", extra={"sid": sid})
         raise Refused("INTERNAL_ERROR", {"code": "INTERNAL_ERROR", "detail": "The server failed."}) from error
-    metrics.SOCKETS.set(connections().count)
 
 
 def on_disconnect(reason: str = "") -> None:
     connection = connections().close(_sid())
-    metrics.SOCKETS.set(connections().count)
-    if connection and connection.protocol_id:
-        left = {"sid": connection.sid, "room": room_of(connection.protocol_id), "reason": reason}
-        logger.info("socket.disconnected", extra=left)
-        try:
-            emitter.record_disconnect(connection.protocol_id, connection.name)
-        except redis.RedisError as error:
-            logger.warning("disconnect.record_failed", extra={"sid": connection.sid, "error": str(error)})
+    if connection:
+        sessions.record_disconnect(connection, reason)
 
 
 def on_join(connection: Connection, message: Any, *more: Any) -> dict[str, Any]:
@@ -170,7 +162,7 @@ def join(connection: Connection, message: dict[str, Any]) -> str:
         logger.warning("room.join_failed", extra={"sid": connection.sid, "room": room, "error": str(error)})
         if previous != room:
             manager.leave_room(connection.sid, "/", room)
-        raise DependencyUnavailable("Redis did not answer.", code="REALTIME_UNAVAILABLE") from error
+        raise RealtimeUnavailable("Redis did not answer.") from error
     if previous not in (None, room):
         manager.leave_room(connection.sid, "/", previous)
     connection.protocol_id, connection.room = protocol_id, room

@@ -1,8 +1,11 @@
 """Connections that the server ends: expired or revoked tokens, floods, clients that never authenticate, shutdown."""
 
+import json
 import logging
+import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -13,9 +16,12 @@ from app.auth.revocation import REFRESH_SECONDS, revocations
 from app.core import runtime
 from app.core.extensions import config, socketio
 from app.observability import metrics
+from app.realtime import emitter
+from app.realtime.fanout.direct_socket import DirectSocket
+from app.realtime.fanout.event_stream import event_frame
 from app.realtime.fanout.frames import CloseReason
-from app.realtime.fanout.websocket import WebSocket
-from app.sockets.connections import Connection, connections
+from app.realtime.redis_keys import room_of
+from app.sockets.connections import Connection, Connections, connections
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +74,10 @@ def end(connection: Connection, reason: str) -> None:
     """
     logger.info("session.ended", extra={"sid": connection.sid, "client": connection.name, "reason": str(reason)})
     metrics.SESSIONS_ENDED.labels(reason).inc()
+    if connection.stream is not None:
+        event, code = NOTICES[reason]
+        connection.stream.end(CloseReason.SESSION_ENDED, event_frame(event, json.dumps({"code": code}).encode()))
+        return
     if reason in NOTICES:
         event, code = NOTICES[reason]
         socketio.server.emit(event, {"code": code}, to=connection.sid, ignore_queue=True)
@@ -77,6 +87,18 @@ def end(connection: Connection, reason: str) -> None:
         connections().ended.append(engine_socket)
         if reason not in NOTICES:
             _close_ended()
+
+
+def record_disconnect(connection: Connection, reason: str) -> None:
+    """Log and record that a connection has left its room."""
+    if connection.protocol_id is None:
+        return
+    left = {"sid": connection.sid, "room": room_of(connection.protocol_id), "reason": str(reason)}
+    logger.info("socket.disconnected", extra=left)
+    try:
+        emitter.record_disconnect(connection.protocol_id, connection.name)
+    except redis.RedisError as error:
+        logger.warning("disconnect.record_failed", extra={"sid": connection.sid, "error": str(error)})
 
 
 def _close_ended() -> None:
@@ -94,7 +116,7 @@ def end_unauthenticated() -> None:
     now, here, sockets = time.monotonic(), connections(), socketio.server.eio.sockets
     for connection in here.all():
         engine_sid = _engine_sid(connection)
-        if engine_sid not in sockets:
+        if connection.stream is None and engine_sid not in sockets:
             here.close(connection.sid)
             if engine_sid is not None:
                 socketio.server.manager.disconnect(connection.sid, "/", ignore_queue=True)
@@ -116,13 +138,17 @@ def _engine_sid(connection: Connection) -> Any:
     return socketio.server.manager.eio_sid_from_sid(connection.sid, "/")
 
 
-def disconnect_all(seconds: float) -> None:
+def disconnect_all(here: Connections, seconds: float) -> None:
     """At shutdown: close all connections, spread over `seconds`, so that clients reconnect to other processes."""
-    engine_sockets = list(socketio.server.eio.sockets.values())
-    logger.info("sockets.disconnected", extra={"connections": len(engine_sockets)})
-    for engine_socket in engine_sockets:
-        engine_socket.close(wait=False, abort=True, reason=CloseReason.SERVER_SHUTDOWN)
-        runtime.sleep(seconds / len(engine_sockets))
+    reason = CloseReason.SERVER_SHUTDOWN
+    sockets, streams = list(socketio.server.eio.sockets.values()), [each.stream for each in here.all() if each.stream]
+    logger.info("sockets.disconnected", extra={"connections": len(sockets), "streams": len(streams)})
+    ends = [partial(each.close, wait=False, abort=True, reason=reason) for each in sockets]
+    ends += [partial(each.end, reason) for each in streams]
+    random.shuffle(ends)
+    for end_connection in ends:
+        end_connection()
+        runtime.sleep(seconds / len(ends))
     deadline = time.monotonic() + MAX_LINGER_SECONDS
-    while WebSocket.lingering and time.monotonic() < deadline:  # the last close frames are still unsent
+    while DirectSocket.lingering and time.monotonic() < deadline:  # the last close frames are still unsent
         runtime.sleep(0.05)

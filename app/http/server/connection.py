@@ -144,6 +144,7 @@ class Handler(StrictHead):
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()  # type: ignore[misc]
+        environ["SERVER_PROTOCOL"] = self.request_version
         if self.request_version == "HTTP/1.0" or not self.path.startswith(SOCKETS):
             environ.pop("HTTP_UPGRADE", None)  # ignored (RFC 9110, 7.8); Flask would match another kind of route
         elif "HTTP_UPGRADE" in environ:

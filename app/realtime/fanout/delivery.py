@@ -1,4 +1,4 @@
-"""Delivers a room's events to its connections: each event is framed once and written straight to every WebSocket."""
+"""Delivers a room's events to its connections: each event is framed once and written straight to every socket."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -9,8 +9,9 @@ from engineio import packet as engine_packet
 
 from app.core import runtime
 from app.observability import metrics
+from app.realtime.fanout.direct_socket import DirectSocket
+from app.realtime.fanout.event_stream import event_frame
 from app.realtime.fanout.frames import frame
-from app.realtime.fanout.websocket import WebSocket
 
 CLIENTS_PER_YIELD = 250
 
@@ -30,6 +31,9 @@ class QueueMessage(msgspec.Struct):
         parts = b",".join((msgspec.json.encode(self.event), *(bytes(raw) for raw in self.data)))
         return b"42[" + parts + b"]"
 
+    def server_sent_event(self, seq: int) -> bytes:
+        return event_frame(self.event, bytes(self.data[0]), seq)
+
     def seq(self) -> int | None:
         """The event's sequence number in its room."""
         seq = _decode_envelope(self.data[0]).seq if self.data else None
@@ -46,40 +50,63 @@ class RoomRecipients:
     `others` take packets: polling connections, and those that are still connecting.
     """
 
-    __slots__ = ("others", "sends", "websockets")
+    __slots__ = ("others", "sends", "sockets")
 
-    def __init__(self, websockets: Iterable[WebSocket], others: Iterable[Callable[[list[bytes]], None]] = ()) -> None:
-        self.websockets, self.others = list(websockets), list(others)
-        self.sends: list[Callable[[bytes], int]] = [websocket.send for websocket in self.websockets]
+    def __init__(self, sockets: Iterable[DirectSocket], others: Iterable[Callable[[list[bytes]], None]] = ()) -> None:
+        self.sockets, self.others = list(sockets), list(others)
+        self.sends: list[Callable[[bytes], int]] = [each.send for each in self.sockets]
 
     def write(self, data: bytes, first: int, end: int) -> None:
-        """Write to `websockets[first:end]`, straight to their sockets while no WebSocket has a backlog.
+        """Write to `sockets[first:end]`, straight to the kernel while no client has a backlog.
 
-        Loading one more object per client, the WebSocket, would add a tenth to the cost of a delivery.
+        Loading one more object per client, the DirectSocket, would add a tenth to the cost of a delivery.
         """
-        if WebSocket.backlogged:
-            for websocket in self.websockets[first:end]:
-                websocket.write(data)
+        if DirectSocket.backlogged:
+            for each in self.sockets[first:end]:
+                each.write(data)
             return
         size = len(data)
         for number, send in enumerate(self.sends[first:end]):
             try:
                 sent = send(data)
             except OSError:
-                self.websockets[first + number].write(data)
+                self.sockets[first + number].write(data)
             else:
                 if sent != size:
-                    self.websockets[first + number].buffer(data[sent:])
+                    self.sockets[first + number].buffer(data[sent:])
+
+
+class YieldingWriter:
+    """Writes to the sockets of rooms and yields after every 250 writes."""
+
+    def __init__(self) -> None:
+        self._written = 0
+
+    def write(self, data: bytes, recipients: RoomRecipients, current: Callable[[], RoomRecipients]) -> None:
+        """Write to all recipients but those that are not among the `current` ones any more after a yield."""
+        first = 0
+        while first < len(recipients.sockets):
+            end = min(first + CLIENTS_PER_YIELD - self._written, len(recipients.sockets))
+            recipients.write(data, first, end)
+            self._written += end - first
+            first = end
+            if self._written >= CLIENTS_PER_YIELD:
+                self._written = 0
+                runtime.sleep(0)
+                if (now := current()) is not recipients:  # members that joined have read a later seq already
+                    members = set(now.sockets)
+                    recipients = RoomRecipients(each for each in recipients.sockets[first:] if each in members)
+                    first = 0
 
 
 class Deliverer:
     """Caches each room's recipients until its members change, and holds events for members still connecting."""
 
-    def __init__(self, manager: Any) -> None:
+    def __init__(self, manager: Any, writer: YieldingWriter | None = None) -> None:
         self._manager = manager
+        self._writer = writer or YieldingWriter()
         self._cached: dict[str, RoomRecipients] = {}
         self._held: dict[str, list[bytes]] = {}
-        self._written = 0
 
     def invalidate(self, rooms: Iterable[Any]) -> None:
         for room in rooms:
@@ -89,24 +116,13 @@ class Deliverer:
         self._cached.clear()
 
     def deliver(self, room: str, packets: list[bytes]) -> None:
-        """Send events to a room in order, yielding after every 250 writes."""
+        """Send events to a room in order, yielding now and then."""
         recipients = self._recipients(room)
-        metrics.FANOUT_DELIVERIES.inc(len(packets) * (len(recipients.websockets) + len(recipients.others)))
+        metrics.FANOUT_DELIVERIES.labels("websocket").inc(len(packets) * len(recipients.sockets))
+        metrics.FANOUT_DELIVERIES.labels("other").inc(len(packets) * len(recipients.others))
         for send in recipients.others:
             send(packets)
-        data, first = b"".join(map(frame, packets)), 0
-        while first < len(recipients.websockets):
-            end = min(first + CLIENTS_PER_YIELD - self._written, len(recipients.websockets))
-            recipients.write(data, first, end)
-            self._written += end - first
-            first = end
-            if self._written >= CLIENTS_PER_YIELD:
-                self._written = 0
-                runtime.sleep(0)
-                if self._cached.get(room) is not recipients:  # members that joined have read a later seq already
-                    members = set(self._recipients(room).websockets)
-                    recipients = RoomRecipients(each for each in recipients.websockets[first:] if each in members)
-                    first = 0
+        self._writer.write(b"".join(map(frame, packets)), recipients, partial(self._recipients, room))
 
     def deliver_held(self, sid: str, socket: Any) -> None:
         """Send the events held for a connection, once its CONNECT packet is sent."""

@@ -161,7 +161,7 @@ class EngineSocket(Socket):  # type: ignore[misc]
 
     def probe_ended(self, reason: str = "") -> None:
         self.is_probing = self.upgrading = False
-        _log_abuse(self.sid, reason)
+        log_abuse(self.sid, reason)
 
     def message_received(self, opcode: int, payload: Any) -> None:
         if payload == PONG and opcode == frames.TEXT:
@@ -205,7 +205,7 @@ class EngineSocket(Socket):  # type: ignore[misc]
 
     def _end(self, reason: str) -> None:
         if not (self.closed or self.closing):
-            _log_abuse(self.sid, reason)
+            log_abuse(self.sid, reason)
             self.close(abort=True, reason=reason)
 
     def _handle_packet(self, payload: str | bytes) -> None:
@@ -223,13 +223,13 @@ class EngineSocket(Socket):  # type: ignore[misc]
             self.close(abort=True, reason=CloseReason.PARSE_ERROR if is_malformed else CloseReason.SERVER_ERROR)
 
 
-def _log_abuse(engine_sid: str, reason: str) -> None:
+def log_abuse(sid: str, reason: str) -> None:
     if reason == CloseReason.SLOW_CLIENT:
         metrics.SLOW_SOCKETS.inc()
-        logger.warning("socket.stalled", extra={"engineSid": engine_sid})
+        logger.warning("socket.stalled", extra={"engineSid": sid})
     elif reason == CloseReason.FLOOD:
         metrics.FLOODING_SOCKETS.inc()
-        logger.warning("socket.flooded", extra={"engineSid": engine_sid})
+        logger.warning("socket.flooded", extra={"engineSid": sid})
 
 
 def _read_packets(environ: dict[str, Any], server: Any) -> list[str]:

@@ -16,8 +16,10 @@ from app.core.errors import Conflict
 from app.core.redis_connection import connect_redis
 from app.observability import metrics
 from app.realtime.fanout import engine
-from app.realtime.fanout.delivery import Deliverer, decode
+from app.realtime.fanout.delivery import Deliverer, YieldingWriter, decode
+from app.realtime.fanout.event_stream import EventStream
 from app.realtime.fanout.resync import Resync
+from app.realtime.fanout.stream_rooms import NumberedEvent, StreamRooms
 from app.realtime.fanout.subscriber import Batch, Subscriber
 from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
 
@@ -40,18 +42,31 @@ class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
 
     def __init__(self, redis_url: str) -> None:
         super().__init__(channel=CONTROL_CHANNEL)
-        self._deliverer = Deliverer(self)
+        writer = YieldingWriter()
+        self._deliverer = Deliverer(self, writer)
         self._rooms_of: dict[str, set[Any]] = {}
         self._redis = connect_redis(redis_url)
         self._resync = Resync(self, self._redis)
         self._subscriber = Subscriber(redis_url, on_batch=self._deliver, on_restored=self._resync.check_missed)
         self._subscriber.subscribe(CONTROL_CHANNEL, self.host_id)
+        self.streams = StreamRooms(self._subscriber, writer)
         self._thread = self._subscriber.run
         self.check_epoch = self._resync.check_epoch
 
     def note_seq(self, protocol_id: str, seq: str) -> None:
         """Record the seq that a joining client has read; the first event delivered to the room replaces it."""
         self._resync.note_joined(channel_of(protocol_id), int(seq))
+
+    def join_stream(self, view: str, stream: EventStream) -> None:
+        """Hold the room's events for a stream from now on. Raises DependencyUnavailable."""
+        if not self.server.manager_initialized:  # python-socketio does this when its first client connects
+            self.server.manager_initialized = True
+            self.initialize()
+        self.streams.join(view, stream)
+
+    def leave_stream(self, view: str, stream: EventStream) -> None:
+        if self.streams.leave(view, stream):
+            self._resync.forget(channel_of(view))
 
     def set_server(self, server: Any) -> None:
         super().set_server(server)
@@ -112,20 +127,26 @@ class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
     def _deliver(self, batch: Batch) -> None:
         """Deliver one batch, each room's events together and in order."""
         rooms: dict[str, list[bytes]] = {}
+        streams: dict[str, list[NumberedEvent]] = {}
         for channel, body in batch:
             try:
                 if channel == CONTROL_CHANNEL:
                     self._handle_control(json.loads(body))
                     continue
                 metrics.FANOUT_EVENTS.inc()
-                message = decode(body)
-                rooms.setdefault(room_of(channel.removeprefix(CHANNEL_PREFIX)), []).append(message.packet())
-                self._resync.note_delivered(channel, message.seq())
+                message, view = decode(body), channel.removeprefix(CHANNEL_PREFIX)
+                seq = message.seq()
+                rooms.setdefault(room_of(view), []).append(message.packet())
+                if seq is not None and self.streams.has(view):
+                    streams.setdefault(view, []).append((seq, message.server_sent_event(seq)))
+                self._resync.note_delivered(channel, seq)
             except Exception:
                 metrics.FANOUT_FAILURES.inc()
                 logger.exception("fanout.failed", extra={"channel": channel, "body": body.decode(errors="replace")})
         for room, packets in rooms.items():
             self._deliverer.deliver(room, packets)
+        for view, events in streams.items():
+            self.streams.deliver(view, events)
 
     def _handle_control(self, message: dict[str, Any]) -> None:
         """Handle another process's request, in a greenlet of its own: handlers may wait for Redis."""

@@ -1,5 +1,7 @@
 """Disconnects clients whose room may have missed events, so that they reconnect and fetch the room's snapshot.
 
+Event streams get the snapshot themselves.
+
 Without this, a client would notice a missed event only by the gap in `seq` when the room's next event arrives.
 """
 
@@ -77,9 +79,11 @@ class Resync:
         self.disconnect([room for room in rooms if self._last_seq.get(room, -1) < current.get(room, math.inf)])
 
     def disconnect(self, channels: Iterable[str]) -> None:
-        """Disconnect the members of these channels' rooms, spread over 2 s."""
+        """Disconnect the sockets in these channels' rooms, spread over 2 s; streams get the state again."""
         manager, server = self._manager, self._manager.server
-        rooms = [room_of(channel.removeprefix(CHANNEL_PREFIX)) for channel in channels]
+        views = [channel.removeprefix(CHANNEL_PREFIX) for channel in channels]
+        manager.streams.resync(views)
+        rooms = list(map(room_of, views))
         members = [engine_sid for room in rooms for _, engine_sid in manager.get_participants("/", room)]
         logger.info("resync.started", extra={"rooms": len(rooms), "connections": len(members)})
         random.shuffle(members)

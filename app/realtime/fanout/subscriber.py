@@ -16,7 +16,7 @@ import hiredis
 import redis
 
 from app.core import runtime
-from app.core.errors import Conflict, DependencyUnavailable
+from app.core.errors import Conflict, RealtimeUnavailable
 from app.core.redis_connection import connect_redis
 from app.observability import metrics
 
@@ -131,7 +131,7 @@ class Subscriber:
         if not entry.confirmed.wait(CONFIRM_SECONDS):
             self.unsubscribe(channel, user)
             detail = f"Redis did not confirm the subscription within {CONFIRM_SECONDS:g} s."
-            raise DependencyUnavailable(detail, code="REALTIME_UNAVAILABLE")
+            raise RealtimeUnavailable(detail)
         if user not in entry.users:
             raise Conflict("The connection left the room while it was joining it.", code="LEFT_MEANWHILE")
 

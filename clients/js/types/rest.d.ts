@@ -277,6 +277,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/protocols/{protocolId}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the room's events as a stream (Server-Sent Events)
+         * @description The first event is `state`, with the same JSON as `GET …/state` and its `seq` as `id`. Then comes each event of the room, with its type as `event`, its `seq` as `id`, and as `data` the same JSON object as over Socket.IO. Whenever the server has missed events itself, `state` comes again. So a client replaces what it holds on `state` and applies all else. A comment comes at least every 15 seconds. When the token expires, `session:expired` is the last event. `Last-Event-ID` is ignored: a new connection begins with `state`. Browsers' EventSource cannot send headers: get a ticket and send it as `?ticket=`; a token in the URL is refused. Roles: all.
+         */
+        get: operations["readEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/protocols/{protocolId}/payments": {
         parameters: {
             query?: never;
@@ -351,6 +371,26 @@ export interface paths {
         get: operations["getState"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/protocols/{protocolId}/stream-tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a ticket to open the protocol's stream
+         * @description For clients that cannot send headers. It is good once and for 30 seconds, at any web process. The stream ends when the token with which the ticket was made expires or is revoked. Roles: all.
+         */
+        post: operations["createStreamTicket"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1624,7 +1664,7 @@ export interface components {
              * @description A stable code: decide by it.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TICKET" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NOT_IMPLEMENTED" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REALTIME_UNAVAILABLE" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_IN_URL" | "TOKEN_REVOKED" | "TOO_MANY_CONNECTIONS" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
             /** @description The current status, with INVALID_TRANSITION. */
             currentStatus?: string;
             /** @description What was wrong, for people. */
@@ -1905,6 +1945,19 @@ export interface components {
             bountyPool: components["schemas"]["PoolSum"];
             payments: components["schemas"]["PaymentSum"];
             vulnerabilities: components["schemas"]["VulnerabilityCounts"];
+        };
+        StreamTicket: {
+            /**
+             * Format: date-time
+             * @description Until when it can be used, 30 seconds from now.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            expiresAt: string;
+            /**
+             * @description Good once, as `?ticket=`, for this protocol's stream.
+             * @example mZ4kq0Vb7Jw1Xr9sT3uYcE5hN8pLdA2f
+             */
+            ticket: string;
         };
         Task: {
             /**
@@ -2337,6 +2390,7 @@ export type RevokedTokenPage = components['schemas']['RevokedTokenPage'];
 export type RoomAgents = components['schemas']['RoomAgents'];
 export type State = components['schemas']['State'];
 export type Stats = components['schemas']['Stats'];
+export type StreamTicket = components['schemas']['StreamTicket'];
 export type Task = components['schemas']['Task'];
 export type TaskCreate = components['schemas']['TaskCreate'];
 export type TaskError = components['schemas']['TaskError'];
@@ -3142,6 +3196,70 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    readEvents: {
+        parameters: {
+            query?: {
+                /** @description The state for connections that joined with `agentBatches`: RUNNING updates come as one `agent:task_updates` a second, and `seq` counts those connections' events. */
+                agentBatches?: boolean;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the protocol.
+                 * @example aave-v3
+                 */
+                protocolId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream; it ends when the client closes it, or with its token. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller does not accept this representation. */
+            406: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            /** @description This server cannot do it. */
+            501: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listPayments: {
         parameters: {
             query?: {
@@ -3335,6 +3453,50 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createStreamTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the protocol.
+                 * @example aave-v3
+                 */
+                protocolId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StreamTicket"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];

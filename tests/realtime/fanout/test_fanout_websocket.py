@@ -136,7 +136,7 @@ def test_a_closed_websocket_lingers_until_its_client_has_gone(client):
 
 
 def test_input_after_the_close_frame_is_discarded_up_to_a_limit(client, monkeypatch):
-    monkeypatch.setattr("app.realtime.fanout.websocket.MAX_LINGER_BYTES", 1000)
+    monkeypatch.setattr("app.realtime.fanout.direct_socket.MAX_LINGER_BYTES", 1000)
     websocket, theirs, _ = client
     websocket.close()
     theirs.sendall(b"x" * 1001)
@@ -145,7 +145,7 @@ def test_input_after_the_close_frame_is_discarded_up_to_a_limit(client, monkeypa
 
 
 def test_the_number_of_lingering_websockets_is_limited(client, monkeypatch):
-    monkeypatch.setattr("app.realtime.fanout.websocket.MAX_LINGERING", WebSocket.lingering)
+    monkeypatch.setattr("app.realtime.fanout.direct_socket.MAX_LINGERING", WebSocket.lingering)
     websocket, theirs, _ = client
     websocket.close()
     assert websocket.closed

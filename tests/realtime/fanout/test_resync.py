@@ -25,6 +25,8 @@ class Server:
         self.members: dict[str, list[str]] = {}
         self.eio = SimpleNamespace(sockets={})
         self.server = self
+        self.resynced: list[str] = []
+        self.streams = SimpleNamespace(resync=self.resynced.extend)
 
     def join(self, protocol_id: str, *engine_sids: str) -> None:
         self.members[f"protocol:{protocol_id}"] = list(engine_sids)
@@ -86,6 +88,7 @@ def test_only_members_of_a_room_with_missed_events_are_disconnected_and_only_onc
     check(resync, still, moved)
 
     assert server.closed_sids == ["c", "d", "e"]
+    assert server.resynced == [moved], "streams get the state instead"
     assert {reason for _, reason in server.closed} == {"transport error"}
     assert sum(server.pauses) <= 0.25 + 2.0 + 1e-6
     assert server.pauses[0] > 0, "events published before the query are delivered first"
