@@ -5,7 +5,8 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,11 +32,20 @@ class Command:
 
 
 class Driver:
-    """A running driver; `messages` are its lines, each of which is noted in the record."""
+    """A running driver; its lines are noted in the record: `messages` has all, or the last `keep` of them."""
 
-    def __init__(self, command: Command, environment: dict[str, str], record: Record) -> None:
-        self._record = record
-        self.messages: list[Message] = []
+    def __init__(
+        self,
+        command: Command,
+        environment: dict[str, str],
+        record: Record,
+        *,
+        keep: int | None = None,
+        on_message: Callable[[Message], None] = lambda _: None,
+    ) -> None:
+        self._record, self._on_message = record, on_message
+        self.messages: deque[Message] = deque(maxlen=keep)
+        self.latest: dict[str, Message] = {}  # by type
         self.faults: list[str] = []
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in close
         self._process = subprocess.Popen(
@@ -58,8 +68,13 @@ class Driver:
             except ValueError:
                 self.faults.append(f"a line of stdout is not JSON: {line[:200]!r}")
                 continue
-            self._record.note(lambda message=message: self.messages.append(message))
+            self._record.note(lambda message=message: self._note(message))
         self._record.note()
+
+    def _note(self, message: Message) -> None:
+        self.messages.append(message)
+        self.latest[str(message.get("type"))] = message
+        self._on_message(message)
 
     def send(self, command: str, **members: Any) -> None:
         assert self._process.stdin is not None
@@ -78,13 +93,11 @@ class Driver:
 
     @property
     def status(self) -> str | None:
-        found = self.of("status")
-        return found[-1]["status"] if found else None
+        return self.latest.get("status", {}).get("status")
 
     @property
     def state(self) -> dict[str, Any] | None:
-        found = self.of("state")
-        return found[-1]["state"] if found else None
+        return self.latest.get("state", {}).get("state")
 
     def close(self) -> int | None:
         """Send `close` and wait for the end; returns the exit code, or None if it had to be killed."""

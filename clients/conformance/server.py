@@ -23,7 +23,13 @@ from clients.conformance.streams import Ending, Streams
 from tests.support.processes import free_port, until
 
 PREFIX = "/api/v1"
-CODES = {401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "PROTOCOL_NOT_FOUND", 422: "VALIDATION_FAILED", 429: "RATE_LIMITED"}
+CODES = {
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "PROTOCOL_NOT_FOUND",
+    422: "VALIDATION_FAILED",
+    429: "RATE_LIMITED",
+}
 SUCCESS, NOT_MODIFIED = 200, 304
 POLL_SECONDS, BIND_SECONDS, BACKLOG = 0.05, 10, 128
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
@@ -155,7 +161,13 @@ class ScriptedServer:
 
     @staticmethod
     def _problem(status: int, code: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-        body = {"type": "about:blank", "title": code, "status": status, "detail": f"Answered with {code}.", "code": code}
+        body = {
+            "type": "about:blank",
+            "title": code,
+            "status": status,
+            "detail": f"Answered with {code}.",
+            "code": code,
+        }
         text = json.dumps({**body, "requestId": "conformance", **more})
         return Response(text, status, headers, content_type="application/problem+json")
 

@@ -58,14 +58,15 @@ def difference(held: State | None, expected: State) -> str | None:
 
 def faults_of(states: list[State], *, may_rewind: bool) -> list[str]:
     """What contradicts itself in one state, and what goes back from one state to the next."""
-    found = [fault for state in states for fault in _contradictions(state)]
+    found = [fault for state in states for fault in contradictions(state, PROTOCOL)]
     if not may_rewind:
         for before, after in zip(states, states[1:], strict=False):
             found += _setbacks(_versions(before), _versions(after))
     return list(dict.fromkeys(found))
 
 
-def _contradictions(state: State) -> Iterable[str]:
+def contradictions(state: State, protocol_id: str) -> Iterable[str]:
+    """What cannot be true at any one moment."""
     pool = state["pool"]
     total, available, reserved, paid = (Decimal(pool[name]) for name in ("total", "available", "reserved", "paid"))
     if total != available + reserved + paid:
@@ -82,7 +83,7 @@ def _contradictions(state: State) -> Iterable[str]:
         ids = [each.get("id") or each.get("agentId") for each in items]
         if len(ids) != len(set(ids)):
             yield f"{name} has an id twice: {ids}"
-    if state["protocol"]["id"] != PROTOCOL:
+    if state["protocol"]["id"] != protocol_id:
         yield f"the state is of another protocol: {state['protocol']}"
 
 

@@ -6,7 +6,11 @@ import os
 import sys
 from typing import Any
 
-from dashboard_realtime import Agent, Room, RoomRefused
+# Of what socketio and httpx import only if it is installed: half of the time of a start. An installation of the
+# package alone does not have them.
+sys.modules.update(dict.fromkeys(("redis", "valkey", "kombu", "requests", "rich", "click")))
+
+from dashboard_realtime import Agent, Room, RoomRefused  # noqa: E402
 
 URL, PROTOCOL = os.environ["DASHBOARD_URL"], os.environ["PROTOCOL_ID"]
 tokens = [os.environ["TOKEN"]]
