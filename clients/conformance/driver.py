@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from clients.conformance.script import Record
@@ -19,13 +19,13 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Command:
-    """How to start a driver, and what it can do."""
+    """How to start a driver, and what it can do. `environment` makes what it needs besides the case's variables."""
 
     name: str
     argv: Sequence[str]
     roles: Sequence[str] = ("room", "agent")
     transports: Sequence[str] = ("socketio", "sse")
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: Callable[[], dict[str, str]] = dict
 
     def can_play(self, role: str, transport: str) -> bool:
         return role in self.roles and (role == "agent" or transport in self.transports)
@@ -55,7 +55,7 @@ class Driver:
             stderr=self._stderr,
             text=True,
             encoding="utf-8",
-            env=os.environ | command.environment | environment,
+            env=os.environ | command.environment() | environment,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

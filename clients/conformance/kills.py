@@ -148,8 +148,8 @@ class Scene:
 
     def _judge(self) -> Result:
         result, began = Result(), time.monotonic()
-        result.faults += self._wait(lambda: self._lost_ends(), TASKS_SECONDS)
-        result.faults += self._wait(lambda: self._differences(), EQUAL_SECONDS)
+        result.faults += self._wait(self._lost_ends, TASKS_SECONDS)
+        result.faults += self._wait(self._differences, EQUAL_SECONDS)
         result.figures = {
             "kills": dict(self._kills),
             "clients": len(self.followers),

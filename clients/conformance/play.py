@@ -15,9 +15,11 @@ from clients.conformance.server import ScriptedServer
 from clients.conformance.server_steps import ServerSteps
 from clients.conformance.states import faults_of
 from clients.conformance.steps_base import Failed
+from tests.support.machine_speed import patience
 
-FIRST_TOKEN = "T1"
 KINDS_WITH_TOKEN = ("connect", "state", "stream", "reports", "file", "renew")
+WAIT_SECONDS = 60
+START, CLOSE = ("start", None), ("close", None)
 TIMER_SECONDS = 0.02  # by which a timer may ring too early
 
 
@@ -33,11 +35,14 @@ class Outcome:
     faults: list[str]
 
 
-def play(case: Case, command: Command, transport: str) -> Outcome:
-    """Play the case from its first to its last step, or to the first one that fails."""
+def play(case: Case, command: Command, transport: str, limit: float | None = None) -> Outcome:
+    """Play the case from its first to its last step, or to the first one that fails.
+
+    `limit`: the seconds for which a step waits; by default a minute, and longer while the machine is busy.
+    """
     with ScriptedServer(make_room(case.room), case.role) as server:
         environment = _environment(case, server, transport)
-        steps = Steps(server, lambda: Driver(command, environment, server.record))
+        steps = Steps(server, lambda: Driver(command, environment, server.record), limit or patience(WAIT_SECONDS))
         faults = _play_steps(case, steps)
         driver = steps.driver
         faults += [*driver.faults, *server.reports.faults, *_request_faults(server)]
@@ -65,7 +70,7 @@ def make_room(members: dict[str, Any]) -> Room:
 def _environment(case: Case, server: ScriptedServer, transport: str) -> dict[str, str]:
     return {
         "DASHBOARD_URL": server.url,
-        "TOKEN": server.tokens.token(FIRST_TOKEN),
+        "TOKEN": server.tokens.token("T1"),
         "PROTOCOL_ID": PROTOCOL,
         "AGENT_ID": AGENT,
         "TRANSPORT": transport,
@@ -74,17 +79,14 @@ def _environment(case: Case, server: ScriptedServer, transport: str) -> dict[str
 
 
 def _play_steps(case: Case, steps: Steps) -> list[str]:
-    number, name = 0, "start"
-    try:
-        if ("start", None) not in case.steps:
-            steps.play("start", None)
-        for number, (name, argument) in enumerate(case.steps, 1):
+    """Without a step `start` the client is started first; it is closed last."""
+    first = [] if START in case.steps else [START]
+    last = [] if CLOSE in case.steps else [CLOSE]
+    for number, (name, argument) in enumerate([*first, *case.steps, *last], 1 - len(first)):
+        try:
             steps.play(name, argument)
-        if not steps.driver.has_ended:
-            number, name = number + 1, "close"
-            steps.play("close", None)
-    except Failed as failed:
-        return [f"step {number} ({name}): {failed}"]
+        except Failed as failed:
+            return [f"step {number} ({name}): {failed}"]
     return []
 
 

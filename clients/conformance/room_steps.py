@@ -35,10 +35,6 @@ class RoomSteps(StepsBase):
         fits = (lambda status: status not in {None, "live"}) if wanted == "not live" else wanted.__eq__
         self._wait(lambda: fits(self.driver.status), lambda: f"status {wanted!r}; it is {self.driver.status!r}")
 
-    def step_connected(self) -> None:
-        """Wait until the client has a connection, or a stream."""
-        self._wait(lambda: self.server.sockets.count + self.server.streams.count, lambda: "connected")
-
     def step_refused(self, code: str) -> None:
         """Wait until the client says that it was refused for good, with this code."""
         self._wait(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 from clients.conformance.case import Case, load
 from clients.conformance.driver import Command
@@ -42,7 +43,7 @@ class Pool:
     def __init__(self, at_a_time: int = AT_A_TIME) -> None:
         self._threads = ThreadPoolExecutor(at_a_time, "conformance")
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

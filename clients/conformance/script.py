@@ -65,7 +65,7 @@ class Record:
 
 
 class Answers:
-    """The next answers to each kind of request; each counts down its `times`, and without any the usual one is given."""
+    """The answers that are planned for the next requests of each kind; without any, the usual one is given."""
 
     def __init__(self) -> None:
         self._next: dict[str, deque[Answer]] = defaultdict(deque)
@@ -74,10 +74,6 @@ class Answers:
     def plan(self, kind: str, answer: Answer, times: int) -> None:
         with self._lock:
             self._next[kind].extend([answer] * times)
-
-    def clear(self, kind: str) -> None:
-        with self._lock:
-            self._next[kind].clear()
 
     def take(self, kind: str) -> Answer:
         with self._lock:

@@ -9,7 +9,8 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import socketio
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -58,7 +59,7 @@ class ScriptedServer:
         self._app = socketio.WSGIApp(self.sockets.server, Request.application(self._respond))
         self._http: BaseWSGIServer | None = None
 
-    def __enter__(self) -> "ScriptedServer":
+    def __enter__(self) -> Self:
         self.up()
         return self
 
@@ -217,6 +218,6 @@ class ScriptedServer:
         """Reset the connection at once: closing the socket object alone would wait for the handler's files."""
         connection = request.environ["werkzeug.socket"]
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        with open(os.devnull, "rb") as nothing:
+        with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), connection.fileno())
         raise ConnectionResetError

@@ -57,10 +57,6 @@ class ServerSteps(StepsBase):
         """Answer the next `times` (1) requests of kind `to` in this way instead of the usual one."""
         self.server.answers.plan(planned["to"], planned, planned.get("times", 1))
 
-    def step_answer_as_usual(self, kind: str) -> None:
-        """Forget the planned answers to this kind of request."""
-        self.server.answers.clear(kind)
-
     def step_release(self) -> None:
         """Give the held answers."""
         self.server.released.set()

@@ -1,4 +1,4 @@
-"""The Socket.IO side of the scripted server: python-socketio's own server, which the case refuses, cuts and silences."""
+"""The Socket.IO side of the scripted server: python-socketio's server, and what a case does to its connections."""
 
 import contextlib
 import socket
@@ -22,9 +22,9 @@ class Sockets:
         )
         self.server.on("connect", self._on_connect)
         self.server.on("protocol:join", self._on_join)
-        self.server.on("protocol:leave", lambda sid, *_: {"ok": True})
+        self.server.on("protocol:leave", lambda *_: {"ok": True})
         self.server.on("session:renew", self._on_renew)
-        self.server.on("session:ping", lambda sid, *_: {"ok": True})
+        self.server.on("session:ping", lambda *_: {"ok": True})
 
     def _on_connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         fields = auth if isinstance(auth, dict) else {}

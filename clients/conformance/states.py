@@ -1,5 +1,6 @@
 """Compares a client's state with the room's, and finds what no state may ever show."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from decimal import Decimal
@@ -60,7 +61,7 @@ def faults_of(states: list[State], *, may_rewind: bool) -> list[str]:
     """What contradicts itself in one state, and what goes back from one state to the next."""
     found = [fault for state in states for fault in contradictions(state, PROTOCOL)]
     if not may_rewind:
-        for before, after in zip(states, states[1:], strict=False):
+        for before, after in itertools.pairwise(states):
             found += _setbacks(_versions(before), _versions(after))
     return list(dict.fromkeys(found))
 

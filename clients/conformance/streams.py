@@ -1,4 +1,4 @@
-"""The Server-Sent Events of the scripted server: frames, written whole or in pieces, and streams that end in the middle."""
+"""The event streams of the scripted server: frames, whole or in pieces, and streams that end in the middle."""
 
 import contextlib
 import json

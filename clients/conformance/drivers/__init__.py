@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from clients.conformance.driver import Command
-from tests.support.node import client_modules, node_binary
+from tests.support.node import client_modules
 
 FOLDER = Path(__file__).parent
 
@@ -14,8 +14,8 @@ def python() -> Command:
 
 
 def javascript() -> Command:
-    modules = {"CLIENT_MODULES": str(client_modules())}
-    return Command("javascript", [node_binary(), str(FOLDER / "js_driver.mjs")], environment=modules)
+    argv = ["node", str(FOLDER / "js_driver.mjs")]
+    return Command("javascript", argv, environment=lambda: {"CLIENT_MODULES": str(client_modules())})
 
 
 def both() -> list[Command]:
