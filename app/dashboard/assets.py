@@ -19,7 +19,7 @@ VENDOR = FOLDER / "static" / "vendor"
 INSTALLED_LOCK = VENDOR / LOCK.name  # a copy of the lock file whose packages are installed
 CLIENT = FOLDER.parents[1] / "clients" / "js" / "src"  # absent where a wheel is installed, which holds the copy
 CLIENT_COPY = VENDOR / "client"
-CLIENT_MODULES = ("room-client.js", "room/*.js")  # those that the page loads
+CLIENT_MODULES = ("room-client.js", "request.js", "sse.js", "room/*.js")  # those that the page loads
 MODULES = {
     "htm.js": "htm/dist/htm.module.js",
     "preact.js": "htm/preact/standalone.module.js",

@@ -149,12 +149,16 @@ def test_every_error_code_of_rest_is_in_the_catalogue() -> None:
     assert used - SOCKET_CODES - PAGE_CODES - INTERNAL_CODES <= CATALOGUE.keys()
 
 
-def test_the_committed_typescript_types_match_the_documents(document: dict[str, Any], tmp_path: Path) -> None:
-    stale = "run `python -m tests.support.document_tools` and commit docs/types"
+def test_the_committed_typescript_types_and_operations_match_the_documents(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    stale = "run `make docs` and commit clients/js"
     rest = (document_tools.TYPES / "rest.d.ts").read_text(encoding="utf-8")
     events = (document_tools.TYPES / "events.d.ts").read_text(encoding="utf-8")
     assert document_tools.types_of(document, tmp_path) == rest, stale
     assert document_tools.event_types_of(asyncapi.document(), tmp_path) == events, stale
+    operations = tuple(path.read_text(encoding="utf-8") for path in document_tools.OPERATIONS)
+    assert document_tools.operations_of(document) == operations, stale
 
 
 def test_a_request_with_the_current_etag_is_answered_304(api: Api) -> None:

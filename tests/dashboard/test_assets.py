@@ -9,7 +9,7 @@ import pytest
 
 from app.dashboard import assets
 
-ENTRY_MODULES = ("room-client.js",)
+ENTRY_MODULES = ("room-client.js", "sse.js")
 
 
 def test_the_lock_file_pins_every_package_by_hash_and_names_no_registry() -> None:

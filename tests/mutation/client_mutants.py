@@ -19,7 +19,7 @@ from tests.support.node import ROOT, locked_packages, node_binary
 SOURCES = Path(__file__).parent / "client"
 SCRIPTS = Path("clients/js/src")
 TESTS = Path("clients/js/test")
-MUTATED = ("room-client.js", "room/*.js")
+MUTATED = ("room-client.js", "request.js", "room/*.js")
 SKIPPED = "room/settings.js"  # only constants
 KILLED, ALIVE = ("Killed", "Timeout"), ("Survived", "NoCoverage")
 

@@ -67,6 +67,7 @@ class EventStream(DirectSocket):
                 self._backlog_bytes -= len(self.backlog.pop())
         self.max_backlog_bytes = MAX_BACKLOG_BYTES + self._backlog_bytes + len(data)
         self.write(data)
+        self.max_backlog_bytes = MAX_BACKLOG_BYTES + self._backlog_bytes
 
     def end(self, reason: str, last: bytes = b"") -> None:
         """Send what waits and the last message, and end the response."""

@@ -1,7 +1,7 @@
 /**
- * The reference client of a protocol's room: a live copy of `GET /protocols/{id}/state`.
+ * The client of a protocol's room: a live copy of `GET /protocols/{id}/state`.
  *
- * It has no dependencies and uses no DOM; Socket.IO's `io` is a parameter. Copy it together with the folder `room/`.
+ * It has no dependencies and uses no DOM; Socket.IO's `io` is a parameter.
  *
  *   const room = new RoomClient({ io, protocolId: "P1", token: () => myToken });
  *   room.onChange = () => draw(room.status, room.state);
@@ -16,6 +16,7 @@
  *  5. A server that hangs keeps its connections open: when nothing was heard for `silenceMs`, it asks for a sign of life.
  */
 import { Connection } from "./room/connection.js";
+import { FallbackConnection } from "./room/fallback.js";
 import { Schedule } from "./room/schedule.js";
 import { Sequence } from "./room/sequence.js";
 import { DEFAULTS, Status } from "./room/settings.js";
@@ -26,6 +27,12 @@ export { Status };
 
 const SILENT = Object.freeze({ code: "SILENT", detail: "The server does not answer." });
 const FINAL = new Set([Status.SIGNED_OUT, Status.ERROR]);
+
+/** The connection that the options ask for. */
+function connect(options, schedule) {
+  if (options.transport) return options.transport(options, schedule);
+  return options.fallback ? new FallbackConnection(options, schedule) : new Connection(options, schedule);
+}
 
 export class RoomClient {
   status = Status.CONNECTING;
@@ -51,18 +58,21 @@ export class RoomClient {
   #early = []; // events that arrived before the first state
 
   /**
-   * @param {object} options `io`; `protocolId`; `token`: a string, or a function that returns one or a promise of one
-   *   (called before each connection and request; it must not throw); optionally `fetch` and any of `DEFAULTS`.
+   * @param {object} options `io`, or `transport` (such as `sse` of sse.js); `protocolId`; `token`: a string, or a function
+   *   that returns one or a promise of one (called before each connection and request; it must not throw); optionally
+   *   `fallback`: a function that returns a promise of the transport to use when Socket.IO cannot connect though the server
+   *   answers; `fetch`; any of `DEFAULTS`.
    */
   constructor(options) {
     const token = async () => (typeof options.token === "function" ? options.token() : options.token);
     const all = { fetch: (...args) => globalThis.fetch(...args), ...DEFAULTS, ...options, token };
     this.#options = all;
     this.#schedule = new Schedule(all);
-    this.#connection = new Connection(
+    this.#connection = connect(
       {
         ...all,
         onJoined: () => this.#onJoined(),
+        onState: (body) => this.#onState(body),
         onMessage: (event) => this.#onMessage(event),
         onLost: () => this.#onLost(),
         onRefused: (refusal) => this.#onRefused(refusal),
@@ -71,14 +81,19 @@ export class RoomClient {
       },
       this.#schedule,
     );
-    const query = all.agentBatches ? "?agentBatches=true" : "";
-    const path = () => `/api/v1/protocols/${encodeURIComponent(this.protocolId)}/state${query}`;
+    const query = () => (this.#connection.agentBatches ? "?agentBatches=true" : "");
+    const path = () => `/api/v1/protocols/${encodeURIComponent(this.protocolId)}/state${query()}`;
     const handlers = { path, onBody: (body) => this.#adopt(body), onFailed: (error) => this.#onFetchFailed(error) };
     this.#snapshots = new Snapshots({ ...all, ...handlers }, this.#schedule);
   }
 
   get protocolId() {
     return this.#connection.protocolId;
+  }
+
+  /** How events arrive: "socket.io" or "stream". */
+  get transport() {
+    return this.#connection.transport;
   }
 
   /** The held state, in the form of `/state`. */
@@ -124,6 +139,13 @@ export class RoomClient {
     const isReturn = this.state !== null;
     this.#set(isReturn ? Status.RESYNCING : Status.CONNECTING);
     this.#snapshots.later(isReturn ? this.#schedule.jitter() : 0);
+  }
+
+  /** A stream begins with the state, and sends it again when the server has missed events. */
+  #onState(body) {
+    this.#snapshots.cancel();
+    this.#sequence.restart();
+    this.#adopt(body);
   }
 
   #onMessage(event) {
@@ -196,7 +218,7 @@ export class RoomClient {
 
   #onRefused(refusal) {
     if (refusal.code === "UNAUTHORIZED") return this.#end(Status.SIGNED_OUT, refusal);
-    if (refusal.code === "INVALID_PROTOCOL") return this.#end(Status.ERROR, refusal);
+    if (refusal.isFinal || refusal.code === "INVALID_PROTOCOL") return this.#end(Status.ERROR, refusal);
     this.error = refusal;
     this.#set(this.state ? Status.RECONNECTING : Status.CONNECTING);
   }

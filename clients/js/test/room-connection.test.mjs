@@ -51,7 +51,7 @@ function open(options = {}) {
   const tell = (name) => (value) => told.push(value === undefined ? [name] : [name, value]);
   const callbacks = { onJoined: tell("joined"), onMessage: tell("message"), onLost: tell("lost"), onRefused: tell("refused") };
   const io = (...args) => (asked.push(args), socket);
-  const all = { io, baseUrl: "", socketOptions: {}, protocolId: "P1", token: async () => "T", ...callbacks, ...options };
+  const all = { io, baseUrl: "", socketOptions: {}, timeoutMs: 10_000, protocolId: "P1", token: async () => "T", ...callbacks, ...options };
   const connection = new Connection(all, new Schedule({ jitterMs: 400, retryMs: 500, retryCapMs: 15_000 }));
   return { connection, socket, asked, told };
 }
@@ -72,7 +72,7 @@ test("the connection goes to the page's origin unless another server is given", 
 
 test("the connection uses WebSocket only, is shared with no other client, and has the page's options", () => {
   const [, { auth, ...options }] = opened({ socketOptions: { path: "/io" } }).asked[0];
-  assert.deepEqual(options, { transports: ["websocket"], forceNew: true, path: "/io" });
+  assert.deepEqual(options, { transports: ["websocket"], forceNew: true, timeout: 10_000, path: "/io" });
   assert.equal(typeof auth, "function");
 });
 

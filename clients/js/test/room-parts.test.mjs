@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { RequestError, getJson } from "../src/room/request.js";
+import { ApiError, getJson } from "../src/request.js";
 import { Schedule } from "../src/room/schedule.js";
 import { Sequence } from "../src/room/sequence.js";
 import { DEFAULTS } from "../src/room/settings.js";
@@ -162,7 +162,7 @@ test("a request sends the token and the signal and returns the body", async () =
 
 test("a rejection carries the server's reason", async () => {
   const error = await failure(answering(429, JSON.stringify({ detail: "Slowly.", code: "RATE_LIMITED" }), { "Retry-After": "3" }));
-  assert.ok(error instanceof RequestError);
+  assert.ok(error instanceof ApiError);
   assert.deepEqual([error.detail, error.message, error.status, error.code, error.retryAfterMs], ["Slowly.", "Slowly.", 429, "RATE_LIMITED", 3000]);
   const bare = await failure(answering(502, "<html>"));
   assert.deepEqual([bare.detail, bare.status, bare.code, bare.retryAfterMs], ["HTTP 502", 502, "UNREACHABLE", 0]);
@@ -176,8 +176,8 @@ test("no response and an unreadable response are retryable failures", async () =
 });
 
 test("exactly these rejections are retryable", async () => {
-  const passing = [0, 400, 401, 403, 404, 409, 422, 428, 429, 430, 499, 500, 502, 503, 599].filter((status) => new RequestError("x", { status }).isPassing);
+  const passing = [0, 400, 401, 403, 404, 409, 422, 428, 429, 430, 499, 500, 502, 503, 599].filter((status) => new ApiError("x", { status }).isPassing);
   assert.deepEqual(passing, [0, 429, 500, 502, 503, 599]);
-  const bare = new RequestError("x");
+  const bare = new ApiError("x");
   assert.deepEqual([bare.status, bare.code, bare.retryAfterMs, bare.detail], [0, "UNREACHABLE", 0, "x"]);
 });

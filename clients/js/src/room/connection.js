@@ -5,6 +5,8 @@ const FINAL = new Set(["UNAUTHORIZED", "INVALID_PROTOCOL"]);
 
 /** The Socket.IO connection to one room: joins with the handshake, reconnects, and distinguishes kinds of refusal. */
 export class Connection {
+  transport = "socket.io";
+
   #options;
   #heartbeat;
   #schedule;
@@ -14,7 +16,7 @@ export class Connection {
 
   /**
    * @param {object} options `io`, `baseUrl`, `socketOptions`, `protocolId`, `agentBatches`, `token` (an async
-   *   function), `silenceMs`, `answerMs`, and the callbacks `onJoined()`, `onMessage(event)`, `onLost()`,
+   *   function), `timeoutMs`, `silenceMs`, `answerMs`, and the callbacks `onJoined()`, `onMessage(event)`, `onLost()`,
    *   `onRefused({code, detail})`, `onSilent()`, `onHeard()`
    * @param {import("./schedule.js").Schedule} schedule
    */
@@ -25,6 +27,10 @@ export class Connection {
     const hear = () => this.#heartbeat.hear();
     // The acknowledgement counts, whatever it says: it comes from the very process that holds the connection.
     this.#heartbeat = new Heartbeat({ ...options, ask: () => this.#socket?.emit("session:ping", hear) });
+  }
+
+  get agentBatches() {
+    return this.#options.agentBatches;
   }
 
   /** The time of the last sign of the server, in milliseconds since 1970. */
@@ -46,9 +52,9 @@ export class Connection {
   }
 
   open() {
-    const { io, baseUrl, socketOptions, token } = this.#options;
+    const { io, baseUrl, socketOptions, timeoutMs: timeout, token } = this.#options;
     const auth = async (give) => give({ token: await token(), ...this.#room() });
-    this.#socket = io(baseUrl || undefined, { transports: ["websocket"], forceNew: true, ...socketOptions, auth });
+    this.#socket = io(baseUrl || undefined, { transports: ["websocket"], forceNew: true, timeout, ...socketOptions, auth });
     this.#socket.on("connect", () => this.#onConnected());
     this.#socket.on("connect_error", (error) => this.#onError(error));
     this.#socket.on("disconnect", (reason) => this.#onDisconnected(reason));

@@ -19,6 +19,8 @@ export const DEFAULTS = {
   retryCapMs: 15_000,
   silenceMs: 5_000, // ask for a sign of life when nothing was heard for so long; 0: never
   answerMs: 3_000, // without one within this time the server does not answer
-  timeoutMs: 10_000, // time limit of a fetch
+  timeoutMs: 10_000, // time limit of a fetch, and of an attempt to connect
+  fallbackAfter: 3, // failed attempts of Socket.IO in a row, while the server answers, until `fallback` is used
+  returnMs: 300_000, // pause after which Socket.IO is tried again
   socketOptions: {}, // passed to Socket.IO
 };

@@ -1,4 +1,4 @@
-import { RequestError, getJson } from "./request.js";
+import { ApiError, getJson } from "../request.js";
 
 /** Fetches `/state`, one request at a time, and keeps the events that arrive meanwhile, to be merged into it. */
 export class Snapshots {
@@ -12,7 +12,7 @@ export class Snapshots {
 
   /**
    * @param {object} options `fetch`, `baseUrl`, `timeoutMs`, `restMs`, `token` (an async function), `path()`, and the
-   *   callbacks `onBody(body)` and `onFailed(requestError)`
+   *   callbacks `onBody(body)` and `onFailed(apiError)`
    * @param {import("./schedule.js").Schedule} schedule
    */
   constructor(options, schedule) {
@@ -42,7 +42,7 @@ export class Snapshots {
       const body = await getJson(fetch, baseUrl + path(), await token(), running.signal);
       outcome = () => onBody(body);
     } catch (error) {
-      if (!(error instanceof RequestError)) throw error;
+      if (!(error instanceof ApiError)) throw error;
       outcome = () => onFailed(error);
     }
     if (running !== this.#running) return; // replaced by another fetch, or cancelled
@@ -57,6 +57,7 @@ export class Snapshots {
   cancel() {
     this.#schedule.cancel("fetch");
     this.#running?.abort();
+    this.since = [];
     this.#end();
   }
 
