@@ -4,37 +4,22 @@ Without `--driver` both packages of this repository are proved. Exits with 1 if 
 """
 
 import argparse
-import shlex
 import sys
-from pathlib import Path
 
 from clients.conformance import drivers
 from clients.conformance.case import FOLDER, load
-from clients.conformance.driver import Command
 from clients.conformance.runs import AT_A_TIME, Pool, Run, runs_of
 
 
-def arguments() -> argparse.Namespace:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m clients.conformance", description=__doc__)
     parser.add_argument("cases", nargs="*", help="names of cases, such as room-lost-event; by default all")
-    parser.add_argument("--driver", help="the driver's command line")
-    parser.add_argument("--roles", default="room,agent", help="what the driver can be (default: %(default)s)")
-    parser.add_argument("--transports", default="socketio,sse", help="what it can use (default: %(default)s)")
+    drivers.add_arguments(parser)
     parser.add_argument("--at-a-time", type=int, default=AT_A_TIME, help="cases side by side (default: %(default)s)")
-    return parser.parse_args()
-
-
-def commands(options: argparse.Namespace) -> list[Command]:
-    if options.driver is None:
-        return drivers.both()
-    argv = shlex.split(options.driver)
-    return [Command(Path(argv[0]).name, argv, options.roles.split(","), options.transports.split(","))]
-
-
-def main() -> int:
-    options = arguments()
+    options = parser.parse_args()
     cases = load([FOLDER / f"{name}.yaml" for name in options.cases] or None)
-    runs = [run for command in commands(options) for run in runs_of(command, cases)]
+    commands = drivers.commands(options.driver, options.roles, options.transports)
+    runs = [run for command in commands for run in runs_of(command, cases)]
     with Pool(options.at_a_time) as pool:
         playing = [(run, pool.submit(run)) for run in runs]
         failed = [run for run, outcome in playing if not _passed(run, outcome.result().faults)]

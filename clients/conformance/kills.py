@@ -202,13 +202,15 @@ def run(stack: Stack, commands: Sequence[Command], *, clients: int, seconds: flo
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m clients.conformance.kills", description=__doc__)
+    drivers.add_arguments(parser)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--kill-every", type=float, default=5, help="seconds (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=2, help="of each driver, transport and room")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), webs=2) as stack:
+        commands = drivers.commands(options.driver, options.roles, options.transports)
         seconds = 60 * options.minutes
-        result = run(stack, drivers.both(), clients=options.clients, seconds=seconds, kill_every=options.kill_every)
+        result = run(stack, commands, clients=options.clients, seconds=seconds, kill_every=options.kill_every)
     print(f"TEST_SEED={SEED}")
     for name, figure in result.figures.items():
         print(f"{name}: {figure}")
