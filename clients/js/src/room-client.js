@@ -15,6 +15,7 @@
  *  4. If the last event before a pause is lost, no later `seq` shows it, so it also fetches every `refreshMs`.
  *  5. A server that hangs keeps its connections open: when nothing was heard for `silenceMs`, it asks for a sign of life.
  */
+import { ApiError } from "./request.js";
 import { Connection } from "./room/connection.js";
 import { FallbackConnection } from "./room/fallback.js";
 import { Schedule } from "./room/schedule.js";
@@ -172,6 +173,7 @@ export class RoomClient {
   }
 
   #adopt(body) {
+    if (!body?.seq) return this.#onFetchFailed(new ApiError("This is not a state."));
     this.state = fromSnapshot(body);
     this.counters.snapshots += 1;
     this.#schedule.succeeded();

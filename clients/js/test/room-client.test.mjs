@@ -49,6 +49,17 @@ test("a repeated or late event changes nothing", async () => {
   assertExact();
 });
 
+test("a response that is not a state is fetched again", async () => {
+  const answers = [{}, null];
+  const fetch = async (...args) => {
+    const answer = await room.fetch(...args);
+    return answers.length ? { ...answer, json: async () => answers.shift() } : answer;
+  };
+  await start({ fetch });
+  assert.equal(room.requests, 3);
+  assertExact();
+});
+
 test("events that arrive before the first snapshot are applied once", async () => {
   const slow = (...args) => pause(30).then(() => room.fetch(...args));
   const starting = start({ fetch: slow });
