@@ -53,7 +53,7 @@ class RawStream:
 
 
 def test_a_thousand_streams_beside_a_thousand_sockets(make_web: StackMaker) -> None:
-    grace = {"DASHBOARD_SHUTDOWN_GRACE": str(int(10 * slowdown()))}
+    grace = {"DASHBOARD_SHUTDOWN_GRACE": str(int(5 * slowdown()))}
     system = make_web(DASHBOARD_SOCKETS_PER_TOKEN=str(MANY), **grace)
     protocol_id = make_protocol(system.api)
     token, other = system.api.token("viewer"), system.api.token("viewer")
