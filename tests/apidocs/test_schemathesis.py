@@ -46,6 +46,7 @@ RULES_IN_WORDS = {
     "/api/v1/agents/{agentId}/progress",
     "/api/v1/tokens",  # the protocols must exist
     "/api/v1/tokens/revoke",
+    "/api/v1/payments/{paymentId}/retry",  # which characters of Unicode are printable
     "/api/v1/vulnerabilities/{vulnerabilityId}/payment",  # which characters of Unicode are printable
 }
 # A stream takes the connection over from the server of `dashboard web`; in this process the response is 501.
@@ -90,7 +91,7 @@ def places(fuzzed: Flask) -> dict[str, str]:
         "agentId": AGENT,
         "vulnerabilityId": vulnerability_id,
         "paymentId": payment["id"],
-        "token": api.token("admin"),
+        "token": api.token("admin", sub=secrets.token_hex(8)),  # a generated request must not revoke it
     }
 
 
