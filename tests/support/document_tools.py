@@ -63,7 +63,7 @@ def types_of(document: dict[str, Any], folder: Path) -> str:
     """TypeScript types of an OpenAPI document."""
     source, target = folder / "document.json", folder / "types.ts"
     source.write_text(json.dumps(document), encoding="utf-8")
-    options = ("--alphabetize", "--root-types", "--root-types-no-schema-prefix")
+    options = ("--alphabetize", "--root-types", "--root-types-no-schema-prefix", "--default-non-nullable=false")
     done = run("openapi-typescript", source, "--output", target, *options, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return _HEADER + target.read_text(encoding="utf-8")

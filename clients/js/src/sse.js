@@ -26,6 +26,7 @@ class StreamConnection {
   #protocolId;
   #isWanted = false;
   #running = null;
+  #replaced = null; // the stream with the old token, until the new one has begun
   #openedAt = 0;
   #silenceMs;
 
@@ -50,6 +51,7 @@ class StreamConnection {
 
   open() {
     this.#isWanted = true;
+    this.#abort();
     this.#connect();
   }
 
@@ -61,25 +63,38 @@ class StreamConnection {
   async join(protocolId) {
     this.#protocolId = protocolId;
     this.isOpen = false;
+    this.#abort();
     if (this.#isWanted) this.#connect();
   }
 
   /** The token of a stream cannot be exchanged: a new stream replaces it, and begins with the state. */
   async renew() {
-    if (this.isOpen) this.#connect();
+    if (!this.isOpen) return;
+    this.#abortReplaced();
+    this.#replaced = this.#running;
+    this.#connect();
   }
 
   #drop() {
     this.#schedule.cancelAll();
     this.isOpen = false;
-    this.#running?.abort();
+    this.#abort();
     this.#running = null;
+  }
+
+  #abort() {
+    this.#running?.abort();
+    this.#abortReplaced();
+  }
+
+  #abortReplaced() {
+    this.#replaced?.abort();
+    this.#replaced = null;
   }
 
   async #connect() {
     this.#schedule.cancelAll();
-    this.#running?.abort();
-    const running = (this.#running = new AbortController());
+    const running = (this.#running = Object.assign(new AbortController(), { heardAt: Date.now() }));
     const failure = await this.#read(running).catch((error) => error);
     if (running !== this.#running) return;
     this.#end(failure instanceof ApiError ? failure : new ApiError(failure.message));
@@ -93,33 +108,36 @@ class StreamConnection {
     const request = { headers: { Accept: "text/event-stream" }, cache: "no-store", signal: running.signal };
     const answer = await send(fetch, url, await token(), request);
     if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new ApiError("This is not an event stream.");
-    const parse = eventParser((name, data) => running === this.#running && this.#onEvent(name, JSON.parse(data)));
+    const isCurrent = () => running === this.#running || running === this.#replaced;
+    const parse = eventParser((name, data) => isCurrent() && this.#onEvent(name, JSON.parse(data), running));
     const decoder = new TextDecoder();
     const reader = answer.body.getReader();
     for (;;) {
       const { done, value } = await reader.read();
-      if (running !== this.#running) return;
+      if (!isCurrent()) return;
       if (done) throw new ApiError("The stream has ended.");
-      this.heardAt = Date.now();
+      running.heardAt = this.heardAt = Date.now();
       parse(decoder.decode(value, { stream: true }));
     }
   }
 
-  #onEvent(name, message) {
+  #onEvent(name, message, running) {
     const { onState, onMessage } = this.#options;
     if (name === "state") {
       if (!this.isOpen) this.#openedAt = Date.now();
       this.isOpen = true;
-      this.#watch(this.#running, this.#silenceMs);
+      if (running === this.#running) {
+        this.#abortReplaced();
+        this.#watch(running, this.#silenceMs);
+      }
       isolated(onState, message);
     } else if (message?.seq && message.protocolId === this.#protocolId) isolated(onMessage, message);
   }
 
   /** End a stream of which nothing was heard for so long. */
   #watch(running, milliseconds) {
-    const began = Date.now();
     const check = () => {
-      const left = Math.max(began, this.heardAt ?? 0) + milliseconds - Date.now();
+      const left = running.heardAt + milliseconds - Date.now();
       if (left > 0) this.#schedule.later("silence", left, check);
       else running.abort(new ApiError("The server does not answer."));
     };

@@ -128,16 +128,32 @@ test("a page of a proxy in place of the stream is no stream", async () => {
   assert.equal(room.tokens.length, 2);
 });
 
-test("a renewed token replaces the stream without a gap in the status", async () => {
+test("a renewed token opens a new stream, and the old one is read until the new one has begun", async () => {
   let token = "old";
   await start({ token: () => token });
   const seen = [];
   client.onChange = () => seen.push(client.status);
   token = "new";
+  let answer;
+  const asked = room.fetch;
+  room.refusals = [() => new Promise((give) => (answer = give))];
   client.renew();
-  await until(() => client.counters.snapshots === 2);
+  await until(() => answer);
+  room.send(room.deposit(3));
+  await until(() => client.state.pool.total === "3.00");
+  answer(await asked("/events", { headers: {}, signal: new AbortController().signal }));
+  await until(() => client.counters.snapshots === 2 && room.streams.length === 1);
+  room.send(room.deposit(4));
+  await until(() => client.state.pool.total === "7.00");
   assert.deepEqual(new Set(seen), new Set([Status.LIVE]));
-  assert.equal(room.streams.length, 1);
+  assert.deepEqual(room.tokens.slice(0, 2), ["Bearer old", "Bearer new"]);
+});
+
+test("a new stream that is refused ends the old one", async () => {
+  await start();
+  room.refusals = [refused(401, { detail: "Revoked." })];
+  client.renew();
+  await until(() => client.status === Status.SIGNED_OUT && room.streams.length === 0);
 });
 
 test("with agentBatches the stream and the fetched state are those of the batches", async () => {

@@ -408,7 +408,7 @@ export interface components {
              * @default null
              * @example RPC_TIMEOUT
              */
-            code: string | null;
+            code?: string | null;
             /**
              * @description What happened. Line ends become LF, other control characters and escape sequences are removed, and a text longer than 2,000 characters is cut and ends in `…`.
              * @example RPC endpoint timed out

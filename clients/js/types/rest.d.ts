@@ -801,7 +801,7 @@ export interface components {
              * @default null
              * @example scanner-7
              */
-            id: string | null;
+            id?: string | null;
             /**
              * @description Display name.
              * @example Scanner 7
@@ -993,26 +993,26 @@ export interface components {
              * @default null
              * @example null
              */
-            error: string | components["schemas"]["TaskError"] | null;
+            error?: string | components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
              * @description When the agent expects to complete the task.
              * @default null
              * @example 2026-11-22T20:45:00.000Z
              */
-            estimatedCompletion: string | null;
+            estimatedCompletion?: string | null;
             /**
              * @description Name of the agent's next task.
              * @default null
              * @example null
              */
-            nextTask: string | null;
+            nextTask?: string | null;
             /**
              * @description Progress in per cent; required if the status is RUNNING.
              * @default null
              * @example 65
              */
-            progress: number | null;
+            progress?: number | null;
             /**
              * @description Id of the protocol.
              * @example aave-v3
@@ -1024,7 +1024,7 @@ export interface components {
              * @example RUNNING
              * @enum {string}
              */
-            status: "RUNNING" | "COMPLETED" | "FAILED";
+            status?: "RUNNING" | "COMPLETED" | "FAILED";
             /**
              * @description Name of the task.
              * @example Symbolic execution of Vault.sol
@@ -1038,7 +1038,7 @@ export interface components {
              * @default null
              * @example 2500.00
              */
-            bounty: string | null;
+            bounty?: string | null;
         };
         CurrencySum: {
             /**
@@ -1128,7 +1128,7 @@ export interface components {
              * @default null
              * @example treasury-2026-11
              */
-            reference: string | null;
+            reference?: string | null;
         };
         Health: {
             /**
@@ -1532,7 +1532,7 @@ export interface components {
              * @default null
              * @example 2500.00
              */
-            amount: string | null;
+            amount?: string | null;
             /**
              * @description Where the money goes, in the payout service's terms: printable characters only, without blanks at the ends.
              * @example 0x52908400098527886E0F7030069857D2
@@ -1554,7 +1554,7 @@ export interface components {
              * @default null
              * @example 0x52908400098527886E0F7030069857D2
              */
-            recipient: string | null;
+            recipient?: string | null;
         };
         PaymentSum: {
             /**
@@ -1695,26 +1695,26 @@ export interface components {
              * @default null
              * @example null
              */
-            error: string | components["schemas"]["TaskError"] | null;
+            error?: string | components["schemas"]["TaskError"] | null;
             /**
              * Format: date-time
              * @description When the agent expects to complete the task.
              * @default null
              * @example 2026-11-22T20:45:00.000Z
              */
-            estimatedCompletion: string | null;
+            estimatedCompletion?: string | null;
             /**
              * @description Name of the agent's next task.
              * @default null
              * @example null
              */
-            nextTask: string | null;
+            nextTask?: string | null;
             /**
              * @description Progress in per cent; required if the status is RUNNING.
              * @default null
              * @example 65
              */
-            progress: number | null;
+            progress?: number | null;
             /**
              * @description Id of the protocol.
              * @example aave-v3
@@ -1726,7 +1726,7 @@ export interface components {
              * @example RUNNING
              * @enum {string}
              */
-            status: "RUNNING" | "COMPLETED" | "FAILED";
+            status?: "RUNNING" | "COMPLETED" | "FAILED";
             /**
              * @description Name of the task.
              * @example Symbolic execution of Vault.sol
@@ -1762,13 +1762,13 @@ export interface components {
              * @default USDC
              * @example USDC
              */
-            currency: string;
+            currency?: string;
             /**
              * @description The protocol's id; generated when missing.
              * @default null
              * @example aave-v3
              */
-            id: string | null;
+            id?: string | null;
             /**
              * @description The protocol's name, for display.
              * @example Aave v3
@@ -1836,13 +1836,13 @@ export interface components {
              * @default null
              * @example 2026-11-22T20:45:00.000Z
              */
-            expiresAt: string | null;
+            expiresAt?: string | null;
             /**
              * @description The `jti` of one token.
              * @default null
              * @example 0f8c2d4e6a
              */
-            jti: string | null;
+            jti?: string | null;
             /**
              * @description Why it is revoked.
              * @example The laptop was lost.
@@ -1853,7 +1853,7 @@ export interface components {
              * @default null
              * @example null
              */
-            subject: string | null;
+            subject?: string | null;
         };
         RevokedToken: {
             /**
@@ -2030,7 +2030,7 @@ export interface components {
              * @default null
              * @example RPC_TIMEOUT
              */
-            code: string | null;
+            code?: string | null;
             /**
              * @description What happened. Line ends become LF, other control characters and escape sequences are removed, and a text longer than 2,000 characters is cut and ends in `…`.
              * @example RPC endpoint timed out
@@ -2199,20 +2199,20 @@ export interface components {
              * @default null
              * @example scanner-7
              */
-            agentId: string | null;
+            agentId?: string | null;
             /**
              * Format: decimal
              * @description The bounty of this vulnerability.
              * @default null
              * @example 2500.00
              */
-            bounty: string | null;
+            bounty?: string | null;
             /**
              * @description The finding in full. Line ends become LF, other control characters and escape sequences are removed, and text longer than 20,000 characters is cut and ends in `…`.
              * @default null
              * @example An external call precedes the update of the balance.
              */
-            description: string | null;
+            description?: string | null;
             /**
              * @description The severity, from CRITICAL down to INFO.
              * @example HIGH

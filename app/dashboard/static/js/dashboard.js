@@ -109,7 +109,8 @@ export class Dashboard {
     if (this.room?.protocolId === protocolId) return;
     this.#reset(protocolId);
     if (this.room) return void this.room.join(protocolId);
-    this.room = new RoomClient({ io, protocolId, token: () => this.session.token(), agentBatches: true });
+    const fallback = async () => (await import("../vendor/client/sse.js")).sse;
+    this.room = new RoomClient({ io, fallback, protocolId, token: () => this.session.token(), agentBatches: true });
     this.room.onChange = () => this.#onChange();
     this.room.onEvent = (event) => this.#onEvent(event);
     this.room.start();

@@ -6,6 +6,7 @@ export type OperationName =
   | "createAgent"
   | "createDeposit"
   | "createProtocol"
+  | "createStreamTicket"
   | "fileVulnerability"
   | "getAgent"
   | "getHistory"

@@ -7,6 +7,7 @@ export const OPERATIONS = {
   createAgent: {"method": "POST", "path": "/api/v1/agents"},
   createDeposit: {"method": "POST", "path": "/api/v1/protocols/{protocolId}/deposits", "hasKey": true},
   createProtocol: {"method": "POST", "path": "/api/v1/protocols"},
+  createStreamTicket: {"method": "POST", "path": "/api/v1/protocols/{protocolId}/stream-tickets"},
   fileVulnerability: {"method": "POST", "path": "/api/v1/protocols/{protocolId}/vulnerabilities", "hasKey": true},
   getAgent: {"method": "GET", "path": "/api/v1/agents/{agentId}"},
   getHistory: {"method": "GET", "path": "/api/v1/vulnerabilities/{vulnerabilityId}/history", "query": ["limit", "cursor"], "isPaged": true},

@@ -1,5 +1,5 @@
 /**
- * A protocol's pool and agents, live: the algorithm of docs/clients.md in one file, without the reference client. The
+ * A protocol's pool and agents, live: the algorithm of docs/clients.md in one file, without the client package. The
  * types are generated from the server's documents (`docs/types`): a misspelt member or event does not compile.
  *
  *  1. The handshake joins the room; then `/state` is fetched. Events that arrive during a fetch are applied to its result.
