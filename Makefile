@@ -35,7 +35,7 @@ audit: setup ## look the locked packages up in the advisory database (needs acce
 	@.cache/audit/bin/pip-audit --disable-pip --require-hashes -r requirements.lock
 
 types: setup ## check types with mypy, strict
-	@$(BIN)/mypy
+	@$(BIN)/mypy && $(BIN)/mypy --config-file clients/python/pyproject.toml
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -7,8 +7,11 @@ import pytest
 from tests.support.project_files import ROOT, project_files
 
 ROOT_PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md")]
-PAGES = {str(page.relative_to(ROOT)): page for page in ROOT_PAGES + project_files(ROOT / "docs", "*.md")}
-PATH = re.compile(r"`((?:app|tasks|tests|bench|scripts|deploy)/[\w./-]+)`")
+PAGES = {
+    str(page.relative_to(ROOT)): page
+    for page in ROOT_PAGES + project_files(ROOT / "docs", "*.md") + project_files(ROOT / "clients", "*.md")
+}
+PATH = re.compile(r"`((?:app|clients|tasks|tests|bench|scripts|deploy)/[\w./-]+)`")
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]+)")
 
 

@@ -1,4 +1,4 @@
-"""The example agents on a network that loses requests and answers: no task is skipped, none fails for it."""
+"""The example agents without a package on a network that loses requests and answers: no task is skipped or fails."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.unreliable_proxy import BAD_GATEWAY, BUSY, LOSE_ANSWER, LOSE_
 
 AGENTS = ROOT / "docs" / "examples" / "agent"
 TASK = "Fuzzing of Pool.sol"
-RUNNING_REPORTS = {"agent.py": 10, "agent.sh": 4}
+RUNNING_REPORTS = {"agent_without_package.py": 10, "agent.sh": 4}
 
 pytestmark = [pytest.mark.slow]
 
@@ -25,7 +25,7 @@ def run(request: pytest.FixtureRequest, stack: Stack, agent_id: str, protocol_id
     """Run the agent against this address; returns its exit code. `reports` is how many RUNNING reports it makes."""
 
     def run_agent(url: str) -> int:
-        interpreter = sys.executable if request.param == "agent.py" else "sh"
+        interpreter = sys.executable if request.param.endswith(".py") else "sh"
         token = stack.api.token("agent", sub=agent_id, protocols=[protocol_id])
         environment = os.environ | {"DASHBOARD_URL": url, "DASHBOARD_TOKEN": token}
         command = [interpreter, AGENTS / request.param, agent_id, protocol_id, TASK]

@@ -33,14 +33,21 @@ def environment(stack: Stack, token: str) -> dict[str, str]:
     return {**os.environ, "DASHBOARD_URL": stack.url, "DASHBOARD_TOKEN": token}
 
 
-@pytest.mark.parametrize("command", [[sys.executable, "agent.py"], ["sh", "agent.sh"]], ids=["python", "curl"])
+AGENTS = {
+    "package": [sys.executable, "agent.py"],
+    "python": [sys.executable, "agent_without_package.py", "{agent_id}"],
+    "curl": ["sh", "agent.sh", "{agent_id}"],
+}
+
+
+@pytest.mark.parametrize("command", AGENTS.values(), ids=AGENTS)
 def test_the_agent_reports_progress_and_completes(stack: Stack, js, protocol_id: str, command: list[str]) -> None:
     agent_id = make_agent(stack.api)
     socket = stack.watch(js, protocol_id)
     token = stack.api.token("agent", sub=agent_id, protocols=[protocol_id])
 
     done = subprocess.run(
-        [*command, agent_id, protocol_id, "Fuzzing of Pool.sol"],
+        [*(part.format(agent_id=agent_id) for part in command), protocol_id, "Fuzzing of Pool.sol"],
         cwd=EXAMPLES / "agent",
         env=environment(stack, token),
         capture_output=True,
@@ -60,7 +67,7 @@ def test_the_agent_prints_why_it_was_rejected(stack: Stack, protocol_id: str) ->
     token = stack.api.token("agent", sub="somebody-else", protocols=[protocol_id])
 
     done = subprocess.run(
-        [sys.executable, "agent.py", f"{protocol_id}-A", protocol_id, "Fuzzing"],
+        [sys.executable, "agent_without_package.py", f"{protocol_id}-A", protocol_id, "Fuzzing"],
         cwd=EXAMPLES / "agent",
         env=environment(stack, token),
         capture_output=True,
@@ -103,6 +110,13 @@ def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp
         return line.get("status") == "live" and isinstance(pool, dict) and pool["available"] == "1234.50"
 
     watch(stack, protocol_id, [node_binary(), str(place / "watch.mjs")], tmp_path / "watch.log", seen)
+
+
+def test_the_python_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
+    def seen(line: dict[str, object]) -> object:
+        return line["status"] == "live" and line["available"] == "1234.50" and "42 %" in str(line["tasks"])
+
+    watch(stack, protocol_id, [sys.executable, str(EXAMPLES / "dashboard" / "watch.py")], tmp_path / "watch.log", seen)
 
 
 @pytest.fixture

@@ -11,19 +11,11 @@ from typing import Any
 from tests.support.node import ROOT
 
 TARGET = ROOT / "clients" / "python" / "src" / "dashboard_realtime" / "rest"
-ELSEWHERE = {"streamEvents": "Room(…, transport='sse')"}
-"""Operations whose responses do not end, and what follows them instead."""
-
 Json = dict[str, Any]
 _HEADER = '"""{about}\n\nMade from the OpenAPI document by `make docs`: do not edit.\n"""\n\n'
 _TYPES = {
-    "string": "str",
-    "integer": "int",
-    "number": "float",
-    "boolean": "bool",
-    "null": "None",
-    "object": "JsonObject",
-}
+    "string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None", "object": "JsonObject",
+}  # fmt: skip
 _WIDTH = 112
 
 
@@ -44,9 +36,14 @@ def operations_of(document: Json) -> list["Operation"]:
         Operation(method.upper(), path, operation, document["components"]["schemas"])
         for path, item in document["paths"].items()
         for method, operation in item.items()
-        if operation["operationId"] not in ELSEWHERE
+        if not is_stream(operation)
     ]
     return sorted(found, key=lambda each: each.name)
+
+
+def is_stream(operation: Json) -> bool:
+    """Whether the response does not end: the package's Room reads it instead."""
+    return "text/event-stream" in _success(operation).get("content", {})
 
 
 class Operation:
@@ -73,7 +70,7 @@ class Operation:
             self.result = _type(schemas[self.result.rpartition(".")[2]]["properties"]["items"]["items"])
 
     def arguments(self) -> list[str]:
-        """The parameters in Python's spelling: ids by position, all else by keyword."""
+        """Ids by position, all else by keyword."""
         ids = [f"{snake_case(each['name'])}: str" for each in self.parameters["path"]]
         required, optional = [], []
         for name, shape, is_required in self.fields():
@@ -145,7 +142,7 @@ def _type(shape: Json, prefix: str = "types.") -> str:
         elif kind == "array":
             names.append(f"list[{_type(shape.get('items', {}), prefix)}]")
         else:
-            names.append("JsonObject" if kind == "object" else _TYPES[kind])
+            names.append(_TYPES[kind])
     return " | ".join(names)
 
 

@@ -83,6 +83,7 @@ class Reader:
             shutil.copytree(source, target, ignore=ignored) if source.is_dir() else shutil.copyfile(source, target)
         stand_in = [sys.executable, ROOT / "tests" / "support" / "npm_offline.py", document_tools.modules()]
         self._script(self.folder / ".venv" / "bin" / "dashboard", COMMAND)
+        self._script(self.folder / ".venv" / "bin" / "python", [sys.executable])
         self._script(self.folder / "bin" / "npm", stand_in)
 
     @staticmethod

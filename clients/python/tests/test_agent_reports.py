@@ -67,14 +67,22 @@ def test_reports_of_tasks_at_the_same_time_go_as_one_batch(scripted, make_agent)
     ]
 
 
-@pytest.mark.parametrize("fault", [BUSY, Refusal(502), RESET, HANG], ids=["503", "502 of a proxy", "reset", "hang"])
-def test_a_broken_server_delays_no_call_and_loses_no_end_of_a_task(scripted, make_agent, fault) -> None:
-    agent = make_agent(http={"timeout": 0.3})
+FAULTS = {"503": BUSY, "404 of a proxy": Refusal(404), "reset": RESET, "hang": HANG}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_broken_server_delays_no_call_and_loses_no_end_of_a_task(scripted, make_agent, fault, tmp_path) -> None:
+    agent = make_agent(http={"timeout": 0.3}, journal=tmp_path / "journal")
     scripted.outcome = lambda _: fault
     seconds, names = [], [f"task {number}" for number in range(200)]
     for name in names:
         task = agent.task(name)
-        for call in (lambda t=task: t.progress(10), lambda t=task: t.progress(20, eta=60), task.complete):
+        for call in (
+            lambda t=task: t.progress(10),
+            lambda t=task: t.progress(20, eta=60),
+            lambda t=task: t.file("Reentrancy", "LOW"),
+            task.complete,
+        ):
             began = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - began)
@@ -83,11 +91,12 @@ def test_a_broken_server_delays_no_call_and_loses_no_end_of_a_task(scripted, mak
     assert seconds[len(seconds) * 99 // 100] < CALL_SECONDS * slowdown()
     assert seconds[-1] < WAITING_SECONDS * slowdown(), "a call that waited for the server would take longer"
     assert scripted.accepted == []
-    assert len(agent.undelivered) == len(names)
+    assert len(agent.undelivered) == 2 * len(names)
 
     scripted.outcome = lambda _: None
-    until(lambda: not agent.undelivered, 20, "everything was delivered")
+    until(lambda: not agent.undelivered, 30, "everything was delivered")
     assert scripted.ends() == [(name, "COMPLETED") for name in names]
+    assert len([call for call in scripted.accepted if call.path.endswith("/vulnerabilities")]) == len(names)
     assert agent.counters.retries > 0
     assert agent.dropped == agent.refused == 0
 

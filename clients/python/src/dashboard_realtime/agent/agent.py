@@ -9,6 +9,7 @@ import weakref
 from decimal import Decimal
 from typing import Any
 
+from dashboard_realtime.addresses import base_url
 from dashboard_realtime.agent import recovery, reports
 from dashboard_realtime.agent.findings import Finding, Findings
 from dashboard_realtime.agent.journal import Journal
@@ -48,7 +49,7 @@ class BaseAgent:
         close_timeout: float = CLOSE_SECONDS,
         http: dict[str, Any] | None = None,
     ) -> None:
-        self._url, self._protocol_id, self._close_timeout = url.rstrip("/"), protocol_id, close_timeout
+        self._url, self._protocol_id, self._close_timeout = base_url(url), protocol_id, close_timeout
         self.counters = Counters()
         self._sender = Sender(self._url, token, agent_id, http or {})
         self.reporter = Reporter(self._sender, self.counters, max_tasks=max_tasks, on_tasks_changed=self._touch)
@@ -58,7 +59,9 @@ class BaseAgent:
         if journal is not None:
             self._journal = Journal(journal, lambda: recovery.content(self.reporter, self._findings))
             recovery.recover(self._journal.read(), self.reporter, self._findings)
+            self._journal.start()
         self.reporter.start()
+        self._findings.start()
         atexit.register(self.close)
         _agents.add(self)
 

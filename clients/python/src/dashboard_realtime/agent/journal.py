@@ -55,6 +55,9 @@ class Journal:
                 self._path.replace(self._path.with_name(self._path.name + ".unreadable"))
             return {}
 
+    def start(self) -> None:
+        self._worker.ensure_running()
+
     def touch(self) -> None:
         """Write soon; never waits. In a fork it does nothing."""
         if not self._is_touched and self._lock_file is not None:

@@ -52,7 +52,7 @@ class Attempts:
 
     def pause_after(self, error: DashboardError, **context: Any) -> float | None:
         """The pause before the next attempt; None if the server has refused for good."""
-        if not is_transient(error) and not self._may_have_a_new_token(error):
+        if not is_transient(error) and not _is_of_a_proxy(error) and not self._may_have_a_new_token(error):
             self._unauthorized = 0
             return None
         self._counters.count("retries")
@@ -68,6 +68,11 @@ class Attempts:
         is_expired = isinstance(error, ApiError) and error.status == httpx.codes.UNAUTHORIZED
         self._unauthorized += is_expired
         return is_expired and self._is_renewable and self._unauthorized < TOKEN_ATTEMPTS
+
+
+def _is_of_a_proxy(error: DashboardError) -> bool:
+    """Whether the response is not the server's own: during an outage a proxy may answer anything, such as 404."""
+    return isinstance(error, ApiError) and error.code == f"HTTP_{error.status}"
 
 
 class Worker:

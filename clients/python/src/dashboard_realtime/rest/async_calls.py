@@ -85,6 +85,14 @@ class AsyncCalls:
         """
         return await self.call(operations.CREATE_PROTOCOL, body={"id": id, "name": name, "currency": currency})
 
+    async def create_stream_ticket(self, protocol_id: str) -> types.StreamTicket:
+        """Get a ticket to open the protocol's stream.
+
+        For clients that cannot send headers. It is good once and for 30 seconds, at any web process. The stream
+        ends when the token with which the ticket was made expires or is revoked. Roles: all.
+        """
+        return await self.call(operations.CREATE_STREAM_TICKET, path={"protocolId": protocol_id})
+
     async def file_vulnerability(
         self,
         protocol_id: str,

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from dashboard_realtime.addresses import base_url
 from dashboard_realtime.errors import DashboardError
 from dashboard_realtime.rest.async_calls import AsyncCalls
 from dashboard_realtime.rest.pages import AsyncPages, Pages
@@ -41,7 +42,7 @@ class Client(SyncCalls):
     ) -> None:
         self._token = token if isinstance(token, TokenSource) else TokenSource(token) if token else None
         self._retries = retries
-        self._http = httpx.Client(**{"base_url": url.rstrip("/"), "timeout": timeout, **(http or {})})
+        self._http = httpx.Client(**{"base_url": base_url(url), "timeout": timeout, **(http or {})})
 
     def __repr__(self) -> str:
         return f"<Client at {self._http.base_url}>"
@@ -99,7 +100,7 @@ class AsyncClient(AsyncCalls):
     ) -> None:
         self._token = token if isinstance(token, TokenSource) else TokenSource(token) if token else None
         self._retries = retries
-        self._http = httpx.AsyncClient(**{"base_url": url.rstrip("/"), "timeout": timeout, **(http or {})})
+        self._http = httpx.AsyncClient(**{"base_url": base_url(url), "timeout": timeout, **(http or {})})
 
     def __repr__(self) -> str:
         return f"<AsyncClient at {self._http.base_url}>"

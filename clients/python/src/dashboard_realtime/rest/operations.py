@@ -16,6 +16,7 @@ CREATE_DEPOSIT: Operation[types.Deposit] = Operation(
     "POST", "/api/v1/protocols/{protocolId}/deposits", is_idempotent=True
 )
 CREATE_PROTOCOL: Operation[types.Protocol] = Operation("POST", "/api/v1/protocols")
+CREATE_STREAM_TICKET: Operation[types.StreamTicket] = Operation("POST", "/api/v1/protocols/{protocolId}/stream-tickets")
 FILE_VULNERABILITY: Operation[types.Vulnerability] = Operation(
     "POST", "/api/v1/protocols/{protocolId}/vulnerabilities", is_idempotent=True
 )

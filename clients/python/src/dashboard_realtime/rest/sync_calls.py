@@ -83,6 +83,14 @@ class SyncCalls:
         """
         return self.call(operations.CREATE_PROTOCOL, body={"id": id, "name": name, "currency": currency})
 
+    def create_stream_ticket(self, protocol_id: str) -> types.StreamTicket:
+        """Get a ticket to open the protocol's stream.
+
+        For clients that cannot send headers. It is good once and for 30 seconds, at any web process. The stream
+        ends when the token with which the ticket was made expires or is revoked. Roles: all.
+        """
+        return self.call(operations.CREATE_STREAM_TICKET, path={"protocolId": protocol_id})
+
     def file_vulnerability(
         self,
         protocol_id: str,

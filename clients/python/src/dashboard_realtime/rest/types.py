@@ -303,22 +303,28 @@ class _ProblemRequired(TypedDict):
         "IDEMPOTENCY_KEY_REUSED",
         "INSUFFICIENT_FUNDS",
         "INTERNAL_ERROR",
+        "INVALID_TICKET",
         "INVALID_TRANSITION",
         "KEYS_UNAVAILABLE",
         "METHOD_NOT_ALLOWED",
+        "NOT_ACCEPTABLE",
         "NOT_FOUND",
+        "NOT_IMPLEMENTED",
         "PAYMENT_NOT_FOUND",
         "PAYMENT_UNCERTAIN",
         "PROTOCOL_NOT_FOUND",
         "QUEUE_FULL",
         "RATE_LIMITED",
+        "REALTIME_UNAVAILABLE",
         "REDIS_FULL",
         "REDIS_READ_ONLY",
         "REDIS_UNAVAILABLE",
         "SCHEMA_OUTDATED",
         "TOKENS_ISSUED_ELSEWHERE",
         "TOKEN_EXPIRED",
+        "TOKEN_IN_URL",
         "TOKEN_REVOKED",
+        "TOO_MANY_CONNECTIONS",
         "TOO_MANY_EXPORTS",
         "TOO_MANY_OPEN_ANSWERS",
         "UNAUTHORIZED",
@@ -399,6 +405,11 @@ class Stats(TypedDict):
     vulnerabilities: VulnerabilityCounts
     payments: PaymentSum
     agents: AgentCounts
+
+
+class StreamTicket(TypedDict):
+    ticket: str
+    expiresAt: str
 
 
 class Task(TypedDict):

@@ -7,6 +7,7 @@
 5. A server that hangs keeps its connections open: when nothing was heard for 5 seconds, it asks for a sign of life.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from dashboard_realtime.room.settings import RoomOptions, Status
 from dashboard_realtime.room.snapshots import Snapshots
 from dashboard_realtime.room.state import Held, from_snapshot
 from dashboard_realtime.tokens import TokenSource
+
+logger = logging.getLogger("dashboard_realtime.room")
 
 MAX_EARLY_EVENTS = 100
 SILENT = Refusal("SILENT", "The server does not answer.")
@@ -50,7 +53,9 @@ class Engine:
         self._schedule = Schedule(options)
         self._sequence = Sequence()
         self._early: deque[Mapping[str, Any]] = deque(maxlen=MAX_EARLY_EVENTS)  # arrived before the first state
-        self._http = httpx.AsyncClient(**{"base_url": url, "timeout": options.timeout, **options.http})
+        self._http = httpx.AsyncClient(
+            **{"base_url": url, "timeout": options.timeout, "verify": options.ssl or True, **options.http}
+        )
         context = Context(url, token, options, self._schedule, self._http, self)
         self._connection = connect(context, protocol_id)
         self._snapshots = Snapshots(
@@ -214,5 +219,8 @@ class Engine:
         self._set(status)
 
     def _set(self, status: Status) -> None:
+        if status is not self.status:
+            known = {"protocolId": self.protocol_id, "status": status.value, "error": self.error and self.error.code}
+            logger.info("room.status_changed", extra=known)
         self.status = status
         self._on_change()

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeVar
 
+from dashboard_realtime.addresses import base_url
 from dashboard_realtime.errors import RoomRefused
 from dashboard_realtime.room.connection import Connection, Context, Refusal
 from dashboard_realtime.room.engine import Engine
@@ -66,7 +67,7 @@ class Room:
     ) -> None:
         if transport not in TRANSPORTS:
             raise ValueError(f"transport is {transport!r}, not one of {', '.join(TRANSPORTS)}")
-        self._url, self._token, self._protocol_id = url.rstrip("/"), TokenSource(token), protocol_id
+        self._url, self._token, self._protocol_id = base_url(url), TokenSource(token), protocol_id
         self._transport, self._options = TRANSPORTS[transport], options or RoomOptions()
         self._on_state, self._on_event, self._on_status = on_state, on_event, on_status
         self._feed, self._published = Feed(), _Published()

@@ -1,5 +1,6 @@
 """The statuses of a room, and its options."""
 
+import ssl
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -39,4 +40,5 @@ class RoomOptions:
     timeout: float = 10.0  # time limit of a fetch and of a handshake
     stream_silence: float = 35.0  # an SSE stream without even a comment for so long is broken
     renew_before: float = 60.0  # a token's function is asked for a new one so long before the old one expires
-    http: dict[str, Any] = field(default_factory=dict)  # further arguments for httpx.AsyncClient, such as `verify`
+    ssl: "ssl.SSLContext | None" = None  # for servers whose certificate the system does not trust
+    http: dict[str, Any] = field(default_factory=dict)  # further arguments for httpx.AsyncClient

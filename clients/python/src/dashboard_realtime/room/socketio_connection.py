@@ -100,7 +100,7 @@ class SocketIoConnection:
 
     async def _attempt(self) -> None:
         """Connect, and return when the connection has ended."""
-        async with aiohttp.ClientSession(trust_env=True) as session:
+        async with self._session() as session:
             client = socketio.AsyncClient(http_session=session, reconnection=False, handle_sigint=False)
             self._client = client
             try:
@@ -111,6 +111,10 @@ class SocketIoConnection:
                 self._end(client, Refusal("UNREACHABLE", detail))
             else:
                 self._end(client)
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(ssl=self._options.ssl or True)
+        return aiohttp.ClientSession(connector=connector, trust_env=True)
 
     async def _connect(self, client: Any) -> None:
         """Open the transport and ask to join; the answer arrives as `connect` or `connect_error`."""
