@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak webhook-load fault-mix mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,6 +60,12 @@ webhook-load: setup ## deliver 10,000 events to 20 endpoints, five of them bad (
 
 fault-mix: setup ## run a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
+
+conformance: setup ## prove both client packages with all conformance cases (CASES="room-live …" selects some)
+	@$(BIN)/python -m clients.conformance $(CASES)
+
+client-kills: setup ## prove them against a real system under ten minutes of random kills (MINUTES=60 for an hour)
+	@$(BIN)/python -m clients.conformance.kills --minutes $(or $(MINUTES),10)
 
 mutants: setup ## run mutation tests of everything (SAMPLE=40 SEED=7 MODULE=ledger)
 	@$(MUTANTS) protocols payments auth http realtime lua client

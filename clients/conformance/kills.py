@@ -27,7 +27,7 @@ from tests.support.processes import until
 from tests.support.seeds import SEED
 from tests.support.stack import Stack
 
-ROOMS, FUNDS = 2, "1000000"
+FUNDS = "1000000"
 PARTS = ("web-1", "web-2", "worker", "worker-payments", "beat", "redis")
 TASK_PAUSE_SECONDS = 1.0
 EQUAL_SECONDS, TASKS_SECONDS = 180, 120
@@ -109,10 +109,10 @@ class Result:
 class Scene:
     """A running system with two web processes, its load, and the clients."""
 
-    def __init__(self, stack: Stack, commands: Sequence[Command], clients: int) -> None:
+    def __init__(self, stack: Stack, commands: Sequence[Command], *, rooms: int, clients: int) -> None:
         self._stack, self._random = stack, random.Random(SEED)
         self._kills: Counter[str] = Counter()
-        agents = {make_protocol(stack.api): make_agent(stack.api) for _ in range(ROOMS)}
+        agents = {make_protocol(stack.api): make_agent(stack.api) for _ in range(rooms)}
         for protocol_id in agents:
             deposit(stack.api, protocol_id, FUNDS)
         self.load = Load(stack.api, agents, SEED)
@@ -122,9 +122,8 @@ class Scene:
             for transport in command.transports
             for protocol_id in list(agents) * clients
         ]
-        rooms = list(agents)
         reporting = [each for each in commands if "agent" in each.roles]
-        self.workers = [Worker(stack, each, rooms[at % ROOMS], SEED + at) for at, each in enumerate(reporting)]
+        self.workers = [Worker(stack, each, list(agents)[at % rooms], SEED + at) for at, each in enumerate(reporting)]
 
     def run(self, seconds: float, kill_every: float) -> Result:
         until(
@@ -192,8 +191,10 @@ class Scene:
                 sys.stderr.write(stderr)
 
 
-def run(stack: Stack, commands: Sequence[Command], *, clients: int, seconds: float, kill_every: float) -> Result:
-    scene = Scene(stack, commands, clients)
+def run(
+    stack: Stack, commands: Sequence[Command], *, seconds: float, kill_every: float, rooms: int = 2, clients: int = 2
+) -> Result:
+    scene = Scene(stack, commands, rooms=rooms, clients=clients)
     try:
         return scene.run(seconds, kill_every)
     finally:

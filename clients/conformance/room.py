@@ -149,17 +149,36 @@ class Room:
         held["paymentId"] = payment_id
         return [self._payment_event(self.payments[payment_id], None)]
 
+    def _fail_payment(self, finding_id: str) -> list[Event]:
+        return [self._move_payment(finding_id, "FAILED", failureReason="The account is closed.", attempts="1")]
+
+    def _retry_payment(self, finding_id: str) -> list[Event]:
+        return [self._move_payment(finding_id, "PENDING", failureReason=None)]
+
+    def _cancel_payment(self, finding_id: str) -> list[Event]:
+        """Give back what was reserved for a failed payment; the vulnerability may be paid anew."""
+        amount = Decimal(self.payments[f"pay-{finding_id}"]["amount"])
+        self.reserved -= amount
+        self.findings[finding_id]["paymentId"] = None
+        released = self._pool_event("RESERVATION_RELEASED", amount, vulnerabilityId=finding_id)
+        return [self._move_payment(finding_id, "CANCELLED"), released]
+
+    def _move_payment(self, finding_id: str, status: str, **more: str | None) -> Event:
+        payment = self.payments[f"pay-{finding_id}"]
+        old = payment["status"]
+        payment |= {"status": status, "version": str(int(payment["version"]) + 1), **more}
+        return self._payment_event(payment, old)
+
     def _pay(self, finding_id: str) -> list[Event]:
         """Release the payment that was requested for the vulnerability."""
         payment = self.payments[f"pay-{finding_id}"]
-        amount, old = Decimal(payment["amount"]), payment["status"]
+        amount = Decimal(payment["amount"])
         self.reserved -= amount
         self.paid += amount
-        payment |= {"status": "RELEASED", "releasedAt": now(), "version": str(int(payment["version"]) + 1)}
         ids = {"vulnerabilityId": finding_id, "paymentId": payment["id"]}
         released = self._pool_event("PAYMENT_RELEASED", amount, **ids)
         paid = self._decide(finding_id, "PAID", paymentAmount=payment["amount"], paymentId=payment["id"])
-        return [released, self._payment_event(payment, old), paid]
+        return [released, self._move_payment(finding_id, "RELEASED", releasedAt=now()), paid]
 
     @staticmethod
     def _payment_event(payment: dict[str, Any], old: str | None) -> Event:

@@ -9,6 +9,8 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +36,13 @@ CODES = {
 SUCCESS, NOT_MODIFIED = 200, 304
 POLL_SECONDS, BIND_SECONDS, BACKLOG = 0.05, 10, 128
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
+
+
+def _pause(planned: Answer) -> str:
+    """Retry-After: seconds, or with `asDate` an HTTP date."""
+    if not planned.get("asDate"):
+        return str(planned["retryAfter"])
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=planned["retryAfter"]), usegmt=True)
 
 
 class Quiet(WSGIRequestHandler):
@@ -126,7 +135,8 @@ class ScriptedServer:
         if planned.get("lose"):
             return self._reset(request)
         response.headers["X-Request-Id"] = "conformance"
-        exchange.retry_after = float(planned.get("retryAfter", 0))
+        # A date has whole seconds.
+        exchange.retry_after = max(0.0, planned.get("retryAfter", 0) - (1 if planned.get("asDate") else 0))
         self.record.note(lambda: vars(exchange).update(status=response.status_code))
         exchange.answered_at = time.monotonic()
         return response
@@ -155,7 +165,7 @@ class ScriptedServer:
 
     def _planned(self, planned: Answer) -> Response:
         status = planned["status"]
-        headers = {"Retry-After": str(planned["retryAfter"])} if "retryAfter" in planned else {}
+        headers = {"Retry-After": _pause(planned)} if "retryAfter" in planned else {}
         if "text" in planned:
             return Response(planned["text"], status, headers, content_type=planned.get("type", "application/json"))
         return self._problem(status, planned.get("code", CODES.get(status, "INTERNAL_ERROR")), headers)

@@ -13,6 +13,11 @@ class ServerSteps(StepsBase):
         for event in self.server.room.change(change):
             self._send(event)
 
+    def step_send_many(self, many: dict[str, Any]) -> None:
+        """As `send`, `times` times without a pause."""
+        for _ in range(many["times"]):
+            self.step_send(many["change"])
+
     def step_lose(self, change: Change) -> None:
         """Change the room; its events are lost."""
         self.server.room.change(change)

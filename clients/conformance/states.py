@@ -41,7 +41,7 @@ def _members(thing: State, names: Iterable[str]) -> State:
 def _text(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, dict)):
         return value
-    return str(Decimal(str(value)).normalize() + 0) if name in MONEY else str(value)
+    return f"{Decimal(str(value)).normalize():f}" if name in MONEY else str(value)
 
 
 def _by_id(items: Iterable[State]) -> list[State]:

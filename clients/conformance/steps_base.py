@@ -7,6 +7,9 @@ from typing import Any
 from clients.conformance.driver import Driver
 from clients.conformance.room import Event
 from clients.conformance.server import ScriptedServer
+from tests.support.machine_speed import patience
+
+WAIT_SECONDS = 60
 
 
 class Failed(AssertionError):
@@ -16,10 +19,9 @@ class Failed(AssertionError):
 class StepsBase:
     """`start_driver` is called by the step `start`; `may_rewind`: the case lets versions go back."""
 
-    def __init__(self, server: ScriptedServer, start_driver: Callable[[], Driver], limit: float) -> None:
+    def __init__(self, server: ScriptedServer, start_driver: Callable[[], Driver]) -> None:
         self.server, self._start_driver = server, start_driver
         self.may_rewind = False
-        self._limit = limit
         self._started: Driver | None = None
         self._kept: list[Event] = []
         self._sent: list[Event] = []
@@ -45,7 +47,8 @@ class StepsBase:
 
     def _wait(self, condition: Callable[[], Any], claim: Callable[[], str]) -> None:
         """Wait for a condition; fail early if the driver has ended."""
-        self.server.record.wait(lambda: condition() or self.driver.has_ended, self._limit)
+        limit = patience(WAIT_SECONDS)
+        self.server.record.wait(lambda: condition() or self.driver.has_ended, limit)
         if not condition():
-            reason = "the driver has ended" if self.driver.has_ended else f"not within {self._limit:.0f} s"
+            reason = "the driver has ended" if self.driver.has_ended else f"not within {limit:.0f} s"
             raise Failed(f"{reason}: {claim()}")

@@ -86,8 +86,14 @@ def places(fuzzed: Flask) -> dict[str, str]:
     vulnerability_id = file_vulnerability(api, PROTOCOL, bounty="10")["id"]
     api.validator.post(f"/vulnerabilities/{vulnerability_id}/confirm", {}).expect(200)
     payment = api.owner.post(f"/vulnerabilities/{vulnerability_id}/payment", {"recipient": "0xabc"}).expect(202)
+    webhook = {"url": "https://hooks.example", "eventTypes": ["*"]}
+    webhook_id = api.owner.post(f"/protocols/{PROTOCOL}/webhooks", webhook).expect(201)["id"]
+    api.owner.post(f"/webhooks/{webhook_id}/test", {}).expect(202)
+    delivery = api.owner.get(f"/webhooks/{webhook_id}/deliveries").expect(200)["items"][0]
     return {
         "protocolId": PROTOCOL,
+        "webhookId": webhook_id,
+        "deliveryId": delivery["id"],
         "agentId": AGENT,
         "vulnerabilityId": vulnerability_id,
         "paymentId": payment["id"],

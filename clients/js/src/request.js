@@ -16,7 +16,8 @@ export class ApiError extends Error {
 
   /** Whether the same request may succeed later. */
   get isPassing() {
-    return [0, 408, 425, 429].includes(this.status) || this.status >= 500;
+    const isStillRunning = this.code === "IDEMPOTENCY_KEY_IN_USE"; // the same request, sent before
+    return isStillRunning || [0, 408, 425, 429].includes(this.status) || this.status >= 500;
   }
 }
 

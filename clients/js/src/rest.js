@@ -103,7 +103,7 @@ class Pages {
 /** 429 was not carried out; of other failures that is unknown. */
 function mayRepeat(error, isRepeatable) {
   if (!(error instanceof ApiError)) return false;
-  return error.status === 429 || (isRepeatable && (error.isPassing || error.code === "IDEMPOTENCY_KEY_IN_USE"));
+  return error.status === 429 || (isRepeatable && error.isPassing);
 }
 
 /** The request of an operation. Throws TypeError for a parameter that is missing or that it does not have. */

@@ -28,4 +28,5 @@ test("408, 425, 429 and 5xx are retryable, and no other 4xx is", async () => {
   for (const status of [408, 425, 429, 500, 503]) assert.equal((await refusal(status)).isPassing, true, status);
   for (const status of [400, 401, 403, 404, 422]) assert.equal((await refusal(status)).isPassing, false, status);
   assert.equal(new ApiError("no answer").isPassing, true);
+  assert.equal(new ApiError("still running", { status: 409, code: "IDEMPOTENCY_KEY_IN_USE" }).isPassing, true);
 });

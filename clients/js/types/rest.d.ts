@@ -3061,7 +3061,7 @@ export interface components {
              * @default null
              * @example Slack channel of the incident team
              */
-            description: string | null;
+            description?: string | null;
             /**
              * @description The events to deliver, or `*` for all.
              * @example [
@@ -3078,7 +3078,7 @@ export interface components {
              *       "HIGH"
              *     ]
              */
-            severities: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
+            severities?: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
             /**
              * @description Where deliveries are POSTed: `https://`, without user name, password or fragment. A host written as a private, loopback or link-local address is refused here, a name that leads to one when it is connected to.
              * @example https://hooks.example/dashboard
