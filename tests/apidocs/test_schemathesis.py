@@ -44,6 +44,7 @@ BATCH = "/api/v1/progress"
 # Rules that JSON Schema cannot express and the descriptions state: they reject well-formed bodies with 422.
 RULES_IN_WORDS = {
     "/api/v1/agents/{agentId}/progress",
+    "/api/v1/protocols/{protocolId}/webhooks",  # which hosts are allowed
     "/api/v1/tokens",  # the protocols must exist
     "/api/v1/tokens/revoke",
     "/api/v1/payments/{paymentId}/retry",  # which characters of Unicode are printable
