@@ -87,14 +87,13 @@ def places(fuzzed: Flask) -> dict[str, str]:
     vulnerability_id = file_vulnerability(api, PROTOCOL, bounty="10")["id"]
     api.validator.post(f"/vulnerabilities/{vulnerability_id}/confirm", {}).expect(200)
     payment = api.owner.post(f"/vulnerabilities/{vulnerability_id}/payment", {"recipient": "0xabc"}).expect(202)
-    webhook = {"url": "https://hooks.example", "eventTypes": ["*"]}
-    webhook_id = api.owner.post(f"/protocols/{PROTOCOL}/webhooks", webhook).expect(201)["id"]
-    api.owner.post(f"/webhooks/{webhook_id}/test", {}).expect(202)
-    delivery = api.owner.get(f"/webhooks/{webhook_id}/deliveries").expect(200)["items"][0]
+    body = {"url": "https://hooks.example/", "eventTypes": ["*"]}
+    webhook, deleted = (api.owner.post(f"/protocols/{PROTOCOL}/webhooks", body).expect(201)["id"] for _ in range(2))
     return {
+        "webhookId": webhook,
+        "DELETE webhookId": deleted,
+        "deliveryId": api.owner.post(f"/webhooks/{webhook}/test").expect(202)["id"],
         "protocolId": PROTOCOL,
-        "webhookId": webhook_id,
-        "deliveryId": delivery["id"],
         "agentId": AGENT,
         "vulnerabilityId": vulnerability_id,
         "paymentId": payment["id"],
@@ -111,7 +110,7 @@ def checked(case: Any, places: dict[str, str], answered: set[int]) -> None:
     """Send one generated request to existing objects with a token that has all rights."""
     body = case.meta.components.get(ParameterLocation.BODY)
     for name in case.path_parameters or {}:
-        case.path_parameters[name] = places[name]
+        case.path_parameters[name] = places.get(f"{case.method} {name}", places[name])
     case.headers = {**(case.headers or {}), **PLAIN, "Authorization": f"Bearer {places['token']}"}
     if case.query:
         case.query.pop("cursor", None)  # only the server can create one
