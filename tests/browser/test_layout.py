@@ -12,6 +12,15 @@ LARGEST = "999999999999.999999"
 LEAST_TITLE_PX = 240
 MIN_TARGET_PX = 24
 FINGER_PX = 44
+MAX_SHIFT = 0.05
+
+KEEP_SHIFTS = """
+  window.shifts = { sum: 0, at: 0 };
+  new PerformanceObserver((list) => {
+    for (const { value, startTime, hadRecentInput } of list.getEntries())
+      if (!hadRecentInput) Object.assign(shifts, { sum: shifts.sum + value, at: startTime });
+  }).observe({ type: "layout-shift", buffered: true });
+"""
 
 # Controls that are lower than this, unless they are the target of a whole card.
 LOWER_THAN = """(least) => {
@@ -183,6 +192,22 @@ def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
     assert (times, top) == ([0, 100, 160], [1, 3, 3])
     times, *_, top = page.page.evaluate(stacked, 100_000)
     assert times[-1] > times[-2], "a change of this moment has a plateau behind it, too"
+
+
+@pytest.mark.parametrize("size", [{"width": 390, "height": 844}, {"width": 1366, "height": 650}])
+def test_little_moves_while_the_page_fills(stack: Stack, large_amounts: str, visit: Open, size: dict[str, int]) -> None:
+    make_protocol(stack.api, name="Makes the protocols several")
+    page = visit(stack, "admin", large_amounts, viewport=size)
+    page.page.add_init_script(KEEP_SHIFTS)
+    for view, awaited in {
+        "overview": ".chart canvas",
+        "queue": "#queue [data-finding]",
+        "money": "[data-payment]",
+    }.items():
+        page.page.goto(f"{stack.url}/?protocol={large_amounts}&view={view}")
+        page.page.locator(awaited).first.wait_for()
+        page.page.wait_for_function("() => performance.now() - shifts.at > 700")
+        assert page.page.evaluate("shifts.sum") <= MAX_SHIFT, view
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])

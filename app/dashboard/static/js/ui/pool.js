@@ -46,7 +46,7 @@ function History({ ledger: { points, error }, pool: { currency, total }, address
       )}
     </div>
     ${points.length === 0 && minorUnits(total)
-      ? html`<p class="chart-empty">${error ? "" : "Reading the history…"}</p>`
+      ? html`<div class="chart"></div><p class="chart-values">${error ? "" : "Reading the history…"}</p>`
       : html`<${PoolChart} points=${shown} currency=${currency} until=${until} />`}
   </div>`;
 }
