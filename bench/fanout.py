@@ -61,19 +61,25 @@ class Run:
 
     def __init__(self, peer, valkey, clients):
         self.peer, self.valkey, self.clients = peer, valkey, clients
-        self.server = Process(command_of(peer, valkey), SERVER_CORE)
+        self.server = self.start_server()
         self.load = Load()
         self.numbers = 0
         self.port = int(self.server.first_line())
 
+    def start_server(self):
+        return Process(command_of(self.peer, self.valkey), SERVER_CORE)
+
+    def connect_options(self):
+        return {"offer": self.peer not in COMPRESSES}
+
     def connect(self):
         """CPU time and memory per connection, after a hundred that load what is loaded once."""
         warm = 100
-        offer = self.peer not in COMPRESSES
-        self.load.ask("connect", port=self.port, count=warm, offer=offer)
+        options = self.connect_options()
+        self.load.ask("connect", port=self.port, count=warm, **options)
         time.sleep(0.3)
         cpu, memory = self.server.cpu_seconds(), self.server.memory_bytes()
-        self.load.ask("connect", port=self.port, count=self.clients - warm, offer=offer)
+        self.load.ask("connect", port=self.port, count=self.clients - warm, **options)
         time.sleep(0.7)
         opened = self.clients - warm
         return {

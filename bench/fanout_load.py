@@ -1,6 +1,7 @@
 """The load: thousands of raw WebSocket clients in one epoll loop. Commands and answers are lines of JSON.
 
 It does not parse frames: all events of a run have the same length, so the number of bytes gives the number of events.
+Streams join events that come together into one chunk, so there the events are counted.
 The age of the newest event of each read is taken by the monotonic clock, which all processes of a machine share.
 """
 
@@ -19,7 +20,9 @@ REQUEST = (
     b"Origin: http://127.0.0.1:%d\r\nAccept-Language: en-GB,en;q=0.9\r\nAccept-Encoding: gzip, deflate, br\r\n"
 )
 OFFER = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-CONNECT = b"\x81\x82\x00\x00\x00\x0040"
+STREAM_REQUEST = (
+    b"GET /api/v1/protocols/bench/events HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n\r\n"
+)
 TOGETHER = 50
 AT = b'"at":"'
 AT_DIGITS = 20
@@ -29,25 +32,36 @@ class Clients:
     def __init__(self):
         self.poll = select.epoll()
         self.sockets = {}
+        self.tails = {}  # of streams: the last bytes of the last read, which may hold the beginning of a mark
         self.offer = OFFER
 
-    def connect(self, port, count, offer=True):
-        """Open connections, some at a time, each up to the answer to its CONNECT packet."""
+    def connect(self, port, count, offer=True, token="", stream=False):
+        """Open connections, some at a time, each up to the answer to its CONNECT packet, or up to its state."""
         self.offer = OFFER if offer else b""
+        auth = {"token": token, "protocolId": "bench"}
+        connect = masked_frame("40" + (json.dumps(auth) if token else ""))
         opened = 0
         while opened < count:
-            some = [self._start(port) for _ in range(min(TOGETHER, count - opened))]
+            some = [self._start(port, token if stream else "") for _ in range(min(TOGETHER, count - opened))]
             for client in some:
+                if stream:
+                    self._await(client, b"\n\n\r\n")
+                    self._keep(client)
+                    self.tails[client.fileno()] = b""
+                    continue
                 self._await(client, b'0{"sid"')
-                client.sendall(CONNECT)
-            for client in some:
+                client.sendall(connect)
+            for client in some if not stream else ():
                 self._await(client, b'40{"sid"')
                 self._keep(client)
             opened += len(some)
         return {"connected": len(self.sockets)}
 
-    def _start(self, port):
+    def _start(self, port, stream_token):
         client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        if stream_token:
+            client.sendall(STREAM_REQUEST % (port, stream_token.encode()))
+            return client
         client.sendall(REQUEST % (port, base64.b64encode(os.urandom(16)), port) + self.offer + b"\r\n")
         return client
 
@@ -71,7 +85,7 @@ class Clients:
         cpu, began = time.process_time(), time.monotonic()
         sockets, buffer = self.sockets, bytearray(1 << 20)
         view = memoryview(buffer)
-        total = 0
+        total = counted = 0
         while (not length or received < expected) and time.monotonic() < deadline:
             for fileno, _ in self.poll.poll(0.2):
                 size = sockets[fileno].recv_into(view)
@@ -82,9 +96,13 @@ class Clients:
                 if at >= 0 and at + 6 + AT_DIGITS <= size:
                     ages.append((now - int(buffer[at + 6 : at + 6 + AT_DIGITS])) / 1e6)
                     length = length or frame_length(buffer)
+                if self.tails:
+                    seen = self.tails[fileno] + buffer[:size]
+                    self.tails[fileno] = bytes(seen[-len(AT) + 1 :])
+                    counted += seen.count(AT)
                 total += size
                 last = now
-            received = total // length if length else 0
+            received = counted or (total // length if length else 0)
         busy = (time.process_time() - cpu) / max(time.monotonic() - began, 1e-9)
         return {"received": received, "expected": expected, "ages": sample(ages), "last": last, "busy": busy}
 
@@ -93,6 +111,13 @@ class Clients:
             client.close()
         self.sockets.clear()
         return {}
+
+
+def masked_frame(text):
+    """A text frame with the mask 0."""
+    size = len(text)
+    head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2)
+    return head + bytes(4) + text.encode()
 
 
 def frame_length(buffer):

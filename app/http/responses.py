@@ -38,7 +38,9 @@ CORS_HEADERS = {
 }
 PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id"
+    ),
     "Access-Control-Max-Age": "600",
 }
 MIN_SIZE, MAX_SIZE = 1024, 4 * 1024 * 1024

@@ -43,6 +43,7 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `presence:processes` | zset | web processes by last sign of life | sockets/connections | 15 s |
 | `presence:{x}`, `crowded:{x}` | hash | a process's connections by room, and by token | sockets/connections | 15 s |
 | `limit:{x}` | string | requests of a caller, of all processes | http/rate_limits | 10 s |
+| `stream-ticket:{x}` | string | a token's claims | streams/tickets | until used, at most 30 s |
 | `auth:revocations` | string | changes with each revocation | auth/revocation | permanent |
 | `dashboard:ready` | string | empty; shows that Redis takes writes | redis_connection | 60 s |
 """

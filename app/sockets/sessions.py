@@ -146,9 +146,12 @@ def disconnect_all(here: Connections, seconds: float) -> None:
     ends = [partial(each.close, wait=False, abort=True, reason=reason) for each in sockets]
     ends += [partial(each.end, reason) for each in streams]
     random.shuffle(ends)
-    for end_connection in ends:
+    began = time.monotonic()
+    for number, end_connection in enumerate(ends, 1):
         end_connection()
-        runtime.sleep(seconds / len(ends))
+        runtime.sleep(max(0.0, began + seconds * number / len(ends) - time.monotonic()))
+    for late in [each.stream for each in here.all() if each.stream]:  # opened meanwhile on a kept connection
+        late.end(reason)
     deadline = time.monotonic() + MAX_LINGER_SECONDS
     while DirectSocket.lingering and time.monotonic() < deadline:  # the last close frames are still unsent
         runtime.sleep(0.05)

@@ -45,9 +45,10 @@ _states: SingleFlight[State] = SingleFlight()
 
 
 def init_app(app: Flask) -> None:
-    """Serve streams in this process, after its sockets."""
-    app.extensions["streams"] = streams = Streams(app)
-    runtime.spawn(streams.send_heartbeats)
+    """Serve streams in this process, after its sockets. The stock fan-out has none."""
+    if isinstance(socketio.server.manager, RoomManager):
+        app.extensions["streams"] = streams = Streams(app)
+        runtime.spawn(streams.send_heartbeats)
 
 
 class Stream:

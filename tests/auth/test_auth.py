@@ -22,6 +22,7 @@ WHO_MAY = [
     ("GET", "/protocols", None, EVERYONE),
     ("GET", "/protocols/{P}", None, EVERYONE),
     ("GET", "/protocols/{P}/state", None, EVERYONE),
+    ("POST", "/protocols/{P}/stream-tickets", None, EVERYONE),
     ("GET", "/protocols/{P}/pool", None, EVERYONE),
     ("GET", "/protocols/{P}/pool/entries", None, EVERYONE),
     ("POST", "/protocols/{P}/deposits", {"amount": "1"}, {"owner", "admin"}),

@@ -7,7 +7,9 @@ from tests.containers.compose import Compose
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.security.raw_http import exchange, request
 from tests.support.api import OverHttp
+from tests.support.event_stream import StreamReader
 from tests.support.js_client import JsClient
+from tests.support.processes import until
 
 PARTS = {"proxy", "web", "sockets", "worker", "worker-payments", "beat", "postgres", "valkey"}
 OURS = ("web", "sockets", "worker", "worker-payments", "beat")
@@ -30,6 +32,20 @@ def test_a_report_reaches_a_browser_through_the_proxy(compose: Compose, js: JsCl
 
     event = browser.wait_for_event("agent:task_update", agentId=agent_id)
     assert event.data["progress"] == "65"
+
+
+def test_an_event_stream_passes_the_proxy_at_once_and_its_ticket_is_not_logged(compose: Compose) -> None:
+    protocol_id = make_protocol(compose.api)
+    ticket = compose.api.viewer.post(f"/protocols/{protocol_id}/stream-tickets").expect(201)["ticket"]
+    with StreamReader(compose.port, protocol_id, query=f"?ticket={ticket}") as stream:
+        assert stream.next().name == "state"
+        deposit(compose.api, protocol_id, "5.00")
+        assert stream.next().name == "bounty_pool:updated"
+        assert stream.comments == 0, "it was held back"
+    logged = until(
+        lambda: [line for line in compose.logs("proxy").splitlines() if "/events " in line], 10, "it is logged"
+    )
+    assert not any(ticket in line for line in logged)
 
 
 def test_ten_polling_clients_keep_their_sessions(compose: Compose, js: JsClient) -> None:

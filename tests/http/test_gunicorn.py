@@ -95,3 +95,12 @@ def test_gunicorn_answers_socket_io_with_a_problem(url: str) -> None:
 
         assert (answer.status_code, answer.json()["code"]) == (501, "NOT_IMPLEMENTED")
         assert "dashboard web" in answer.json()["detail"]
+
+
+@pytest.mark.slow
+def test_gunicorn_issues_tickets_and_answers_streams_with_a_problem(url: str, served: Api) -> None:
+    protocol_id = make_protocol(served)
+    ticket = served.viewer.post(f"/protocols/{protocol_id}/stream-tickets").expect(201)["ticket"]
+    answer = requests.get(f"{url}/api/v1/protocols/{protocol_id}/events?ticket={ticket}", timeout=10)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"]) == (501, "NOT_IMPLEMENTED")

@@ -26,6 +26,7 @@ SECONDS = {
     "payments/test_payment_fairness.py": 50,
     "sockets/test_socket_limits.py": 50,
     "snapshot/test_state_stampede.py": 50,
+    "streams/test_stream_limits.py": 50,
     "browser/test_quality.py": 48,
     "browser/test_layout.py": 48,
     "realtime/test_agent_batches.py": 45,

@@ -80,10 +80,11 @@ class StreamRoom:
         if not self.awaiting:
             self.recent.clear()
 
-    def await_state(self) -> None:
-        """Let all streams wait for a new state."""
-        self.awaiting |= dict.fromkeys((*self.live, *self.catching_up))
-        self.live, self.catching_up, self._recipients = {}, {}, {}
+    def await_state(self, streams: Iterable[EventStream]) -> None:
+        """Let these streams wait for a new state."""
+        for stream in tuple(streams):
+            self.discard(stream)
+            self.awaiting[stream] = None
 
     def expects(self, seq: int) -> bool:
         """Whether this is the next event for all streams that are not awaiting a state."""
@@ -149,6 +150,8 @@ class StreamRooms:
             stream.abort(CloseReason.TRANSPORT_ERROR)
         elif not room.start(stream, state):
             self._refresh(room, "gap")
+        elif room.is_refreshing:  # the state may have been read before what made this necessary
+            room.await_state([stream])
         metrics.STREAM_STATES.labels("opened").inc()
 
     def discard(self, view: str, stream: EventStream) -> None:
@@ -197,7 +200,7 @@ class StreamRooms:
                 self._refresh(room, "resync")
 
     def _refresh(self, room: StreamRoom, cause: str) -> None:
-        room.await_state()
+        room.await_state((*room.live, *room.catching_up))
         if not room.is_refreshing:
             room.is_refreshing = True
             runtime.spawn(self._refresh_now, room, cause)

@@ -185,6 +185,18 @@ def test_a_resync_sends_the_state_even_if_the_numbers_went_back(room: Room) -> N
     assert client.messages == [("state", 1000), ("event", 1001), ("state", 7), ("event", 8)]
 
 
+def test_a_stream_opened_during_a_resync_gets_the_state_again_too(room: Room) -> None:
+    room.latest = 9
+    room.enter()
+    late, old = room.join(), room.state()
+    room.latest = 4  # Redis was restored from an older copy
+    room.streams.resync([VIEW])
+    late.open(old)
+    room.run()
+    room.deliver(5)
+    assert late.messages == [("state", 9), ("state", 4), ("event", 5)]
+
+
 def test_a_number_that_came_before_brings_the_state_again(room: Room) -> None:
     client = room.enter()
     room.deliver(1, 2)
