@@ -12,6 +12,7 @@ RUN pip --python /opt/venv/bin/python install --no-compile --only-binary :all: -
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib \
     && pip --python /opt/build/bin/python install --only-binary :all: --require-hashes -r deploy/image/build.lock
 COPY app/dashboard/__init__.py app/dashboard/assets.py app/dashboard/package*.json app/dashboard/
+COPY clients/js/src clients/js/src
 RUN touch app/__init__.py && PATH="/opt/build/bin:$PATH" python -m app.dashboard.assets
 COPY pyproject.toml README.md wsgi.py celery_worker.py ./
 COPY app app
@@ -19,7 +20,7 @@ COPY docs/runbooks docs/runbooks
 COPY tasks tasks
 RUN PYTHONPATH="$(echo /opt/build/lib/python3*/site-packages)" pip --python /opt/venv/bin/python install \
         --no-compile --no-deps --no-build-isolation --editable . \
-    && rm -rf build ./*.egg-info deploy \
+    && rm -rf build ./*.egg-info deploy clients \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /srv/dashboard
 
 FROM ${PYTHON_IMAGE}

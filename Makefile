@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak fault-mix mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -55,8 +55,17 @@ screenshots: setup ## take the README's pictures from a running demo (three minu
 soak: setup ## run five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_soak.py
 
+webhook-load: setup ## deliver 10,000 events to 20 endpoints, five of them bad (four minutes)
+	@$(BIN)/python -m pytest -m soak -s tests/faults/test_webhook_faults.py
+
 fault-mix: setup ## run a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
+
+conformance: setup ## prove both client packages with all conformance cases (CASES="room-live …" selects some)
+	@$(BIN)/python -m clients.conformance $(CASES)
+
+client-kills: setup ## prove them against a real system under ten minutes of random kills (MINUTES=60 for an hour)
+	@$(BIN)/python -m clients.conformance.kills --minutes $(or $(MINUTES),10)
 
 mutants: setup ## run mutation tests of everything (SAMPLE=40 SEED=7 MODULE=ledger)
 	@$(MUTANTS) protocols payments auth http realtime lua client
@@ -67,7 +76,7 @@ mutants-python: setup ## run mutation tests of the Python packages
 mutants-lua: setup ## run mutation tests of the Lua scripts
 	@$(MUTANTS) lua
 
-mutants-client: setup ## run mutation tests of the page's room client
+mutants-client: setup ## run mutation tests of the JavaScript room client
 	@$(MUTANTS) client
 
 bench: setup ## measure against other libraries; writes the tables of bench/README.md

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,9 +13,19 @@ Answer = TypeVar("Answer")
 
 STRIPES = 64
 LOCK_WAIT_SECONDS = 1.0
-RESULT_WAIT_SECONDS = 10.0
+RESULT_WAIT_SECONDS = 10
+STEP_SECONDS = 1.0
 
 _locks = tuple(threading.Lock() for _ in range(STRIPES))
+
+
+def wait_in_steps(is_done: Callable[[float], bool], seconds: int) -> bool:
+    """Call `is_done`, which waits for as long as it is told, for `seconds` in steps of one; True once it is.
+
+    A process that did not get the CPU for a while (a thousand requests in one turn of the loop, a busy host) finds all
+    its waits expired when it goes on, though the answers lie in its sockets. A delay of any length counts as one step.
+    """
+    return any(is_done(STEP_SECONDS) for _ in range(seconds))
 
 
 @contextmanager
@@ -50,12 +60,9 @@ class SingleFlight(Generic[Answer]):
                 own = self._pending[key] = Future()
         if shared is None:
             return self._run(key, own, make)
-        try:
-            return shared.result(RESULT_WAIT_SECONDS)
-        except TimeoutError:
-            if shared.done():
-                raise
-            raise DependencyUnavailable("The result took too long to compute.") from None
+        if not wait_in_steps(lambda step: bool(wait((shared,), step).done), RESULT_WAIT_SECONDS):
+            raise DependencyUnavailable("The result took too long to compute.")
+        return shared.result()
 
     def _run(self, key: str, own: Future[Answer], make: Callable[[], Answer]) -> Answer:
         with self._running[hash(key) % STRIPES]:

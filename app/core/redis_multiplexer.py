@@ -16,8 +16,10 @@ import hiredis
 import redis
 from redis.connection import DefaultParser
 
+from app.core.concurrency import wait_in_steps
+
 READ_BYTES = 64 * 1024
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -102,7 +104,7 @@ class _Connection:
                 self._socket.sendall(packed)
             except OSError as error:
                 self._close(redis.ConnectionError(f"Redis is out of reach: {error}"))
-        if own.wake is not None and not own.wake.wait(WAIT_SECONDS):
+        if own.wake is not None and not wait_in_steps(own.wake.wait, WAIT_SECONDS):
             self.fail(redis.TimeoutError("Redis did not answer in time."))
         if own.is_reader and not own.done:
             self._read_for(own)

@@ -14,6 +14,7 @@ from app.apidocs import asyncapi
 from app.apidocs.operations import CATALOGUE
 from app.auth.permissions import ALLOWED, Role
 from app.core.schemas import camel_case
+from app.webhooks.rules import DELIVERED_EVENTS
 from tests.support import document_tools, documents
 from tests.support.api import Api
 from tests.support.project_files import project_files
@@ -149,12 +150,16 @@ def test_every_error_code_of_rest_is_in_the_catalogue() -> None:
     assert used - SOCKET_CODES - PAGE_CODES - INTERNAL_CODES <= CATALOGUE.keys()
 
 
-def test_the_committed_typescript_types_match_the_documents(document: dict[str, Any], tmp_path: Path) -> None:
-    stale = "run `python -m tests.support.document_tools` and commit docs/types"
+def test_the_committed_typescript_types_and_operations_match_the_documents(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    stale = "run `make docs` and commit clients/js"
     rest = (document_tools.TYPES / "rest.d.ts").read_text(encoding="utf-8")
     events = (document_tools.TYPES / "events.d.ts").read_text(encoding="utf-8")
     assert document_tools.types_of(document, tmp_path) == rest, stale
     assert document_tools.event_types_of(asyncapi.document(), tmp_path) == events, stale
+    operations = tuple(path.read_text(encoding="utf-8") for path in document_tools.OPERATIONS)
+    assert document_tools.operations_of(document) == operations, stale
 
 
 def test_a_request_with_the_current_etag_is_answered_304(api: Api) -> None:
@@ -213,6 +218,18 @@ def test_the_documents_are_json_without_a_token(api: Api) -> None:
         answer = api.with_token(None).get(f"//{name}")
         assert answer.headers["content-type"] == "application/json"
         assert json.loads(answer.body)
+
+
+def test_each_delivered_event_is_a_webhook_with_valid_examples(document: dict[str, Any]) -> None:
+    webhooks = {name: item["post"] for name, item in document["webhooks"].items() if name != "payout"}
+
+    assert {each["summary"].removeprefix("Receive ") for each in webhooks.values()} == {*DELIVERED_EVENTS, "a test"}
+    for operation in webhooks.values():
+        media = operation["requestBody"]["content"]["application/json"]
+        validator = Draft202012Validator({**media["schema"], "components": document["components"]})
+        for example in media["examples"].values():
+            validator.validate(example["value"])
+            assert example["value"]["data"].get("status") not in ("RUNNING", "IDLE")
 
 
 def test_the_payout_call_describes_amounts_like_the_responses(document: dict[str, Any]) -> None:

@@ -44,8 +44,10 @@ BATCH = "/api/v1/progress"
 # Rules that JSON Schema cannot express and the descriptions state: they reject well-formed bodies with 422.
 RULES_IN_WORDS = {
     "/api/v1/agents/{agentId}/progress",
+    "/api/v1/protocols/{protocolId}/webhooks",  # which hosts are allowed
     "/api/v1/tokens",  # the protocols must exist
     "/api/v1/tokens/revoke",
+    "/api/v1/payments/{paymentId}/retry",  # which characters of Unicode are printable
     "/api/v1/vulnerabilities/{vulnerabilityId}/payment",  # which characters of Unicode are printable
 }
 # A stream takes the connection over from the server of `dashboard web`; in this process the response is 501.
@@ -85,12 +87,18 @@ def places(fuzzed: Flask) -> dict[str, str]:
     vulnerability_id = file_vulnerability(api, PROTOCOL, bounty="10")["id"]
     api.validator.post(f"/vulnerabilities/{vulnerability_id}/confirm", {}).expect(200)
     payment = api.owner.post(f"/vulnerabilities/{vulnerability_id}/payment", {"recipient": "0xabc"}).expect(202)
+    webhook = {"url": "https://hooks.example", "eventTypes": ["*"]}
+    webhook_id = api.owner.post(f"/protocols/{PROTOCOL}/webhooks", webhook).expect(201)["id"]
+    api.owner.post(f"/webhooks/{webhook_id}/test", {}).expect(202)
+    delivery = api.owner.get(f"/webhooks/{webhook_id}/deliveries").expect(200)["items"][0]
     return {
         "protocolId": PROTOCOL,
+        "webhookId": webhook_id,
+        "deliveryId": delivery["id"],
         "agentId": AGENT,
         "vulnerabilityId": vulnerability_id,
         "paymentId": payment["id"],
-        "token": api.token("admin"),
+        "token": api.token("admin", sub=secrets.token_hex(8)),  # a generated request must not revoke it
     }
 
 

@@ -72,6 +72,21 @@ def test_a_newer_python_beside_an_old_one_is_found(clone: Clone) -> None:
     assert clone.log.read_text().count("pip install") == 0, "nothing is left to do"
 
 
+def test_a_changed_module_of_the_client_package_is_copied_to_the_page_and_nothing_else_is_done(clone: Clone) -> None:
+    module = clone.folder / "clients" / "js" / "src" / "room" / "state.js"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    clone.command("python3")
+    clone.setup()
+    copying = "-m app.dashboard.assets"
+    assert [clone.setup().returncode, copying in clone.log.read_text()] == [0, False]
+    module.write_text("changed")
+    assert [clone.setup().returncode, clone.log.read_text().splitlines()[-1][-len(copying) :]] == [0, copying]
+    assert "pip install" not in clone.log.read_text()
+    module.unlink()
+    assert [clone.setup().returncode, copying in clone.log.read_text()] == [0, True]
+
+
 def test_without_a_suitable_python_it_names_the_present_one_and_the_remedy(clone: Clone) -> None:
     done = clone.setup()
 

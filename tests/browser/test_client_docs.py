@@ -2,15 +2,13 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 from tests.factories import deposit
-from tests.support.node import ROOT, client_modules, node_binary
+from tests.support import js_package
+from tests.support.node import ROOT, node_binary
 from tests.support.processes import start, stop, until
 from tests.support.stack import Stack
-
-MODULES = ROOT / "app" / "dashboard" / "static" / "js"
 
 
 def test_the_documented_example_prints_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
@@ -19,9 +17,7 @@ def test_the_documented_example_prints_a_deposit(stack: Stack, protocol_id: str,
     assert example is not None
     (tmp_path / "example.js").write_text(example.group(1), encoding="utf-8")
     (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    shutil.copyfile(MODULES / "room-client.js", tmp_path / "room-client.js")
-    shutil.copytree(MODULES / "room", tmp_path / "room")
-    (tmp_path / "node_modules").symlink_to(client_modules() / "node_modules")
+    (tmp_path / "node_modules").symlink_to(js_package.installed() / "node_modules")
     token = stack.api.token("viewer", protocols=[protocol_id])
     settings = {"DASHBOARD_URL": stack.url, "PROTOCOL": protocol_id, "TOKEN": token}
     log = tmp_path / "out.log"

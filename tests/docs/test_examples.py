@@ -16,9 +16,9 @@ import requests
 from app.payments.gateway import request_body, signature
 from app.payments.models import Payment
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.support import document_tools, typescript
+from tests.support import document_tools, js_package, typescript
 from tests.support.machine_speed import patience
-from tests.support.node import ROOT, client_modules, node_binary
+from tests.support.node import ROOT, node_binary
 from tests.support.processes import free_port, start, stop, until
 from tests.support.project_files import is_ours
 from tests.support.stack import Stack, StackMaker
@@ -102,9 +102,8 @@ def watch(
 def test_the_plain_dashboard_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
     place = tmp_path / "docs" / "examples" / "dashboard"
     shutil.copytree(EXAMPLES / "dashboard", place, ignore=shutil.ignore_patterns("node_modules"))
-    shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "node_modules").symlink_to(client_modules() / "node_modules")
+    (tmp_path / "node_modules").symlink_to(js_package.installed() / "node_modules")
 
     def seen(line: dict[str, object]) -> object:
         pool = line.get("pool")
@@ -125,9 +124,8 @@ def react_dashboard(tmp_path: Path) -> list[str]:
     """The command that runs a copy of the React dashboard, with its pinned modules beside it."""
     place = tmp_path / "docs" / "examples" / "dashboard-react"
     shutil.copytree(EXAMPLES / "dashboard-react", place, ignore=shutil.ignore_patterns("node_modules"))
-    shutil.copytree(ROOT / "app" / "dashboard" / "static" / "js", tmp_path / "app" / "dashboard" / "static" / "js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "node_modules").symlink_to(document_tools.modules())
+    (tmp_path / "node_modules").symlink_to(js_package.installed() / "node_modules")
     return [node_binary(), str(place / "main.mjs")]
 
 
@@ -165,13 +163,27 @@ def test_the_react_dashboard_shows_why_it_was_rejected(
         stop(process)
 
 
-def test_the_typescript_dashboard_compiles_and_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
+def shows_the_deposit(line: dict[str, object]) -> object:
+    return line["live"] and line["available"] == "1234.50" and line["tasks"]
+
+
+def test_the_typescript_dashboard_without_the_package_compiles_and_shows_a_deposit(
+    stack: Stack, protocol_id: str, tmp_path: Path
+) -> None:
     main = typescript.compiled_once()
 
-    def seen(line: dict[str, object]) -> object:
-        return line["live"] and line["available"] == "1234.50" and line["tasks"]
+    watch(stack, protocol_id, [node_binary(), str(main)], tmp_path / "ts.log", shows_the_deposit)
 
-    watch(stack, protocol_id, [node_binary(), str(main)], tmp_path / "ts.log", seen)
+
+def test_the_typescript_dashboard_compiles_and_shows_a_deposit(stack: Stack, protocol_id: str, tmp_path: Path) -> None:
+    place = tmp_path / "docs" / "examples" / "dashboard-ts"
+    shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build"))
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(js_package.installed() / "node_modules")
+    compiled = document_tools.run("tsc", "--project", place, cwd=place)
+    assert compiled.returncode == 0, compiled.stdout
+
+    watch(stack, protocol_id, [node_binary(), str(place / "build" / "main.js")], tmp_path / "ts.log", shows_the_deposit)
 
 
 def test_a_misspelt_member_does_not_compile(tmp_path: Path) -> None:
@@ -243,7 +255,7 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
 
 def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> None:
     table = (EXAMPLES / "README.md").read_text()
-    named = set(re.findall(r"\]\(((?:agent|dashboard|payouts)[^)]*)\)", table))
+    named = set(re.findall(r"\]\(((?:agent|dashboard|payouts|webhooks|without-package)[^)]*)\)", table))
 
     assert all((EXAMPLES / name).exists() for name in named)
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and is_ours(path.name)}

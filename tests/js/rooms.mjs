@@ -4,8 +4,8 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";
 
-import { RoomClient, Status } from "../../app/dashboard/static/js/room-client.js";
-import { toSnapshot } from "../../app/dashboard/static/js/room/state.js";
+import { RoomClient, Status } from "../../clients/js/src/room-client.js";
+import { toSnapshot } from "../../clients/js/src/room/state.js";
 
 const { io } = createRequire(process.env.CLIENT_MODULES + "/package.json")("socket.io-client");
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();

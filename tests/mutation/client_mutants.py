@@ -1,4 +1,4 @@
-"""Mutates the page's room client with Stryker and runs its Node tests in a copy of the files they need.
+"""Mutates the room client of clients/js with Stryker and runs its Node tests in a copy of the files they need.
 
 Stryker 9.6 is the last line that supports Node 20; it is pinned in `client/` and fetched at the first use.
 A sample is a sample of lines, because Stryker takes ranges of lines but not a number of mutants.
@@ -17,9 +17,9 @@ from typing import Any
 from tests.support.node import ROOT, locked_packages, node_binary
 
 SOURCES = Path(__file__).parent / "client"
-SCRIPTS = Path("app/dashboard/static/js")
-TESTS = Path("tests/browser/node")
-MUTATED = ("room-client.js", "room/*.js")
+SCRIPTS = Path("clients/js/src")
+TESTS = Path("clients/js/test")
+MUTATED = ("room-client.js", "request.js", "room/*.js")
 SKIPPED = "room/settings.js"  # only constants
 KILLED, ALIVE = ("Killed", "Timeout"), ("Survived", "NoCoverage")
 

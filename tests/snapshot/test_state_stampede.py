@@ -126,7 +126,7 @@ def test_a_thousand_concurrent_requests_share_few_snapshots(system, postgres, pr
     replies = stampede(system, protocol_id)
 
     made = snapshots(postgres) - before
-    assert {reply.status for reply in replies} == {200}
+    assert [reply for reply in replies if reply.status != 200] == []
     assert {reply.pool_version for reply in replies} == {replies[0].pool_version}
     assert 1 <= made <= FEW
 
@@ -145,7 +145,7 @@ def test_no_response_is_older_than_its_request_while_the_state_changes(system, p
     with Depositor(system, protocol_id) as depositor:
         replies = stampede(system, protocol_id, depositor)
 
-    assert {reply.status for reply in replies} == {200}
+    assert [reply for reply in replies if reply.status != 200] == []
     assert all(reply.pool_version >= reply.known for reply in replies)
     assert len({reply.known for reply in replies}) > 1, "nothing changed while they asked"
 

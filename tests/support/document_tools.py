@@ -14,7 +14,8 @@ from app.config import Config
 from tests.support.node import ROOT, locked_packages, node_binary
 
 SOURCES = ROOT / "tests" / "js" / "tools"
-TYPES = ROOT / "docs" / "types"
+TYPES = ROOT / "clients" / "js" / "types"  # docs/types is a link to it
+OPERATIONS = tuple(ROOT / "clients" / "js" / "src" / "rest" / f"operations.{kind}" for kind in ("js", "d.ts"))
 _SCRIPTS = {
     "spectral": "@stoplight/spectral-cli/dist/index.js",
     "openapi-typescript": "openapi-typescript/bin/cli.js",
@@ -62,7 +63,7 @@ def types_of(document: dict[str, Any], folder: Path) -> str:
     """TypeScript types of an OpenAPI document."""
     source, target = folder / "document.json", folder / "types.ts"
     source.write_text(json.dumps(document), encoding="utf-8")
-    options = ("--alphabetize", "--root-types", "--root-types-no-schema-prefix")
+    options = ("--alphabetize", "--root-types", "--root-types-no-schema-prefix", "--default-non-nullable=false")
     done = run("openapi-typescript", source, "--output", target, *options, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return _HEADER + target.read_text(encoding="utf-8")
@@ -107,6 +108,32 @@ def _schema(message: dict[str, Any]) -> str:
     return name
 
 
+def operations_of(openapi: dict[str, Any]) -> tuple[str, str]:
+    """The table of operations of the JavaScript package (clients/js/src/rest), and its types."""
+    described = {
+        operation["operationId"]: _operation(path, method, item, operation)
+        for path, item in openapi["paths"].items()
+        for method, operation in item.items()
+        if method in ("get", "post", "put", "patch", "delete") and not _is_stream(operation)
+    }
+    rows = [f"  {name}: {json.dumps(each)},\n" for name, each in sorted(described.items())]
+    table = "/** Each operation of the REST API by its `operationId`. */\nexport const OPERATIONS = {\n" + "".join(rows)
+    names = "".join(f'\n  | "{name}"' for name in sorted(described))
+    return f"{_HEADER}{table}}};\n", f"{_HEADER}export type OperationName ={names};\n"
+
+
+def _operation(path: str, method: str, item: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
+    given = item.get("parameters", []) + operation.get("parameters", [])
+    query = [each["name"] for each in given if each.get("in") == "query"]
+    has_key = any(each.get("name") == "Idempotency-Key" for each in given)
+    described = {"query": query, "hasKey": has_key, "isPaged": "cursor" in query}
+    return {"method": method.upper(), "path": path} | {name: each for name, each in described.items() if each}
+
+
+def _is_stream(operation: dict[str, Any]) -> bool:
+    return any("text/event-stream" in answer.get("content", {}) for answer in operation["responses"].values())
+
+
 def configuration_page() -> str:
     """docs/configuration.md, from the settings."""
     rows = []
@@ -118,7 +145,7 @@ def configuration_page() -> str:
 
 
 def main() -> None:
-    """Write docs/configuration.md, docs/types and the generated part of clients/python."""
+    """Write docs/configuration.md, the types, the table of operations and the generated part of clients/python."""
     import tempfile
 
     from app.apidocs import asyncapi
@@ -131,6 +158,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         TYPES.mkdir(parents=True, exist_ok=True)
         (TYPES / "rest.d.ts").write_text(types_of(document, Path(scratch)), encoding="utf-8")
+        for name, text in zip(OPERATIONS, operations_of(document), strict=True):
+            name.write_text(text, encoding="utf-8")
         (TYPES / "events.d.ts").write_text(event_types_of(asyncapi.document(), Path(scratch)), encoding="utf-8")
 
 

@@ -3,10 +3,11 @@
     python npm_offline.py MODULES install [--silent] --prefix FOLDER
 
 It fails if a listed package is not pinned or its pin is outside the listed range, so a package that the list lacks is
-missing when the example is built or run.
+missing when the example is built or run. A package that is listed as `file:FOLDER` is copied from there.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,10 +17,13 @@ def install(modules: Path, folder: Path) -> None:
     target = folder / "node_modules"
     (target / ".bin").mkdir(parents=True, exist_ok=True)
     for name, wanted in listed.items():
+        (target / name).parent.mkdir(exist_ok=True)
+        if wanted.startswith("file:"):
+            shutil.copytree(folder / wanted.removeprefix("file:"), target / name)
+            continue
         manifest = json.loads((modules / name / "package.json").read_text(encoding="utf-8"))
         if not fits(manifest["version"], wanted):
             raise SystemExit(f"{name} {wanted} is listed, {manifest['version']} is pinned")
-        (target / name).parent.mkdir(exist_ok=True)
         (target / name).symlink_to(modules / name)
         commands = manifest.get("bin", {})
         for command, script in commands.items() if isinstance(commands, dict) else ():

@@ -1,4 +1,4 @@
-"""The TypeScript example, compiled from a copy."""
+"""The TypeScript example without the package, compiled from a copy."""
 
 import hashlib
 import shutil
@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 def compile_copy(folder: Path, present: str = "", other: str = "") -> "subprocess.CompletedProcess[str]":
     """Compile a copy of the example in `folder` with `present` replaced by `other` in its client."""
     place = _place(folder)
-    shutil.copytree(EXAMPLES / "dashboard-ts", place, ignore=shutil.ignore_patterns("build", "node_modules"))
+    shutil.copytree(EXAMPLES / "without-package", place, ignore=shutil.ignore_patterns("build", "node_modules"))
     shutil.copytree(document_tools.TYPES, folder / "docs" / "types")
     shutil.copyfile(EXAMPLES / "package.json", place.parent / "package.json")
     (place.parent / "node_modules").symlink_to(document_tools.modules())
@@ -40,7 +40,7 @@ def edited(folder: Path, present: str, other: str) -> Path:
 
 def compiled_once() -> Path:
     """The program of the unchanged example, compiled at the first use."""
-    sources = [*project_files(EXAMPLES / "dashboard-ts", "*"), *project_files(document_tools.TYPES, "*")]
+    sources = [*project_files(EXAMPLES / "without-package", "*"), *project_files(document_tools.TYPES, "*")]
     sources += [EXAMPLES / "package.json", document_tools.SOURCES / "lock.json"]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     folder = CACHE / f"typescript-{digest}"
@@ -58,4 +58,4 @@ def _main(folder: Path) -> Path:
 
 
 def _place(folder: Path) -> Path:
-    return folder / "docs" / "examples" / "dashboard-ts"
+    return folder / "docs" / "examples" / "without-package"

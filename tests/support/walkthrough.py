@@ -16,7 +16,7 @@ from tests.support.machine_speed import patience
 from tests.support.processes import free_port, kill_group, start, stop, until
 from tests.support.stack import COMMAND, NOT_INHERITED, ROOT, START_SECONDS
 
-COPIED = ("README.md", "docs", "app/dashboard/static/js")
+COPIED = ("README.md", "docs", "clients/js")
 PORT, PAYOUT_PORT = ":5000", "8099"  # as the pages have them
 BLOCK = re.compile(
     r"(?P<until><!-- until Ctrl-C -->\n)?```sh\n(?P<commands>.*?)```\n(?:```(?:json|text)\n(?P<answer>.*?)```)?",

@@ -1,6 +1,6 @@
 /** One protocol, live: its pool, its agents, and whether the display is up to date. */
+import { useRoom } from "@dashboard-realtime/client/react";
 import { createElement as h } from "react";
-import { useRoom } from "./use-room.mjs";
 
 export function Dashboard(options) {
   const { status, staleSince, error, state } = useRoom(options);

@@ -6,12 +6,10 @@
  *   export DASHBOARD_TOKEN=$(.venv/bin/dashboard token --role viewer --protocol P1)
  *   node docs/examples/dashboard/watch.mjs P1
  *
- * It uses the reference client, which joins, fetches `/state`, merges by `version`, detects gaps in `seq` and reconnects.
- * Copy `room-client.js` and the folder `room/` into your own project: they have no dependencies and work the same in a
- * browser.
+ * It uses the client package, which joins, fetches `/state`, merges by `version`, detects gaps in `seq` and reconnects.
  */
 import { io } from "socket.io-client";
-import { RoomClient } from "../../../app/dashboard/static/js/room-client.js";
+import { RoomClient } from "@dashboard-realtime/client";
 
 const { DASHBOARD_URL: baseUrl, DASHBOARD_TOKEN: token } = process.env;
 const [protocolId] = process.argv.slice(2);

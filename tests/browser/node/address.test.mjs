@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Address } from "../../../app/dashboard/static/js/address.js";
-import { until } from "./lists.mjs";
+import { until } from "../../../clients/js/test/waiting.mjs";
 
 let browser;
 let address;
@@ -64,6 +64,18 @@ test("a filter replaces the entry, and stays when the protocol changes", async (
   address.go({ severity: "LOW" });
   address.go({ protocol: "P2" });
   assert.deepEqual(browser.entries, ["?inspect=&protocol=P1&severity=LOW&q=oracle+p", "?inspect=&protocol=P2&severity=LOW&q=oracle+p"]);
+});
+
+test("a change is in the address at once, unless they are so many that the browser would refuse them", () => {
+  address.go({ status: "PAID" });
+  assert.match(browser.entries[0], /status=PAID/);
+  let writes = 0;
+  const { replaceState } = browser.history;
+  browser.history.replaceState = (...all) => (writes += 1) && replaceState(...all);
+  for (let typed = 0; typed < 200; typed += 1) address.go({ q: `oracle ${typed}` });
+  assert.ok(writes < 100, String(writes));
+  browser.listeners.pagehide();
+  assert.match(browser.entries[0], /q=oracle\+199/);
 });
 
 test("an unknown value counts as the initial one", () => {

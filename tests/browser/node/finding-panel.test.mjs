@@ -7,7 +7,8 @@ import { FindingDetail, newest } from "../../../app/dashboard/static/js/finding-
 import { afterDecision, neighbours, queueOf } from "../../../app/dashboard/static/js/finding-order.js";
 import { Findings } from "../../../app/dashboard/static/js/findings.js";
 import { OtherPayments } from "../../../app/dashboard/static/js/other-payments.js";
-import { FakeApi, QUICK, until } from "./lists.mjs";
+import { FakeApi, QUICK } from "./lists.mjs";
+import { until } from "../../../clients/js/test/waiting.mjs";
 
 const finding = (id, more) => ({ id, title: `Finding ${id}`, severity: "HIGH", status: "PENDING", version: "1", createdAt: `2026-11-26T07:00:0${id}.000Z`, paymentId: null, ...more });
 const session = (role) => ({ may: (...roles) => role === "admin" || roles.includes(role) });
@@ -113,4 +114,18 @@ test("the palette offers views, what the open finding permits, and findings", ()
   commandsFor(page, "confirm", [])[0].run();
   commandsFor(page, "oracle", [])[0].run();
   assert.deepEqual([ran, went], [[1], [{ finding: 2 }]]);
+});
+
+test("the palette offers an admin what the administration does, also without a protocol", () => {
+  const went = [];
+  const address = { values: {}, go: (changes) => went.push(changes) };
+  const offered = (role, text) => {
+    const dashboard = { findings: null, session: session(role), protocols: [], room: null, state: null };
+    return commandsFor({ dashboard, address, actions: {}, views: [] }, text, []);
+  };
+  const labels = (role) => offered(role, "").map(({ label }) => label);
+  assert.deepEqual(labels("owner"), []);
+  assert.deepEqual(labels("admin"), ["Issue a token", "Revoke a token", "Create a protocol", "Create an agent", "Read the audit log"]);
+  offered("admin", "agent")[0].run();
+  assert.deepEqual(went, [{ view: "admin", section: "agents" }]);
 });

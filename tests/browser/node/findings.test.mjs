@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { Problem } from "../../../app/dashboard/static/js/api.js";
 import { Findings } from "../../../app/dashboard/static/js/findings.js";
-import { FakeApi, QUICK, until } from "./lists.mjs";
-import { pause } from "./room.mjs";
+import { FakeApi, QUICK } from "./lists.mjs";
+import { pause, until } from "../../../clients/js/test/waiting.mjs";
 
 const DOWN = new Problem(503, { detail: "The database did not answer." });
 let held;

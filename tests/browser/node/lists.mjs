@@ -1,4 +1,4 @@
-import { pause } from "./room.mjs";
+import { pause } from "../../../clients/js/test/waiting.mjs";
 
 /** Short pauses for tests. */
 export const QUICK = { jitterMs: 1, retryMs: 2, retryCapMs: 5 };
@@ -26,12 +26,4 @@ export class FakeApi {
   async *pages(path) {
     yield await this.get(path);
   }
-}
-
-export async function until(condition, what = condition.toString()) {
-  for (let tries = 0; tries < 4000; tries += 1) {
-    if (condition()) return;
-    await pause(5);
-  }
-  throw new Error(`never: ${what}`);
 }

@@ -5,7 +5,8 @@ import { exportCsv } from "../../../app/dashboard/static/js/export.js";
 import { isDay, isWithin, months, periodQuery } from "../../../app/dashboard/static/js/period.js";
 import { inRange, indexAt, summaryOf, valuesOf } from "../../../app/dashboard/static/js/pool-history.js";
 import { ReservedFindings } from "../../../app/dashboard/static/js/reserved-findings.js";
-import { FakeApi, QUICK, until } from "./lists.mjs";
+import { FakeApi, QUICK } from "./lists.mjs";
+import { until } from "../../../clients/js/test/waiting.mjs";
 
 const DAY = 86_400_000;
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Problem } from "../../../app/dashboard/static/js/api.js";
 import { PagedList } from "../../../app/dashboard/static/js/paged-list.js";
-import { FakeApi, QUICK, until } from "./lists.mjs";
+import { FakeApi, QUICK } from "./lists.mjs";
+import { until } from "../../../clients/js/test/waiting.mjs";
 
 const answer = (path) => {
   const at = Number(new URLSearchParams(path.split("?")[1]).get("cursor") ?? 0);

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Problem } from "../../../app/dashboard/static/js/api.js";
 import { Portfolio, needsOf } from "../../../app/dashboard/static/js/portfolio.js";
-import { QUICK, until } from "./lists.mjs";
+import { QUICK } from "./lists.mjs";
+import { until } from "../../../clients/js/test/waiting.mjs";
 
 let pages;
 let asked;

@@ -5,7 +5,7 @@ import { Findings } from "./findings.js";
 import { Ledger } from "./ledger.js";
 import { OtherPayments } from "./other-payments.js";
 import { Protocols } from "./protocols.js";
-import { RoomClient, Status } from "./room-client.js";
+import { RoomClient, Status } from "../vendor/client/room-client.js";
 import { Ticker } from "./ticker.js";
 
 const ALERTING = new Set(["vuln:discovered", "payment:status_changed"]);
@@ -109,7 +109,8 @@ export class Dashboard {
     if (this.room?.protocolId === protocolId) return;
     this.#reset(protocolId);
     if (this.room) return void this.room.join(protocolId);
-    this.room = new RoomClient({ io, protocolId, token: () => this.session.token(), agentBatches: true });
+    const fallback = async () => (await import("../vendor/client/sse.js")).sse;
+    this.room = new RoomClient({ io, fallback, protocolId, token: () => this.session.token(), agentBatches: true });
     this.room.onChange = () => this.#onChange();
     this.room.onEvent = (event) => this.#onEvent(event);
     this.room.start();

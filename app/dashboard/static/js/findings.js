@@ -1,6 +1,6 @@
 import { minorUnits } from "./money.js";
 import { RetryingRead } from "./retrying-read.js";
-import { filedBy, isNewer, paymentIdAfter } from "./room/state.js";
+import { filedBy, isNewer, paymentIdAfter } from "../vendor/client/room/state.js";
 
 const MAX_HELD = 5000;
 const PAUSE_MS = 4000;
@@ -40,7 +40,7 @@ export class Findings {
   }
 
   load() {
-    return this.#list.now();
+    return this.#list.load();
   }
 
   close() {
@@ -115,7 +115,7 @@ export class Findings {
     this.#wanted.add(id);
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
-      this.#details.now();
+      this.#details.load();
     }, COLLECT_MS);
   }
 

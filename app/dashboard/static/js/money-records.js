@@ -1,6 +1,6 @@
 import { LiveList } from "./live-list.js";
 import { isWithin, periodQuery } from "./period.js";
-import { isNewer } from "./room/state.js";
+import { isNewer } from "../vendor/client/room/state.js";
 
 const FINAL = new Set(["RELEASED", "CANCELLED"]);
 const COLLECT_MS = 400;

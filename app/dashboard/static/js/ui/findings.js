@@ -55,9 +55,11 @@ function Table({ findings, rows: present, sort, setSort, address, payments, othe
         )}
       </div></div>
     </div>
-    ${rows.length === 0 && html`<p class="none">Nothing matches.</p>`}
+    ${rows.length === 0 && html`<p class="none" role="status">${findings.isLoaded ? html`Nothing matches. <a class="link" href=${address.href(ALL)}>Show all</a>` : "Reading the list…"}</p>`}
   </div>`;
 }
+
+const ALL = { status: "ALL", severity: "ALL", q: "" };
 
 /** The length in characters, with currency. Runs over every row on every frame, so it formats only one. */
 function longestBounty(rows, currency = "") {

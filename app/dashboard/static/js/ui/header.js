@@ -1,5 +1,5 @@
 import { areOn, isPossible, toggle } from "../notifications.js";
-import { Status } from "../room-client.js";
+import { Status } from "../../vendor/client/room-client.js";
 import { clockTime, span } from "../time.js";
 import { html, useState } from "./preact.js";
 import { PaletteButton } from "./shortcuts.js";
@@ -21,7 +21,7 @@ export function Header({ dashboard, address, onRole, onSignOut }) {
     <span class="brand"><img src="/static/mark.svg" alt="" width="22" height="22" /><h1>Dashboard</h1></span>
     <${ProtocolSwitch} ...${{ protocols, current: room?.protocolId, onSwitch: (protocol) => address.go(room && protocol ? { protocol } : { protocol, view: "" }) }} />
     ${isConnectable && html`<span class="pill status-${status.replace(" ", "-")}" role="status" data-status=${status}>
-      <span class="pill-dot" aria-hidden="true"></span>${isSilent(room) ? "No answer" : STATUS_WORDS[status]}
+      <span class="pill-dot" aria-hidden="true"></span>${wordsOf(room, status)}
     </span>`}
     <span class="bar-space"></span>
     <nav class="bar-links" aria-label="More pages">
@@ -81,6 +81,11 @@ export function ThemeButton() {
       ${theme === "auto" && html`<path d="M10 3a7 7 0 0 1 0 14z" fill="currentColor" />`}
     </svg>
   </button>`;
+}
+
+function wordsOf(room, status) {
+  if (isSilent(room)) return "No answer";
+  return status === Status.LIVE && room?.transport === "stream" ? "Live over a plain stream" : STATUS_WORDS[status];
 }
 
 const isSilent = (room) => room?.error?.code === "SILENT" && room.status !== Status.LIVE;

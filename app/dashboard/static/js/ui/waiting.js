@@ -1,4 +1,4 @@
-import { Status } from "../room-client.js";
+import { Status } from "../../vendor/client/room-client.js";
 import { span } from "../time.js";
 import { html, useEffect, useState } from "./preact.js";
 

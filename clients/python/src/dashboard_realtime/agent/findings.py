@@ -68,7 +68,7 @@ class Findings:
 
     def hurry(self) -> None:
         self._is_closed = self._attempts.is_closing = True
-        self._paused_until = 0.0
+        self._paused_until = self._attempts.not_before
         self._inbox.put(None)
 
     def stop(self) -> None:

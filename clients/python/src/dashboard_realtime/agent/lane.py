@@ -43,6 +43,7 @@ class Attempts:
         self._backoff = Backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._unauthorized = 0
         self.is_closing = False
+        self.not_before = 0.0  # by the steady clock: the end of the server's `Retry-After`
 
     def succeeded(self) -> None:
         self._backoff.reset()
@@ -56,8 +57,10 @@ class Attempts:
             return None
         self._counters.count("retries")
         pause = pause_before_retry(error, self._backoff)
+        wanted = min(error.retry_after or 0.0, pause) if isinstance(error, ApiError) else 0.0
+        self.not_before = time.monotonic() + wanted
         if self.is_closing:
-            pause = min(pause, MAX_PAUSE_AT_CLOSE_SECONDS)
+            pause = max(wanted, min(pause, MAX_PAUSE_AT_CLOSE_SECONDS))
         logger.warning("agent.retry_scheduled", extra={"reason": str(error), "pause": round(pause, 3), **context})
         return pause
 

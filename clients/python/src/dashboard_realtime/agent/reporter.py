@@ -75,9 +75,9 @@ class Reporter:
         logger.warning("agent.task_dropped", extra=_context(record) | {"reason": reason})
 
     def hurry(self) -> None:
-        """Try again now, and with short pauses from now on: the agent is being closed."""
+        """Try again as soon as the server allows, and with short pauses from now on: the agent is being closed."""
         self.is_closed = self._attempts.is_closing = True
-        self._outbox.paused_until = 0.0
+        self._outbox.paused_until = self._attempts.not_before
         self._outbox.wake()
 
     def stop(self) -> None:

@@ -8,7 +8,7 @@ from dashboard_realtime.room.settings import RoomOptions
 
 
 class Heartbeat:
-    """When nothing was heard for `silence`, it asks for a sign of life, and waits `answer` for it."""
+    """When nothing was heard for `silence`, it asks for a sign of life, and again every `answer` until it hears one."""
 
     def __init__(
         self,
@@ -57,6 +57,9 @@ class Heartbeat:
         if left > 0:
             self._later(left, self._watch)
             return
+        self._ask_now()
+
+    def _ask_now(self) -> None:
         asked_at = time.monotonic()
         self._later(self._options.answer, lambda: self._judge(asked_at))
         self._ask()
@@ -65,5 +68,7 @@ class Heartbeat:
         if self._last >= asked_at:
             self._watch()
             return
-        self.is_silent = True
-        self._on_silent()
+        was_silent, self.is_silent = self.is_silent, True
+        self._ask_now()  # the answer may be lost, as by a host that drops packets
+        if not was_silent:
+            self._on_silent()
