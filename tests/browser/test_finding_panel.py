@@ -250,6 +250,14 @@ def test_keys_do_what_buttons_do_and_nothing_while_typing(paying: Stack, room: s
     assert axe_violations(page) == []
     keys.press("Enter")
     page.see(".side-panel h2", "Finding 2")
+    page.page.click(".views >> text=Queue")
+    page.page.wait_for_selector("#queue [data-finding]")
+    keys.press("/")
+    page.page.wait_for_selector(".palette[open]")  # the queue has no search of its own
+    keys.type("finding 2")
+    page.see(".palette [aria-selected=true]", "Finding 2")
+    keys.press("Enter")
+    page.see(".side-panel h2", "Finding 2")
     keys.press("?")
     page.see("dialog", "Keyboard")
     assert axe_violations(page) == []
