@@ -18,6 +18,7 @@ SECONDS = {
     "docs/test_examples.py": 72,
     "clients/python/tests/test_package.py": 61,
     "cli/test_cli_simulate.py": 61,
+    "clients/test_js_package.py": 60,
     "cli/test_up_shell.py": 60,
     "observability/test_telemetry.py": 56,
     "cli/test_cli_web.py": 56,
