@@ -22,6 +22,7 @@ SECONDS = {
     "browser/test_money.py": 70,
     "browser/test_actions.py": 65,
     "cli/test_cli_simulate.py": 61,
+    "clients/test_js_package.py": 60,
     "cli/test_up_shell.py": 60,
     "cli/test_cli_web.py": 56,
     "browser/test_sessions.py": 55,
