@@ -142,6 +142,8 @@ class BaseAgent:
                 "agent.closed_with_undelivered",
                 extra={"undelivered": left[:20], "count": len(left), "is_kept": self._journal is not None},
             )
+        else:
+            self._sender.close()
         return left
 
     def _protocol_of(self, protocol_id: str | None) -> str:
