@@ -29,6 +29,7 @@ test-containers: setup ## test the compose stack: build, start, kill, scale (nee
 
 lint: setup ## check style, import contracts and declared dependencies
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/deptry .
+	@$(BIN)/deptry clients/python/src --config clients/python/pyproject.toml
 
 audit: setup ## look the locked packages up in the advisory database (needs access to it)
 	@test -x .cache/audit/bin/pip-audit || { $(PYTHON) -m venv .cache/audit && .cache/audit/bin/pip install --quiet 'pip-audit>=2.10,<3'; }
@@ -83,7 +84,7 @@ bench: setup ## measure against other libraries; writes the tables of bench/READ
 	@$(BIN)/python -m bench
 
 clean: ## remove everything built; keeps the embedded data
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info clients/python/src/*.egg-info
 
 clean-data: ## delete the embedded data: database with its ledger, Redis, signing key
 	rm -rf .dashboard
