@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from jsonschema import Draft202012Validator
-from sqlalchemy import func, select, text, update
+from sqlalchemy import event, func, select, text, update
 
 from app.config import Config
 from app.core.database import transaction, utc_now
@@ -56,8 +56,8 @@ def test_the_body_is_the_rooms_event_as_it_was_stored(
     (body,) = bodies(app, webhook)
 
     with app.app_context():
-        event = db.session.scalars(select(OutboxEvent)).one()
-        assert body["data"] == json.loads(event.data_json)
+        stored = db.session.scalars(select(OutboxEvent)).one()
+        assert body["data"] == json.loads(stored.data_json)
     assert list(body) == ["type", "timestamp", "protocolId", "data"]
     assert (body["type"], body["protocolId"]) == ("bounty_pool:updated", protocol_id)
     assert body["data"]["reference"] == 'Café "Ω" \\'
@@ -108,8 +108,13 @@ def test_a_webhook_gets_no_event_from_before_it_was_made(
 
 
 def test_a_protocol_without_webhooks_costs_nothing(app: Flask, api: Api, protocol_id: str) -> None:
+    statements: list[str] = []
+    with app.app_context():
+        event.listen(db.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     deposit(api, protocol_id, "1.00")
 
+    assert len(statements) > 3
+    assert not [each for each in statements if "webhook" in each]
     with app.app_context():
         assert expansion.expand() == 0
         assert db.session.execute(text("SELECT COUNT(*) FROM webhook_cursors")).scalar_one() == 0
