@@ -105,9 +105,9 @@ def test_no_statement_of_the_webhooks_delivery_reads_all_deliveries(in_context, 
     states = {"PENDING": {"next_attempt_at": tomorrow}, "SUCCEEDED": {"finished_at": utc_now()}}
     for number, (status, times) in enumerate(states.items()):
         rows = [
-            common | times | {"id": f"{status[0]}{webhook_ids.index(webhook_id)}-{each}", "webhook_id": webhook_id, "status": status}
+            common | times | {"id": f"{status[0]}{index}-{each}", "webhook_id": webhook_id, "status": status}
             | {"position": -1000 * number - each}
-            for webhook_id in webhook_ids
+            for index, webhook_id in enumerate(webhook_ids)
             for each in range(1, 501)
         ]  # fmt: skip
         db.session.execute(insert(WebhookDelivery), rows)
