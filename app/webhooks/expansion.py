@@ -25,6 +25,7 @@ from app.webhooks.rules import DeliveryStatus, WebhookStatus, body_of, is_delive
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+MAX_BATCHES = 5
 MAX_PROTOCOLS = 500
 _ADD = sa.insert(cast(sa.Table, WebhookDelivery.__table__)).values(
     status=DeliveryStatus.PENDING.value,
@@ -45,8 +46,12 @@ _is_behind = sa.and_(
 
 
 def expand() -> int:
-    """Expand the new events of up to 500 protocols; returns the number of deliveries made. Raises SQLAlchemyError."""
-    behind = sa.select(WebhookCursor.protocol_id).join(EventCounter, _is_behind).limit(MAX_PROTOCOLS)
+    """Expand new events of up to 500 protocols; returns the number of deliveries made. Raises SQLAlchemyError.
+
+    In any order, and at most a thousand events of each, so that busy protocols do not hold up the others.
+    """
+    behind = sa.select(WebhookCursor.protocol_id).join(EventCounter, _is_behind)
+    behind = behind.order_by(sa.func.random()).limit(MAX_PROTOCOLS)
     protocol_ids = list(db.session.scalars(behind))
     db.session.rollback()
     return sum(map(_expand_protocol, protocol_ids))
@@ -55,12 +60,13 @@ def expand() -> int:
 def _expand_protocol(protocol_id: str) -> int:
     """One transaction per 200 events, so that no writer waits long for SQLite's lock."""
     made = 0
-    while True:
+    for _ in range(MAX_BATCHES):
         with transaction() as session:
             count, deliveries = _expand_batch(session, protocol_id)
         made += deliveries
         if count < BATCH:
-            return made
+            break
+    return made
 
 
 def _expand_batch(session: Session, protocol_id: str) -> tuple[int, int]:

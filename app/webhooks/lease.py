@@ -28,10 +28,11 @@ _FIRST_PER_ENDPOINT = 2
 
 _deliveries = cast(sa.Table, WebhookDelivery.__table__)
 _columns = _deliveries.c
+_now = sa.select(database_now()).scalar_subquery()  # read once: PostgreSQL uses no index for a clock read in each row
 _is_due = sa.and_(
     IS_PENDING,
-    _columns.next_attempt_at <= database_now(),
-    sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= database_now()),  # a redelivery during an attempt
+    _columns.next_attempt_at <= _now,
+    sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= _now),  # a redelivery during an attempt
 )
 _has_due = sa.exists().where(_columns.webhook_id == Webhook.id, _is_due)
 _is_allowed = sa.or_(

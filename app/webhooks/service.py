@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uuid_utils.compat as uuid
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.audit.service import AuditAction, record_audit
@@ -29,7 +29,7 @@ from app.observability import metrics
 from app.realtime.outbox import EventCounter
 from app.webhooks import encryption, rules
 from app.webhooks.encryption import SecretUnreadable
-from app.webhooks.models import Webhook, WebhookCursor
+from app.webhooks.models import IS_PENDING, Webhook, WebhookCursor, WebhookDelivery
 from app.webhooks.rules import DisableCause, WebhookStatus
 
 logger = logging.getLogger(__name__)
@@ -134,6 +134,8 @@ def enable(webhook_id: str, principal: Principal) -> Webhook:
             webhook.status, webhook.disabled_reason = WebhookStatus.ENABLED.value, None
             webhook.failing_since = webhook.next_allowed_at = None
             webhook.consecutive_failures = 0
+            waits = (WebhookDelivery.webhook_id == webhook_id, IS_PENDING, WebhookDelivery.lease_until.is_(None))
+            session.execute(update(WebhookDelivery).where(*waits).values(next_attempt_at=database_now()))
             audit(session, AuditAction.WEBHOOK_ENABLED, webhook, before=before, after={"status": webhook.status})
         store_response(session, webhook)
     return webhook
