@@ -5,7 +5,6 @@ number of attempts at a time, so that one that hangs leaves the worker to the ot
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,7 +23,7 @@ from app.webhooks.schedule import ATTEMPT_SECONDS, MAX_RETRY_AFTER
 LEASE_SECONDS = ATTEMPT_SECONDS + 5.0
 MAX_RUNNING = 100
 MAX_PER_ENDPOINT = 8
-_FIRST_PER_ENDPOINT = 2
+FIRST_PER_ENDPOINT = 1
 
 _deliveries = cast(sa.Table, WebhookDelivery.__table__)
 _columns = _deliveries.c
@@ -82,7 +81,8 @@ class Leased:
 class Slots:
     """How many attempts may run at a time: in all, and to one endpoint.
 
-    An endpoint starts with two. Each success earns it another, up to eight; a failure leaves it one.
+    An endpoint starts with one. Each success earns it another, up to eight; a failure leaves it one. Failing endpoints
+    get none while more than half of all are taken, so that an outage of many leaves room for the others.
     """
 
     def __init__(self) -> None:
@@ -92,14 +92,17 @@ class Slots:
     def free(self) -> int:
         return MAX_RUNNING - self._running.total()
 
-    def free_for(self, webhook_id: str, consecutive_failures: int) -> int:
-        allowed = 1 if consecutive_failures else self._earned.get(webhook_id, _FIRST_PER_ENDPOINT)
-        return min(self.free(), allowed - self._running[webhook_id])
+    def is_crowded(self) -> bool:
+        return 2 * self.free() < MAX_RUNNING
+
+    def free_for(self, webhook_id: str, *, is_failing: bool) -> int:
+        allowed = 1 if is_failing else self._earned.get(webhook_id, FIRST_PER_ENDPOINT)
+        return allowed - self._running[webhook_id]
 
     def busy(self) -> list[str]:
         """The endpoints with all of their attempts running."""
         allowed = self._earned
-        return [each for each, count in self._running.items() if count >= allowed.get(each, _FIRST_PER_ENDPOINT)]
+        return [each for each, count in self._running.items() if count >= allowed.get(each, FIRST_PER_ENDPOINT)]
 
     def take(self, webhook_id: str) -> None:
         self._running[webhook_id] += 1
@@ -108,7 +111,7 @@ class Slots:
         self._running[webhook_id] -= 1
         if not self._running[webhook_id]:
             del self._running[webhook_id]
-        earned = self._earned.get(webhook_id, _FIRST_PER_ENDPOINT)
+        earned = self._earned.get(webhook_id, FIRST_PER_ENDPOINT)
         self._earned[webhook_id] = min(MAX_PER_ENDPOINT, earned + 1) if succeeded else 1
 
 
@@ -116,24 +119,26 @@ def lease_due(slots: Slots) -> list[Leased]:
     """Lease what is due and has a slot, the longest due of each endpoint first; takes the slots."""
     if slots.free() <= 0:
         return []
-    query = _ENDPOINTS.where(Webhook.id.not_in(slots.busy())).order_by(sa.func.random()).limit(slots.free())
+    query = _ENDPOINTS.where(Webhook.id.not_in(slots.busy()))
+    if slots.is_crowded():
+        query = query.where(Webhook.consecutive_failures == 0)
+    query = query.order_by(Webhook.consecutive_failures > 0, sa.func.random()).limit(slots.free())
     endpoints = db.session.execute(query).all()
     db.session.rollback()
     with_secrets = [(each, secrets) for each in endpoints if (secrets := _secrets(each, config()))]
     if not with_secrets:
         return []
+    ids: list[str] = []
     with transaction() as session:
-        ids = [delivery_id for each, _ in with_secrets for delivery_id in _due_ids(session, each, slots)]
+        for endpoint, _ in with_secrets:
+            own = slots.free_for(endpoint.id, is_failing=endpoint.consecutive_failures > 0)
+            count = max(0, min(own, slots.free() - len(ids)))
+            ids += session.scalars(_DUE, {"webhook": endpoint.id, "count": count})
         rows = session.execute(_LEASE, {"ids": ids}).all() if ids else []
+    for row in rows:
+        slots.take(row.webhook_id)
     by_id = {each.id: (each.url, secrets) for each, secrets in with_secrets}
     return [Leased(row, *by_id[row.webhook_id]) for row in rows]
-
-
-def _due_ids(session: Any, endpoint: Any, slots: Slots) -> Iterator[str]:
-    count = slots.free_for(endpoint.id, endpoint.consecutive_failures)
-    for delivery_id in session.scalars(_DUE, {"webhook": endpoint.id, "count": count}).all() if count > 0 else ():
-        slots.take(endpoint.id)
-        yield delivery_id
 
 
 def _secrets(endpoint: Any, settings: Config) -> list[str]:
