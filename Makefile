@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -29,6 +29,7 @@ test-containers: setup ## test the compose stack: build, start, kill, scale (nee
 
 lint: setup ## check style, import contracts and declared dependencies
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/deptry .
+	@$(BIN)/deptry clients/python/src --config clients/python/pyproject.toml
 
 audit: setup ## look the locked packages up in the advisory database (needs access to it)
 	@test -x .cache/audit/bin/pip-audit || { $(PYTHON) -m venv .cache/audit && .cache/audit/bin/pip install --quiet 'pip-audit>=2.10,<3'; }
@@ -55,6 +56,9 @@ screenshots: setup ## take the README's pictures from a running demo (three minu
 soak: setup ## run five minutes of load under random kills (SOAK_SECONDS=3600 for an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_soak.py
 
+webhook-load: setup ## deliver 10,000 events to 20 endpoints, five of them bad (four minutes)
+	@$(BIN)/python -m pytest -m soak -s tests/faults/test_webhook_faults.py
+
 fault-mix: setup ## run a minute of random faults under load (FAULT_MIX_SECONDS=1800 for half an hour)
 	@$(BIN)/python -m pytest -m soak -s tests/faults/test_fault_mix.py
 
@@ -80,7 +84,7 @@ bench: setup ## measure against other libraries; writes the tables of bench/READ
 	@$(BIN)/python -m bench
 
 clean: ## remove everything built; keeps the embedded data
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info clients/python/src/*.egg-info
 
 clean-data: ## delete the embedded data: database with its ledger, Redis, signing key
 	rm -rf .dashboard

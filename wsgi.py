@@ -26,4 +26,10 @@ except ConfigError as error:
 telemetry.init_logging(settings)
 telemetry.report_crashes(settings)
 app = create_app(settings, serve_sockets=not is_flask_command)
+if is_flask_command:  # for `flask --app wsgi db …`: Alembic is a sixth of the start of a process
+    from flask_migrate import Migrate
+
+    from app.core import extensions, migration
+
+    Migrate(app, extensions.db, directory=str(migration.FOLDER))
 telemetry.start_tracing(settings)

@@ -1,7 +1,6 @@
 """`create_app()`, the only place where the parts of the application are wired together."""
 
 from flask import Flask
-from flask_migrate import Migrate
 
 from app.agents.progress_fast_path import ProgressFastPath
 from app.agents.routes import blueprint as agents
@@ -11,7 +10,6 @@ from app.audit.routes import blueprint as audit
 from app.auth import authorization
 from app.background import create_background_app
 from app.config import Config, load_config
-from app.core import extensions, migration
 from app.dashboard.routes import blueprint as pages
 from app.http import health, middleware, problems, rate_limits, responses, rest
 from app.observability import process_registry
@@ -25,8 +23,17 @@ from app.snapshot.routes import blueprint as snapshot
 from app.streams.routes import blueprint as streams
 from app.tokens import blueprint as tokens
 from app.vulnerabilities.routes import blueprint as vulnerabilities
+from app.webhooks.backlog import read_webhooks
+from app.webhooks.routes import blueprint as webhooks
 
-GAUGES = {"rooms": read_rooms, "outbox": read_outbox, "ledger": read_ledger, "payments": read_payments}
+API = (protocols, agents, pools, vulnerabilities, payments, webhooks, snapshot, streams, tokens, audit)
+GAUGES = {
+    "rooms": read_rooms,
+    "outbox": read_outbox,
+    "ledger": read_ledger,
+    "payments": read_payments,
+    "webhooks": read_webhooks,
+}
 
 
 def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -> Flask:
@@ -56,7 +63,6 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
 
 
 def _serve_rest(app: Flask) -> None:
-    Migrate(app, extensions.db, directory=str(migration.FOLDER))  # for `flask --app wsgi db …`
     app.extensions["state_collector"] = StateCollector(GAUGES)
     app.extensions["silent_processes"] = process_registry.silent_names
     app.url_map.merge_slashes = False  # Werkzeug would redirect `//` to the host that the caller names
@@ -65,7 +71,7 @@ def _serve_rest(app: Flask) -> None:
         API_TITLE="Dashboard Realtime", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     rest.api.init_app(app, spec_kwargs=openapi.spec_options())
-    for blueprint in (protocols, agents, pools, vulnerabilities, payments, snapshot, streams, tokens, audit):
+    for blueprint in API:
         rest.api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)

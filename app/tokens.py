@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from sqlalchemy import or_, select, true
 from sqlalchemy.orm import Session
 
-from app.audit.service import AuditAction, record_audit
+from app.audit.service import SYSTEM, AuditAction, record_audit
 from app.auth import revocation, tokens
 from app.auth.authorization import current_principal, requires
 from app.auth.issued_tokens import IssuedToken
@@ -56,6 +56,8 @@ class TokenCreate(CamelSchema):
     def _check_claims(self, data: dict[str, Any], **_: Any) -> None:
         if not tokens.is_claim_text(data["sub"], tokens.MAX_SUBJECT_LENGTH):
             raise ValidationError("Must be printable characters.", "sub")
+        if data["sub"].strip().lower() == SYSTEM:
+            raise ValidationError(f"Must not be {SYSTEM!r}: the audit log names the system's own jobs so.", "sub")
         if data["role"] == Role.AGENT and not is_identifier(data["sub"]):
             raise ValidationError("Must be the agent's id for the role agent.", "sub")
         if not data["protocols"] and data["role"] != Role.ADMIN:

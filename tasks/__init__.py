@@ -11,6 +11,8 @@ from app.core.extensions import celery
 from app.http import idempotency
 from app.payments import settlement
 from app.realtime import emitter, outbox
+from app.webhooks import delivery, expansion
+from app.webhooks import retention as webhook_retention
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +20,15 @@ SCHEDULE = {  # intervals in seconds
     "flush": {"task": queues.FLUSH_TASK, "schedule": 1.0},
     "outbox-sweep": {"task": queues.OUTBOX_SWEEP_TASK, "schedule": 5.0},
     "payment-sweep": {"task": queues.PAYMENT_SWEEP_TASK, "schedule": 1.0},
+    "webhook-delivery": {"task": queues.WEBHOOK_DELIVERY_TASK, "schedule": 1.0},
     "retention": {"task": queues.RETENTION_TASK, "schedule": 600.0},
 }
 RETENTION_RUN_SECONDS = 30.0
 RETENTION_JOBS: dict[str, Callable[[float], int]] = {
     "idempotencyKeys": idempotency.delete_old,
-    "events": outbox.delete_published,
+    "events": expansion.delete_published_events,
+    "webhooks": webhook_retention.maintain,
+    "webhookDeliveries": webhook_retention.delete_old,
     "agentTasks": task_queue.delete_old,
     "issuedTokens": issued_tokens.delete_expired,
     "revokedTokens": revocation.delete_expired,
@@ -59,6 +64,12 @@ def settle_payment(payment_id: str) -> None:
 def sweep_payments() -> None:
     """Settle the payments that a lost message or a dead worker left behind."""
     settlement.sweep()
+
+
+@celery.task(name=queues.WEBHOOK_DELIVERY_TASK)
+def deliver_webhooks() -> None:
+    """Deliver to webhooks what was stored since the last time, and what is due again."""
+    delivery.run()
 
 
 @celery.task(name=queues.RETENTION_TASK)

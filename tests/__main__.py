@@ -48,7 +48,7 @@ def busy_loops(count: int) -> Iterator[None]:
 def main() -> int:
     print(f"random tests: TEST_SEED={SEED}", flush=True)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of pytest's processes would rewrite all tests again
-    for folder in ("app", "tasks", "tests"):  # once, instead of in each of hundreds of processes
+    for folder in ("app", "tasks", "tests", "clients"):  # once, instead of in each of hundreds of processes
         compileall.compile_dir(str(ROOT / folder), quiet=1)
     together = ["-n", str(workers()), "--dist", "loadfile", "--no-loadscope-reorder"]
     with busy_loops(int(os.environ.get("TEST_BUSY_LOOPS", "0"))):

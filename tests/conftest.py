@@ -1,5 +1,6 @@
 """Fixtures of the whole suite: Valkey, databases, the app in this process, running systems, JavaScript clients."""
 
+import gc
 import itertools
 import secrets
 import signal
@@ -31,6 +32,12 @@ hypothesis_settings.load_profile("suite")
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(SEED)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt modules and collected tests from garbage collection, which would visit them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -110,14 +110,15 @@ def _event_schema(event_type: EventType, data: type[Schema]) -> type[Schema]:
     return CamelSchema.from_dict(members, name=event_type.name.title().replace("_", "") + "Event")
 
 
-EVENTS: dict[str, type[Schema]] = {
-    EventType.AGENT_TASK_UPDATE: _event_schema(EventType.AGENT_TASK_UPDATE, AgentTaskData),
-    EventType.AGENT_TASK_UPDATES: _event_schema(EventType.AGENT_TASK_UPDATES, AgentTasksData),
-    EventType.BOUNTY_POOL_UPDATED: _event_schema(EventType.BOUNTY_POOL_UPDATED, BountyPoolData),
-    EventType.VULN_DISCOVERED: _event_schema(EventType.VULN_DISCOVERED, VulnDiscoveredData),
-    EventType.VULN_STATUS_CHANGED: _event_schema(EventType.VULN_STATUS_CHANGED, VulnStatusData),
-    EventType.PAYMENT_STATUS_CHANGED: _event_schema(EventType.PAYMENT_STATUS_CHANGED, PaymentStatusData),
+DATA: dict[EventType, type[Schema]] = {
+    EventType.AGENT_TASK_UPDATE: AgentTaskData,
+    EventType.AGENT_TASK_UPDATES: AgentTasksData,
+    EventType.BOUNTY_POOL_UPDATED: BountyPoolData,
+    EventType.VULN_DISCOVERED: VulnDiscoveredData,
+    EventType.VULN_STATUS_CHANGED: VulnStatusData,
+    EventType.PAYMENT_STATUS_CHANGED: PaymentStatusData,
 }
+EVENTS: dict[str, type[Schema]] = {event: _event_schema(event, data) for event, data in DATA.items()}
 
 
 def _requires(field: str, value: str, *required: str) -> Json:

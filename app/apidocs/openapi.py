@@ -19,6 +19,7 @@ from app.apidocs.json_schemas import (
     schemas_of,
 )
 from app.apidocs.operations import CATALOGUE, PATH_PARAMETERS, complete, shared_responses
+from app.apidocs.webhooks import described as described_webhooks
 from app.core.schemas import ID_PATTERN, camel_case
 from app.http.idempotency import HEADER
 from app.http.rest import api
@@ -34,7 +35,8 @@ def document(app: Flask) -> Json:
     generated: Json = copy.deepcopy(api.spec.to_dict())
     static = read_json("openapi.json")
     components = static["components"]
-    schemas = generated["components"]["schemas"] | schemas_of(BatchUpdate) | components["schemas"]
+    webhooks, event_schemas = described_webhooks()
+    schemas = event_schemas | generated["components"]["schemas"] | schemas_of(BatchUpdate) | components["schemas"]
     del schemas["Error"], schemas["PaginationMetadata"]
     # The view validates each update separately, so the field itself accepts anything.
     schemas["Batch"]["properties"]["updates"]["items"] = {"$ref": "#/components/schemas/BatchUpdate"}
@@ -47,6 +49,7 @@ def document(app: Flask) -> Json:
         "info": generated["info"] | static["info"],
         "tags": [*generated["tags"], *static["tags"]],
         "paths": paths | static["paths"],
+        "webhooks": static["webhooks"] | webhooks,
         "components": components,
     }
 

@@ -14,6 +14,7 @@ from app.core.errors import DependencyUnavailable, DomainError, IdempotencyKeyIn
 from app.core.schemas import camel_case
 from app.core.values import AGENT, PAYMENT, PROTOCOL, VULNERABILITY
 from app.http.problems import PROBLEM_TYPE, members
+from app.webhooks.schemas import DELIVERY, WEBHOOK
 
 _PAGED = "Request the next page with `cursor` set to `nextCursor` of this one."
 _IDEMPOTENT = "With an `Idempotency-Key`, a request that is sent twice has its effect once."
@@ -22,6 +23,8 @@ PATH_PARAMETERS: dict[str, tuple[str, type[DomainError]]] = {
     "agentId": (AGENT, errors.AgentNotFound),
     "vulnerabilityId": (VULNERABILITY, errors.VulnerabilityNotFound),
     "paymentId": (PAYMENT, errors.PaymentNotFound),
+    "webhookId": (WEBHOOK, errors.WebhookNotFound),
+    "deliveryId": (DELIVERY, errors.WebhookDeliveryNotFound),
 }
 """An example of each id in a path, and the error if there is no such object."""
 _SHARED = (400, 401, 403, 413, 415, 422, 429, 503)

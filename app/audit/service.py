@@ -29,6 +29,13 @@ class AuditAction(StrEnum):
     PAYMENT_CANCELLED = "PAYMENT_CANCELLED"
     TOKEN_ISSUED = "TOKEN_ISSUED"  # noqa: S105 - the name of an action, not a secret
     TOKEN_REVOKED = "TOKEN_REVOKED"  # noqa: S105 - the name of an action, not a secret
+    WEBHOOK_CREATED = "WEBHOOK_CREATED"
+    WEBHOOK_DELETED = "WEBHOOK_DELETED"
+    WEBHOOK_ENABLED = "WEBHOOK_ENABLED"
+    WEBHOOK_DISABLED = "WEBHOOK_DISABLED"
+    WEBHOOK_SECRET_ROTATED = "WEBHOOK_SECRET_ROTATED"  # noqa: S105 - the name of an action, not a secret
+    WEBHOOK_TESTED = "WEBHOOK_TESTED"
+    WEBHOOK_REDELIVERED = "WEBHOOK_REDELIVERED"
 
 
 class AuditEntry(Base):

@@ -35,6 +35,7 @@ class Action(StrEnum):
     DECIDE_VULNERABILITY = "confirm or reject vulnerability", Role.VALIDATOR
     DEPOSIT = "deposit", Role.OWNER
     RELEASE_PAYMENT = "release payment", Role.OWNER
+    MANAGE_WEBHOOKS = "manage webhooks", Role.OWNER
     ISSUE_TOKEN = "issue token"  # noqa: S105 - a right, not a secret
     REVOKE_TOKEN = "revoke token"  # noqa: S105 - a right, not a secret
     READ_AUDIT = "read audit log"

@@ -18,8 +18,10 @@ from app.core.migration import SchemaState
 from app.observability import process_registry
 from app.payments.reconciliation import mismatches, stuck_payments
 from app.realtime.redis_keys import TICK_KEY
+from app.webhooks.backlog import overdue_webhooks
 
 MAX_TICK_AGE_SECONDS = 15.0
+MAX_OVERDUE_SECONDS = 60.0
 MAX_CLOCK_DIFFERENCE_SECONDS = 2.0
 MAX_LISTED = 5
 LEDGER_AGREES = "every pool is the sum of its ledger, which has every reservation and payment"
@@ -132,7 +134,7 @@ def _check_process(role: str) -> str:
     known = process_registry.known()
     filling = [each for each in known if role in each.roles]
     if fault := process_registry.faults(known).get(role):
-        command = "worker --queues payments" if role == "worker-payments" else role
+        command = role.replace("worker-", "worker --queues ")
         remedy = "the process or its machine hangs: restart it" if filling else f"start `dashboard {command}`"
         raise CheckFailed(fault, remedy)
     return ", ".join(each.label for each in filling)
@@ -161,6 +163,19 @@ def _check_payments() -> None:
         raise CheckFailed(f"not settled: {'; '.join(listed)}", remedy)
 
 
+def _check_webhooks() -> str:
+    found = overdue_webhooks(MAX_LISTED)
+    if not found:
+        return "no delivery is overdue"
+    if found[0].seconds <= MAX_OVERDUE_SECONDS:
+        return f"the most overdue delivery has waited {found[0].seconds:.1f} s"
+    listed = [
+        f"{one.count} of {one.webhook_id} ({one.protocol_id}), the first for {one.seconds:.0f} s" for one in found
+    ]
+    remedy = "look at worker-webhooks; docs/runbooks/DashboardWebhooksSlow.md"
+    raise CheckFailed(f"deliveries are overdue: {'; '.join(listed)}", remedy)
+
+
 _check_persistence = partial(_check_redis_setting, "appendonly", "yes", "Redis loses its data at a restart")
 _check_eviction = partial(_check_redis_setting, "maxmemory-policy", "noeviction", "a full Redis would evict tasks")
 CHECKS = (
@@ -177,4 +192,5 @@ CHECKS = (
     Check("clocks", "redis", _check_clocks, f"within {MAX_CLOCK_DIFFERENCE_SECONDS:g} s of Redis's"),
     Check("ledger", "database", _check_ledger, LEDGER_AGREES),
     Check("payments", "database", _check_payments, "none is stuck"),
+    Check("webhooks", "database", _check_webhooks),
 )

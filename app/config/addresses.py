@@ -18,6 +18,7 @@ ORIGIN_FORM = (
     "is not like https://app.example, https://app.example:8443, http://[::1]:3000 or capacitor://localhost "
     "(scheme, host and port alone; no path, no wildcard within), nor `null` or `*`"
 )
+NETWORK_FORM = "is not like 10.1.0.0/16 or fd00:1::/32, comma-separated, without host bits"
 SENTINEL_SCHEME = "sentinel://"
 REDIS_OPTIONS = frozenset(
     ("health_check_interval", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "client_name")
@@ -34,6 +35,7 @@ _ORIGIN = re.compile(
     re.IGNORECASE,
 )
 _HOST = re.compile(r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)?")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def split(url: str) -> SplitResult | None:
@@ -44,6 +46,11 @@ def split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if fits else None
+
+
+def networks(listed: str) -> tuple[Network, ...]:
+    """The networks of a comma-separated list. Raises ValueError."""
+    return tuple(ipaddress.ip_network(each.strip()) for each in listed.split(",") if each.strip())
 
 
 def database_fault(url: str) -> str:

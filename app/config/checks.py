@@ -40,6 +40,10 @@ def cross_check(values: Values, *, offline: bool, under_up: bool) -> Iterator[Fa
                 addresses.normalized(each)
         except ValueError:
             yield "allowed_origins", f"{each!r} {addresses.ORIGIN_FORM}"
+    try:
+        addresses.networks(values["webhook_allowed_networks"])
+    except ValueError:
+        yield "webhook_allowed_networks", addresses.NETWORK_FORM
     for key in ("payout_url", "jwks_url", "otlp_endpoint"):
         if values[key]:
             yield key, _web_fault(key, values[key], allow_http=bool(values["payout_allow_http"]))
@@ -51,7 +55,8 @@ def _secret_faults(values: Values, *, under_up: bool) -> Iterator[Fault]:
         yield "signing_key", MISSING
     if values["payout_url"] and not values["payout_secret"]:
         yield "payout_secret", "is required when PAYOUT_URL is set: payouts are signed"
-    sizes = {"signing_key": MIN_KEY_BYTES, "previous_signing_key": MIN_KEY_BYTES}
+    keys = ("signing_key", "previous_signing_key", "webhook_encryption_key", "previous_webhook_encryption_key")
+    sizes = dict.fromkeys(keys, MIN_KEY_BYTES)
     if values["payout_url"] and not under_up:
         sizes["payout_secret"] = MIN_PAYOUT_SECRET_BYTES
     for key, min_bytes in sizes.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import validate
 
-from app.config.addresses import ANY, normalized
+from app.config.addresses import ANY, Network, networks, normalized
 
 MIN_KEY_BYTES = 32
 MIN_PAYOUT_SECRET_BYTES = 16
@@ -35,6 +35,13 @@ class Config:
         "`postgresql://user:password@host:port/name` (or `postgres://`), or `sqlite:////folder/file.db`; "
         "in a path `%` is written `%25` and `?` is written `%3F`",
         secret=True,
+    )
+    database_pooler: int = setting(
+        "DATABASE_POOLER",
+        "1: PgBouncer in transaction mode stands before PostgreSQL, so no prepared statements are used, and the time "
+        "limits must be set on the role",
+        0,
+        check=validate.Range(min=0, max=1),
     )
     redis_url: str = setting(
         "REDIS_URL",
@@ -89,6 +96,29 @@ class Config:
         "PAYOUT_RETRY_BASE", "first delay before a payout is retried; doubles, with jitter", 1.0
     )
     payout_retry_cap: float = setting("PAYOUT_RETRY_CAP", "longest delay between two attempts", 300.0)
+
+    webhook_encryption_key: str = setting(
+        "WEBHOOK_ENCRYPTION_KEY",
+        f"key that encrypts the secrets of webhooks in the database, at least {MIN_KEY_BYTES} random bytes; empty: "
+        "derived from DASHBOARD_SIGNING_KEY",
+        secret=True,
+    )
+    previous_webhook_encryption_key: str = setting(
+        "WEBHOOK_PREVIOUS_ENCRYPTION_KEY",
+        "the key before a rotation; secrets are encrypted anew within ten minutes",
+        secret=True,
+    )
+    webhook_allowed_networks: str = setting(
+        "WEBHOOK_ALLOWED_NETWORKS",
+        "networks that are not public and that webhooks may reach, comma-separated, such as `10.1.0.0/16,fd00:1::/32`; "
+        "`dashboard up` allows this machine",
+    )
+    webhook_allow_http: int = setting(
+        "WEBHOOK_ALLOW_HTTP",
+        "1: webhooks may be `http://`; `dashboard up` allows it",
+        0,
+        check=validate.Range(min=0, max=1),
+    )
 
     rest_per_token: int = setting("DASHBOARD_REST_PER_TOKEN", "REST requests a second per token", 1000, check=_positive)
     rest_per_address: int = setting(
@@ -161,6 +191,10 @@ class Config:
     def public_values(self) -> dict[str, Any]:
         """Each setting that is not secret, by its environment variable."""
         return {each.metadata["env"]: getattr(self, each.name) for each in fields(self) if not each.metadata["secret"]}
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        return networks(self.webhook_allowed_networks)
 
     @property
     def origins(self) -> list[str]:

@@ -65,6 +65,8 @@ ProtocolNotFound = define(NotFound, "PROTOCOL_NOT_FOUND", "There is no protocol 
 AgentNotFound = define(NotFound, "AGENT_NOT_FOUND", "There is no agent 'scanner-9'.")
 VulnerabilityNotFound = define(NotFound, "VULNERABILITY_NOT_FOUND", "There is no vulnerability '019a8f00'.")
 PaymentNotFound = define(NotFound, "PAYMENT_NOT_FOUND", "There is no payment '019a8f04'.")
+WebhookNotFound = define(NotFound, "WEBHOOK_NOT_FOUND", "There is no webhook '019a8f05'.")
+WebhookDeliveryNotFound = define(NotFound, "WEBHOOK_DELIVERY_NOT_FOUND", "There is no webhook delivery '019a8f06'.")
 MethodNotAllowed = define(
     DomainError, "METHOD_NOT_ALLOWED", "The method is not allowed for the requested URL.", status=405
 )
@@ -100,6 +102,11 @@ PaymentUncertain = define(
 )
 TokensIssuedElsewhere = define(
     Conflict, "TOKENS_ISSUED_ELSEWHERE", "Tokens come from the identity provider: DASHBOARD_JWKS_URL is set."
+)
+TooManyWebhooks = define(Conflict, "TOO_MANY_WEBHOOKS", "The protocol has 20 webhooks: delete one first.")
+WebhookDisabled = define(Conflict, "WEBHOOK_DISABLED", "The webhook is disabled: enable it first.")
+WebhooksNotConfigured = define(
+    Conflict, "WEBHOOKS_NOT_CONFIGURED", "The operator has to set WEBHOOK_ENCRYPTION_KEY, which protects the secrets."
 )
 QueueFull = define(Conflict, "QUEUE_FULL", "The agent has 1000 tasks waiting.")
 BodyTooLarge = define(

@@ -13,6 +13,9 @@ from sqlalchemy.orm import DeclarativeBase
 from app.config import Config
 from app.core.redis_connection import RedisClock, RedisHealth, connect_redis
 
+TIME_LIMITS = {"options": "-c statement_timeout=10000 -c lock_timeout=5000"}
+BEHIND_POOLER = {"prepare_threshold": None}  # a pooler's connections change between transactions
+
 
 class Base(DeclarativeBase):
     """Base class of all models."""
@@ -61,7 +64,7 @@ def init_app(app: Flask, settings: Config) -> None:
             "pool_timeout": 5,
             "pool_pre_ping": True,
             "pool_recycle": 1800,
-            "connect_args": {"connect_timeout": 3, "options": "-c statement_timeout=10000 -c lock_timeout=5000"},
+            "connect_args": {"connect_timeout": 3, **(BEHIND_POOLER if settings.database_pooler else TIME_LIMITS)},
         }
     db.init_app(app)
     app.extensions["known_ids"] = {kind: LRUCache(maxsize=100_000) for kind in ("protocol", "agent")}

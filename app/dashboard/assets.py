@@ -6,6 +6,7 @@ does nothing.
 """
 
 import filecmp
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 MANIFEST, LOCK = FOLDER / "package.json", FOLDER / "package-lock.json"
 VENDOR = FOLDER / "static" / "vendor"
-INSTALLED_LOCK = VENDOR / LOCK.name  # a copy of the lock file whose packages are installed
+INSTALLED = VENDOR / "installed.sha256"  # of what is installed
 CLIENT = FOLDER.parents[1] / "clients" / "js" / "src"  # absent where a wheel is installed, which holds the copy
 CLIENT_COPY = VENDOR / "client"
 CLIENT_MODULES = ("room-client.js", "request.js", "sse.js", "room/*.js")  # those that the page loads
@@ -24,9 +25,10 @@ MODULES = {
     "htm.js": "htm/dist/htm.module.js",
     "preact.js": "htm/preact/standalone.module.js",
     "socket.io.js": "socket.io-client/dist/socket.io.esm.min.js",
-    "uplot.js": "uplot/dist/uPlot.esm.js",
+    "uplot.js": "uplot/dist/uPlot.iife.min.js",
     "uplot.css": "uplot/dist/uPlot.min.css",
 }
+EXPORTS = {"uplot.js": "\nexport default uPlot;\n"}  # added, since only its minified file is no module
 NPM_CI = ("ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
 INSTALL_SECONDS = 180
 
@@ -56,23 +58,23 @@ def _copy_client() -> bool:
     outdated = [name for name in copies if name not in sources] if sources else []
     for name in changed:
         (CLIENT_COPY / name).parent.mkdir(parents=True, exist_ok=True)
-        _replace(sources[name], CLIENT_COPY / name)
+        _replace(sources[name].read_bytes(), CLIENT_COPY / name)
     for name in outdated:
         copies[name].unlink()
     return bool(changed or outdated)
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Copy a file, renamed when complete: a running server never serves half a module."""
+def _replace(content: bytes, target: Path) -> None:
+    """Write a file, renamed when complete: a running server never serves half a module."""
     draft = target.with_name(f"{target.name}.new")
-    shutil.copyfile(source, draft)
+    draft.write_bytes(content)
     draft.replace(target)
 
 
 def _install_packages() -> bool:
-    """Install the packages of the lock file; return False if they were there already. Raises AssetError."""
-    is_of_this_lock = INSTALLED_LOCK.is_file() and INSTALLED_LOCK.read_bytes() == LOCK.read_bytes()
-    if is_of_this_lock and _are_packages_installed():
+    """Install the modules of the lock file; return False if just these were there already. Raises AssetError."""
+    wanted = hashlib.sha256(LOCK.read_bytes() + repr((MODULES, EXPORTS)).encode()).hexdigest()
+    if _are_packages_installed() and INSTALLED.is_file() and INSTALLED.read_text(encoding="ascii") == wanted:
         return False
     VENDOR.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -80,8 +82,9 @@ def _install_packages() -> bool:
             shutil.copy(source, folder)
         _run_npm_ci(folder)
         for name, member in MODULES.items():
-            _replace(Path(folder, "node_modules", member), VENDOR / name)
-    shutil.copyfile(LOCK, INSTALLED_LOCK)
+            content = Path(folder, "node_modules", member).read_bytes() + EXPORTS.get(name, "").encode()
+            _replace(content, VENDOR / name)
+    INSTALLED.write_text(wanted, encoding="ascii")
     return True
 
 

@@ -33,6 +33,8 @@ COUNTERS = {
 GAUGES = (
     "dashboard_outbox", "dashboard_payments_", "dashboard_celery_queue", "dashboard_beat", "dashboard_room",
     "dashboard_source_up", "dashboard_clock_difference", "dashboard_ledger_mismatches", "dashboard_redis_memory",
+    "dashboard_webhooks", "dashboard_webhook_events", "dashboard_webhook_deliveries_pending",
+    "dashboard_webhook_oldest_due",
 )  # fmt: skip
 
 

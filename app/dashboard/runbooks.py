@@ -1,23 +1,20 @@
-"""The runbooks of docs/runbooks as pages: the folder `runbooks` beside this file is a link to it, a copy in a wheel.
-
-They use little of Markdown, so it is rendered here, without a library: headings, paragraphs, lists, indented code, and
-within a line code and links. Everything is escaped.
-"""
+"""The runbooks of docs/runbooks as pages: the folder `runbooks` beside this file is a link to it, a copy in a wheel."""
 
 import re
 from collections.abc import Iterator
 from functools import cache
 from html import escape
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from app.core.errors import NotFound
 
 FOLDER = Path(__file__).parent / "runbooks"
 INDEX = "README"
 _NAME = re.compile(r"[A-Za-z]{1,60}")
-_LISTED = re.compile(r"(-|\d+\.) ")
-_INLINE = re.compile(r"`([^`]+)`|\[([^\]]+)\]\(([^)]+)\)")
 _PAGE = """<!doctype html>
 <html lang="en">
   <head>
@@ -50,64 +47,39 @@ def page(name: str) -> str:
     file = FOLDER / f"{name}.md"
     if not _NAME.fullmatch(name) or not file.is_file():
         raise NotFound(f"There is no runbook {name!r}.")
-    content = "\n".join(_render(file.read_text(encoding="utf-8")))
+    content = _render(file.read_text(encoding="utf-8"))
     if name == INDEX:
         others = sorted(each.stem for each in FOLDER.glob("*.md") if each.stem != INDEX)
         content += "\n<ul>" + "".join(f'<li><a href="/runbooks/{each}">{each}</a></li>' for each in others) + "</ul>"
     return _PAGE.format(title=escape(name), content=content)
 
 
-def _render(text: str) -> Iterator[str]:
-    for is_blank, lines in groupby(text.splitlines(), key=lambda line: not line.strip()):
-        if not is_blank:
-            yield from _block(list(lines))
+def _render(text: str) -> str:
+    """The text as HTML, with an anchor at each heading; HTML within the text is shown as text."""
+    markdown = MarkdownIt("commonmark", {"html": False})
+    tokens = markdown.parse(text)
+    for opening, inline in pairwise(tokens):
+        if opening.type == "heading_open":
+            opening.attrSet("id", inline.content.lower().replace(" ", "-"))
+        if inline.children:
+            inline.children = list(_with_links(inline.children))
+    return str(markdown.renderer.render(tokens, markdown.options, {}))
 
 
-def _block(lines: list[str]) -> Iterator[str]:
-    """A paragraph, a heading, indented code, or a list, which may follow a paragraph without a blank line."""
-    if lines[0].startswith("    "):
-        yield f"<pre><code>{escape(chr(10).join(line.removeprefix('    ') for line in lines))}</code></pre>"
-    elif heading := re.match(r"(#{1,3}) (.*)", lines[0]):
-        level, words = len(heading[1]), heading[2]
-        yield f'<h{level} id="{escape(words.lower().replace(" ", "-"))}">{_inline(words)}</h{level}>'
-        if lines[1:]:
-            yield from _block(lines[1:])
-    else:
-        first = next((at for at, line in enumerate(lines) if _LISTED.match(line)), len(lines))
-        if first:
-            yield f"<p>{_inline(' '.join(lines[:first]))}</p>"
-        if lines[first:]:
-            yield _list(lines[first:])
-
-
-def _list(lines: list[str]) -> str:
-    """Lines without a mark go on with the item before them."""
-    items: list[str] = []
-    for line in lines:
-        if mark := _LISTED.match(line):
-            items.append(line[mark.end() :])
-        else:
-            items[-1] += " " + line.strip()
-    kind = "ul" if lines[0].startswith("-") else "ol"
-    return f"<{kind}>{''.join(f'<li>{_inline(item)}</li>' for item in items)}</{kind}>"
-
-
-def _inline(text: str) -> str:
-    parts, at = [], 0
-    for match in _INLINE.finditer(text):
-        code, words, target = match.groups()
-        parts += [escape(text[at : match.start()]), f"<code>{escape(code)}</code>" if code else _link(words, target)]
-        at = match.end()
-    return "".join([*parts, escape(text[at:])])
-
-
-def _link(words: str, target: str) -> str:
-    """A link to another runbook; any other page is not served here, so its path in the repository is shown."""
-    path, _, anchor = target.partition("#")
-    if target.startswith("https://"):
-        return f'<a href="{escape(target)}" rel="noreferrer">{_inline(words)}</a>'
-    if "/" not in path and path.endswith(".md"):
-        place = path.removesuffix(".md") + (f"#{anchor}" if anchor else "")
-        return f'<a href="/runbooks/{escape(place)}">{_inline(words)}</a>'
-    shown = path.replace("../../", "").replace("../", "docs/")
-    return f"{_inline(words)} (<code>{escape(shown)}</code>)"
+def _with_links(tokens: list[Token]) -> Iterator[Token]:
+    """Links to runbooks and other hosts; any other page is not served here, so its path in the repository is shown."""
+    shown = ""
+    for token in tokens:
+        if token.type == "link_open":
+            target, shown = str(token.attrGet("href")), ""
+            path, _, anchor = target.partition("#")
+            if "/" not in path and path.endswith(".md"):
+                token.attrSet("href", f"/runbooks/{path.removesuffix('.md')}" + (f"#{anchor}" if anchor else ""))
+            elif not target.startswith("https://"):
+                shown = path.replace("../../", "").replace("../", "docs/")
+        if not shown or token.type not in ("link_open", "link_close"):
+            yield token
+        elif token.type == "link_close":
+            yield Token("text", "", 0, content=" (")
+            yield Token("code_inline", "code", 0, content=shown)
+            yield Token("text", "", 0, content=")")

@@ -7,6 +7,7 @@ connection, so that no client takes a part for the whole.
 import csv
 import io
 import logging
+import re
 import time
 import zlib
 from collections import Counter
@@ -34,6 +35,8 @@ CSV_TYPE = "text/csv"
 PAGE_ROWS = 200
 MAX_EXPORTS = 2  # at a time, of one token in one process
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Where a spreadsheet splits at semicolons or tabs, as in many locales, it ignores the quotes around commas.
+_INNER_FORMULA = re.compile("[;\t\r\n](?=[=+\\-@＝＋－＠])")
 _EXACT = (Money, NumberText, Timestamp)
 _GZIP_WINDOW = 31  # zlib's code for the gzip format
 _cursor = Cursor()
@@ -154,9 +157,12 @@ class _Export:
 
 
 def _cell(value: Any, field: fields.Field[Any]) -> str:
-    """The value as text; an apostrophe keeps a spreadsheet from taking text for a formula."""
+    """The value as text; apostrophes keep a spreadsheet from taking text, or a part of it, for a formula."""
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) and not isinstance(field, _EXACT) else text
+    if isinstance(field, _EXACT):
+        return text
+    text = _INNER_FORMULA.sub(r"\g<0>'", text)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _text(rows: list[list[str]]) -> bytes:

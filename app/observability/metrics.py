@@ -175,6 +175,14 @@ PROGRESS_LATENCY = Histogram(
 PAYMENTS = Counter(
     "dashboard_payments_total", "Attempts to settle a payment, and cancellations, by outcome", ["outcome"]
 )
+WEBHOOK_ATTEMPTS = Counter("dashboard_webhook_attempts_total", "Attempts to deliver, by outcome", ["outcome"])
+WEBHOOK_ATTEMPT_SECONDS = Histogram(
+    "dashboard_webhook_attempt_seconds", "From the start of an attempt to its end", buckets=SECONDS
+)
+WEBHOOK_DELIVERIES_FAILED = Counter(
+    "dashboard_webhook_deliveries_failed_total", "Deliveries given up after the last attempt"
+)
+WEBHOOKS_DISABLED = Counter("dashboard_webhooks_disabled_total", "Webhooks that were disabled, by cause", ["cause"])
 SOCKETS = Gauge("dashboard_sockets", "Open Socket.IO connections", multiprocess_mode="livesum")
 STREAMS = Gauge("dashboard_streams", "Open event streams (Server-Sent Events)", multiprocess_mode="livesum")
 STREAM_STATES = Counter("dashboard_stream_states_total", "Snapshots sent to event streams", ["cause"])

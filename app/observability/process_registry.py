@@ -25,7 +25,7 @@ PROCESSES_KEY = "processes"
 SILENT_SECONDS = 15.0
 EXPIRY_SECONDS = 300.0
 UNIQUE_ID = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-REQUIRED_ROLES = ("web", "worker", "worker-payments", "beat")
+REQUIRED_ROLES = ("web", "worker", "worker-payments", "worker-webhooks", "beat")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from prometheus_client import start_http_server
 
 from app.config import Config
 from app.core.extensions import celery, redis_clock
-from app.core.queues import PAYMENTS_QUEUE
+from app.core.queues import PAYMENTS_QUEUE, WEBHOOKS_QUEUE
 from app.observability import metrics, probe, process_registry, telemetry
 from app.observability.requests import current_request_id
 
@@ -92,8 +92,9 @@ def _end_worker(app: Flask) -> None:
 
 def _worker_roles() -> tuple[str, ...]:
     queues = set(celery.amqp.queues.consume_from)
-    roles = {"worker": queues - {PAYMENTS_QUEUE}, "worker-payments": queues & {PAYMENTS_QUEUE}}
-    return tuple(role for role, served in roles.items() if served)
+    own = {"worker-payments": PAYMENTS_QUEUE, "worker-webhooks": WEBHOOKS_QUEUE}
+    roles = [role for role, queue in own.items() if queue in queues]
+    return ("worker", *roles) if queues - set(own.values()) else tuple(roles)
 
 
 def _sign_of_life(app: Flask, kind: str, roles: Callable[[], tuple[str, ...]]) -> Callable[..., None]:

@@ -7,14 +7,12 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from app.config import Config
-from app.core import outbound
+from app.core import outbound, standard_webhooks
 from app.core.outbound import Limits, OutboundError, Response
 from app.core.values import clean_text, format_amount
 from app.payments.models import Payment
@@ -141,12 +139,13 @@ def request_body(payment: Payment) -> bytes:
 
 
 def _send(payment: Payment, settings: Config) -> Response:
-    body = request_body(payment)
+    body, key, now = request_body(payment), idempotency_key(payment), int(time.time())
     headers = {
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "Idempotency-Key": idempotency_key(payment),
-        "X-Signature": signature(settings.payout_secret, int(time.time()), body),
+        "Idempotency-Key": key,
+        "X-Signature": signature(settings.payout_secret, now, body),
+        **standard_webhooks.signed_headers(key, now, body, [settings.payout_secret]),
     }
     limits = Limits(
         connect_seconds=settings.payout_connect_timeout,
@@ -165,7 +164,7 @@ def _outcome(response: Response) -> Outcome:
     is_final = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_final and status not in _RETRYABLE:
         return Refused(reason, is_conclusive=status in _CONCLUSIVE)
-    return Unknown(reason, retry_after=_retry_after(response.headers))
+    return Unknown(reason, retry_after=response.retry_after())
 
 
 def _paid(body: bytes) -> Outcome:
@@ -183,18 +182,3 @@ def _one_line(text: str, limit: int) -> str:
     """The service's text as it is stored and shown: one line of visible characters, cut to `limit`."""
     line = " ".join(clean_text(text, MAX_BODY_BYTES).split())
     return clean_text("".join(filter(str.isprintable, line)), limit)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds of the Retry-After header (RFC 9110, 10.2.3); 0 when it is missing or malformed.
-
-    A date is compared with the response's own `Date`, so that the two hosts' clocks need not agree.
-    """
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text)
-    try:
-        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
-        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # no date, or one without a zone
-        return 0.0

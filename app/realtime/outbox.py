@@ -186,7 +186,7 @@ def compare_positions() -> int:
     return len(ahead)
 
 
-def delete_published(deadline: float) -> int:
-    """Delete events published a week ago, until the monotonic `deadline`; returns how many."""
-    published_before = database_now(-RETENTION.total_seconds())
-    return delete_in_batches(OutboxEvent, OutboxEvent.published_at < published_before, deadline)
+def delete_published(deadline: float, *conditions: sa.ColumnElement[bool]) -> int:
+    """Delete events published a week ago that meet the conditions, until the monotonic `deadline`; returns how many."""
+    is_old = OutboxEvent.published_at < database_now(-RETENTION.total_seconds())
+    return delete_in_batches(OutboxEvent, sa.and_(is_old, *conditions), deadline)

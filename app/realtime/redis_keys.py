@@ -37,6 +37,7 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `beat:leader` | string | token of the beat that leads | lease_lead | 4 s |
 | `clock:steady` | string | the last steady time, its offset from Redis's clock | emits | permanent |
 | `outbox:checked` | string | last protocol compared with the database | outbox | permanent |
+| `webhooks:run` | string | empty; a run of the webhooks' delivery goes on | webhooks/delivery | 5 s |
 | `redis:memory` | string | random; changes when Redis has lost its memory | fanout/resync | permanent |
 | `redis:layout` | string | version of this layout | scripts | permanent |
 | `processes` | hash | version and last sign of life of each process | process_registry | at most 5 min after its end |
@@ -63,6 +64,7 @@ CLOCK_KEY = "clock:steady"
 MEMORY_KEY = "redis:memory"
 LAYOUT_KEY = "redis:layout"
 COMPARED_KEY = "outbox:checked"
+WEBHOOK_RUN_KEY = "webhooks:run"
 
 
 def room_of(protocol_id: str) -> str:

@@ -14,6 +14,7 @@ from app.apidocs import asyncapi
 from app.apidocs.operations import CATALOGUE
 from app.auth.permissions import ALLOWED, Role
 from app.core.schemas import camel_case
+from app.webhooks.rules import DELIVERED_EVENTS
 from tests.support import document_tools, documents
 from tests.support.api import Api
 from tests.support.project_files import project_files
@@ -217,6 +218,18 @@ def test_the_documents_are_json_without_a_token(api: Api) -> None:
         answer = api.with_token(None).get(f"//{name}")
         assert answer.headers["content-type"] == "application/json"
         assert json.loads(answer.body)
+
+
+def test_each_delivered_event_is_a_webhook_with_valid_examples(document: dict[str, Any]) -> None:
+    webhooks = {name: item["post"] for name, item in document["webhooks"].items() if name != "payout"}
+
+    assert {each["summary"].removeprefix("Receive ") for each in webhooks.values()} == {*DELIVERED_EVENTS, "a test"}
+    for operation in webhooks.values():
+        media = operation["requestBody"]["content"]["application/json"]
+        validator = Draft202012Validator({**media["schema"], "components": document["components"]})
+        for example in media["examples"].values():
+            validator.validate(example["value"])
+            assert example["value"]["data"].get("status") not in ("RUNNING", "IDLE")
 
 
 def test_the_payout_call_describes_amounts_like_the_responses(document: dict[str, Any]) -> None:

@@ -44,6 +44,7 @@ BATCH = "/api/v1/progress"
 # Rules that JSON Schema cannot express and the descriptions state: they reject well-formed bodies with 422.
 RULES_IN_WORDS = {
     "/api/v1/agents/{agentId}/progress",
+    "/api/v1/protocols/{protocolId}/webhooks",  # which hosts are allowed
     "/api/v1/tokens",  # the protocols must exist
     "/api/v1/tokens/revoke",
     "/api/v1/payments/{paymentId}/retry",  # which characters of Unicode are printable
@@ -86,7 +87,12 @@ def places(fuzzed: Flask) -> dict[str, str]:
     vulnerability_id = file_vulnerability(api, PROTOCOL, bounty="10")["id"]
     api.validator.post(f"/vulnerabilities/{vulnerability_id}/confirm", {}).expect(200)
     payment = api.owner.post(f"/vulnerabilities/{vulnerability_id}/payment", {"recipient": "0xabc"}).expect(202)
+    body = {"url": "https://hooks.example/", "eventTypes": ["*"]}
+    webhook, deleted = (api.owner.post(f"/protocols/{PROTOCOL}/webhooks", body).expect(201)["id"] for _ in range(2))
     return {
+        "webhookId": webhook,
+        "DELETE webhookId": deleted,
+        "deliveryId": api.owner.post(f"/webhooks/{webhook}/test").expect(202)["id"],
         "protocolId": PROTOCOL,
         "agentId": AGENT,
         "vulnerabilityId": vulnerability_id,
@@ -104,7 +110,7 @@ def checked(case: Any, places: dict[str, str], answered: set[int]) -> None:
     """Send one generated request to existing objects with a token that has all rights."""
     body = case.meta.components.get(ParameterLocation.BODY)
     for name in case.path_parameters or {}:
-        case.path_parameters[name] = places[name]
+        case.path_parameters[name] = places.get(f"{case.method} {name}", places[name])
     case.headers = {**(case.headers or {}), **PLAIN, "Authorization": f"Bearer {places['token']}"}
     if case.query:
         case.query.pop("cursor", None)  # only the server can create one

@@ -23,12 +23,12 @@ def has_way_out(network: str) -> bool:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_only_payment_workers_have_outbound_network_access(service: str) -> None:
+def test_only_workers_of_payments_and_webhooks_have_outbound_network_access(service: str) -> None:
     settings = SERVICES[service]
     ways_out = [each for each in settings.get("networks", []) if has_way_out(each)]
 
     assert settings.get("network_mode") == "none" or settings["networks"]
-    assert ways_out == (["outside"] if service == "worker-payments" else [])
+    assert ways_out == (["outside"] if service in ("worker-payments", "worker-webhooks") else [])
 
 
 def test_only_payment_workers_can_read_the_payout_secret() -> None:

@@ -51,5 +51,9 @@ def test_workers_and_beat_load_neither_rest_nor_migrations(environment: dict[str
     assert loaded("import celery_worker", *rest, "alembic", "flask_migrate", **environment) == []
 
 
+def test_the_web_application_loads_no_migrations() -> None:
+    assert loaded("import app.factory", "alembic", "flask_migrate") == []
+
+
 def test_an_app_without_rest_has_no_route(settings: Config) -> None:
     assert list(create_background_app(settings).url_map.iter_rules()) == []

@@ -95,6 +95,7 @@ INVALID = [
     ({"sub": "a\nb"}, "sub"),
     ({"sub": "x" * 129}, "sub"),
     ({"sub": "a b", "role": "agent"}, "sub"),
+    ({"sub": "System"}, "sub"),
     ({"role": "root"}, "role"),
     ({"role": None}, "role"),
     ({"protocols": "*"}, "protocols"),

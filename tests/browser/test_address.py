@@ -52,3 +52,7 @@ def test_filter_order_search_and_panel_survive_a_reload(stack: Stack, protocol_i
     assert page.page.get_by_label("Sort").input_value() == "bounty true"
     assert page.page.locator("#findings >> text=Oracle stale").count() == 0
     assert {"severity": "LOW", "q": "oracle", "sort": "-bounty"}.items() <= parameters(page).items()
+    page.page.select_option("[aria-label=Severity]", "HIGH")
+    page.page.reload()
+    page.wait_until_live()
+    assert page.page.input_value("[aria-label=Severity]") == "HIGH", "a reload right after the change keeps it"

@@ -134,7 +134,8 @@ def test_a_failed_payment_is_explained_and_retried_to_another_recipient_in_four_
     page.see(".panel-payment[data-status=RELEASED]", GOOD)
     page.see(".panel-payment", "tx-")
     page.see(".side-panel-title", "paid")
-    page.see(".history li", f"retried the payment of 10.00 to {GOOD}")
+    page.see(".history li", "filed it with a bounty of 10.00 USDC")
+    page.see(".history li", f"retried the payment of 10.00 USDC to {GOOD}")
     assert clicks.count <= 4
     assert [each.json["recipient"] for each in payouts.requests].count(REFUSED) == 1
     assert page.problems == []
@@ -199,8 +200,14 @@ def test_a_link_opens_a_finding_or_a_payment_and_says_what_is_wrong(paying: Stac
         page.page.goto(f"{paying.url}/?inspect&protocol={mine}&{query}")
         page.wait_until_live()
 
-    open_link("finding=01a216ce-unknown")
-    page.see(".side-panel", "There is no finding 01a216ce-unknown")
+    for query, words in {
+        "finding=01a216ce-unknown": "There is no finding 01a216ce-unknown",
+        "payment=01a216ce-unknown": "There is no payment 01a216ce-unknown",
+        "agent=nobody": "There is no agent",
+    }.items():
+        open_link(query)
+        page.see(".side-panel", words)
+    assert len(page.problems) == 3, "each unknown id is asked for once"
     open_link(f"finding={elsewhere['id']}")
     page.see(".side-panel", "belongs to another protocol, “Other”")
     page.page.click("text=Show it there")
@@ -241,6 +248,14 @@ def test_keys_do_what_buttons_do_and_nothing_while_typing(paying: Stack, room: s
     keys.type("finding 2")
     page.see(".palette [aria-selected=true]", "Finding 2")
     assert axe_violations(page) == []
+    keys.press("Enter")
+    page.see(".side-panel h2", "Finding 2")
+    page.page.click(".views >> text=Queue")
+    page.page.wait_for_selector("#queue [data-finding]")
+    keys.press("/")
+    page.page.wait_for_selector(".palette[open]")  # the queue has no search of its own
+    keys.type("finding 2")
+    page.see(".palette [aria-selected=true]", "Finding 2")
     keys.press("Enter")
     page.see(".side-panel h2", "Finding 2")
     keys.press("?")

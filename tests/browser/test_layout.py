@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.conftest import NARROW, WIDE, Open, Visit
-from tests.factories import deposit, file_vulnerability, make_agent, make_protocol
+from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.stack import Stack
 
 WIDTHS = [360, 390, 768, 900, 1100, 1280, 1920, 2560]
@@ -12,6 +12,23 @@ LARGEST = "999999999999.999999"
 LEAST_TITLE_PX = 240
 MIN_TARGET_PX = 24
 FINGER_PX = 44
+MAX_SHIFT = 0.05
+
+KEEP_SHIFTS = """
+  window.shifts = { sum: 0, at: 0 };
+  new PerformanceObserver((list) => {
+    for (const { value, startTime, hadRecentInput } of list.getEntries())
+      if (!hadRecentInput) Object.assign(shifts, { sum: shifts.sum + value, at: startTime });
+  }).observe({ type: "layout-shift", buffered: true });
+"""
+
+# Controls that are lower than this, unless they are the target of a whole card.
+LOWER_THAN = """(least) => {
+  const ofCard = ({ position, height }) => (position === "absolute" ? parseFloat(height) : 0);
+  const heightOf = (each) => Math.max(each.getBoundingClientRect().height, ofCard(getComputedStyle(each, "::after")));
+  const all = document.querySelectorAll("button, select, input, summary, a[href]:not(.skip)");
+  return [...all].filter((each) => each.checkVisibility() && heightOf(each) < least).map((each) => each.outerHTML);
+}"""
 
 # Texts that stand in more than one line, or reach over what stands beside or around them.
 MISPLACED = """() => {
@@ -102,9 +119,7 @@ def test_vulnerabilities_can_be_sorted_by_bounty_at_every_width(
 @pytest.mark.parametrize("width", [360, 390, 1280])
 def test_every_control_has_the_minimum_target_size(stack: Stack, large_amounts: str, visit: Open, width: int) -> None:
     page = visit_at(visit, stack, large_amounts, width)
-    boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
-    sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
-    assert [size for size in sizes if size[1] < MIN_TARGET_PX] == []
+    assert page.page.evaluate(LOWER_THAN, MIN_TARGET_PX) == []
 
 
 def test_on_a_laptop_several_findings_are_in_sight(stack: Stack, protocol_id: str, visit: Open) -> None:
@@ -128,14 +143,41 @@ def test_on_a_phone_findings_precede_agents_and_buttons_fit_a_finger(
     assert all(tops)
     assert tops[0]["y"] < tops[1]["y"]
     assert tops[0]["y"] < 844
-    boxes = page.page.locator("button:visible, select:visible, input:visible, a:visible:not(.skip)")
-    sizes = boxes.evaluate_all("all => all.map((each) => [each.textContent, each.getBoundingClientRect().height])")
-    assert [size for size in sizes if size[1] < FINGER_PX] == []
+    assert page.page.evaluate(LOWER_THAN, FINGER_PX) == []
     overflowing = """() => [...document.querySelectorAll(".finding-row")].filter((row) => {
       const bottom = (element) => element.getBoundingClientRect().bottom;
       return [...row.querySelectorAll("*")].some((each) => bottom(each) > bottom(row) + 1);
     }).length"""
     assert page.page.evaluate(overflowing) == 0
+
+
+def test_controls_of_every_view_and_panel_fit_a_finger(stack: Stack, large_amounts: str, visit: Open) -> None:
+    make_protocol(stack.api, name="Another")
+    stack.api.agent(FINDER).post(f"/agents/{FINDER}/progress", report(large_amounts, "Scan")).expect(202)
+    page = visit(stack, "admin", large_amounts, viewport={"width": 390, "height": 844}, has_touch=True)
+    found = page.page.locator("[data-finding]").first.get_attribute("data-finding")
+    room = f"/?protocol={large_amounts}&view="
+    for path, awaited in {
+        "/?view=portfolio": ".need",
+        f"{room}overview&q=nothing+has+this": "#agents .agent-name",
+        f"{room}overview&finding={found}": ".facts a",
+        f"{room}overview&agent={FINDER}": ".side-panel .tasks a",
+        f"{room}overview&reserved=true": ".reserved-row",
+        f"{room}queue": "#queue [data-finding]",
+        f"{room}money&list=ledger": "[data-entry]",
+        "/?view=admin&section=audit": "[data-row] a",
+        "/?view=admin&section=protocols": "[data-row] a",
+        "/ops": "#ops-rooms",
+        "/runbooks/README": "li a",
+        "/never-made": ".button",
+    }.items():
+        page.page.goto(stack.url + path)
+        page.page.locator(awaited).first.wait_for()
+        assert page.page.evaluate(LOWER_THAN, FINGER_PX) == [], path
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    agent = page.page.goto(f"{stack.url}{room}overview") and page.page.locator(".agent").first
+    agent.click(position={"x": 20, "y": 80})
+    page.see(".side-panel", "Last heard")
 
 
 def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
@@ -150,6 +192,22 @@ def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
     assert (times, top) == ([0, 100, 160], [1, 3, 3])
     times, *_, top = page.page.evaluate(stacked, 100_000)
     assert times[-1] > times[-2], "a change of this moment has a plateau behind it, too"
+
+
+@pytest.mark.parametrize("size", [{"width": 390, "height": 844}, {"width": 1366, "height": 650}])
+def test_little_moves_while_the_page_fills(stack: Stack, large_amounts: str, visit: Open, size: dict[str, int]) -> None:
+    make_protocol(stack.api, name="Makes the protocols several")
+    page = visit(stack, "admin", large_amounts, viewport=size)
+    page.page.add_init_script(KEEP_SHIFTS)
+    for view, awaited in {
+        "overview": ".chart canvas",
+        "queue": "#queue [data-finding]",
+        "money": "[data-payment]",
+    }.items():
+        page.page.goto(f"{stack.url}/?protocol={large_amounts}&view={view}")
+        page.page.locator(awaited).first.wait_for()
+        page.page.wait_for_function("() => performance.now() - shifts.at > 700")
+        assert page.page.evaluate("shifts.sum") <= MAX_SHIFT, view
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])

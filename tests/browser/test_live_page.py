@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from playwright.sync_api import Route
 
 from tests.browser.conftest import Open, Visit
@@ -87,8 +88,13 @@ def test_after_many_concurrent_changes_the_page_equals_the_snapshot(
     assert_page_equals_state(page, stack, protocol_id)
 
 
-def test_after_a_killed_web_process_the_page_equals_the_snapshot(make_stack: StackMaker, visit: Open) -> None:
-    own = make_stack()
+@pytest.fixture(scope="module")
+def own(make_shared_stack: StackMaker) -> Stack:
+    """A system whose web process tests may kill and stop; they leave it serving."""
+    return make_shared_stack()
+
+
+def test_after_a_killed_web_process_the_page_equals_the_snapshot(own: Stack, visit: Open) -> None:
     protocol_id = make_protocol(own.api)
     page = visit(own, "viewer", protocol_id)
     deposit(own.api, protocol_id, "500.00")
@@ -102,8 +108,7 @@ def test_after_a_killed_web_process_the_page_equals_the_snapshot(make_stack: Sta
     assert_page_equals_state(page, own, protocol_id)
 
 
-def test_a_server_that_hangs_is_not_shown_as_live(make_stack: StackMaker, visit: Open) -> None:
-    own = make_stack()
+def test_a_server_that_hangs_is_not_shown_as_live(own: Stack, visit: Open) -> None:
     protocol_id = make_protocol(own.api)
     page = visit(own, "viewer", protocol_id)
     deposit(own.api, protocol_id, "500.00")

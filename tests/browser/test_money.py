@@ -92,6 +92,21 @@ def test_failed_payments_come_first_with_their_reason_and_change_in_place(
     assert page.problems == []
 
 
+def test_a_narrow_card_of_a_failed_payment_shows_the_whole_address(
+    system: Stack, funded: str, service: PayoutService, visit: Open
+) -> None:
+    service.replies = [Reply(status=422, body=(REASON * 20).encode())]
+    failed = pay(system, funded, "Refused one", "250.00")
+    page = open_money(visit, system, funded, viewport={"width": 390, "height": 844})
+    facts = page.page.locator(f"[data-payment='{failed}'] .cell-details > :last-child")
+    facts.get_by_text(f"to {RECIPIENT}").wait_for()
+    assert facts.evaluate("(each) => each.scrollWidth <= each.clientWidth"), "it is not cut"
+    box, row = facts.bounding_box(), page.page.locator(f"[data-payment='{failed}']").bounding_box()
+    assert box
+    assert row
+    assert box["y"] + box["height"] <= row["y"] + row["height"]
+
+
 def test_filters_are_in_the_address_and_a_month_is_exported_with_three_clicks(
     system: Stack, funded: str, visit: Open, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from tests.support.node import ROOT
 from tests.support.stack import Stack
 
 MAX_BYTES = 200_000
-MAX_BYTES_OF_ALL = 255_000  # with what is loaded when it is needed: views, panels, the stream in place of Socket.IO
+MAX_BYTES_OF_ALL = 250_000  # with what is loaded when it is needed: views, panels, the stream in place of Socket.IO
 PICTURES = ROOT / "docs" / "img"
 NAMES = ["Argus", "Basilisk", "Cerberus", "Dryad", "Echidna", "Fenrir", "Griffin", "Hydra"]
 TASKS = ["Map contracts", "Fuzz token transfers", "Prove invariants", "Trace reentrancy"]

@@ -1,6 +1,6 @@
 """No row of a live list moves under the pointer."""
 
-from tests.browser.conftest import Open, Visit
+from tests.browser.conftest import NARROW, Open, Visit
 from tests.factories import file_vulnerability, make_agent, report
 from tests.support.stack import Stack
 
@@ -82,3 +82,28 @@ def test_failed_agents_come_first_but_not_under_the_pointer(stack: Stack, protoc
     page.see("#agents .news", "Order changed")
     page.page.mouse.move(2, 2)
     page.page.wait_for_function("() => document.querySelector('.agent').textContent.includes('Gamma')")
+
+
+# The rest of the list arrives; before the page redraws, the table alone does, since its size changes.
+ARRIVE = """async (found) => {
+  const frames = async (count) => { while (count--) await new Promise(requestAnimationFrame); };
+  const { findings } = dashboard;
+  findings.isLoaded = false;
+  dashboard.redraw();
+  await frames(3);
+  findings.add([{ ...found, id: "the-rest", title: "The rest", createdAt: new Date().toISOString() }]);
+  findings.isLoaded = true;
+  document.querySelector(".finding-scroll").style.width = "300px";
+  await frames(5);
+  dashboard.redraw();
+  await frames(3);
+}"""
+
+
+def test_on_a_touch_screen_the_rest_of_the_list_is_no_news(stack: Stack, protocol_id: str, visit: Open) -> None:
+    (known,) = file_many(stack, protocol_id, "Known", 1)
+    page = visit(stack, "viewer", protocol_id, viewport=NARROW, has_touch=True, is_mobile=True)
+    page.page.wait_for_function("() => dashboard.findings.isLoaded")
+    page.page.evaluate(ARRIVE, stack.api.viewer.get(f"/vulnerabilities/{known}").expect(200))
+    page.see("[data-finding]", "The rest")
+    assert page.page.locator("#findings .news").count() == 0

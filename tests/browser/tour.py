@@ -4,6 +4,7 @@ import base64
 import os
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,21 @@ class Picture:
     scheme: str = "light"
     size: tuple[int, int] = (1440, 900)
     clicks: tuple[str, ...] = field(default=())
+    has_history: bool = False  # opened at the start: it shows what happened since
 
 
 PICTURES = (
-    Picture("light", "owner", "/?protocol=demo&view=overview", ".chart canvas"),
-    Picture("dark", "viewer", "/?protocol=demo&view=overview&agents=working", ".chart canvas", "dark"),
-    Picture("narrow", "viewer", "/?protocol=demo&view=overview", "#findings .finding-row", size=(390, 844)),
+    Picture("ops", "admin", "/ops", "[data-cause] >> nth=0", has_history=True),
+    Picture("light", "owner", "/?protocol=demo&view=overview", ".chart canvas", has_history=True),
+    Picture("dark", "validator", "/?protocol=demo&view=overview&agents=working", ".chart canvas", "dark"),
+    Picture("narrow", "validator", "/?protocol=demo&view=queue", "#queue [data-finding]", size=(390, 844)),
     Picture(
         "panel", "validator", f"/?protocol=demo&view=overview&q={CRITICAL.split()[0]}&status=PENDING",
         ".side-panel pre", clicks=(f"text={CRITICAL}",),
     ),
+    Picture("money", "owner", "/?protocol=demo&view=money", ".payment-FAILED"),
     Picture("portfolio", "owner", "/?view=portfolio", "[data-protocol]"),
     Picture("admin", "admin", "/?view=admin", "[aria-label='Issued tokens'], #issue"),
-    Picture("ops", "admin", "/ops", "[data-cause] >> nth=0"),
 )  # fmt: skip
 
 
@@ -56,8 +59,7 @@ class Demo(Stack):
         return self
 
 
-def take(browser: Browser, demo: Stack, picture: Picture) -> int:
-    """Write one picture; return its size in bytes."""
+def visit(browser: Browser, demo: Stack, picture: Picture) -> Page:
     width, height = picture.size
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -70,13 +72,18 @@ def take(browser: Browser, demo: Stack, picture: Picture) -> int:
     page = context.new_page()
     page.add_init_script(f"localStorage.setItem('dashboard.demoRole', '{picture.role}')")
     page.goto(demo.url + picture.path)
+    return page
+
+
+def take(page: Page, picture: Picture) -> int:
+    """Write one picture; return its size in bytes."""
     for selector in picture.clicks:
         page.click(selector)
     page.wait_for_selector(picture.awaits, timeout=patience(60) * 1000)
     page.wait_for_timeout(2000)  # fonts, charts and the first events
     data = _webp(page)
     (FOLDER / f"{picture.name}.webp").write_bytes(data)
-    context.close()
+    page.context.close()
     return len(data)
 
 
@@ -94,11 +101,11 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=str(path), args=ARGUMENTS, env={**os.environ, **environment}
         )
-        page = browser.new_page()
-        page.goto(f"{demo.url}/ops")
-        page.wait_for_timeout(LIVELY_SECONDS * 1000)
+        opened = {each: visit(browser, demo, each) for each in wanted if each.has_history}
+        time.sleep(LIVELY_SECONDS)
         for picture in wanted:
-            print(f"{picture.name}.webp: {take(browser, demo, picture):,} bytes")
+            page = opened.get(picture) or visit(browser, demo, picture)
+            print(f"{picture.name}.webp: {take(page, picture):,} bytes")
         browser.close()
 
 

@@ -3,16 +3,24 @@
 import json
 import signal
 import sqlite3
+import subprocess
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from app.config import load_config
+from app.core.database import transaction, utc_now
 from app.core.extensions import redis_client
 from app.observability import process_registry
 from app.realtime import emitter
-from tests.cli.commands import run_command, run_doctor, verdicts
+from app.webhooks.models import WebhookDelivery
+from tests.cli.commands import call_command, run_command, run_doctor, verdicts
+from tests.factories import make_protocol
 from tests.support import databases, servers
+from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 from tests.support.stack import Stack
 
@@ -22,6 +30,10 @@ def environment(sqlite_url: str, redis_url: str, tmp_path: Path) -> dict[str, st
     """A migrated database and a Redis that persists nothing, with no worker."""
     key = "0123456789abcdef" * 4
     return databases.environment(home=tmp_path, database_url=sqlite_url, redis_url=redis_url, signing_key=key)
+
+
+def call_doctor(environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    return call_command("doctor", environment=environment)
 
 
 def test_every_check_of_a_running_system_passes(stack: Stack):
@@ -47,7 +59,7 @@ def test_a_redis_that_does_not_answer_fails_its_checks_and_no_others(environment
 
 
 def test_workers_that_were_never_started_are_reported(environment: dict[str, str]):
-    ended = run_doctor(environment)
+    ended = call_doctor(environment)
     assert ended.returncode == 1
     found = verdicts(ended)
     assert (found["beat"], found["worker"], found["redis"], found["migrations"]) == ("FAIL", "FAIL", "ok", "ok")
@@ -55,17 +67,17 @@ def test_workers_that_were_never_started_are_reported(environment: dict[str, str
 
 
 def test_a_redis_without_persistence_is_reported(environment: dict[str, str]):
-    assert verdicts(run_doctor(environment))["redis persistence"] == "FAIL"
+    assert verdicts(call_doctor(environment))["redis persistence"] == "FAIL"
 
 
 def test_a_database_without_migrations_is_reported(environment: dict[str, str], tmp_path):
-    ended = run_doctor(environment | {"DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}"})
+    ended = call_doctor(environment | {"DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}"})
     assert verdicts(ended)["migrations"] == "FAIL"
     assert "run `dashboard migrate`" in ended.stdout
 
 
 def test_all_faults_of_the_configuration_are_reported_at_once(environment: dict[str, str]):
-    ended = run_doctor(environment | {"DASHBOARD_SIGNING_KEY": "short", "PAYOUT_URL": "https://payout.example"})
+    ended = call_doctor(environment | {"DASHBOARD_SIGNING_KEY": "short", "PAYOUT_URL": "https://payout.example"})
     assert ended.returncode == 1
     assert verdicts(ended) == {"configuration": "FAIL"}
     assert "DASHBOARD_SIGNING_KEY" in ended.stdout
@@ -76,7 +88,7 @@ def test_a_database_of_a_newer_release_is_reported(environment: dict[str, str], 
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
 
-    ended = [run_doctor(environment), run_command("migrate", environment=environment)]
+    ended = [call_doctor(environment), run_command("migrate", environment=environment)]
 
     assert [each.returncode for each in ended] == [1, 1]
     assert verdicts(ended[0])["migrations"] == "FAIL"
@@ -89,7 +101,7 @@ def test_a_missing_column_is_named(environment: dict[str, str], sqlite_url: str)
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as database:
         database.execute("ALTER TABLE protocols RENAME COLUMN name TO other")
 
-    ended = run_doctor(environment)
+    ended = call_doctor(environment)
 
     assert verdicts(ended)["migrations"] == "FAIL"
     assert "protocols.name" in ended.stdout
@@ -99,7 +111,7 @@ def test_a_redis_replica_is_reported_with_its_remedy(environment: dict[str, str]
     server = servers.start_valkey(tmp_path)
     try:
         server.client().execute_command("REPLICAOF", "127.0.0.1", "1")
-        ended = run_doctor(environment | {"REDIS_URL": server.url()})
+        ended = call_doctor(environment | {"REDIS_URL": server.url()})
     finally:
         servers.stop_server(server)
 
@@ -116,7 +128,7 @@ def test_a_silent_worker_is_named_while_beat_ticks(environment: dict[str, str]) 
         record["sign"] -= process_registry.SILENT_SECONDS + 5
         redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(record))
 
-    found = verdicts(ended := run_doctor(environment))
+    found = verdicts(ended := call_doctor(environment))
 
     assert (found["tick"], found["worker-payments"]) == ("ok", "FAIL")
     assert "no sign of life of worker" in ended.stdout
@@ -129,7 +141,24 @@ def test_a_process_whose_clock_differs_from_redis_is_named(environment: dict[str
         record = json.loads(redis_client().hget(process_registry.PROCESSES_KEY, key)) | {"clock_ahead": 3600.0}
         redis_client().hset(process_registry.PROCESSES_KEY, key, json.dumps(record))
 
-    ended = run_doctor(environment)
+    ended = call_doctor(environment)
 
     assert verdicts(ended)["clocks"] == "FAIL"
     assert f"{record['name']} ({record['host']}) is 3600 s ahead" in ended.stdout
+
+
+def test_a_webhook_with_overdue_deliveries_is_named(environment: dict[str, str]):
+    settings = load_config(environment)
+    with make_app(settings) as app:
+        api = Api(InProcess(app), settings.signing_key)
+        protocol_id = make_protocol(api)
+        body = {"url": "https://hooks.example/", "eventTypes": ["*"]}
+        webhook = api.owner.post(f"/protocols/{protocol_id}/webhooks", body).expect(201)
+        api.owner.post(f"/webhooks/{webhook['id']}/test").expect(202)
+        with app.app_context(), transaction() as session:
+            session.execute(update(WebhookDelivery).values(next_attempt_at=utc_now() - timedelta(seconds=70)))
+
+    ended = run_doctor(environment)
+
+    assert verdicts(ended)["webhooks"] == "FAIL"
+    assert f"1 of {webhook['id']} ({protocol_id}), the first for " in ended.stdout

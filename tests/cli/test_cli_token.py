@@ -1,13 +1,22 @@
 """`dashboard token` prints a token that the running system accepts."""
 
+import subprocess
 import time
 
 import jwt
 import pytest
 
-from tests.cli.commands import run_in
+from tests.cli.commands import call_command, run_in
 from tests.factories import make_protocol
 from tests.support.stack import Stack
+
+
+def call_token(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return call_command("token", *arguments, environment=stack.environment)
+
+
+def printed_token(stack: Stack, *arguments: str) -> str:
+    return call_token(stack, *arguments).stdout.strip()
 
 
 def test_the_printed_token_is_accepted_and_alone_on_its_line(stack: Stack, protocol_id: str):
@@ -19,13 +28,13 @@ def test_the_printed_token_is_accepted_and_alone_on_its_line(stack: Stack, proto
 
 
 def test_a_protocol_that_the_token_does_not_grant_is_not_found(stack: Stack, protocol_id: str):
-    other = run_in(stack, "token", "--role", "owner", "--protocol", "another").stdout.strip()
+    other = printed_token(stack, "--role", "owner", "--protocol", "another")
     assert stack.api.with_token(other).get(f"/protocols/{protocol_id}").status == 404
 
 
 def test_the_claims_are_those_of_the_contract(stack: Stack):
     arguments = ("--role", "validator", "--protocol", "P1", "--protocol", "P2", "--sub", "vera", "--ttl", "60")
-    claims = jwt.decode(run_in(stack, "token", *arguments).stdout.strip(), stack.signing_key, algorithms=["HS256"])
+    claims = jwt.decode(printed_token(stack, *arguments), stack.signing_key, algorithms=["HS256"])
     assert (claims["sub"], claims["role"], claims["protocols"]) == ("vera", "validator", ["P1", "P2"])
     assert claims["exp"] - claims["iat"] == 60
     assert abs(claims["iat"] - time.time()) < 30
@@ -33,18 +42,17 @@ def test_the_claims_are_those_of_the_contract(stack: Stack):
 
 
 def test_a_star_grants_every_protocol(stack: Stack, protocol_id: str):
-    token = run_in(stack, "token", "--role", "viewer", "--protocol", "*").stdout.strip()
+    token = printed_token(stack, "--role", "viewer", "--protocol", "*")
     assert stack.api.with_token(token).get(f"/protocols/{protocol_id}/state").status == 200
 
 
 def subject_of(stack: Stack, *arguments: str) -> str:
-    printed = run_in(stack, "token", *arguments).stdout.strip()
-    return jwt.decode(printed, options={"verify_signature": False})["sub"]
+    return jwt.decode(printed_token(stack, *arguments), options={"verify_signature": False})["sub"]
 
 
 def test_owners_of_different_protocols_have_different_default_subjects(stack: Stack):
     places = [make_protocol(stack.api), make_protocol(stack.api)]
-    tokens = [run_in(stack, "token", "--role", "owner", "--protocol", place).stdout.strip() for place in places]
+    tokens = [printed_token(stack, "--role", "owner", "--protocol", place) for place in places]
     for place, token in zip(places, tokens, strict=True):
         owner = stack.api.with_token(token)
         owner.post(f"/protocols/{place}/deposits", {"amount": "1"}, Idempotency_Key="first deposit").expect(201)
@@ -55,7 +63,7 @@ def test_the_default_subject_is_the_role_and_its_protocols(stack: Stack):
     assert subject_of(stack, "--role", "admin", "--protocol", "*") == "admin"
     assert subject_of(stack, "--role", "agent", "--protocol", "P1") == "agent"
     many = [word for number in range(40) for word in ("--protocol", f"protocol-{number}")]
-    token = run_in(stack, "token", "--role", "viewer", *many).stdout.strip()
+    token = printed_token(stack, "--role", "viewer", *many)
     assert stack.api.with_token(token).get("/protocols").status == 200
 
 
@@ -68,14 +76,14 @@ def test_the_default_subject_is_the_role_and_its_protocols(stack: Stack):
     ],
 )  # fmt: skip
 def test_options_that_would_make_a_useless_token_are_refused(arguments: tuple[str, ...], stack: Stack):
-    refused = run_in(stack, "token", "--role", "viewer", *arguments)
+    refused = call_token(stack, "--role", "viewer", *arguments)
     assert refused.returncode == 2
     assert arguments[-2] in refused.stderr
     assert refused.stdout == ""
 
 
 def test_an_unknown_role_is_refused_with_a_list_of_the_roles(stack: Stack):
-    refused = run_in(stack, "token", "--role", "emperor")
+    refused = call_token(stack, "--role", "emperor")
     assert refused.returncode == 2
     assert "validator" in refused.stderr
     assert refused.stdout == ""

@@ -12,7 +12,7 @@ from tests.support.machine_speed import slowdown
 from tests.support.processes import is_alive, until
 from tests.support.stack import Stack, StackMaker
 
-PARTS = ("redis", "web-1", "web-2", "worker", "worker-payments", "beat")
+PARTS = ("redis", "web-1", "web-2", "worker", "worker-payments", "worker-webhooks", "beat")
 NAMED_SECONDS = 60
 REPLACED_SECONDS = 120
 

@@ -17,7 +17,7 @@ from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_alive, until
 from tests.support.stack import COMMAND, Stack
 
-PROCESSES = ("redis", "web-1", "worker", "worker-payments", "beat")
+PROCESSES = ("redis", "web-1", "worker", "worker-payments", "worker-webhooks", "beat")
 
 
 def processes_of(stack: Stack) -> list[int]:
@@ -53,7 +53,10 @@ def test_every_process_has_a_pid_file(stack: Stack):
 def test_every_line_of_the_output_names_its_process_and_level(stack: Stack):
     lines = [line for line in stack.log.splitlines() if not line.startswith("ready: ")]
     assert lines
-    parts, levels = "up|migrate|redis|web-\\d|worker|worker-payments|beat", "DEBUG|INFO|WARNING|ERROR|CRITICAL"
+    parts, levels = (
+        "up|migrate|redis|web-\\d|worker|worker-payments|worker-webhooks|beat",
+        "DEBUG|INFO|WARNING|ERROR|CRITICAL",
+    )
     assert [line for line in lines if not re.match(rf"({parts}) +\| ({levels}) ", line)] == []
 
 

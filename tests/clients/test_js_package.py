@@ -22,6 +22,7 @@ from tests.support.stack import Stack
 SOURCES = js_package.SOURCES
 MAX_BYTES = 8_000
 README = SOURCES / "README.md"
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_the_room_client_is_small(modules: Path, tmp_path: Path) -> None:
 
 
 def test_the_types_accept_what_is_right_and_refuse_what_is_not(project: Path) -> None:
-    shutil.copyfile(SOURCES / "test" / "types.ts", project / "types.ts")
+    shutil.copyfile(HERE / "types.ts", project / "types.ts")
     options = ["--noEmit", "--strict", "--noUncheckedIndexedAccess", "--target", "ES2022", "--module", "NodeNext"]
     compiled = document_tools.run("tsc", *options, "--lib", "ES2022,DOM", "--types", "node", "types.ts", cwd=project)
     assert compiled.returncode == 0, compiled.stdout
@@ -107,8 +108,8 @@ def test_the_hook_shows_the_room_and_leaves_it(modules: Path, tmp_path: Path, re
         (place / "react").mkdir()
         (place / "react" / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
         (place / "react" / "index.js").write_text('export * from "preact/compat";')
-    for name in ("hook.mjs", "room.mjs", "waiting.mjs"):
-        shutil.copyfile(SOURCES / "test" / name, tmp_path / name)
+    for path in (HERE / "hook.mjs", SOURCES / "test" / "room.mjs", SOURCES / "test" / "waiting.mjs"):
+        shutil.copyfile(path, tmp_path / path.name)
     assert run_node("hook.mjs", tmp_path, RENDERER=renderer).split()[-1] == "passed"
 
 

@@ -50,6 +50,15 @@ def test_an_unreadable_setting_hides_no_other_fault(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_networks_of_webhooks_are_read_or_refused() -> None:
+    settings = load_config(GOOD | {"WEBHOOK_ALLOWED_NETWORKS": " 10.1.0.0/16, fd00:1::/32,127.0.0.1 "})
+
+    assert [str(each) for each in settings.webhook_networks] == ["10.1.0.0/16", "fd00:1::/32", "127.0.0.1/32"]
+    assert load_config(GOOD).webhook_networks == ()
+    for listed in ("10.1.0.0/8", "intranet", "10.0.0.0/8 fd00::/8", "10.0.0.0/33"):
+        assert list(faults(WEBHOOK_ALLOWED_NETWORKS=listed)) == ["WEBHOOK_ALLOWED_NETWORKS"]
+
+
 def test_files_that_are_not_text_are_faults(tmp_path: Path) -> None:
     (tmp_path / "signing.key").write_bytes(b"\xff" * 32)
     given = {"DASHBOARD_HOME": str(tmp_path), "DASHBOARD_SIGNING_KEY": "", "PAYOUT_SECRET_FILE": "/bin/sh"}
@@ -70,7 +79,15 @@ WEAK = [
 
 
 @pytest.mark.parametrize("key", WEAK)
-@pytest.mark.parametrize("name", ["DASHBOARD_SIGNING_KEY", "DASHBOARD_PREVIOUS_SIGNING_KEY"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DASHBOARD_SIGNING_KEY",
+        "DASHBOARD_PREVIOUS_SIGNING_KEY",
+        "WEBHOOK_ENCRYPTION_KEY",
+        "WEBHOOK_PREVIOUS_ENCRYPTION_KEY",
+    ],
+)
 def test_a_weak_signing_key_is_refused_and_not_shown(name: str, key: str) -> None:
     reported = faults(**{name: key})
     assert list(reported) == [name]

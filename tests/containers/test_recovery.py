@@ -11,7 +11,7 @@ from tests.support.js_client import JsClient
 from tests.support.processes import until
 
 BACK_SECONDS = 15
-PARTS = ("proxy", "web", "sockets", "worker", "worker-payments", "beat", "postgres", "valkey")
+PARTS = ("proxy", "web", "sockets", "worker", "worker-payments", "worker-webhooks", "beat", "postgres", "valkey")
 
 
 @pytest.mark.parametrize("service", PARTS)

@@ -54,7 +54,7 @@ def deposits(compose: Compose, protocol_id: str) -> Iterator[Load]:
             thread.join()
 
 
-@pytest.mark.parametrize("service", ["web", "sockets", "worker", "worker-payments"])
+@pytest.mark.parametrize("service", ["web", "sockets", "worker", "worker-payments", "worker-webhooks"])
 def test_replacing_every_container_of_a_service_loses_nothing(compose: Compose, js: JsClient, service: str) -> None:
     protocol_id = make_protocol(compose.api)
     browser = flows.watch(compose, js, protocol_id, reconnection=True)

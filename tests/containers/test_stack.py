@@ -11,8 +11,8 @@ from tests.support.event_stream import StreamReader
 from tests.support.js_client import JsClient
 from tests.support.processes import until
 
-PARTS = {"proxy", "web", "sockets", "worker", "worker-payments", "beat", "postgres", "valkey"}
-OURS = ("web", "sockets", "worker", "worker-payments", "beat")
+PARTS = {"proxy", "web", "sockets", "worker", "worker-payments", "worker-webhooks", "beat", "postgres", "valkey"}
+OURS = ("web", "sockets", "worker", "worker-payments", "worker-webhooks", "beat")
 
 
 def test_up_ends_with_every_container_healthy(compose: Compose) -> None:
@@ -144,7 +144,9 @@ def test_metrics_are_available_inside_the_network(compose: Compose) -> None:
     assert compose("exec", "-T", "worker", "python", "-c", ask) == "200"
 
 
-def test_only_payment_workers_have_outbound_access_and_the_payout_secret(compose: Compose) -> None:
+def test_only_workers_of_payments_and_webhooks_have_outbound_access_and_only_payments_the_secret(
+    compose: Compose,
+) -> None:
     networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
     look = "test -r /run/secrets/payout/payout_secret && echo readable || echo none"
     seen = {}
@@ -154,6 +156,7 @@ def test_only_payment_workers_have_outbound_access_and_the_payout_secret(compose
         seen[service] = (set(internal), compose("exec", "-T", service, "sh", "-c", look))
 
     assert seen.pop("worker-payments") == ({"true", "false"}, "readable")
+    assert seen.pop("worker-webhooks") == ({"true", "false"}, "none")
     assert set(seen) == {"web", "sockets", "worker", "beat"}
     assert all(found == ({"true"}, "none") for found in seen.values()), seen
 

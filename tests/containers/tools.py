@@ -21,6 +21,10 @@ NAME_SERVICE_PACKAGES = (
 )
 PLUGIN_PACKAGES = ("docker-compose", "docker-buildx")  # not in Debian 12, but the next release's run there
 PLUGIN_RELEASE = "trixie"
+SYSTEMD_LIBRARIES = (
+    *("libapparmor1", "libaudit1", "libcap-ng0", "libip4tc2", "libkmod2", "libmount1", "libpam0g", "libseccomp2"),
+    "libsystemd-shared",
+)
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FETCH_SECONDS = 300
@@ -65,15 +69,41 @@ def fetch_tools() -> Path:
 
 def fetch_promtool() -> Path:
     """The path of Prometheus's rule checker from Debian's package. Raises NoEngineError."""
-    target = cache() / "prometheus"
-    tool = target / "usr/bin/promtool"
-    if not tool.exists():
-        packages = cache() / "prometheus-package"
+    return _fetch_program("bin/promtool", "prometheus")
+
+
+def fetch_kubectl() -> Path:
+    """The path of Kubernetes's command line from Debian's package; the next release's, for its kustomize."""
+    return _fetch_program("bin/kubectl", "kubectl", is_of_next_release=True)
+
+
+def fetch_systemd_analyze() -> tuple[Path, Path]:
+    """The path of systemd's checker of units, and of the folder with its libraries. Raises NoEngineError."""
+    program = _fetch_program("bin/systemd-analyze", "systemd", *SYSTEMD_LIBRARIES)
+    return program, program.parents[1] / "lib/x86_64-linux-gnu"
+
+
+def fetch_pgbouncer() -> tuple[Path, Path]:
+    """The path of PgBouncer, and of the folder with its libraries. Raises NoEngineError."""
+    program = _fetch_program("sbin/pgbouncer", "pgbouncer", "libc-ares2", "libevent-2.1-7")
+    return program, program.parents[1] / "lib/x86_64-linux-gnu"
+
+
+def _fetch_program(program: str, package: str, *libraries: str, is_of_next_release: bool = False) -> Path:
+    target = cache() / package
+    path = target / "usr" / program
+    done = target / ".complete"
+    if not done.exists():
+        packages = cache() / f"{package}-package"
         packages.mkdir(parents=True, exist_ok=True)
-        _run(["apt-get", "-qq", "update"], packages)
-        _run(["apt-get", "-qq", "download", "prometheus"], packages)
-        _run(["dpkg", "-x", str(next(packages.glob("*.deb"))), str(target)], packages)
-    return tool
+        options = _other_release(packages / "apt") if is_of_next_release else []
+        name = f"{package}/{PLUGIN_RELEASE}" if is_of_next_release else package
+        _run(["apt-get", "-qq", *options, "update"], packages)
+        _run(["apt-get", "-qq", *options, "download", name, *libraries], packages)
+        for each in sorted(packages.glob("*.deb")):
+            _run(["dpkg", "-x", str(each), str(target)], packages)
+        done.touch()
+    return path
 
 
 def _other_release(folder: Path) -> list[str]:

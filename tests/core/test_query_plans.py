@@ -1,20 +1,26 @@
 """With many rows the statements of the hot requests find theirs by an index, on both kinds of database."""
 
 import re
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, insert, text
 
+from app.core.database import utc_now
 from app.core.extensions import db
 from app.payments import settlement
 from app.realtime import outbox
+from app.webhooks import expansion, lease
+from app.webhooks import settlement as webhook_settlement
+from app.webhooks.attempts import Outcome, Result
+from app.webhooks.models import WebhookDelivery
 from bench import database_rows
 from tests.factories import deposit, file_vulnerability, make_protocol
 
 PROTOCOLS = 25
 EACH = 400
 AGENTS = 2_000
-BIG = ["agents", "agent_tasks", "vulnerabilities", "bounty_entries", "payments", "outbox_events"]
+BIG = ["agents", "agent_tasks", "vulnerabilities", "bounty_entries", "payments", "outbox_events", "webhook_deliveries"]
 
 
 @pytest.fixture
@@ -55,9 +61,9 @@ def recorded(run):
     """The statements, with their values, that `run()` sent."""
     statements = {}
 
-    def record(_connection, _cursor, statement, parameters, *_):
+    def record(_connection, _cursor, statement, parameters, _context, executemany):
         if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
-            statements[statement] = parameters
+            statements[statement] = parameters[0] if executemany else parameters
 
     event.listen(db.engine, "before_cursor_execute", record)
     try:
@@ -87,4 +93,36 @@ def test_no_hot_statement_reads_a_big_table_from_end_to_end(api, protocol_ids):
     assert scanned_tables(unindexed) == ["vulnerabilities"], "the check detects a statement without an index"
     plans = {statement: plan_of(statement, values) for statement, values in statements.items()}
     scans = {statement: plan for statement, plan in plans.items() if scanned_tables(plan)}
+    assert not scans
+
+
+def test_no_statement_of_the_webhooks_delivery_reads_all_deliveries(in_context, api, protocol_id):
+    """10,000 finished deliveries, as many that wait for their next attempt, and a few that are due."""
+    body = {"url": "https://hooks.example/", "eventTypes": ["*"]}
+    webhook_ids = [api.owner.post(f"/protocols/{protocol_id}/webhooks", body).expect(201)["id"] for _ in range(20)]
+    tomorrow = utc_now() + timedelta(days=1)
+    common = {"event_type": "x", "body": "{}", "attempts": 1, "failures": 1, "history": [], "created_at": utc_now()}
+    states = {"PENDING": {"next_attempt_at": tomorrow}, "SUCCEEDED": {"finished_at": utc_now()}}
+    for number, (status, times) in enumerate(states.items()):
+        rows = [
+            common | times | {"id": f"{status[0]}{index}-{each}", "webhook_id": webhook_id, "status": status}
+            | {"position": -1000 * number - each}
+            for index, webhook_id in enumerate(webhook_ids)
+            for each in range(1, 501)
+        ]  # fmt: skip
+        db.session.execute(insert(WebhookDelivery), rows)
+    db.session.execute(text("ANALYZE"))
+    db.session.commit()
+    deposit(api, protocol_id, "1.00")
+
+    def deliver() -> None:
+        expansion.expand()
+        leased = lease.lease_due(lease.Slots())
+        assert len(leased) == len(webhook_ids)
+        results = [Result(Outcome.DELIVERED, 0.1, 204), Result(Outcome.REFUSED, 0.1, 500, "HTTP 500")]
+        webhook_settlement.settle([(each, results[number % 2]) for number, each in enumerate(leased)])
+
+    plans = {statement: plan_of(statement, values) for statement, values in recorded(deliver).items()}
+
+    scans = {statement: plan for statement, plan in plans.items() if "webhook_deliveries" in scanned_tables(plan)}
     assert not scans

@@ -22,7 +22,7 @@ def test_the_lock_file_pins_every_package_by_hash_and_names_no_registry() -> Non
 
 def test_modules_that_are_up_to_date_are_not_installed_again(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(assets, "VENDOR", tmp_path)
-    monkeypatch.setattr(assets, "INSTALLED_LOCK", tmp_path / "package-lock.json")
+    monkeypatch.setattr(assets, "INSTALLED", tmp_path / "installed.sha256")
     monkeypatch.setattr(assets, "CLIENT_COPY", tmp_path / "client")
     installs: list[str] = []
 
@@ -38,8 +38,12 @@ def test_modules_that_are_up_to_date_are_not_installed_again(tmp_path: Path, mon
     assert [assets.install(), assets.install()] == [True, False]
     assert len(installs) == 1
     assert (tmp_path / "preact.js").read_text() == assets.MODULES["preact.js"]
-    (tmp_path / "package-lock.json").write_text("{}")
+    assert (tmp_path / "uplot.js").read_text() == assets.MODULES["uplot.js"] + "\nexport default uPlot;\n"
+    (tmp_path / "lock.json").write_text("{}")
+    monkeypatch.setattr(assets, "LOCK", tmp_path / "lock.json")
     assert assets.install(), "another lock file is installed"
+    monkeypatch.setattr(assets, "MODULES", assets.MODULES | {"preact.js": "htm/preact/other.js"})
+    assert assets.install(), "another file of a package is installed"
 
 
 def test_the_page_loads_exactly_the_modules_of_the_client_package() -> None:
@@ -90,6 +94,6 @@ def test_a_registry_that_does_not_answer_is_reported(monkeypatch: Any, tmp_path:
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:1")
     monkeypatch.setenv("npm_config_fetch_retries", "0")
     monkeypatch.setenv("npm_config_cache", str(tmp_path))
-    monkeypatch.setattr(assets, "INSTALLED_LOCK", tmp_path / "package-lock.json")
+    monkeypatch.setattr(assets, "INSTALLED", tmp_path / "installed.sha256")
     with pytest.raises(assets.AssetError, match=r"`npm ci` failed:\n.*ECONNREFUSED"):
         assets.install()

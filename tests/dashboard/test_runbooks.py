@@ -35,16 +35,18 @@ def test_anything_else_is_not_found(api: Api, name: str) -> None:
     assert api.with_token(None).get(f"//runbooks/{name}").status == 404
 
 
-def test_headings_lists_code_and_links_are_rendered_and_everything_is_escaped() -> None:
-    text = "# A & <b>\nIs `x < 1`?\n\nTo do:\n- see [it](README.md#valkey-cli),\n  now\n- [far](../scaling.md)\n"
-    text += "\n    a\n      <b>\n"
-    assert "\n".join(runbooks._render(text)) == (
-        '<h1 id="a-&amp;-&lt;b&gt;">A &amp; &lt;b&gt;</h1>\n'
-        "<p>Is <code>x &lt; 1</code>?</p>\n"
+def test_anchors_links_and_code_are_rendered_and_html_is_shown_as_text() -> None:
+    text = "# A & B\nIs `x < 1`? <script>x</script> [no](javascript:x)\n\nTo do:\n"
+    text += "- see [it](README.md#valkey-cli),\n  now\n- [**far**](../scaling.md)\n- [W](https://w.org)\n\n      <b>\n"
+    assert runbooks._render(text) == (
+        '<h1 id="a-&amp;-b">A &amp; B</h1>\n'
+        "<p>Is <code>x &lt; 1</code>? &lt;script&gt;x&lt;/script&gt; [no](javascript:x)</p>\n"
         "<p>To do:</p>\n"
-        '<ul><li>see <a href="/runbooks/README#valkey-cli">it</a>, now</li>'
-        "<li>far (<code>docs/scaling.md</code>)</li></ul>\n"
-        "<pre><code>a\n  &lt;b&gt;</code></pre>"
+        "<ul>\n"
+        '<li>\n<p>see <a href="/runbooks/README#valkey-cli">it</a>,\nnow</p>\n</li>\n'
+        "<li>\n<p><strong>far</strong> (<code>docs/scaling.md</code>)</p>\n</li>\n"
+        '<li>\n<p><a href="https://w.org">W</a></p>\n<pre><code>&lt;b&gt;\n</code></pre>\n</li>\n'
+        "</ul>\n"
     )
 
 

@@ -255,7 +255,7 @@ def test_the_receiver_pays_a_repeated_request_once_and_a_forged_one_never(receiv
 
 def test_every_example_is_in_the_table_and_every_file_of_the_table_exists() -> None:
     table = (EXAMPLES / "README.md").read_text()
-    named = set(re.findall(r"\]\(((?:agent|dashboard|payouts|without-package)[^)]*)\)", table))
+    named = set(re.findall(r"\]\(((?:agent|dashboard|payouts|webhooks|without-package)[^)]*)\)", table))
 
     assert all((EXAMPLES / name).exists() for name in named)
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and is_ours(path.name)}

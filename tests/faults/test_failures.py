@@ -59,7 +59,7 @@ def test_after_a_kill_of_all_parts_everything_accepted_is_kept(scene):
     scene.report(100, status="FAILED", error={"message": "out of gas"}).expect(202)
     scene.deposit("7").expect(201)
 
-    for part in [*PARTS, "worker-payments"]:
+    for part in [*PARTS, "worker-payments", "worker-webhooks"]:
         scene.stack.kill(part)
 
     scene.stack.wait_until_open(40)

@@ -71,11 +71,16 @@ def test_filters_apply_and_invalid_ones_are_problems(api, protocol_id):
 def test_a_text_that_a_spreadsheet_would_compute_gets_an_apostrophe(api, start):
     protocol_id = make_protocol(api)
     title = f'{start}HYPERLINK("http://evil","x"),1'
+    inner = f"a;{start}1\t{start}2; no - 1\n{start}3"
     file_vulnerability(api, protocol_id, title=title, description=f'{start}1\ntwo, "lines"')
+    file_vulnerability(api, protocol_id, title=f"b;{start}1", description=inner)
 
-    (found,) = rows_of(api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities", **CSV))
+    split, found = rows_of(api.viewer.get(f"/protocols/{protocol_id}/vulnerabilities", **CSV))
 
     assert (found["title"], found["description"]) == ("'" + title, f'\'{start}1\ntwo, "lines"')
+    # The parts that a spreadsheet makes of a cell where it splits at semicolons, and does not see the quotes.
+    assert split["title"] == f"b;'{start}1"
+    assert split["description"] == f"a;'{start}1\t'{start}2; no - 1\n'{start}3"
 
 
 def test_tabs_and_line_breaks_at_the_start_are_quoted_and_other_text_is_exact(api):
@@ -87,7 +92,7 @@ def test_tabs_and_line_breaks_at_the_start_are_quoted_and_other_text_is_exact(ap
     (entry,) = rows_of(api.viewer.get(f"/protocols/{protocol_id}/pool/entries", **CSV))
 
     (found,) = rows_of(answer)
-    assert (found["title"], found["description"]) == ("Ünïcode 漏洞 - 1+1=2", "'\t=1+1")
+    assert (found["title"], found["description"]) == ("Ünïcode 漏洞 - 1+1=2", "'\t'=1+1")
     assert (entry["amount"], entry["reference"], entry["protocolId"]) == ("1000.10", "'-tx", "P:1.csv_export")
     assert answer.headers["content-disposition"] == 'attachment; filename="P_1.csv_export-vulnerabilities.csv"'
 

@@ -24,6 +24,7 @@ def functions_of(path: str) -> Functions:
     codes = _codes(Path(path).read_text(encoding="utf-8"), path)
     places = {(code.co_qualname, code.co_firstlineno): place for place, code in codes.items()}
     name, found = str(Path(path).resolve()), defaultdict(list)
+    gc.unfreeze()  # tests/conftest.py has exempted the modules, and thereby hidden them
     for each in gc.get_objects():
         if isinstance(each, FunctionType) and each.__code__.co_filename == name:
             found[places[each.__code__.co_qualname, each.__code__.co_firstlineno]].append(each)

@@ -65,6 +65,17 @@ TARGETS = {
             "tests/realtime/test_relay_failures.py",
         ),
     ),
+    "webhooks": Target(
+        "app/webhooks",
+        (
+            "tests/webhooks/test_schedule.py",
+            "tests/webhooks/test_encryption.py",
+            "tests/webhooks/test_expansion.py",
+            "tests/webhooks/test_delivery.py",
+            "tests/webhooks/test_webhook_retention.py",
+            "tests/webhooks/test_webhooks.py",
+        ),
+    ),
     "payments": Target(
         "app/payments",
         (

@@ -21,6 +21,7 @@ from app.core.extensions import celery, redis_client
 from app.core.queues import PAYMENTS_QUEUE
 from app.core.redis_connection import connect_redis
 from app.factory import GAUGES
+from app.http import csv_export
 from app.observability import process_registry
 from app.observability.collectors import StateCollector
 from app.payments.models import Payment
@@ -29,6 +30,10 @@ from app.realtime import emitter, outbox
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.redis_keys import CONTROL_CHANNEL, TICK_KEY, channel_of, room_key
+from app.webhooks import expansion
+from app.webhooks.models import WebhookDelivery
+from app.webhooks.rules import DisableCause
+from app.webhooks.service import disable_for
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.api import Api
@@ -252,6 +257,41 @@ def test_ledger_mismatch_fires_when_a_pool_was_changed_by_hand(firing: Callable[
     assert firing("DashboardLedgerMismatch")
 
 
+@pytest.fixture
+def webhook_id(api: Api) -> str:
+    protocol_id = make_protocol(api)
+    body = {"url": "https://hooks.example/", "eventTypes": ["*"]}
+    created = api.owner.post(f"/protocols/{protocol_id}/webhooks", body).expect(201)
+    deposit(api, protocol_id, "1.00")
+    return str(created["id"])
+
+
+@pytest.mark.database("sqlite")
+def test_webhooks_slow_fires_when_events_or_deliveries_wait(firing: Callable[[str], bool], webhook_id: str) -> None:
+    assert not firing("DashboardWebhooksSlow")
+    store(OutboxEvent, created_at=utc_now() - timedelta(seconds=65))
+    assert firing("DashboardWebhooksSlow")
+
+    expansion.expand()
+    assert not firing("DashboardWebhooksSlow")
+    store(WebhookDelivery, next_attempt_at=utc_now() - timedelta(seconds=65))
+
+    assert firing("DashboardWebhooksSlow")
+
+
+@pytest.mark.database("sqlite")
+def test_webhook_disabled_fires_unless_the_owner_did_it(
+    firing: Callable[[str], bool], api: Api, webhook_id: str
+) -> None:
+    api.owner.post(f"/webhooks/{webhook_id}/disable").expect(200)
+    assert not firing("DashboardWebhookDisabled")
+    api.owner.post(f"/webhooks/{webhook_id}/enable").expect(200)
+
+    disable_for(webhook_id, DisableCause.GONE, "The endpoint answered 410.")
+
+    assert firing("DashboardWebhookDisabled")
+
+
 @pytest.mark.database("sqlite")
 def test_queue_growing_fires_when_no_worker_takes_tasks(firing: Callable[[str], bool]) -> None:
     for _ in range(101):
@@ -354,6 +394,23 @@ def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_web: 
         until(lambda n=lost: losses() > n, 20, "the loss is counted")
 
     scrapes_until(stack, before, "DashboardSubscriberLost")
+
+
+@pytest.mark.database("sqlite")
+def test_export_failing_fires_when_an_export_is_cut(
+    firing: Callable[[str], bool], api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol_id = make_protocol(api)
+    for _ in range(2):
+        deposit(api, protocol_id, "1.00")
+    assert not firing("DashboardExportFailing")
+
+    monkeypatch.setattr(csv_export, "PAGE_ROWS", 1)
+    monkeypatch.setattr(csv_export._cursor, "deserialize", lambda _text: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        api.viewer.get(f"/protocols/{protocol_id}/pool/entries", Accept="text/csv")
+
+    assert firing("DashboardExportFailing")
 
 
 def test_sockets_refused_fires_when_a_process_is_full(make_web: StackMaker, js: JsClient) -> None:

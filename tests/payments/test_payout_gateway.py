@@ -1,5 +1,6 @@
 """The payout service as the worker meets it: good answers, bad ones, none."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -11,6 +12,7 @@ import time
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
+from standardwebhooks import Webhook
 
 from app.config import load_config
 from app.core.outbound import THREAD_NAME
@@ -66,6 +68,16 @@ def test_a_payment_is_posted_with_its_id_as_idempotency_key_and_signed(service, 
     assert request.is_signed_with(SECRET)
     assert not request.is_signed_with("another secret")
     assert request.headers["content-type"] == "application/json"
+
+
+def test_a_payment_verifies_with_the_library_of_standard_webhooks(service, settings):
+    pay(PAYMENT, settings)
+    pay(Payment(**MEMBERS, recipient="0xdef", recipient_number=2), settings)
+
+    whsec = "whsec_" + base64.b64encode(SECRET.encode()).decode()
+    for request in service.requests:
+        assert Webhook(whsec).verify(request.body, request.headers)["paymentId"] == "payment-1"
+    assert [request.headers["webhook-id"] for request in service.requests] == ["payment-1", "payment-1:2"]
 
 
 def test_the_same_payment_is_sent_with_the_same_key_and_body_each_time(service, settings):

@@ -145,7 +145,7 @@ def configuration_page() -> str:
 
 
 def main() -> None:
-    """Write docs/configuration.md, the types, and the generated parts of the client packages."""
+    """Write docs/configuration.md, the types, the table of operations and the generated part of clients/python."""
     import tempfile
 
     from app.apidocs import asyncapi

@@ -59,13 +59,11 @@ class Operation:
         self.is_idempotent = any(each["name"] == "Idempotency-Key" for each in self.parameters["header"])
         self.body = _body_schema(operation, schemas)
         content = _success(operation).get("content", {})
-        self.has_csv, self.is_text = "text/csv" in content, [*content] == ["text/plain"]
-        self.result = (
-            "str" if self.is_text else _type(content.get("application/json", {}).get("schema", {"type": "null"}))
-        )
-        self.is_paged = self.result.endswith("Page") and any(
-            each["name"] == "cursor" for each in self.parameters["query"]
-        )
+        self.is_text = [*content] == ["text/plain"]
+        json_schema = content.get("application/json", {}).get("schema", {"type": "null"})
+        self.result = "str" if self.is_text else _type(json_schema)
+        has_cursor = any(each["name"] == "cursor" for each in self.parameters["query"])
+        self.is_paged = self.result.endswith("Page") and has_cursor
         if self.is_paged:
             self.result = _type(schemas[self.result.rpartition(".")[2]]["properties"]["items"]["items"])
 

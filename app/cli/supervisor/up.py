@@ -21,10 +21,13 @@ from app.cli.supervisor.process import ManagedProcess
 from app.cli.supervisor.readiness import Readiness
 from app.cli.supervisor.supervisor import MAX_START_SECONDS, POLL_SECONDS, Supervisor, write_file
 from app.config import KEY_FILE, load_config
-from app.core.queues import MAINTENANCE_QUEUE, PAYMENTS_QUEUE, REALTIME_QUEUE
+from app.core.queues import MAINTENANCE_QUEUE, PAYMENTS_QUEUE, REALTIME_QUEUE, WEBHOOKS_QUEUE
 from app.observability.probe import SILENT_SECONDS
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not chosen
+# Receivers on this machine, of whoever tries webhooks out.
+LOCAL_WEBHOOKS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128", "WEBHOOK_ALLOW_HTTP": "1"}
+WATCH_SECONDS = 0.2  # between two looks at a running system: shorter pauses cost an idle machine a half percent
 # `-P`: no module of the working directory may replace ours.
 DASHBOARD = (sys.executable, "-P", "-m", "app.cli")
 
@@ -98,7 +101,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
         write_file(key_file, secrets.token_hex(32) + "\n")
     metrics.mkdir(exist_ok=True)
     own = {"DASHBOARD_HOME": str(folder), "PYTHONUNBUFFERED": "1", "DASHBOARD_UNDER_UP": "1"}
-    environment = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), **os.environ, **own}
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), **LOCAL_WEBHOOKS, **os.environ, **own}
     payout_port = _add_demo_payouts(environment) if demo and not _is_set("PAYOUT_URL") else 0
     settings = load_config(environment)
     web_grace = min(settings.shutdown_grace, 3.0)  # so that all phases of a stop together take less than ten seconds
@@ -119,7 +122,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
             if demo:
                 options = ("--demo", "--protocol", "demo", "--url", local_url, "--payout-port", str(payout_port))
                 supervisor.add(ManagedProcess("demo", (*DASHBOARD, "simulate", *options), stop_seconds=3.0))
-        while not supervisor.stop_requested.wait(POLL_SECONDS):
+        while not supervisor.stop_requested.wait(WATCH_SECONDS):
             supervisor.poll()
     finally:
         supervisor.stop()
@@ -142,7 +145,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _processes(host: str, port: int, web_count: int, web_grace: float) -> list[ManagedProcess]:
-    """Web, beat and workers. Payments have a worker of their own: a payout service that hangs delays no drains."""
+    """Web, beat and workers. Payments and webhooks have workers of their own: a service that hangs delays no drains."""
     reuse_port = ["--reuse-port"] if web_count > 1 else []
     web = (*DASHBOARD, "web", "--host", host, "--port", str(port), *reuse_port)
     watched: dict[str, Any] = {"touches_alive_file": True, "max_silent_seconds": SILENT_SECONDS}
@@ -152,7 +155,8 @@ def _processes(host: str, port: int, web_count: int, web_grace: float) -> list[M
     ]
     worker = ("worker", "--queues", f"{REALTIME_QUEUE},{MAINTENANCE_QUEUE}", "--concurrency", "2")
     payments = ("worker", "--queues", PAYMENTS_QUEUE, "--concurrency", "4", "--name", "payments")
-    commands = {"beat": ("beat",), "worker": worker, "worker-payments": payments}
+    webhooks = ("worker", "--queues", WEBHOOKS_QUEUE, "--concurrency", "2", "--name", "webhooks")
+    commands = {"beat": ("beat",), "worker": worker, "worker-payments": payments, "worker-webhooks": webhooks}
     # Celery's warm shutdown of an idle prefork pool takes two to three seconds.
     return webs + [
         ManagedProcess(name, (*DASHBOARD, *command), stop_phase=1, stop_seconds=3.4, needs_redis=True, **watched)

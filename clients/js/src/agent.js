@@ -50,9 +50,8 @@ export class Agent {
     const log = (event, details) => this.#log(event, details);
     const fetch = (...args) => globalThis.fetch(...args);
     this.#options = { fetch, ...DEFAULTS, ...options, token: tokenReader(options.token) };
-    const post = (path, body, key) => this.#post(path, body, key);
-    const report = (body, key) => post(async () => `/agents/${encodeURIComponent(await this.#agentId())}/progress`, body, key);
-    const file = (protocolId, body, key) => post(async () => `/protocols/${encodeURIComponent(protocolId)}/vulnerabilities`, body, key);
+    const report = async (make, key) => this.#post(`/agents/${encodeURIComponent(await this.#agentId())}/progress`, make, key);
+    const file = (protocolId, make, key) => this.#post(`/protocols/${encodeURIComponent(protocolId)}/vulnerabilities`, make, key);
     this.#tasks = new Tasks({ ...this.#options, ...shared, log, send: report });
     this.#findings = new Findings({ ...this.#options, ...shared, log, send: file });
   }
@@ -125,11 +124,12 @@ export class Agent {
     return id;
   }
 
-  async #post(path, body, key) {
-    const { fetch, baseUrl, token, timeoutMs } = this.#options;
+  async #post(path, makeBody, key) {
+    const { fetch, baseUrl, timeoutMs } = this.#options;
+    const token = await this.#options.token();
     const headers = { "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };
-    const request = { method: "POST", headers, body: JSON.stringify(body), signal: AbortSignal.timeout(timeoutMs) };
-    const answer = await send(fetch, `${baseUrl}/api/v1${await path()}`, await token(), request);
+    const request = { method: "POST", headers, body: JSON.stringify(makeBody()), signal: AbortSignal.timeout(timeoutMs) };
+    const answer = await send(fetch, `${baseUrl}/api/v1${path}`, token, request);
     return answer.json();
   }
 

@@ -421,6 +421,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/protocols/{protocolId}/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a protocol's webhooks, newest first
+         * @description Without their secrets. Request the next page with `cursor` set to `nextCursor` of this one. Roles: owner, admin.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Create a webhook
+         * @description From now on the protocol's stored events are POSTed to the URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says. The response is the only place that shows the secret. A protocol has at most 20 webhooks. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats": {
         parameters: {
             query?: never;
@@ -605,6 +629,150 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhook-deliveries/{deliveryId}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deliver again
+         * @description The same body with the same `webhook-id`, with all attempts of the schedule. One that waits for its next attempt is attempted now. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a webhook
+         * @description A DISABLED one says why in `disabledReason`. Roles: owner, admin.
+         */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description With its deliveries; nothing more is sent, besides attempts that are running. Roles: owner, admin.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a webhook's deliveries, newest first
+         * @description Each with its attempts. Finished ones are kept for 30 days, the newest 10,000 of a webhook. Request the next page with `cursor` set to `nextCursor` of this one. Roles: owner, admin.
+         */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable a webhook
+         * @description Pending deliveries wait until it is enabled; new events are not kept for it. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["disableWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable a webhook
+         * @description Deliveries that were pending when it was disabled are sent now. Events in between were not kept for it. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["enableWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate a webhook's secret
+         * @description The response is the only place that shows the new secret. For 24 hours deliveries carry a signature of each: replace the secret at the receiver within that time. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["rotateSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhookId}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test event
+         * @description A delivery of type `webhook:test`, whatever the webhook's filters. Its outcome is in the list of deliveries. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+         */
+        post: operations["sendTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/asyncapi.json": {
         parameters: {
             query?: never;
@@ -707,6 +875,66 @@ export interface paths {
     };
 }
 export interface webhooks {
+    agentTaskUpdate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive agent:task_update
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["agentTaskUpdateWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    bountyPoolUpdated: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive bounty_pool:updated
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["bountyPoolUpdatedWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    paymentStatusChanged: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive payment:status_changed
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["paymentStatusChangedWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     payout: {
         parameters: {
             query?: never;
@@ -721,6 +949,66 @@ export interface webhooks {
          * @description Sent to PAYOUT_URL once or more for each payment: pay once per `Idempotency-Key`. Verify `X-Signature` with PAYOUT_SECRET before anything else, and reject a time that is more than five minutes off.
          */
         post: operations["payout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    vulnDiscovered: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive vuln:discovered
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["vulnDiscoveredWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    vulnStatusChanged: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive vuln:status_changed
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["vulnStatusChangedWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    webhookTest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive a test
+         * @description Sent once or more, in any order, to each webhook whose filters match: `type` and `data` are those of the room's event (`/asyncapi.json`), without its `seq`. Verify `webhook-signature` before anything else, reject a `webhook-timestamp` that is more than five minutes off, and act once per `webhook-id`. `data.version` tells an older state from a newer one.
+         */
+        post: operations["webhookTestWebhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -890,13 +1178,99 @@ export interface components {
              */
             version: string;
         };
+        AgentTaskData: {
+            /**
+             * @description Id of the agent.
+             * @example scanner-7
+             */
+            agentId: string;
+            /**
+             * @description Why the task failed; null otherwise.
+             * @example null
+             */
+            error: components["schemas"]["TaskError"] | null;
+            /**
+             * Format: date-time
+             * @description When the agent expects to complete the task.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            estimatedCompletion: string | null;
+            /**
+             * @description Name of the agent's next task.
+             * @example null
+             */
+            nextTask: string | null;
+            /**
+             * @description Progress in per cent.
+             * @example 65
+             */
+            progress: string;
+            /**
+             * @description Status of the task; IDLE if the agent moved to another protocol without ending it.
+             * @example RUNNING
+             * @enum {string}
+             */
+            status: "RUNNING" | "COMPLETED" | "FAILED" | "IDLE";
+            /**
+             * @description Name of the task.
+             * @example Symbolic execution of Vault.sol
+             */
+            task: string;
+            /**
+             * @description Increases with every change; ignore a version that is not higher than the last.
+             * @example 2
+             */
+            version: string;
+        };
+        AgentTaskUpdateWebhook: {
+            data: components["schemas"]["AgentTaskData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example agent:task_update
+             * @enum {string}
+             */
+            type: "agent:task_update";
+        };
+        Attempt: {
+            /**
+             * @description When the attempt ended.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            at: string;
+            /**
+             * @description How long the attempt took, in milliseconds.
+             * @example 87
+             */
+            durationMs: string | null;
+            /**
+             * @description Why the attempt failed; null if it succeeded or none has ended.
+             * @example null
+             */
+            error: string | null;
+            /**
+             * @description The response's HTTP status; null without a response.
+             * @example 204
+             */
+            responseCode: string | null;
+        };
         AuditEntry: {
             /**
              * @description The action.
              * @example DEPOSIT
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED" | "WEBHOOK_CREATED" | "WEBHOOK_DELETED" | "WEBHOOK_ENABLED" | "WEBHOOK_DISABLED" | "WEBHOOK_SECRET_ROTATED" | "WEBHOOK_TESTED" | "WEBHOOK_REDELIVERED";
             /**
              * @description The caller's address; null for the system.
              * @example 203.0.113.7
@@ -1031,6 +1405,89 @@ export interface components {
              */
             task: string;
         };
+        BountyPoolData: {
+            /**
+             * Format: decimal
+             * @description The amount of this change.
+             * @example 2500.00
+             */
+            amount: string;
+            /**
+             * Format: decimal
+             * @description `total - reserved - paid`; never negative.
+             * @example 22500.00
+             */
+            available: string;
+            /**
+             * @description The kind of change.
+             * @example RESERVATION
+             * @enum {string}
+             */
+            changeType: "DEPOSIT" | "RESERVATION" | "RESERVATION_RELEASED" | "PAYMENT_RELEASED";
+            /**
+             * @description The currency of all amounts of the protocol; set when it is created.
+             * @example USDC
+             */
+            currency: string;
+            /**
+             * Format: decimal
+             * @description Sum of released payments.
+             * @example 0.00
+             */
+            paid: string;
+            /**
+             * @description The payment that it is for; see `GET /payments/{id}`.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId?: string;
+            /**
+             * @description The depositor's reference, or the payout service's.
+             * @example treasury-2026-11
+             */
+            reference?: string;
+            /**
+             * Format: decimal
+             * @description Reserved for pending validations and payments.
+             * @example 2500.00
+             */
+            reserved: string;
+            /**
+             * Format: decimal
+             * @description Sum of all deposits; `available + reserved + paid`.
+             * @example 25000.00
+             */
+            total: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description The vulnerability that it is for.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId?: string;
+        } & unknown;
+        BountyPoolUpdatedWebhook: {
+            data: components["schemas"]["BountyPoolData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example bounty_pool:updated
+             * @enum {string}
+             */
+            type: "bounty_pool:updated";
+        };
         Confirmation: {
             /**
              * Format: decimal
@@ -1145,7 +1602,7 @@ export interface components {
              * @example PAYMENT_REQUESTED
              * @enum {string}
              */
-            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+            action: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED" | "WEBHOOK_CREATED" | "WEBHOOK_DELETED" | "WEBHOOK_ENABLED" | "WEBHOOK_DISABLED" | "WEBHOOK_SECRET_ROTATED" | "WEBHOOK_TESTED" | "WEBHOOK_REDELIVERED";
             /**
              * @description The payment's amount.
              * @example 2500.00
@@ -1384,6 +1841,78 @@ export interface components {
              */
             token: string;
         };
+        NewWebhook: {
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description What the webhook is for.
+             * @example Slack channel of the incident team
+             */
+            description: string | null;
+            /**
+             * @description Why it is DISABLED; null otherwise.
+             * @example null
+             */
+            disabledReason: string | null;
+            /**
+             * @description The events to deliver, or `*` for all.
+             * @example [
+             *       "vuln:status_changed",
+             *       "payment:status_changed"
+             *     ]
+             */
+            eventTypes: ("bounty_pool:updated" | "vuln:discovered" | "vuln:status_changed" | "payment:status_changed" | "agent:task_update" | "*")[];
+            /**
+             * Format: date-time
+             * @description When the first attempt failed since the last success; null while none has.
+             * @example null
+             */
+            failingSince: string | null;
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation signs as well; null without a rotation.
+             * @example null
+             */
+            previousSecretExpiresAt: string | null;
+            /**
+             * @description The protocol's id.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * @description The key of the signatures (Standard Webhooks). Shown this once.
+             * @example whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3
+             */
+            secret: string;
+            /**
+             * @description Of the vulnerability events only those of these severities; null for all.
+             * @example [
+             *       "CRITICAL",
+             *       "HIGH"
+             *     ]
+             */
+            severities: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
+            /**
+             * @description A DISABLED webhook gets nothing until it is enabled.
+             * @example ENABLED
+             * @enum {string}
+             */
+            status: "ENABLED" | "DISABLED";
+            /**
+             * @description Where deliveries are POSTed: `https://`, without user name, password or fragment. A host written as a private, loopback or link-local address is refused here, a name that leads to one when it is connected to.
+             * @example https://hooks.example/dashboard
+             */
+            url: string;
+        };
         OpenCounts: {
             /**
              * @description Confirmed vulnerabilities that are not paid.
@@ -1556,6 +2085,82 @@ export interface components {
              */
             recipient?: string | null;
         };
+        PaymentStatusChangedWebhook: {
+            data: components["schemas"]["PaymentStatusData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example payment:status_changed
+             * @enum {string}
+             */
+            type: "payment:status_changed";
+        };
+        PaymentStatusData: {
+            /**
+             * Format: decimal
+             * @description The amount to pay, as a decimal string.
+             * @example 2500.00
+             */
+            amount: string;
+            /**
+             * @description How many times the payout service was called.
+             * @example 0
+             */
+            attempts: string;
+            /**
+             * Format: date-time
+             * @description When the status changed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            changedAt: string;
+            /**
+             * @description The currency of all amounts of the protocol; set when it is created.
+             * @example USDC
+             */
+            currency: string;
+            /**
+             * @description Why the service refused for good, if FAILED or CANCELLED; null otherwise.
+             * @example null
+             */
+            failureReason: string | null;
+            /**
+             * @description The status now. PROCESSING, which every attempt passes through, is not told.
+             * @example PENDING
+             * @enum {string}
+             */
+            newStatus: "PENDING" | "FAILED" | "RELEASED" | "CANCELLED";
+            /**
+             * @description The status before; null when the payment was requested just now.
+             * @example null
+             * @enum {string|null}
+             */
+            oldStatus: "PENDING" | "PROCESSING" | "FAILED" | null;
+            /**
+             * @description The payment's id.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description Id of the vulnerability that it pays for.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        };
         PaymentSum: {
             /**
              * @description The number of released payments.
@@ -1664,7 +2269,7 @@ export interface components {
              * @description A stable code: decide by it.
              * @enum {string}
              */
-            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TICKET" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NOT_IMPLEMENTED" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REALTIME_UNAVAILABLE" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_IN_URL" | "TOKEN_REVOKED" | "TOO_MANY_CONNECTIONS" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND";
+            code: "AGENT_NOT_FOUND" | "ALREADY_EXISTS" | "ALREADY_RESERVED" | "AMOUNT_TOO_LARGE" | "BAD_REQUEST" | "BODY_TOO_LARGE" | "CONFLICT" | "DATABASE_BUSY" | "DATABASE_FULL" | "DATABASE_READ_ONLY" | "DATABASE_UNAVAILABLE" | "DEPENDENCY_UNAVAILABLE" | "FORBIDDEN" | "IDEMPOTENCY_KEY_IN_USE" | "IDEMPOTENCY_KEY_REUSED" | "INSUFFICIENT_FUNDS" | "INTERNAL_ERROR" | "INVALID_TICKET" | "INVALID_TRANSITION" | "KEYS_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "NOT_FOUND" | "NOT_IMPLEMENTED" | "PAYMENT_NOT_FOUND" | "PAYMENT_UNCERTAIN" | "PROTOCOL_NOT_FOUND" | "QUEUE_FULL" | "RATE_LIMITED" | "REALTIME_UNAVAILABLE" | "REDIS_FULL" | "REDIS_READ_ONLY" | "REDIS_UNAVAILABLE" | "SCHEMA_OUTDATED" | "TOKENS_ISSUED_ELSEWHERE" | "TOKEN_EXPIRED" | "TOKEN_IN_URL" | "TOKEN_REVOKED" | "TOO_MANY_CONNECTIONS" | "TOO_MANY_EXPORTS" | "TOO_MANY_OPEN_ANSWERS" | "TOO_MANY_WEBHOOKS" | "UNAUTHORIZED" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION_FAILED" | "VULNERABILITY_NOT_FOUND" | "WEBHOOKS_NOT_CONFIGURED" | "WEBHOOK_DELIVERY_NOT_FOUND" | "WEBHOOK_DISABLED" | "WEBHOOK_NOT_FOUND";
             /** @description The current status, with INVALID_TRANSITION. */
             currentStatus?: string;
             /** @description What was wrong, for people. */
@@ -2083,6 +2688,72 @@ export interface components {
              */
             pending: string;
         };
+        VulnDiscoveredData: {
+            /**
+             * @description Id of the agent that found it.
+             * @example scanner-7
+             */
+            agentId: string | null;
+            /**
+             * Format: decimal
+             * @description The bounty of this vulnerability.
+             * @example 2500.00
+             */
+            bounty: string | null;
+            /**
+             * Format: date-time
+             * @description When the vulnerability was filed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description The severity, from CRITICAL down to INFO.
+             * @example HIGH
+             * @enum {string}
+             */
+            severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
+            /**
+             * @description The present status.
+             * @example PENDING
+             * @enum {string}
+             */
+            status: "PENDING";
+            /**
+             * @description A short name of the finding.
+             * @example Reentrancy in withdraw()
+             */
+            title: string;
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description The vulnerability's id.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        };
+        VulnDiscoveredWebhook: {
+            data: components["schemas"]["VulnDiscoveredData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example vuln:discovered
+             * @enum {string}
+             */
+            type: "vuln:discovered";
+        };
         Vulnerability: {
             /**
              * @description Id of the agent that found it.
@@ -2244,6 +2915,289 @@ export interface components {
              */
             openTruncated: boolean;
         };
+        VulnStatusChangedWebhook: {
+            data: components["schemas"]["VulnStatusData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example vuln:status_changed
+             * @enum {string}
+             */
+            type: "vuln:status_changed";
+        };
+        VulnStatusData: {
+            /**
+             * Format: date-time
+             * @description When the status changed.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            changedAt: string;
+            /**
+             * @description The new status.
+             * @example CONFIRMED
+             * @enum {string}
+             */
+            newStatus: "CONFIRMED" | "REJECTED" | "PAID";
+            /**
+             * @description The previous status.
+             * @example PENDING
+             * @enum {string}
+             */
+            oldStatus: "PENDING" | "CONFIRMED";
+            /**
+             * Format: decimal
+             * @description The amount paid; only with PAID.
+             * @example 2500.00
+             */
+            paymentAmount?: string;
+            /**
+             * @description Id of the payment; only with PAID.
+             * @example 019a8f04-91aa-7f02-8d11-77c0a4b3d202
+             */
+            paymentId?: string;
+            /**
+             * @description Why it was rejected; only with REJECTED.
+             * @example Duplicate of an earlier report.
+             */
+            rejectionReason?: string;
+            /**
+             * @description The severity, from CRITICAL down to INFO.
+             * @example HIGH
+             * @enum {string}
+             */
+            severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
+            /**
+             * @description Rises with every change; ignore one that is not higher than the version held.
+             * @example 2
+             */
+            version: string;
+            /**
+             * @description The vulnerability's id.
+             * @example 019a8f00-4b1c-7d30-9c55-2f6f1c0a9e01
+             */
+            vulnerabilityId: string;
+        } & (unknown & unknown);
+        Webhook: {
+            /**
+             * Format: date-time
+             * @description When it was created.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description What the webhook is for.
+             * @example Slack channel of the incident team
+             */
+            description: string | null;
+            /**
+             * @description Why it is DISABLED; null otherwise.
+             * @example null
+             */
+            disabledReason: string | null;
+            /**
+             * @description The events to deliver, or `*` for all.
+             * @example [
+             *       "vuln:status_changed",
+             *       "payment:status_changed"
+             *     ]
+             */
+            eventTypes: ("bounty_pool:updated" | "vuln:discovered" | "vuln:status_changed" | "payment:status_changed" | "agent:task_update" | "*")[];
+            /**
+             * Format: date-time
+             * @description When the first attempt failed since the last success; null while none has.
+             * @example null
+             */
+            failingSince: string | null;
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation signs as well; null without a rotation.
+             * @example null
+             */
+            previousSecretExpiresAt: string | null;
+            /**
+             * @description The protocol's id.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * @description Of the vulnerability events only those of these severities; null for all.
+             * @example [
+             *       "CRITICAL",
+             *       "HIGH"
+             *     ]
+             */
+            severities: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
+            /**
+             * @description A DISABLED webhook gets nothing until it is enabled.
+             * @example ENABLED
+             * @enum {string}
+             */
+            status: "ENABLED" | "DISABLED";
+            /**
+             * @description Where deliveries are POSTed: `https://`, without user name, password or fragment. A host written as a private, loopback or link-local address is refused here, a name that leads to one when it is connected to.
+             * @example https://hooks.example/dashboard
+             */
+            url: string;
+        };
+        WebhookAction: Record<string, never>;
+        WebhookCreate: {
+            /**
+             * @description What the webhook is for.
+             * @default null
+             * @example Slack channel of the incident team
+             */
+            description?: string | null;
+            /**
+             * @description The events to deliver, or `*` for all.
+             * @example [
+             *       "vuln:status_changed",
+             *       "payment:status_changed"
+             *     ]
+             */
+            eventTypes: ("bounty_pool:updated" | "vuln:discovered" | "vuln:status_changed" | "payment:status_changed" | "agent:task_update" | "*")[];
+            /**
+             * @description Of the vulnerability events only those of these severities; null for all.
+             * @default null
+             * @example [
+             *       "CRITICAL",
+             *       "HIGH"
+             *     ]
+             */
+            severities?: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO")[] | null;
+            /**
+             * @description Where deliveries are POSTed: `https://`, without user name, password or fragment. A host written as a private, loopback or link-local address is refused here, a name that leads to one when it is connected to.
+             * @example https://hooks.example/dashboard
+             */
+            url: string;
+        };
+        WebhookDelivery: {
+            /**
+             * @description How many attempts were started.
+             * @example 1
+             */
+            attempts: string;
+            /**
+             * Format: date-time
+             * @description When the event was taken for delivery.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            createdAt: string;
+            /**
+             * @description How long the attempt took, in milliseconds.
+             * @example 87
+             */
+            durationMs: string | null;
+            /**
+             * @description Why the attempt failed; null if it succeeded or none has ended.
+             * @example null
+             */
+            error: string | null;
+            /**
+             * @description The event's type; `webhook:test` for a test.
+             * @example vuln:status_changed
+             */
+            eventType: string;
+            /**
+             * Format: date-time
+             * @description When it succeeded or failed for good.
+             * @example 2026-11-22T20:45:00.000Z
+             */
+            finishedAt: string | null;
+            /** @description The latest attempts, oldest first. */
+            history: components["schemas"]["Attempt"][];
+            /**
+             * @description The delivery's id, which is the `webhook-id` of each attempt.
+             * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt is due; null if none is.
+             * @example null
+             */
+            nextAttemptAt: string | null;
+            /**
+             * @description The response's HTTP status; null without a response.
+             * @example 204
+             */
+            responseCode: string | null;
+            /**
+             * @description PENDING while an attempt runs or is planned; FAILED after the last.
+             * @example SUCCEEDED
+             * @enum {string}
+             */
+            status: "PENDING" | "SUCCEEDED" | "FAILED";
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            webhookId: string;
+        };
+        WebhookDeliveryPage: {
+            /** @description The items of this page, at most `limit`. */
+            items: components["schemas"]["WebhookDelivery"][];
+            /**
+             * @description Where the next page begins; null on the last.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        WebhookPage: {
+            /** @description The items of this page, at most `limit`. */
+            items: components["schemas"]["Webhook"][];
+            /**
+             * @description Where the next page begins; null on the last.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        WebhookTestData: {
+            /**
+             * @description Who asked for it: the token's `sub`.
+             * @example owner-1
+             */
+            requestedBy: string;
+            /**
+             * @description The webhook's id.
+             * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+             */
+            webhookId: string;
+        };
+        WebhookTestWebhook: {
+            data: components["schemas"]["WebhookTestData"];
+            /**
+             * @description Id of the protocol.
+             * @example aave-v3
+             */
+            protocolId: string;
+            /**
+             * Format: date-time
+             * @description When the event was stored.
+             * @example 2026-11-22T20:30:00.123Z
+             */
+            timestamp: string;
+            /**
+             * @description Name of the event.
+             * @example webhook:test
+             * @enum {string}
+             */
+            type: "webhook:test";
+        };
     };
     responses: {
         /** @description The body is not valid JSON. */
@@ -2347,11 +3301,16 @@ export type AgentCounts = components['schemas']['AgentCounts'];
 export type AgentCreate = components['schemas']['AgentCreate'];
 export type AgentPage = components['schemas']['AgentPage'];
 export type AgentState = components['schemas']['AgentState'];
+export type AgentTaskData = components['schemas']['AgentTaskData'];
+export type AgentTaskUpdateWebhook = components['schemas']['AgentTaskUpdateWebhook'];
+export type Attempt = components['schemas']['Attempt'];
 export type AuditEntry = components['schemas']['AuditEntry'];
 export type AuditEntryPage = components['schemas']['AuditEntryPage'];
 export type Batch = components['schemas']['Batch'];
 export type BatchAnswer = components['schemas']['BatchAnswer'];
 export type BatchUpdate = components['schemas']['BatchUpdate'];
+export type BountyPoolData = components['schemas']['BountyPoolData'];
+export type BountyPoolUpdatedWebhook = components['schemas']['BountyPoolUpdatedWebhook'];
 export type Confirmation = components['schemas']['Confirmation'];
 export type CurrencySum = components['schemas']['CurrencySum'];
 export type CurrentTask = components['schemas']['CurrentTask'];
@@ -2365,6 +3324,7 @@ export type IssuedTokenPage = components['schemas']['IssuedTokenPage'];
 export type LedgerEntry = components['schemas']['LedgerEntry'];
 export type LedgerEntryPage = components['schemas']['LedgerEntryPage'];
 export type NewToken = components['schemas']['NewToken'];
+export type NewWebhook = components['schemas']['NewWebhook'];
 export type OpenCounts = components['schemas']['OpenCounts'];
 export type Overview = components['schemas']['Overview'];
 export type OverviewPage = components['schemas']['OverviewPage'];
@@ -2373,6 +3333,8 @@ export type PaymentCancel = components['schemas']['PaymentCancel'];
 export type PaymentCreate = components['schemas']['PaymentCreate'];
 export type PaymentPage = components['schemas']['PaymentPage'];
 export type PaymentRetry = components['schemas']['PaymentRetry'];
+export type PaymentStatusChangedWebhook = components['schemas']['PaymentStatusChangedWebhook'];
+export type PaymentStatusData = components['schemas']['PaymentStatusData'];
 export type PaymentSum = components['schemas']['PaymentSum'];
 export type Pool = components['schemas']['Pool'];
 export type PoolSum = components['schemas']['PoolSum'];
@@ -2397,11 +3359,23 @@ export type TaskError = components['schemas']['TaskError'];
 export type TaskPage = components['schemas']['TaskPage'];
 export type TokenCreate = components['schemas']['TokenCreate'];
 export type UnpaidCounts = components['schemas']['UnpaidCounts'];
+export type VulnDiscoveredData = components['schemas']['VulnDiscoveredData'];
+export type VulnDiscoveredWebhook = components['schemas']['VulnDiscoveredWebhook'];
 export type Vulnerability = components['schemas']['Vulnerability'];
 export type VulnerabilityCounts = components['schemas']['VulnerabilityCounts'];
 export type VulnerabilityCreate = components['schemas']['VulnerabilityCreate'];
 export type VulnerabilityPage = components['schemas']['VulnerabilityPage'];
 export type VulnerabilityState = components['schemas']['VulnerabilityState'];
+export type VulnStatusChangedWebhook = components['schemas']['VulnStatusChangedWebhook'];
+export type VulnStatusData = components['schemas']['VulnStatusData'];
+export type Webhook = components['schemas']['Webhook'];
+export type WebhookAction = components['schemas']['WebhookAction'];
+export type WebhookCreate = components['schemas']['WebhookCreate'];
+export type WebhookDelivery = components['schemas']['WebhookDelivery'];
+export type WebhookDeliveryPage = components['schemas']['WebhookDeliveryPage'];
+export type WebhookPage = components['schemas']['WebhookPage'];
+export type WebhookTestData = components['schemas']['WebhookTestData'];
+export type WebhookTestWebhook = components['schemas']['WebhookTestWebhook'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseRequestEntityTooLarge = components['responses']['RequestEntityTooLarge'];
@@ -2724,7 +3698,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only this action. */
-                action?: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED";
+                action?: "DEPOSIT" | "VULNERABILITY_FILED" | "VULNERABILITY_CONFIRMED" | "VULNERABILITY_REJECTED" | "PAYMENT_REQUESTED" | "PAYMENT_RETRIED" | "PAYMENT_RELEASED" | "PAYMENT_FAILED" | "PAYMENT_CANCELLED" | "TOKEN_ISSUED" | "TOKEN_REVOKED" | "WEBHOOK_CREATED" | "WEBHOOK_DELETED" | "WEBHOOK_ENABLED" | "WEBHOOK_DISABLED" | "WEBHOOK_SECRET_ROTATED" | "WEBHOOK_TESTED" | "WEBHOOK_REDELIVERED";
                 /** @description `nextCursor` of the page before; pass it back unread. */
                 cursor?: string;
                 /** @description How many items at most. */
@@ -3627,6 +4601,119 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the page before; pass it back unread. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the protocol.
+                 * @example aave-v3
+                 */
+                protocolId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the protocol.
+                 * @example aave-v3
+                 */
+                protocolId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookCreate"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     getStats: {
         parameters: {
             query?: {
@@ -4089,6 +5176,465 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the delivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                deliveryId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the page before; pass it back unread. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description Only deliveries with this status. */
+                status?: "PENDING" | "SUCCEEDED" | "FAILED";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    disableWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    enableWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    rotateSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    sendTest: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key with the same body gives the first answer again, with `Idempotent-Replayed: true`; with another body or path: 409. Kept for 24 hours. A request that was refused has had no effect and leaves no key: it may be sent again with the same key, changed or not.
+                 * @example deposit-17
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Id of the webhook.
+                 * @example 019a8f05-11c2-7e5b-9a40-5d1f6a7b8c05
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookAction"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description The object does not exist, or the token does not name its protocol. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request conflicts with the current state; nothing was changed. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["RequestEntityTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     asyncapi: {
         parameters: {
             query?: never;
@@ -4219,6 +5765,162 @@ export interface operations {
             };
         };
     };
+    agentTaskUpdateWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentTaskUpdateWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    bountyPoolUpdatedWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BountyPoolUpdatedWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    paymentStatusChangedWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PaymentStatusChangedWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     payout: {
         parameters: {
             query?: never;
@@ -4282,6 +5984,162 @@ export interface operations {
                         reference: string;
                     };
                 };
+            };
+        };
+    };
+    vulnDiscoveredWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VulnDiscoveredWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    vulnStatusChangedWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VulnStatusChangedWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    webhookTestWebhook: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The delivery's id, the same for each attempt and redelivery.
+                 * @example 019a8f06-2a7d-7b19-8c33-1e2f3a4b5c06
+                 */
+                "webhook-id": string;
+                /**
+                 * @description `v1,<base64>` for each valid secret, separated by blanks: HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>` with the key that follows `whsec_` in base64. After a rotation there are two for 24 hours.
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description When this attempt was signed, in seconds since 1970.
+                 * @example 1795379400
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookTestWebhook"];
+            };
+        };
+        responses: {
+            /** @description Delivered. An answer within ten seconds counts; its body is ignored. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The endpoint is gone: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Tried again with increasing delays for three days, as is a missing response. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

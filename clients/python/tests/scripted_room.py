@@ -11,6 +11,9 @@ import socketio
 from aiohttp import web
 from tests.support.machine_speed import patience
 
+# The times of a room that does not wait long, in seconds, and its token.
+FAST = {"rest": 0.05, "jitter": 0.02, "retry": 0.05, "retry_cap": 0.2, "silence": 0.3, "answer": 0.3}
+TOKEN = "T"
 AT = "2026-11-22T20:30:00.123Z"
 AMOUNTS = ("total", "available", "reserved", "paid")
 TASK = {"task": "Scan", "status": "RUNNING", "estimatedCompletion": None, "error": None, "nextTask": None}

@@ -66,6 +66,18 @@ test("a filter replaces the entry, and stays when the protocol changes", async (
   assert.deepEqual(browser.entries, ["?inspect=&protocol=P1&severity=LOW&q=oracle+p", "?inspect=&protocol=P2&severity=LOW&q=oracle+p"]);
 });
 
+test("a change is in the address at once, unless they are so many that the browser would refuse them", () => {
+  address.go({ status: "PAID" });
+  assert.match(browser.entries[0], /status=PAID/);
+  let writes = 0;
+  const { replaceState } = browser.history;
+  browser.history.replaceState = (...all) => (writes += 1) && replaceState(...all);
+  for (let typed = 0; typed < 200; typed += 1) address.go({ q: `oracle ${typed}` });
+  assert.ok(writes < 100, String(writes));
+  browser.listeners.pagehide();
+  assert.match(browser.entries[0], /q=oracle\+199/);
+});
+
 test("an unknown value counts as the initial one", () => {
   open("?severity=WORST&sort=-title&status=PAID");
   const { severity, sort, status } = address.values;

@@ -115,3 +115,17 @@ test("the palette offers views, what the open finding permits, and findings", ()
   commandsFor(page, "oracle", [])[0].run();
   assert.deepEqual([ran, went], [[1], [{ finding: 2 }]]);
 });
+
+test("the palette offers an admin what the administration does, also without a protocol", () => {
+  const went = [];
+  const address = { values: {}, go: (changes) => went.push(changes) };
+  const offered = (role, text) => {
+    const dashboard = { findings: null, session: session(role), protocols: [], room: null, state: null };
+    return commandsFor({ dashboard, address, actions: {}, views: [] }, text, []);
+  };
+  const labels = (role) => offered(role, "").map(({ label }) => label);
+  assert.deepEqual(labels("owner"), []);
+  assert.deepEqual(labels("admin"), ["Issue a token", "Revoke a token", "Create a protocol", "Create an agent", "Read the audit log"]);
+  offered("admin", "agent")[0].run();
+  assert.deepEqual(went, [{ view: "admin", section: "agents" }]);
+});

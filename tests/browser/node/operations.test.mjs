@@ -14,7 +14,7 @@ test("each fault is told in words, the gravest first, with the name of its runbo
   const readings = {
     "source_up outbox": "0", beat_tick_age_seconds: "75", "clock_difference_seconds worker": "3.5", outbox_oldest_seconds: "61", rooms_overdue_seconds: "6",
     ledger_mismatches: "2", payments_not_recorded: "1", "payments_oldest_seconds PROCESSING": "301", "payments_waiting FAILED": "1",
-    "celery_queue_length payments": "101", "redis_memory_bytes used": "90", "redis_memory_bytes limit": "100",
+    webhook_oldest_due_seconds: "61", "celery_queue_length payments": "101", "redis_memory_bytes used": "90", "redis_memory_bytes limit": "100",
   };
   const found = Object.fromEntries(causes(readings, { faults: { beat: "no sign of life of beat (host) for 20 s" } }));
   assert.match(found.DashboardSourceDown, /outbox could not be read/);
@@ -24,7 +24,7 @@ test("each fault is told in words, the gravest first, with the name of its runbo
   assert.match(found.DashboardLedgerMismatch, /2 pools differ/);
   assert.match(found.DashboardPaymentFailed, /1 payment was refused and waits/);
   assert.match(found.DashboardRedisFull, /90 %/);
-  const others = ["DashboardOutboxStuck", "DashboardRoomsOverdue", "DashboardPaymentNotRecorded", "DashboardPaymentsSlow", "DashboardQueueGrowing"];
+  const others = ["DashboardOutboxStuck", "DashboardRoomsOverdue", "DashboardPaymentNotRecorded", "DashboardPaymentsSlow", "DashboardWebhooksSlow", "DashboardQueueGrowing"];
   assert.deepEqual(others.filter((each) => !found[each]), []);
   assert.equal(Object.keys(found)[0], "DashboardSourceDown");
 });

@@ -1,6 +1,9 @@
 import { isDay } from "./period.js";
 
-const WRITE_MS = 300; // browsers refuse more than 100 changes of the address in 30 s
+// Browsers refuse more than 100 changes of the address in 30 s: after some at once, the others are collected.
+const MAX_AT_ONCE = 40;
+const WINDOW_MS = 30_000;
+const COLLECT_MS = 1000;
 const MAX_LENGTH = 200;
 
 const ofList = (...values) => ({ initial: values[0], allows: (text) => values.includes(text) });
@@ -17,6 +20,7 @@ const PARAMETERS = {
   view: place,
   finding: place,
   payment: place,
+  webhook: place,
   agent: place,
   reserved: { ...ofList("", "true"), isPlace: true },
   status: ofList("ALL", "OPEN", "PENDING", "CONFIRMED", "FAILED", "PAID", "REJECTED"),
@@ -32,6 +36,7 @@ const PARAMETERS = {
   list: ofList("payments", "ledger"),
   paymentStatus: ofList("ALL", "FAILED", "PENDING", "PROCESSING", "RELEASED", "CANCELLED"),
   changeType: ofList("ALL", "DEPOSIT", "RESERVATION", "RESERVATION_RELEASED", "PAYMENT_RELEASED"),
+  deliveries: ofList("ALL", "PENDING", "SUCCEEDED", "FAILED"),
   from: ofDay,
   to: ofDay,
   range: ofList("all", "day", "week", "month"),
@@ -49,6 +54,7 @@ export class Address {
   #window;
   #onChange;
   #timer = null;
+  #written = [];
 
   /** @param {() => void} onChange called after each change, also by Back and Forward */
   constructor(onChange, browser = window) {
@@ -68,8 +74,7 @@ export class Address {
     if (isEntry) this.#flush();
     this.values = next;
     if (isEntry) this.#window.history.pushState(null, "", this.href());
-    else this.#timer ??= setTimeout(() => this.#flush(), WRITE_MS);
-    if (isCorrection) this.#flush();
+    else this.#write(isCorrection);
     this.#onChange();
   }
 
@@ -96,6 +101,16 @@ export class Address {
     this.#timer = null;
     this.values = read(this.#window.location.search);
     this.#onChange();
+  }
+
+  /** At once where possible: what waits is lost when the page is reloaded. */
+  #write(isUrgent) {
+    const now = Date.now();
+    this.#written = this.#written.filter((at) => now - at < WINDOW_MS);
+    const isFew = this.#written.length < MAX_AT_ONCE;
+    if (isFew) this.#written.push(now);
+    this.#timer ??= setTimeout(() => this.#flush(), COLLECT_MS);
+    if (isFew || isUrgent) this.#flush();
   }
 
   #flush() {

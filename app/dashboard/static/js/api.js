@@ -15,9 +15,10 @@ export class Problem extends Error {
 }
 
 const PASSING = new Set([0, 408, 429]);
-const TIMEOUT_MS = { GET: 15_000, POST: 30_000 };
+const TIMEOUT_MS = { GET: 15_000, POST: 30_000, DELETE: 30_000 };
 const UNANSWERED = {
   GET: "The server could not be reached.",
+  DELETE: "No answer came: it may have been done, or not. Sending it again does no harm.",
   POST: "No answer came: it may have been done, or not. Send the same again to be sure: it is done once however often it is sent.",
 };
 
@@ -53,6 +54,10 @@ export class Api {
       if (!problem.isPassing) forget();
       throw problem;
     }
+  }
+
+  async delete(path) {
+    return this.#call("DELETE", path);
   }
 
   /** The items of a list, page by page, at most `max`. */
@@ -98,6 +103,7 @@ export class Api {
 
 /** The JSON body of a successful response; throws the Problem of another one. */
 async function bodyOf(answer, method) {
+  if (answer.status === 204) return {};
   const body = await answer.json().catch(() => null);
   if (answer.ok && !body) throw new Problem(0, { detail: UNANSWERED[method] });
   if (!answer.ok) throw new Problem(answer.status, body ?? {}, 1000 * Number(answer.headers.get("Retry-After") ?? 0));

@@ -3,8 +3,17 @@ import { actionsFor } from "./finding-actions.js";
 const MAX_FINDINGS = 8;
 const NEWEST = { by: "date", descending: true };
 
-/** The actions that need no finding, for the command palette: the action's name, its label, and who may. */
-const GENERAL = [{ name: "deposit", label: "Deposit to the bounty pool", roles: ["owner"] }];
+const administration = (label, section) => ({ label, roles: [], run: ({ address }) => address.go({ view: "admin", section }) });
+
+/** The actions that need no finding, for the command palette: `needsPool`, the label, who may besides admins, and `run`. */
+const GENERAL = [
+  { label: "Deposit to the bounty pool", roles: ["owner"], needsPool: true, run: ({ actions }) => actions.deposit() },
+  administration("Issue a token", "tokens"),
+  administration("Revoke a token", "tokens"),
+  administration("Create a protocol", "protocols"),
+  administration("Create an agent", "agents"),
+  administration("Read the audit log", "audit"),
+];
 
 /**
  * What the command palette offers: `{key, group, label, detail?, run()}`.
@@ -13,7 +22,7 @@ const GENERAL = [{ name: "deposit", label: "Deposit to the bounty pool", roles: 
  * @param {{label: string, run: () => void}[]} more commands of the page itself
  */
 export function commandsFor({ dashboard, actions, address, views }, text, more) {
-  const all = [...aboutFinding(dashboard, actions, address), ...places(dashboard, address, views), ...general(dashboard, actions), ...more];
+  const all = [...aboutFinding(dashboard, actions, address), ...places(dashboard, address, views), ...general({ dashboard, actions, address }), ...more];
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const matching = all.filter(({ label, detail = "" }) => words.every((word) => `${label} ${detail}`.toLowerCase().includes(word)));
   return [...matching, ...found(dashboard, address, text.trim())].map((command, index) => ({ ...command, key: index }));
@@ -32,8 +41,11 @@ function places(dashboard, address, views) {
   return [...toViews, ...others.map(({ id, name }) => ({ group: "Protocols", label: name, detail: id, run: () => address.go({ protocol: id }) }))];
 }
 
-const general = ({ session, state }, actions) =>
-  GENERAL.filter(({ roles }) => state && session.may(...roles)).map(({ name, label }) => ({ group: "Actions", label, run: () => actions[name]() }));
+function general(page) {
+  const { session, state } = page.dashboard;
+  const offered = GENERAL.filter(({ roles, needsPool }) => session.may(...roles) && (state || !needsPool));
+  return offered.map(({ label, run }) => ({ group: "Actions", label, run: () => run(page) }));
+}
 
 /** Findings by title, agent or id; an id that is not held can be opened too. */
 function found({ findings }, address, text) {

@@ -4,7 +4,7 @@ import { isNewer } from "../vendor/client/room/state.js";
 export const MAX_HISTORY = 400;
 
 /** One finding in full: itself with its description, a payment, and its history. Read again whenever it changed. */
-export class FindingDetail {
+export class FindingDetail extends RetryingRead {
   finding = null;
   /** The payment that is shown; null if there is none. */
   payment = null;
@@ -14,7 +14,6 @@ export class FindingDetail {
   #api;
   #id;
   #paymentId;
-  #reading;
 
   /**
    * @param {object} of `id` of the finding, or `paymentId` of the payment to show, by which the finding is found; without
@@ -22,31 +21,19 @@ export class FindingDetail {
    * @param {object} [pauses] see RetryingRead
    */
   constructor(api, { id = null, paymentId = null }, onChange, pauses) {
+    super(() => this.#read(), onChange, pauses);
     this.#api = api;
     this.#id = id;
     this.#paymentId = paymentId;
-    this.#reading = new RetryingRead(() => this.#read(), onChange, pauses);
-  }
-
-  /** Why it could not be read, `{message, status, isPassing}`; null after a success. */
-  get error() {
-    return this.#reading.error;
-  }
-
-  load() {
-    return this.#reading.now();
-  }
-
-  close() {
-    this.#reading.close();
   }
 
   async #read() {
     const asked = this.#paymentId && (await this.#get("/payments", this.#paymentId));
     const id = this.#id ?? asked.vulnerabilityId;
-    const [finding, history] = await Promise.all([this.#get("/vulnerabilities", id), this.#history(id)]);
-    const own = !asked && finding.paymentId ? await this.#get("/payments", finding.paymentId) : null;
-    Object.assign(this, { finding, history, payment: asked || own });
+    const finding = await this.#get("/vulnerabilities", id); // first, since a wrong id is asked for once
+    const own = !asked && finding.paymentId ? this.#get("/payments", finding.paymentId) : null;
+    const [history, payment] = await Promise.all([this.#history(id), asked || own]);
+    Object.assign(this, { finding, history, payment });
   }
 
   #get(path, id) {

@@ -40,7 +40,7 @@ export class Findings {
   }
 
   load() {
-    return this.#list.now();
+    return this.#list.load();
   }
 
   close() {
@@ -115,7 +115,7 @@ export class Findings {
     this.#wanted.add(id);
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
-      this.#details.now();
+      this.#details.load();
     }, COLLECT_MS);
   }
 

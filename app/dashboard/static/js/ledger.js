@@ -3,33 +3,20 @@ import { RetryingRead } from "./retrying-read.js";
 const MAX_ENTRIES = 1000;
 
 /** The pool over time, from the ledger: points `{at, available, reserved, paid, version}` in order of version. */
-export class Ledger {
+export class Ledger extends RetryingRead {
   points = [];
   entries = [];
 
   #api;
   #path;
-  #reading;
   /** No version up to this one is missing. The newest point may be higher, since an event may arrive before others. */
   #completeTo = null;
 
   /** @param {object} [pauses] see RetryingRead */
   constructor(api, protocolId, onChange, pauses) {
+    super(() => this.#read(), onChange, pauses);
     this.#api = api;
     this.#path = `/protocols/${encodeURIComponent(protocolId)}/pool/entries`;
-    this.#reading = new RetryingRead(() => this.#read(), onChange, pauses);
-  }
-
-  get error() {
-    return this.#reading.error;
-  }
-
-  load() {
-    return this.#reading.now();
-  }
-
-  close() {
-    this.#reading.close();
   }
 
   apply({ eventType, data, timestamp }) {

@@ -10,13 +10,12 @@ const MAX_SINGLE_READS = 8;
  * A filtered list of the API, newest first: read page by page on demand (at most `MAX_HELD` items), and kept up to date at
  * its newest end. A gap to the held items that is longer than a few pages makes it begin anew.
  */
-export class LiveList {
+export class LiveList extends RetryingRead {
   isLoaded = false;
 
   #api;
   #path;
   #options;
-  #reading;
   #byId = new Map();
   #items = null;
   #cursor = null;
@@ -29,10 +28,10 @@ export class LiveList {
    *   `keeps(item)`: whether it matches the filters (default: all do); `pauses`, see RetryingRead
    */
   constructor(api, path, onChange, options) {
+    super(() => this.#read(), onChange, options.pauses);
     this.#api = api;
     this.#path = path + (path.includes("?") ? "&" : "?");
     this.#options = { keeps: () => true, ...options };
-    this.#reading = new RetryingRead(() => this.#read(), onChange, options.pauses);
   }
 
   /** The items that match the filters, newest first. */
@@ -47,10 +46,6 @@ export class LiveList {
     return this.#byId.get(id);
   }
 
-  get error() {
-    return this.#reading.error;
-  }
-
   get hasMore() {
     return this.#cursor !== null && this.#byId.size < MAX_HELD;
   }
@@ -63,30 +58,26 @@ export class LiveList {
   /** Read what is newer than the held items. */
   refresh() {
     this.#wanted.newest = true;
-    return this.#reading.now();
+    return this.load();
   }
 
   /** Read the next older page. */
   more() {
     if (!this.hasMore || this.#wanted.next) return undefined;
     this.#wanted.next = true;
-    return this.#reading.now();
+    return this.load();
   }
 
   /** Read these items again, or the whole list if they are many. */
   lookUp(ids) {
     if (ids.length === 0) return undefined;
     ids.forEach((id) => this.#wanted.ids.add(id));
-    return this.#reading.now();
+    return this.load();
   }
 
   /** Whether an item that is not held belongs among the held ones: not if it is older than all that were read. */
   covers(item) {
     return this.#options.keeps(item) && (this.#cursor === null || this.#options.isBefore(item, this.items.at(-1) ?? item));
-  }
-
-  close() {
-    this.#reading.close();
   }
 
   /** A wish is dropped only when it is fulfilled, so that it is repeated after a failure. */

@@ -8,17 +8,16 @@ const COLLECT_MS = 50;
  * Payments that `/state` does not list, read by their ids when they are shown: those of confirmed findings whose payment
  * is older than the latest ones. At most `MAX_HELD`; the ones that were asked for last stay.
  */
-export class OtherPayments {
+export class OtherPayments extends RetryingRead {
   #byId = new Map();
   #wanted = new Set();
   #api;
-  #reading;
   #timer = null;
 
   /** @param {object} [pauses] see RetryingRead */
   constructor(api, onChange, pauses) {
+    super(() => this.#read(), onChange, pauses);
     this.#api = api;
-    this.#reading = new RetryingRead(() => this.#read(), onChange, pauses);
   }
 
   /** The payment; undefined until it is read, null if it cannot be read. */
@@ -36,7 +35,7 @@ export class OtherPayments {
 
   close() {
     clearTimeout(this.#timer);
-    this.#reading.close();
+    super.close();
   }
 
   #want(id) {
@@ -44,7 +43,7 @@ export class OtherPayments {
     this.#wanted.add(id);
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
-      this.#reading.now();
+      this.load();
     }, COLLECT_MS);
   }
 

@@ -4,13 +4,12 @@ const PAGE = 50;
 const MAX_HELD = 1000;
 
 /** A list of the API, read page by page on demand; at most `MAX_HELD` items are held. */
-export class PagedList {
+export class PagedList extends RetryingRead {
   items = [];
   isRead = false;
 
   #api;
   #path;
-  #reading;
   #cursor = null;
   #isFirst = true;
 
@@ -19,13 +18,9 @@ export class PagedList {
    * @param {object} [pauses] see RetryingRead
    */
   constructor(api, path, onChange, pauses) {
+    super(() => this.#read(), onChange, pauses);
     this.#api = api;
     this.#path = path + (path.includes("?") ? "&" : "?");
-    this.#reading = new RetryingRead(() => this.#read(), onChange, pauses);
-  }
-
-  get error() {
-    return this.#reading.error;
   }
 
   get hasMore() {
@@ -40,16 +35,12 @@ export class PagedList {
   /** Read the first page, in place of what is held. */
   load() {
     this.#isFirst = true;
-    return this.#reading.now();
+    return super.load();
   }
 
   /** Read the next page. */
   more() {
-    return this.hasMore ? this.#reading.now() : undefined;
-  }
-
-  close() {
-    this.#reading.close();
+    return this.hasMore ? super.load() : undefined;
   }
 
   async #read() {

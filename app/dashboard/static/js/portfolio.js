@@ -6,25 +6,20 @@ const MAX_PAGES = 5; // the page lists at most 1,000 protocols
 const STALE_MS = 30_000; // several polls, and a slow answer
 
 /** The reader's protocols at a glance, those that need attention first. The view polls it with `load`. */
-export class Portfolio {
+export class Portfolio extends RetryingRead {
   items = [];
   isRead = false;
   /** When the last page was read, in milliseconds since 1970. */
   readAt = null;
 
   #api;
-  #reading;
   #isReading = false;
   #pages = [];
 
   /** @param {object} [pauses] see RetryingRead */
   constructor(api, onChange, pauses) {
+    super(() => this.#read(), onChange, pauses);
     this.#api = api;
-    this.#reading = new RetryingRead(() => this.#read(), onChange, pauses);
-  }
-
-  get error() {
-    return this.#reading.error;
   }
 
   /** As of a room: LIVE while the last read was a moment ago. */
@@ -41,12 +36,8 @@ export class Portfolio {
   async load() {
     if (this.#isReading) return;
     this.#isReading = true;
-    await this.#reading.now();
+    await super.load();
     this.#isReading = false;
-  }
-
-  close() {
-    this.#reading.close();
   }
 
   async #read() {

@@ -4,25 +4,16 @@ const MAX_PROTOCOLS = 1000;
 const POLL_MS = 10_000;
 
 /** The protocols that the token names. While there are none, the list is polled: one may be created at any time. */
-export class Protocols {
+export class Protocols extends RetryingRead {
   items = [];
   isRead = false;
 
   #api;
-  #reading;
   #timer = null;
 
   constructor(api, onChange) {
+    super(() => this.#read(), onChange);
     this.#api = api;
-    this.#reading = new RetryingRead(() => this.#read(), onChange);
-  }
-
-  get error() {
-    return this.#reading.error;
-  }
-
-  get retryAt() {
-    return this.#reading.retryAt;
   }
 
   /** The protocol with this id, or else the first. */
@@ -32,12 +23,12 @@ export class Protocols {
 
   load() {
     clearTimeout(this.#timer);
-    return this.#reading.now();
+    return super.load();
   }
 
   close() {
     clearTimeout(this.#timer);
-    this.#reading.close();
+    super.close();
   }
 
   async #read() {

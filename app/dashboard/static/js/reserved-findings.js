@@ -5,24 +5,19 @@ const MAX_FINDINGS = 5000;
 const COLLECT_MS = 400;
 
 /** The findings with a reservation, largest first. Their `sum` is the pool's reserved amount once the list is current. */
-export class ReservedFindings {
+export class ReservedFindings extends RetryingRead {
   items = [];
   isRead = false;
 
   #api;
   #path;
-  #reading;
   #timer = null;
 
   /** @param {object} [pauses] see RetryingRead */
   constructor(api, protocolId, onChange, pauses) {
+    super(() => this.#read(), onChange, pauses);
     this.#api = api;
     this.#path = `/protocols/${encodeURIComponent(protocolId)}/vulnerabilities?reserved=true`;
-    this.#reading = new RetryingRead(() => this.#read(), onChange, pauses);
-  }
-
-  get error() {
-    return this.#reading.error;
   }
 
   /** Whether there may be more than are held. */
@@ -34,10 +29,6 @@ export class ReservedFindings {
     return fromMinorUnits(this.items.reduce((sum, { reserved }) => sum + minorUnits(reserved), 0n));
   }
 
-  load() {
-    return this.#reading.now();
-  }
-
   /** Read again if the pool's reserved amount is another one, after those changes that come together. */
   reconcile(reserved) {
     if (this.isRead && this.sum !== reserved) this.#timer ??= setTimeout(() => this.#loadAgain(), COLLECT_MS);
@@ -45,7 +36,7 @@ export class ReservedFindings {
 
   close() {
     clearTimeout(this.#timer);
-    this.#reading.close();
+    super.close();
   }
 
   #loadAgain() {

@@ -4,7 +4,8 @@ const PAUSES = { jitterMs: 400, retryMs: 1000, retryCapMs: 20_000 };
 
 /**
  * A read that is repeated, with growing random pauses, until it succeeds; never twice at the same time. After a failure the
- * page's data is late, but not wrong permanently. Final errors (403, 404) are not retried.
+ * page's data is late, but not wrong permanently. Final errors (403, 404) are not retried. The page's lists and objects
+ * extend it with what they read.
  */
 export class RetryingRead {
   /** `{message, status, isPassing}` of the last attempt, as text for users; null after a success. */
@@ -30,7 +31,17 @@ export class RetryingRead {
   }
 
   /** Read now. During a read, read once more after it, since the running one may have been sent too early. */
-  async now() {
+  load() {
+    return this.#attempt();
+  }
+
+  close() {
+    this.#isClosed = true;
+    this.#schedule.cancelAll();
+  }
+
+  /** Not `load()`, which may be another one in what extends this. */
+  async #attempt() {
     if (this.#isClosed) return;
     if (this.#isRunning) return void (this.#isWanted = true);
     this.#schedule.cancel("retry");
@@ -44,15 +55,10 @@ export class RetryingRead {
     this.#onChange();
   }
 
-  close() {
-    this.#isClosed = true;
-    this.#schedule.cancelAll();
-  }
-
   #succeed() {
     this.#schedule.succeeded();
     Object.assign(this, { error: null, retryAt: null });
-    if (this.#isWanted) this.now();
+    if (this.#isWanted) this.#attempt();
   }
 
   #fail({ message, status, isPassing, retryAfterMs }) {
@@ -60,6 +66,6 @@ export class RetryingRead {
     const pause = Math.max(retryAfterMs, this.#schedule.backoff());
     this.error = { message: isPassing ? `${message} Trying again.` : message, status, isPassing };
     this.retryAt = isPassing ? Date.now() + pause : null;
-    if (isPassing) this.#schedule.later("retry", pause, () => this.now());
+    if (isPassing) this.#schedule.later("retry", pause, () => this.#attempt());
   }
 }

@@ -8,7 +8,7 @@ export class Findings {
   #lane;
   #options;
 
-  /** @param {object} options those of Lane, `maxFindings`, and `send(protocolId, finding, key)` */
+  /** @param {object} options those of Lane, `maxFindings`, and `send(protocolId, makeBody, key)` */
   constructor(options) {
     this.#options = options;
     this.#lane = new Lane(() => this.#next(), options);
@@ -61,7 +61,7 @@ export class Findings {
     if (!item) return null;
     const { protocolId, finding, key } = item;
     let filed;
-    const attempt = async () => (filed = await this.#options.send(protocolId, finding, key));
+    const attempt = async () => (filed = await this.#options.send(protocolId, () => finding, key));
     const settle = (error) => this.#settle(item, filed, error);
     return { due: 0, isKept: true, context: { protocolId, title: finding.title }, attempt, settle };
   }

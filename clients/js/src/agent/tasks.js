@@ -14,7 +14,7 @@ export class Tasks {
   #lane;
   #options;
 
-  /** @param {object} options those of Lane, `maxTasks`, and `send(report, key)` */
+  /** @param {object} options those of Lane, `maxTasks`, and `send(makeBody, key)`, which calls `makeBody()` when it sends */
   constructor(options) {
     this.#options = options;
     this.#lane = new Lane(() => this.#next(), options);
@@ -79,18 +79,19 @@ export class Tasks {
       this.#records.delete(record);
       if (error) this.#refuse(record, record.terminal, error);
     };
-    const attempt = () => this.#options.send(bodyOf(record, record.terminal), record.key);
+    const attempt = () => this.#options.send(() => bodyOf(record, record.terminal), record.key);
     return { due: 0, isKept: true, context: contextOf(record), attempt, settle };
   }
 
   /** The newest report when it is sent, which a retry may replace. The next one replaces it, so it needs no key. */
   #update(record) {
-    let sent;
-    const attempt = () => {
-      sent = record.newest;
+    let sent = record.newest; // it may be gone when the task ends meanwhile
+    const make = () => {
+      sent = record.newest ?? sent;
       record.due = Date.now() + RUNNING_MS;
-      return this.#options.send(bodyOf(record, sent));
+      return bodyOf(record, sent);
     };
+    const attempt = () => this.#options.send(make);
     const settle = (error) => {
       if (record.newest === sent) record.newest = null;
       if (error) this.#refuse(record, sent, error);

@@ -3,8 +3,9 @@ import * as findings from "./findings.js";
 import * as payments from "./payments.js";
 import * as pool from "./pool.js";
 import * as tokens from "./tokens.js";
+import * as webhooks from "./webhooks.js";
 
-const ALL = { ...pool, ...findings, ...payments, ...tokens };
+const ALL = { ...pool, ...findings, ...payments, ...tokens, ...webhooks };
 
 /**
  * The user's actions by name: `actions.confirm(finding)` opens the dialog with a description.

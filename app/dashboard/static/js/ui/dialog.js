@@ -86,10 +86,10 @@ function withPlainAmounts({ fields }, typed) {
 }
 
 /** Returns the Problem, or null on success. */
-async function perform({ dashboard, body, path, done, afterwards }, typed) {
+async function perform({ dashboard, body, path, method, done, afterwards }, typed) {
   const filled = body?.(typed) ?? Object.fromEntries(Object.entries(typed).filter(([, value]) => value));
   try {
-    const answer = await dashboard.api.post(path, filled);
+    const answer = await (method === "DELETE" ? dashboard.api.delete(path) : dashboard.api.post(path, filled));
     dashboard.say(`${answer.isReplay ? "An earlier try had arrived; nothing was done twice. " : ""}${done(answer.body)}`);
     afterwards?.();
     return null;

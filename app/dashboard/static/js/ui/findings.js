@@ -21,7 +21,7 @@ export function FindingsPanel({ findings, open, address, nextStep, ...shared }) 
     ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
     ${total === 0 && open.size === 0
       ? (nextStep ?? html`<${Empty} title="Nothing was filed yet" />`)
-      : html`<${Table} ...${{ findings, rows, sort, setSort, address, ...shared }} />`}
+      : html`<${Table} ...${{ findings, rows, isLoaded: findings.isLoaded, sort, setSort, address, ...shared }} />`}
   <//>`;
 }
 
@@ -30,13 +30,13 @@ const paymentOf = ({ paymentId, status }, payments, others) =>
   status === "CONFIRMED" && paymentId ? (payments.get(paymentId) ?? others?.get(paymentId) ?? UNLISTED) : null;
 const UNLISTED = Object.freeze({ status: "PROCESSING" }); // until it is read
 
-function Table({ findings, rows: present, sort, setSort, address, payments, otherPayments, actions, session, now, agentName, currency }) {
+function Table({ findings, rows: present, isLoaded, sort, setSort, address, payments, otherPayments, actions, session, now, agentName, currency }) {
   const { status, severity, q } = address.values;
   const { rows, place: list, news } = useSteadyOrder(present, {
     idOf: ({ id }) => id,
     question: [status, severity, q, address.values.sort].join("\n"),
     latest: (id) => findings.byId.get(id),
-    isHeldOnTouch: findings.isLoaded,
+    isHeldOnTouch: isLoaded,
   });
   const content = { canAct: session.may("validator", "owner"), longest: longestBounty(rows, currency) };
   const rowHeight = (width) => layoutOf(width, content).rowHeight;
@@ -55,9 +55,11 @@ function Table({ findings, rows: present, sort, setSort, address, payments, othe
         )}
       </div></div>
     </div>
-    ${rows.length === 0 && html`<p class="none">Nothing matches.</p>`}
+    ${rows.length === 0 && html`<p class="none" role="status">${isLoaded ? html`Nothing matches. <a class="link" href=${address.href(ALL)}>Show all</a>` : "Reading the list…"}</p>`}
   </div>`;
 }
+
+const ALL = { status: "ALL", severity: "ALL", q: "" };
 
 /** The length in characters, with currency. Runs over every row on every frame, so it formats only one. */
 function longestBounty(rows, currency = "") {

@@ -3,7 +3,7 @@ import { areShortcutsOn, setShortcuts } from "./shortcuts.js";
 
 const KEYS = [
   ["Ctrl K or Cmd K", "Search findings, views and actions"],
-  ["/", "Search the list"],
+  ["/", "Search the list, or as Ctrl K"],
   ["j, k", "Next, previous finding"],
   ["Enter", "Open the finding"],
   ["c, r", "Confirm, reject it"],

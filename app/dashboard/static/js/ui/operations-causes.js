@@ -15,6 +15,7 @@ const CAUSES = [
   ["DashboardPaymentNotRecorded", ({ readings }) => readings.payments_not_recorded > 0 && `${counted(readings.payments_not_recorded, "payment was", "payments were")} made and could not be recorded.`],
   ["DashboardPaymentsSlow", ({ readings }) => paymentsWords(readings)],
   ["DashboardPaymentFailed", ({ readings }) => readings["payments_waiting FAILED"] > 0 && `${counted(readings["payments_waiting FAILED"], "payment was refused and waits", "payments were refused and wait")} for the owner's decision.`],
+  ["DashboardWebhooksSlow", ({ readings }) => above(readings.webhook_oldest_due_seconds, 60, (age) => `A webhook's delivery has been due for ${age}.`)],
   ["DashboardQueueGrowing", ({ readings }) => named(readings, "celery_queue_length", (value) => value > 100, (names) => `More than 100 tasks wait in the queue ${names}.`)],
   ["DashboardRedisFull", ({ readings }) => memoryWords(readings)],
 ];

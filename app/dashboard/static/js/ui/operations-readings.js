@@ -11,8 +11,11 @@ export const BACKLOGS = [
   ["payments_waiting PROCESSING", "Payments on their way", "", Infinity],
   ["payments_waiting FAILED", "Payments failed", "", 0],
   ["payments_oldest_seconds PENDING", "Oldest pending payment", " s", 60],
+  ["webhook_deliveries_pending", "Webhook deliveries pending", "", Infinity],
+  ["webhook_oldest_due_seconds", "Most overdue of them", " s", 10],
   ["celery_queue_length realtime", "Realtime tasks queued", "", 20],
   ["celery_queue_length payments", "Payment tasks queued", "", 100],
+  ["celery_queue_length webhooks", "Webhook tasks queued", "", 20],
   ["celery_queue_length maintenance", "Maintenance tasks queued", "", 20],
 ];
 

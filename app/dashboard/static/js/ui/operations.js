@@ -7,8 +7,6 @@ import { Rooms } from "./operations-rooms.js";
 import { Empty, Panel, html } from "./preact.js";
 import { Sparkline } from "./sparkline.js";
 
-const SPARKLINE_MS = 15 * 60_000;
-
 /** The operators' page. Problems are marked in red and in text. */
 export function Operations({ status, fault, readAt, past, onSignOut }) {
   const [state, words] = fault ? ["stale", status ? "Stale" : "Not available"] : status ? ["live", "Live"] : ["connecting", "Reading"];
@@ -35,6 +33,7 @@ const Waiting = ({ fault }) =>
 
 function Panels({ status, past }) {
   const { rooms, agents, events, readings, processes, faults, versions } = status;
+  const spanMs = Math.max(1, past.at(-1).at - past[0].at);
   const backlogs = BACKLOGS.filter(([key]) => key in readings).map(([key, label, unit, most]) => ({
     key, label, unit, value: readings[key], isBad: Number(readings[key]) > most, points: seriesOf(past, (each) => each.readings[key]),
   }));
@@ -43,9 +42,9 @@ function Panels({ status, past }) {
   const people = AGENTS.map(([key, label]) => ({ key, label, value: agents[key], points: seriesOf(past, (each) => each.agents[key]) }));
   return html`<div class="panels ops">
     <${Causes} causes=${causesOf(status, past)} />
-    <${Numbers} id="ops-backlog" title="Backlogs" rows=${backlogs} />
-    <${Numbers} id="ops-events" title="Events" about="counted by this machine's processes" rows=${counts} />
-    <${Numbers} id="ops-agents" title="Agents" rows=${people} />
+    <${Numbers} id="ops-backlog" title="Backlogs" ...${{ rows: backlogs, spanMs }} />
+    <${Numbers} id="ops-events" title="Events" about="counted by this machine's processes" ...${{ rows: counts, spanMs }} />
+    <${Numbers} id="ops-agents" title="Agents" ...${{ rows: people, spanMs }} />
     <${Panel} id="ops-system" title="Processes and versions">
       <${Processes} processes=${processes} faults=${faults} />
       <dl class="numbers">${Object.entries(versions).map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
@@ -74,15 +73,15 @@ function Causes({ causes }) {
   <//>`;
 }
 
-function Numbers({ id, title, about, rows }) {
-  return html`<${Panel} id=${id} title=${title} aside=${html`<span class="hint">${about ? `${about} · ` : ""}last 15 min</span>`}>
+function Numbers({ id, title, about, rows, spanMs }) {
+  return html`<${Panel} id=${id} title=${title} aside=${html`<span class="hint">${about ? `${about} · ` : ""}last ${Math.max(1, Math.round(spanMs / 60_000))} min</span>`}>
     <dl class="numbers with-lines">
       ${rows.map(
         ({ key, label, value, unit = "", isBad, points, about: said = label }) =>
           html`<div key=${key} class=${isBad ? "is-bad" : ""} data-reading=${key}>
             <dt>${label}</dt>
             <dd>${rounded(value)}${unit}${isBad && html`<span> · look</span>`}</dd>
-            <dd class="line"><${Sparkline} points=${points} spanMs=${SPARKLINE_MS} label=${said} /></dd>
+            <dd class="line"><${Sparkline} points=${points} spanMs=${spanMs} label=${said} /></dd>
           </div>`,
       )}
     </dl>

@@ -3,17 +3,19 @@ import { ago, fullTime } from "../time.js";
 import { Empty, Panel, html } from "./preact.js";
 import { useSteadyOrder } from "./steady.js";
 
-const WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
+/** The statuses of a payment, in words. */
+export const STATUS_WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
 
 export function Payments({ payments, ...shared }) {
-  return html`<${Panel} id="payments" title="Payments" aside=${html`<span class="hint">the latest, and what failed</span>`}>
+  return html`<${Panel} id="payments" title="Payments" aside=${html`<span class="hint">what failed, then the latest</span>`}>
     ${payments.length === 0
       ? html`<${Empty} title="Nothing was paid yet">A confirmed vulnerability can be paid by the owner.<//>`
       : html`<${List} ...${{ payments, ...shared }} />`}
   <//>`;
 }
 
-function List({ payments, ...shared }) {
+function List({ payments: all, ...shared }) {
+  const payments = [...all.filter(hasFailed), ...all.filter((each) => !hasFailed(each))];
   const { rows, place, news } = useSteadyOrder(payments, { idOf: ({ id }) => id, question: "", isHeldOnTouch: true });
   return html`<div class="payments-list" ref=${place}>
     ${news}
@@ -32,7 +34,7 @@ function Payment({ payment, dashboard, actions, address }) {
   return html`<li class="payment payment-${status}" data-payment=${id}>
     <div class="payment-line">
       <strong>${withCurrency(amount, currency)}</strong>
-      <span class="state state-${status}">${WORDS[status] ?? status}</span>
+      <span class="state state-${status}">${STATUS_WORDS[status] ?? status}</span>
     </div>
     <div class="payment-line soft">
       <a class="clip" dir="auto" href=${address.href({ payment: id })} title="${recipient ?? ""}: ${title}">${recipient && `to ${shortened(recipient)} · `}${title}</a>
@@ -43,6 +45,8 @@ function Payment({ payment, dashboard, actions, address }) {
     ${status === "FAILED" && session.may("owner") && html`<button onClick=${() => actions.retry(payment)}>Try again</button>`}
   </li>`;
 }
+
+const hasFailed = ({ status }) => status === "FAILED";
 
 /** Both ends of an address, which people compare. */
 const shortened = (text) => (text.length > 18 ? `${text.slice(0, 8)}…${text.slice(-6)}` : text);

@@ -25,7 +25,7 @@ export function PoolPanel({ pool, ledger, actions, session, address, now }) {
       <div class="part-total"><dt>Deposited</dt><dd data-field="total">${grouped(pool.total)}</dd></div>
     </dl>
     ${ledger.error && html`<p class="fault">The history could not be read: ${ledger.error.message}</p>`}
-    <${History} ...${{ points: ledger.points, currency: pool.currency, address }} until=${Math.floor(now / REDRAW_MS) * REDRAW_MS} />
+    <${History} ...${{ ledger, pool, address }} until=${Math.floor(now / REDRAW_MS) * REDRAW_MS} />
   <//>`;
 }
 
@@ -36,7 +36,7 @@ function amountOf(pool, key, address) {
   return html`<a href=${address.href({ reserved: "true" })} aria-label="${text} reserved: show the findings">${text}</a>`;
 }
 
-function History({ points, currency, address, until }) {
+function History({ ledger: { points, error }, pool: { currency, total }, address, until }) {
   const { range } = address.values;
   const shown = useMemo(() => inRange(points, range, until), [points, range, until]);
   return html`<div class="pool-history">
@@ -45,7 +45,9 @@ function History({ points, currency, address, until }) {
         (each) => html`<button key=${each} aria-pressed=${String(each === range)} onClick=${() => address.go({ range: each })}>${each}</button>`,
       )}
     </div>
-    <${PoolChart} points=${shown} currency=${currency} until=${until} />
+    ${points.length === 0 && minorUnits(total)
+      ? html`<div class="chart"></div><p class="chart-values">${error ? "" : "Reading the history…"}</p>`
+      : html`<${PoolChart} points=${shown} currency=${currency} until=${until} />`}
   </div>`;
 }
 

@@ -45,7 +45,7 @@ function onKeyDown(event) {
   const isTyped = event.target.closest?.(TYPED_INTO) || event.target.isContentEditable;
   if (isTyped || event.ctrlKey || event.metaKey || event.altKey || !areShortcutsOn()) return;
   if (event.key === "?") act(event, () => openOverlay("help"));
-  else if (event.key === "/") pressed("/", document, (field) => act(event, () => field.focus()));
+  else if (event.key === "/") act(event, search);
   else if (["j", "k"].includes(event.key)) act(event, () => step(event.key));
   else if (["c", "r"].includes(event.key) && !event.repeat) pressed(event.key, place(), (button) => act(event, () => button.click()));
 }
@@ -56,6 +56,13 @@ const place = () => document.querySelector(".side-panel") ?? document.activeElem
 function act(event, action) {
   event.preventDefault();
   action();
+}
+
+/** The list's own field, or where it has none the palette, which finds findings too. */
+function search() {
+  const field = document.querySelector('[aria-keyshortcuts="/"]');
+  if (field) field.focus();
+  else openOverlay("palette");
 }
 
 function pressed(key, within, action) {

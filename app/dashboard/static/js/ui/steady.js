@@ -9,7 +9,8 @@ const RELEASE_MS = 500; // longer than the time between lifting a finger and the
  *
  * @param {object[]} rows in the present order
  * @param {object} options `idOf(row)`; `question`: the filter and the order as text (a change of it is shown at once);
- *   `latest(id)`: the present row of an id that `rows` may lack; `isHeldOnTouch`: hold always where nothing can hover
+ *   `latest(id)`: the present row of an id that `rows` may lack; `isHeldOnTouch`: hold always where nothing can hover, read
+ *   at the same moment as `rows`
  * @returns `rows` to show; `place`: the ref of the list's element; `news`: the button that shows the present order, or null
  */
 export function useSteadyOrder(rows, { idOf, question: asked, latest = () => undefined, isHeldOnTouch = false }) {

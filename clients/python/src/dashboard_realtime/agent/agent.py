@@ -23,7 +23,7 @@ from dashboard_realtime.tokens import Token
 logger = logging.getLogger("dashboard_realtime.agent")
 
 CLOSE_SECONDS = 10.0
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.05
 
 
 class BaseAgent:
@@ -57,7 +57,7 @@ class BaseAgent:
         self._journal: Journal | None = None
         self._is_closed = False
         if journal is not None:
-            self._journal = Journal(journal, lambda: recovery.content(self.reporter, self._findings))
+            self._journal = Journal(journal, lambda: recovery.lines(self.reporter, self._findings))
             recovery.recover(self._journal.read(), self.reporter, self._findings)
             self._journal.start()
         self.reporter.start()
@@ -106,7 +106,8 @@ class BaseAgent:
         """
         body = {"title": title, "severity": str(severity), "description": description, "agentId": agent_id}
         body["bounty"] = None if bounty is None else str(bounty)
-        finding = Finding(self._protocol_of(protocol_id), {key: each for key, each in body.items() if each is not None})
+        given = {key: each for key, each in body.items() if each is not None}
+        finding = self._findings.new(self._protocol_of(protocol_id), given)
         if isinstance(bounty, float):
             self._findings.refuse(finding, NotAccepted(f"the bounty {bounty!r} is a float: pass a string or a Decimal"))
         else:
@@ -142,6 +143,8 @@ class BaseAgent:
                 "agent.closed_with_undelivered",
                 extra={"undelivered": left[:20], "count": len(left), "is_kept": self._journal is not None},
             )
+        else:
+            self._sender.close()
         return left
 
     def _protocol_of(self, protocol_id: str | None) -> str:

@@ -7,11 +7,10 @@ import logging
 import os
 import queue
 import time
-import uuid
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from dashboard_realtime.agent.lane import Attempts, Counters, Worker
+from dashboard_realtime.agent.lane import Attempts, Counters, Keys, Worker
 from dashboard_realtime.agent.sender import Sender
 from dashboard_realtime.errors import DashboardError, NotAccepted
 
@@ -24,9 +23,10 @@ logger = logging.getLogger("dashboard_realtime.agent")
 class Finding(concurrent.futures.Future):  # type: ignore[type-arg] # not generic before Python 3.9's stubs
     """A finding on its way. `result(timeout)`, or `await` it: the filed vulnerability; a refusal is raised."""
 
-    def __init__(self, protocol_id: str, body: dict[str, Any], key: str | None = None) -> None:
+    def __init__(self, protocol_id: str, body: dict[str, Any], key: str) -> None:
         super().__init__()
-        self.protocol_id, self.body, self.key = protocol_id, body, key or str(uuid.uuid4())
+        self.protocol_id, self.body, self.key = protocol_id, body, key
+        self.line: str | None = None  # in the journal
 
     def __await__(self) -> "Generator[Any, None, types.Vulnerability]":
         return asyncio.wrap_future(self).__await__()
@@ -38,6 +38,7 @@ class Findings:
         self._attempts = Attempts(counters, is_renewable=sender.is_renewable)
         self._inbox: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
         self._waiting: dict[str, Finding] = {}
+        self._keys = Keys()
         self._worker = Worker("dashboard-findings", self._step)
         self._is_closed = self._is_stopped = False
         self._paused_until = 0.0
@@ -48,6 +49,9 @@ class Findings:
 
     def start(self) -> None:
         self._worker.ensure_running()
+
+    def new(self, protocol_id: str, body: dict[str, Any]) -> Finding:
+        return Finding(protocol_id, body, self._keys.next())
 
     def file(self, finding: Finding) -> None:
         """Never waits; if too many wait, the finding ends with NotAccepted."""
@@ -80,6 +84,7 @@ class Findings:
 
     def after_fork(self) -> None:
         self._inbox, self._waiting = queue.SimpleQueue(), {}
+        self._keys.renew()
 
     def _step(self) -> None:
         finding = self._inbox.get()

@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -27,13 +28,14 @@ except ImportError:  # Windows
 logger = logging.getLogger("dashboard_realtime.agent")
 
 VERSION = 1
-Content = dict[str, Any]
+IDLE_FACTOR = 10  # how much longer than the last writing took the next one waits: a long journal must not take the CPU
+Entry = dict[str, Any]
 
 
 class Journal:
-    """`collect` returns the present content; it is called in the writing thread."""
+    """`collect` returns the present entries, each as a line of JSON; it is called in the writing thread."""
 
-    def __init__(self, path: "str | os.PathLike[str]", collect: Callable[[], Content]) -> None:
+    def __init__(self, path: "str | os.PathLike[str]", collect: Callable[[], list[str]]) -> None:
         """Raises JournalInUse if another process has it open."""
         self._path, self._collect = Path(path), collect
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,17 +45,17 @@ class Journal:
         self._write_lock = threading.Lock()
         self._worker = Worker("dashboard-journal", self._step)
 
-    def read(self) -> Content:
+    def read(self) -> list[Entry]:
         """What an earlier process has left; an unreadable file is kept beside it and counts as empty."""
         try:
             return _parsed(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return {}
+            return []
         except (OSError, ValueError) as error:
             logger.error("agent.journal_unreadable", extra={"path": str(self._path), "reason": str(error)})  # noqa: TRY400
             with contextlib.suppress(OSError):
                 self._path.replace(self._path.with_name(self._path.name + ".unreadable"))
-            return {}
+            return []
 
     def start(self) -> None:
         self._worker.ensure_running()
@@ -84,16 +86,18 @@ class Journal:
     def _step(self) -> None:
         self._tokens.get()
         self._is_touched = False  # before the content is read: a later change writes again
+        began = time.monotonic()
         with self._write_lock:
             if not self._is_closed:
                 self._write()
+        time.sleep(IDLE_FACTOR * (time.monotonic() - began))
 
     def _write(self) -> None:
         """A disk that is full must not end the reports: the failure is logged, and the next change tries again."""
         target = self._path.with_name(f"{self._path.name}.new")
         try:
             with target.open("w", encoding="utf-8") as file:
-                json.dump({"version": VERSION, **self._collect()}, file)
+                file.write("\n".join([json.dumps({"version": VERSION}), *self._collect(), ""]))
                 file.flush()
                 os.fsync(file.fileno())
             target.replace(self._path)
@@ -101,12 +105,12 @@ class Journal:
             logger.error("agent.journal_not_written", extra={"path": str(self._path), "reason": str(error)})  # noqa: TRY400
 
 
-def _parsed(text: str) -> Content:
+def _parsed(text: str) -> list[Entry]:
     """Raises ValueError."""
-    content = json.loads(text)
-    if not isinstance(content, dict) or content.get("version") != VERSION:
+    first, *entries = map(json.loads, text.splitlines())
+    if first != {"version": VERSION}:
         raise ValueError(f"not a journal of version {VERSION}")
-    return content
+    return entries
 
 
 def _lock(path: Path) -> IO[bytes]:

@@ -1,9 +1,11 @@
 """What the lanes of an agent (its reports, its findings) share: attempts, pauses, refusals and counts."""
 
+import itertools
 import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +35,20 @@ class Counters:
     def count(self, name: str) -> None:
         with self._lock:
             setattr(self, name, getattr(self, name) + 1)
+
+
+class Keys:
+    """Idempotency-Keys. No random numbers are read for each: that would let another thread run meanwhile."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """In a fork, whose keys must differ from its parent's."""
+        self._prefix, self._numbers = uuid.uuid4().hex, itertools.count(1)
+
+    def next(self) -> str:
+        return f"{self._prefix}-{next(self._numbers)}"
 
 
 class Attempts:

@@ -8,7 +8,6 @@ closed.
 import os
 import queue
 import time
-import uuid
 from collections import deque
 from typing import Any
 
@@ -26,6 +25,7 @@ class Record:
         "is_logged",
         "is_queued",
         "key",
+        "line",
         "name",
         "newest",
         "pid",
@@ -34,11 +34,12 @@ class Record:
         "terminal",
     )
 
-    def __init__(self, protocol_id: str, name: str, key: str | None = None, terminal: Report | None = None) -> None:
-        self.key, self.protocol_id, self.name = key or str(uuid.uuid4()), protocol_id, name
+    def __init__(self, protocol_id: str, name: str, key: str) -> None:
+        self.key, self.protocol_id, self.name = key, protocol_id, name
         self.newest: Report | None = None
         self.sent: Report | None = None
-        self.terminal = terminal
+        self.terminal: Report | None = None
+        self.line: tuple[Report | None, str] | None = None  # in the journal, as of this terminal update
         self.due = 0.0
         self.pid = os.getpid()
         self.is_queued = self.is_dropped = self.is_logged = False

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dashboard_realtime.agent.lane import Attempts, Counters, Worker
+from dashboard_realtime.agent.lane import Attempts, Counters, Keys, Worker
 from dashboard_realtime.agent.outbox import RUNNING_SECONDS, Outbox, Record, Report
 from dashboard_realtime.agent.sender import Sender
 from dashboard_realtime.errors import ApiError, DashboardError
@@ -27,6 +27,7 @@ class Reporter:
         self._sender, self._counters, self._max_tasks = sender, counters, max_tasks
         self._on_tasks_changed = on_tasks_changed
         self._outbox, self._attempts = Outbox(), Attempts(counters, is_renewable=sender.is_renewable)
+        self._keys = Keys()
         self._records: dict[str, Record] = {}  # open, or closed and not delivered
         self._worker = Worker("dashboard-agent", self._step)
         self.is_closed = False
@@ -43,7 +44,7 @@ class Reporter:
 
     def open(self, protocol_id: str, name: str) -> Record:
         """A task whose terminal update will not be dropped; too many tasks, and this one is not reported at all."""
-        record = Record(protocol_id, name)
+        record = Record(protocol_id, name, self._keys.next())
         if self.is_closed or len(self._records) >= self._max_tasks:
             record.is_dropped = True
             self._drop(record, "the agent is closed" if self.is_closed else "too many tasks are not delivered")
@@ -89,6 +90,7 @@ class Reporter:
         for record in self._records.values():
             record.is_queued, record.due = False, 0.0
         self._outbox, self._records = Outbox(), {}
+        self._keys.renew()
 
     def _step(self) -> None:
         self._outbox.take()

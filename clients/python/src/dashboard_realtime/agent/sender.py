@@ -53,6 +53,9 @@ class Sender:
         client = self._connection()
         return client.call(operations.FILE_VULNERABILITY, path=path, body=finding, idempotency_key=key)
 
+    def close(self) -> None:
+        self._client.close()
+
     def _agent(self) -> str:
         agent_id = self._agent_id or claims_of(self._token.get_blocking()).get("sub")
         if not agent_id:

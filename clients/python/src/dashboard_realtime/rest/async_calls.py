@@ -93,6 +93,66 @@ class AsyncCalls:
         """
         return await self.call(operations.CREATE_STREAM_TICKET, path={"protocolId": protocol_id})
 
+    async def create_webhook(
+        self,
+        protocol_id: str,
+        *,
+        url: str,
+        event_types: list[
+            Literal[
+                "bounty_pool:updated",
+                "vuln:discovered",
+                "vuln:status_changed",
+                "payment:status_changed",
+                "agent:task_update",
+                "*",
+            ]
+        ],
+        severities: list[Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]] | None = None,
+        description: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> types.NewWebhook:
+        """Create a webhook.
+
+        From now on the protocol's stored events are POSTed to the URL, signed as [Standard
+        Webhooks](https://www.standardwebhooks.com) says. The response is the only place that shows the secret.
+        A protocol has at most 20 webhooks. With an `Idempotency-Key`, a request that is sent twice has its
+        effect once. Roles: owner, admin.
+        """
+        return await self.call(
+            operations.CREATE_WEBHOOK,
+            path={"protocolId": protocol_id},
+            body={"url": url, "eventTypes": event_types, "severities": severities, "description": description},
+            idempotency_key=idempotency_key,
+        )
+
+    async def delete_webhook(self, webhook_id: str) -> None:
+        """Delete a webhook.
+
+        With its deliveries; nothing more is sent, besides attempts that are running. Roles: owner, admin.
+        """
+        return await self.call(operations.DELETE_WEBHOOK, path={"webhookId": webhook_id})
+
+    async def disable_webhook(self, webhook_id: str, *, idempotency_key: str | None = None) -> types.Webhook:
+        """Disable a webhook.
+
+        Pending deliveries wait until it is enabled; new events are not kept for it. With an `Idempotency-Key`,
+        a request that is sent twice has its effect once. Roles: owner, admin.
+        """
+        return await self.call(
+            operations.DISABLE_WEBHOOK, path={"webhookId": webhook_id}, idempotency_key=idempotency_key
+        )
+
+    async def enable_webhook(self, webhook_id: str, *, idempotency_key: str | None = None) -> types.Webhook:
+        """Enable a webhook.
+
+        Deliveries that were pending when it was disabled are sent now. Events in between were not kept for it.
+        With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner, admin.
+        """
+        return await self.call(
+            operations.ENABLE_WEBHOOK, path={"webhookId": webhook_id}, idempotency_key=idempotency_key
+        )
+
     async def file_vulnerability(
         self,
         protocol_id: str,
@@ -200,6 +260,13 @@ class AsyncCalls:
         """
         return await self.call(operations.GET_VULNERABILITY, path={"vulnerabilityId": vulnerability_id})
 
+    async def get_webhook(self, webhook_id: str) -> types.Webhook:
+        """Read a webhook.
+
+        A DISABLED one says why in `disabledReason`. Roles: owner, admin.
+        """
+        return await self.call(operations.GET_WEBHOOK, path={"webhookId": webhook_id})
+
     async def healthz(self) -> types.Health:
         """Check that the process runs.
 
@@ -255,6 +322,13 @@ class AsyncCalls:
             "PAYMENT_CANCELLED",
             "TOKEN_ISSUED",
             "TOKEN_REVOKED",
+            "WEBHOOK_CREATED",
+            "WEBHOOK_DELETED",
+            "WEBHOOK_ENABLED",
+            "WEBHOOK_DISABLED",
+            "WEBHOOK_SECRET_ROTATED",
+            "WEBHOOK_TESTED",
+            "WEBHOOK_REDELIVERED",
         ]
         | None = None,
     ) -> AsyncPages[types.AuditEntry]:
@@ -266,6 +340,25 @@ class AsyncCalls:
         return self._pages(
             operations.LIST_AUDIT,
             query={"limit": limit, "cursor": cursor, "protocolId": protocol_id, "subject": subject, "action": action},
+        )
+
+    def list_deliveries(
+        self,
+        webhook_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        status: Literal["PENDING", "SUCCEEDED", "FAILED"] | None = None,
+    ) -> AsyncPages[types.WebhookDelivery]:
+        """List a webhook's deliveries, newest first.
+
+        Each with its attempts. Finished ones are kept for 30 days, the newest 10,000 of a webhook. Request the
+        next page with `cursor` set to `nextCursor` of this one. Roles: owner, admin.
+        """
+        return self._pages(
+            operations.LIST_DELIVERIES,
+            path={"webhookId": webhook_id},
+            query={"limit": limit, "cursor": cursor, "status": status},
         )
 
     def list_entries(
@@ -383,6 +476,18 @@ class AsyncCalls:
             },
         )
 
+    def list_webhooks(
+        self, protocol_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> AsyncPages[types.Webhook]:
+        """List a protocol's webhooks, newest first.
+
+        Without their secrets. Request the next page with `cursor` set to `nextCursor` of this one. Roles:
+        owner, admin.
+        """
+        return self._pages(
+            operations.LIST_WEBHOOKS, path={"protocolId": protocol_id}, query={"limit": limit, "cursor": cursor}
+        )
+
     async def openapi(self) -> types.JsonObject:
         """Read this document.
 
@@ -418,6 +523,15 @@ class AsyncCalls:
         Checks the database, Redis and the message queue; for load balancers.
         """
         return await self.call(operations.READYZ)
+
+    async def redeliver(self, delivery_id: str, *, idempotency_key: str | None = None) -> types.WebhookDelivery:
+        """Deliver again.
+
+        The same body with the same `webhook-id`, with all attempts of the schedule. One that waits for its next
+        attempt is attempted now. With an `Idempotency-Key`, a request that is sent twice has its effect once.
+        Roles: owner, admin.
+        """
+        return await self.call(operations.REDELIVER, path={"deliveryId": delivery_id}, idempotency_key=idempotency_key)
 
     async def reject_vulnerability(
         self, vulnerability_id: str, *, reason: str, idempotency_key: str | None = None
@@ -527,3 +641,23 @@ class AsyncCalls:
         return await self.call(
             operations.REVOKE_TOKEN, body={"jti": jti, "subject": subject, "reason": reason, "expiresAt": expires_at}
         )
+
+    async def rotate_secret(self, webhook_id: str, *, idempotency_key: str | None = None) -> types.NewWebhook:
+        """Rotate a webhook's secret.
+
+        The response is the only place that shows the new secret. For 24 hours deliveries carry a signature of
+        each: replace the secret at the receiver within that time. With an `Idempotency-Key`, a request that is
+        sent twice has its effect once. Roles: owner, admin.
+        """
+        return await self.call(
+            operations.ROTATE_SECRET, path={"webhookId": webhook_id}, idempotency_key=idempotency_key
+        )
+
+    async def send_test(self, webhook_id: str, *, idempotency_key: str | None = None) -> types.WebhookDelivery:
+        """Send a test event.
+
+        A delivery of type `webhook:test`, whatever the webhook's filters. Its outcome is in the list of
+        deliveries. With an `Idempotency-Key`, a request that is sent twice has its effect once. Roles: owner,
+        admin.
+        """
+        return await self.call(operations.SEND_TEST, path={"webhookId": webhook_id}, idempotency_key=idempotency_key)

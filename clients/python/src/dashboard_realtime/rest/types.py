@@ -50,6 +50,31 @@ class AgentState(TypedDict):
     lastSeen: str | None
 
 
+class AgentTaskData(TypedDict):
+    task: str
+    progress: str
+    estimatedCompletion: str | None
+    version: str
+    agentId: str
+    status: Literal["RUNNING", "COMPLETED", "FAILED", "IDLE"]
+    error: TaskError | None
+    nextTask: str | None
+
+
+class AgentTaskUpdateWebhook(TypedDict):
+    type: Literal["agent:task_update"]
+    timestamp: str
+    protocolId: str
+    data: AgentTaskData
+
+
+class Attempt(TypedDict):
+    at: str
+    responseCode: str | None
+    durationMs: str | None
+    error: str | None
+
+
 class AuditEntry(TypedDict):
     id: str
     at: str
@@ -65,6 +90,13 @@ class AuditEntry(TypedDict):
         "PAYMENT_CANCELLED",
         "TOKEN_ISSUED",
         "TOKEN_REVOKED",
+        "WEBHOOK_CREATED",
+        "WEBHOOK_DELETED",
+        "WEBHOOK_ENABLED",
+        "WEBHOOK_DISABLED",
+        "WEBHOOK_SECRET_ROTATED",
+        "WEBHOOK_TESTED",
+        "WEBHOOK_REDELIVERED",
     ]
     subject: str
     role: str
@@ -99,6 +131,30 @@ class BatchUpdate(_BatchUpdateRequired, total=False):
     estimatedCompletion: str | None
     error: str | TaskError | None
     nextTask: str | None
+
+
+class _BountyPoolDataRequired(TypedDict):
+    total: str
+    available: str
+    reserved: str
+    paid: str
+    changeType: Literal["DEPOSIT", "RESERVATION", "RESERVATION_RELEASED", "PAYMENT_RELEASED"]
+    amount: str
+    currency: str
+    version: str
+
+
+class BountyPoolData(_BountyPoolDataRequired, total=False):
+    vulnerabilityId: str
+    paymentId: str
+    reference: str
+
+
+class BountyPoolUpdatedWebhook(TypedDict):
+    type: Literal["bounty_pool:updated"]
+    timestamp: str
+    protocolId: str
+    data: BountyPoolData
 
 
 class CurrencySum(TypedDict):
@@ -143,6 +199,13 @@ class HistoryItem(TypedDict):
         "PAYMENT_CANCELLED",
         "TOKEN_ISSUED",
         "TOKEN_REVOKED",
+        "WEBHOOK_CREATED",
+        "WEBHOOK_DELETED",
+        "WEBHOOK_ENABLED",
+        "WEBHOOK_DISABLED",
+        "WEBHOOK_SECRET_ROTATED",
+        "WEBHOOK_TESTED",
+        "WEBHOOK_REDELIVERED",
     ]
     subject: str
     role: str | None
@@ -207,6 +270,30 @@ class NewToken(TypedDict):
     expiresAt: str
 
 
+class NewWebhook(TypedDict):
+    id: str
+    protocolId: str
+    url: str
+    eventTypes: list[
+        Literal[
+            "bounty_pool:updated",
+            "vuln:discovered",
+            "vuln:status_changed",
+            "payment:status_changed",
+            "agent:task_update",
+            "*",
+        ]
+    ]
+    severities: list[Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]] | None
+    description: str | None
+    status: Literal["ENABLED", "DISABLED"]
+    disabledReason: str | None
+    failingSince: str | None
+    previousSecretExpiresAt: str | None
+    createdAt: str
+    secret: str
+
+
 class OpenCounts(TypedDict):
     pending: str
     confirmed: str
@@ -251,6 +338,26 @@ class Payment(TypedDict):
 class PaymentPage(TypedDict):
     items: list[Payment]
     nextCursor: str | None
+
+
+class PaymentStatusChangedWebhook(TypedDict):
+    type: Literal["payment:status_changed"]
+    timestamp: str
+    protocolId: str
+    data: PaymentStatusData
+
+
+class PaymentStatusData(TypedDict):
+    paymentId: str
+    vulnerabilityId: str
+    oldStatus: Literal["PENDING", "PROCESSING", "FAILED"] | None
+    newStatus: Literal["PENDING", "FAILED", "RELEASED", "CANCELLED"]
+    amount: str
+    currency: str
+    failureReason: str | None
+    attempts: str
+    version: str
+    changedAt: str
 
 
 class PaymentSum(TypedDict):
@@ -327,10 +434,15 @@ class _ProblemRequired(TypedDict):
         "TOO_MANY_CONNECTIONS",
         "TOO_MANY_EXPORTS",
         "TOO_MANY_OPEN_ANSWERS",
+        "TOO_MANY_WEBHOOKS",
         "UNAUTHORIZED",
         "UNSUPPORTED_MEDIA_TYPE",
         "VALIDATION_FAILED",
         "VULNERABILITY_NOT_FOUND",
+        "WEBHOOKS_NOT_CONFIGURED",
+        "WEBHOOK_DELIVERY_NOT_FOUND",
+        "WEBHOOK_DISABLED",
+        "WEBHOOK_NOT_FOUND",
     ]
     requestId: str
 
@@ -442,6 +554,46 @@ class UnpaidCounts(TypedDict):
     failed: str
 
 
+class VulnDiscoveredData(TypedDict):
+    vulnerabilityId: str
+    title: str
+    severity: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
+    status: Literal["PENDING"]
+    bounty: str | None
+    agentId: str | None
+    version: str
+    createdAt: str
+
+
+class VulnDiscoveredWebhook(TypedDict):
+    type: Literal["vuln:discovered"]
+    timestamp: str
+    protocolId: str
+    data: VulnDiscoveredData
+
+
+class VulnStatusChangedWebhook(TypedDict):
+    type: Literal["vuln:status_changed"]
+    timestamp: str
+    protocolId: str
+    data: VulnStatusData
+
+
+class _VulnStatusDataRequired(TypedDict):
+    vulnerabilityId: str
+    oldStatus: Literal["PENDING", "CONFIRMED"]
+    newStatus: Literal["CONFIRMED", "REJECTED", "PAID"]
+    severity: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
+    version: str
+    changedAt: str
+
+
+class VulnStatusData(_VulnStatusDataRequired, total=False):
+    paymentAmount: str
+    paymentId: str
+    rejectionReason: str
+
+
 class Vulnerability(TypedDict):
     id: str
     protocolId: str
@@ -474,3 +626,63 @@ class VulnerabilityState(TypedDict):
     open: list[Vulnerability]
     openTruncated: bool
     counts: VulnerabilityCounts
+
+
+class Webhook(TypedDict):
+    id: str
+    protocolId: str
+    url: str
+    eventTypes: list[
+        Literal[
+            "bounty_pool:updated",
+            "vuln:discovered",
+            "vuln:status_changed",
+            "payment:status_changed",
+            "agent:task_update",
+            "*",
+        ]
+    ]
+    severities: list[Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]] | None
+    description: str | None
+    status: Literal["ENABLED", "DISABLED"]
+    disabledReason: str | None
+    failingSince: str | None
+    previousSecretExpiresAt: str | None
+    createdAt: str
+
+
+class WebhookDelivery(TypedDict):
+    id: str
+    webhookId: str
+    eventType: str
+    status: Literal["PENDING", "SUCCEEDED", "FAILED"]
+    attempts: str
+    responseCode: str | None
+    durationMs: str | None
+    error: str | None
+    nextAttemptAt: str | None
+    createdAt: str
+    finishedAt: str | None
+    history: list[Attempt]
+
+
+class WebhookDeliveryPage(TypedDict):
+    items: list[WebhookDelivery]
+    nextCursor: str | None
+
+
+class WebhookPage(TypedDict):
+    items: list[Webhook]
+    nextCursor: str | None
+
+
+class WebhookTestData(TypedDict):
+    webhookId: str
+    requestedBy: str
+
+
+class WebhookTestWebhook(TypedDict):
+    type: Literal["webhook:test"]
+    timestamp: str
+    protocolId: str
+    data: WebhookTestData

@@ -6,6 +6,8 @@ import { Table, usePagedList } from "./list.js";
 export const ACTIONS = [
   "DEPOSIT", "VULNERABILITY_FILED", "VULNERABILITY_CONFIRMED", "VULNERABILITY_REJECTED", "PAYMENT_REQUESTED", "PAYMENT_RETRIED",
   "PAYMENT_CANCELLED", "PAYMENT_RELEASED", "PAYMENT_FAILED", "TOKEN_ISSUED", "TOKEN_REVOKED",
+  "WEBHOOK_CREATED", "WEBHOOK_SECRET_ROTATED", "WEBHOOK_ENABLED", "WEBHOOK_DISABLED", "WEBHOOK_DELETED", "WEBHOOK_TESTED",
+  "WEBHOOK_REDELIVERED",
 ];
 const FILTERS = { action: "action", subject: "who", protocolId: "about" };
 
@@ -45,8 +47,9 @@ function columnsOf(address) {
   ];
 }
 
-/** The object of an action: a finding or a payment is a link to its panel. */
+/** The object of an action: a finding or a payment is a link to its panel, a webhook to its deliveries. */
 function Target({ entry: { action, targetId, protocolId }, address }) {
+  if (action.startsWith("WEBHOOK_")) return html`<a href=${address.href({ protocol: protocolId, view: "webhooks", webhook: targetId })}><code>${targetId}</code></a>`;
   const panel = action.startsWith("VULNERABILITY_") ? "finding" : action.startsWith("PAYMENT_") ? "payment" : null;
   if (!panel || !protocolId) return html`<code>${targetId}</code>`;
   return html`<a href=${address.href({ protocol: protocolId, view: "overview", [panel]: targetId })}><code>${targetId}</code></a>`;

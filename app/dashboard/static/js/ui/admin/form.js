@@ -6,7 +6,8 @@ const UNANSWERED = "No answer came: look at the list below whether it was done b
 /**
  * A form that sends one request.
  *
- * @param {object[]} fields `name`, `label`, `value`, and optionally `hint`, `options` (`[value, label]`), `suggestions`,
+ * @param {object[]} fields `name`, `label`, `value`, and optionally `hint`, `options` (`[value, label]`, of which one is chosen),
+ *   `choices` (the same, of which several are: the value has commas between them), `suggestions`,
  *   `required` and attributes of the input
  * @param {(values: object) => Promise<void>} send throws a Problem (see api.js)
  */
@@ -45,8 +46,9 @@ export function Form({ id, fields, submit, send, check = () => ({}), children })
 }
 
 function Field({ form, field, value, fault, onInput }) {
-  const { name, label, hint, options, suggestions, value: _, derive, isKept, ...attributes } = field;
+  const { name, label, hint, options, choices, suggestions, value: _, derive, isKept, ...attributes } = field;
   const id = `${form}-${name}`;
+  if (choices) return html`<${Choices} ...${{ id, label, hint, choices, value, fault, onInput }} />`;
   const described = [hint && `${id}-hint`, fault && `${id}-fault`].filter(Boolean).join(" ") || undefined;
   const control = { id, name, value, ...attributes, onInput, "aria-invalid": String(Boolean(fault)), "aria-describedby": described };
   return html`<div class="field">
@@ -58,4 +60,19 @@ function Field({ form, field, value, fault, onInput }) {
     ${hint && html`<small id="${id}-hint">${hint}</small>`}
     ${fault && html`<small id="${id}-fault" class="fault">${[fault].flat().join(" ")}</small>`}
   </div>`;
+}
+
+function Choices({ id, label, hint, choices, value, fault, onInput }) {
+  const chosen = new Set(value.split(",").filter(Boolean));
+  const toggle = (key) => ({ target }) => {
+    if (target.checked) chosen.add(key);
+    else chosen.delete(key);
+    onInput({ target: { value: choices.map(([each]) => each).filter((each) => chosen.has(each)).join() } });
+  };
+  return html`<fieldset class="choices" id=${id} aria-invalid=${String(Boolean(fault))}>
+    <legend>${label}</legend>
+    ${choices.map(([key, text]) => html`<label key=${key}><input type="checkbox" checked=${chosen.has(key)} onChange=${toggle(key)} /> ${text}</label>`)}
+    ${hint && html`<small>${hint}</small>`}
+    ${fault && html`<small class="fault">${fault}</small>`}
+  </fieldset>`;
 }

@@ -28,7 +28,7 @@ const Row = memo(({ entry, index, title, href }) => {
   const details = facts.filter(Boolean).join(" · ");
   return html`<div role="row" class="record change-${changeType}" aria-rowindex=${index} data-entry=${id}>
     <span role="cell" class="cell-date"><${Moment} at=${createdAt} /></span>
-    <span role="cell" class="cell-subject">${href ? html`<a class="clip" href=${href} dir="auto">${title}</a>` : html`<span class="clip" dir="auto">${reference ?? "–"}</span>`}</span>
+    <span role="cell" class="cell-subject">${href ? html`<a class="clip" href=${href} dir="auto">${title}</a>` : html`<span class="clip" dir="auto">${reference ?? "no reference"}</span>`}</span>
     <span role="cell" class="cell-status"><span class="state">${CHANGE_WORDS[changeType] ?? changeType}</span></span>
     <span role="cell" class="cell-amount">${grouped(amount)}</span>
     <span role="cell" class="cell-after">${grouped(available)}</span>

@@ -1,8 +1,8 @@
 import { whole } from "../../money.js";
 import { months, periodFault } from "../../period.js";
+import { STATUS_WORDS } from "../payments.js";
 import { html, useState } from "../preact.js";
 import { CHANGE_WORDS } from "./entries.js";
-import { STATUS_WORDS } from "./payments.js";
 
 const MONTHS = 12;
 const LISTS = { payments: "Payments", ledger: "Ledger" };

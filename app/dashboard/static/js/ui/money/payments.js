@@ -1,10 +1,9 @@
 import { counted, withCurrency } from "../../money.js";
 import { Moment } from "../moment.js";
+import { STATUS_WORDS } from "../payments.js";
 import { html, memo } from "../preact.js";
 import { NoPayment, NoRows } from "./empty.js";
 import { RecordTable, longestOf } from "./table.js";
-
-export const STATUS_WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
 
 const HEADS = [["date", "Requested"], ["subject", "Finding"], ["amount", "Amount"], ["status", "Status"], ["actions", "Actions"], ["details", "Recipient and attempts"]];
 const SIZES = [9, null, "amount", 7.5, 10.5];

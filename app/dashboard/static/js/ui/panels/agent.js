@@ -11,19 +11,13 @@ const STATUS_WORDS = { RUNNING: "working", FAILED: "failed", COMPLETED: "finishe
 export function AgentPanel({ id, dashboard, state, address }) {
   const live = state.agents.get(id);
   const { agent, fault } = useAgent(dashboard.api, id, `${live?.version} ${live?.status}`);
-  const path = `/agents/${encodeURIComponent(id)}/tasks?closed=`;
-  const [queue, history] = [usePagedList(dashboard.api, `${path}false`), usePagedList(dashboard.api, `${path}true`)];
-  const task = live?.task;
-  const isClosed = live?.status !== "RUNNING";
-  useEffect(() => [queue, history].forEach((list) => list.isRead && list.load()), [task, isClosed]);
   if (fault && !live) return html`<${SidePanel} title="Agent" address=${address}><p class="fault" role="alert">${fault}</p><//>`;
   const about = { ...agent, ...(live && { lastSeen: live.lastSeen ?? agent?.lastSeen }) };
   const name = live?.name ?? agent?.name ?? id;
   return html`<${SidePanel} title=${name} address=${address}>
     <${About} ...${{ id, about, now: dashboard.now }} />
     <${Current} ...${{ live, agent, protocolId: state.protocol.id, now: dashboard.now }} />
-    <${Tasks} title="Queue" list=${queue} empty="Nothing waits." keeps=${({ status }) => status === "QUEUED"} now=${dashboard.now} />
-    <${Tasks} title="Past tasks" list=${history} empty="It has closed no task yet." now=${dashboard.now} />
+    ${(live || agent) && html`<${Work} ...${{ id, live, dashboard }} />`}
     <${Filed} ...${{ id, dashboard, address }} />
   <//>`;
 }
@@ -70,6 +64,18 @@ function Current({ live, agent, protocolId, now }) {
 /** In full, as the agent reported it. */
 const TaskError = ({ error }) =>
   error && html`<p class="task-error" dir="auto">${error.code && html`<code>${error.code}</code> `}${error.message ?? error}</p>`;
+
+/** Its queue and its past tasks, read again when it turns to another task. */
+function Work({ id, live, dashboard }) {
+  const path = `/agents/${encodeURIComponent(id)}/tasks?closed=`;
+  const [queue, history] = [usePagedList(dashboard.api, `${path}false`), usePagedList(dashboard.api, `${path}true`)];
+  const isClosed = live?.status !== "RUNNING";
+  useEffect(() => [queue, history].forEach((list) => list.isRead && list.load()), [live?.task, isClosed]);
+  return html`
+    <${Tasks} title="Queue" list=${queue} empty="Nothing waits." keeps=${({ status }) => status === "QUEUED"} now=${dashboard.now} />
+    <${Tasks} title="Past tasks" list=${history} empty="It has closed no task yet." now=${dashboard.now} />
+  `;
+}
 
 function Tasks({ title, list, empty, keeps = () => true, now }) {
   const shown = list.items.filter(keeps);

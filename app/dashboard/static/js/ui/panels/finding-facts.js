@@ -33,7 +33,7 @@ function AgentLink({ agentId, dashboard, address }) {
 }
 
 /** What was done, oldest first; `isRead`: whether nothing means nothing. */
-export function History({ history, isRead }) {
+export function History({ history, isRead, currency }) {
   return html`<section aria-labelledby="panel-history">
     <h3 id="panel-history">History</h3>
     ${history.length === 0 && html`<p class="soft">${isRead ? "Nothing is recorded." : "Reading…"}</p>`}
@@ -41,7 +41,7 @@ export function History({ history, isRead }) {
       ${history.map(
         (entry, index) => html`<li key=${index} data-action=${entry.action}>
           <time datetime=${entry.at} class="soft">${fullTime(entry.at)}</time>
-          <p><strong dir="auto">${entry.subject}</strong> ${wordsOf(entry)}</p>
+          <p><strong dir="auto">${entry.subject}</strong> ${wordsOf({ ...entry, currency })}</p>
           ${entry.reason && html`<p class="soft outside-text" dir="auto">${entry.reason}</p>`}
         </li>`,
       )}
@@ -51,7 +51,7 @@ export function History({ history, isRead }) {
 }
 
 const WORDS = {
-  VULNERABILITY_FILED: ({ bounty }) => `filed it${bounty ? ` with a bounty of ${withCurrency(bounty)}` : ""}`,
+  VULNERABILITY_FILED: ({ bounty, currency }) => `filed it${bounty ? ` with a bounty of ${withCurrency(bounty, currency)}` : ""}`,
   VULNERABILITY_CONFIRMED: () => "confirmed it",
   VULNERABILITY_REJECTED: () => "rejected it",
   PAYMENT_REQUESTED: (entry) => `requested the payment${sumOf(entry)}`,
@@ -62,4 +62,4 @@ const WORDS = {
 };
 
 const wordsOf = (entry) => WORDS[entry.action]?.(entry) ?? entry.action.toLowerCase().replaceAll("_", " ");
-const sumOf = ({ amount, recipient }) => (amount ? ` of ${withCurrency(amount)}` : "") + (recipient ? ` to ${recipient}` : "");
+const sumOf = ({ amount, currency, recipient }) => (amount ? ` of ${withCurrency(amount, currency)}` : "") + (recipient ? ` to ${recipient}` : "");

@@ -35,7 +35,7 @@ export function FindingPanel({ id, name, dashboard, state, actions, address }) {
       ${description ? html`<${Markdown} text=${description} />` : html`<p class="soft">${isRead ? "None was given." : "Reading…"}</p>`}
     </section>
     ${!isUrgent && paymentSection}
-    <${History} ...${{ history, isRead: isRead }} />
+    <${History} ...${{ history, isRead, currency: state.pool.currency }} />
   <//>`;
 }
 FindingPanel.isKept = true;

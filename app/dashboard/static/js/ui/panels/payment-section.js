@@ -1,16 +1,15 @@
 import { counted, withCurrency } from "../../money.js";
 import { ago, fullTime } from "../../time.js";
 import { CopyButton } from "../copyable.js";
+import { STATUS_WORDS } from "../payments.js";
 import { html } from "../preact.js";
 import { Fact } from "./finding-facts.js";
-
-const WORDS = { PENDING: "waiting", PROCESSING: "on its way", RELEASED: "paid", FAILED: "failed", CANCELLED: "cancelled" };
 
 /** A payment in full: where it goes, how often it was tried, why it failed, and what happens next. */
 export function PaymentSection({ payment, finding, now, address }) {
   const { id, amount, currency, recipient, status, attempts, reference, createdAt, releasedAt } = payment;
   return html`<section aria-labelledby="panel-payment" class="panel-payment" data-status=${status}>
-    <h3 id="panel-payment">Payment <span class="state state-${status}">${WORDS[status] ?? status.toLowerCase()}</span></h3>
+    <h3 id="panel-payment">Payment <span class="state state-${status}">${STATUS_WORDS[status] ?? status.toLowerCase()}</span></h3>
     <${Course} ...${{ payment, now }} />
     <dl class="facts">
       <${Fact} label="Amount">${withCurrency(amount, currency)}<//>

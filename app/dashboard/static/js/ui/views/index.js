@@ -15,6 +15,7 @@ export const VIEWS = {
   overview: { label: "Live", roles: null, View: Overview },
   queue: { label: "Queue", roles: ["validator"], View: Queue, count: countOf },
   money: { label: "Money", roles: ["owner"], View: lazy(() => import("./money.js").then(({ Money }) => Money)), count: failedPayments },
+  webhooks: { label: "Webhooks", roles: ["owner"], View: lazy(() => import("./webhooks.js").then(({ Webhooks }) => Webhooks)) },
   admin: { label: "Admin", roles: [], View: lazy(() => import("./admin.js").then(({ Admin }) => Admin)), isWithoutProtocol: true, isAlwaysShown: true },
 };
 

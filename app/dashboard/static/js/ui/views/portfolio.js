@@ -6,7 +6,8 @@ import { Panel, html, memo, useEffect, useMemo } from "../preact.js";
 import { useSteadyOrder } from "../steady.js";
 import { useWindowed } from "../windowed.js";
 
-const CARD = { rowHeight: 14.65, columnWidth: 21, gap: 0.9 }; // in rem, as in the style sheet
+const isForFingers = matchMedia("(pointer: coarse), (max-width: 719px)");
+const CARD = { rowHeight: () => (isForFingers.matches ? 17.05 : 14.65), columnWidth: 21, gap: 0.9 }; // in rem, as in the style sheet
 
 /** All protocols of the reader, those that need attention first. */
 export function Portfolio({ dashboard, address }) {

@@ -6,7 +6,7 @@ import { Empty, Panel, html, memo, useEffect } from "../preact.js";
 import { useSteadyOrder } from "../steady.js";
 import { useWindowed } from "../windowed.js";
 
-const ROW = { wide: 4.2, narrow: 6.6 }; // in rem
+const ROW = { wide: 4.2, narrow: 7.2 }; // in rem
 const WIDE_FROM = 38;
 const MAX_READ = 1000;
 
@@ -24,7 +24,7 @@ export function Queue({ dashboard, actions, address }) {
       ${findings.error && html`<p class="fault">The list could not be read: ${findings.error.message}</p>`}
       ${rows.length === 0
         ? html`<${Empty} title=${findings.isLoaded ? "Nothing is waiting" : "Reading the list…"}>What agents and validators file appears here, the gravest first.<//>`
-        : html`<${List} ...${{ present: rows, dashboard, actions, address }} />`}
+        : html`<${List} ...${{ present: rows, isLoaded: findings.isLoaded, dashboard, actions, address }} />`}
     <//>
   </div>`;
 }
@@ -52,9 +52,9 @@ function Counts({ rows }) {
   </ul>`;
 }
 
-function List({ present, dashboard, actions, address }) {
+function List({ present, isLoaded, dashboard, actions, address }) {
   const { findings, session, now } = dashboard;
-  const { rows, place, news } = useSteadyOrder(present, { idOf: ({ id }) => id, question: "", latest: (id) => findings.byId.get(id), isHeldOnTouch: findings.isLoaded });
+  const { rows, place, news } = useSteadyOrder(present, { idOf: ({ id }) => id, question: "", latest: (id) => findings.byId.get(id), isHeldOnTouch: isLoaded });
   const rowHeight = (width) => (width >= WIDE_FROM ? ROW.wide : ROW.narrow);
   const { ref, width, first, last, before, after } = useWindowed({ count: rows.length, rowHeight });
   const shared = { session, actions, address, dashboard };

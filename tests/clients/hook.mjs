@@ -1,4 +1,5 @@
-// The hook in a page of happy-dom, with React or, if `RENDERER` is "preact", with Preact in React's place (tests/clients).
+// The hook in a page of happy-dom, with React or, if `RENDERER` is "preact", with Preact in React's place. Run by
+// test_js_package.py, beside room.mjs and waiting.mjs of clients/js/test.
 import assert from "node:assert/strict";
 import { useRoom } from "@dashboard-realtime/client/react";
 import { Window } from "happy-dom";

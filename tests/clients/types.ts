@@ -1,4 +1,4 @@
-/** Compiled, not run, by tests/clients: each expected error must be one. */
+/** Compiled, not run, by test_js_package.py: each expected error must be one. */
 import { RoomClient, Status, type RoomEvent } from "@dashboard-realtime/client";
 import { Agent } from "@dashboard-realtime/client/agent";
 import { useRoom } from "@dashboard-realtime/client/react";
