@@ -185,20 +185,23 @@ class Scene:
         found = [(each, each.difference(states[each.protocol_id])) for each in self.followers]
         return [f"{each.name}: {difference}" for each, difference in found if difference]
 
-    def close(self) -> None:
-        for each in (*self.followers, *self.workers):
-            if stderr := each.driver.kill():
-                sys.stderr.write(stderr)
+    def close(self) -> str:
+        """End all drivers, and return what they wrote to stderr."""
+        return "".join(each.driver.kill() for each in (*self.followers, *self.workers))
 
 
 def run(
     stack: Stack, commands: Sequence[Command], *, seconds: float, kill_every: float, rooms: int = 2, clients: int = 2
 ) -> Result:
     scene = Scene(stack, commands, rooms=rooms, clients=clients)
+    result = None
     try:
-        return scene.run(seconds, kill_every)
+        result = scene.run(seconds, kill_every)
     finally:
-        scene.close()
+        stderr = scene.close()
+        if result is None or result.faults:
+            sys.stderr.write(stderr)
+    return result
 
 
 def main() -> int:
