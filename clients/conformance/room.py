@@ -3,6 +3,7 @@
 The room follows the contract: every change raises the version of what it concerns, every event the room's `seq`.
 """
 
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ class Room:
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     pool_version: int = field(init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __post_init__(self) -> None:
         self.pool_version = self.version + 1
@@ -48,8 +50,9 @@ class Room:
     def change(self, change: Change) -> list[Event]:
         """Apply `{kind: argument}`, such as `{deposit: "50"}`, and return its events in order."""
         [(kind, argument)] = change.items()
-        events: list[Event] = getattr(self, f"_{kind}")(argument)
-        return [self.event(each["eventType"], each["data"]) for each in events]
+        with self._lock:
+            events: list[Event] = getattr(self, f"_{kind}")(argument)
+            return [self.event(each["eventType"], each["data"]) for each in events]
 
     def event(self, event_type: str, data: dict[str, Any]) -> Event:
         self.seq += 1
@@ -57,7 +60,11 @@ class Room:
         return {**envelope, "data": data}
 
     def state(self) -> dict[str, Any]:
-        """The room in the form of `GET /protocols/{id}/state`."""
+        """The room in the form of `GET /protocols/{id}/state`. For any thread."""
+        with self._lock:
+            return self._state()
+
+    def _state(self) -> dict[str, Any]:
         counts = Counter(each["status"] for each in self.findings.values())
         severities = Counter(each["severity"] for each in self.findings.values())
         return {

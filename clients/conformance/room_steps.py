@@ -11,8 +11,13 @@ MAX_FETCHES, FETCH_SECONDS = 2, 10
 
 class RoomSteps(StepsBase):
     def step_token(self, name: str) -> None:
-        """Hand the client a new token."""
+        """Hand the client a new token, and wait until it has it."""
+        before = self._tokens_taken()
         self.driver.send("token", token=self.server.tokens.token(name))
+        self._wait(lambda: self._tokens_taken() > before, lambda: "the client has the new token")
+
+    def _tokens_taken(self) -> int:
+        return sum(each.get("command") == "token" for each in self.driver.of("done"))
 
     def step_close(self) -> None:
         """Tell the client to end, and wait for it; it must flush what it holds, and exit with 0."""

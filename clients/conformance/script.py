@@ -27,6 +27,7 @@ class Exchange:
     headers: Mapping[str, str]
     path: str = ""
     body: Any = None
+    state: Any = None  # the room's state before the request was noted
     at: float = field(default_factory=time.monotonic)
     answered_at: float | None = None
     status: int | None = None

@@ -120,10 +120,9 @@ class ScriptedServer:
         return self._app(environ, start_response)
 
     def _respond(self, request: Request) -> Response:
-        kind = self._kind(request)
-        exchange = self.record.add(
-            Exchange(kind, self._token(request), dict(request.headers), request.full_path, self._json(request))
-        )
+        kind, token, body = self._kind(request), self._token(request), self._json(request)
+        exchange = Exchange(kind, token, dict(request.headers), request.full_path, body, self.room.state())
+        self.record.add(exchange)
         if kind in {"reports", "file"}:
             self.reports.note_key(request.path, request.headers.get("Idempotency-Key"), exchange.body)
         planned = self.answers.take(kind)
@@ -186,7 +185,7 @@ class ScriptedServer:
         if not self.tokens.is_accepted(exchange.token):
             return self._problem(401, "UNAUTHORIZED")
         if exchange.kind == "state":
-            return self._state(request, planned)
+            return self._state(request, exchange, planned)
         if exchange.kind == "stream":
             connection = request.environ["werkzeug.socket"]
             return Response(self.streams.body(connection), content_type="text/event-stream")
@@ -196,14 +195,12 @@ class ScriptedServer:
             return self._answer(200, {"id": AGENT, "name": AGENT, "type": "RESEARCHER", "currentTask": None})
         return self._problem(404, "PROTOCOL_NOT_FOUND")
 
-    def _state(self, request: Request, planned: Answer) -> Response:
-        """`hold: old` reads the state before it waits for `release`, `hold: new` after it."""
+    def _state(self, request: Request, exchange: Exchange, planned: Answer) -> Response:
+        """`hold: old` has the state of the request's arrival, `hold: new` that of `release`."""
         hold = planned.get("hold")
-        if hold == "new":
+        if hold is not None:
             self.released.wait()
-        state = self.room.state()
-        if hold == "old":
-            self.released.wait()
+        state = exchange.state if hold == "old" else self.room.state()
         essence = {name: value for name, value in state.items() if name != "asOf"}
         tag = f'"{hashlib.sha256(json.dumps(essence).encode()).hexdigest()[:16]}"'
         if tag in request.headers.get("If-None-Match", ""):

@@ -46,6 +46,9 @@ for line in sys.stdin:
     message = json.loads(line)
     if message["command"] == "close":
         sys.exit(1 if FAULT == "exit code" else 0)
+    if message["command"] == "token":
+        show("done", command="token")
+        sys.exit(1)
     status = {"complete": "COMPLETED", "fail": "FAILED"}.get(message["command"], "RUNNING")
     report = {"protocolId": PROTOCOL, "task": message["task"], "status": status, "progress": message.get("progress", 0)}
     call(f"/agents/{AGENT}/progress", report)

@@ -49,6 +49,7 @@ async def run_room() -> None:
                 break
             tokens.append(command["token"])
             room.renew()
+            show("done", command="token")
     await following
 
 
