@@ -20,6 +20,7 @@ CONTRACT = {
     Action.DECIDE_VULNERABILITY: {"validator", "admin"},
     Action.DEPOSIT: {"owner", "admin"},
     Action.RELEASE_PAYMENT: {"owner", "admin"},
+    Action.MANAGE_WEBHOOKS: {"owner", "admin"},
     Action.ISSUE_TOKEN: {"admin"},
     Action.REVOKE_TOKEN: {"admin"},
     Action.READ_AUDIT: {"admin"},

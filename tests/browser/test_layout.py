@@ -27,7 +27,7 @@ LOWER_THAN = """(least) => {
   const ofCard = ({ position, height }) => (position === "absolute" ? parseFloat(height) : 0);
   const heightOf = (each) => Math.max(each.getBoundingClientRect().height, ofCard(getComputedStyle(each, "::after")));
   const all = document.querySelectorAll("button, select, input, summary, a[href]:not(.skip)");
-  return [...all].filter((each) => each.checkVisibility() && heightOf(each) < least).map((each) => each.outerHTML);
+  return [...all].filter((each) => each.checkVisibility() && heightOf(each) + 0.5 < least).map((each) => each.outerHTML);
 }"""
 
 # Texts that stand in more than one line, or reach over what stands beside or around them.

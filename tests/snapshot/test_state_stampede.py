@@ -4,7 +4,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support import databases
 from tests.support.api import BASE
+from tests.support.coroutines import run_in_thread
 from tests.support.servers import Postgres
 from tests.support.stack import Stack, StackMaker
 
@@ -110,8 +110,7 @@ def stampede(system: Stack, protocol_id: str, depositor: Depositor | None = None
         gate.set_result(depositor.version if depositor else 0)
         return await asyncio.gather(*asking)
 
-    with ThreadPoolExecutor(1) as beside:  # the browser's tests leave this thread a loop of theirs
-        return beside.submit(asyncio.run, all_at_once()).result()
+    return run_in_thread(all_at_once())
 
 
 def _parsed(answer: bytes, known: int) -> Reply:

@@ -5,6 +5,7 @@ import time
 from decimal import Decimal
 
 import pytest
+from tests.support.coroutines import run_in_thread
 from tests.support.machine_speed import slowdown
 from tests.support.processes import until
 
@@ -93,5 +94,5 @@ def test_an_async_agent_reports_and_awaits_a_finding(scripted, agent_token) -> N
                 async with agent.task("Divide"):
                     1 / 0  # noqa: B018 - the exception is the point
 
-    asyncio.run(work())
+    run_in_thread(work())
     assert scripted.ends() == [("Scan", "COMPLETED"), ("Divide", "FAILED")]

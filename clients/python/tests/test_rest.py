@@ -1,6 +1,5 @@
 """The typed REST calls: generated from the document, retried where that is harmless, refusals as exceptions."""
 
-import asyncio
 import inspect
 import logging
 import time
@@ -9,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from tests.support import python_client
+from tests.support.coroutines import run_in_thread
 from tests.support.documents import openapi_offline
 from tests.support.stack import Stack
 
@@ -178,4 +178,4 @@ def test_the_async_client_does_the_same(stack: Stack, protocol_id: str) -> None:
                 await client.create_deposit(protocol_id, amount="-1")
             assert list(refused.value.errors) == ["amount"]
 
-    asyncio.run(use())
+    run_in_thread(use())

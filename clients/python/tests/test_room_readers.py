@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from tests.support.coroutines import run_in_thread
 from tests.support.processes import until
 
 from dashboard_realtime import Room, RoomOptions, RoomState, Status
@@ -53,7 +54,7 @@ def test_async_readers_and_callbacks_see_the_changes(server, transport) -> None:
                     break
                 await asyncio.to_thread(server.emit, deposit(11, "5.00", 1))
 
-    asyncio.run(follow())
+    run_in_thread(follow())
     assert seen[0] == "0.00"
     assert [each["seq"] for each in events] == ["11"]
     assert statuses == [Status.LIVE, Status.CLOSED]
