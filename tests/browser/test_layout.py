@@ -27,7 +27,8 @@ LOWER_THAN = """(least) => {
   const ofCard = ({ position, height }) => (position === "absolute" ? parseFloat(height) : 0);
   const heightOf = (each) => Math.max(each.getBoundingClientRect().height, ofCard(getComputedStyle(each, "::after")));
   const all = document.querySelectorAll("button, select, input, summary, a[href]:not(.skip)");
-  return [...all].filter((each) => each.checkVisibility() && heightOf(each) + 0.5 < least).map((each) => each.outerHTML);
+  const isLower = (each) => each.checkVisibility() && heightOf(each) + 0.5 < least;  // a moving box may be 43.99 px high
+  return [...all].filter(isLower).map((each) => each.outerHTML);
 }"""
 
 # Texts that stand in more than one line, or reach over what stands beside or around them.
