@@ -27,7 +27,7 @@ LOWER_THAN = """(least) => {
   const ofCard = ({ position, height }) => (position === "absolute" ? parseFloat(height) : 0);
   const heightOf = (each) => Math.max(each.getBoundingClientRect().height, ofCard(getComputedStyle(each, "::after")));
   const all = document.querySelectorAll("button, select, input, summary, a[href]:not(.skip)");
-  const isLower = (each) => each.checkVisibility() && heightOf(each) + 0.5 < least;  // a moving box may be 43.99 px high
+  const isLower = (each) => each.checkVisibility() && heightOf(each) + 0.5 < least;  // 43.99 while it moves
   return [...all].filter(isLower).map((each) => each.outerHTML);
 }"""
 
