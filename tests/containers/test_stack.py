@@ -42,6 +42,8 @@ def test_an_event_stream_passes_the_proxy_at_once_and_its_ticket_is_not_logged(c
         deposit(compose.api, protocol_id, "5.00")
         assert stream.next().name == "bounty_pool:updated"
         assert stream.comments == 0, "it was held back"
+    # The proxy logs a stream when it ends, up to 20 s after its reader is gone; a refusal at once.
+    assert compose.api.with_token(None).get(f"/protocols/{protocol_id}/events?ticket={ticket}").status == 401
     logged = until(
         lambda: [line for line in compose.logs("proxy").splitlines() if "/events " in line], 10, "it is logged"
     )
