@@ -16,9 +16,6 @@ CACHE = ROOT / ".cache" / "browser"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
-    # A page loads a hundred modules: processes for drawing and for the network pass each of them on.
-    "--in-process-gpu",
-    "--enable-features=NetworkServiceInProcess2",
     "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
