@@ -1,4 +1,4 @@
-"""With 500 agents, 1,000 vulnerabilities and ten events a second the main thread of the page is not blocked."""
+"""With 500 agents, 2,000 vulnerabilities and ten events a second the main thread of the page is not blocked."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.alone
 
 AGENTS = 500
-FINDINGS = 1000
+FINDINGS = 1000  # as many as `/state` holds; as many again follow
 WATCHED_SECONDS = 8.0
 MAX_MS = 200
 MAX_ROWS = 60
@@ -28,10 +28,14 @@ def busy_protocol(stack: Stack) -> tuple[str, list[str]]:
     api = stack.api
     protocol_id = make_protocol(api, name="Crowded")
     agents = [make_agent(api, name=f"Agent {number}") for number in range(AGENTS)]
+    file_vulnerabilities(stack, protocol_id)
+    return protocol_id, agents
+
+
+def file_vulnerabilities(stack: Stack, protocol_id: str) -> None:
     severities = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
     for number in range(FINDINGS):
-        file_vulnerability(api, protocol_id, title=f"Finding {number}", severity=severities[number % 5])
-    return protocol_id, agents
+        file_vulnerability(stack.api, protocol_id, title=f"Finding {number}", severity=severities[number % 5])
 
 
 def report_for_all(stack: Stack, protocol_id: str, agents: list[str], progress: int) -> None:
@@ -69,13 +73,30 @@ class Trace:
 
 
 @pytest.mark.slow
+def test_only_visible_rows_are_rendered(stack: Stack, busy_protocol: tuple[str, list[str]], visit: Open) -> None:
+    protocol_id, agents = busy_protocol
+    report_for_all(stack, protocol_id, agents, 50)
+    page = visit(stack, "viewer", protocol_id)
+    page.see("#findings", f"All statuses ({FINDINGS:,})")
+    page.page.evaluate("document.querySelector('.finding-scroll').scrollTo(0, 1e9)")
+    page.see(".finding-title", "Finding 0")
+    assert page.page.locator("[data-finding]").count() < MAX_ROWS
+    assert page.page.locator("[data-agent]").count() < MAX_ROWS
+    page.page.fill("[type=search]", "Finding 77")
+    page.see(".finding-title", "Finding 779")
+    page.page.select_option("[aria-label=Severity]", "CRITICAL")
+    page.see("#findings [role=table][aria-rowcount='3']", "Finding 770")
+
+
+@pytest.mark.slow
 def test_no_task_of_the_page_takes_longer_than_200_ms(
     stack: Stack, busy_protocol: tuple[str, list[str]], visit: Open
 ) -> None:
     protocol_id, agents = busy_protocol
+    file_vulnerabilities(stack, protocol_id)
     report_for_all(stack, protocol_id, agents, 1)
     page = visit(stack, "validator", protocol_id)
-    page.see("#findings", f"All statuses ({FINDINGS:,})")
+    page.see("#findings", f"All statuses ({2 * FINDINGS:,})")
     page.see("#agents", f"All {AGENTS}")
 
     def shows_progress() -> bool:
@@ -108,19 +129,3 @@ def test_no_task_of_the_page_takes_longer_than_200_ms(
     assert tasks[0] < MAX_MS
     assert shown >= MIN_SHOWN_UPDATES
     assert page.problems == []
-
-
-@pytest.mark.slow
-def test_only_visible_rows_are_rendered(stack: Stack, busy_protocol: tuple[str, list[str]], visit: Open) -> None:
-    protocol_id, agents = busy_protocol
-    report_for_all(stack, protocol_id, agents, 50)
-    page = visit(stack, "viewer", protocol_id)
-    page.see("#findings", f"All statuses ({FINDINGS:,})")
-    page.page.evaluate("document.querySelector('.finding-scroll').scrollTo(0, 1e9)")
-    page.see(".finding-title", "Finding 0")
-    assert page.page.locator("[data-finding]").count() < MAX_ROWS
-    assert page.page.locator("[data-agent]").count() < MAX_ROWS
-    page.page.fill("[type=search]", "Finding 77")
-    page.see(".finding-title", "Finding 779")
-    page.page.select_option("[aria-label=Severity]", "CRITICAL")
-    page.see("#findings [role=table][aria-rowcount='3']", "Finding 770")
