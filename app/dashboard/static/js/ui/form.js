@@ -1,4 +1,4 @@
-import { html, useEffect, useRef, useState } from "../preact.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
 
 /** What a request without an answer means here: these requests are not known to the server by a key. */
 const UNANSWERED = "No answer came: look at the list below whether it was done before you send it again.";

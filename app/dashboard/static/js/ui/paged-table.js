@@ -1,5 +1,5 @@
-import { PagedList } from "../../paged-list.js";
-import { html, useEffect, useMemo, useState } from "../preact.js";
+import { PagedList } from "../paged-list.js";
+import { html, useEffect, useMemo, useState } from "./preact.js";
 
 /** The list at `path`, read when it is first shown and whenever `path` changes. */
 export function usePagedList(api, path) {

@@ -2,8 +2,8 @@ import { reportCommand, tokenCommand } from "../../shell-commands.js";
 import { ago } from "../../time.js";
 import { Copyable } from "../copyable.js";
 import { html, useState } from "../preact.js";
-import { Form } from "./form.js";
-import { Table, usePagedList } from "./list.js";
+import { Form } from "../form.js";
+import { Table, usePagedList } from "../paged-table.js";
 import { NewToken } from "./new-token.js";
 import { idFault } from "./protocols.js";
 

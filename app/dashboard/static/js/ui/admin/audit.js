@@ -1,6 +1,6 @@
 import { fullTime } from "../../time.js";
 import { html } from "../preact.js";
-import { Table, usePagedList } from "./list.js";
+import { Table, usePagedList } from "../paged-table.js";
 
 /** The actions of the audit log; a test compares them with the server's. */
 export const ACTIONS = [

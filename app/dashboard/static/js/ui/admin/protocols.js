@@ -2,7 +2,7 @@ import { tokenCommand } from "../../shell-commands.js";
 import { Copyable } from "../copyable.js";
 import { Moment } from "../moment.js";
 import { html, useState } from "../preact.js";
-import { Form } from "./form.js";
+import { Form } from "../form.js";
 
 export const ID = { pattern: /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/, fault: "Begin with a letter or digit, then up to 63 letters, digits or . _ : -" };
 export const idFault = ({ id }) => (id && !ID.pattern.test(id) ? { id: ID.fault } : {});

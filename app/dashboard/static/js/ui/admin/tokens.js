@@ -1,7 +1,7 @@
 import { Moment } from "../moment.js";
 import { html, useState } from "../preact.js";
-import { Form } from "./form.js";
-import { Table, usePagedList } from "./list.js";
+import { Form } from "../form.js";
+import { Table, usePagedList } from "../paged-table.js";
 import { NewToken } from "./new-token.js";
 
 const ROLES = [

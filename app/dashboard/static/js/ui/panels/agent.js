@@ -1,6 +1,6 @@
 import { grouped } from "../../money.js";
 import { ago, fullTime, remaining, span } from "../../time.js";
-import { usePagedList } from "../admin/list.js";
+import { usePagedList } from "../paged-table.js";
 import { Copyable } from "../copyable.js";
 import { html, useEffect, useState } from "../preact.js";
 import { SidePanel } from "./host.js";

@@ -1,5 +1,5 @@
-import { Form } from "../admin/form.js";
-import { Table, usePagedList } from "../admin/list.js";
+import { Form } from "../form.js";
+import { Table, usePagedList } from "../paged-table.js";
 import { Moment } from "../moment.js";
 import { html, useState } from "../preact.js";
 import { ShownOnce } from "../shown-once.js";

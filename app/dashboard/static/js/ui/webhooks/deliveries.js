@@ -1,5 +1,5 @@
 import { counted } from "../../money.js";
-import { Table, usePagedList } from "../admin/list.js";
+import { Table, usePagedList } from "../paged-table.js";
 import { Moment } from "../moment.js";
 import { html } from "../preact.js";
 import { useRefresh } from "./refresh.js";
