@@ -8,9 +8,9 @@ caller reads the replies of all others; when its own has arrived, the next waiti
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import hiredis
 import redis
@@ -24,11 +24,24 @@ WAIT_SECONDS = 5
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    reply: Any = None
-    error: Exception | None = None
-    done: bool = False
-    is_reader: bool = False
-    wake: threading.Event | None = None
+    """Commands that were sent together, and the replies that have come so far."""
+
+    count: int
+    replies: list[Any] = field(default_factory=list)
+    error: redis.RedisError | None = None
+    is_done: bool = False
+    wake: threading.Event | None = None  # set once its caller waits for somebody else's reading
+
+
+class SentCommands(NamedTuple):
+    """Commands whose replies can be waited for, after others have been sent to other servers."""
+
+    connection: "_Connection"
+    call: _Call
+
+    def wait(self) -> list[Any]:
+        """The replies in the order of the commands, errors as redis.RedisError. Raises redis.RedisError."""
+        return self.connection.wait(self.call)
 
 
 class RedisMultiplexer:
@@ -51,6 +64,18 @@ class RedisMultiplexer:
         if connection is None or not connection.is_usable():
             connection = self._reconnect()
         return connection.call(*command)
+
+    def send(self, commands: Sequence[Sequence[Any]]) -> SentCommands:
+        """Send commands in one piece without waiting for the replies. Raises redis.RedisError."""
+        connection = self._current
+        if connection is None or not connection.is_usable():
+            connection = self._reconnect()
+        return SentCommands(connection, connection.send(commands))
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        if (connection := self._current) is not None:
+            connection.fail(redis.ConnectionError("The connection to Redis was closed."))
 
     def _reconnect(self) -> "_Connection":
         with self._lock:
@@ -85,37 +110,57 @@ class _Connection:
         return self._broken is None and self._process == os.getpid()
 
     def call(self, *command: Any) -> Any:
-        reply = self._send_and_wait(hiredis.pack_command(command))
-        if isinstance(reply, hiredis.ReplyError):
-            raise DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]
+        own = _Call(1)
+        with self._lock:
+            self._send(hiredis.pack_command(command), own)
+            self._join(own)
+        reply = self._await(own)[0]
+        if isinstance(reply, redis.RedisError):
+            raise reply
         return reply
 
-    def _send_and_wait(self, packed: bytes) -> Any:
-        own = _Call()
+    def send(self, commands: Sequence[Sequence[Any]]) -> _Call:
+        own = _Call(len(commands))
+        packed = b"".join(hiredis.pack_command(tuple(command)) for command in commands)
         with self._lock:
-            if self._broken is not None:
-                raise self._broken
-            own.is_reader = not self._has_reader
-            if not own.is_reader:
-                own.wake = threading.Event()  # before the reader can find this call
+            self._send(packed, own)
+        return own
+
+    def wait(self, own: _Call) -> list[Any]:
+        with self._lock:
+            self._join(own)
+        return self._await(own)
+
+    def _send(self, packed: bytes, own: _Call) -> None:
+        """Needs the lock."""
+        if self._broken is not None:
+            raise self._broken
+        self._waiting.append(own)  # before its reply can come
+        try:
+            self._socket.sendall(packed)
+        except OSError as error:
+            self._close(redis.ConnectionError(f"Redis is out of reach: {error}"))
+
+    def _join(self, own: _Call) -> None:
+        """Make a call the reader, or let it wait for the present one; needs the lock."""
+        if not own.is_done:
+            if self._has_reader:
+                own.wake = threading.Event()
             self._has_reader = True
-            self._waiting.append(own)  # before its reply can come
-            try:
-                self._socket.sendall(packed)
-            except OSError as error:
-                self._close(redis.ConnectionError(f"Redis is out of reach: {error}"))
+
+    def _await(self, own: _Call) -> list[Any]:
         if own.wake is not None and not wait_in_steps(own.wake.wait, WAIT_SECONDS):
             self.fail(redis.TimeoutError("Redis did not answer in time."))
-        if own.is_reader and not own.done:
+        if not own.is_done:  # this call is the reader, from the start or woken by the last one
             self._read_for(own)
         if own.error is not None:
             raise own.error
-        return own.reply
+        return own.replies
 
     def _read_for(self, own: _Call) -> None:
-        """Read until this call's reply has arrived, then make the next waiting call the reader."""
+        """Read until this call's replies have arrived, then make the next waiting call the reader."""
         try:
-            while not own.done:
+            while not own.is_done:
                 self._take_replies(own)
         except TimeoutError:  # reading again would wait as long again
             self.fail(redis.TimeoutError("Redis did not answer in time."))
@@ -124,10 +169,10 @@ class _Connection:
             self.fail(redis.ConnectionError(f"Redis is out of reach: {error}"))
             return
         with self._lock:
-            self._has_reader = bool(self._waiting)
-            if self._waiting:
-                self._waiting[0].is_reader = True
-                _wake(self._waiting[0])
+            following = next((call for call in self._waiting if call.wake is not None), None)
+            self._has_reader = following is not None
+            if following is not None:
+                _wake(following)
 
     def _take_replies(self, own: _Call) -> None:
         data = self._socket.recv(READ_BYTES)
@@ -137,10 +182,15 @@ class _Connection:
         while (reply := self._reader.gets()) is not False:
             if not self._waiting:
                 raise EOFError("given up meanwhile")  # another call has timed out and broken the connection
-            call = self._waiting.popleft()
-            call.reply, call.done = reply, True
-            if call is not own:
-                _wake(call)
+            call = self._waiting[0]
+            if isinstance(reply, hiredis.ReplyError):
+                reply = DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]
+            call.replies.append(reply)
+            if len(call.replies) == call.count:
+                self._waiting.popleft()
+                call.is_done = True
+                if call is not own:
+                    _wake(call)
 
     def fail(self, error: redis.RedisError) -> None:
         with self._lock:
@@ -154,7 +204,7 @@ class _Connection:
             self._pool.release(self._redis)
         while self._waiting:
             call = self._waiting.popleft()
-            call.error, call.done = self._broken, True
+            call.error, call.is_done = self._broken, True
             _wake(call)
 
 
