@@ -22,7 +22,7 @@ class AgentRecord(NamedTuple):
 
 
 class Located(NamedTuple):
-    """The room in which an agent works, what the room knows of it, and when it was last seen there, at most 5 s late."""
+    """The room in which an agent works, what it knows of it, and when it was last seen there (up to 5 s late)."""
 
     protocol_id: str
     record: AgentRecord | None

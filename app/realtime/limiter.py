@@ -131,7 +131,7 @@ def _report(scripts: RoomScripts, reports: Sequence[RunningReport], taken: Taken
         calls.append(Call("report", report_keys(protocol_id), (protocol_id, _pack(parts))))
     unknown: list[RunningReport] = []
     stayed: list[Move] = []
-    for those, (started, away, renewed) in zip(rooms.values(), _check(scripts.run_many(calls)), strict=True):
+    for those, (started, away, renewed) in zip(rooms.values(), scripts.run_all(calls), strict=True):
         taken.starts += [
             (those[index], int(version)) for index, version in zip(started[::2], started[1::2], strict=True)
         ]
@@ -143,10 +143,10 @@ def _report(scripts: RoomScripts, reports: Sequence[RunningReport], taken: Taken
 
 
 def allocate_versions(updates: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
-    """Reserve two versions for each (agent, protocol) to be stored: its own, and the next for the start of another task.
+    """Reserve two versions for each (agent, protocol) to be stored: its own, and one for the start of another task.
 
-    Each agent's rise in this order. Returns the first of the two, and how many terminal updates of the agent have yet to
-    leave the protocol's room. Raises redis.RedisError.
+    Each agent's rise in this order. Returns the first of the two, and how many terminal updates of the agent have yet
+    to leave the protocol's room. Raises redis.RedisError.
     """
     scripts, agent_ids = room_scripts(), list(dict(updates))
     located = [("HGET", agent_keys(agent_id)[0], "room") for agent_id in agent_ids]
@@ -161,7 +161,7 @@ def allocate_versions(updates: Sequence[tuple[str, str]]) -> list[tuple[int, int
         for room, indexes in rooms.items()
     ]
     versions: dict[int, int] = {}
-    for indexes, reply in zip(rooms.values(), _check(scripts.run_many(calls)), strict=True):
+    for indexes, reply in zip(rooms.values(), scripts.run_all(calls), strict=True):
         versions |= zip(indexes, map(int, reply), strict=True)
     pending = [parse_agent(record).pending if record else 0 for record in found[len(agent_ids) :]]
     return [(versions[index], pending[index]) for index in range(len(updates))]
@@ -254,14 +254,6 @@ def due_rooms(scripts: RoomScripts, outcome: Outcome) -> list[tuple[int, str]]:
     return sorted(found, reverse=True)
 
 
-def _check(replies: list[Any]) -> list[Any]:
-    """Raises the first error."""
-    for reply in replies:
-        if isinstance(reply, redis.RedisError):
-            raise reply
-    return replies
-
-
 def open_room(protocol_id: str) -> None:
     """Number a new protocol's events from 1. Raises redis.RedisError."""
     room_scripts().run(Call("read_seq", report_keys(protocol_id), (protocol_id, "seq", "0")))
@@ -269,18 +261,20 @@ def open_room(protocol_id: str) -> None:
 
 def current_seq(view: str) -> str:
     """The number of the last event of a room (its protocol id) or of its `batched_view`. Raises redis.RedisError."""
-    (number,) = _check(current_seqs([view], room_scripts()))
-    return str(number)
+    (reply,) = room_scripts().run_all([_read_seq(view)])
+    return str(int(reply[0]))
 
 
 def current_seqs(views: Sequence[str], scripts: RoomScripts) -> list[int | redis.RedisError]:
     """As `current_seq`, of many views in one round trip; errors in their places. Needs no app context."""
-    calls = []
-    for view in views:
-        protocol_id = view.removeprefix("~")
-        field = "seq" if protocol_id == view else "batch_seq"
-        calls.append(Call("read_seq", report_keys(protocol_id), (protocol_id, field, "")))
-    return [reply if isinstance(reply, redis.RedisError) else int(reply[0]) for reply in scripts.run_many(calls)]
+    replies = scripts.run_many(list(map(_read_seq, views)))
+    return [reply if isinstance(reply, redis.RedisError) else int(reply[0]) for reply in replies]
+
+
+def _read_seq(view: str) -> Call:
+    protocol_id = view.removeprefix("~")
+    field = "seq" if protocol_id == view else "batch_seq"
+    return Call("read_seq", report_keys(protocol_id), (protocol_id, field, ""))
 
 
 def queued_at(entry: bytes) -> datetime:

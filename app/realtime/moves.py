@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import redis
-
 from app.realtime.redis_keys import agent_keys, report_keys, room_keys
 from app.realtime.scripts import Call, RoomScripts
 
@@ -22,7 +20,7 @@ REPLY_PARTS = 5  # of reply() in lua/drain_room.lua, without the steady time
 
 
 class Move(NamedTuple):
-    """An agent that works in another room from now on. It stays if it has moved after `version`, unless that is None."""
+    """An agent that works in another room from now on. If it has moved after `version`, it stays."""
 
     agent_id: str
     protocol_id: str
@@ -75,7 +73,7 @@ def _locate(scripts: RoomScripts, moves: dict[Move, int]) -> list[_Journey]:
     ]
     return [
         _Journey(each, int(epoch), int(remaining), [room.decode() for room in rooms])
-        for each, (epoch, remaining, *rooms) in zip(moves, _run(scripts, calls), strict=True)
+        for each, (epoch, remaining, *rooms) in zip(moves, scripts.run_all(calls), strict=True)
         if epoch
     ]
 
@@ -90,7 +88,7 @@ def _leave(scripts: RoomScripts, journeys: list[_Journey]) -> Replies:
         for room, those in leaving.items()
     ]
     emitted: Replies = []
-    for (room, those), reply in zip(leaving.items(), _run(scripts, calls), strict=True):
+    for (room, those), reply in zip(leaving.items(), scripts.run_all(calls), strict=True):
         emitted.append((room, reply[:REPLY_PARTS]))
         states = reply[REPLY_PARTS:]
         for each, remaining, version in zip(those, states[::2], states[1::2], strict=True):
@@ -109,20 +107,11 @@ def _arrive(scripts: RoomScripts, journeys: list[_Journey]) -> dict[Move, int]:
         parts = [(each.move.agent_id, each.epoch, each.remaining, each.version) for each in those]
         calls.append(Call("arrive", report_keys(room), (room, *(part for each in parts for part in each))))
     repeated, arrived = {}, []
-    for those, reply in zip(arriving.values(), _run(scripts, calls), strict=True):
+    for those, reply in zip(arriving.values(), scripts.run_all(calls), strict=True):
         for each, later in zip(those, reply, strict=True):
             if later:
                 repeated[each.move] = int(later)
             elif each.to_leave:
                 arrived.append(each)
-    _run(scripts, [Call("confirm", agent_keys(each.move.agent_id)[:1], (each.epoch,)) for each in arrived])
+    scripts.run_all([Call("confirm", agent_keys(each.move.agent_id)[:1], (each.epoch,)) for each in arrived])
     return repeated
-
-
-def _run(scripts: RoomScripts, calls: Sequence[Call]) -> list[Any]:
-    """Raises the first error."""
-    replies = scripts.run_many(calls) if calls else []
-    for reply in replies:
-        if isinstance(reply, redis.RedisError):
-            raise reply
-    return replies

@@ -78,30 +78,24 @@ class RoomScripts:
         self.nodes = nodes
         self.times = SteadyTimes()
 
+    def run(self, call: Call) -> Any:
+        """Run one operation and return its reply without the steady time. Raises redis.RedisError."""
+        asked_at, clock = time.monotonic(), _clock_of(call)
+        slot, command = self._command(call, clock, asked_at)
+        try:
+            reply = self.nodes.call(slot, *command)
+        except redis.exceptions.NoScriptError:
+            self.nodes.call(slot, "SCRIPT", "LOAD", source(call.operation))
+            reply = self.nodes.call(slot, *command)
+        return self._learn(reply, clock, asked_at)
+
     def run_many(self, calls: Sequence[Call]) -> list[Any]:
         """Run operations, those of one server in one round trip; returns their replies without the steady times.
 
-        Each is atomic. An error is a redis.RedisError in the place of its reply. Retries once after a broken
-        connection: repeating an operation is harmless, because clients ignore an event whose version they have.
+        Each is atomic, and may run twice if a connection breaks, which is harmless: clients ignore an event whose
+        version they have. An error is a redis.RedisError in the place of its reply.
         """
-        replies = self._execute(calls)
-        again = [index for index, reply in enumerate(replies) if isinstance(reply, redis.ConnectionError)]
-        if again:
-            logger.info("redis.connection_lost", extra={"operation": calls[again[0]].operation, "calls": len(again)})
-            for index, reply in zip(again, self._execute([calls[each] for each in again]), strict=True):
-                replies[index] = reply
-        return replies
-
-    def run(self, call: Call) -> Any:
-        """Run one operation. Raises redis.RedisError."""
-        (reply,) = self.run_many([call])
-        if isinstance(reply, redis.RedisError):
-            raise reply
-        return reply
-
-    def _execute(self, calls: Sequence[Call]) -> list[Any]:
-        asked_at = time.monotonic()
-        clocks = [_clock_of(call) for call in calls]
+        asked_at, clocks = time.monotonic(), [_clock_of(call) for call in calls]
         commands = [self._command(call, clock, asked_at) for call, clock in zip(calls, clocks, strict=True)]
         replies = self.nodes.execute(commands)
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
@@ -110,12 +104,23 @@ class RoomScripts:
             self.nodes.execute(list(dict.fromkeys(load)))
             for index, reply in zip(unknown, self.nodes.execute([commands[each] for each in unknown]), strict=True):
                 replies[index] = reply
-        now = time.monotonic()
-        for index, clock in enumerate(clocks):
-            if clock and isinstance(replies[index], list):
-                steady_us, *replies[index] = replies[index]
-                self.times.learn(clock, int(steady_us), asked_at, now)
+        return [self._learn(reply, clock, asked_at) for reply, clock in zip(replies, clocks, strict=True)]
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """As `run_many`, but raises the first error."""
+        if len(calls) <= 1:
+            return [self.run(call) for call in calls]
+        replies = self.run_many(calls)
+        for reply in replies:
+            if isinstance(reply, redis.RedisError):
+                raise reply
         return replies
+
+    def _learn(self, reply: Any, clock: str, asked_at: float) -> Any:
+        if not clock or not isinstance(reply, list):
+            return reply
+        self.times.learn(clock, int(reply[0]), asked_at, time.monotonic())
+        return reply[1:]
 
     def _command(self, call: Call, clock: str, now: float) -> tuple[int, tuple[Any, ...]]:
         operation, keys, args = call
@@ -134,7 +139,7 @@ def _clock_of(call: Call) -> str:
 
 def init_app(app: Flask) -> None:
     settings = app.extensions["dashboard_config"]
-    nodes = RedisNodes(settings.redis_url, prepare, sorted(redis_keys.PARTITION_SLOTS))
+    nodes = RedisNodes(settings.rooms_redis_url, prepare, sorted(redis_keys.PARTITION_SLOTS))
     app.extensions["rooms_redis"] = nodes
     app.extensions["room_scripts"] = RoomScripts(nodes)
 
