@@ -14,13 +14,16 @@ from socketio import PubSubManager, RedisManager
 
 from app.core.errors import Conflict
 from app.core.redis_connection import connect_redis
+from app.core.redis_nodes import RedisNodes
+from app.core.redis_topology import topology_of
 from app.observability import metrics
 from app.realtime.fanout import engine
 from app.realtime.fanout.delivery import Deliverer, YieldingWriter, decode
 from app.realtime.fanout.event_stream import EventStream
+from app.realtime.fanout.pubsub_connection import Batch
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.stream_rooms import NumberedEvent, StreamRooms
-from app.realtime.fanout.subscriber import Batch, Subscriber
+from app.realtime.fanout.subscriber import Subscriber
 from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
 
 logger = logging.getLogger(__name__)
@@ -38,17 +41,22 @@ class _EmitMixin:
 
 
 class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
-    """python-socketio's client manager with a channel per protocol room. One per web server."""
+    """python-socketio's client manager with a channel per protocol room. One per web server.
 
-    def __init__(self, redis_url: str) -> None:
+    The rooms' channels are on the servers of `rooms`, the control channel on that of `redis_url`.
+    """
+
+    def __init__(self, redis_url: str, rooms: RedisNodes) -> None:
         super().__init__(channel=CONTROL_CHANNEL)
         writer = YieldingWriter()
         self._deliverer = Deliverer(self, writer)
         self._rooms_of: dict[str, set[Any]] = {}
         self._redis = connect_redis(redis_url)
         self._resync = Resync(self, self._redis)
-        self._subscriber = Subscriber(redis_url, on_batch=self._deliver, on_restored=self._resync.check_missed)
-        self._subscriber.subscribe(CONTROL_CHANNEL, self.host_id)
+        check, control = self._resync.check_missed, topology_of(redis_url)
+        self._subscriber = Subscriber(rooms.topology, on_batch=self._deliver, on_restored=check)
+        self._control = Subscriber(control, on_batch=self._deliver, on_restored=check, sharded=False)
+        self._control.subscribe(CONTROL_CHANNEL, self.host_id)
         self.streams = StreamRooms(self._subscriber, writer)
         self._thread = self._subscriber.run
         self.check_epoch = self._resync.check_epoch
@@ -74,6 +82,7 @@ class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
 
     def initialize(self) -> None:
         super().initialize()
+        self.server.start_background_task(self._control.run)
         self.server.start_background_task(self.server.eio.ping_connections)
 
     def connect(self, sid: str, namespace: str) -> str:
