@@ -17,14 +17,15 @@ from app.core.redis_connection import connect_redis
 from app.core.redis_nodes import RedisNodes
 from app.core.redis_topology import topology_of
 from app.observability import metrics
+from app.realtime.events import read_message
 from app.realtime.fanout import engine
-from app.realtime.fanout.delivery import Deliverer, YieldingWriter, decode
-from app.realtime.fanout.event_stream import EventStream
+from app.realtime.fanout.delivery import Deliverer, YieldingWriter
+from app.realtime.fanout.event_stream import EventStream, event_frame
 from app.realtime.fanout.pubsub_connection import Batch
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.stream_rooms import NumberedEvent, StreamRooms
 from app.realtime.fanout.subscriber import Subscriber
-from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
+from app.realtime.redis_keys import CONTROL_CHANNEL, batched_view, channel_of, room_of, view_of
 
 logger = logging.getLogger(__name__)
 
@@ -143,12 +144,13 @@ class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
                     self._handle_control(json.loads(body))
                     continue
                 metrics.FANOUT_EVENTS.inc()
-                message, view = decode(body), channel.removeprefix(CHANNEL_PREFIX)
-                seq = message.seq()
+                view = view_of(channel)
+                message = read_message(view, body)
                 rooms.setdefault(room_of(view), []).append(message.packet())
-                if seq is not None and self.streams.has(view):
-                    streams.setdefault(view, []).append((seq, message.server_sent_event(seq)))
-                self._resync.note_delivered(channel, seq)
+                if self.streams.has(view):
+                    frame = event_frame(message.event_type, message.envelope, message.seq)
+                    streams.setdefault(view, []).append((message.seq, frame))
+                self._resync.note_delivered(channel, message.seq)
             except Exception:
                 metrics.FANOUT_FAILURES.inc()
                 logger.exception("fanout.failed", extra={"channel": channel, "body": body.decode(errors="replace")})
@@ -185,7 +187,7 @@ class StockManager(_EmitMixin, RedisManager):  # type: ignore[misc]
     def _redis_connect(self) -> None:
         self.redis = connect_redis(self.redis_url, blocking=True)
         self.pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
-        self.pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+        self.pubsub.psubscribe("d3:*")
         self.connected = True
 
     def _listen(self) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ import uuid_utils.compat as uuid
 
 from app.observability import metrics
 from app.realtime.fanout.frames import CloseReason
-from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
+from app.realtime.redis_keys import CONTROL_CHANNEL, MEMORY_KEY, room_of, view_of
 from app.realtime.scripts import source
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Resync:
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for channel in rooms:
-                    script(args=[channel.removeprefix(CHANNEL_PREFIX)], client=pipe)
+                    script(args=[view_of(channel)], client=pipe)
                 current.update(zip(rooms, map(int, pipe.execute()), strict=True))
         except redis.RedisError as error:
             logger.warning("resync.check_failed", extra={"rooms": len(rooms), "error": str(error)})
@@ -81,7 +81,7 @@ class Resync:
     def disconnect(self, channels: Iterable[str]) -> None:
         """Disconnect the sockets in these channels' rooms, spread over 2 s; streams get the state again."""
         manager, server = self._manager, self._manager.server
-        views = [channel.removeprefix(CHANNEL_PREFIX) for channel in channels]
+        views = [view_of(channel) for channel in channels]
         manager.streams.resync(views)
         rooms = list(map(room_of, views))
         members = [engine_sid for room in rooms for _, engine_sid in manager.get_participants("/", room)]
