@@ -101,6 +101,14 @@ class RedisNodes:
         owners = self.topology.owners(range(SLOTS))
         return [RedisNode(name, len(slots)) for name, slots in sorted(owners.items())]
 
+    def ping(self) -> None:
+        """Raises the first error if no server that owns slots answers."""
+        first_slots = [slots[0] for slots in self.topology.owners(range(SLOTS)).values()]
+        replies = self.execute([(slot, ("PING",)) for slot in first_slots])
+        errors = [reply for reply in replies if isinstance(reply, redis.RedisError)]
+        if len(errors) == len(replies):
+            raise errors[0] if errors else ClusterDownError("No server owns any slot.")
+
     def check_versions(self) -> dict[str, str]:
         """The version of each server that owns slots. Raises redis.RedisError, VersionError if one is too old."""
         clients = {node.name: self.topology.client(node.name) for node in self.nodes()}

@@ -35,6 +35,7 @@ Of a partition:
 | `rooms` | zset | rooms by when something last happened in them (wall) | report, add_stored, arrive, emits, read_seq | until the room is deleted |
 | `last_seen`, `busy` | zset | agents of all its rooms, by when last seen (wall, up to 5 s late) | as of a room | a week |
 | `dropped` | zset | rooms by when they last dropped an event (wall) | emits | until the room is deleted |
+| `ready` | string | empty; shows that the server takes writes | cli/doctor | 60 s |
 | `agent:{a}` | hash | the `room` in which the agent works, the `epoch` of its move there, `previous` rooms to leave | locate, confirm | 8 days |
 
 Of the control plane, in `REDIS_URL`:
@@ -46,7 +47,6 @@ Of the control plane, in `REDIS_URL`:
 | `beat:leader` | string | token of the beat that leads | lease_lead | 4 s |
 | `outbox:checked` | string | last protocol compared with the database | outbox | permanent |
 | `webhooks:run` | string | empty; a run of the webhooks' delivery goes on | webhooks/delivery | 5 s |
-| `redis:memory` | string | random; changes when Redis has lost its memory | fanout/resync | permanent |
 | `processes` | hash | version and last sign of life of each process | process_registry | at most 5 min after its end |
 | `presence:processes` | zset | web processes by last sign of life | sockets/connections | 15 s |
 | `presence:{x}`, `crowded:{x}` | hash | a process's connections by room, and by token | sockets/connections | 15 s |
@@ -72,7 +72,6 @@ CONTROL_CHANNEL = "dashboard:control"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
 LEADER_KEY = "beat:leader"
-MEMORY_KEY = "redis:memory"
 COMPARED_KEY = "outbox:checked"
 WEBHOOK_RUN_KEY = "webhooks:run"
 
