@@ -12,10 +12,11 @@ LOCK := --universal --generate-hashes --no-annotate --no-header
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-setup: ## build .venv from the lock file and install the page's modules (PYTHON=python3.12 picks one)
+setup: ## build .venv with all tools from the lock file and install the page's modules (PYTHON=python3.12 picks one)
 	@PYTHON="$(PYTHON)" scripts/setup
 
-run: setup ## start everything on this machine, with demo data (PORT=5001 for another port)
+run: ## start everything on this machine, with demo data (PORT=5001 for another port)
+	@PYTHON="$(PYTHON)" scripts/setup run
 	@exec $(BIN)/dashboard up --demo $(if $(PORT),--port "$(PORT)")
 
 test: setup ## run the whole test suite against real servers, which it starts
@@ -43,6 +44,7 @@ format: setup ## format the code
 
 lock: ## resolve pyproject.toml and the page's package.json into their lock files (needs uv and npm)
 	uv pip compile pyproject.toml --extra dev $(LOCK) -o requirements.lock
+	uv pip compile pyproject.toml --extra run -c requirements.lock $(LOCK) -o requirements-run.lock
 	uv pip compile pyproject.toml --extra telemetry --extra sentry -c requirements.lock $(LOCK) -o deploy/image/requirements.lock
 	uv pip compile deploy/image/build.in $(LOCK) -o deploy/image/build.lock
 	npm install --prefix app/dashboard --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund

@@ -29,6 +29,13 @@ def patch() -> None:
         eventlet.monkey_patch()
 
 
+def renew_after_fork() -> None:
+    """Give a forked process an event loop of its own. The process that it was forked from must not have run one."""
+    import eventlet
+
+    eventlet.hubs.use_hub()
+
+
 def spawn(function: Callable[..., Any], *args: Any) -> Any:
     """Run `function` in a greenthread, which has `kill()` and is `dead` at its end."""
     import eventlet

@@ -5,6 +5,7 @@ process that shuts down removes its record; without a heartbeat it is listed as 
 """
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -24,7 +25,6 @@ from app.observability.probe import PART_NAME, is_running
 PROCESSES_KEY = "processes"
 SILENT_SECONDS = 15.0
 EXPIRY_SECONDS = 300.0
-UNIQUE_ID = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 REQUIRED_ROLES = ("web", "worker", "worker-payments", "worker-webhooks", "beat")
 
 
@@ -53,6 +53,12 @@ class Process:
         return f"{self.name} ({self.host})"
 
 
+@functools.cache
+def unique_id() -> str:
+    """The id of this process; made at its first use, because modules are imported before a fork."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
 def release_version() -> str:
     return version("dashboard-realtime")
 
@@ -72,7 +78,7 @@ def announce(kind: str, roles: tuple[str, ...]) -> None:
         "host": socket.gethostname(),
         "machine": machine,
         "pid": os.getpid(),
-        "unique_id": UNIQUE_ID,
+        "unique_id": unique_id(),
         "version": release_version(),
         "python": platform.python_version(),
         "roles": roles,
@@ -96,7 +102,7 @@ def leave() -> None:
 def _own_key() -> str:
     """Under `dashboard up` the part's name, so that a restarted part replaces its record."""
     part = os.environ.get(PART_NAME)
-    own = f"{os.environ.get('DASHBOARD_HOME', '')}:{part}" if part else UNIQUE_ID
+    own = f"{os.environ.get('DASHBOARD_HOME', '')}:{part}" if part else unique_id()
     return f"{_machine()}:{own}"
 
 

@@ -142,14 +142,14 @@ class Connections:
         published: dict[str, dict[Any, int]] = {"presence:": present, "crowded:": self.crowded()}
         with redis_client().pipeline() as pipe:
             for prefix, counts in published.items():
-                key = prefix + process_registry.UNIQUE_ID
+                key = prefix + process_registry.unique_id()
                 pipe.delete(key)
                 if counts:
                     pipe.hset(key, mapping=counts)
                     pipe.expire(key, PRESENCE_SECONDS)
             pipe.execute()
         process_registry.announce("web", ("web",))
-        self.elsewhere = _sum("crowded:", without=process_registry.UNIQUE_ID)
+        self.elsewhere = _sum("crowded:", without=process_registry.unique_id())
 
 
 def connections() -> Connections:

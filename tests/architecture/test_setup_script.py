@@ -1,6 +1,7 @@
 """`make setup` names what is missing, finds a newer Python and repairs an unfinished .venv."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,13 @@ import pytest
 
 from tests.support.project_files import ROOT
 
-INPUTS = ("requirements.lock", "pyproject.toml", "clients/python/pyproject.toml", "app/dashboard/package-lock.json")
+INPUTS = (
+    "requirements.lock",
+    "requirements-run.lock",
+    "pyproject.toml",
+    "clients/python/pyproject.toml",
+    "app/dashboard/package-lock.json",
+)
 PYTHONS = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"]
 NEW_PYTHON = """#!/bin/sh
 echo "{name} $*" >>{log}
@@ -47,10 +54,16 @@ class Clone:
         path.write_text(text.format(name=name, log=self.log), encoding="utf-8")
         path.chmod(0o755)
 
-    def setup(self, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def setup(self, *packages: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         self.log.write_text("", encoding="utf-8")
         given = {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", **environment}
-        return subprocess.run(["scripts/setup"], cwd=self.folder, env=given, capture_output=True, text=True, timeout=60)
+        command = ["scripts/setup", *packages]
+        return subprocess.run(command, cwd=self.folder, env=given, capture_output=True, text=True, timeout=60)
+
+    @property
+    def installed(self) -> list[str]:
+        """The lock files that pip was given."""
+        return re.findall(r"--require-hashes -r (\S+)", self.log.read_text(encoding="utf-8"))
 
     @property
     def made_with(self) -> list[str]:
@@ -70,6 +83,30 @@ def test_a_newer_python_beside_an_old_one_is_found(clone: Clone) -> None:
     assert clone.made_with == ["python3.12"]
     assert clone.setup().returncode == 0
     assert clone.log.read_text().count("pip install") == 0, "nothing is left to do"
+
+
+def test_run_installs_what_it_needs_and_a_developers_first_command_the_rest(clone: Clone) -> None:
+    clone.command("python3")
+    wanted = {"requirements-run.lock": "run", "requirements.lock": "dev"}
+    for lock, packages in wanted.items():
+        assert [clone.setup(packages).returncode, clone.installed] == [0, [lock]]
+        assert [clone.setup("run").returncode, clone.installed] == [0, []]
+    assert [clone.setup().returncode, clone.installed] == [0, []]
+
+    for stamp in (clone.folder / ".venv").glob(".installed-*"):
+        os.utime(stamp, (1, 1))  # as if the lock files were newer
+    assert [clone.setup("run").returncode, clone.installed] == [0, ["requirements-run.lock"]]
+    assert [clone.setup("run").returncode, clone.installed] == [0, []]
+    assert [clone.setup().returncode, clone.installed] == [0, ["requirements.lock"]]
+
+
+def test_what_run_installs_is_a_part_of_what_developers_have() -> None:
+    run, dev = ((ROOT / name).read_text(encoding="utf-8") for name in ("requirements-run.lock", "requirements.lock"))
+    packages = re.findall(r"^[a-z0-9.-]+==\S+", run, re.MULTILINE)
+
+    assert packages
+    assert set(packages) < set(re.findall(r"^[a-z0-9.-]+==\S+", dev, re.MULTILINE))
+    assert not {each for each in packages if re.match(r"(pytest|mypy|ruff|playwright|hypothesis)\b", each)}
 
 
 def test_a_changed_module_of_the_client_package_is_copied_to_the_page_and_nothing_else_is_done(clone: Clone) -> None:

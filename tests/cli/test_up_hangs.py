@@ -1,7 +1,9 @@
 """`dashboard up` replaces a process that was killed or hangs; doctor, `/readyz` and the log name one that hangs."""
 
+import contextlib
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,7 +14,8 @@ from tests.support.machine_speed import slowdown
 from tests.support.processes import is_alive, until
 from tests.support.stack import Stack, StackMaker
 
-PARTS = ("redis", "web-1", "web-2", "worker", "worker-payments", "worker-webhooks", "beat")
+FORK_SERVERS = ("fork-server-background", "fork-server-web")
+PARTS = ("redis", "web-1", "web-2", "worker", "worker-payments", "worker-webhooks", "beat", *FORK_SERVERS)
 NAMED_SECONDS = 60
 REPLACED_SECONDS = 120
 
@@ -45,6 +48,36 @@ def test_each_killed_process_works_again_within_five_seconds(stack: Stack) -> No
             f"beat and worker tick after {part} was killed",
         )
         until(lambda: is_ready(stack), 10 * slowdown(), f"web answers after {part} was killed")
+    until(lambda: zombies_of(stack.process.pid) == [], 10, "`up` takes the exit codes of a killed worker's pool")
+
+
+def zombies_of(parent: int) -> list[str]:
+    ended = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent_pid = file.read_text().rpartition(")")[2].split()[:2]
+            if state == "Z" and int(parent_pid) == parent:
+                ended.append(file.parent.name)
+    return ended
+
+
+@pytest.mark.slow
+def test_a_fork_server_that_ends_or_hangs_is_replaced_and_takes_no_process_with_it(stack: Stack) -> None:
+    others = set(PARTS) - {*FORK_SERVERS, "web-2"}
+    pids = {part: stack.pid(part) for part in PARTS}
+    loaded = stack.home / "run" / "fork-server-web.alive"
+    until(lambda: loaded.stat().st_mtime > 0, REPLACED_SECONDS, "the server has loaded the application")
+    stack.kill("fork-server-background")
+    stack.freeze("fork-server-web")
+    stack.kill("web-2")  # for which the frozen server is asked
+    for part in (*FORK_SERVERS, "web-2"):
+        until(
+            lambda part=part: has_new_pid(stack, part, pids[part]) and is_alive(stack.pid(part)),
+            REPLACED_SECONDS,
+            f"{part} is replaced",
+        )
+    stack.wait_until_whole(REPLACED_SECONDS)
+    assert {part: stack.pid(part) for part in others} == {part: pids[part] for part in others}
 
 
 def ticked_after(stack: Stack, moment: float) -> bool:

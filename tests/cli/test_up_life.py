@@ -17,7 +17,8 @@ from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_alive, until
 from tests.support.stack import COMMAND, Stack
 
-PROCESSES = ("redis", "web-1", "worker", "worker-payments", "worker-webhooks", "beat")
+FORK_SERVERS = ("fork-server-background", "fork-server-web")
+PROCESSES = ("redis", *FORK_SERVERS, "web-1", "worker", "worker-payments", "worker-webhooks", "beat")
 
 
 def processes_of(stack: Stack) -> list[int]:
@@ -50,11 +51,19 @@ def test_every_process_has_a_pid_file(stack: Stack):
     assert all(is_alive(stack.pid(part)) for part in PROCESSES)
 
 
+def test_every_process_shows_its_own_command_and_its_own_output(stack: Stack):
+    commands = {part: Path(f"/proc/{stack.pid(part)}/cmdline").read_bytes().split(b"\0") for part in PROCESSES}
+    assert b"--port" in commands["web-1"]
+    assert commands["worker-payments"][3:8] == [b"app.cli", b"worker", b"--queues", b"payments", b"--concurrency"]
+    assert commands["beat"][3:5] == [b"app.cli", b"beat"]
+    assert all(stack.log_lines(f"{part} ", "ready.") for part in PROCESSES if part.startswith("worker"))
+
+
 def test_every_line_of_the_output_names_its_process_and_level(stack: Stack):
     lines = [line for line in stack.log.splitlines() if not line.startswith("ready: ")]
     assert lines
     parts, levels = (
-        "up|migrate|redis|web-\\d|worker|worker-payments|worker-webhooks|beat",
+        "up|migrate|redis|fork-server-\\w+|web-\\d|worker|worker-payments|worker-webhooks|beat",
         "DEBUG|INFO|WARNING|ERROR|CRITICAL",
     )
     assert [line for line in lines if not re.match(rf"({parts}) +\| ({levels}) ", line)] == []

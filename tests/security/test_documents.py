@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from app.config import Config
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +27,9 @@ def test_every_setting_named_in_the_document_exists() -> None:
     assert set(named) <= settings
 
 
-def test_every_locked_package_has_a_hash() -> None:
-    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-run.lock"])
+def test_every_locked_package_has_a_hash(name: str) -> None:
+    locked = (ROOT / name).read_text(encoding="utf-8")
     packages = re.split(r"\n(?=[A-Za-z0-9])", locked.strip())
 
     assert len(packages) > 50

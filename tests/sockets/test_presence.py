@@ -28,7 +28,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 def test_connections_are_summed_by_protocol_over_all_live_processes(in_context, monkeypatch):
     Connections.announce(here(["P1", "P1", "P2", None]))
-    monkeypatch.setattr(process_registry, "UNIQUE_ID", "another")
+    monkeypatch.setattr(process_registry, "unique_id", lambda: "another")
     Connections.announce(here(["P1"]))
     assert connections_by_protocol() == {"P1": 3, "P2": 1}
     Connections.announce(here([]))
@@ -40,7 +40,7 @@ def test_a_process_reads_the_crowded_tokens_and_addresses_of_the_others_only(in_
     Connections.announce(first)
     assert first.elsewhere == {}
     with monkeypatch.context() as other_process:
-        other_process.setattr(process_registry, "UNIQUE_ID", "another")
+        other_process.setattr(process_registry, "unique_id", lambda: "another")
         second = here([], {"token t": 7, "address a": 1})
         Connections.announce(second)
     assert second.elsewhere == {"token t": 5}
@@ -58,12 +58,12 @@ def test_a_process_counts_until_it_has_been_silent_for_fifteen_seconds(in_contex
 def test_the_counts_of_a_process_expire_with_it(in_context):
     Connections.announce(here(["P1"], {"token t": 5}))
     for prefix in ("presence:", "crowded:"):
-        assert 0 < redis_client().ttl(prefix + process_registry.UNIQUE_ID) <= 15
+        assert 0 < redis_client().ttl(prefix + process_registry.unique_id()) <= 15
 
 
 def test_processes_are_listed_by_kind_and_name_with_their_versions(in_context, monkeypatch):
     for kind in ("worker", "web", "beat"):
-        monkeypatch.setattr(process_registry, "UNIQUE_ID", kind)
+        monkeypatch.setattr(process_registry, "unique_id", lambda kind=kind: kind)
         process_registry.announce(kind, (kind,))
     listed = process_registry.known()
     assert [each.kind for each in listed] == ["beat", "web", "worker"]

@@ -1,8 +1,11 @@
 """One process of `dashboard up`: bound to its parent's life, with its output printed and its signs of life counted."""
 
 import contextlib
+import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,13 +13,52 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from app.cli.supervisor import parent_death
 from app.cli.supervisor.console import Console, LevelPrefixer
 from app.observability.probe import ALIVE_FILE, PART_NAME
 
 STEADY_SECONDS = 10.0  # an exit after this time is not a failure in a row
+MAX_FORK_SECONDS = 15.0
+# `-P`: no module of the working directory may replace ours.
+PYTHON = (sys.executable, "-P", "-m")
+DASHBOARD = (*PYTHON, "app.cli")
+
+
+class Child(Protocol):
+    """The part of subprocess.Popen that is used here."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+
+class ForkedChild:
+    """A child of this process that a fork server made."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+        self._lock = threading.Lock()
+        self._descriptor = os.pidfd_open(pid)  # readable when the process has ended
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code. Raises subprocess.TimeoutExpired."""
+        if self._code is None and not select.select([self._descriptor], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        with self._lock:
+            if self._code is None:
+                self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                os.close(self._descriptor)
+        return self._code
+
+    def terminate(self) -> None:
+        with self._lock:
+            if self._code is None:
+                signal.pidfd_send_signal(self._descriptor, signal.SIGTERM)
 
 
 @dataclass(eq=False)
@@ -37,8 +79,9 @@ class ManagedProcess:
     max_silent_seconds: float = float("inf")
     start_failure_hint: str = ""
     translate_line: Callable[[str], str] = str
+    fork_server: "ForkServer | None" = None
 
-    child: "subprocess.Popen[bytes]" = field(init=False)
+    child: Child = field(init=False)
     is_running = is_ready = False
     silent_seconds = start_at = 0.0
     failures = _last_touch_ns = 0
@@ -55,18 +98,35 @@ class ManagedProcess:
             with contextlib.suppress(OSError):  # touching an existing file needs no disk space; the time 0 is no sign
                 self._alive_file.touch(mode=0o600)
                 os.utime(self._alive_file, (0, 0))
-        self.child = subprocess.Popen(  # noqa: S603 - our own commands
+        reader, writer = os.pipe()
+        own = {PART_NAME: self.name, ALIVE_FILE: str(self._alive_file)}
+        try:
+            self.child = self._start_child(environment, own, writer)
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        self.is_running, self.is_ready = True, not self.touches_alive_file
+        self.silent_seconds, self._started_at = 0.0, time.monotonic()
+        stream = os.fdopen(reader, "rb")
+        self._printer = threading.Thread(target=self._print_output, args=(console, stream), daemon=True)
+        self._printer.start()
+
+    def _start_child(self, environment: Mapping[str, str], own: dict[str, str], output: int) -> Child:
+        if self.fork_server:
+            return self.fork_server.fork(self.command[len(DASHBOARD) :], own, output)
+        return self._execute({**environment, **own}, output, subprocess.DEVNULL)
+
+    def _execute(self, environment: dict[str, str], output: int, stdin: int) -> Child:
+        return subprocess.Popen(  # noqa: S603 - our own commands
             (sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *self.command),
-            env={**environment, PART_NAME: self.name, ALIVE_FILE: str(self._alive_file)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            env=environment,
+            stdin=stdin,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.is_running, self.is_ready = True, not self.touches_alive_file
-        self.silent_seconds, self._started_at = 0.0, time.monotonic()
-        self._printer = threading.Thread(target=self._print_output, args=(console, self.child.stdout), daemon=True)
-        self._printer.start()
 
     def schedule_restart(self, age_seconds: float) -> float:
         """Count a failure after `age_seconds` of running; return the pause in seconds, 0 after the first."""
@@ -111,3 +171,25 @@ class ManagedProcess:
             while line := stream.readline(65_536):
                 if text := self.translate_line(line.decode("utf-8", "replace").rstrip()):
                     console.print_line(self.name, prefixer.add_level(text))
+
+
+class ForkServer(ManagedProcess):
+    """A process that has imported the application and forks `dashboard` commands (fork_server.py)."""
+
+    def _start_child(self, environment: Mapping[str, str], own: dict[str, str], output: int) -> Child:
+        self._requests, requests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._requests.settimeout(MAX_FORK_SECONDS)
+        with requests:
+            return self._execute({**environment, **own}, output, requests.fileno())
+
+    def fork(self, arguments: tuple[str, ...], environment: dict[str, str], output: int) -> ForkedChild:
+        """Have the server run `dashboard ARGUMENTS`. Raises OSError; a server that does not answer is killed."""
+        request = json.dumps({"arguments": arguments, "environment": environment}).encode()
+        try:
+            socket.send_fds(self._requests, [request], [output])
+            if answer := self._requests.recv(32):
+                return ForkedChild(int(answer))
+        except TimeoutError:
+            self.kill()
+            raise
+        raise ConnectionResetError(f"{self.name} has ended")

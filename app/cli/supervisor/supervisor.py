@@ -4,7 +4,9 @@ Own code in place of supervisord, circus or honcho: none of them ends the childr
 replaces a process that runs but gives no sign of life.
 """
 
+import contextlib
 import errno
+import os
 import signal
 import threading
 import time
@@ -63,6 +65,8 @@ class Supervisor:
             self._start(process)
 
     def _start(self, process: ManagedProcess) -> None:
+        if self.find_loading(process):
+            return  # the next poll tries again
         try:
             self.launch(process)
         except OSError as error:
@@ -71,6 +75,20 @@ class Supervisor:
             return
         self._unwritten_pids[process.name] = process.child.pid
         self._write_pids()
+
+    def find_loading(self, process: ManagedProcess) -> str:
+        """Return why the process cannot be forked yet, or nothing."""
+        server = process.fork_server
+        return f"{server.name} is loading the application" if server and not server.is_ready else ""
+
+    def reap_orphans(self) -> None:
+        """Take the exit codes of processes that became this process's children when their parent was killed."""
+        own = {process.child.pid for process in self.processes.values() if process.is_running}
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in own:
+                    return  # the next poll takes its exit code
+                os.waitpid(ended.si_pid, 0)
 
     def _write_pids(self) -> None:
         """Write the pid files that are due. A full disk is logged once and retried: no process depends on the files."""

@@ -17,7 +17,8 @@ import click
 from app.cli import host_option, port_option
 from app.cli.supervisor import embedded_redis
 from app.cli.supervisor.console import Console
-from app.cli.supervisor.process import ManagedProcess
+from app.cli.supervisor.parent_death import adopt_orphans
+from app.cli.supervisor.process import DASHBOARD, PYTHON, ForkServer, ManagedProcess
 from app.cli.supervisor.readiness import Readiness
 from app.cli.supervisor.supervisor import MAX_START_SECONDS, POLL_SECONDS, Supervisor, write_file
 from app.config import KEY_FILE, load_config
@@ -28,8 +29,6 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, 
 # Receivers on this machine, of whoever tries webhooks out.
 LOCAL_WEBHOOKS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128", "WEBHOOK_ALLOW_HTTP": "1"}
 WATCH_SECONDS = 0.2  # between two looks at a running system: shorter pauses cost an idle machine a half percent
-# `-P`: no module of the working directory may replace ours.
-DASHBOARD = (sys.executable, "-P", "-m", "app.cli")
 
 
 @click.command()
@@ -110,6 +109,8 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
         if not settings.signing_key:
             raise click.ClickException("--demo signs tokens itself: it cannot run with DASHBOARD_JWKS_URL")
         environment["DASHBOARD_DEMO"] = "1"  # the page may sign its visitors in
+    if sys.platform == "linux":
+        adopt_orphans()
     supervisor = Supervisor(folder, console, environment)
     local_url = _url(ANY_ADDRESS.get(host, host), port)
     readiness = Readiness(supervisor, settings, local_url)
@@ -124,6 +125,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
                 supervisor.add(ManagedProcess("demo", (*DASHBOARD, "simulate", *options), stop_seconds=3.0))
         while not supervisor.stop_requested.wait(WATCH_SECONDS):
             supervisor.poll()
+            supervisor.reap_orphans()
     finally:
         supervisor.stop()
 
@@ -164,16 +166,34 @@ def _processes(host: str, port: int, web_count: int, web_grace: float) -> list[M
     ]
 
 
+def _add_fork_server(kind: str, processes: list[ManagedProcess]) -> ForkServer | None:
+    """Let a fork server run the processes' commands, where the system can."""
+    if sys.platform != "linux":
+        return None
+    commands = sorted({" ".join(process.command[len(DASHBOARD) :]) for process in processes})
+    command = (*PYTHON, "app.cli.supervisor.fork_server", kind, *commands)
+    server = ForkServer(f"fork-server-{kind}", command, stop_phase=2, touches_alive_file=True)
+    for process in processes:
+        process.fork_server = server
+    return server
+
+
 def _start(
     supervisor: Supervisor, readiness: Readiness, redis: list[ManagedProcess], others: list[ManagedProcess]
 ) -> None:
     """Start everything in order, and wait until it is ready or a stop is requested. Raises click.ClickException."""
-    supervisor.add(*redis)
-    threading.Thread(target=readiness.watch, daemon=True).start()
     migration = ManagedProcess("migrate", (*DASHBOARD, "migrate"))
-    supervisor.launch(migration)
+    webs = [process for process in others if process.name.startswith("web-")]
+    background = [migration, *(process for process in others if process not in webs)]
+    servers = [_add_fork_server("background", background), _add_fork_server("web", webs)]
+    supervisor.add(*redis, *(server for server in servers if server))
+    threading.Thread(target=readiness.watch, daemon=True).start()
     # The embedded Redis may have much data to load; one that others run answers by now, or will not for long.
     supervisor.wait_until_ready(readiness.find_redis_problem, MAX_START_SECONDS if redis else 30.0)
+    supervisor.wait_until_ready(lambda: supervisor.find_loading(migration), MAX_START_SECONDS)
+    if supervisor.stop_requested.is_set():
+        return
+    supervisor.launch(migration)
     while (code := migration.wait(POLL_SECONDS)) is None:
         if supervisor.stop_requested.is_set():
             migration.kill()
