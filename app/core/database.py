@@ -88,9 +88,11 @@ def transaction() -> Iterator[Session]:
     SQLite has one writer: a lock orders the writers of a process (greenlets can wait for it), and `BEGIN IMMEDIATE` is
     retried against other processes. Raises Outage (no write lock within 10 s, no connection, a full disk, read-only).
     IntegrityError passes through, since only the caller knows its meaning, as do errors in our code.
+    `session.info` keeps what the transaction leaves for the time after its commit.
     """
     session: Session = db.session()
     session.rollback()
+    session.info.clear()
     is_sqlite = _is_sqlite(session)
     if is_sqlite and not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
         OUTAGES.labels("database", DatabaseBusy.cause).inc()
@@ -102,6 +104,7 @@ def transaction() -> Iterator[Session]:
         session.commit()
     except BaseException as error:
         session.rollback()
+        session.info.clear()
         if isinstance(error, DBAPIError) and (outage := as_outage(error)):
             raise outage from error
         raise

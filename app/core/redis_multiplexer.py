@@ -52,6 +52,10 @@ class RedisMultiplexer:
             connection = self._reconnect()
         return connection.call(*command)
 
+    def is_connected(self) -> bool:
+        """Whether there is a connection, which no call has found broken."""
+        return self._current is not None and self._current.is_usable()
+
     def _reconnect(self) -> "_Connection":
         with self._lock:
             if self._current is None or not self._current.is_usable():

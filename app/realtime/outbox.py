@@ -3,14 +3,23 @@
 At least once from database to room. Rows of one protocol are numbered under its counter's row lock, so their order is
 the order of commits. The limiter recognizes repeated events by their identity, not by their position, because a
 database restored from an older copy gives the same positions to other events.
+
+A relay emits the rows that its caller has just stored, if this process has emitted the one before them; otherwise it
+reads what is unpublished. Emitted rows are marked as published in the background, those of a moment together; until then
+this process knows them, and for others a repetition is harmless.
 """
 
 import hashlib
 import logging
+import threading
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
+from cachetools import LRUCache
+from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -31,6 +40,9 @@ MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
 PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
+MARK_SECONDS = 0.02  # longer, and relays of other processes would emit too many rows again
+MAX_REMEMBERED = 10_000
+STORED_ROWS = "stored_events"  # the key in `session.info`
 _UNSENT = sa.text("published_at IS NULL")
 
 
@@ -72,10 +84,11 @@ _NEXT_POSITION = (
     .values(position=_counters.c.position + sa.bindparam("count"))
     .returning(_counters.c.position)
 )
-_ADD = sa.insert(_outbox).values(created_at=database_now())
+_ADD = sa.insert(_outbox).values(created_at=database_now()).returning(_outbox)
 _UNPUBLISHED = (
     sa.select(_outbox)
     .where(_events.protocol_id == sa.bindparam("protocol"), _events.published_at.is_(None))
+    .where(_events.position > sa.bindparam("after"))
     .order_by(_events.position)
     .limit(BATCH)
 )
@@ -83,8 +96,49 @@ _MARK = (
     sa.update(_outbox)
     .where(_events.id.in_(sa.bindparam("ids", expanding=True)), _events.published_at.is_(None))
     .values(published_at=database_now())
-    .returning(_events.id)
 )
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["outbox"] = _Emitted(app)
+
+
+class _Emitted:
+    """What this process has emitted: the last position of each protocol, and the rows that have yet to be marked."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app, self._lock = app, threading.Lock()
+        self._waiting: frozenset[int] = frozenset()
+        self.positions: LRUCache[str, int] = LRUCache(MAX_REMEMBERED)
+
+    def awaiting_mark(self) -> frozenset[int]:
+        return self._waiting
+
+    def add(self, rows: Sequence[Any]) -> None:
+        """Remember rows that were emitted in order, and mark them soon."""
+        if not rows:
+            return
+        self.positions[rows[-1].protocol_id] = rows[-1].position
+        with self._lock:
+            is_idle = not self._waiting
+            self._waiting |= {row.id for row in rows}
+        if is_idle:
+            threading.Thread(target=self._mark_until_none_waits, daemon=True).start()
+
+    def _mark_until_none_waits(self) -> None:
+        is_done = False
+        while not is_done:
+            time.sleep(MARK_SECONDS)
+            ids = self._waiting
+            try:
+                with self._app.app_context(), transaction() as session:
+                    session.execute(_MARK, {"ids": list(ids)})
+            except (SQLAlchemyError, DependencyUnavailable) as error:  # the sweep emits them again, without effect
+                logger.warning("outbox.mark_failed", extra={"events": len(ids), "error": str(error)})
+            finally:
+                with self._lock:
+                    self._waiting -= ids
+                    is_done = not self._waiting
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, *datas: dict[str, Any]) -> None:
@@ -94,52 +148,72 @@ def append(session: Session, protocol_id: str, event_type: EventType, *datas: di
     common = {"protocol_id": protocol_id, "event_type": event_type, "request_id": current_request_id()}
     positions = range(last - len(datas) + 1, last + 1)
     events = [common | {"position": at, "data_json": to_json(data)} for at, data in zip(positions, datas, strict=True)]
-    session.execute(_ADD, events)
+    rows = session.execute(_ADD, events if len(events) > 1 else events[0]).all()
+    stored = session.info.setdefault(STORED_ROWS, {}).setdefault(protocol_id, [])
+    stored += sorted(rows, key=lambda row: row.position)
 
 
 def relay(protocol_id: str) -> int:
-    """Emit the protocol's stored events into its room, in order, and mark them; returns how many it marked.
+    """Emit the protocol's stored events into its room, in order; returns how many.
 
     Includes events that others have stored meanwhile, since they wait for this relay at most a second. Stops at the
     first event that Redis does not take; the sweep tries again. An outage is logged: the caller has committed.
     """
+    stored = db.session.info.get(STORED_ROWS, {}).pop(protocol_id, [])
     relayed = 0
     try:
         with keyed_lock(protocol_id) as is_acquired:
-            for _ in range(MAX_BATCHES if is_acquired else 0):
-                batch = _relay_batch(protocol_id)
-                relayed += batch
-                if batch < BATCH:
-                    break
+            if is_acquired and stored and stored[0].position - 1 == _emitted().positions.get(protocol_id):
+                relayed = _emit_rows(protocol_id, stored)
+            elif is_acquired:
+                relayed = _relay_unpublished(protocol_id)
     except (SQLAlchemyError, DependencyUnavailable) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
     return relayed
 
 
-def _relay_batch(protocol_id: str) -> int:
-    emitted: dict[int, Any] = {}
-    rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
-    db.session.expunge_all()  # the caller's objects stay as its own change left them
-    db.session.rollback()
-    if rows and not redis_health().is_available():
+def _relay_unpublished(protocol_id: str) -> int:
+    """Emit what is stored and not yet marked, but what this process has emitted; returns how many."""
+    relayed, after = 0, 0
+    for _ in range(MAX_BATCHES):
+        known = _emitted().awaiting_mark()  # before the rows are read: a mark may come meanwhile
+        rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id, "after": after}))
+        db.session.expunge_all()  # the caller's objects stay as its own change left them
+        db.session.rollback()
+        new = [row for row in rows if row.id not in known]
+        emitted = _emit_rows(protocol_id, new)
+        relayed += emitted
+        if emitted < len(new) or len(rows) < BATCH:
+            break
+        after = rows[-1].position
+    return relayed
+
+
+def _emit_rows(protocol_id: str, rows: Sequence[Any]) -> int:
+    """Emit them in order until one fails; returns how many were emitted."""
+    if rows and not _redis_answers():
         first = rows[0]
         with on_behalf_of(first.request_id):
             emitter.log_emission_failure(protocol_id, first.event_type, first.data_json, "Redis does not answer")
         return 0
+    count = 0
     for row in rows:
         with on_behalf_of(row.request_id):
             if not _emit(protocol_id, row):
                 break
-        emitted[row.id] = row
-    if not emitted:
-        return 0
-    with transaction() as session:
-        marked = set(session.scalars(_MARK, {"ids": list(emitted)}))
-    for row in emitted.values():
-        if row.id in marked:  # otherwise a concurrent relay has marked and logged it
-            with on_behalf_of(row.request_id):
-                logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
-    return len(marked)
+            logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
+        count += 1
+    _emitted().add(rows[:count])
+    return count
+
+
+def _emitted() -> _Emitted:
+    return cast(_Emitted, current_app.extensions["outbox"])
+
+
+def _redis_answers() -> bool:
+    """A connection on which the last call was answered needs no ping; one that hangs is closed after a second."""
+    return current_app.extensions["redis_multiplexer"].is_connected() or redis_health().is_available()
 
 
 def _emit(protocol_id: str, row: Any) -> bool:

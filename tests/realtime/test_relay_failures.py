@@ -16,6 +16,7 @@ from app.realtime import limiter, outbox
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
+from tests.support.emissions import await_marks
 from tests.support.room_reader import reading
 
 pytestmark = pytest.mark.database("sqlite")
@@ -55,7 +56,8 @@ def fail_on(in_context, monkeypatch) -> Callable[[str], Any]:
 
 
 def marks(protocol_id: str) -> list[bool]:
-    """Whether each stored event is marked as published, in order."""
+    """Whether each stored event is marked as published, in order, once all that were emitted are."""
+    await_marks()
     query = select(OutboxEvent.published_at).where(OutboxEvent.protocol_id == protocol_id)
     found = [at is not None for at in db.session.scalars(query.order_by(OutboxEvent.position))]
     db.session.rollback()
@@ -120,7 +122,7 @@ def test_a_failure_in_one_protocol_holds_back_no_other(api, store, fail_on) -> N
 
 
 def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
-    in_context, protocol_id, store, monkeypatch
+    in_context, protocol_id, store, monkeypatch, caplog
 ) -> None:
     store(protocol_id, ["1.00", "2.00"])
 
@@ -129,11 +131,12 @@ def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
 
     with monkeypatch.context() as outage:
         outage.setattr(outbox, "transaction", crash)
-        assert outbox.relay(protocol_id) == 0
-    assert marks(protocol_id) == [False, False]
+        assert outbox.relay(protocol_id) == 2
+        assert marks(protocol_id) == [False, False]
+    assert "outbox.mark_failed" in [each.message for each in caplog.records]
     assert limiter.current_seq(protocol_id) == "2"
 
-    assert outbox.relay(protocol_id) == 2
+    outbox.relay(protocol_id)
     assert marks(protocol_id) == [True, True]
     assert limiter.current_seq(protocol_id) == "2"
 
@@ -194,7 +197,45 @@ def test_the_event_of_a_deposit_leaves_before_the_response(api, in_context) -> N
 
     deposit(api, protocol_id, "1.00")
 
+    assert limiter.current_seq(protocol_id) == "1"
     assert marks(protocol_id) == [True]
+
+
+def test_events_that_another_process_left_behind_leave_first(api, protocol_id, store, in_context) -> None:
+    with reading(redis_client(), protocol_id) as room:
+        deposit(api, protocol_id, "1.00")
+        store(protocol_id, ["2.00"])
+        deposit(api, protocol_id, "3.00")
+        events = room.wait_for(3)
+    assert [each["data"]["amount"] for each in events] == ["1.00", "2.00", "3.00"]
+    assert marks(protocol_id) == [True, True, True]
+
+
+def test_a_relay_reads_the_outbox_only_if_its_process_has_not_emitted_the_event_before(
+    api, protocol_id, in_context, monkeypatch
+) -> None:
+    read, readings = outbox._relay_unpublished, []
+    monkeypatch.setattr(outbox, "_relay_unpublished", lambda name: (readings.append(name), read(name))[1])
+    for _ in range(3):
+        deposit(api, protocol_id, "1.00")
+    assert readings == [protocol_id]
+    assert limiter.current_seq(protocol_id) == "3"
+
+
+def test_events_of_a_transaction_that_failed_never_leave(in_context, protocol_id) -> None:
+    with pytest.raises(ZeroDivisionError), transaction() as session:
+        outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": 1})
+        raise ZeroDivisionError
+    assert outbox.relay(protocol_id) == 0
+    assert limiter.current_seq(protocol_id) == "0"
+
+
+def test_events_that_await_their_mark_are_not_emitted_again(in_context, protocol_id, store, monkeypatch) -> None:
+    monkeypatch.setattr(outbox, "MARK_SECONDS", 1.0)
+    store(protocol_id, ["1.00", "2.00"])
+    assert outbox.relay(protocol_id) == 2
+    assert outbox.relay(protocol_id) == 0
+    assert marks(protocol_id) == [True, True]
 
 
 def test_no_transaction_is_open_while_redis_is_called(store, api, in_context, monkeypatch) -> None:
