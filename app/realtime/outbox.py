@@ -4,9 +4,9 @@ At least once from database to room. Rows of one protocol are numbered under its
 the order of commits. The limiter recognizes repeated events by their identity, not by their position, because a
 database restored from an older copy gives the same positions to other events.
 
-A relay emits the rows that its caller has just stored, if this process has emitted the one before them; otherwise it
-reads what is unpublished. Emitted rows are marked as published in the background, those of a moment together; until then
-this process knows them, and for others a repetition is harmless.
+A relay emits the rows that its caller has just stored, and reads the outbox only if others of the protocol have to leave
+before them. Emitted rows are marked as published in the background, those of a moment together. A row whose mark was lost
+is emitted again by the sweep, which changes nothing.
 """
 
 import hashlib
@@ -15,8 +15,10 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, cast
 
+import redis
 import sqlalchemy as sa
 from cachetools import LRUCache
 from flask import Flask, current_app
@@ -40,8 +42,9 @@ MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
 PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
-MARK_SECONDS = 0.02  # longer, and relays of other processes would emit too many rows again
-MAX_REMEMBERED = 10_000
+MARK_SECONDS = 0.25
+MAX_MARKS = 3_000  # in a statement
+MAX_REMEMBERED = 10_000  # protocols
 STORED_ROWS = "stored_events"  # the key in `session.info`
 _UNSENT = sa.text("published_at IS NULL")
 
@@ -129,7 +132,7 @@ class _Emitted:
         is_done = False
         while not is_done:
             time.sleep(MARK_SECONDS)
-            ids = self._waiting
+            ids = frozenset(islice(self._waiting, MAX_MARKS))
             try:
                 with self._app.app_context(), transaction() as session:
                     session.execute(_MARK, {"ids": list(ids)})
@@ -160,21 +163,34 @@ def relay(protocol_id: str) -> int:
     first event that Redis does not take; the sweep tries again. An outage is logged: the caller has committed.
     """
     stored = db.session.info.get(STORED_ROWS, {}).pop(protocol_id, [])
-    relayed = 0
     try:
         with keyed_lock(protocol_id) as is_acquired:
-            if is_acquired and stored and stored[0].position - 1 == _emitted().positions.get(protocol_id):
-                relayed = _emit_rows(protocol_id, stored)
-            elif is_acquired:
-                relayed = _relay_unpublished(protocol_id)
+            if not is_acquired or (stored and stored[-1].id in _emitted().awaiting_mark()):
+                return 0  # another relay emits them, or has done so
+            position = _emitted().positions.get(protocol_id)
+            if stored and stored[0].position - 1 != position:
+                position = _position_in_redis(protocol_id)
+            if stored and position is not None and stored[0].position - 1 <= position:
+                return _emit_rows(protocol_id, stored)
+            return _relay_unpublished(protocol_id, after=position if stored and position else 0)
     except (SQLAlchemyError, DependencyUnavailable) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
-    return relayed
+        return 0
 
 
-def _relay_unpublished(protocol_id: str) -> int:
-    """Emit what is stored and not yet marked, but what this process has emitted; returns how many."""
-    relayed, after = 0, 0
+def _position_in_redis(protocol_id: str) -> int | None:
+    """The position of the last stored event that the room has taken, from any process; None if Redis fails."""
+    if not _redis_answers():
+        return None
+    try:
+        return int(cast(bytes, redis_client().get(room_key(protocol_id, "outbox"))) or 0)
+    except redis.RedisError:
+        return None
+
+
+def _relay_unpublished(protocol_id: str, after: int) -> int:
+    """Emit what is stored beyond a position and not marked, except what this process has emitted; returns how many."""
+    relayed = 0
     for _ in range(MAX_BATCHES):
         known = _emitted().awaiting_mark()  # before the rows are read: a mark may come meanwhile
         rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id, "after": after}))

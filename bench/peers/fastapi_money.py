@@ -123,7 +123,10 @@ def change(connection, protocol_id, minor, reference, claims, now, request):
     entry |= {"amount_minor": minor, "reference": reference, "actor": claims["sub"], "created_at": now, **totals}
     connection.execute(insert(entries).values(**entry))
     shown = {name.removesuffix("_minor"): money(value) for name, value in totals.items()}
-    shown |= {"available": money(pool.total_minor - pool.reserved_minor - pool.paid_minor), "version": str(pool.version)}
+    shown |= {
+        "available": money(pool.total_minor - pool.reserved_minor - pool.paid_minor),
+        "version": str(pool.version),
+    }
     data = json.dumps(shown | {"changeType": "DEPOSIT", "amount": money(minor), "reference": reference})
     position = update(counters).where(counters.c.protocol_id == protocol_id).values(position=counters.c.position + 1)
     at = connection.execute(position.returning(counters.c.position)).scalar_one()
