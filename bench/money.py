@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from bench.database import cpu_of_family
 from bench.fanout_servers import LOAD_CORE, PEERS, SERVER_CORE, Process, Valkey

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime, database_now, delete_in_batches
-from app.core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
+from app.core.errors import DomainError, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
 from app.core.extensions import Base
 from app.core.schemas import CamelSchema
 
@@ -151,7 +151,7 @@ def claim_key(session: Session) -> None:
     raise StoredResponse(first.status, first.body, first.resume)
 
 
-def _in_use(claim: dict[str, Any]) -> IdempotencyKeyInUse:
+def _in_use(claim: dict[str, Any]) -> DomainError:
     return IdempotencyKeyInUse(f"A request with the {HEADER} {claim['key']!r} is still running.")
 
 

@@ -150,14 +150,14 @@ def apply_change(
     """Change the pool in the caller's transaction and add the ledger entry and the event.
 
     The rules are the UPDATE's condition, so that no other change comes between check and change.
-    `about`: the entry's `vulnerability_id`, `payment_id` and `reference`. Entry and pool are copies, not in the session.
+    `about`: the entry's `vulnerability_id`, `payment_id` and `reference`. Entry and pool are not in the session.
     Raises Conflict (INSUFFICIENT_FUNDS, AMOUNT_TOO_LARGE), NotFound.
     """
     deltas = {name: factor * amount_minor for name, factor in vars(EFFECTS[change_type]).items()}
-    row = session.execute(_CHANGE_TOTALS, {"protocol": protocol_id, **deltas}).one_or_none()
+    row = session.execute(_CHANGE_TOTALS, {"protocol": protocol_id, **deltas}).mappings().one_or_none()
     if row is None:
         raise _refusal(session, protocol_id, change_type, amount_minor)
-    pool = Pool(**row._mapping)
+    pool = Pool(**row)
     values = {
         "id": str(uuid.uuid7()),
         "protocol_id": protocol_id,

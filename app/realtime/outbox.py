@@ -4,23 +4,19 @@ At least once from database to room. Rows of one protocol are numbered under its
 the order of commits. The limiter recognizes repeated events by their identity, not by their position, because a
 database restored from an older copy gives the same positions to other events.
 
-A relay emits the rows that its caller has just stored, and reads the outbox only if others of the protocol have to leave
-before them. Emitted rows are marked as published in the background, those of a moment together. A row whose mark was lost
-is emitted again by the sweep, which changes nothing.
+A relay emits the rows that its caller has just stored, and reads the outbox only if others of the protocol have to
+leave before them. Emitted rows are marked as published in the background, those of a moment together. The sweep emits
+a row whose mark was lost again, which changes nothing.
 """
 
 import hashlib
 import logging
-import threading
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any, cast
 
 import redis
 import sqlalchemy as sa
-from cachetools import LRUCache
 from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -32,6 +28,7 @@ from app.core.extensions import Base, db, redis_client, redis_health
 from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import emitter, limiter
+from app.realtime.emitted_events import EmittedEvents
 from app.realtime.events import EventType
 from app.realtime.redis_keys import COMPARED_KEY, room_key
 
@@ -42,9 +39,6 @@ MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
 PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
-MARK_SECONDS = 0.25
-MAX_MARKS = 3_000  # in a statement
-MAX_REMEMBERED = 10_000  # protocols
 STORED_ROWS = "stored_events"  # the key in `session.info`
 _UNSENT = sa.text("published_at IS NULL")
 
@@ -103,45 +97,15 @@ _MARK = (
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["outbox"] = _Emitted(app)
+    app.extensions["outbox"] = EmittedEvents(app, _mark)
 
 
-class _Emitted:
-    """What this process has emitted: the last position of each protocol, and the rows that have yet to be marked."""
-
-    def __init__(self, app: Flask) -> None:
-        self._app, self._lock = app, threading.Lock()
-        self._waiting: frozenset[int] = frozenset()
-        self.positions: LRUCache[str, int] = LRUCache(MAX_REMEMBERED)
-
-    def awaiting_mark(self) -> frozenset[int]:
-        return self._waiting
-
-    def add(self, rows: Sequence[Any]) -> None:
-        """Remember rows that were emitted in order, and mark them soon."""
-        if not rows:
-            return
-        self.positions[rows[-1].protocol_id] = rows[-1].position
-        with self._lock:
-            is_idle = not self._waiting
-            self._waiting |= {row.id for row in rows}
-        if is_idle:
-            threading.Thread(target=self._mark_until_none_waits, daemon=True).start()
-
-    def _mark_until_none_waits(self) -> None:
-        is_done = False
-        while not is_done:
-            time.sleep(MARK_SECONDS)
-            ids = frozenset(islice(self._waiting, MAX_MARKS))
-            try:
-                with self._app.app_context(), transaction() as session:
-                    session.execute(_MARK, {"ids": list(ids)})
-            except (SQLAlchemyError, DependencyUnavailable) as error:  # the sweep emits them again, without effect
-                logger.warning("outbox.mark_failed", extra={"events": len(ids), "error": str(error)})
-            finally:
-                with self._lock:
-                    self._waiting -= ids
-                    is_done = not self._waiting
+def _mark(ids: list[int]) -> None:
+    try:
+        with transaction() as session:
+            session.execute(_MARK, {"ids": ids})
+    except (SQLAlchemyError, DependencyUnavailable) as error:  # the sweep emits them again, without effect
+        logger.warning("outbox.mark_failed", extra={"events": len(ids), "error": str(error)})
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, *datas: dict[str, Any]) -> None:
@@ -165,7 +129,7 @@ def relay(protocol_id: str) -> int:
     stored = db.session.info.get(STORED_ROWS, {}).pop(protocol_id, [])
     try:
         with keyed_lock(protocol_id) as is_acquired:
-            if not is_acquired or (stored and stored[-1].id in _emitted().awaiting_mark()):
+            if not is_acquired or (stored and stored[-1].id in _emitted().awaiting_mark):
                 return 0  # another relay emits them, or has done so
             position = _emitted().positions.get(protocol_id)
             if stored and stored[0].position - 1 != position:
@@ -192,7 +156,7 @@ def _relay_unpublished(protocol_id: str, after: int) -> int:
     """Emit what is stored beyond a position and not marked, except what this process has emitted; returns how many."""
     relayed = 0
     for _ in range(MAX_BATCHES):
-        known = _emitted().awaiting_mark()  # before the rows are read: a mark may come meanwhile
+        known = _emitted().awaiting_mark  # before the rows are read: a mark may come meanwhile
         rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id, "after": after}))
         db.session.expunge_all()  # the caller's objects stay as its own change left them
         db.session.rollback()
@@ -223,8 +187,8 @@ def _emit_rows(protocol_id: str, rows: Sequence[Any]) -> int:
     return count
 
 
-def _emitted() -> _Emitted:
-    return cast(_Emitted, current_app.extensions["outbox"])
+def _emitted() -> EmittedEvents:
+    return cast(EmittedEvents, current_app.extensions["outbox"])
 
 
 def _redis_answers() -> bool:

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import uuid
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -19,7 +20,7 @@ import redis
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import MetaData, create_engine, event, insert, select, update
+from sqlalchemy import Connection, MetaData, create_engine, event, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 URL, REDIS, KEY = sys.argv[1], redis.Redis(port=int(sys.argv[2]), protocol=2), sys.argv[3]
@@ -83,35 +84,35 @@ def deposit(
     if claims["role"] not in ("owner", "admin"):
         raise HTTPException(403)
     fingerprint = sha256(f"{request.url.path}\n{body.model_dump_json()}".encode()).hexdigest()
-    claim = (keys.c.subject == claims["sub"]) & (keys.c.key == idempotency_key)
-    if not IS_SQLITE:
-        return stored(protocol_id, body, claims, idempotency_key, fingerprint, claim, request)
-    with write_lock:
-        return stored(protocol_id, body, claims, idempotency_key, fingerprint, claim, request)
+    key = {"subject": claims["sub"], "key": idempotency_key, "fingerprint": fingerprint}
+    order = {"protocol_id": protocol_id, "amount": int(Decimal(body.amount) * 1_000_000), "now": datetime.now(UTC)}
+    order |= {"reference": body.reference, "claims": claims, "address": request.client.host}
+    with write_lock if IS_SQLITE else nullcontext():
+        return stored(key, order)
 
 
-def stored(protocol_id, body, claims, key, fingerprint, claim, request) -> Response:
-    now, minor = datetime.now(UTC), int(Decimal(body.amount) * 1_000_000)
-    first = {"subject": claims["sub"], "key": key, "fingerprint": fingerprint, "status": 201, "body": ""}
+def stored(key: dict, order: dict) -> Response:
+    is_its = (keys.c.subject == key["subject"]) & (keys.c.key == key["key"])
     try:
         with engine.begin() as connection:
-            connection.execute(insert(keys).values(**first, created_at=now))
-            answer, data, event_id = change(connection, protocol_id, minor, body.reference, claims, now, request)
+            connection.execute(insert(keys).values(**key, status=201, body="", created_at=order["now"]))
+            answer, data, event_id = change(connection, order)
             text = json.dumps(answer)
-            connection.execute(update(keys).where(claim).values(body=text))
+            connection.execute(update(keys).where(is_its).values(body=text))
     except IntegrityError as error:
         with engine.connect() as connection:
-            row = connection.execute(select(keys).where(claim)).one()
-        if row.fingerprint != fingerprint:
+            row = connection.execute(select(keys).where(is_its)).one()
+        if row.fingerprint != key["fingerprint"]:
             raise HTTPException(409) from error
         return Response(row.body, 201, {"Idempotent-Replayed": "true"}, "application/json")
-    REDIS.publish(f"room:{protocol_id}", data)
+    REDIS.publish(f"room:{order['protocol_id']}", data)
     with engine.begin() as connection:
         connection.execute(update(outbox).where(outbox.c.id == event_id).values(published_at=datetime.now(UTC)))
     return Response(text, 201, media_type="application/json")
 
 
-def change(connection, protocol_id, minor, reference, claims, now, request):
+def change(connection: Connection, order: dict) -> tuple[dict, str, int]:
+    protocol_id, minor, now, claims = order["protocol_id"], order["amount"], order["now"], order["claims"]
     changed = update(pools).where(pools.c.protocol_id == protocol_id, pools.c.total_minor + minor < 10**18)
     changed = changed.values(total_minor=pools.c.total_minor + minor, version=pools.c.version + 1).returning(pools)
     pool = connection.execute(changed).one_or_none()
@@ -120,14 +121,20 @@ def change(connection, protocol_id, minor, reference, claims, now, request):
     totals = {"total_minor": pool.total_minor, "reserved_minor": pool.reserved_minor, "paid_minor": pool.paid_minor}
     entry_id = str(uuid.uuid4())
     entry = {"id": entry_id, "protocol_id": protocol_id, "version": pool.version, "change_type": "DEPOSIT"}
-    entry |= {"amount_minor": minor, "reference": reference, "actor": claims["sub"], "created_at": now, **totals}
+    entry |= {
+        "amount_minor": minor,
+        "reference": order["reference"],
+        "actor": claims["sub"],
+        "created_at": now,
+        **totals,
+    }
     connection.execute(insert(entries).values(**entry))
     shown = {name.removesuffix("_minor"): money(value) for name, value in totals.items()}
     shown |= {
         "available": money(pool.total_minor - pool.reserved_minor - pool.paid_minor),
         "version": str(pool.version),
     }
-    data = json.dumps(shown | {"changeType": "DEPOSIT", "amount": money(minor), "reference": reference})
+    data = json.dumps(shown | {"changeType": "DEPOSIT", "amount": money(minor), "reference": order["reference"]})
     position = update(counters).where(counters.c.protocol_id == protocol_id).values(position=counters.c.position + 1)
     at = connection.execute(position.returning(counters.c.position)).scalar_one()
     row = {"protocol_id": protocol_id, "position": at, "event_type": "bounty_pool:updated", "data_json": data}
@@ -136,11 +143,11 @@ def change(connection, protocol_id, minor, reference, claims, now, request):
     ).scalar_one()
     by = {"subject": claims["sub"], "role": claims["role"], "token_id": claims["jti"], "request_id": "bench"}
     what = {"action": "DEPOSIT", "protocol_id": protocol_id, "target_id": entry_id, "at": now}
-    values = {"before": {"version": str(pool.version - 1)}, "after": shown, "address": request.client.host}
+    values = {"before": {"version": str(pool.version - 1)}, "after": shown, "address": order["address"]}
     connection.execute(insert(audit).values(**by, **what, **values))
     common = {"protocolId": protocol_id, **shown}
     shown_entry = common | {"id": entry_id, "changeType": "DEPOSIT", "amount": money(minor), "actor": claims["sub"]}
-    shown_entry |= {"reference": reference, "createdAt": now.isoformat(timespec="milliseconds")}
+    shown_entry |= {"reference": order["reference"], "createdAt": now.isoformat(timespec="milliseconds")}
     return {"entry": shown_entry, "pool": common | {"currency": pool.currency}}, data, event_id
 
 

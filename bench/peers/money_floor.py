@@ -1,63 +1,57 @@
-"""The statements of a deposit alone, prepared: `python money_floor.py DATABASE_URL COUNT PROTOCOL…` prints its CPU time.
+"""The statements of a deposit alone, prepared: `python money_floor.py DATABASE_URL COUNT PROTOCOL…` prints CPU time.
 
 No HTTP, no JSON to validate, no SQLAlchemy: what the driver and, with SQLite, the database itself cost.
 """
 
 import itertools
 import json
+import re
 import sqlite3
 import sys
 import time
 import uuid
 
 URL, COUNT, PROTOCOLS = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-BODY = json.dumps({"entry": {str(n): "1.50" for n in range(12)}, "pool": {str(n): "1.50" for n in range(6)}})
-DATA = json.dumps({str(n): "1.50" for n in range(8)})
+DATA = json.dumps({str(number): "1.50" for number in range(8)})
+BODY = json.dumps({"entry": DATA, "pool": DATA})
 NOW = "2026-11-26 10:00:00.000000"
-DEPOSIT = [
-    "INSERT INTO idempotency_keys (subject, key, fingerprint, status, body, created_at) VALUES "
-    f"('bench', :entry, '{'0' * 64}', 201, '{BODY}', '{NOW}')",
-    "UPDATE bounty_pools SET total_minor = total_minor + 1500000, version = version + 1 WHERE protocol_id = :protocol "
-    "AND total_minor + 1500000 <= 999999999999999999 RETURNING total_minor, reserved_minor, paid_minor, version",
-    "INSERT INTO bounty_entries (id, protocol_id, version, change_type, amount_minor, total_minor, reserved_minor, "
-    "paid_minor, actor, created_at) VALUES (:entry, :protocol, :version, 'DEPOSIT', 1500000, :total, 0, 0, 'bench', "
-    f"'{NOW}')",
-    "UPDATE event_counters SET position = position + 1 WHERE protocol_id = :protocol RETURNING position",
-    "INSERT INTO outbox_events (protocol_id, position, event_type, data_json, request_id, created_at) VALUES "
-    f"(:protocol, :position, 'bounty_pool:updated', '{DATA}', 'bench', '{NOW}') RETURNING id",
-    "INSERT INTO audit_entries (at, action, subject, role, request_id, protocol_id, target_id, before, after) VALUES "
-    f"('{NOW}', 'DEPOSIT', 'bench', 'owner', 'bench', :protocol, :entry, '{DATA}', '{DATA}')",
-]
-MARK = f"UPDATE outbox_events SET published_at = '{NOW}' WHERE id = :event"
+STATEMENTS = """
+INSERT INTO idempotency_keys (subject, key, fingerprint, status, body, created_at)
+    VALUES ('bench', :entry, 'fingerprint', 201, :body, :now);
+UPDATE bounty_pools SET total_minor = total_minor + 1500000, version = version + 1
+    WHERE protocol_id = :protocol AND total_minor + 1500000 <= 999999999999999999
+    RETURNING total_minor, reserved_minor, paid_minor, version;
+INSERT INTO bounty_entries (id, protocol_id, version, change_type, amount_minor, total_minor, reserved_minor,
+    paid_minor, actor, created_at)
+    VALUES (:entry, :protocol, :version, 'DEPOSIT', 1500000, :total, 0, 0, 'bench', :now);
+UPDATE event_counters SET position = position + 1 WHERE protocol_id = :protocol RETURNING position;
+INSERT INTO outbox_events (protocol_id, position, event_type, data_json, request_id, created_at)
+    VALUES (:protocol, :position, 'bounty_pool:updated', :data, 'bench', :now) RETURNING id;
+INSERT INTO audit_entries (at, action, subject, role, request_id, protocol_id, target_id, before, after)
+    VALUES (:now, 'DEPOSIT', 'bench', 'owner', 'bench', :protocol, :entry, :data, :data);
+UPDATE outbox_events SET published_at = :now WHERE id = :event
+"""
 
 
 def connect():
-    """Two functions: run a statement, and run a list of them in one transaction."""
+    """The connection, the statement that begins a transaction, and the statements in the driver's spelling."""
+    statements = STATEMENTS.split(";")
     if URL.startswith("sqlite"):
         connection = sqlite3.connect(URL.removeprefix("sqlite:///"), isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
-        return connection, "BEGIN IMMEDIATE", lambda statement: statement
+        return connection, "BEGIN IMMEDIATE", statements
     import psycopg
 
     connection = psycopg.connect(URL.replace("+psycopg", ""), autocommit=True, prepare_threshold=0)
-    names = ("protocol", "entry", "version", "total", "position", "event")
-
-    def pyformat(statement):
-        for name in names:
-            statement = statement.replace(f":{name}", f"%({name})s")
-        return statement
-
-    return connection, "BEGIN", pyformat
+    return connection, "BEGIN", [re.sub(r":(\w+)", r"%(\1)s", each) for each in statements]
 
 
-connection, begin, spelled = connect()
-statements, mark = [spelled(each) for each in DEPOSIT], spelled(MARK)
+connection, begin, (key, pool, entry, counter, event, audit, mark) = connect()
 
 
 def deposit(protocol):
-    values = {"protocol": protocol, "entry": str(uuid.uuid4())}
-    key, pool, entry, counter, event, audit = statements
+    values = {"protocol": protocol, "entry": str(uuid.uuid4()), "now": NOW, "data": DATA, "body": BODY}
     connection.execute(begin)
     connection.execute(key, values)
     values["total"], _, _, values["version"] = connection.execute(pool, values).fetchone()

@@ -214,7 +214,7 @@ def test_events_that_another_process_left_behind_leave_first(api, protocol_id, s
 
 
 def test_a_relay_reads_the_outbox_only_if_other_events_have_to_leave_first(
-    api, app_with, protocol_id, store, in_context, monkeypatch
+    api, app_with, protocol_id, store, monkeypatch
 ) -> None:
     """Also with several processes, which emit in turns."""
     read, readings = outbox._relay_unpublished, []
@@ -231,9 +231,13 @@ def test_a_relay_reads_the_outbox_only_if_other_events_have_to_leave_first(
 
 
 def test_events_of_a_transaction_that_failed_never_leave(in_context, protocol_id) -> None:
-    with pytest.raises(ZeroDivisionError), transaction() as session:
-        outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": 1})
-        raise ZeroDivisionError
+    def fail() -> None:
+        with transaction() as session:
+            outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": 1})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert outbox.relay(protocol_id) == 0
     assert limiter.current_seq(protocol_id) == "0"
 

@@ -57,7 +57,7 @@ class Emissions:
 def await_marks() -> None:
     """Wait until the present app has marked every stored event that it has emitted."""
     emitted = outbox._emitted()
-    until(lambda: not emitted.awaiting_mark(), 5, "the emitted events are marked as published")
+    until(lambda: not emitted.awaiting_mark, 5, "the emitted events are marked as published")
 
 
 @contextmanager
