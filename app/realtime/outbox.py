@@ -131,25 +131,25 @@ def relay(protocol_id: str) -> int:
         with keyed_lock(protocol_id) as is_acquired:
             if not is_acquired or (stored and stored[-1].id in _emitted().awaiting_mark):
                 return 0  # another relay emits them, or has done so
-            position = _emitted().positions.get(protocol_id)
-            if stored and stored[0].position - 1 != position:
+            before = stored[0].position - 1 if stored else 0
+            position = _emitted().positions.get(protocol_id, 0)
+            if position < before:
                 position = _position_in_redis(protocol_id)
-            if stored and position is not None and stored[0].position - 1 <= position:
+            if stored and position == before:
                 return _emit_rows(protocol_id, stored)
-            return _relay_unpublished(protocol_id, after=position if stored and position else 0)
+            return _relay_unpublished(protocol_id, after=min(position, before))
     except (SQLAlchemyError, DependencyUnavailable) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
         return 0
 
 
-def _position_in_redis(protocol_id: str) -> int | None:
-    """The position of the last stored event that the room has taken, from any process; None if Redis fails."""
-    if not _redis_answers():
-        return None
+def _position_in_redis(protocol_id: str) -> int:
+    """The position of the last stored event that the room has taken, from any process; 0 if Redis fails."""
     try:
-        return int(cast(bytes, redis_client().get(room_key(protocol_id, "outbox"))) or 0)
+        taken: Any = redis_client().get(room_key(protocol_id, "outbox")) if _redis_answers() else None
     except redis.RedisError:
-        return None
+        taken = None
+    return int(taken or 0)
 
 
 def _relay_unpublished(protocol_id: str, after: int) -> int:

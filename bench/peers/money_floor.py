@@ -44,7 +44,7 @@ def connect():
     import psycopg
 
     connection = psycopg.connect(URL.replace("+psycopg", ""), autocommit=True, prepare_threshold=0)
-    return connection, "BEGIN", [re.sub(r":(\w+)", r"%(\1)s", each) for each in statements]
+    return connection, "BEGIN", [re.sub(r"(?<!\w):(\w+)", r"%(\1)s", each) for each in statements]
 
 
 connection, begin, (key, pool, entry, counter, event, audit, mark) = connect()

@@ -213,6 +213,7 @@ def test_events_that_another_process_left_behind_leave_first(api, protocol_id, s
     assert marks(protocol_id) == [True, True, True]
 
 
+@pytest.mark.usefixtures("in_context")
 def test_a_relay_reads_the_outbox_only_if_other_events_have_to_leave_first(
     api, app_with, protocol_id, store, monkeypatch
 ) -> None:
