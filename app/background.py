@@ -8,7 +8,7 @@ from flask import Flask
 from app.config import Config, load_config
 from app.core import celery_config, dependency_errors, extensions
 from app.observability import requests, telemetry, workers
-from app.realtime import collectors, scripts
+from app.realtime import collectors, outbox, scripts
 
 
 def create_background_app(settings: Config | None = None) -> Flask:
@@ -22,6 +22,7 @@ def create_background_app(settings: Config | None = None) -> Flask:
     requests.init_app(app)
     telemetry.instrument(app, settings)  # after requests: spans carry the request id
     scripts.init_app(app)
+    outbox.init_app(app)
     collectors.initialize_counters()
     dependency_errors.show_zeros()
     return app

@@ -66,9 +66,8 @@ class Process:
         return line
 
     def cpu_seconds(self):
-        """Time on the core, of all threads, in the scheduler's nanoseconds."""
-        tasks = Path(f"/proc/{self.popen.pid}/task").glob("*/schedstat")
-        return sum(int(path.read_text().split()[0]) for path in tasks) / 1e9
+        """CPU time of all threads, also of those that ended: the process's clock, clock_getcpuclockid(3)."""
+        return time.clock_gettime((~self.popen.pid << 3) | 2)
 
     def memory_bytes(self):
         for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines():

@@ -8,10 +8,10 @@ import socket
 import time
 
 
-def post(path, token, body):
-    """One request as it goes over the wire."""
+def post(path, token, body, fields=""):
+    """One request as it goes over the wire; `fields` are further lines of its head."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
     return head.encode() + body
 
 

@@ -24,7 +24,14 @@ NPM_PACKAGES = [
     "ajv@8.20.0",
     "ajv-formats@3.0.1",
 ]
-PIP_PACKAGES = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0", "redis[hiredis]==8.1.0", "PyJWT==2.10.1"]
+PIP_PACKAGES = [
+    "fastapi==0.165.0",
+    "uvicorn[standard]==0.54.0",
+    "redis[hiredis]==8.1.0",
+    "PyJWT==2.10.1",
+    "sqlalchemy==2.1.9",
+    "psycopg[binary]==3.3.9",
+]
 KEY = secrets.token_hex(32)
 UNLIMITED = {"DASHBOARD_REST_PER_TOKEN": "1000000", "DASHBOARD_REST_PER_ADDRESS": "1000000"}
 
@@ -36,11 +43,12 @@ def install_peers():
         (WEB_MODULES / "package.json").write_text('{"private": true}\n')
         flags = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(["npm", "install", *flags, *NPM_PACKAGES], cwd=WEB_MODULES, check=True, timeout=240)
-    if not (PYTHON_PEERS / "installed").exists():
+    installed, wanted = PYTHON_PEERS / "installed", "\n".join(PIP_PACKAGES)
+    if not installed.exists() or installed.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", PYTHON_PEERS], check=True)
         pip = [PYTHON_PEERS / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *PIP_PACKAGES], check=True, timeout=240)
-        (PYTHON_PEERS / "installed").touch()
+        installed.write_text(wanted)
 
 
 class Web(Process):

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from flask import g, has_request_context, request
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, select
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, Table, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime, utc_now
@@ -62,6 +62,9 @@ class AuditEntry(Base):
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
+_ADD = insert(cast(Table, AuditEntry.__table__))
+
+
 def record_audit(
     session: Session,
     action: AuditAction,
@@ -72,7 +75,7 @@ def record_audit(
     after: dict[str, Any] | None = None,
 ) -> None:
     """Add an entry to the caller's transaction. The actor is the request's caller; in a job it is the system."""
-    actor = {"subject": SYSTEM, "role": SYSTEM, "request_id": ""}
+    actor: dict[str, Any] = {"subject": SYSTEM, "role": SYSTEM, "request_id": ""}
     if has_request_context():
         actor = {
             "subject": g.principal.subject,
@@ -81,17 +84,15 @@ def record_audit(
             "address": (request.remote_addr or "")[:MAX_ADDRESS],
             "request_id": g.get("request_id", ""),
         }
-    session.add(
-        AuditEntry(
-            at=utc_now(),
-            action=action.value,
-            protocol_id=protocol_id,
-            target_id=target_id,
-            before=to_wire(before),
-            after=to_wire(after),
-            **actor,
-        )
-    )
+    entry = {
+        "at": utc_now(),
+        "action": action.value,
+        "protocol_id": protocol_id,
+        "target_id": target_id,
+        "before": to_wire(before),
+        "after": to_wire(after),
+    }
+    session.execute(_ADD, actor | entry)
 
 
 def list_all(*, limit: int, cursor: list[Any] | None, **filters: str | None) -> Page:

@@ -1,5 +1,6 @@
 """Column types, transactions, consistent reads, and the differences between SQLite and PostgreSQL."""
 
+import math
 import random
 import sqlite3
 import threading
@@ -10,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Engine, Float, delete, event, literal, select, text, tuple_
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -24,6 +26,7 @@ WRITE_WAIT_SECONDS = 10.0
 DELETE_BATCH_SIZE = 500
 DELETE_PAUSE_SECONDS = 0.02
 PROBE_WAIT_SECONDS = 2.0
+PING_AFTER_SECONDS = 1.0
 _sqlite_write_lock = threading.Lock()
 Row = TypeVar("Row")
 
@@ -88,9 +91,11 @@ def transaction() -> Iterator[Session]:
     SQLite has one writer: a lock orders the writers of a process (greenlets can wait for it), and `BEGIN IMMEDIATE` is
     retried against other processes. Raises Outage (no write lock within 10 s, no connection, a full disk, read-only).
     IntegrityError passes through, since only the caller knows its meaning, as do errors in our code.
+    `session.info` keeps what the transaction leaves for the time after its commit.
     """
     session: Session = db.session()
     session.rollback()
+    session.info.clear()
     is_sqlite = _is_sqlite(session)
     if is_sqlite and not _sqlite_write_lock.acquire(timeout=WRITE_WAIT_SECONDS):
         OUTAGES.labels("database", DatabaseBusy.cause).inc()
@@ -102,6 +107,7 @@ def transaction() -> Iterator[Session]:
         session.commit()
     except BaseException as error:
         session.rollback()
+        session.info.clear()
         if isinstance(error, DBAPIError) and (outage := as_outage(error)):
             raise outage from error
         raise
@@ -138,6 +144,30 @@ def _begin_sqlite(connection: Any) -> None:
     if connection.dialect.name == "sqlite":
         kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+@event.listens_for(Pool, "checkin")
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+@event.listens_for(Pool, "checkout", insert=True)  # before others count the connection
+def _ping_idle_connection(connection: Any, record: Any, _proxy: Any) -> None:
+    """Replace connections that the server closed. SQLAlchemy's own ping (`pool_pre_ping`) costs each use a round trip.
+
+    A connection used within the last second is taken as it is: a server that restarts is away for longer.
+    """
+    used_at = record.info.get("used_at", math.inf)  # a new connection needs no ping
+    if isinstance(connection, sqlite3.Connection) or time.monotonic() - used_at < PING_AFTER_SECONDS:
+        return
+    from psycopg import Error  # noqa: PLC0415 - start-up time with SQLite
+
+    try:
+        connection.autocommit = True
+        connection.execute("SELECT 1")
+        connection.autocommit = False
+    except Error as error:
+        raise InvalidatePoolError from error
 
 
 def check_writable() -> str:

@@ -62,7 +62,6 @@ def init_app(app: Flask, settings: Config) -> None:
             "pool_size": 10,
             "max_overflow": 10,
             "pool_timeout": 5,
-            "pool_pre_ping": True,
             "pool_recycle": 1800,
             "connect_args": {"connect_timeout": 3, **(BEHIND_POOLER if settings.database_pooler else TIME_LIMITS)},
         }

@@ -79,6 +79,10 @@ class RedisMultiplexer:
         """Close the connection unless a call waits; the next call opens another. Returns whether it is closed."""
         return self._current is None or self._current.close_if_idle()
 
+    def is_connected(self) -> bool:
+        """Whether there is a connection, which no call has found broken."""
+        return self._current is not None and self._current.is_usable()
+
     def _reconnect(self) -> "_Connection":
         with self._lock:
             if self._current is None or not self._current.is_usable():

@@ -96,6 +96,14 @@ class RedisNodes:
             raise replies[0]
         return replies
 
+    def is_connected(self, slot: int) -> bool:
+        """Whether there is a connection to the owner of `slot`, which no call has found broken. Asks nobody."""
+        try:
+            multiplexer = self._multiplexers.get(self.topology.owner(slot))
+        except redis.RedisError:
+            return False
+        return multiplexer is not None and multiplexer.is_connected()
+
     def nodes(self) -> list[RedisNode]:
         """The servers that own slots. Raises redis.RedisError."""
         owners = self.topology.owners(range(SLOTS))

@@ -9,15 +9,16 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from flask import Response, g, jsonify, request
-from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Text, select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from flask import Response, g, request
+from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Table, Text, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime, database_now, delete_in_batches
-from app.core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
+from app.core.errors import DomainError, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
 from app.core.extensions import Base
 from app.core.schemas import CamelSchema
 
@@ -58,6 +59,21 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+# Every change of money runs these statements; on the table they take a quarter of the time of ORM statements.
+_keys = cast(Table, IdempotencyKey.__table__)
+_CLAIM = (
+    insert(_keys)
+    .values(body="", created_at=database_now())
+    .on_conflict_do_nothing()  # SQLite has the same clause
+    .returning(_keys.c.key)
+)
+_STORE = (
+    update(_keys)
+    .where(_keys.c.subject == bindparam("of_subject"), _keys.c.key == bindparam("of_key"))
+    .values(body=bindparam("body"), resume=bindparam("resume"))
+)
+
+
 class StoredResponse(Exception):
     """The request took effect before; this is its first response."""
 
@@ -68,23 +84,29 @@ class StoredResponse(Exception):
 
 def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -> Callable[..., Any]:
     """Like `blueprint.response`, for a view that takes effect at most once per Idempotency-Key."""
+    dump = schema().dump
 
     def decorate(view: Callable[..., Any]) -> Any:
         @wraps(view)
         def once(*args: Any, **kwargs: Any) -> Any:
-            g.idempotency_claim, g.idempotency_schema = _claim_of_request(status), schema()
+            g.idempotency_claim, g.idempotency_dump = _claim_of_request(status), dump
             try:
-                return view(*args, **kwargs)
+                result = view(*args, **kwargs)
             except StoredResponse as first:
-                response: Response = jsonify(json.loads(first.body))
-                response.status_code = first.status
+                response = _response(first.status, first.body)
                 response.headers["Idempotent-Replayed"] = "true"
                 return response
+            body = g.pop("idempotency_body", None)
+            return result if body is None else _response(status, body)
 
         once.idempotent = True  # type: ignore[attr-defined]
         return blueprint.response(status, schema)(blueprint.doc(parameters=[PARAMETER])(once))
 
     return decorate
+
+
+def _response(status: int, body: str) -> Response:
+    return Response(body, status, content_type="application/json")
 
 
 def _claim_of_request(status: int) -> dict[str, Any] | None:
@@ -114,21 +136,23 @@ def claim_key(session: Session) -> None:
     if claim is None:
         return
     try:
-        with session.begin_nested():
-            session.add(IdempotencyKey(**claim, body="", created_at=database_now()))
-    except IntegrityError:
-        first = session.get(IdempotencyKey, (claim["subject"], claim["key"]), populate_existing=True)
+        claimed = session.execute(_CLAIM, claim).one_or_none()
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) not in _TIMEOUT_STATES:
             raise
-        first = None
-    else:
+        raise _in_use(claim) from error
+    if claimed is not None:
         return
-    if first is None:  # its transaction is not over, or it was deleted as too old since the insert failed
-        raise IdempotencyKeyInUse(f"A request with the {HEADER} {claim['key']!r} is still running.")
+    first = session.get(IdempotencyKey, (claim["subject"], claim["key"]), populate_existing=True)
+    if first is None:  # deleted as too old since the insert found it
+        raise _in_use(claim)
     if first.fingerprint != claim["fingerprint"]:
         raise IdempotencyKeyReused(f"The {HEADER} {claim['key']!r} was used for another request.")
     raise StoredResponse(first.status, first.body, first.resume)
+
+
+def _in_use(claim: dict[str, Any]) -> DomainError:
+    return IdempotencyKeyInUse(f"A request with the {HEADER} {claim['key']!r} is still running.")
 
 
 def stored_by_0_1(session: Session, count: int) -> set[int]:
@@ -142,11 +166,18 @@ def stored_by_0_1(session: Session, count: int) -> set[int]:
 
 
 def store_response(session: Session, result: Any, resume: dict[str, Any] | None = None) -> None:
-    """Store the response with the key, as the last step of the transaction; StoredResponse returns `resume`."""
+    """Store the response with the key, as the last step of the transaction; StoredResponse returns `resume`.
+
+    Without `resume` the stored response is complete, and is the one that is sent.
+    """
     claim = g.get("idempotency_claim")
-    if claim is not None:
-        row = session.get_one(IdempotencyKey, (claim["subject"], claim["key"]))
-        row.body, row.resume = json.dumps(g.idempotency_schema.dump(result)), resume
+    if claim is None:
+        return
+    body = json.dumps(g.idempotency_dump(result), separators=(",", ":"))
+    key = {"of_subject": claim["subject"], "of_key": claim["key"]}
+    session.execute(_STORE, {**key, "body": body, "resume": resume})
+    if resume is None:
+        g.idempotency_body = body
 
 
 def delete_old(deadline: float) -> int:

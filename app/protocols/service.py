@@ -6,18 +6,18 @@ conditional UPDATE, one ledger entry and one event, in one transaction.
 
 import logging
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import redis
 import uuid_utils.compat as uuid
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import unknown_protocol
 from app.auth.tokens import Principal
-from app.core.database import MinorUnits, transaction, update_one, utc_now
+from app.core.database import MinorUnits, transaction, utc_now
 from app.core.errors import AlreadyExists, AmountTooLarge, InsufficientFunds
 from app.core.extensions import db, known_ids
 from app.core.pagination import Page, made_between, page_by_key
@@ -33,16 +33,19 @@ from app.realtime.outbox import EventCounter
 logger = logging.getLogger(__name__)
 
 _EVENT_DATA = BountyPoolData()
-_total = Pool.total_minor + bindparam("total", type_=MinorUnits)
-_reserved = Pool.reserved_minor + bindparam("reserved", type_=MinorUnits)
-_paid = Pool.paid_minor + bindparam("paid", type_=MinorUnits)
-_CHANGE_TOTALS = (  # built once: building it takes longer than running it
-    update(Pool)
-    .where(Pool.protocol_id == bindparam("protocol"))
+# Every change of money runs these statements; on tables they take a quarter of the time of ORM statements.
+_pools = cast(Table, Pool.__table__)
+_total = _pools.c.total_minor + bindparam("total", type_=MinorUnits)
+_reserved = _pools.c.reserved_minor + bindparam("reserved", type_=MinorUnits)
+_paid = _pools.c.paid_minor + bindparam("paid", type_=MinorUnits)
+_CHANGE_TOTALS = (
+    update(_pools)
+    .where(_pools.c.protocol_id == bindparam("protocol"))
     .where(_total <= MAX_AMOUNT, _reserved >= 0, _total - _reserved - _paid >= 0)
-    .values(total_minor=_total, reserved_minor=_reserved, paid_minor=_paid, version=Pool.version + 1)
-    .returning(Pool)
+    .values(total_minor=_total, reserved_minor=_reserved, paid_minor=_paid, version=_pools.c.version + 1)
+    .returning(_pools)
 )
+_ADD_ENTRY = insert(cast(Table, LedgerEntry.__table__))
 
 
 def create(fields: dict[str, Any]) -> Protocol:
@@ -147,27 +150,29 @@ def apply_change(
     """Change the pool in the caller's transaction and add the ledger entry and the event.
 
     The rules are the UPDATE's condition, so that no other change comes between check and change.
-    `about`: the entry's `vulnerability_id`, `payment_id` and `reference`.
+    `about`: the entry's `vulnerability_id`, `payment_id` and `reference`. Entry and pool are not in the session.
     Raises Conflict (INSUFFICIENT_FUNDS, AMOUNT_TOO_LARGE), NotFound.
     """
     deltas = {name: factor * amount_minor for name, factor in vars(EFFECTS[change_type]).items()}
-    pool = update_one(session, _CHANGE_TOTALS, {"protocol": protocol_id, **deltas})
-    if pool is None:
+    row = session.execute(_CHANGE_TOTALS, {"protocol": protocol_id, **deltas}).mappings().one_or_none()
+    if row is None:
         raise _refusal(session, protocol_id, change_type, amount_minor)
-    entry = LedgerEntry(
-        id=str(uuid.uuid7()),
-        protocol_id=protocol_id,
-        version=pool.version,
-        change_type=change_type.value,
-        amount_minor=amount_minor,
-        total_minor=pool.total_minor,
-        reserved_minor=pool.reserved_minor,
-        paid_minor=pool.paid_minor,
-        actor=actor,
-        created_at=utc_now(),
+    pool = Pool(**row)
+    values = {
+        "id": str(uuid.uuid7()),
+        "protocol_id": protocol_id,
+        "version": pool.version,
+        "change_type": change_type.value,
+        "amount_minor": amount_minor,
+        "total_minor": pool.total_minor,
+        "reserved_minor": pool.reserved_minor,
+        "paid_minor": pool.paid_minor,
+        "actor": actor,
+        "created_at": utc_now(),
         **about,
-    )
-    session.add(entry)
+    }
+    session.execute(_ADD_ENTRY, values)
+    entry = LedgerEntry(**values)
     data = _EVENT_DATA.dump(entry) | {"currency": pool.currency}
     given = {name: value for name, value in data.items() if value is not None}
     outbox.append(session, protocol_id, EventType.BOUNTY_POOL_UPDATED, given)

@@ -3,14 +3,21 @@
 At least once from database to room. Rows of one protocol are numbered under its counter's row lock, so their order is
 the order of commits. The limiter recognizes repeated events by their identity, not by their position, because a
 database restored from an older copy gives the same positions to other events.
+
+A relay emits the rows that its caller has just stored, and reads the outbox only if others of the protocol have to
+leave before them. Emitted rows are marked as published in the background, those of a moment together. The sweep emits
+a row whose mark was lost again, which changes nothing.
 """
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import redis
 import sqlalchemy as sa
+from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -21,6 +28,7 @@ from app.core.extensions import Base, db, redis_client, redis_health
 from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import emitter, limiter
+from app.realtime.emitted_events import EmittedEvents
 from app.realtime.events import EventType
 from app.realtime.redis_keys import COMPARED_KEY, room_key, slot_of_key
 
@@ -31,6 +39,7 @@ MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
 PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
+STORED_ROWS = "stored_events"  # the key in `session.info`
 _UNSENT = sa.text("published_at IS NULL")
 
 
@@ -72,10 +81,11 @@ _NEXT_POSITION = (
     .values(position=_counters.c.position + sa.bindparam("count"))
     .returning(_counters.c.position)
 )
-_ADD = sa.insert(_outbox).values(created_at=database_now())
+_ADD = sa.insert(_outbox).values(created_at=database_now()).returning(_outbox)
 _UNPUBLISHED = (
     sa.select(_outbox)
     .where(_events.protocol_id == sa.bindparam("protocol"), _events.published_at.is_(None))
+    .where(_events.position > sa.bindparam("after"))
     .order_by(_events.position)
     .limit(BATCH)
 )
@@ -83,8 +93,19 @@ _MARK = (
     sa.update(_outbox)
     .where(_events.id.in_(sa.bindparam("ids", expanding=True)), _events.published_at.is_(None))
     .values(published_at=database_now())
-    .returning(_events.id)
 )
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["outbox"] = EmittedEvents(app, _mark)
+
+
+def _mark(ids: list[int]) -> None:
+    try:
+        with transaction() as session:
+            session.execute(_MARK, {"ids": ids})
+    except (SQLAlchemyError, DependencyUnavailable) as error:  # the sweep emits them again, without effect
+        logger.warning("outbox.mark_failed", extra={"events": len(ids), "error": str(error)})
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, *datas: dict[str, Any]) -> None:
@@ -94,52 +115,88 @@ def append(session: Session, protocol_id: str, event_type: EventType, *datas: di
     common = {"protocol_id": protocol_id, "event_type": event_type, "request_id": current_request_id()}
     positions = range(last - len(datas) + 1, last + 1)
     events = [common | {"position": at, "data_json": to_json(data)} for at, data in zip(positions, datas, strict=True)]
-    session.execute(_ADD, events)
+    rows = session.execute(_ADD, events if len(events) > 1 else events[0]).all()
+    stored = session.info.setdefault(STORED_ROWS, {}).setdefault(protocol_id, [])
+    stored += sorted(rows, key=lambda row: row.position)
 
 
 def relay(protocol_id: str) -> int:
-    """Emit the protocol's stored events into its room, in order, and mark them; returns how many it marked.
+    """Emit the protocol's stored events into its room, in order; returns how many.
 
     Includes events that others have stored meanwhile, since they wait for this relay at most a second. Stops at the
     first event that Redis does not take; the sweep tries again. An outage is logged: the caller has committed.
     """
-    relayed = 0
+    stored = db.session.info.get(STORED_ROWS, {}).pop(protocol_id, [])
     try:
         with keyed_lock(protocol_id) as is_acquired:
-            for _ in range(MAX_BATCHES if is_acquired else 0):
-                batch = _relay_batch(protocol_id)
-                relayed += batch
-                if batch < BATCH:
-                    break
+            if not is_acquired or (stored and stored[-1].id in _emitted().awaiting_mark):
+                return 0  # another relay emits them, or has done so
+            before = stored[0].position - 1 if stored else 0
+            position = _emitted().positions.get(protocol_id, 0)
+            if position < before:
+                position = _position_in_redis(protocol_id)
+            if stored and position == before:
+                return _emit_rows(protocol_id, stored)
+            return _relay_unpublished(protocol_id, after=min(position, before))
     except (SQLAlchemyError, DependencyUnavailable) as error:
         logger.warning("outbox.relay_failed", extra={"protocolId": protocol_id, "error": str(error)})
+        return 0
+
+
+def _position_in_redis(protocol_id: str) -> int:
+    """The position of the last stored event that the room has taken, from any process; 0 if Redis fails."""
+    key = room_key(protocol_id, "state")
+    try:
+        answers = _redis_answers(protocol_id)
+        taken = emitter.rooms_redis().call(slot_of_key(key), "HGET", key, "outbox") if answers else None
+    except redis.RedisError:
+        taken = None
+    return int(taken or 0)
+
+
+def _relay_unpublished(protocol_id: str, after: int) -> int:
+    """Emit what is stored beyond a position and not marked, except what this process has emitted; returns how many."""
+    relayed = 0
+    for _ in range(MAX_BATCHES):
+        known = _emitted().awaiting_mark  # before the rows are read: a mark may come meanwhile
+        rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id, "after": after}))
+        db.session.expunge_all()  # the caller's objects stay as its own change left them
+        db.session.rollback()
+        new = [row for row in rows if row.id not in known]
+        emitted = _emit_rows(protocol_id, new)
+        relayed += emitted
+        if emitted < len(new) or len(rows) < BATCH:
+            break
+        after = rows[-1].position
     return relayed
 
 
-def _relay_batch(protocol_id: str) -> int:
-    emitted: dict[int, Any] = {}
-    rows = list(db.session.execute(_UNPUBLISHED, {"protocol": protocol_id}))
-    db.session.expunge_all()  # the caller's objects stay as its own change left them
-    db.session.rollback()
-    if rows and not redis_health().is_available():
+def _emit_rows(protocol_id: str, rows: Sequence[Any]) -> int:
+    """Emit them in order until one fails; returns how many were emitted."""
+    if rows and not _redis_answers(protocol_id):
         first = rows[0]
         with on_behalf_of(first.request_id):
             emitter.log_emission_failure(protocol_id, first.event_type, first.data_json, "Redis does not answer")
         return 0
+    count = 0
     for row in rows:
         with on_behalf_of(row.request_id):
             if not _emit(protocol_id, row):
                 break
-        emitted[row.id] = row
-    if not emitted:
-        return 0
-    with transaction() as session:
-        marked = set(session.scalars(_MARK, {"ids": list(emitted)}))
-    for row in emitted.values():
-        if row.id in marked:  # otherwise a concurrent relay has marked and logged it
-            with on_behalf_of(row.request_id):
-                logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
-    return len(marked)
+            logger.info("event.relayed", extra={"protocolId": protocol_id, "eventType": row.event_type})
+        count += 1
+    _emitted().add(rows[:count])
+    return count
+
+
+def _emitted() -> EmittedEvents:
+    return cast(EmittedEvents, current_app.extensions["outbox"])
+
+
+def _redis_answers(protocol_id: str) -> bool:
+    """A connection on which the last call was answered needs no ping; one that hangs is closed after a second."""
+    slot = slot_of_key(room_key(protocol_id, "state"))
+    return emitter.rooms_redis().is_connected(slot) or redis_health().is_available()
 
 
 def _emit(protocol_id: str, row: Any) -> bool:

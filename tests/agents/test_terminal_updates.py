@@ -11,7 +11,7 @@ from app.realtime import limiter, outbox
 from app.realtime.outbox import OutboxEvent
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
-from tests.support.emissions import Emissions
+from tests.support.emissions import Emissions, await_marks
 from tests.support.money import at_once, own_api
 from tests.support.processes import until
 
@@ -106,6 +106,7 @@ def test_events_of_two_rooms_that_a_crash_left_behind_are_emitted_in_both(
 
     drained(lambda: bool(emissions.of(here)) and bool(emissions.of(there)))
     assert completed(emissions, here) == [(agent_id, "first")]
+    await_marks()
     assert db.session.query(OutboxEvent).filter(OutboxEvent.published_at.is_(None)).count() == 0
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.config import load_config
-from app.core import migration
+from app.core import database, migration
 from app.core.dependency_errors import (
     OUTAGES,
     DatabaseBusy,
@@ -181,3 +181,41 @@ def test_sqlite_errors_are_classified_by_their_cause(tmp_path: Path) -> None:
     assert found == [DatabaseFull, DatabaseReadOnly, DatabaseBusy]
     assert "no such column" in str(mistake)
     assert outage_of(mistake) is None
+
+
+@pytest.mark.database("postgresql")
+def test_connections_that_the_server_closed_while_they_were_idle_are_replaced(app: Flask, monkeypatch: Any) -> None:
+    def backend() -> Any:
+        with db.engine.connect() as connection:
+            return connection.scalar(text("SELECT pg_backend_pid()"))
+
+    with app.app_context():
+        first = backend()
+        assert backend() == first
+        with db.engine.connect() as other:
+            with db.engine.connect() as idle:
+                idle_pid = idle.scalar(text("SELECT pg_backend_pid()"))
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": idle_pid})
+            monkeypatch.setattr(database, "PING_AFTER_SECONDS", 0.0)
+            assert backend() not in (first, idle_pid)
+
+
+@pytest.mark.database("postgresql")
+def test_a_connection_used_a_moment_ago_is_not_pinged(app: Flask, monkeypatch: Any) -> None:
+    sent: list[str] = []
+    execute = psycopg.Connection.execute
+
+    def record(connection: Any, query: str) -> Any:
+        sent.append(query)
+        return execute(connection, query)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", record)
+    with app.app_context():
+        for _ in range(3):
+            db.session.execute(text("SELECT 2"))
+            db.session.rollback()
+        assert sent == []
+        monkeypatch.setattr(database, "PING_AFTER_SECONDS", 0.0)
+        db.session.execute(text("SELECT 2"))
+        db.session.rollback()
+    assert sent == ["SELECT 1"]

@@ -13,12 +13,14 @@ from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
 from app.realtime.outbox import OutboxEvent
 from tests.support.api import Api
+from tests.support.emissions import await_marks
 from tests.support.money import SECRET, Reply, confirmed, funded_protocol, payout_service, request_payment, settle
 
 pytestmark = pytest.mark.database("sqlite")
 
 
 def unpublished(protocol_id: str) -> int | None:
+    await_marks()
     query = select(func.count()).select_from(OutboxEvent)
     return db.session.scalar(query.where(OutboxEvent.protocol_id == protocol_id, OutboxEvent.published_at.is_(None)))
 

@@ -11,6 +11,7 @@ from app.protocols import service as protocols
 from app.realtime import limiter, outbox
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
+from tests.support.emissions import await_marks
 from tests.support.money import confirmed, event_summaries, funded_protocol, pool, request_payment, settle
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -22,6 +23,7 @@ STORY = [
 
 def unpublished(app):
     with app.app_context():
+        await_marks()
         count = select(func.count()).select_from(OutboxEvent).where(OutboxEvent.published_at.is_(None))
         return db.session.scalar(count)
 

@@ -19,6 +19,7 @@ from tests.factories import deposit, file_vulnerability, make_agent, make_protoc
 from tests.support import databases
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
+from tests.support.emissions import await_marks
 
 
 @pytest.fixture
@@ -145,6 +146,7 @@ def test_events_relayed_again_because_they_were_not_marked_are_emitted_once(api,
         with transaction() as session:
             session.execute(update(OutboxEvent).values(published_at=None))
         outbox.sweep()
+        await_marks()
         assert db.session.scalars(select(OutboxEvent.id).where(OutboxEvent.published_at.is_(None))).all() == []
     deposit(api, protocol_id, "1")
 

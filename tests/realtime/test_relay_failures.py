@@ -16,6 +16,7 @@ from app.realtime import limiter, outbox
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_agent, make_protocol, report
+from tests.support.emissions import await_marks
 from tests.support.room_reader import reading
 
 pytestmark = pytest.mark.database("sqlite")
@@ -55,7 +56,8 @@ def fail_on(in_context, monkeypatch) -> Callable[[str], Any]:
 
 
 def marks(protocol_id: str) -> list[bool]:
-    """Whether each stored event is marked as published, in order."""
+    """Whether each stored event is marked as published, in order, once all that were emitted are."""
+    await_marks()
     query = select(OutboxEvent.published_at).where(OutboxEvent.protocol_id == protocol_id)
     found = [at is not None for at in db.session.scalars(query.order_by(OutboxEvent.position))]
     db.session.rollback()
@@ -120,7 +122,7 @@ def test_a_failure_in_one_protocol_holds_back_no_other(api, store, fail_on) -> N
 
 
 def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
-    in_context, protocol_id, store, monkeypatch
+    in_context, protocol_id, store, monkeypatch, caplog
 ) -> None:
     store(protocol_id, ["1.00", "2.00"])
 
@@ -129,11 +131,12 @@ def test_an_event_emitted_but_not_marked_is_marked_and_not_emitted_again(
 
     with monkeypatch.context() as outage:
         outage.setattr(outbox, "transaction", crash)
-        assert outbox.relay(protocol_id) == 0
-    assert marks(protocol_id) == [False, False]
+        assert outbox.relay(protocol_id) == 2
+        assert marks(protocol_id) == [False, False]
+    assert "outbox.mark_failed" in [each.message for each in caplog.records]
     assert limiter.current_seq(protocol_id) == "2"
 
-    assert outbox.relay(protocol_id) == 2
+    outbox.relay(protocol_id)
     assert marks(protocol_id) == [True, True]
     assert limiter.current_seq(protocol_id) == "2"
 
@@ -157,6 +160,7 @@ def test_events_beyond_the_batches_of_a_relay_are_emitted_in_order_by_the_sweep(
     with transaction() as session:
         for number in range(outbox.BATCH + 5):
             outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": number})
+    session.info.clear()  # as in another process
     assert outbox.relay(protocol_id) == outbox.BATCH
     assert marks(protocol_id) == [True] * outbox.BATCH + [False] * 5
     assert outbox.sweep() == 5
@@ -184,6 +188,7 @@ def test_one_call_relays_more_events_than_a_batch_holds(api, in_context) -> None
     count = 2 * outbox.BATCH + 1
     with transaction() as session:
         outbox.append(session, protocol_id, EventType.BOUNTY_POOL_UPDATED, *({"version": n} for n in range(count)))
+    session.info.clear()  # as in another process
 
     assert outbox.relay(protocol_id) == count
     assert marks(protocol_id) == [True] * count
@@ -194,7 +199,55 @@ def test_the_event_of_a_deposit_leaves_before_the_response(api, in_context) -> N
 
     deposit(api, protocol_id, "1.00")
 
+    assert limiter.current_seq(protocol_id) == "1"
     assert marks(protocol_id) == [True]
+
+
+def test_events_that_another_process_left_behind_leave_first(api, protocol_id, store, in_context) -> None:
+    with reading(redis_client(), protocol_id) as room:
+        deposit(api, protocol_id, "1.00")
+        store(protocol_id, ["2.00"])
+        deposit(api, protocol_id, "3.00")
+        events = room.wait_for(3)
+    assert [each["data"]["amount"] for each in events] == ["1.00", "2.00", "3.00"]
+    assert marks(protocol_id) == [True, True, True]
+
+
+@pytest.mark.usefixtures("in_context")
+def test_a_relay_reads_the_outbox_only_if_other_events_have_to_leave_first(
+    api, app_with, protocol_id, store, monkeypatch
+) -> None:
+    """Also with several processes, which emit in turns."""
+    read, readings = outbox._relay_unpublished, []
+    monkeypatch.setattr(outbox, "_relay_unpublished", lambda *_, **more: (readings.append(more), read(*_, **more))[1])
+    elsewhere = app_with()
+    for each in (api, elsewhere, elsewhere, api):
+        deposit(each, protocol_id, "1.00")
+    assert (readings, limiter.current_seq(protocol_id)) == ([], "4")
+
+    store(protocol_id, ["2.00"])
+    deposit(api, protocol_id, "3.00")
+    assert readings == [{"after": 4}]
+    assert limiter.current_seq(protocol_id) == "6"
+
+
+def test_events_of_a_transaction_that_failed_never_leave(in_context, protocol_id) -> None:
+    def fail() -> None:
+        with transaction() as session:
+            outbox.append(session, protocol_id, EventType.VULN_STATUS_CHANGED, {"number": 1})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert outbox.relay(protocol_id) == 0
+    assert limiter.current_seq(protocol_id) == "0"
+
+
+def test_events_that_await_their_mark_are_not_emitted_again(in_context, protocol_id, store) -> None:
+    store(protocol_id, ["1.00", "2.00"])
+    assert outbox.relay(protocol_id) == 2
+    assert outbox.relay(protocol_id) == 0
+    assert marks(protocol_id) == [True, True]
 
 
 def test_no_transaction_is_open_while_redis_is_called(store, api, in_context, monkeypatch) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import redis
 
 from app.core.values import iso_timestamp
+from app.realtime import outbox
 from app.realtime.redis_keys import LAYOUT
 from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
@@ -53,6 +54,12 @@ class Emissions:
     def most_a_second(self, protocol_id: str) -> int:
         """The largest number of events published to the room in any window of one second."""
         return most_in_a_window([each.at for each in self.of(protocol_id)])
+
+
+def await_marks() -> None:
+    """Wait until the present app has marked every stored event that it has emitted."""
+    emitted = outbox._emitted()
+    until(lambda: not emitted.awaiting_mark, 5, "the emitted events are marked as published")
 
 
 @contextmanager
