@@ -1,5 +1,7 @@
 """A whole web process with one protocol: `python web.py` prints its port. The environment has its settings."""
 
+import gc
+
 from app.core import runtime
 
 runtime.patch()
@@ -27,6 +29,7 @@ def main():
         db.session.add(Pool(protocol_id="bench", currency="USDC", **amounts))
         db.session.commit()
         redis_client().set("room:bench:seq", 0)
+    gc.freeze()  # as `dashboard web` does
     listener = runtime.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
     serve(app, listener, grace_seconds=1)
