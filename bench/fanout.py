@@ -77,19 +77,18 @@ class Run:
     def start_server(self):
         return Process(command_of(self.peer, self.valkey), SERVER_CORE)
 
-    def connect_options(self):
+    def connect_options(self, first, count):
+        del first, count
         return {"offer": self.peer not in COMPRESSES}
 
     def connect(self):
         """CPU time and memory per connection, after a hundred that load what is loaded once."""
-        warm = 100
-        options = self.connect_options()
-        self.load.ask("connect", port=self.port, count=warm, **options)
+        warm, opened = 100, self.clients - 100
+        self.load.ask("connect", port=self.port, count=warm, **self.connect_options(0, warm))
         time.sleep(0.3)
         cpu, memory = self.server.cpu_seconds(), self.server.memory_bytes()
-        self.load.ask("connect", port=self.port, count=self.clients - warm, **options)
+        self.load.ask("connect", port=self.port, count=opened, **self.connect_options(warm, opened))
         time.sleep(0.7)
-        opened = self.clients - warm
         return {
             "connect_us": (self.server.cpu_seconds() - cpu) / opened * 1e6,
             "memory_kb": (self.server.memory_bytes() - memory) / opened / 1024,

@@ -35,26 +35,28 @@ class Clients:
         self.tails = {}  # of streams: the last bytes of the last read, which may hold the beginning of a mark
         self.offer = OFFER
 
-    def connect(self, port, count, offer=True, token="", stream=False):
-        """Open connections, some at a time, each up to the answer to its CONNECT packet, or up to its state."""
+    def connect(self, port, count, offer=True, tokens=("",), stream=False):
+        """Open connections, some at a time, each up to the answer to its CONNECT packet, or up to its state.
+
+        They use the tokens in turn.
+        """
         self.offer = OFFER if offer else b""
-        auth = {"token": token, "protocolId": "bench"}
-        connect = masked_frame("40" + (json.dumps(auth) if token else ""))
-        opened = 0
-        while opened < count:
-            some = [self._start(port, token if stream else "") for _ in range(min(TOGETHER, count - opened))]
-            for client in some:
+        for first in range(0, count, TOGETHER):
+            numbers = range(first, min(first + TOGETHER, count))
+            chosen = [tokens[number % len(tokens)] for number in numbers]
+            some = [(self._start(port, token if stream else ""), token) for token in chosen]
+            for client, token in some:
                 if stream:
                     self._await(client, b"\n\n\r\n")
                     self._keep(client)
                     self.tails[client.fileno()] = b""
                     continue
                 self._await(client, b'0{"sid"')
-                client.sendall(connect)
-            for client in some if not stream else ():
+                auth = json.dumps({"token": token, "protocolId": "bench"}) if token else ""
+                client.sendall(masked_frame("40" + auth))
+            for client, _ in some if not stream else ():
                 self._await(client, b'40{"sid"')
                 self._keep(client)
-            opened += len(some)
         return {"connected": len(self.sockets)}
 
     def _start(self, port, stream_token):

@@ -22,6 +22,7 @@ NPM_PACKAGES = [
     "@socket.io/redis-adapter@8.3.0",
     "redis@4.7.0",
     "bufferutil@4.1.0",
+    "jsonwebtoken@9.0.3",
     "@trufflesuite/uws-js-unofficial@20.30.0-unofficial.0",
 ]
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -31,7 +32,7 @@ _prctl = ctypes.CDLL(None).prctl
 
 def install_peers():
     """Fetch the Node peers once, with pinned versions, into a folder that git ignores."""
-    if (MODULES / "node_modules" / "socket.io").exists():
+    if (MODULES / "node_modules" / "jsonwebtoken").exists():
         return
     MODULES.mkdir(parents=True, exist_ok=True)
     flags = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]

@@ -37,8 +37,9 @@ class WebRun(Run):
     def start_server(self):
         return Process([sys.executable, PEERS / "web.py"], SERVER_CORE)
 
-    def connect_options(self):
-        return {"token": self.token, "stream": self.kind == "stream", "offer": True}
+    def connect_options(self, first, count):
+        del first, count
+        return {"tokens": [self.token], "stream": self.kind == "stream", "offer": True}
 
 
 def measure(kind, valkey):

@@ -1,11 +1,22 @@
 // socket.io 4 on Node: `node node.cjs MODULES REDIS_PORT ws|uws` prints its port. Every client is put in room "bench".
+// With a fourth argument, the key, a client needs a token (HS256) and joins the room of its `protocolId`, if that is granted.
 const { createRequire } = require("node:module");
-const [modules, redisPort, engine] = process.argv.slice(2);
+const [modules, redisPort, engine, key] = process.argv.slice(2);
 const load = createRequire(`${modules}/package.json`);
 const { Server } = load("socket.io");
 const { createClient } = load("redis");
 const { createAdapter } = load("@socket.io/redis-adapter");
 load("bufferutil");
+const jwt = load("jsonwebtoken");
+
+function authenticate(socket, next) {
+  const { token, protocolId } = socket.handshake.auth;
+  jwt.verify(token, key, { algorithms: ["HS256"] }, (error, claims) => {
+    if (error || !claims.protocols.includes(protocolId)) return next(new Error("UNAUTHORIZED"));
+    socket.data = { claims, protocolId };
+    next();
+  });
+}
 
 async function main() {
   const publisher = createClient({ url: `redis://127.0.0.1:${redisPort}` });
@@ -17,7 +28,8 @@ async function main() {
     pingTimeout: 200000,
     transports: ["websocket"],
   });
-  io.on("connection", (socket) => socket.join("bench"));
+  if (key) io.use(authenticate);
+  io.on("connection", (socket) => socket.join(key ? socket.data.protocolId : "bench"));
   if (engine === "uws") {
     const { App } = load("@trufflesuite/uws-js-unofficial");
     const app = App();

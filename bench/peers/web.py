@@ -1,5 +1,7 @@
 """A whole web process with one protocol: `python web.py` prints its port. The environment has its settings."""
 
+import gc
+
 from app.core import runtime
 
 runtime.patch()
@@ -28,6 +30,7 @@ def main():
         db.session.add(Pool(protocol_id="bench", currency="USDC", **amounts))
         db.session.commit()
         limiter.open_room("bench")
+    gc.freeze()  # as `dashboard web` does
     listener = runtime.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
     serve(app, listener, grace_seconds=1)
