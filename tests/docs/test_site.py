@@ -121,7 +121,6 @@ def test_a_reader_finds_a_page_by_the_search_and_no_other_host_is_asked(address:
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{address}/index.html")
-        page.click("label[for=__search]")
         page.fill("input[name=query]", "TOO_MANY_EXPORTS")
         page.click(".md-search-result__link >> text=Errors")
         page.wait_for_url("**/reference/errors.html*")
