@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock docs screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock docs site screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -49,8 +49,11 @@ lock: ## resolve pyproject.toml and the page's package.json into their lock file
 	uv pip compile deploy/image/build.in $(LOCK) -o deploy/image/build.lock
 	npm install --prefix app/dashboard --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
-docs: setup ## generate the pages about configuration, rights and types
+docs: setup ## generate the reference pages, the types and the client packages' calls
 	@$(BIN)/python -m tests.support.document_tools
+
+site: setup ## build the documents as a site into .cache/site (nothing from another host)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "$(CURDIR)/.cache/site/index.html"
 
 screenshots: setup ## take the README's pictures from a running demo (three minutes)
 	@$(BIN)/python -m tests.browser.tour

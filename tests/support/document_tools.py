@@ -145,15 +145,17 @@ def configuration_page() -> str:
 
 
 def main() -> None:
-    """Write docs/configuration.md, the types, the table of operations and the generated part of clients/python."""
+    """Write docs/configuration.md, docs/reference, the types, the table of operations and the generated calls."""
     import tempfile
 
     from app.apidocs import asyncapi
-    from tests.support import python_client
+    from tests.support import python_client, reference_api
     from tests.support.documents import openapi_offline
 
     document = openapi_offline()
     (ROOT / "docs" / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    for page, text in reference_api.pages(document, asyncapi.document()).items():
+        page.write_text(text, encoding="utf-8")
     python_client.write(document)
     with tempfile.TemporaryDirectory() as scratch:
         TYPES.mkdir(parents=True, exist_ok=True)

@@ -92,12 +92,18 @@ class Reader:
         path.write_text(f'#!/bin/sh\nexec {" ".join(map(str, argv))} "$@"\n', encoding="utf-8")
         path.chmod(0o755)
 
+    def as_run(self, text: str) -> str:
+        """The text of a page with the ports that are used here."""
+        for documented, real in self._ports.items():
+            text = text.replace(documented, real)
+        return text
+
     @contextmanager
-    def demo(self) -> Iterator[None]:
-        """The system that `make run` starts."""
+    def demo(self, **settings: str) -> Iterator[None]:
+        """The system that `make run` starts with these settings."""
         log = self.folder / "demo.log"
         argv = [*COMMAND, "up", "--demo", "--port", str(self._port)]
-        process = start(argv, log=log, env=self._environment, cwd=self.folder)
+        process = start(argv, log=log, env=self._environment | settings, cwd=self.folder)
         try:
             until(lambda: "ready: http" in log.read_text() or process.poll() is not None, START_SECONDS, "it is ready")
             assert process.poll() is None, log.read_text()
@@ -113,12 +119,7 @@ class Reader:
 
     def run(self, block: Block) -> None:
         """Run the block. Raises AssertionError if a command fails or its output differs from the page."""
-        for documented, real in self._ports.items():
-            block = Block(
-                block.commands.replace(documented, real),
-                block.answer.replace(documented, real),
-                block.until_interrupted,
-            )
+        block = Block(self.as_run(block.commands), self.as_run(block.answer), block.until_interrupted)
         if block.until_interrupted:
             self._watch(block)
         elif block.reads_only:
@@ -126,6 +127,10 @@ class Reader:
         else:
             output = self._run(block)
             assert block.matches(output), f"{block}\n--- actual output\n{output}"
+
+    def output(self, command: str) -> str:
+        """What the command prints."""
+        return self._run(Block(command, "", until_interrupted=False)).strip()
 
     def _argv(self, block: Block) -> list[str]:
         return ["bash", "-c", _SHELL.format(state=self._state, commands=block.commands)]
