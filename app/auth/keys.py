@@ -128,10 +128,7 @@ class ProviderKeys:
 
 def fetch_key_set(url: str) -> KeySet:
     """The key set at `url`. Raises OutboundError, ValueError, RecursionError (a deeply nested document)."""
-    response = outbound.send("GET", url, Limits(FETCH_SECONDS, FETCH_SECONDS, FETCH_SECONDS, MAX_KEY_SET_BYTES))
-    if response.status != HTTPStatus.OK:
-        raise ValueError(f"HTTP {response.status}")
-    document = json.loads(response.body)
+    document = _fetch_document(url)
     listed = document.get("keys") if isinstance(document, dict) else None
     keys: KeySet = {}
     for entry in listed[:MAX_KEYS] if isinstance(listed, list) else []:
@@ -141,6 +138,23 @@ def fetch_key_set(url: str) -> KeySet:
     if not keys:
         raise ValueError("the document has no key that can verify signatures")
     return keys
+
+
+def fetch_issuer(issuer: str) -> str | None:
+    """The name that an issuer gives itself (OpenID Connect Discovery); None if it does not tell."""
+    try:
+        document = _fetch_document(issuer.rstrip("/") + "/.well-known/openid-configuration") if issuer else None
+    except (OutboundError, ValueError, RecursionError):
+        return None
+    named = document.get("issuer") if isinstance(document, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def _fetch_document(url: str) -> Any:
+    response = outbound.send("GET", url, Limits(FETCH_SECONDS, FETCH_SECONDS, FETCH_SECONDS, MAX_KEY_SET_BYTES))
+    if response.status != HTTPStatus.OK:
+        raise ValueError(f"HTTP {response.status}")
+    return json.loads(response.body)
 
 
 def _parse_key(entry: Any) -> Key | None:

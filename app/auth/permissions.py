@@ -50,3 +50,8 @@ ONLY_FOR_ITSELF = frozenset({Action.QUEUE_TASK, Action.REPORT_PROGRESS, Action.F
 
 def allows(role: Role, action: Action) -> bool:
     return role in ALLOWED[action]
+
+
+def includes(role: Role, other: Role) -> bool:
+    """Whether `role` may do all that `other` may."""
+    return all(allows(role, action) for action in Action if allows(other, action))

@@ -9,6 +9,7 @@ import jwt
 import uuid_utils.compat as uuid
 from cachetools import TTLCache
 
+from app.auth.claim_mapping import ClaimMapping
 from app.auth.keys import ALGORITHM, ProviderKeys, SharedSecrets, key_id_of
 from app.auth.permissions import Role
 from app.config import Config
@@ -16,7 +17,8 @@ from app.core.errors import TokenExpired, Unauthorized
 from app.core.schemas import is_identifier
 from app.core.values import naming_problem
 
-REQUIRED_CLAIMS = ["sub", "role", "protocols", "exp", "iat", "jti"]
+TIME_CLAIMS = ["exp", "iat"]
+REQUIRED_CLAIMS = ["sub", "role", "protocols", *TIME_CLAIMS, "jti"]
 ALL_PROTOCOLS = "*"
 MAX_TOKEN_LENGTH = 8192
 MAX_GRANTS = 1000
@@ -53,7 +55,13 @@ class TokenVerifier:
     def __init__(self, settings: Config) -> None:
         self._settings = settings
         self._cache: TTLCache[str, Principal] = TTLCache(MAX_CACHED, CACHE_SECONDS)
-        self._keys = ProviderKeys(settings.jwks_url) if settings.jwks_url else SharedSecrets(settings)
+        self._keys: ProviderKeys | SharedSecrets = SharedSecrets(settings)
+        self._mapping: ClaimMapping | None = None
+        required = REQUIRED_CLAIMS
+        if settings.jwks_url:
+            self._keys, self._mapping = ProviderKeys(settings.jwks_url), ClaimMapping(settings)
+            required = TIME_CLAIMS
+        self._required = required + (["iss"] if settings.token_issuer else [])
 
     def verify(self, token: str) -> Principal:
         """The token's principal. Raises Unauthorized; DependencyUnavailable when the key set cannot be fetched."""
@@ -65,9 +73,14 @@ class TokenVerifier:
                 raise TokenExpired from error
             except jwt.InvalidAudienceError as error:
                 raise Unauthorized("The token is meant for another audience (`aud`).") from error
+            except jwt.MissingRequiredClaimError as error:
+                raise Unauthorized(f"The token lacks the claim `{error.claim}`.") from error
+            except jwt.InvalidIssuerError as error:
+                raise Unauthorized("The token is of another issuer (`iss`).") from error
             except (jwt.PyJWTError, RecursionError, ValueError, TypeError, ArithmeticError) as error:
                 raise Unauthorized("The token is not valid.") from error
-            principal = self._cache[token] = _principal(claims)
+            principal = _principal(self._mapping.translate(claims) if self._mapping else claims)
+            self._cache[token] = principal
         valid_until = min(principal.expires_at, principal.issued_at + MAX_LIFE_SECONDS)  # so revocations can be deleted
         if valid_until + self._settings.token_leeway <= time.time():
             raise TokenExpired
@@ -88,7 +101,7 @@ class TokenVerifier:
                     leeway=settings.token_leeway,
                     issuer=settings.token_issuer or None,
                     audience=settings.token_audience or None,  # where none is set, a token with `aud` is refused
-                    options={"require": REQUIRED_CLAIMS + (["iss"] if settings.token_issuer else [])},
+                    options={"require": self._required},
                 )
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError, jwt.InvalidAlgorithmError) as error:
                 fault = error
@@ -128,7 +141,7 @@ def is_claim_text(value: str, max_length: int) -> bool:
 
 def issue(settings: Config, *, subject: str, role: Role, protocols: list[str], ttl_seconds: int) -> str:
     """Sign a token with the configured key. Raises ValueError when an identity provider signs them."""
-    if not settings.signing_key:
+    if settings.jwks_url or not settings.signing_key:
         raise ValueError("tokens come from the identity provider: DASHBOARD_JWKS_URL is set")
     now = int(time.time())
     claims = {

@@ -9,14 +9,21 @@ from typing import NamedTuple
 import click
 import redis
 
+from app.auth.keys import fetch_issuer, fetch_key_set
+from app.auth.permissions import Role
+from app.auth.revocation import Revocations
+from app.auth.tokens import TokenVerifier
 from app.background import create_background_app
 from app.config import ConfigError
+from app.config.claims import role_names
 from app.core import database, migration, redis_connection
 from app.core.dependency_errors import outage_of
-from app.core.extensions import celery, db, redis_client
+from app.core.errors import DomainError
+from app.core.extensions import celery, config, db, redis_client
 from app.core.migration import SchemaState
 from app.core.redis_connection import VersionError
 from app.core.redis_topology import SLOTS
+from app.core.outbound import OutboundError
 from app.observability import process_registry
 from app.payments.reconciliation import mismatches, stuck_payments
 from app.realtime.emitter import rooms_redis
@@ -32,6 +39,7 @@ REMEDIES = {
     "database": "start the database, or check DATABASE_URL",
     "redis": "start Redis, or check REDIS_URL",
     "rooms redis": "start the Redis of the rooms, or check ROOMS_REDIS_URL",
+    "identity provider": "check DASHBOARD_JWKS_URL",
 }
 
 
@@ -48,8 +56,8 @@ class Check(NamedTuple):
     passed: str = ""  # reported in place of what `run` returns
 
 
-def run_all() -> bool:
-    """Run and report every check; return whether all passed."""
+def run_all(token: str = "") -> bool:
+    """Run and report every check, and that of a token if one is given; return whether all passed."""
     logging.disable(logging.CRITICAL)  # each failure is reported once, here
     try:
         app = create_background_app()
@@ -58,7 +66,7 @@ def run_all() -> bool:
     click.echo("ok   configuration: complete")
     passed: dict[str, bool] = {}
     with app.app_context():
-        for check in CHECKS:
+        for check in [*CHECKS, *([Check("token", "identity provider", partial(_check_token, token))] if token else [])]:
             if passed.get(check.server, True):
                 passed[check.name] = run_check(check)
             else:
@@ -209,9 +217,41 @@ def _check_webhooks() -> str:
     raise CheckFailed(f"deliveries are overdue: {'; '.join(listed)}", remedy)
 
 
+def _check_provider() -> str:
+    settings = config()
+    if not settings.jwks_url:
+        return "none: this system signs its tokens"
+    try:
+        keys = fetch_key_set(settings.jwks_url)
+    except (OutboundError, ValueError, RecursionError) as error:
+        problem = f"no key set at {settings.jwks_url}: {error}"
+        raise CheckFailed(problem, "check DASHBOARD_JWKS_URL, and whether this host reaches it") from error
+    if Role.ADMIN not in role_names(settings.token_roles).values():
+        problem = "no role of the provider is mapped to `admin`, so nobody can create protocols or agents"
+        raise CheckFailed(problem, "add NAME=admin to DASHBOARD_TOKEN_ROLES")
+    named = fetch_issuer(settings.token_issuer)
+    if named not in (None, settings.token_issuer):
+        problem = f"the provider names itself {named!r}, but DASHBOARD_TOKEN_ISSUER is {settings.token_issuer!r}"
+        raise CheckFailed(problem, "set DASHBOARD_TOKEN_ISSUER to the provider's name, to the letter")
+    audience = settings.token_audience
+    required = f"must hold {audience!r}" if audience else "must be absent, because DASHBOARD_TOKEN_AUDIENCE is not set"
+    return f"{sum(map(len, keys.values()))} keys; `aud` of its tokens {required}"
+
+
+def _check_token(token: str) -> str:
+    try:
+        caller = TokenVerifier(config()).verify(token)
+        Revocations(config().token_leeway).check(caller)
+    except DomainError as error:
+        raise CheckFailed(error.detail, "compare its claims with docs/how-to/identity-providers.md") from error
+    grants = "all protocols" if caller.grants_all else f"protocols {', '.join(sorted(caller.protocols)) or 'none'}"
+    return f"{caller.subject} is {caller.role}, for {grants}; revoked by the id {caller.token_id}"
+
+
 _check_persistence = partial(_check_redis_setting, "appendonly", "yes", "Redis loses its data at a restart")
 _check_eviction = partial(_check_redis_setting, "maxmemory-policy", "noeviction", "a full Redis would evict tasks")
 CHECKS = (
+    Check("identity provider", "identity provider", _check_provider),
     Check("database", "database", _check_database),
     Check("migrations", "database", _check_migrations),
     Check("database writes", "database", database.check_writable, "accepts writes"),

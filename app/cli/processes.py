@@ -10,7 +10,7 @@ import os
 import resource
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -18,6 +18,8 @@ from app.cli import host_option, port_option
 from app.cli.supervisor.parent_death import end_with_parent
 from app.core.queues import ALL_QUEUES
 from app.observability import probe
+
+MAX_TOKEN_CHARACTERS = 10_000
 
 
 @contextlib.contextmanager
@@ -166,9 +168,10 @@ def migrate() -> None:
 
 
 @click.command()
+@click.option("--token", type=click.File(), help="file with a token, `-` for standard input: tell what it permits")
 @click.pass_context
-def doctor(ctx: click.Context) -> None:
-    """Check configuration, database, Redis, workers and the ledger."""
+def doctor(ctx: click.Context, token: TextIO | None) -> None:
+    """Check configuration, identity provider, database, Redis, workers and the ledger."""
     from app.cli.doctor import run_all
 
-    ctx.exit(0 if run_all() else 1)
+    ctx.exit(0 if run_all(token.read(MAX_TOKEN_CHARACTERS).strip() if token else "") else 1)

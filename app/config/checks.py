@@ -1,11 +1,11 @@
 """Checks of the settings beyond their types; no message shows a value that may be secret."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from app.config import addresses, redis_addresses
+from app.config import addresses, claims, redis_addresses
 from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
 Values = dict[str, Any]
@@ -13,6 +13,16 @@ Fault = tuple[str, str]
 
 MAX_PAYOUT_SECONDS = 35
 MIN_CHARACTERS = 8
+CLAIM_SETTINGS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
+    ("token_role_claim", "role", claims.claim_paths),
+    ("token_roles", "", claims.role_names),
+    ("token_default_role", "", str),
+    ("token_protocols_claim", "protocols", claims.claim_paths),
+    ("token_protocols_prefix", "", str),
+    ("token_default_protocols", "", claims.protocol_ids),
+    ("token_subject_claim", "sub", claims.claim_paths),
+    ("token_id_claim", "jti", claims.claim_paths),
+)
 MISSING = "is not set, and `dashboard up` has made none in DASHBOARD_HOME"
 _PLACEHOLDERS = re.compile(
     "change|secret|password|passwd|passphrase|example|default|placeholder|insert|replace|please|letmein|qwerty|"
@@ -33,6 +43,7 @@ def cross_check(values: Values, *, offline: bool, under_up: bool) -> Iterator[Fa
         if values["rooms_redis_url"] != values["redis_url"]:
             yield "rooms_redis_url", redis_addresses.rooms_fault(values["rooms_redis_url"])
     yield from _secret_faults(values, under_up=under_up)
+    yield from _claim_faults(values)
     if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > MAX_PAYOUT_SECONDS:
         message = f"connect timeout + 2 × read timeout must not exceed {MAX_PAYOUT_SECONDS} s: a job ends before 40 s"
         yield "payout_read_timeout", message
@@ -64,6 +75,17 @@ def _secret_faults(values: Values, *, under_up: bool) -> Iterator[Fault]:
     for key, min_bytes in sizes.items():
         if values[key] and is_weak(values[key], min_bytes):
             yield key, f"is too weak: use {min_bytes} random bytes or more, e.g. `openssl rand -hex 32`"
+
+
+def _claim_faults(values: Values) -> Iterator[Fault]:
+    for key, default, parse in CLAIM_SETTINGS:
+        if values[key] != default and not values["jwks_url"]:
+            yield key, "is for tokens of an identity provider: set DASHBOARD_JWKS_URL too, or unset it"
+            continue
+        try:
+            parse(values[key])
+        except ValueError as error:
+            yield key, str(error)
 
 
 def is_weak(secret: str, min_bytes: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import validate
 
 from app.config.addresses import ANY, Network, networks, normalized
+from app.config.claims import DEFAULT_ROLES
 
 MIN_KEY_BYTES = 32
 MIN_PAYOUT_SECRET_BYTES = 16
@@ -77,6 +78,40 @@ class Config:
         "DASHBOARD_TOKEN_AUDIENCE", "required `aud` of tokens; when not set, tokens with `aud` are rejected"
     )
     token_leeway: int = setting("DASHBOARD_TOKEN_LEEWAY", "tolerated clock difference in token times", 5)
+    token_role_claim: str = setting(
+        "DASHBOARD_TOKEN_ROLE_CLAIM",
+        "claim of the provider's tokens with the role or a list of roles: `role`, `realm_access.roles`, "
+        "`https://app.example/roles` or a JSON Pointer; alternatives are comma-separated",
+        "role",
+    )
+    token_roles: str = setting(
+        "DASHBOARD_TOKEN_ROLES",
+        "the provider's names of roles, as `dashboard-owner=owner,dashboard-viewer=viewer`; other names count for "
+        "nothing; empty: the provider uses our names",
+    )
+    token_default_role: str = setting(
+        "DASHBOARD_TOKEN_DEFAULT_ROLE",
+        "role of the provider's tokens that name none of ours: `viewer` or `agent`; empty: they are refused",
+        check=validate.OneOf(["", *DEFAULT_ROLES]),
+    )
+    token_protocols_claim: str = setting(
+        "DASHBOARD_TOKEN_PROTOCOLS_CLAIM", "claim of the provider's tokens with the granted protocols", "protocols"
+    )
+    token_protocols_prefix: str = setting(
+        "DASHBOARD_TOKEN_PROTOCOLS_PREFIX",
+        "what a name in that claim begins with if it names a protocol, such as `/protocols/` for groups; others are "
+        "ignored",
+    )
+    token_default_protocols: str = setting(
+        "DASHBOARD_TOKEN_DEFAULT_PROTOCOLS",
+        "comma-separated protocols, or `*`, granted by the provider's tokens without that claim; empty: refused",
+    )
+    token_subject_claim: str = setting(
+        "DASHBOARD_TOKEN_SUBJECT_CLAIM", "claim of the provider's tokens with the subject; an agent's is its id", "sub"
+    )
+    token_id_claim: str = setting(
+        "DASHBOARD_TOKEN_ID_CLAIM", "claim of the provider's tokens with the id by which they are revoked", "jti"
+    )
 
     payout_url: str = setting(
         "PAYOUT_URL",

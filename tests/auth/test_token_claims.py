@@ -211,6 +211,6 @@ def test_an_issued_token_is_accepted_until_the_requested_expiry(tmp_path, clock)
 
 
 def test_with_an_identity_provider_no_token_is_issued_here(tmp_path):
-    settings = settings_with(tmp_path, DASHBOARD_JWKS_URL="https://id.example/keys", DASHBOARD_SIGNING_KEY="")
+    settings = settings_with(tmp_path, DASHBOARD_JWKS_URL="https://id.example/keys")  # the key would sign in vain
     with pytest.raises(ValueError, match="DASHBOARD_JWKS_URL"):
         issue(settings, subject="o", role=Role.OWNER, protocols=["P1"], ttl_seconds=60)

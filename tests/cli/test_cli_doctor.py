@@ -22,6 +22,7 @@ from tests.factories import make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
+from tests.support.identity_provider import IdentityProvider
 from tests.support.stack import Stack
 
 
@@ -162,3 +163,31 @@ def test_a_webhook_with_overdue_deliveries_is_named(environment: dict[str, str])
 
     assert verdicts(ended)["webhooks"] == "FAIL"
     assert f"1 of {webhook['id']} ({protocol_id}), the first for " in ended.stdout
+
+
+def test_an_identity_provider_is_checked_and_a_token_is_explained(environment: dict[str, str], tmp_path: Path):
+    file = tmp_path / "token"
+    with IdentityProvider("keycloak") as provider:
+        file.write_text(provider.token(["dashboard-owner", "dashboard-viewer"], ["P1"], sub="ada") + "\n")
+        good = call_command("doctor", "--token", str(file), environment=environment | provider.settings)
+        file.write_text(provider.token("owner"))
+        bad = call_command("doctor", "--token", str(file), environment=environment | provider.settings)
+
+    assert (
+        "ok   identity provider: 1 keys; `aud` of its tokens must hold 'https://dashboard.example/api'" in good.stdout
+    )
+    assert "ok   token: ada is owner, for protocols P1" in good.stdout
+    assert "FAIL token: The token's `realm_access.roles` holds none of the roles: dashboard-viewer" in bad.stdout
+
+
+def test_an_identity_provider_or_mapping_that_cannot_work_is_reported(environment: dict[str, str]):
+    with IdentityProvider("auth0") as provider:
+        settings = environment | provider.settings
+        nobody = call_command("doctor", environment=settings | {"DASHBOARD_TOKEN_ROLES": "boss=owner"})
+        slash = call_command("doctor", environment=settings | {"DASHBOARD_TOKEN_ISSUER": provider.issuer.rstrip("/")})
+    gone = call_command("doctor", environment=settings)
+
+    assert "FAIL identity provider: no role of the provider is mapped to `admin`" in nobody.stdout
+    assert f"the provider names itself {provider.issuer!r}" in slash.stdout
+    assert f"FAIL identity provider: no key set at {settings['DASHBOARD_JWKS_URL']}" in gone.stdout
+    assert {verdicts(each)["database"] for each in (nobody, slash, gone)} == {"ok"}

@@ -295,3 +295,31 @@ def test_an_invalid_address_for_traces_or_crash_reports_is_refused() -> None:
     assert set(reported) == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
     assert "hunter2" not in str(reported)
     assert set(faults(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")) == {"OTEL_EXPORTER_OTLP_PROTOCOL"}
+
+
+PROVIDER = {"DASHBOARD_JWKS_URL": "https://id.example/keys", "DASHBOARD_SIGNING_KEY": ""}
+UNUSABLE_MAPPINGS = {
+    "DASHBOARD_TOKEN_ROLE_CLAIM": ["a..b", ".role", "/", "a,", "a\tb", ",".join("abcdefghi"), "user_metadata.role",
+                                   "role,/user_metadata/role", ".".join("abcdefghi")],
+    "DASHBOARD_TOKEN_ROLES": ["owner", "boss=chief", "=owner", "a=owner,a=admin", "a=owner,"],
+    "DASHBOARD_TOKEN_DEFAULT_ROLE": ["admin", "owner", "validator", "nobody"],
+    "DASHBOARD_TOKEN_PROTOCOLS_CLAIM": ["..", "user_metadata"],
+    "DASHBOARD_TOKEN_DEFAULT_PROTOCOLS": ["P1,no id", "-"],
+    "DASHBOARD_TOKEN_SUBJECT_CLAIM": ["sub.", "user_metadata.agent"],
+    "DASHBOARD_TOKEN_ID_CLAIM": ["/a/", "/a//b"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNUSABLE_MAPPINGS)
+def test_a_mapping_of_claims_that_cannot_work_is_refused(name: str) -> None:
+    for value in UNUSABLE_MAPPINGS[name]:
+        assert list(faults(**PROVIDER, **{name: value})) == [name], value
+
+
+def test_a_mapping_of_claims_without_an_identity_provider_is_refused() -> None:
+    mapping = dict.fromkeys(UNUSABLE_MAPPINGS, "x") | {"DASHBOARD_TOKEN_DEFAULT_ROLE": "viewer"}
+
+    reported = faults(**mapping, DASHBOARD_TOKEN_PROTOCOLS_PREFIX="/p/")
+
+    assert set(reported) == {*UNUSABLE_MAPPINGS, "DASHBOARD_TOKEN_PROTOCOLS_PREFIX"}
+    assert all("DASHBOARD_JWKS_URL" in text for [text] in reported.values())

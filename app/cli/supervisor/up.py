@@ -106,7 +106,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
     web_grace = min(settings.shutdown_grace, 3.0)  # so that all phases of a stop together take less than ten seconds
     environment["DASHBOARD_SHUTDOWN_GRACE"] = str(web_grace)
     if demo:
-        if not settings.signing_key:
+        if settings.jwks_url:
             raise click.ClickException("--demo signs tokens itself: it cannot run with DASHBOARD_JWKS_URL")
         environment["DASHBOARD_DEMO"] = "1"  # the page may sign its visitors in
     if sys.platform == "linux":
