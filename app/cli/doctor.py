@@ -21,9 +21,9 @@ from app.core.dependency_errors import outage_of
 from app.core.errors import DomainError
 from app.core.extensions import celery, config, db, redis_client
 from app.core.migration import SchemaState
+from app.core.outbound import OutboundError
 from app.core.redis_connection import VersionError
 from app.core.redis_topology import SLOTS
-from app.core.outbound import OutboundError
 from app.observability import process_registry
 from app.payments.reconciliation import mismatches, stuck_payments
 from app.realtime.emitter import rooms_redis
