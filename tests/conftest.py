@@ -31,6 +31,7 @@ hypothesis_settings.load_profile("suite")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # a quarter of the time of a collection, until it is finished
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(SEED)
 
@@ -39,6 +40,7 @@ def pytest_collection_finish() -> None:
     """Exempt modules and collected tests from garbage collection, which would visit them again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -2,18 +2,32 @@
 
 from http import HTTPStatus
 from pathlib import Path
+from typing import cast
 
-from flask import Blueprint, Response, jsonify, request, send_from_directory
+from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
+from flask.blueprints import BlueprintSetupState
 
 from app.auth.authorization import requires
 from app.auth.permissions import Action
 from app.core.errors import DomainError
 from app.core.values import to_wire
 from app.dashboard import assets, demo, operations, runbooks
+from app.dashboard.release import Release
 
 STATIC = Path(__file__).parent / "static"
 
+YEAR_SECONDS = 31_536_000
+
 blueprint = Blueprint("dashboard", __name__)
+
+
+@blueprint.record_once
+def _add_release(state: BlueprintSetupState) -> None:
+    state.app.extensions["page_release"] = Release(STATIC)
+
+
+def _release() -> Release:
+    return cast(Release, current_app.extensions["page_release"])
 
 
 class NotSetUp(DomainError):
@@ -26,21 +40,30 @@ def page(name: str) -> Response:
     """The dashboard page and the operators' page"""
     if not assets.are_installed():
         raise NotSetUp("The page's modules are missing: run `make setup`, or `python -m app.dashboard.assets`.")
-    return static_file(name)
+    content = (STATIC / name).read_bytes().replace(b'="/static/', f'="/static/at-{_release().scan()}/'.encode())
+    if demo.is_on():
+        content = content.replace(b"<html ", b"<html data-demo ", 1)
+    response = Response(content, content_type="text/html; charset=utf-8")
+    response.headers["Cache-Control"] = "no-cache"
+    response.add_etag()
+    response.make_conditional(request)
+    return response
 
 
-@blueprint.get("/static/<path:name>")
-def static_file(name: str) -> Response:
+@blueprint.get("/static/<path:name>", defaults={"release": ""})
+@blueprint.get("/static/at-<string(length=16):release>/<path:name>")
+def static_file(release: str, name: str) -> Response:
     """A module, style sheet or picture of the pages
 
-    Revalidated each time by a hash of the content, so that no browser mixes the files of two releases.
+    Revalidated each time by a hash of the content, so that no browser mixes the files of two releases. At the address
+    that the page gives, a browser keeps it for a year.
     """
     response = send_from_directory(STATIC, name, conditional=False, etag=False)
     response.direct_passthrough = False
-    if demo.is_on() and response.mimetype == "text/html":
-        response.set_data(response.get_data().replace(b"<html ", b"<html data-demo ", 1))
     del response.headers["Last-Modified"]
     response.add_etag()
+    if release and _release().holds(release, name, response.get_etag()[0]):
+        response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
     response.make_conditional(request)
     return response
 

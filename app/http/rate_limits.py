@@ -203,6 +203,8 @@ def share(app: Flask) -> None:
     with app.app_context():
         both = (limits().token, limits().address)
         uses = [(limit, key, used) for limit in both for key, used in limit.take_busy_usage().items()]
+        if not uses:
+            return
         try:
             with redis_client().pipeline(transaction=False) as pipe:
                 for limit, key, used in uses:

@@ -59,6 +59,7 @@ def unique_id() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
+@functools.cache  # reading it parses the package's metadata
 def release_version() -> str:
     return version("dashboard-realtime")
 

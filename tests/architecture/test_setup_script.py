@@ -62,8 +62,10 @@ class Clone:
 
     @property
     def installed(self) -> list[str]:
-        """The lock files that pip was given."""
-        return re.findall(r"--require-hashes -r (\S+)", self.log.read_text(encoding="utf-8"))
+        """The lock files of which pip was given both halves."""
+        halves = re.findall(r"--require-hashes -r \.venv/(\S+)\.([01])", self.log.read_text(encoding="utf-8"))
+        assert all((lock, str(1 - int(number))) in halves for lock, number in halves)
+        return sorted({lock for lock, _ in halves})
 
     @property
     def made_with(self) -> list[str]:

@@ -102,13 +102,14 @@ def test_the_page_transfers_under_200_kb_from_its_own_host_without_errors(
     page.see("#findings", "Reentrancy")
     answers: list[Response] = []
     page.page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - a bare append is no handler
+    page.page.context.new_cdp_session(page.page).send("Network.clearBrowserCache")
     page.page.reload()
     page.wait_until_live()
     page.page.wait_for_selector(".chart canvas")
     page.page.wait_for_load_state("networkidle")
     urls = {answer.url for answer in answers}
     assert all(url.startswith((stack.url, stack.url.replace("http", "ws"))) for url in urls)
-    assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MAX_BYTES
+    assert MAX_BYTES / 4 < sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MAX_BYTES
     assert size_of_all_modules(stack) < MAX_BYTES_OF_ALL
     assert page.problems == []
 
