@@ -6,7 +6,7 @@ so the length of a compressed response reveals nothing (BREACH).
 
 import gzip
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -47,6 +47,8 @@ MIN_SIZE, MAX_SIZE = 1024, 4 * 1024 * 1024
 MAX_ACCEPT = 512  # parsing a header of 8 KiB takes as long as ten requests
 FAST, BEST = 1, 9
 COMPRESSED_TYPES = ("text/", "application/json", "application/javascript", "application/problem+json", "image/svg+xml")
+
+_normalized = lru_cache(maxsize=256)(normalized)  # a page sends the same origin with each request
 
 
 class CompressibleBody:
@@ -138,7 +140,7 @@ def _allow_origins(app: Flask, allowed: list[str]) -> None:
 def _is_allowed(origin: str, allowed: list[str]) -> bool:
     """Whether the origin is one of `allowed`, which are normalized."""
     try:
-        return ANY in allowed or normalized(origin) in allowed
+        return ANY in allowed or _normalized(origin) in allowed
     except ValueError:
         return False
 
@@ -148,7 +150,7 @@ def origin_check(allowed: list[str]) -> Callable[[str | None, dict[str, Any]], b
 
     def may_connect(origin: str | None, environ: dict[str, Any]) -> bool:
         try:
-            own = normalized(f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}")
+            own = _normalized(f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}")
         except ValueError:
             return _is_allowed(origin or "", allowed)
         return _is_allowed(origin or "", [own, *allowed])

@@ -100,7 +100,8 @@ class Handler(StrictHead):
                 self.handle_one_response()  # type: ignore[attr-defined]
                 if "HTTP_TRANSFER_ENCODING" in self.environ and not self.close_connection:
                     self._pipelined += self._available() > 0
-                runtime.sleep(0)  # serve other connections before a request that is already here
+                if not self.close_connection:
+                    runtime.sleep(0)  # serve other connections before a request that is already here
             else:
                 self._has_client_left = True
         except RejectedRequest as refusal:

@@ -4,6 +4,7 @@ It replaces eventlet.wsgi's accept loop, which ends idle connections at shutdown
 """
 
 import gc
+import itertools
 import logging
 import signal
 import time
@@ -21,6 +22,7 @@ HOOK_SHARE = 0.6
 SWEEP_SECONDS = 2.0
 DRAIN_POLL_SECONDS = 0.05
 ACCEPT_RETRY_SECONDS = 0.02
+ACCEPTS_PER_YIELD = 16
 GC_THRESHOLD = (10_000, 20, 20)  # connections are many lasting objects; scanning them was a tenth of their cost
 
 
@@ -45,7 +47,10 @@ class _Server:
         self._http.capitalize_response_headers = False  # they are already; repeating it costs a microsecond each
 
     def accept_forever(self) -> None:
-        while True:
+        """Accept a few connections in a turn of the loop: a thousand that come at once would hold up all others."""
+        for accepted in itertools.count(1):
+            if accepted % ACCEPTS_PER_YIELD == 0:
+                runtime.sleep(0)
             while len(self._connections) >= self._max_size:
                 runtime.sleep(ACCEPT_RETRY_SECONDS)
             try:

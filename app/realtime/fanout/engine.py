@@ -54,7 +54,7 @@ class Engine(engineio.Server):  # type: ignore[misc]
 
     def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
         """As in python-engineio, with stricter checks first and the application's common response headers."""
-        id_of_request = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+        id_of_request = environ["HTTP_X_REQUEST_ID"] = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         respond = _with_headers(start_response, environ, id_of_request)
         try:
             refusal = self._check(environ)

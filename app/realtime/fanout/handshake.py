@@ -12,7 +12,7 @@ from engineio import packet
 
 from app.core import runtime
 from app.http.problems import RejectedRequest
-from app.observability.requests import REQUEST_ID_HEADER, request_id
+from app.observability.requests import REQUEST_ID_HEADER
 from app.realtime.fanout import frames
 from app.realtime.fanout.websocket import WebSocket
 
@@ -37,15 +37,17 @@ def check_handshake(environ: dict[str, Any]) -> None:
 
 
 def switch_protocols(environ: dict[str, Any], owner: Any, first_frames: bytes = b"") -> WebSocket:
-    """Take the connection over from the WSGI server and reply to a handshake that passed `check_handshake`."""
+    """Take the connection over from the WSGI server and reply to a handshake that passed `check_handshake`.
+
+    `environ` has the request's id, which `Engine.handle_request` sets.
+    """
     key = environ["HTTP_SEC_WEBSOCKET_KEY"].encode()
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
-    id_of_request = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
     sock = runtime.detach_socket(environ)
     websocket = WebSocket(sock, owner, owner.server.max_http_buffer_size, owner.server.packets_per_second)
     websocket.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        + f"Sec-WebSocket-Accept: {accept}\r\n{REQUEST_ID_HEADER}: {id_of_request}\r\n\r\n".encode()
+        + f"Sec-WebSocket-Accept: {accept}\r\n{REQUEST_ID_HEADER}: {environ['HTTP_X_REQUEST_ID']}\r\n\r\n".encode()
         + first_frames
     )
     return websocket
