@@ -22,6 +22,17 @@ LAYOUTS = {  # the names of the keys that changed between release 0.1 and the de
 }
 
 
+class OneConnection:
+    """`call` as a new connection has it."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._connection = client.connection_pool.get_connection()
+
+    def call(self, *command):
+        self._connection.send_command(*command)
+        return self._connection.read_response()
+
+
 def update(agent: str, status: str, version: int) -> str:
     data = {"agentId": agent, "task": "scan", "progress": "5", "status": status, "estimatedCompletion": None}
     return json.dumps(data | {"error": None, "nextTask": None, "version": str(version)}, separators=(",", ":"))
@@ -110,7 +121,7 @@ def test_every_old_key_goes_and_the_next_connection_changes_nothing(upgraded) ->
     client = redis_client()
     after = {key: client.dump(key) for key in client.scan_iter()}
 
-    key_upgrade.upgrade(client.execute_command)
+    key_upgrade.upgrade(OneConnection(client).call)
 
     assert {key.decode() for key in after if not key.startswith(b"d3:")} == {"redis:layout"}
     assert client.get("redis:layout") == key_upgrade.LAYOUT
@@ -119,7 +130,7 @@ def test_every_old_key_goes_and_the_next_connection_changes_nothing(upgraded) ->
 
 def test_an_upgrade_that_was_interrupted_after_a_room_is_completed(upgraded) -> None:
     client = redis_client()
-    key_upgrade._move_room(client.execute_command, upgraded)
+    key_upgrade._move_room(OneConnection(client).call, upgraded)
     assert limiter.current_seq(upgraded) == "7"
 
     waiting = json.loads(client.hget(room_key(upgraded, "terminal_updates"), "A1").split(b"\n")[1])
@@ -144,23 +155,12 @@ def test_a_room_that_another_process_has_moved_meanwhile_is_left_alone(upgraded,
     assert not client.exists(room_key(upgraded, "state"))
 
 
-class OneConnection:
-    """`call` as a new connection has it."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._connection = client.connection_pool.get_connection()
-
-    def call(self, *command):
-        self._connection.send_command(*command)
-        return self._connection.read_response()
-
-
 def test_a_redis_without_keys_of_an_older_release_says_nothing_of_an_upgrade(in_context, caplog) -> None:
     client = redis_client()
     client.delete("redis:layout")
 
     with caplog.at_level("INFO"):
-        key_upgrade.upgrade(client.execute_command)
+        key_upgrade.upgrade(OneConnection(client).call)
 
     assert client.get("redis:layout") == key_upgrade.LAYOUT
     assert "redis.keys_upgraded" not in caplog.messages
