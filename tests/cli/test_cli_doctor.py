@@ -23,6 +23,7 @@ from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 from tests.support.identity_provider import IdentityProvider
+from tests.support.old_redis import old_redis
 from tests.support.stack import Stack
 
 
@@ -191,3 +192,15 @@ def test_an_identity_provider_or_mapping_that_cannot_work_is_reported(environmen
     assert f"the provider names itself {provider.issuer!r}" in slash.stdout
     assert f"FAIL identity provider: no key set at {settings['DASHBOARD_JWKS_URL']}" in gone.stdout
     assert {verdicts(each)["database"] for each in (nobody, slash, gone)} == {"ok"}
+
+
+def test_a_redis_without_sharded_channels_is_refused_by_name_and_version(environment: dict[str, str]) -> None:
+    named = "Redis 6.2.14 is too old: the rooms need Redis 7 or newer, or Valkey"
+    with old_redis("6.2.14") as url:
+        given = environment | {"ROOMS_REDIS_URL": url}
+        ended = call_doctor(given)
+        assert (verdicts(ended)["rooms redis"], verdicts(ended)["redis"]) == ("FAIL", "ok")
+        assert f"FAIL rooms redis: {named}" in ended.stdout
+        for command in (("web", "--port", "0"), ("worker",)):
+            refused = run_command(*command, environment=given)
+            assert (refused.returncode, named in refused.stderr) == (1, True), refused

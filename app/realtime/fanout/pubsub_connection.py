@@ -136,6 +136,8 @@ class PubSubServer:
         for reply in replies:
             if isinstance(reply, redis.RedisError):
                 owner.handle_error(self, reply)
+            elif isinstance(reply, bytes):
+                continue  # a PONG on a connection without subscriptions
             elif reply[0].endswith(b"message"):
                 batch.append((reply[1].decode(), reply[2]))
             elif reply[0].endswith(b"unsubscribe"):
