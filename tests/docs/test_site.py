@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.support.machine_speed import patience
 from tests.support.node import ROOT
+from tests.support.processes import until
 from tests.support.project_files import project_files
 
 SITE = ROOT / ".cache" / "site"
@@ -107,6 +108,14 @@ def address(site: Path) -> Iterator[str]:
     server.shutdown()
 
 
+def typed(page: Page, words: str) -> bool:
+    """Type into the search, which misses keys until its index is loaded."""
+    page.fill("input[name=query]", "")
+    page.locator("input[name=query]").press_sequentially(words)
+    page.wait_for_timeout(500)
+    return True
+
+
 @pytest.mark.browser
 def test_a_reader_finds_a_page_by_the_search_and_no_other_host_is_asked(address: str) -> None:
     path, environment = chromium()
@@ -121,10 +130,11 @@ def test_a_reader_finds_a_page_by_the_search_and_no_other_host_is_asked(address:
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{address}/index.html")
-        page.fill("input[name=query]", "TOO_MANY_EXPORTS")
-        page.click(".md-search-result__link >> text=Errors")
+        found = page.locator(".md-search-result__link", has_text="Errors").first
+        until(lambda: typed(page, "TOO_MANY_EXPORTS") and found.is_visible(), 30, "the search finds the page", pause=1)
+        found.click()
         page.wait_for_url("**/reference/errors.html*")
-        page.click("text=Tutorial")
+        page.click(".md-tabs >> text=Tutorial")
         page.locator("h1", has_text="your first paid finding").wait_for()
         browser.close()
 
