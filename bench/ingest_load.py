@@ -47,6 +47,32 @@ class Connections:
                 self._next(self.sockets[number], number, waiting, sent_at)
         return sorted(ages), time.monotonic() - began
 
+    def send_paced(self, requests, per_second, status=b"201"):
+        """Send each request at its time, on any connection that is idle; returns how late the last one was, in seconds.
+
+        Raises RuntimeError at the first answer of another status.
+        """
+        idle, partial, began, late = list(self.sockets.values()), {}, time.monotonic(), 0.0
+        for number, request in enumerate(requests):
+            due = began + number / per_second
+            while (wait := due - time.monotonic()) > 0 or not idle:
+                self._take_answers(idle, partial, wait if idle else 20, status)
+            late = time.monotonic() - due
+            idle.pop().sendall(request)
+        while len(idle) < len(self.sockets):
+            self._take_answers(idle, partial, 20, status)
+        return late
+
+    def _take_answers(self, idle, partial, seconds, status):
+        for number, _ in self.poll.poll(max(seconds, 0)):
+            data = partial.pop(number, b"") + self.sockets[number].recv(1 << 16)
+            if not _is_whole(data):
+                partial[number] = data
+            elif data[9:12] != status:
+                raise RuntimeError(data[:1000].decode())
+            else:
+                idle.append(self.sockets[number])
+
     def _next(self, client, number, waiting, sent_at):
         request = next(waiting, None)
         if request is not None:

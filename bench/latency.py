@@ -4,17 +4,29 @@ Client and caller run on this machine, so one clock measures the latency, which 
 """
 
 import argparse
+import itertools
+import json
 import os
 import random
+import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from app.core.values import moment_of
+from bench.ingest_load import Connections, post
+from bench.ingest_servers import UNLIMITED
 from tests.factories import deposit, make_agent, make_protocol
+from tests.support.api import Api, OverHttp
+from tests.support.event_checks import most_in_a_window
 from tests.support.js_client import JsClient
 from tests.support.stack import Stack
 
 AGENTS = 8
+BURST = 30
+PER_ROOM = 8  # deposits a second
+SETTLE_SECONDS = 2
 
 
 def deposits(api, socket, protocol_id, count):
@@ -44,27 +56,100 @@ def progress(api, socket, protocol_id, count):
     return ages
 
 
+def steady(stack, js, per_second, seconds):
+    """Ages, in milliseconds, of the events of `per_second` deposits a second over rooms with one client each.
+
+    An entry's `createdAt` is a few statements before the commit. No room is beyond its budget.
+    """
+    pools = [make_protocol(stack.api) for _ in range(max(1, per_second // PER_ROOM))]
+    sockets = [stack.watch(js, pool) for pool in pools]
+    token, count = stack.api.token("admin"), per_second * seconds
+    client = Connections(stack.port, 32)
+
+    def requests(count, name):
+        for number, pool in zip(range(count), itertools.cycle(pools), strict=False):
+            body = json.dumps({"amount": "1.00", "reference": f"{name}-{number}"}).encode()
+            yield post(f"/api/v1/protocols/{pool}/deposits", token, body)
+
+    client.send_paced(requests(per_second, "warm"), per_second)
+    time.sleep(SETTLE_SECONDS)
+    late = client.send_paced(requests(count, "steady"), per_second)
+    time.sleep(SETTLE_SECONDS)
+    client.close()
+    if late > 1:
+        print(f"the system did not keep up: the last request was {late:.1f} s late", file=sys.stderr)
+    at = {event.data["reference"]: event.at for socket in sockets for event in socket.events("bounty_pool:updated")}
+    created = {entry["reference"]: entry["createdAt"] for pool in pools for entry in entries(stack.api, pool)}
+    names = [f"steady-{number}" for number in range(count)]
+    missing = [name for name in names if name not in at]
+    if missing:
+        print(f"{len(missing)} of {count} events did not arrive", file=sys.stderr)
+    return [(at[name] - moment_of(created[name]).timestamp()) * 1000 for name in names if name in at]
+
+
+def entries(api, pool):
+    """All entries of a pool's ledger."""
+    cursor = ""
+    while cursor is not None:
+        page = api.admin.get(f"/protocols/{pool}/pool/entries?limit=200&cursor={cursor}").expect(200)
+        yield from page["items"]
+        cursor = page["nextCursor"]
+
+
+def burst(api, socket, protocol_id):
+    """Thirty deposits at once: seconds until the last event arrives, and the most events within a second."""
+    with ThreadPoolExecutor(BURST) as callers:
+        apis = [(Api(OverHttp(api.transport.url), api.signing_key), f"burst-{number}") for number in range(BURST)]
+        began = time.time()
+        list(callers.map(lambda each: deposit(each[0], protocol_id, "1.00", reference=each[1]), apis))
+    names = {reference for _, reference in apis}
+
+    def times():
+        events = socket.events("bounty_pool:updated")
+        found = [event.at for event in events if event.data.get("reference") in names]
+        return found if len(found) == BURST else None
+
+    arrived = socket.client.wait(times, 10, "all events of the burst arrive")
+    return arrived[-1] - began, most_in_a_window(arrived)
+
+
 def row(name, ages):
     ages = sorted(ages)
-    last = ages[int(len(ages) * 0.99)]
-    return f"| {name} | {len(ages)} | {ages[len(ages) // 2]:,.1f} | {last:,.1f} | {ages[-1]:,.1f} |"
+    tails = [ages[min(len(ages) - 1, int(len(ages) * share))] for share in (0.5, 0.95, 0.99, 0.999)]
+    return f"| {name} | {len(ages)} | " + " | ".join(f"{age:,.1f}" for age in [*tails, ages[-1]]) + " |"
+
+
+def measure(stack, js, name, options):
+    """The rows of the table, and a line about a burst."""
+    protocol_id = make_protocol(stack.api)
+    socket = stack.watch(js, protocol_id)
+    deposits(stack.api, socket, protocol_id, 10)
+    socket.received.clear()
+    rows = [row(f"deposit, {name}", deposits(stack.api, socket, protocol_id, options.deposits))]
+    rows.append(row(f"progress report, {name}", progress(stack.api, socket, protocol_id, options.reports)))
+    ages = steady(stack, js, options.rate, options.seconds)
+    rows.append(row(f"{options.rate} deposits a second, from the commit, {name}", ages))
+    seconds, most = burst(stack.api, socket, protocol_id)
+    return rows, f"{BURST} deposits at once, {name}: {seconds:.2f} s, at most {most} events within a second"
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench latency")
     parser.add_argument("--deposits", type=int, default=100)
     parser.add_argument("--reports", type=int, default=25)
+    parser.add_argument("--seconds", type=int, default=10, help="of the steady load of deposits")
+    parser.add_argument("--rate", type=int, default=200, help="deposits a second of the steady load")
     options = parser.parse_args()
-    js = JsClient()
-    with tempfile.TemporaryDirectory(prefix="dashboard-bench-") as folder, Stack(Path(folder) / "stack") as stack:
-        api = stack.api
-        protocol_id = make_protocol(api)
-        socket = stack.watch(js, protocol_id)
-        deposits(api, socket, protocol_id, 10)
-        socket.received.clear()
-        load = os.getloadavg()[0]
-        rows = [row("deposit", deposits(api, socket, protocol_id, options.deposits))]
-        rows.append(row("progress report", progress(api, socket, protocol_id, options.reports)))
-        js.close()
-    print(f"### From the POST to the browser's client, load average {load:.1f} on {os.cpu_count()} cores\n")
-    print("| | events | p50, ms | p99, ms | longest, ms |\n|---|---|---|---|---|\n" + "\n".join(rows))
+    js, rows, bursts, load = JsClient(), [], [], os.getloadavg()[0]
+    for webs in (1, 2):
+        with (
+            tempfile.TemporaryDirectory(prefix="dashboard-bench-") as folder,
+            Stack(Path(folder) / "stack", webs=webs, **UNLIMITED) as stack,
+        ):
+            more, line = measure(stack, js, f"`--web {webs}`", options)
+            rows += more
+            bursts.append(line)
+    js.close()
+    print(f"### From the POST to the official client, load average {load:.1f} on {os.cpu_count()} cores\n")
+    print("| | events | p50, ms | p95, ms | p99, ms | p99.9, ms | longest, ms |\n" + "|---" * 7 + "|")
+    print("\n".join(rows) + "\n\n" + "\n".join(bursts))

@@ -106,7 +106,8 @@ def idempotent(blueprint: "Blueprint", status: int, schema: type[CamelSchema]) -
 
 
 def _response(status: int, body: str) -> Response:
-    return Response(body, status, content_type="application/json")
+    """As `jsonify` writes it."""
+    return Response(f"{body}\n", status, content_type="application/json")
 
 
 def _claim_of_request(status: int) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ import sys
 import time
 import uuid
 
-URL, COUNT, PROTOCOLS = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+import psycopg
+
 DATA = json.dumps({str(number): "1.50" for number in range(8)})
 BODY = json.dumps({"entry": DATA, "pool": DATA})
 NOW = "2026-11-26 10:00:00.000000"
@@ -33,41 +34,48 @@ UPDATE outbox_events SET published_at = :now WHERE id = :event
 """
 
 
-def connect():
-    """The connection, the statement that begins a transaction, and the statements in the driver's spelling."""
-    statements = STATEMENTS.split(";")
-    if URL.startswith("sqlite"):
-        connection = sqlite3.connect(URL.removeprefix("sqlite:///"), isolation_level=None)
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection, "BEGIN IMMEDIATE", statements
-    import psycopg
+class Floor:
+    def __init__(self, url):
+        self.connection, begin, statements = self._connect(url)
+        self.begin, self.statements = begin, [each.strip() for each in statements]
 
-    connection = psycopg.connect(URL.replace("+psycopg", ""), autocommit=True, prepare_threshold=0)
-    return connection, "BEGIN", [re.sub(r"(?<!\w):(\w+)", r"%(\1)s", each) for each in statements]
+    def _connect(self, url):
+        """The connection, the statement that begins a transaction, and the statements in the driver's spelling."""
+        statements = STATEMENTS.split(";")
+        if url.startswith("sqlite"):
+            connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            return connection, "BEGIN IMMEDIATE", statements
+        connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True, prepare_threshold=0)
+        return connection, "BEGIN", [re.sub(r"(?<!\w):(\w+)", r"%(\1)s", each) for each in statements]
+
+    def deposit(self, protocol):
+        values = {"protocol": protocol, "entry": str(uuid.uuid4()), "now": NOW, "data": DATA, "body": BODY}
+        key, pool, entry, counter, event, audit, mark = self.statements
+        run = self.connection.execute
+        run(self.begin)
+        run(key, values)
+        values["total"], _, _, values["version"] = run(pool, values).fetchone()
+        run(entry, values)
+        values["position"] = run(counter, values).fetchone()[0]
+        values["event"] = run(event, values).fetchone()[0]
+        run(audit, values)
+        run("COMMIT")
+        run(mark, values)
 
 
-connection, begin, (key, pool, entry, counter, event, audit, mark) = connect()
+def main():
+    url, count, protocols = sys.argv[1], int(sys.argv[2]), itertools.cycle(sys.argv[3:])
+    floor = Floor(url)
+    for _ in range(20):
+        floor.deposit(next(protocols))
+    cpu, began = time.process_time(), time.monotonic()
+    for _ in range(count):
+        floor.deposit(next(protocols))
+    milliseconds = (time.process_time() - cpu) / count * 1e3
+    print(json.dumps({"web": milliseconds, "per_second": count / (time.monotonic() - began)}))
 
 
-def deposit(protocol):
-    values = {"protocol": protocol, "entry": str(uuid.uuid4()), "now": NOW, "data": DATA, "body": BODY}
-    connection.execute(begin)
-    connection.execute(key, values)
-    values["total"], _, _, values["version"] = connection.execute(pool, values).fetchone()
-    connection.execute(entry, values)
-    values["position"] = connection.execute(counter, values).fetchone()[0]
-    values["event"] = connection.execute(event, values).fetchone()[0]
-    connection.execute(audit, values)
-    connection.execute("COMMIT")
-    connection.execute(mark, values)
-
-
-protocols = itertools.cycle(PROTOCOLS)
-for _ in range(20):
-    deposit(next(protocols))
-cpu, began = time.process_time(), time.monotonic()
-for _ in range(COUNT):
-    deposit(next(protocols))
-found = {"web": (time.process_time() - cpu) / COUNT * 1e3, "per_second": COUNT / (time.monotonic() - began)}
-print(json.dumps(found))
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """The costs that the program was built around stay in proportion: ratios of CPU time, with a generous margin."""
 
+import itertools
 import secrets
 
 import pytest
@@ -8,6 +9,7 @@ import redis
 from app.realtime import limiter
 from app.realtime.redis_keys import all_keys
 from bench import guard
+from bench.peers.money_floor import Floor
 from tests.factories import make_agent, make_protocol
 from tests.support import databases
 from tests.support.redis_clock import age_memory
@@ -16,6 +18,7 @@ pytestmark = pytest.mark.alone
 
 AGENTS, ROOMS = 5_000, 500
 REPORTS = 60
+DEPOSITS = 60
 OTHER_ORIGIN = {"HTTP_ORIGIN": "https://elsewhere.example"}  # sends a report the long way round
 
 
@@ -72,6 +75,25 @@ def test_an_update_in_a_batch_costs_at_most_a_quarter_of_a_single_one(app, api, 
 
     send_batches()
     assert guard.ratio(send_batches, lambda: send(200)) < 0.25
+
+
+def test_a_deposit_costs_at_most_twenty_four_times_its_bare_statements(app, api, sqlite_url):
+    """With its idempotency key, ledger, audit, event and mark, in rooms that are within their budget."""
+    protocol_ids, token, keys = [make_protocol(api) for _ in range(DEPOSITS)], api.token("owner"), itertools.count()
+    floor = Floor(sqlite_url)
+
+    def deposit():
+        for protocol_id in protocol_ids:
+            path, more = f"/api/v1/protocols/{protocol_id}/deposits", {"HTTP_IDEMPOTENCY_KEY": f"key-{next(keys)}"}
+            assert guard.post(app.wsgi_app, path, token, {"amount": "1.00"}, **more) == "201 CREATED"
+
+    def run_statements():
+        for protocol_id in protocol_ids:
+            floor.deposit(protocol_id)
+
+    deposit()
+    run_statements()
+    assert guard.ratio(deposit, run_statements) < 24
 
 
 def test_a_flush_costs_redis_at_most_sixteen_times_the_bare_publishes(in_context, client):
