@@ -63,9 +63,12 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
         return bool(redis_client().eval(scripts.source("lease_lead"), 1, LEADER_KEY, self._token, milliseconds))
 
     def _send_due(self) -> float:
-        """Send the due tasks; returns the seconds until the next is due. A late one is not made up for."""
+        """Send the due tasks; returns the seconds until the next is due. A late one is not made up for.
+
+        All are judged by one time, so that tasks of one interval stay due together and beat wakes once for them.
+        """
+        now = time.monotonic()
         for name, entry in self.app.conf.beat_schedule.items():
-            now = time.monotonic()
             due = self._due.get(name, now)
             if due <= now:
                 self._send(entry["task"])

@@ -104,7 +104,7 @@ def test_a_failed_agent_that_went_offline_still_shows_its_error(stack: Stack, fu
     agent_id = make_agent(stack.api)
     failed = report(funded, "tracing", status="FAILED", error={"message": "out of gas"})
     stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", failed).expect(202)
-    page = visit(stack, "viewer", funded)
+    page = visit(stack, "viewer", funded, is_alone=True)
     page.page.clock.install()
     page.page.reload()
     page.see(f"[data-agent='{agent_id}']", "out of gas")

@@ -88,6 +88,7 @@ def test_secrets_are_in_files_of_the_owner_alone_and_in_no_argument(stack: Stack
 @pytest.mark.timeout(400)
 def test_however_up_ends_no_process_is_left_and_the_next_start_finds_its_data(stopped: Stack):
     stopped.start()
+    check_that_forks_import_nothing(stopped)
     stopped.redis().set("kept", "yes")
     for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)):
         started = processes_of(stopped)
@@ -102,6 +103,19 @@ def test_however_up_ends_no_process_is_left_and_the_next_start_finds_its_data(st
         assert stopped.redis().get("kept") == b"yes"
         assert is_ready(stopped)
     check_that_a_redis_that_hangs_does_not_delay_a_stop(stopped)
+
+
+def check_that_forks_import_nothing(stack: Stack):
+    """A process that imports the application by itself costs as much as its fork server; a fork costs a tenth."""
+    cost = {part: processor_time(stack.pid(part)) for part in PROCESSES}
+    assert cost["web-1"] < 0.4 * cost["fork-server-web"], cost
+    for part in ("worker", "worker-payments", "worker-webhooks", "beat"):
+        assert cost[part] < 0.4 * cost["fork-server-background"], cost
+
+
+def processor_time(pid: int) -> int:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks)
 
 
 def check_that_a_redis_that_hangs_does_not_delay_a_stop(stack: Stack):

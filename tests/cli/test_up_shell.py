@@ -1,5 +1,6 @@
 """`dashboard up` uses only the variables and streams of its shell that are meant for it."""
 
+import errno
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.supervisor import console as console_module
+from app.cli.supervisor import up
 from app.cli.supervisor.console import Console
 from tests.cli.commands import is_ready, run_command, run_doctor, run_in, verdicts
 from tests.support.backups import copy_redis_data
@@ -92,6 +94,18 @@ def test_a_broken_append_only_file_is_reported_with_a_remedy_that_works(stack: S
     (backup,) = system.home.glob("redis.backup-*")
     assert str(backup) in errors
     assert (backup / "appendonlydir" / file.name).read_bytes().startswith(b"this is no")
+
+
+def test_where_the_system_has_no_pidfds_each_process_imports_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    processes = up._processes("127.0.0.1", 5000, 1, 3.0)
+    assert up._add_fork_server("background", processes) is processes[0].fork_server is not None
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    processes = up._processes("127.0.0.1", 5000, 1, 3.0)
+    assert up._add_fork_server("background", processes) is None
+    assert [process.fork_server for process in processes] == [None] * len(processes)
 
 
 def test_a_terminal_shows_warnings_and_the_ready_line_and_the_log_file_has_all(tmp_path: Path) -> None:

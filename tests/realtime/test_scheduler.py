@@ -34,6 +34,15 @@ def test_one_beat_leads_and_another_takes_over_when_it_ends(beat) -> None:
     assert waiting() == 2 * len(SCHEDULE)
 
 
+def test_tasks_of_one_interval_are_due_together_so_that_beat_wakes_once_for_them(beat) -> None:
+    scheduler = beat()
+    scheduler.tick()
+
+    each_second = [name for name, entry in SCHEDULE.items() if entry["schedule"] == 1.0]
+    assert len(each_second) > 1
+    assert len({scheduler._due[name] for name in each_second}) == 1
+
+
 def test_without_a_worker_ticks_do_not_pile_up(beat) -> None:
     scheduler = beat()
     for _ in range(3 * MAX_QUEUED):

@@ -84,6 +84,8 @@ def _write_command_line(command: list[str]) -> None:
     """Overwrite the arguments of this process, which the kernel shows in /proc; they keep their space."""
     fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     start, end = int(fields[45]), int(fields[46])
+    if not 0 < start < end:  # hidden by the system
+        return
     text = b"\0".join(os.fsencode(each) for each in command)[: end - start - 1]
     ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
 

@@ -26,6 +26,15 @@ PYTHON = (sys.executable, "-P", "-m")
 DASHBOARD = (*PYTHON, "app.cli")
 
 
+def can_fork() -> bool:
+    """Whether this system can tell a fork server's children: pidfd_open(2) of Linux 5.3, which some sandboxes lack."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 class Child(Protocol):
     """The part of subprocess.Popen that is used here."""
 

@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from app.cli import host_option, port_option
 from app.cli.supervisor import embedded_redis
 from app.cli.supervisor.console import Console
 from app.cli.supervisor.parent_death import adopt_orphans
-from app.cli.supervisor.process import DASHBOARD, PYTHON, ForkServer, ManagedProcess
+from app.cli.supervisor.process import DASHBOARD, PYTHON, ForkServer, ManagedProcess, can_fork
 from app.cli.supervisor.readiness import Readiness
 from app.cli.supervisor.supervisor import MAX_START_SECONDS, POLL_SECONDS, Supervisor, write_file
 from app.config import KEY_FILE, load_config
@@ -109,7 +108,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
         if settings.jwks_url:
             raise click.ClickException("--demo signs tokens itself: it cannot run with DASHBOARD_JWKS_URL")
         environment["DASHBOARD_DEMO"] = "1"  # the page may sign its visitors in
-    if sys.platform == "linux":
+    if can_fork():
         adopt_orphans()
     supervisor = Supervisor(folder, console, environment)
     local_url = _url(ANY_ADDRESS.get(host, host), port)
@@ -168,7 +167,7 @@ def _processes(host: str, port: int, web_count: int, web_grace: float) -> list[M
 
 def _add_fork_server(kind: str, processes: list[ManagedProcess]) -> ForkServer | None:
     """Let a fork server run the processes' commands, where the system can."""
-    if sys.platform != "linux":
+    if not can_fork():
         return None
     commands = sorted({" ".join(process.command[len(DASHBOARD) :]) for process in processes})
     command = (*PYTHON, "app.cli.supervisor.fork_server", kind, *commands)
