@@ -18,7 +18,7 @@ pytestmark = pytest.mark.alone
 
 AGENTS, ROOMS = 5_000, 500
 REPORTS = 60
-DEPOSITS = 60
+DEPOSITS = 30
 OTHER_ORIGIN = {"HTTP_ORIGIN": "https://elsewhere.example"}  # sends a report the long way round
 
 

@@ -21,6 +21,7 @@ from app.realtime.outbox import OutboxEvent
 from app.realtime.redis_keys import room_key
 from tests.factories import unique
 from tests.support.api import Api
+from tests.support.emissions import await_marks
 from tests.support.money import books
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -255,4 +256,5 @@ def test_queued_and_waiting_events_are_emitted_once_and_in_order(upgraded, emiss
     emitter.drain()
 
     assert [each.seq for each in emissions.wait_for(upgraded.one, 2, 10)] == [7, 8]
+    await_marks()
     assert db.session.scalar(sa.select(sa.func.count()).where(OutboxEvent.published_at.is_(None))) == 0

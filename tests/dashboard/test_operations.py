@@ -13,6 +13,7 @@ from app.core.extensions import db
 from app.realtime.outbox import OutboxEvent
 from tests.factories import deposit, make_protocol
 from tests.support.api import Api
+from tests.support.emissions import await_marks
 from tests.support.machine_speed import patience
 from tests.support.processes import until
 
@@ -30,6 +31,7 @@ def test_a_room_tells_since_when_its_oldest_event_waits(api: Api, in_context: Fl
     until(lambda: 1 <= float(room(api, queueing)["oldestSeconds"]) < patience(60), 20, "the first queued event ages")
 
     deposit(api, unsent, "1.00")
+    await_marks()
     stored = update(OutboxEvent).where(OutboxEvent.protocol_id == unsent)
     with transaction() as session:
         session.execute(stored.values(published_at=None, created_at=utc_now() - timedelta(minutes=5)))

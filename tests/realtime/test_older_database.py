@@ -143,6 +143,7 @@ def test_events_relayed_again_because_they_were_not_marked_are_emitted_once(api,
     file_vulnerability(api, protocol_id, bounty="1")
     before = len(emissions.wait_for(protocol_id, 3, 10))
     with app.app_context():
+        await_marks()
         with transaction() as session:
             session.execute(update(OutboxEvent).values(published_at=None))
         outbox.sweep()

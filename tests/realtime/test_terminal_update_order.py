@@ -13,7 +13,7 @@ from app.realtime import limiter, outbox
 from app.realtime.events import EventType
 from app.realtime.redis_keys import room_key
 from tests.factories import make_protocol, report
-from tests.support.emissions import Emission, Emissions
+from tests.support.emissions import Emission, Emissions, await_marks
 from tests.support.processes import until
 from tests.support.room_reader import reading
 
@@ -144,6 +144,7 @@ def test_a_stored_agent_event_is_taken_once_and_an_older_position_never(
 ) -> None:
     say(agent_id, protocol_id, "one", status="COMPLETED")
     say(agent_id, protocol_id, "two", status="COMPLETED")
+    await_marks()
     with transaction() as session:
         session.execute(update(outbox.OutboxEvent).values(published_at=None))
     outbox.relay(protocol_id)
