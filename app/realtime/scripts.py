@@ -163,7 +163,7 @@ def prepare(call: Callable[..., Any], slots: Sequence[int]) -> None:
     except redis.ResponseError:  # not permitted: a server that forgot is not noticed
         lines = []
     about = dict(line.split(":", 1) for line in lines if ":" in line)
-    if about.get("redis_mode") != "cluster":
+    if about.get("server_mode", about.get("redis_mode")) != "cluster":
         key_upgrade.upgrade(call)
     for partition in range(redis_keys.PARTITIONS):
         if redis_keys.PARTITION_SLOTS[partition] in slots:
