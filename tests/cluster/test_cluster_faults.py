@@ -4,11 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app.realtime.redis_keys import PARTITION_SLOTS, partition_of
 from tests.cli.commands import run_doctor
 from tests.cluster.conftest import ClusterScene
+from tests.factories import deposit
 from tests.faults.fault_mix_checks import assert_accepted_changes_are_kept, assert_limits_held
 from tests.faults.fault_mix_load import Load
 from tests.scenarios.every_event import emit_every_event
+from tests.support.event_stream import StreamReader
 from tests.support.js_client import JsClient
 from tests.support.processes import until
 
@@ -52,6 +55,25 @@ def test_every_event_of_agents_pools_findings_and_payments_arrives(scene: Cluste
     ready = api.with_token(None).get("//readyz").expect(200)
     assert ready["parts"]["roomsRedis"] == "ok"
     assert "cluster of 127.0.0.1" in run_doctor(scene.stack.environment).stdout
+
+
+def test_only_the_clients_of_a_slot_that_moved_resync(scene: ClusterScene, js: JsClient) -> None:
+    source, target, third = scene.cluster.primaries()
+    moved, stayed = scene.rooms_on(source)[0], scene.rooms_on(third)[0]
+    api, port = scene.stack.api, scene.stack.port
+    viewers = {each: scene.stack.watch(js, each) for each in (moved, stayed)}
+    streams = {each: StreamReader(port, each, api.token("viewer", protocols=[each])) for each in (moved, stayed)}
+    assert {stream.next().name for stream in streams.values()} == {"state"}
+
+    scene.cluster.move([PARTITION_SLOTS[partition_of(moved)]], target)
+    viewers[moved].wait_for(lambda event: event.name == "$disconnect", claim="the client has to reconnect")
+    assert streams[moved].next().name == "state"
+    deposit(api, stayed, "7")
+
+    assert viewers[stayed].wait_for_event("bounty_pool:updated", amount="7.00")
+    assert viewers[stayed].events("$disconnect") == []
+    assert streams[stayed].next().name == "bounty_pool:updated"
+    scene.rooms.wait_until_right()
 
 
 def test_slots_that_move_under_load_break_nothing(scene: ClusterScene) -> None:

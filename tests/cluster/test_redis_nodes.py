@@ -106,7 +106,7 @@ def test_the_connection_to_a_server_without_our_slots_is_closed(
     cluster.move([slot(key)], back)
     assert nodes.call(slot(key), "GET", key) == b"1"
     until(lambda: not has_connection(new), 10, "the connection to the empty server is closed")
-    assert errors(counted, "moved") >= moved + 2
+    assert errors(counted, "moved") > moved
 
 
 def test_commands_for_a_killed_primary_fail_soon_and_its_replica_gets_the_next_ones(
