@@ -102,6 +102,7 @@ def partition_of(identifier: str) -> int:
     return crc32(identifier.encode()) % PARTITIONS
 
 
+@lru_cache(maxsize=20_000)
 def slot_of_key(key: str) -> int:
     return _SLOT_BY_PREFIX[key.partition("}")[0]]
 
@@ -111,9 +112,16 @@ def partition_key(partition: int, part: str) -> str:
     return f"{LAYOUT}:{{{TAGS[partition]}}}:{part}"
 
 
-def all_keys(part: str) -> list[str]:
+@cache
+def partition_keys(partition: int) -> tuple[str, ...]:
+    """The keys of an operation on a partition (lua/partition.lua)."""
+    return tuple(partition_key(partition, part) for part in ("clock", "due", "last_seen", "busy"))
+
+
+@cache
+def all_keys(part: str) -> tuple[str, ...]:
     """The keys of this part of all partitions."""
-    return [partition_key(partition, part) for partition in range(PARTITIONS)]
+    return tuple(partition_key(partition, part) for partition in range(PARTITIONS))
 
 
 def room_key(protocol_id: str, part: str) -> str:
