@@ -141,9 +141,13 @@ def _clock_of(call: Call) -> str:
 
 def init_app(app: Flask) -> None:
     settings = app.extensions["dashboard_config"]
-    nodes = RedisNodes(settings.rooms_redis_url, prepare, sorted(redis_keys.PARTITION_SLOTS))
-    app.extensions["rooms_redis"] = nodes
-    app.extensions["room_scripts"] = RoomScripts(nodes)
+    scripts = app.extensions["room_scripts"] = scripts_at(settings.rooms_redis_url)
+    app.extensions["rooms_redis"] = scripts.nodes
+
+
+def scripts_at(url: str) -> RoomScripts:
+    """Opens no connection."""
+    return RoomScripts(RedisNodes(url, prepare, sorted(redis_keys.PARTITION_SLOTS)))
 
 
 def room_scripts() -> RoomScripts:
