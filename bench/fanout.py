@@ -9,7 +9,6 @@ import time
 
 import msgspec
 
-from app.realtime import limiter
 from app.realtime.redis_keys import channel_of
 from bench.fanout_report import COLUMNS, MANY_COLUMNS, ratios, table
 from bench.fanout_servers import SERVER_CORE, Load, Process, Valkey, command_of, install_peers
@@ -17,6 +16,7 @@ from bench.fanout_servers import SERVER_CORE, Load, Process, Valkey, command_of,
 PEERS = ["ours", "node", "uws", "stock", "floor"]
 EVENT = "agent:task_update"
 EVENT_BYTES = 350
+MILLISECONDS = 1795379400123  # since 1970
 CLIENTS = 1000
 MANY_CLIENTS = 5000
 BURST = 200
@@ -51,9 +51,17 @@ def message_for(peer, number):
     text = json.dumps(event, separators=(",", ":"))
     if peer == "floor":
         return "floor", f'["{EVENT}",{text}]'.encode()
-    room, channel = ("protocol:bench", channel_of("bench")) if peer == "ours" else ("bench", "flask-socketio")
-    body = json.loads(limiter.message_template(EVENT).replace("@data@", "null")) | {"data": [event], "room": room}
-    return channel, json.dumps(body, separators=(",", ":")).encode()
+    if peer == "ours":
+        data = json.dumps(event["data"], separators=(",", ":"))
+        return channel_of("bench"), f"{EVENT} {event['seq']} {MILLISECONDS} {data}".encode()
+    body = {"method": "emit", "event": EVENT, "data": [event], "namespace": "/", "room": "bench"}
+    more = {"skip_sid": None, "callback": None, "host_id": "bench"}
+    return "flask-socketio", json.dumps(body | more, separators=(",", ":")).encode()
+
+
+def publish(client, channel, body):
+    """Ours are sharded channels."""
+    client.execute_command("SPUBLISH" if channel == channel_of("bench") else "PUBLISH", channel, body)
 
 
 class Run:
@@ -112,7 +120,7 @@ class Run:
         cpu, began = self.server.cpu_seconds(), time.monotonic_ns()
         with self.valkey.client.pipeline(transaction=False) as pipe:
             for channel, body in bodies:
-                pipe.publish(channel, body)
+                publish(pipe, channel, body)
             pipe.execute()
         got = self.load.answer()
         used = self.server.cpu_seconds() - cpu
@@ -127,7 +135,7 @@ class Run:
         began = time.monotonic()
         for number in range(events):
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            self.valkey.client.publish(*message_for(self.peer, self._next()))
+            publish(self.valkey.client, *message_for(self.peer, self._next()))
 
     def _next(self):
         self.numbers += 1

@@ -18,6 +18,7 @@ from app.realtime import emitter, limiter
 from bench.fanout_servers import LOAD_CORE, SERVER_CORE, Process, Valkey
 from bench.ingest_servers import KEY, own_cpu, pin
 from tests.support.databases import environment
+from tests.support.redis_clock import age_memory
 
 CASES = [(1_000, 100), (10_000, 1_000), (100_000, 10_000), (10_000, 1), (10_000, 100), (10_000, 10_000)]
 """Numbers of waiting agents and of rooms; each room emits ten of them."""
@@ -53,6 +54,7 @@ def measure(valkey, agents, rooms, rounds):
         sink.first_line()
         for number in range(rounds):
             valkey.client.flushall()
+            age_memory(valkey.client)
             fill(agents, rooms, number)
             found.append(flush(valkey))
     finally:
@@ -66,7 +68,7 @@ def idle(valkey, rooms):
     valkey.client.flushall()
     if rooms:
         fill(rooms, rooms, 1)
-        while emitter.drain().next_due is not None:
+        while emitter.drain().delay_us is not None:
             time.sleep(0.5)
     worker, redis = own_cpu(), valkey.cpu_seconds()
     for _ in range(IDLE_FLUSHES):

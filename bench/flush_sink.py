@@ -14,7 +14,7 @@ def main():
     connection = socket.create_connection(("127.0.0.1", port))
     for first in range(0, rooms, 500):
         names = " ".join(channel_of(f"room-{number}") for number in range(first, min(first + 500, rooms)))
-        connection.sendall(f"SUBSCRIBE {names}\r\n".encode())
+        connection.sendall(f"SSUBSCRIBE {names}\r\n".encode())
     answers = bytearray()
     while answers.count(b"subscribe\r\n") < rooms or not answers.endswith(b"\r\n"):
         answers += connection.recv(1 << 20)

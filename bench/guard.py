@@ -12,6 +12,7 @@ import time
 from app.realtime import limiter
 
 ROUNDS = 7
+MESSAGE_BYTES = 200
 
 
 def spent(work):
@@ -84,7 +85,7 @@ def fill(agents, rooms, per_call=500):
 
 def bare_publishes(client, count, per_call=1000):
     """The minimum that Redis must do to publish as many messages of the same size."""
-    message = limiter.message_template("agent:task_update")
+    message = "agent:task_update 1 1795379400123 " + "x" * MESSAGE_BYTES
     script = "for i = 1, tonumber(ARGV[1]) do redis.call('PUBLISH', 'bench:' .. i, ARGV[2] .. i) end"
     for _ in range(count // per_call):
         client.eval(script, 0, per_call, message)

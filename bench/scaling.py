@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from bench.fanout import EVENT_BYTES, Run, message_for
+from bench.fanout import EVENT_BYTES, Run, message_for, publish
 from bench.fanout_servers import SERVER_CORE, Process, Valkey, command_of, install_peers
 
 CONNECTIONS = (1_000, 2_500, 5_000, 10_000)
@@ -39,7 +39,7 @@ def processes(valkey, count):
         time.sleep(1)
         before, aside = [run.server.cpu_seconds() for run in runs], bystander.cpu_seconds()
         for number in range(1, EVENTS + 1):
-            valkey.client.publish(*message_for("ours", number))
+            publish(valkey.client, *message_for("ours", number))
             time.sleep(1 / RATE)
         time.sleep(0.5)
         used = sum(run.server.cpu_seconds() - was for run, was in zip(runs, before, strict=True))

@@ -4,13 +4,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from app.agents import reported, task_queue
+from app.agents import task_queue
 from app.auth import issued_tokens, revocation
 from app.core import queues
 from app.core.extensions import celery
 from app.http import idempotency
 from app.payments import settlement
-from app.realtime import emitter, outbox
+from app.realtime import emitter, outbox, retention
 from app.webhooks import delivery, expansion
 from app.webhooks import retention as webhook_retention
 
@@ -32,7 +32,7 @@ RETENTION_JOBS: dict[str, Callable[[float], int]] = {
     "agentTasks": task_queue.delete_old,
     "issuedTokens": issued_tokens.delete_expired,
     "revokedTokens": revocation.delete_expired,
-    "agentStates": reported.forget_silent,
+    "agentStates": retention.forget_silent,
 }
 
 
@@ -43,9 +43,9 @@ def flush() -> None:
 
 
 @celery.task(name=queues.DRAIN_TASK)
-def drain(planned: int) -> None:
-    """Emit what waits in rooms with a queue, at the steady time `planned` (microseconds)."""
-    emitter.run_scheduled_drain(planned)
+def drain(token: str) -> None:
+    """Emit what waits in rooms with a queue, at the time that the marker with this token has."""
+    emitter.run_scheduled_drain(token)
 
 
 @celery.task(name=queues.OUTBOX_SWEEP_TASK)

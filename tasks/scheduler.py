@@ -17,6 +17,7 @@ from app.core.extensions import redis_client
 from app.core.queues import TASK_QUEUES
 from app.observability import metrics, workers
 from app.realtime import scripts
+from app.realtime.redis_keys import LEADER_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
     def tick(self, *_: Any, **__: Any) -> float:
         with self.app.flask_app.app_context():
             try:
-                leads = bool(scripts.run("lease_lead", self._token, LEAD_MS))
+                leads = self._lease(LEAD_MS)
                 if not leads:
                     self._due.clear()  # a new leader sends every task at once
                 pause = self._send_due() if leads else MAX_PAUSE_SECONDS
@@ -53,10 +54,13 @@ class MonotonicScheduler(Scheduler):  # type: ignore[misc]
         """Release the lead, so that the next beat takes it at once."""
         with self.app.flask_app.app_context():
             try:
-                scripts.run("lease_lead", self._token, 0)
+                self._lease(0)
             except redis.RedisError as error:
                 logger.warning("beat.redis_failed", extra={"error": str(error)})
         super().close()
+
+    def _lease(self, milliseconds: int) -> bool:
+        return bool(redis_client().eval(scripts.source("lease_lead"), 1, LEADER_KEY, self._token, milliseconds))
 
     def _send_due(self) -> float:
         """Send the due tasks; returns the seconds until the next is due. A late one is not made up for."""

@@ -17,6 +17,7 @@ from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
 from tests.support.machine_speed import slowdown
+from tests.support.redis_clock import age_memory
 from tests.support.seeds import SEED
 
 pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.slow_files_first"]
@@ -62,6 +63,7 @@ def redis_url(valkey: servers.Valkey) -> str:
     number = next(_database_numbers)
     with valkey.client(number) as client:
         client.flushdb()
+        age_memory(client)
     return valkey.url(number)
 
 

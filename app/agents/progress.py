@@ -19,13 +19,12 @@ from app.agents.task_changes import Failure, Respond, Update, event_data
 from app.auth.authorization import check_acts_for_itself, check_grant
 from app.auth.tokens import Principal
 from app.core.errors import DomainError
-from app.core.extensions import redis_client
 from app.core.values import to_json
 from app.http.idempotency import StoredResponse, is_keyed
 from app.http.problems import flatten_messages
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
-from app.realtime import limiter, outbox
+from app.realtime import emitter, limiter, outbox
 from app.realtime.limiter import RunningReport, Start
 
 LARGE_REQUEST = 20
@@ -136,7 +135,7 @@ def _store_and_submit(
 def _unsubmitted(running: list[Update], versions: dict[str, int]) -> list[Update]:
     """The RUNNING updates of a repeated request that never reached Redis and are still the newest of their agents."""
     candidates = [update for update in running if str(update.position) in versions]
-    seen = last_seen_us(redis_client(), [update.agent_id for update in candidates]) if candidates else []
+    seen = last_seen_us([update.agent_id for update in candidates]) if candidates else []
     return [
         update
         for update, seen_us in zip(candidates, seen, strict=True)
@@ -150,4 +149,4 @@ def _submit(running: list[Update]) -> list[Start]:
         RunningReport(agent_id, fields["protocol_id"], fields["task"], to_json(event_data(agent_id, fields))[:-1])
         for _, agent_id, fields, _ in running
     ]
-    return limiter.report(reports) if reports else []
+    return emitter.report(reports) if reports else []

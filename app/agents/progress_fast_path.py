@@ -21,7 +21,7 @@ from app.http.rate_limits import address_key, rate_limit
 from app.http.responses import HEADERS, NO_STORE, STRICT_TRANSPORT
 from app.observability import metrics
 from app.observability.requests import REQUEST_ID_HEADER, on_behalf_of, request_id
-from app.realtime import limiter
+from app.realtime import emitter, limiter
 
 logger = logging.getLogger(__name__)
 
@@ -128,13 +128,15 @@ class ProgressFastPath:
             for agent_id, report in dict(reports).items()
         ]
         try:
-            starts = limiter.report(newest, self._app.extensions["redis_multiplexer"])
+            taken = limiter.report(newest, self._app.extensions["room_scripts"])
         except redis.RedisError as error:
             logger.warning("fast_path.failed", extra={"reports": len(newest), "error": str(error)})
             return False
-        if starts:
+        if taken.starts or taken.outcome:
             with self._app.app_context(), on_behalf_of(caused_by):
-                task_changes.store_starts(starts, principal)
+                task_changes.store_starts(taken.starts, principal)
+                if taken.outcome is not None:
+                    emitter.record_outcome(taken.outcome)
         return True
 
 

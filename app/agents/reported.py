@@ -4,27 +4,23 @@ Times are microseconds of Redis's clock. Every query is bounded, however many ag
 """
 
 import json
-import time
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
 from sqlalchemy import func, select
 
 from app.agents.models import Agent, TaskStatus
-from app.core.extensions import db, redis_client, redis_clock
+from app.core.extensions import db, redis_clock
 from app.core.values import iso_timestamp
-from app.protocols.models import Protocol
-from app.realtime import scripts
-from app.realtime.redis_keys import BUSY_KEY, LAST_SEEN_KEY, TASK_KEY, VERSION_KEY, room_key
+from app.realtime.agent_records import AgentRecord, Located, parse_agent, read, read_agents
+from app.realtime.emitter import rooms_redis
+from app.realtime.redis_keys import all_keys, room_key
 
 ONLINE_SECONDS = 120
 MAX_SHOWN = 1000
 MAX_CHARACTERS = 1_000_000
 RECENT_US = 24 * 3600 * 1e6
-SILENT_US = 7 * 24 * 3600 * 1_000_000
-BATCH_SIZE = 500
 
 
 def now_us() -> float:
@@ -32,27 +28,28 @@ def now_us() -> float:
     return redis_clock().now() * 1e6
 
 
-def last_seen_us(client: redis.Redis, agent_ids: Sequence[str]) -> list[float | None]:
-    """The time of each agent's last report, which is its version; None if it never reported. Raises redis.RedisError.
+def last_seen_us(agent_ids: Sequence[str]) -> list[float | None]:
+    """The time of each agent's last report; None if it never reported. Raises redis.RedisError."""
+    return [seen_us(located, now_us()) for located in read_agents(rooms_redis(), agent_ids)]
+
+
+def seen_us(located: Located | None, at_us: float) -> float | None:
+    """The version of the agent's last update, which is a time.
 
     After Redis's clock stepped back a version can lie in the future; the time recorded for counting replaces it.
     """
-    versions: list[Any] = client.hmget(VERSION_KEY, agent_ids)
-    now = now_us()
-    seen = [float(each) if each else None for each in versions]
-    future = [index for index, each in enumerate(seen) if each is not None and each > now]
-    scores: list[Any] = client.zmscore(LAST_SEEN_KEY, [agent_ids[index] for index in future]) if future else []
-    for index, score in zip(future, scores, strict=True):
-        seen[index] = min(score or now, now)
-    return seen
+    if located is None or located.record is None:
+        return None
+    version = float(located.record.version)
+    return version if version <= at_us else min(located.last_seen_us or at_us, at_us)
 
 
-def presence(seen_us: float | None, at_us: float) -> tuple[str, datetime | None]:
+def presence(last_seen_us: float | None, at_us: float) -> tuple[str, datetime | None]:
     """`ONLINE` if the last report is less than 120 s old, otherwise `OFFLINE`; and the time of that report."""
-    if not seen_us:
+    if not last_seen_us:
         return "OFFLINE", None
-    is_online = at_us - seen_us < ONLINE_SECONDS * 1e6
-    return "ONLINE" if is_online else "OFFLINE", datetime.fromtimestamp(seen_us / 1e6, UTC)
+    is_online = at_us - last_seen_us < ONLINE_SECONDS * 1e6
+    return "ONLINE" if is_online else "OFFLINE", datetime.fromtimestamp(last_seen_us / 1e6, UTC)
 
 
 def newest(*states: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -65,14 +62,14 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     At most 1,000: agents with a running task first, then the most recent. Sorted by id. An agent that now works on
     another protocol is left out. Raises redis.RedisError.
     """
-    client, at_us = redis_client(), now_us()
-    agents = _newest_states(client, protocol_id, at_us - RECENT_US)
-    running = [agent_id for agent_id, state in agents.items() if state["status"] == TaskStatus.RUNNING]
-    tasks: list[Any] = client.hmget(TASK_KEY, running) if running else []
-    for agent_id, task in zip(running, tasks, strict=True):
-        if task is not None and task.decode().partition(" ")[0] != protocol_id:
+    at_us = now_us()
+    agents = _newest_states(protocol_id, at_us - RECENT_US)
+    records = _records(protocol_id, list(agents))
+    running = {agent_id for agent_id, state in agents.items() if state["status"] == TaskStatus.RUNNING}
+    for agent_id in running:
+        if (record := records.get(agent_id)) and not record.is_here:
             del agents[agent_id]
-    at_work = set(running)
+    at_work = running
     ranked = sorted(agents, key=lambda each: (each in at_work, int(agents[each]["version"])), reverse=True)
     shown, characters = [], 0
     for agent_id in ranked[:MAX_SHOWN]:
@@ -81,21 +78,30 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
         if characters > MAX_CHARACTERS:
             break
         shown.append(agent_id)
-    return {"agents": _described(client, sorted(shown), agents, at_us), "agentsTruncated": len(shown) < len(agents)}
+    here = {each: Located(protocol_id, record, None) for each, record in records.items() if record.is_here}
+    described = _described(sorted(shown), agents, here, at_us)
+    return {"agents": described, "agentsTruncated": len(shown) < len(agents)}
 
 
-def _newest_states(client: redis.Redis, protocol_id: str, since_us: float) -> dict[str, dict[str, Any]]:
+def _records(protocol_id: str, agent_ids: list[str]) -> dict[str, AgentRecord]:
+    if not agent_ids:
+        return {}
+    (records,) = read(rooms_redis(), ("HMGET", room_key(protocol_id, "agents"), *agent_ids))
+    return {each: parse_agent(record) for each, record in zip(agent_ids, records, strict=True) if record}
+
+
+def _newest_states(protocol_id: str, since_us: float) -> dict[str, dict[str, Any]]:
     """The newer of each agent's reported and stored state. Reads one agent more than is shown, to detect truncation."""
     query = select(Agent.id, Agent.task_data).where(Agent.task_protocol_id == protocol_id)
     query = query.order_by(Agent.task_version.desc()).limit(MAX_SHOWN + 1)
     stored: dict[str, Any] = {}
     for condition in (Agent.task_status == TaskStatus.RUNNING, Agent.task_version >= int(since_us)):
         stored |= {row.id: row.task_data for row in db.session.execute(query.where(condition))}
-    recent: Any = client.zrange(
-        room_key(protocol_id, "last_seen"), "+inf", since_us, desc=True, byscore=True, offset=0, num=MAX_SHOWN + 1
-    )
+    last_seen = room_key(protocol_id, "last_seen")
+    newest_first = ("ZRANGE", last_seen, "+inf", since_us, "BYSCORE", "REV", "LIMIT", 0, MAX_SHOWN + 1)
+    (recent,) = read(rooms_redis(), newest_first)
     ids = list(stored | {each.decode(): None for each in recent})
-    reported: list[Any] = client.hmget(room_key(protocol_id, "latest"), ids) if ids else []
+    (reported,) = read(rooms_redis(), ("HMGET", room_key(protocol_id, "latest"), *ids)) if ids else [[]]
     states = {
         agent_id: newest(stored.get(agent_id), json.loads(text) if text else None)
         for agent_id, text in zip(ids, reported, strict=True)
@@ -104,17 +110,19 @@ def _newest_states(client: redis.Redis, protocol_id: str, since_us: float) -> di
 
 
 def _described(
-    client: redis.Redis, agent_ids: list[str], states: dict[str, dict[str, Any]], at_us: float
+    agent_ids: list[str], states: dict[str, dict[str, Any]], here: dict[str, Located], at_us: float
 ) -> list[dict[str, Any]]:
     """The states with the agents' names, types and presence; name and type are null if the agent is not stored."""
     if not agent_ids:
         return []
     rows = db.session.execute(select(Agent.id, Agent.name, Agent.type).where(Agent.id.in_(agent_ids)))
     stored = {row.id: {"name": row.name, "type": row.type} for row in rows}
+    elsewhere = [each for each in agent_ids if each not in here]
+    located = here | dict(zip(elsewhere, read_agents(rooms_redis(), elsewhere), strict=True))
     described = []
-    for agent_id, seen_us in zip(agent_ids, last_seen_us(client, agent_ids), strict=True):
+    for agent_id in agent_ids:
         identity = stored.get(agent_id, {"name": None, "type": None})
-        status, seen = presence(seen_us, at_us)
+        status, seen = presence(seen_us(located[agent_id], at_us), at_us)
         about = {"presence": status, "lastSeen": seen and iso_timestamp(seen)}
         described.append(states[agent_id] | identity | about)
     return described
@@ -125,36 +133,15 @@ def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str
 
     With a protocol: only agents whose last stored task belongs to it. Raises redis.RedisError.
     """
-    client, since = redis_client(), now_us() - ONLINE_SECONDS * 1e6
+    since = now_us() - ONLINE_SECONDS * 1e6
     query = select(func.count()).select_from(Agent)
-    seen_key = LAST_SEEN_KEY
+    seen_keys, busy_keys = all_keys("last_seen"), all_keys("busy")
     if protocol_id is not None:
         query = query.where(Agent.task_protocol_id == protocol_id)
-        seen_key = room_key(protocol_id, "last_seen")
-    busy_keys = [BUSY_KEY] if granted is None else [room_key(each, "busy") for each in granted]
-    with client.pipeline(transaction=False) as pipe:
-        for key in (seen_key, *busy_keys):
-            pipe.zcount(key, since, "+inf")
-        online, *busy = pipe.execute()
+        seen_keys = [room_key(protocol_id, "last_seen")]
+    if granted is not None:
+        busy_keys = [room_key(each, "busy") for each in granted]
+    counted = read(rooms_redis(), *(("ZCOUNT", key, since, "+inf") for key in (*seen_keys, *busy_keys)))
+    online, busy = sum(counted[: len(seen_keys)]), sum(counted[len(seen_keys) :])
     total = db.session.scalar(query) or 0
-    return {"online": online, "busy": sum(busy), "offline": max(total - online, 0)}
-
-
-def forget_silent(deadline: float) -> int:
-    """Remove from Redis, until the monotonic `deadline`, the states of agents without a report for a week.
-
-    The database keeps the last start or end of each agent's task. Returns how many. Raises redis.RedisError.
-    """
-    removed, last_id = 0, ""
-    page = select(Protocol.id).order_by(Protocol.id).limit(BATCH_SIZE)
-    while time.monotonic() < deadline:
-        protocol_ids = list(db.session.scalars(page.where(Protocol.id > last_id)))
-        db.session.rollback()
-        for last_id in protocol_ids:
-            batch = BATCH_SIZE
-            while batch == BATCH_SIZE and time.monotonic() < deadline:
-                batch = int(scripts.run("forget_silent_agents", last_id, SILENT_US, BATCH_SIZE))
-                removed += batch
-        if len(protocol_ids) < BATCH_SIZE:
-            break
-    return removed
+    return {"online": online, "busy": busy, "offline": max(total - online, 0)}

@@ -9,17 +9,19 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.agents.models import CLOSED, OPEN, Agent, AgentTask, TaskStatus
-from app.agents.reported import last_seen_us, newest, now_us, presence
+from app.agents.reported import newest, now_us, presence, seen_us
 from app.agents.schemas import CurrentTaskSchema
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
 from app.core.database import transaction, utc_now
 from app.core.errors import AgentNotFound, AlreadyExists, QueueFull
-from app.core.extensions import db, known_ids, redis_client
+from app.core.extensions import db, known_ids
 from app.core.pagination import Page, page_by_key
 from app.core.schemas import camel_case, is_identifier
 from app.http.idempotency import claim_key, store_response
-from app.realtime.redis_keys import TASK_KEY, room_key
+from app.realtime.agent_records import read, read_agents
+from app.realtime.emitter import rooms_redis
+from app.realtime.redis_keys import room_key
 
 MAX_QUEUED_TASKS = 1000
 _TASK_FIELDS = CurrentTaskSchema().fields.keys()
@@ -65,30 +67,26 @@ def describe(agents: Sequence[Agent], principal: Principal) -> list[dict[str, An
     """Agents as clients see them; a current task only if the reader may see its protocol. Raises redis.RedisError."""
     if not agents:
         return []
-    client = redis_client()
-    ids = [agent.id for agent in agents]
-    at_us, seen = now_us(), last_seen_us(client, ids)
-    tasks: list[Any] = client.hmget(TASK_KEY, ids)
+    at_us, located = now_us(), read_agents(rooms_redis(), [agent.id for agent in agents])
     protocol_ids = [
-        (task or b"").decode().partition(" ")[0] or agent.task_protocol_id
-        for agent, task in zip(agents, tasks, strict=True)
+        (where and where.protocol_id) or agent.task_protocol_id for agent, where in zip(agents, located, strict=True)
     ]
-    with client.pipeline(transaction=False) as pipe:
-        for agent, protocol_id in zip(agents, protocol_ids, strict=True):
-            pipe.hget(room_key(protocol_id or "-", "latest"), agent.id)
-        latest = pipe.execute()
+    reads = [
+        ("HGET", room_key(room or "-", "latest"), agent.id) for agent, room in zip(agents, protocol_ids, strict=True)
+    ]
+    latest = read(rooms_redis(), *reads)
     described = []
-    for agent, seen_us, protocol_id, text in zip(agents, seen, protocol_ids, latest, strict=True):
+    for agent, where, protocol_id, text in zip(agents, located, protocol_ids, latest, strict=True):
         reported = json.loads(text) | {"protocolId": protocol_id} if text else None
         stored = agent.task_data and agent.task_data | {"protocolId": agent.task_protocol_id}
         task = newest(reported, stored)
         is_shown = task and task["status"] != TaskStatus.COMPLETED and principal.grants(task["protocolId"])
-        described.append(_describe(agent, seen_us, task if is_shown else None, at_us))
+        described.append(_describe(agent, seen_us(where, at_us), task if is_shown else None, at_us))
     return described
 
 
-def _describe(agent: Agent, seen_us: float | None, task: dict[str, Any] | None, at_us: float) -> dict[str, Any]:
-    status, last_seen = presence(seen_us, at_us)
+def _describe(agent: Agent, last_seen_us: float | None, task: dict[str, Any] | None, at_us: float) -> dict[str, Any]:
+    status, last_seen = presence(last_seen_us, at_us)
     return {
         "id": agent.id,
         "name": agent.name,

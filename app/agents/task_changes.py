@@ -127,7 +127,9 @@ def _allocate(terminal: list[Update], running: list[Update]) -> StoredChanges:
     Raises TooManyRequests if no update can be accepted, redis.RedisError.
     """
     updates = [*terminal, *running]
-    allocated = limiter.allocate_versions([update.agent_id for update in updates]) if updates else []
+    allocated = (
+        limiter.allocate_versions([(each.agent_id, each.fields["protocol_id"]) for each in updates]) if updates else []
+    )
     versioned = [update._replace(version=first) for update, (first, _) in zip(updates, allocated, strict=True)]
     changes = StoredChanges([], versioned[len(terminal) :], [])
     pending: dict[str, int] = {}

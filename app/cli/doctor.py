@@ -15,9 +15,12 @@ from app.core import database, migration, redis_connection
 from app.core.dependency_errors import outage_of
 from app.core.extensions import celery, db, redis_client
 from app.core.migration import SchemaState
+from app.core.redis_connection import VersionError
+from app.core.redis_topology import SLOTS
 from app.observability import process_registry
 from app.payments.reconciliation import mismatches, stuck_payments
-from app.realtime.redis_keys import TICK_KEY
+from app.realtime.emitter import rooms_redis
+from app.realtime.redis_keys import PARTITION_SLOTS, TICK_KEY, partition_key
 from app.webhooks.backlog import overdue_webhooks
 
 MAX_TICK_AGE_SECONDS = 15.0
@@ -25,7 +28,11 @@ MAX_OVERDUE_SECONDS = 60.0
 MAX_CLOCK_DIFFERENCE_SECONDS = 2.0
 MAX_LISTED = 5
 LEDGER_AGREES = "every pool is the sum of its ledger, which has every reservation and payment"
-REMEDIES = {"database": "start the database, or check DATABASE_URL", "redis": "start Redis, or check REDIS_URL"}
+REMEDIES = {
+    "database": "start the database, or check DATABASE_URL",
+    "redis": "start Redis, or check REDIS_URL",
+    "rooms redis": "start the Redis of the rooms, or check ROOMS_REDIS_URL",
+}
 
 
 class CheckFailed(Exception):
@@ -105,13 +112,39 @@ def _check_redis() -> str:
     return f"answers, version {information.get('valkey_version') or information['redis_version']}"
 
 
-def _check_redis_setting(name: str, right: str, problem: str) -> None:
+def _check_rooms_redis() -> str:
+    nodes = rooms_redis()
     try:
-        value = redis_client().config_get(name).get(name, "")
-    except redis.ResponseError:  # a hosted Redis does not allow CONFIG
-        return
-    if value not in ("", right):
-        raise CheckFailed(f"{problem} ({name} {value})", f"set `{name} {right}`")
+        versions = nodes.check_versions()
+    except VersionError as error:
+        raise CheckFailed(str(error), "upgrade it, or let ROOMS_REDIS_URL name another one") from error
+    owners = {node.name: node.slots for node in nodes.nodes()}
+    if unowned := SLOTS - sum(owners.values()):
+        raise CheckFailed(f"{unowned} of {SLOTS} slots have no owner", "bring back the primaries or their replicas")
+    if not nodes.topology.is_cluster:
+        return f"answers, version {next(iter(versions.values()))}"
+    return "cluster of " + ", ".join(f"{name} ({version}, {owners[name]} slots)" for name, version in versions.items())
+
+
+def _check_rooms_writes() -> None:
+    nodes = rooms_redis()
+    for node in nodes.nodes():
+        slot = nodes.topology.owners(PARTITION_SLOTS).get(node.name, [])[:1]
+        for partition in (PARTITION_SLOTS.index(each) for each in slot):
+            nodes.call(PARTITION_SLOTS[partition], "SET", partition_key(partition, "ready"), b"", "EX", 60)
+
+
+def _check_redis_setting(name: str, right: str, problem: str) -> None:
+    """Of the control plane's server and those of the rooms."""
+    nodes = rooms_redis()
+    for client in (redis_client(), *(nodes.topology.client(node.name) for node in nodes.nodes())):
+        try:
+            value = client.config_get(name).get(name, "")
+        except redis.ResponseError:  # a hosted Redis does not allow CONFIG
+            continue
+        text = value.decode() if isinstance(value, bytes) else value
+        if text not in ("", right):
+            raise CheckFailed(f"{problem} ({name} {text})", f"set `{name} {right}`")
 
 
 def _check_broker() -> None:
@@ -184,8 +217,10 @@ CHECKS = (
     Check("database writes", "database", database.check_writable, "accepts writes"),
     Check("redis", "redis", _check_redis),
     Check("redis writes", "redis", lambda: redis_connection.check_writable(redis_client()), "accepts writes"),
-    Check("redis persistence", "redis", _check_persistence, "Redis writes its data to disk"),
-    Check("redis eviction", "redis", _check_eviction, "a full Redis refuses writes and evicts nothing"),
+    Check("rooms redis", "rooms redis", _check_rooms_redis),
+    Check("rooms redis writes", "rooms redis", _check_rooms_writes, "each server accepts writes"),
+    Check("redis persistence", "rooms redis", _check_persistence, "Redis writes its data to disk"),
+    Check("redis eviction", "rooms redis", _check_eviction, "a full Redis refuses writes and evicts nothing"),
     Check("broker", "redis", _check_broker, "accepts tasks"),
     Check("tick", "redis", _check_tick),
     *(Check(role, "redis", partial(_check_process, role)) for role in process_registry.REQUIRED_ROLES),

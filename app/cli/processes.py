@@ -10,6 +10,7 @@ import os
 import resource
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -28,6 +29,20 @@ def gc_freeze() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def check_rooms_redis(app: Any) -> None:
+    """Raises click.ClickException for a Redis that is too old; one that does not answer yet is waited for later."""
+    import redis
+
+    from app.core.redis_connection import VersionError
+
+    try:
+        app.extensions["rooms_redis"].check_versions()
+    except VersionError as error:
+        raise click.ClickException(str(error)) from error
+    except redis.RedisError as error:
+        logging.getLogger(__name__).warning("rooms_redis.unavailable", extra={"error": str(error)})
 
 
 @click.command()
@@ -51,6 +66,7 @@ def web(host: str, port: int, *, reuse_port: bool) -> None:
             probe.touch("web")
             runtime.sleep(probe.TOUCH_SECONDS)
 
+    check_rooms_redis(wsgi.app)
     try:
         listener = runtime.listen(host, port, reuse_port=reuse_port)
     except OSError as error:
@@ -85,6 +101,7 @@ def worker(queues: str, concurrency: int, name: str) -> None:
     own_pid = os.getpid()
     # Otherwise a pool process outlives a killed worker, and its task's result is lost.
     signals.worker_process_init.connect(lambda **_: end_with_parent(own_pid), weak=False)
+    check_rooms_redis(celery_worker.flask_app)
     celery_process = celery_worker.celery.Worker(
         queues=queues,
         concurrency=concurrency,

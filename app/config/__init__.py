@@ -16,8 +16,8 @@ from urllib.parse import quote
 from marshmallow import ValidationError
 from marshmallow import fields as schema_fields
 
-from app.config.addresses import SENTINEL_SCHEME
 from app.config.checks import cross_check
+from app.config.redis_addresses import SENTINEL_SCHEME
 from app.config.settings import Config
 
 __all__ = ["Config", "ConfigError", "load_config"]
@@ -98,10 +98,12 @@ def _use_embedded_defaults(values: dict[str, Any]) -> None:
     values["database_url"] = driver + separator + rest
     # Celery's `CERT_NONE` becomes redis-py's `none`.
     checks = re.compile(r"(?<=[?&]ssl_cert_reqs=)[A-Za-z_]+")
-    values["redis_url"] = checks.sub(lambda found: found[0].lower().removeprefix("cert_"), values["redis_url"])
-    if values["redis_sentinel_password"] and values["redis_url"].startswith(SENTINEL_SCHEME):
-        separator = "&" if "?" in values["redis_url"] else "?"
-        values["redis_url"] += f"{separator}sentinel_password={quote(values['redis_sentinel_password'], safe='')}"
+    for key in ("redis_url", "rooms_redis_url"):
+        values[key] = checks.sub(lambda found: found[0].lower().removeprefix("cert_"), values[key])
+        if values["redis_sentinel_password"] and values[key].startswith(SENTINEL_SCHEME):
+            separator = "&" if "?" in values[key] else "?"
+            values[key] += f"{separator}sentinel_password={quote(values['redis_sentinel_password'], safe='')}"
+    values["rooms_redis_url"] = values["rooms_redis_url"] or values["redis_url"]
 
 
 def _text_of(path: Path) -> str:

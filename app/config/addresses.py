@@ -1,30 +1,18 @@
-"""Addresses of databases, Redis, services and web origins. No message shows an address: it may hold a password.
+"""Addresses of databases, services and web origins. No message shows an address: it may hold a password.
 
 Functions named `…_fault` return an empty text for a valid address.
 """
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 DATABASE_FORM = "is not like postgresql://user:password@host:port/name or sqlite:////folder/file.db"
-REDIS_FORM = (
-    "is not like redis://[:password@]host:port/number, rediss://… or sentinel://…; "
-    "special characters in a password are written %XX"
-)
-SENTINEL_FORM = "is not like sentinel://[:password@]host:port,host:port/service/db"
 ORIGIN_FORM = (
     "is not like https://app.example, https://app.example:8443, http://[::1]:3000 or capacitor://localhost "
     "(scheme, host and port alone; no path, no wildcard within), nor `null` or `*`"
 )
 NETWORK_FORM = "is not like 10.1.0.0/16 or fd00:1::/32, comma-separated, without host bits"
-SENTINEL_SCHEME = "sentinel://"
-REDIS_OPTIONS = frozenset(
-    ("health_check_interval", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "client_name")
-)
-_TLS = ("cert_reqs", "ca_certs", "ca_path", "certfile", "keyfile", "password", "check_hostname", "ciphers")
-TLS_OPTIONS = frozenset(f"ssl_{name}" for name in _TLS)
 HIGHEST_PORT = 65535
 
 ANY, OPAQUE = "*", "null"
@@ -86,80 +74,6 @@ def _postgresql_fault(url: str) -> str:
     except (ProgrammingError, TypeError):
         return "has options after `?` that PostgreSQL's libpq does not know"
     return ""
-
-
-def redis_fault(url: str) -> str:
-    if url.startswith(SENTINEL_SCHEME):
-        try:
-            parse_sentinel(url)
-        except ValueError as fault:
-            return str(fault)
-        return ""
-    parts = split(url)
-    if not parts or parts.scheme not in ("redis", "rediss") or parts.fragment:
-        return REDIS_FORM
-    if not re.fullmatch(r"/?|/[0-9]+", parts.path):
-        return REDIS_FORM
-    if not parts.query:
-        return ""
-    from redis.connection import parse_url  # noqa: PLC0415 - start-up time of the command line
-
-    known = REDIS_OPTIONS | TLS_OPTIONS if parts.scheme == "rediss" else REDIS_OPTIONS
-    options = parse_qs(parts.query, keep_blank_values=True)
-    checks = options.get("ssl_cert_reqs", ["required"])[0]
-    fits = known.issuperset(options) and checks in ("required", "optional", "none")
-    try:
-        parse_url(url)
-    except ValueError:
-        fits = False
-    return "" if fits else f"has unknown options after `?`, or invalid values; known are {', '.join(sorted(known))}"
-
-
-@dataclass(frozen=True)
-class SentinelAddress:
-    """Addresses of the sentinels, the service's name and the logins; `repr` shows no password."""
-
-    sentinels: list[tuple[str, int]]
-    service: str
-    database: int
-    login: dict[str, str] = field(repr=False)
-    sentinel_login: dict[str, str] = field(repr=False)
-
-    def broker_url(self) -> str:
-        """The URL in Celery's form: `sentinel://:password@host:port/db;sentinel://…`."""
-        user, password = (quote(self.login.get(key, ""), safe="") for key in ("username", "password"))
-        login = f"{user}:{password}@" if self.login else ""
-        return ";".join(f"{SENTINEL_SCHEME}{login}{host}:{port}/{self.database}" for host, port in self.sentinels)
-
-
-def parse_sentinel(url: str) -> SentinelAddress:
-    """Parse `sentinel://[user][:password@]host:port,host:port/service[/db]`. Raises ValueError without the URL.
-
-    User and password are those of the Redis servers. The configuration adds the sentinels' own password
-    (`REDIS_SENTINEL_PASSWORD`) as `?sentinel_password=…`, so that the URL alone is enough to connect.
-    """
-    rest, _, query = url.removeprefix(SENTINEL_SCHEME).partition("?")
-    before, _, path = rest.partition("/")
-    credentials, _, hosts = before.rpartition("@")
-    service, _, number = path.partition("/")
-    try:
-        addresses = [each.strip().rpartition(":") for each in hosts.split(",")]
-        sentinels = [(host, int(port)) for host, _, port in addresses]
-        database = int(number or 0)
-    except ValueError:
-        raise ValueError(SENTINEL_FORM) from None
-    if not service or not all(host and 0 < port <= HIGHEST_PORT for host, port in sentinels):
-        raise ValueError(SENTINEL_FORM)
-    user, _, password = credentials.partition(":")
-    login = {"username": unquote(user), "password": unquote(password)}
-    own = parse_qs(query).get("sentinel_password")
-    return SentinelAddress(
-        sentinels,
-        service,
-        database,
-        login={name: value for name, value in login.items() if value},
-        sentinel_login={"password": own[0]} if own else {},
-    )
 
 
 def normalized(text: str) -> str:

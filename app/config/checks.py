@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from app.config import addresses
+from app.config import addresses, redis_addresses
 from app.config.settings import MIN_KEY_BYTES, MIN_PAYOUT_SECRET_BYTES
 
 Values = dict[str, Any]
@@ -29,7 +29,9 @@ def cross_check(values: Values, *, offline: bool, under_up: bool) -> Iterator[Fa
     """
     if not offline:
         yield "database_url", addresses.database_fault(values["database_url"]) if values["database_url"] else MISSING
-        yield "redis_url", addresses.redis_fault(values["redis_url"]) if values["redis_url"] else MISSING
+        yield "redis_url", redis_addresses.redis_fault(values["redis_url"]) if values["redis_url"] else MISSING
+        if values["rooms_redis_url"] != values["redis_url"]:
+            yield "rooms_redis_url", redis_addresses.rooms_fault(values["rooms_redis_url"])
     yield from _secret_faults(values, under_up=under_up)
     if values["payout_connect_timeout"] + 2 * values["payout_read_timeout"] > MAX_PAYOUT_SECONDS:
         message = f"connect timeout + 2 × read timeout must not exceed {MAX_PAYOUT_SECONDS} s: a job ends before 40 s"

@@ -49,6 +49,13 @@ class Config:
         "`sentinel://[:password@]host:port,host:port/service/db`",
         secret=True,
     )
+    rooms_redis_url: str = setting(
+        "ROOMS_REDIS_URL",
+        "the Redis of the rooms, if it is another one: in the forms of REDIS_URL, or a cluster as "
+        "`valkey-cluster://[[user]:password@]host:port,host:port` (or `redis-cluster://`; with TLS `rediss-cluster://` "
+        "or `valkeys-cluster://`, with the options of `rediss://`)",
+        secret=True,
+    )
     redis_sentinel_password: str = setting(
         "REDIS_SENTINEL_PASSWORD",
         "password of the sentinels, if they have one; the one in the URL is that of the Redis servers",

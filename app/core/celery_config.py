@@ -10,7 +10,7 @@ from kombu.entity import Queue
 from kombu.transport.redis import Channel, QoS
 
 from app.config import Config
-from app.config.addresses import SENTINEL_SCHEME, TLS_OPTIONS, parse_sentinel
+from app.config.redis_addresses import SENTINEL_SCHEME, TLS_OPTIONS, parse_sentinel
 from app.core import queues
 from app.core.redis_connection import redis_time
 

@@ -4,6 +4,7 @@ Imports no framework, so that `dashboard up` starts fast.
 """
 
 import time
+from collections.abc import Mapping
 from threading import BoundedSemaphore
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from app.config.addresses import SENTINEL_SCHEME, parse_sentinel
+from app.config.redis_addresses import SENTINEL_SCHEME, parse_sentinel
 
 COMMAND_TIMEOUT_SECONDS = 1.0
 MAX_CONNECTIONS = 64  # per process; when all are in use, callers wait
@@ -20,6 +21,14 @@ POOL_WAIT_SECONDS = 5.0
 CLOCK_FRESH_SECONDS = 5.0
 CLOCK_RETRY_SECONDS = 1.0
 FAILURE_REMEMBERED_SECONDS = 1.0
+MIN_VERSION = 7  # the first with sharded channels
+
+CONNECTION_OPTIONS = {
+    "socket_connect_timeout": COMMAND_TIMEOUT_SECONDS,
+    "socket_timeout": COMMAND_TIMEOUT_SECONDS,
+    "health_check_interval": 15,
+    "protocol": 2,
+}
 
 
 def redis_time(client: redis.Redis) -> float:
@@ -35,11 +44,9 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
     concurrent command fails, so that many clients reconnecting at once would get "Redis is down".
     """
     options: dict[str, Any] = {
-        "socket_connect_timeout": COMMAND_TIMEOUT_SECONDS,
+        **CONNECTION_OPTIONS,
         "socket_timeout": None if blocking else COMMAND_TIMEOUT_SECONDS,
-        "health_check_interval": 15,
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries),
-        "protocol": 2,
     }
     if url.startswith(SENTINEL_SCHEME):
         address = parse_sentinel(url)
@@ -53,6 +60,20 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
         url, max_connections=MAX_CONNECTIONS, timeout=POOL_WAIT_SECONDS, **options
     )
     return redis.Redis(connection_pool=pool)
+
+
+class VersionError(redis.RedisError):
+    """The server is too old."""
+
+
+def check_version(information: Mapping[str, Any]) -> str:
+    """The name and version in a reply of INFO. Raises VersionError for a server without sharded channels."""
+    if version := information.get("valkey_version"):
+        return f"Valkey {version}"
+    named = f"Redis {information.get('redis_version', '')}"
+    if information and int(str(information["redis_version"]).partition(".")[0]) < MIN_VERSION:
+        raise VersionError(f"{named} is too old: the rooms need Redis {MIN_VERSION} or newer, or Valkey")
+    return named
 
 
 def check_writable(client: redis.Redis) -> None:

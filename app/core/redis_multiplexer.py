@@ -40,8 +40,11 @@ class SentCommands(NamedTuple):
     call: _Call
 
     def wait(self) -> list[Any]:
-        """The replies in the order of the commands, errors as redis.RedisError. Raises redis.RedisError."""
-        return self.connection.wait(self.call)
+        """The replies in the order of the commands; an error is a redis.RedisError in its place."""
+        try:
+            return self.connection.wait(self.call)
+        except redis.RedisError as error:
+            return [error] * self.call.count
 
 
 class RedisMultiplexer:
@@ -72,10 +75,9 @@ class RedisMultiplexer:
             connection = self._reconnect()
         return SentCommands(connection, connection.send(commands))
 
-    def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        if (connection := self._current) is not None:
-            connection.fail(redis.ConnectionError("The connection to Redis was closed."))
+    def close_if_idle(self) -> bool:
+        """Close the connection unless a call waits; the next call opens another. Returns whether it is closed."""
+        return self._current is None or self._current.close_if_idle()
 
     def _reconnect(self) -> "_Connection":
         with self._lock:
@@ -146,6 +148,8 @@ class _Connection:
         if not own.is_done:
             if self._has_reader:
                 own.wake = threading.Event()
+                if own.is_done:  # since: the reader does not hold the lock
+                    own.wake.set()
             self._has_reader = True
 
     def _await(self, own: _Call) -> list[Any]:
@@ -191,6 +195,12 @@ class _Connection:
                 call.is_done = True
                 if call is not own:
                     _wake(call)
+
+    def close_if_idle(self) -> bool:
+        with self._lock:
+            if not self._waiting:
+                self._close(redis.ConnectionError("The connection to Redis was closed."))
+            return self._broken is not None
 
     def fail(self, error: redis.RedisError) -> None:
         with self._lock:

@@ -12,7 +12,9 @@ from app.core.database import database_now, utc_now
 from app.core.extensions import db, redis_client, redis_clock
 from app.observability import metrics, process_registry
 from app.realtime import redis_keys
-from app.realtime.limiter import queued_at, read_steady_time
+from app.realtime.agent_records import read
+from app.realtime.emitter import rooms_redis
+from app.realtime.limiter import queued_at
 from app.realtime.outbox import OutboxEvent
 from app.sockets.connections import connections_by_protocol
 
@@ -68,34 +70,36 @@ def read_status() -> dict[str, Any]:
 
 def _rooms() -> list[dict[str, Any]]:
     """Return the rooms with connections, with waiting events or with events dropped lately."""
-    client, connections, unsent = redis_client(), connections_by_protocol(), _unsent()
-    with client.pipeline(transaction=False) as pipe:
-        pipe.time()
-        pipe.zrange(redis_keys.DUE_KEY, 0, MAX_ROOMS - 1)
-        pipe.zrange(redis_keys.DROPPED_AT_KEY, 0, MAX_ROOMS - 1, desc=True, withscores=True)
-        (seconds, micros), waiting, dropping = pipe.execute()
-    now, steady = seconds * 1_000_000 + micros, read_steady_time(client)
-    listed = [*waiting, *(room for room, at in dropping if now - at < DROP_SHOWN_US)]
-    ids = {*connections, *unsent, *(room.decode() for room in listed)}
+    nodes, connections, unsent = rooms_redis(), connections_by_protocol(), _unsent()
+    now = int(redis_clock().now() * 1e6)
+    dropped = (now - DROP_SHOWN_US, "+inf", "BYSCORE", "LIMIT", 0, MAX_ROOMS)
+    commands = [("ZRANGE", key, 0, MAX_ROOMS // redis_keys.PARTITIONS) for key in redis_keys.all_keys("due")]
+    commands += [("ZRANGE", key, *dropped) for key in redis_keys.all_keys("dropped")]
+    listed = [room.decode() for found in read(nodes, *commands) for room in found]
+    ids = {*connections, *unsent, *listed}
     shown = sorted(ids, key=lambda each: (-unsent.get(each, 0.0), -connections.get(each, 0)))[:MAX_ROOMS]
-    with client.pipeline(transaction=False) as pipe:
-        for each in shown:
-            pipe.llen(redis_keys.room_key(each, "queue"))
-            pipe.lrange(redis_keys.room_key(each, "window"), 0, BUDGET - 1)
-            pipe.zcard(redis_keys.room_key(each, "waiting"))
-            pipe.get(redis_keys.room_key(each, "seq"))
-            pipe.hget(redis_keys.DROPPED_KEY, each)
-            pipe.zscore(redis_keys.DROPPED_AT_KEY, each)
-            pipe.lindex(redis_keys.room_key(each, "queue"), 0)
-        answers = pipe.execute()
+    answers = read(nodes, *(command for each in shown for command in _room_commands(each)))
     rows = [answers[at : at + COMMANDS_PER_ROOM] for at in range(0, len(answers), COMMANDS_PER_ROOM)]
     return [
         {
             "protocolId": each,
             "connections": connections.get(each, 0),
-            **_describe_room(row, now, steady, unsent.get(each)),
+            **_describe_room(row, now, unsent.get(each)),
         }
         for each, row in zip(shown, rows, strict=True)
+    ]
+
+
+def _room_commands(protocol_id: str) -> list[tuple[Any, ...]]:
+    partition = redis_keys.partition_of(protocol_id)
+    return [
+        ("LLEN", redis_keys.room_key(protocol_id, "queue")),
+        ("LRANGE", redis_keys.room_key(protocol_id, "window"), 0, BUDGET - 1),
+        ("ZCARD", redis_keys.room_key(protocol_id, "waiting")),
+        ("HMGET", redis_keys.room_key(protocol_id, "state"), "seq", "dropped"),
+        ("ZSCORE", redis_keys.partition_key(partition, "dropped"), protocol_id),
+        ("LINDEX", redis_keys.room_key(protocol_id, "queue"), 0),
+        ("GET", redis_keys.partition_key(partition, "clock")),
     ]
 
 
@@ -112,8 +116,9 @@ def _unsent() -> dict[str, float]:
     return {protocol_id: max(0.0, (now - at).total_seconds()) for protocol_id, at, now in rows}
 
 
-def _describe_room(row: list[Any], now: int, steady: int, unsent_seconds: float | None) -> dict[str, Any]:
-    queued, window, waiting, seq, dropped, dropped_at, head = row
+def _describe_room(row: list[Any], now: int, unsent_seconds: float | None) -> dict[str, Any]:
+    queued, window, waiting, (seq, dropped), dropped_at, head, clock = row
+    steady = now + (int(clock.split()[1]) if clock else 0)
     queued_seconds = None if head is None else max(0.0, now / 1e6 - queued_at(head).timestamp())
     ages = [age for age in (queued_seconds, unsent_seconds) if age is not None]
     return {
@@ -125,18 +130,18 @@ def _describe_room(row: list[Any], now: int, steady: int, unsent_seconds: float 
         "agentsWaiting": waiting,
         "seq": int(seq or 0),
         "dropped": int(dropped or 0),
-        "secondsSinceDrop": None if dropped_at is None else max(0, int((now - dropped_at) / 1e6)),
+        "secondsSinceDrop": None if dropped_at is None else max(0, int((now - float(dropped_at)) / 1e6)),
     }
 
 
 def _agents() -> dict[str, int]:
     since = (redis_clock().now() - ONLINE_SECONDS) * 1e6
-    with redis_client().pipeline(transaction=False) as pipe:
-        pipe.zcard(redis_keys.LAST_SEEN_KEY)
-        pipe.zcount(redis_keys.LAST_SEEN_KEY, since, "+inf")
-        pipe.zcount(redis_keys.BUSY_KEY, since, "+inf")
-        known, online, busy = pipe.execute()
-    return {"known": known, "online": online, "busy": busy}
+    seen, busy = redis_keys.all_keys("last_seen"), redis_keys.all_keys("busy")
+    commands = [("ZCARD", key) for key in seen]
+    commands += [("ZCOUNT", key, since, "+inf") for key in (*seen, *busy)]
+    counts, partitions = read(rooms_redis(), *commands), redis_keys.PARTITIONS
+    known, online, at_work = (sum(counts[at * partitions : (at + 1) * partitions]) for at in range(3))
+    return {"known": known, "online": online, "busy": at_work}
 
 
 def _measured() -> tuple[dict[str, int], dict[str, float]]:

@@ -20,6 +20,7 @@ from app.observability.process_registry import release_version
 logger = logging.getLogger(__name__)
 CACHE_SECONDS = 1.0
 PARTS = ("database", "redis", "messageQueue")
+ROOMS_PART = "roomsRedis"  # if it is not the same Redis
 blueprint = Blueprint("health", __name__)
 
 
@@ -37,7 +38,7 @@ def readyz() -> Response:
         errors = _check_all()
         silent = [] if "redis" in errors else extensions["silent_processes"]()
         extensions["readiness"] = time.monotonic(), errors, silent
-    parts = {name: "down" if name in errors else "ok" for name in PARTS}
+    parts = {name: "down" if name in errors else "ok" for name in _parts()}
     if not errors:
         return jsonify(status="ok", parts=parts, **({"silent": silent} if silent else {}))
     details = " ".join(f"{name}: {error.detail}" for name, error in errors.items())
@@ -55,8 +56,9 @@ def _check_all() -> dict[str, DomainError]:
         _check_database,
         lambda: redis_connection.check_writable(client),
         lambda: client.publish("dashboard:ready", b""),
+        extensions["rooms_redis"].ping,
     )
-    for name, check in zip(PARTS, checks, strict=True):
+    for name, check in zip(_parts(), checks, strict=False):
         try:
             check()
         except Exception as error:  # noqa: BLE001 - any error of a driver means that the part is down
@@ -64,6 +66,11 @@ def _check_all() -> dict[str, DomainError]:
             outage = error if isinstance(error, DomainError) else as_outage(error)
             errors[name] = outage or DependencyUnavailable("It failed unexpectedly; see the log.")
     return errors
+
+
+def _parts() -> tuple[str, ...]:
+    settings = config()
+    return PARTS if settings.rooms_redis_url == settings.redis_url else (*PARTS, ROOMS_PART)
 
 
 def _check_database() -> None:

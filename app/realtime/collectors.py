@@ -6,10 +6,13 @@ from app.core.database import database_now
 from app.core.extensions import db, redis_client
 from app.observability import metrics, process_registry
 from app.observability.collectors import Reading
+from app.realtime import limiter
+from app.realtime.agent_records import read
+from app.realtime.emitter import rooms_redis
 from app.realtime.events import EventType
-from app.realtime.limiter import read_steady_time
 from app.realtime.outbox import OutboxEvent
-from app.realtime.redis_keys import DUE_KEY, TICK_KEY, room_key
+from app.realtime.redis_keys import TICK_KEY, all_keys, room_key
+from app.realtime.scripts import room_scripts
 
 MAX_SAMPLED_ROOMS = 200
 
@@ -23,24 +26,21 @@ def initialize_counters() -> None:
 
 
 def read_rooms() -> list[Reading]:
-    """Read the 200 rooms that are due first, which include the latest. Raises redis.RedisError."""
-    client = redis_client()
-    with client.pipeline(transaction=False) as pipe:
-        pipe.time()
-        pipe.get(TICK_KEY)
-        pipe.zcard(DUE_KEY)
-        pipe.zrange(DUE_KEY, 0, MAX_SAMPLED_ROOMS - 1, withscores=True)
-        (seconds, micros), tick, waiting, first = pipe.execute()
-        for protocol_id, _ in first:
-            pipe.llen(room_key(protocol_id.decode(), "queue"))
-        longest = float(max(pipe.execute(), default=0))
-    overdue = max(0.0, (read_steady_time(client) - first[0][1]) / 1e6) if first else 0.0
+    """Read the rooms that are due first, 200 at most, which include the latest. Raises redis.RedisError."""
+    (seconds, micros), tick = redis_client().time(), redis_client().get(TICK_KEY)
+    nodes, dues = rooms_redis(), all_keys("due")
+    counts = read(nodes, *(("ZCARD", key) for key in dues))
+    busy = [key for key, count in zip(dues, counts, strict=True) if count]
+    sampled = read(nodes, *(("ZRANGE", key, 0, MAX_SAMPLED_ROOMS // len(busy)) for key in busy))
+    rooms = [room.decode() for found in sampled for room in found]
+    longest = float(max(read(nodes, *(("LLEN", room_key(room, "queue")) for room in rooms)), default=0))
+    overdue = max((late / 1e6 for late, _ in limiter.due_rooms(room_scripts(), limiter.Outcome())), default=0.0)
     clocks: dict[str, float] = {}
     for each in process_registry.known():
         clocks[each.kind] = max(abs(each.clock_ahead), clocks.get(each.kind, 0.0))
     about_clocks = "Largest difference between Redis's clock and that of a process of this kind"
     readings = [
-        Reading("dashboard_rooms_waiting", "Rooms in which an event or update waits", {"": float(waiting)}),
+        Reading("dashboard_rooms_waiting", "Rooms in which an event or update waits", {"": float(sum(counts))}),
         Reading("dashboard_rooms_overdue_seconds", "How late the drain of the most overdue room is", {"": overdue}),
         Reading("dashboard_room_queue_longest", "Events in the longest room queue", {"": longest}),
         *process_registry.readings(),

@@ -1,8 +1,10 @@
 """Emits events into rooms and drains them: calls the limiter, logs and counts the outcome, schedules the next drain."""
 
-import contextlib
 import logging
+import secrets
 import time
+from collections.abc import Sequence
+from typing import cast
 
 import redis
 from flask import current_app
@@ -10,9 +12,11 @@ from flask import current_app
 from app.core.extensions import celery, redis_client, redis_clock
 from app.core.queues import DRAIN_TASK
 from app.core.redis_connection import redis_time
+from app.core.redis_nodes import RedisNodes
+from app.core.values import to_json
 from app.observability import metrics
 from app.realtime import limiter
-from app.realtime.redis_keys import DRAIN_KEY, TICK_KEY, room_key, room_of
+from app.realtime.redis_keys import CONTROL_CHANNEL, DRAIN_KEY, TICK_KEY, room_key, room_of, slot_of_key
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +45,26 @@ def log_emission_failure(protocol_id: str, event_type: str, data_json: str, erro
     logger.error("event.emission_failed", extra=event)
 
 
-def run_scheduled_drain(planned: int) -> None:
-    """Wait for the steady time `planned`, then drain what is due. Raises redis.RedisError.
+def report(reports: Sequence[limiter.RunningReport]) -> list[limiter.Start]:
+    """Take RUNNING reports, the newest of each agent; returns those that started a task. Raises redis.RedisError."""
+    taken = limiter.report(reports)
+    if taken.outcome is not None:
+        record_outcome(taken.outcome)
+    return taken.starts
 
-    The task waits by itself: an ETA is a time of the sender's clock, which the worker would judge by its own.
-    Only the scheduled drain clears its marker; any other would start a second chain of drains.
+
+def run_scheduled_drain(token: str) -> None:
+    """Wait until the scheduled drain's time, then drain what is due. Raises redis.RedisError.
+
+    The task waits by itself, by the lifetime of its marker: an ETA is a time of the sender's clock, which the worker
+    would judge by its own. Only the scheduled drain clears its marker; any other would start a second chain of drains.
     """
     client = redis_client()
-    wait_us = min(planned - limiter.read_steady_time(client), MAX_DRAIN_DELAY_US)
-    time.sleep(max(wait_us, 0) / 1e6)
-    if client.get(DRAIN_KEY) == str(planned).encode():
-        client.delete(DRAIN_KEY)
+    if client.get(DRAIN_KEY) == token.encode():
+        wait_us = min(client.pttl(DRAIN_KEY) * 1000 - DRAIN_SLACK_US, MAX_DRAIN_DELAY_US)
+        time.sleep(max(wait_us, 0) / 1e6)
+        if client.get(DRAIN_KEY) == token.encode():
+            client.delete(DRAIN_KEY)
     drain()
 
 
@@ -82,26 +95,29 @@ def record_outcome(outcome: limiter.Outcome) -> None:
         metrics.ROOMS_REWOUND.inc()
         cause = "the database is older than Redis"
         logger.warning("room.rewound", extra={"room": room_of(protocol_id), "cause": cause})
+        _request_resync(protocol_id)
     log_undelivered(outcome.undelivered)
     schedule_drain(outcome)
 
 
 def schedule_drain(outcome: limiter.Outcome) -> None:
-    """Schedule a drain for when the next room is due, unless one is scheduled: one at a time for the whole system."""
-    if outcome.next_due is None:
+    """Schedule a drain for when the next room is due, unless one is scheduled: one at a time for the whole system.
+
+    Its marker expires DRAIN_SLACK_US after its time, so that a drain that was lost is replaced.
+    """
+    if outcome.delay_us is None:
         return
-    delay_us = max(outcome.next_due - outcome.now, DRAIN_QUANTUM_US)
+    delay_us = max(outcome.delay_us, DRAIN_QUANTUM_US)
     if delay_us > MAX_DRAIN_DELAY_US:
         return  # a tick comes first
-    at = outcome.now + delay_us
-    client = redis_client()
+    client, token = redis_client(), secrets.token_hex(8)
     try:
-        scheduled = client.get(DRAIN_KEY)
-        if scheduled is not None and outcome.now - DRAIN_SLACK_US < int(scheduled) <= at + DRAIN_QUANTUM_US:
+        left_us = client.pttl(DRAIN_KEY) * 1000
+        if 0 <= left_us <= DRAIN_SLACK_US + delay_us + DRAIN_QUANTUM_US:
             return
-        if not client.set(DRAIN_KEY, at, px=(delay_us + DRAIN_SLACK_US) // 1000, nx=scheduled is None):
+        if not client.set(DRAIN_KEY, token, px=(delay_us + DRAIN_SLACK_US) // 1000, nx=left_us < 0):
             return  # another process was first
-        celery.send_task(DRAIN_TASK, (at,), retry=False)
+        celery.send_task(DRAIN_TASK, (token,), retry=False)
     except Exception as error:  # noqa: BLE001 - any error of the broker's client; beat's next tick drains instead
         metrics.ENQUEUE_FAILURES.labels(DRAIN_TASK).inc()
         logger.warning("drain.schedule_failed", extra={"error": str(error)})
@@ -110,32 +126,47 @@ def schedule_drain(outcome: limiter.Outcome) -> None:
 def record_disconnect(protocol_id: str, client: str) -> None:
     """Record that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
     key = room_key(protocol_id, "disconnected")
-    with redis_client().pipeline(transaction=False) as pipe:
-        pipe.zadd(key, {client: redis_clock().now()})
-        pipe.zremrangebyrank(key, 0, -MAX_CLIENTS - 1)
-        pipe.expire(key, DISCONNECTED_SECONDS)
-        pipe.execute()
+    commands = [
+        ("ZADD", key, redis_clock().now(), client),
+        ("ZREMRANGEBYRANK", key, 0, -MAX_CLIENTS - 1),
+        ("EXPIRE", key, DISCONNECTED_SECONDS),
+    ]
+    for reply in rooms_redis().execute([(slot_of_key(key), command) for command in commands]):
+        if isinstance(reply, redis.RedisError):
+            raise reply
 
 
 def record_return(protocol_id: str, client: str) -> None:
-    """Record that `client` is back in the room. Raises redis.RedisError.
-
-    Uses the shared connection, because many clients that return at once would wait for connections of the pool.
-    """
-    current_app.extensions["redis_multiplexer"].call("ZREM", room_key(protocol_id, "disconnected"), client)
+    """Record that `client` is back in the room. Raises redis.RedisError."""
+    key = room_key(protocol_id, "disconnected")
+    rooms_redis().call(slot_of_key(key), "ZREM", key, client)
 
 
 def log_undelivered(events: list[dict[str, str]]) -> None:
     """Log each event that no process received or disconnected clients missed, with their names; none is sent again."""
     rooms = sorted({event["protocolId"] for event in events})
-    disconnected: dict[str, list[str]] = {}
+    keys = [room_key(protocol_id, "disconnected") for protocol_id in rooms]
     # one round trip: a drain may report thousands of events
-    with contextlib.suppress(redis.RedisError), redis_client().pipeline(transaction=False) as pipe:
-        for protocol_id in rooms:
-            pipe.zrange(room_key(protocol_id, "disconnected"), 0, MAX_NAMED_CLIENTS - 1, desc=True)
-        for protocol_id, names in zip(rooms, pipe.execute(), strict=True):
-            disconnected[protocol_id] = [name.decode() for name in names]
+    calls = [(slot_of_key(key), ("ZRANGE", key, 0, MAX_NAMED_CLIENTS - 1, "REV")) for key in keys]
+    replies = rooms_redis().execute(calls) if calls else []
+    disconnected = {
+        protocol_id: [] if isinstance(names, redis.RedisError) else [name.decode() for name in names]
+        for protocol_id, names in zip(rooms, replies, strict=True)
+    }
     for event in events:
         metrics.EVENTS_UNDELIVERED.labels(event["eventType"]).inc()
-        clients = disconnected.get(event["protocolId"]) or ["nobody connected"]
+        clients = disconnected[event["protocolId"]] or ["nobody connected"]
         logger.info("event.undelivered", extra={"room": room_of(event["protocolId"]), **event, "clients": clients})
+
+
+def _request_resync(protocol_id: str) -> None:
+    """Let the room's clients fetch its state at once; without it they do so at the gap before the next event."""
+    try:
+        redis_client().publish(CONTROL_CHANNEL, to_json({"method": "resync", "protocolId": protocol_id}))
+    except redis.RedisError as error:
+        logger.warning("resync.request_failed", extra={"room": room_of(protocol_id), "error": str(error)})
+
+
+def rooms_redis() -> RedisNodes:
+    """The running app's Redis servers of the rooms."""
+    return cast(RedisNodes, current_app.extensions["rooms_redis"])

@@ -7,34 +7,39 @@ overtake each other and no crash falls between "taken" and "published".
 """
 
 import json
-import time
-from collections import Counter
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cache, partial
-from itertools import chain
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 import redis
-from flask import current_app
-from socketio import PubSubManager
 
-from app.core.redis_multiplexer import RedisMultiplexer
-from app.core.values import moment_of
-from app.realtime import scripts
-from app.realtime.events import EventType, envelope
-from app.realtime.redis_keys import CHANNEL_PREFIX, CLOCK_KEY, room_of
+from app.realtime import moves
+from app.realtime.agent_records import parse_agent, read
+from app.realtime.events import EventType
+from app.realtime.moves import Move
+from app.realtime.redis_keys import (
+    agent_keys,
+    all_keys,
+    partition_key,
+    partition_of,
+    report_keys,
+    room_key,
+    room_keys,
+    slot_of_key,
+)
+from app.realtime.scripts import Call, RoomScripts, room_scripts
+
+logger = logging.getLogger(__name__)
 
 ROOMS_PER_CALL = 100
-MAX_CALLS = 1000
-BEHIND = b"behind"
+MAX_ROOMS = 2000  # of a partition in one drain
+BEHIND, AWAY = b"behind", b"away"
 TERMINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
-QUICK_SECONDS = 0.05
-FRESH_SECONDS = 30.0
-MAX_AGE_SECONDS = 120.0
-_EVENT_FIELDS = ("protocolId", "seq", "eventType", "processes")
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -59,69 +64,107 @@ class StoredEvent(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What an operation emitted, dropped and left waiting. Times are microseconds of the steady clock."""
+    """What an operation emitted, dropped and left waiting."""
 
     emitted: Counter[str] = field(default_factory=Counter)
     undelivered: list[dict[str, str]] = field(default_factory=list)
     dropped: list[dict[str, str]] = field(default_factory=list)
     waits_us: list[int] = field(default_factory=list)
-    next_due: int | None = None  # None if no room waits
-    now: int = 0
     rewound: list[str] = field(default_factory=list)
+    delays_us: dict[int, int | None] = field(default_factory=dict)  # by partition: until a room is due, None if none is
 
-    def add(self, reply: list[Any]) -> None:
-        """Add the reply of a script (`reply()` in lua/drain_room.lua)."""
-        counts, undelivered, dropped, waits, next_due, now = reply[:6]
+    @property
+    def delay_us(self) -> int | None:
+        """Microseconds until a room is due; None if no room waits."""
+        return min((each for each in self.delays_us.values() if each is not None), default=None)
+
+    def add(self, protocol_id: str, reply: Sequence[Any]) -> None:
+        """Add the reply of a script about a room (`reply()` in lua/drain_room.lua)."""
+        delay, counts, undelivered, dropped, waits = reply
+        self.delays_us[partition_of(protocol_id)] = int(delay) if delay else None
         for line in counts:
             event, _, count = line.decode().rpartition(" ")
             self.emitted[event] += int(count)
-        for events, lines in ((self.undelivered, undelivered), (self.dropped, dropped)):
-            events += [dict(zip(_EVENT_FIELDS, line.decode().split(" "), strict=False)) for line in lines]
+        for line in undelivered:
+            seq, event, processes = line.decode().split(" ")
+            self.undelivered.append({"protocolId": protocol_id, "seq": seq, "eventType": event, "processes": processes})
+        for line in dropped:
+            seq, event = line.decode().split(" ")
+            self.dropped.append({"protocolId": protocol_id, "seq": seq, "eventType": event})
         self.waits_us += map(int, waits)
-        self.next_due = int(next_due) if next_due else None
-        self.now = int(now)
 
 
-@cache
-def message_template(event_type: str) -> str:
-    """The message of an event with the placeholders `@room@`, `@protocol@`, `@timestamp@`, `@seq@` and `@data@`.
+@dataclass
+class Taken:
+    """The reports that started a task; `outcome` is what left the rooms that agents turned away from."""
 
-    The script replaces them in one pass, so that text inside the data is never taken for a placeholder.
+    starts: list[Start] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+    def add_emissions(self, emitted: moves.Replies) -> None:
+        for protocol_id, reply in emitted:
+            self.outcome = self.outcome or Outcome()
+            self.outcome.add(protocol_id, reply)
+
+
+def report(reports: Sequence[RunningReport], scripts: RoomScripts | None = None) -> Taken:
+    """Take RUNNING reports, the newest of each agent, in one round trip if no agent has moved.
+
+    Needs no app context if `scripts` are given. Raises redis.RedisError.
     """
-    written: list[dict[str, Any]] = []
-    writer = PubSubManager(write_only=True)
-    writer._publish = written.append  # noqa: SLF001 - python-socketio's message, without its message queue
-    payload = envelope(event_type, timestamp="@timestamp@", protocol_id="@protocol@", seq="@seq@", data="@data@")
-    writer.emit(event_type, payload, namespace="/", room=room_of("@room@"))
-    return json.dumps(written[0], separators=(",", ":")).replace('"@data@"', "@data@")
+    scripts, taken = scripts or room_scripts(), Taken()
+    unknown = _report(scripts, list({each.agent_id: each for each in reports}.values()), taken)
+    if unknown:
+        taken.add_emissions(moves.move(scripts, [Move(each.agent_id, each.protocol_id) for each in unknown]))
+        _report(scripts, unknown, taken)  # an agent that has moved on meanwhile has a newer report
+    return taken
 
 
-def queued_at(entry: bytes) -> datetime:
-    """When an event was put into its room's queue (lua/room.lua: enqueue), by Redis's clock."""
-    message = json.loads(entry.split(b" ", 4)[4].translate(None, b"\1\2"))
-    return moment_of(message["data"][0]["timestamp"])
+def _report(scripts: RoomScripts, reports: Sequence[RunningReport], taken: Taken) -> list[RunningReport]:
+    """Returns the reports that were not taken, because their agents did not work in these rooms."""
+    rooms: defaultdict[str, list[RunningReport]] = defaultdict(list)
+    for each in reports:
+        rooms[each.protocol_id].append(each)
+    calls = []
+    for protocol_id, those in rooms.items():
+        parts = [part for each in those for part in (each.agent_id, each.task, each.data_json)]
+        calls.append(Call("report", report_keys(protocol_id), (protocol_id, _pack(parts))))
+    unknown: list[RunningReport] = []
+    stayed: list[Move] = []
+    for those, (started, away, renewed) in zip(rooms.values(), scripts.run_all(calls), strict=True):
+        taken.starts += [
+            (those[index], int(version)) for index, version in zip(started[::2], started[1::2], strict=True)
+        ]
+        unknown += [those[index] for index in away]
+        stayed += [Move(those[index].agent_id, those[index].protocol_id) for index in renewed]
+    if stayed:
+        moves.renew(scripts, stayed)
+    return unknown
 
 
-def room_args() -> tuple[str, str, str]:
-    """The channel prefix and templates with which the arguments of lua/room.lua begin."""
-    batch_template = message_template(EventType.AGENT_TASK_UPDATES)
-    return CHANNEL_PREFIX, message_template(EventType.AGENT_TASK_UPDATE), batch_template
+def allocate_versions(updates: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Reserve two versions for each (agent, protocol) to be stored: its own, and one for the start of another task.
 
-
-def report(reports: Sequence[RunningReport], multiplexer: RedisMultiplexer | None = None) -> list[Start]:
-    """Take RUNNING reports in one Redis round trip; returns those that started a task. Raises redis.RedisError."""
-    reply = scripts.run("report", _pack(list(chain.from_iterable(reports))), multiplexer=multiplexer)
-    changes = zip(reply[1::3], reply[2::3], reply[3::3], strict=True)
-    return [(reports[index], int(version)) for index, version, is_new in changes if is_new == b"1"]
-
-
-def allocate_versions(agent_ids: Sequence[str]) -> list[tuple[int, int]]:
-    """Reserve two versions for each report to be stored: its own, and the next for the start of another task.
-
-    Returns the first of them, and how many terminal updates of the agent have yet to leave. Raises redis.RedisError.
+    Each agent's rise in this order. Returns the first of the two, and how many terminal updates of the agent have yet
+    to leave the protocol's room. Raises redis.RedisError.
     """
-    reply = scripts.run("allocate_versions", *agent_ids)
-    return [(int(version), pending) for version, pending in zip(reply[::2], reply[1::2], strict=True)]
+    scripts, agent_ids = room_scripts(), list(dict(updates))
+    located = [("HGET", agent_keys(agent_id)[0], "room") for agent_id in agent_ids]
+    records = [("HGET", room_key(protocol_id, "agents"), agent_id) for agent_id, protocol_id in updates]
+    found = read(scripts.nodes, *located, *records)
+    current = {each: room.decode() for each, room in zip(agent_ids, found, strict=False) if room}
+    rooms: defaultdict[str, list[int]] = defaultdict(list)
+    for index, (agent_id, protocol_id) in enumerate(updates):
+        rooms[current.setdefault(agent_id, protocol_id)].append(index)
+    calls = [
+        Call("allocate_versions", report_keys(room), (room, *(updates[index][0] for index in indexes)))
+        for room, indexes in rooms.items()
+    ]
+    versions: dict[int, int] = {}
+    for indexes, reply in zip(rooms.values(), scripts.run_all(calls), strict=True):
+        versions |= zip(indexes, map(int, reply), strict=True)
+    pending = [parse_agent(record).pending if record else 0 for record in found[len(agent_ids) :]]
+    return [(versions[index], pending[index]) for index in range(len(updates))]
 
 
 def emit(protocol_id: str, event_type: str, data_json: str, stored: StoredEvent | None = None) -> Outcome:
@@ -131,81 +174,109 @@ def emit(protocol_id: str, event_type: str, data_json: str, stored: StoredEvent 
     """
     outcome = Outcome()
     if stored is not None and event_type == EventType.AGENT_TASK_UPDATE:
-        take = partial(_add_update, protocol_id, data_json, stored)
+        take = partial(_add_update, protocol_id, data_json, stored, outcome)
     else:
-        event = (protocol_id, *(stored or ("", "")), event_type, message_template(event_type), data_json)
-        take = partial(_run, "emit", *event)
+        event = (protocol_id, *(stored or ("", "")), event_type, data_json)
+        take = partial(room_scripts().run, Call("emit", room_keys(protocol_id), event))
     reply = take()
-    if reply == BEHIND and stored is not None:
-        outcome = rewind(protocol_id, stored.position - 1)
+    if reply == [BEHIND] and stored is not None:
+        _rewind(protocol_id, stored.position - 1, outcome)
         reply = take()
-    if isinstance(reply, list):
-        outcome.add(reply)
+    if len(reply) > 1:
+        outcome.add(protocol_id, reply)
     return outcome
 
 
-def _add_update(protocol_id: str, data_json: str, stored: StoredEvent) -> Any:
+def _add_update(protocol_id: str, data_json: str, stored: StoredEvent, outcome: Outcome) -> Any:
     data = json.loads(data_json)
-    kind, task = ("terminal", "") if data["status"] in TERMINAL_STATUSES else ("running", data["task"])
-    update = (data["agentId"], protocol_id, stored.position, task, data_json, data["version"], kind, stored.identity)
-    return scripts.run("add_stored", *update)
+    task = "" if data["status"] in TERMINAL_STATUSES else data["task"]
+    update = (data["agentId"], stored.position, stored.identity, task, data_json, data["version"])
+    scripts, keys = room_scripts(), room_keys(protocol_id)
+    reply = scripts.run(Call("add_stored", keys, (protocol_id, *update, "1")))
+    if reply == [AWAY]:
+        move = Move(data["agentId"], protocol_id, int(data["version"]))
+        for left, emissions in moves.move(scripts, [move]):
+            outcome.add(left, emissions)
+        reply = scripts.run(Call("add_stored", keys, (protocol_id, *update, "0")))
+    return reply
 
 
 def rewind(protocol_id: str, position: int) -> Outcome:
     """Set a room back to the position of its older database: drops its queue, and its clients fetch the state."""
-    outcome = Outcome(rewound=[protocol_id])
-    outcome.add(_run("rewind", protocol_id, position))
+    outcome = Outcome()
+    _rewind(protocol_id, position, outcome)
     return outcome
+
+
+def _rewind(protocol_id: str, position: int, outcome: Outcome) -> None:
+    outcome.rewound.append(protocol_id)
+    outcome.add(protocol_id, room_scripts().run(Call("rewind", room_keys(protocol_id), (protocol_id, position))))
 
 
 def drain() -> Outcome:
-    """Drain every room that is due now, a hundred in a call, since a script blocks Redis. Raises redis.RedisError.
+    """Drain every room that is due now, the longest due first. Raises redis.RedisError if none could be.
 
     Rooms that become due meanwhile wait for the next drain, so that this one ends also with a thousand busy rooms.
     """
-    outcome, due_by = Outcome(), ""
-    for _ in range(MAX_CALLS):
-        reply = _run("drain", ROOMS_PER_CALL, due_by)
-        outcome.add(reply)
-        due_by = due_by or str(outcome.now)
-        if reply[6] < ROOMS_PER_CALL:
-            break
+    scripts, outcome = room_scripts(), Outcome()
+    due = [room for _, room in due_rooms(scripts, outcome)]
+    for first in range(0, len(due), ROOMS_PER_CALL):
+        rooms = due[first : first + ROOMS_PER_CALL]
+        replies = scripts.run_many([Call("drain", room_keys(room), (room,)) for room in rooms])
+        for room, reply in zip(rooms, replies, strict=True):
+            if isinstance(reply, redis.RedisError):
+                logger.warning("room.drain_failed", extra={"protocolId": room, "error": str(reply)})
+            else:
+                outcome.add(room, reply)
+        if all(isinstance(reply, redis.RedisError) for reply in replies):
+            raise replies[0]
     return outcome
 
 
-def _run(operation: str, *args: Any) -> Any:
-    """Run a script that advances the steady clock, and tell it what the clock should show at least.
+def due_rooms(scripts: RoomScripts, outcome: Outcome) -> list[tuple[int, str]]:
+    """The rooms that are due, and for how long (µs), the longest due first; notes in `outcome` when others will be.
 
-    Redis has only a wall clock, which can be set. A process that read it lately knows how much time has passed since,
-    so the scripts can tell a step forward from a pause. Replies that came late are used only if the last one is old.
+    A partition in which no room waits costs one ZCARD.
     """
-    state, asked_at = current_app.extensions, time.monotonic()
-    steady_us, measured_at = state.get("steady_time", (0, float("-inf")))
-    age = asked_at - measured_at
-    expected = str(steady_us + int(age * 1e6)) if age <= MAX_AGE_SECONDS else ""
-    reply = scripts.run(operation, *room_args(), expected, *args)
-    now = time.monotonic()
-    if reply != BEHIND and (now - asked_at < QUICK_SECONDS or now - measured_at > FRESH_SECONDS):
-        state["steady_time"] = (int(reply[5]), asked_at)
-    return reply
-
-
-def read_steady_time(client: redis.Redis) -> int:
-    """The steady time (lua/clock.lua) in microseconds. Raises redis.RedisError."""
-    with client.pipeline(transaction=False) as pipe:
-        pipe.time()
-        pipe.get(CLOCK_KEY)
-        (seconds, micros), state = pipe.execute()
-    wall = int(seconds) * 1_000_000 + int(micros)
-    last, offset = map(int, state.split()) if state else (0, 0)
-    return max(wall + offset, last)
+    dues = all_keys("due")
+    waiting = scripts.nodes.execute([(slot_of_key(key), ("ZCARD", key)) for key in dues])
+    busy = [partition for partition, rooms in enumerate(waiting) if not isinstance(rooms, redis.RedisError) and rooms]
+    if all(isinstance(rooms, redis.RedisError) for rooms in waiting):
+        raise waiting[0]
+    calls = [Call("due_rooms", (partition_key(each, "clock"), dues[each]), ("", MAX_ROOMS)) for each in busy]
+    found: list[tuple[int, str]] = []
+    for partition, reply in zip(busy, scripts.run_many(calls) if calls else (), strict=True):
+        if isinstance(reply, redis.RedisError):
+            continue
+        delay, *rooms = reply
+        outcome.delays_us[partition] = int(delay) if delay else None
+        found += [(int(late), room.decode()) for room, late in zip(rooms[::2], rooms[1::2], strict=True)]
+    return sorted(found, reverse=True)
 
 
 def open_room(protocol_id: str) -> None:
     """Number a new protocol's events from 1. Raises redis.RedisError."""
-    scripts.run("read_seq", protocol_id, "0")
+    room_scripts().run(Call("read_seq", report_keys(protocol_id), (protocol_id, "seq", "0")))
 
 
 def current_seq(view: str) -> str:
     """The number of the last event of a room (its protocol id) or of its `batched_view`. Raises redis.RedisError."""
-    return str(scripts.run("read_seq", view).decode())
+    (reply,) = room_scripts().run_all([_read_seq(view)])
+    return str(int(reply[0]))
+
+
+def current_seqs(views: Sequence[str], scripts: RoomScripts) -> list[int | redis.RedisError]:
+    """As `current_seq`, of many views in one round trip; errors in their places. Needs no app context."""
+    replies = scripts.run_many(list(map(_read_seq, views)))
+    return [reply if isinstance(reply, redis.RedisError) else int(reply[0]) for reply in replies]
+
+
+def _read_seq(view: str) -> Call:
+    protocol_id = view.removeprefix("~")
+    field = "seq" if protocol_id == view else "batch_seq"
+    return Call("read_seq", report_keys(protocol_id), (protocol_id, field, ""))
+
+
+def queued_at(entry: bytes) -> datetime:
+    """When an event was put into its room's queue (lua/publish.lua: enqueue), by Redis's clock."""
+    return datetime.fromtimestamp(int(entry.split(b" ", 5)[4]) / 1000, UTC)

@@ -22,7 +22,7 @@ from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import COMPARED_KEY, room_key
+from app.realtime.redis_keys import COMPARED_KEY, room_key, slot_of_key
 
 logger = logging.getLogger(__name__)
 
@@ -174,13 +174,17 @@ def compare_positions() -> int:
     protocol_ids = list(db.session.scalars(page.where(EventCounter.protocol_id > after)))
     db.session.rollback()
     client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == PROTOCOLS_PER_COMPARISON else "")
-    keys = [room_key(protocol_id, "outbox") for protocol_id in protocol_ids]
-    in_redis: list[Any] = client.mget(keys) if keys else []
+    keys = [room_key(protocol_id, "state") for protocol_id in protocol_ids]
+    calls = [(slot_of_key(key), ("HGET", key, "outbox")) for key in keys]
+    in_redis = emitter.rooms_redis().execute(calls) if calls else []
     counters = sa.select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
     rows = db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids)))
     stored = {row.protocol_id: row.position for row in rows}
     db.session.rollback()
-    ahead = [each for each, position in zip(protocol_ids, in_redis, strict=True) if int(position or 0) > stored[each]]
+    known = [
+        (each, position) for each, position in zip(protocol_ids, in_redis, strict=True) if isinstance(position, bytes)
+    ]
+    ahead = [each for each, position in known if int(position) > stored[each]]
     for protocol_id in ahead:
         emitter.record_outcome(limiter.rewind(protocol_id, stored[protocol_id]))
     return len(ahead)

@@ -1,45 +1,52 @@
 """Names of rooms, and every key and channel of the application in Redis.
 
-`{p}` is a protocol id, `{a}` an agent id, `{x}` another identifier. Times are microseconds of the steady clock
-(lua/clock.lua); those marked "wall" are of Redis's clock. Writers are scripts of lua/ or modules; "emits" stands for
-emit, drain and rewind. docs/bounds.md lists how each key is bounded.
+Rooms are spread over 64 partitions by a hash of the protocol id. All keys of a partition have one hash tag, and so one
+slot of a Redis Cluster: a script works on one room, with keys of one partition. Agents are spread in the same way.
+
+`{t}` is the tag of a partition, `{p}` a protocol id, `{a}` an agent id, `{x}` another identifier. Times are microseconds
+of the partition's steady clock (lua/clock.lua); those marked "wall" are of Redis's clock. Writers are scripts of lua/ or
+modules; "emits" stands for emit, drain, rewind and leave. docs/bounds.md lists how each key is bounded.
+
+Of a room, in `ROOMS_REDIS_URL`. A room in which nothing happens for 30 days is deleted, and so is what it knows of an
+agent that was not seen there for a week (realtime/retention.py).
+
+| key `d3:{t}:room:{p}:…` | type | content | writers | bound |
+|---|---|---|---|---|
+| `state` | hash | `seq`, `batch_seq`: numbers of the last event, also of the batched view; `outbox`: position of the last stored event taken; `pacing`: when a room with a queue may emit again; `batch_at`: when the last batch left; `dropped`: number of dropped events | emits, add_stored, read_seq | 6 fields |
+| `agents` | hash | what is known of each agent (lua/agents.lua) | report, arrive, leave, emits and more | a week after it was last seen |
+| `latest` | hash | newest update of each agent | report, add_stored, leave | as `agents` |
+| `waiting` | zset | agents whose RUNNING or IDLE update waits, by due time | report, add_stored, emits | until sent |
+| `last_seen` | zset | agents by last time seen (wall), 120 s earlier if they left | report, add_stored, arrive, leave | as `agents` |
+| `busy` | zset | the same for agents with a running task | report, add_stored, leave | as `agents` |
+| `batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | as `agents` |
+| `window` | list | times of the last 10 events | emits | 10 |
+| `queue` | list | events that wait | emits | 100 |
+| `terminal` | zset | agents whose terminal update is next, by due time | add_stored, emits | until queued |
+| `terminal_updates` | hash | terminal updates of an agent that are not queued yet, one a line | add_stored, emits | 100 an agent |
+| `relayed` | list | identities of the last stored events taken | emit, add_stored | 500 |
+| `disconnected` | zset | clients by when they lost the connection | emitter | 100, 5 min |
+
+Of a partition:
+
+| key `d3:{t}:…` | type | content | writers | bound |
+|---|---|---|---|---|
+| `due` | zset | rooms by when something in them is due | report, add_stored, emits | until sent |
+| `clock` | string | the last steady time, its offset, when this memory began, the server | all but confirm | one value |
+| `rooms` | zset | rooms by when something last happened in them (wall) | report, add_stored, arrive, emits, read_seq | until the room is deleted |
+| `last_seen`, `busy` | zset | agents of all its rooms, by when last seen (wall, up to 5 s late) | as of a room | a week |
+| `dropped` | zset | rooms by when they last dropped an event (wall) | emits | until the room is deleted |
+| `ready` | string | empty; shows that the server takes writes | cli/doctor | 60 s |
+| `agent:{a}` | hash | the `room` in which the agent works, the `epoch` of its move there, `previous` rooms to leave | locate, confirm | 8 days |
+
+Of the control plane, in `REDIS_URL`:
 
 | key | type | content | writers | lifetime |
 |---|---|---|---|---|
-| `room:{p}:seq` | string | number of the room's last event | emits, read_seq | permanent |
-| `room:{p}:batch_seq` | string | number of the last event of its batched view | emits, read_seq | permanent |
-| `room:{p}:outbox` | string | position of the last stored event taken | emit, add_stored, rewind | permanent |
-| `room:{p}:relayed` | list | identities of the last 500 stored events taken | emit, add_stored | permanent |
-| `room:{p}:window` | list | times of the last 10 events | emits | permanent |
-| `room:{p}:pacing` | string | when a room with a queue may emit again | emits | while events wait |
-| `room:{p}:queue` | list | events that wait, at most 100 | emits | until sent |
-| `room:{p}:waiting` | zset | agents whose RUNNING update waits, by due time | report, add_stored, emits | until sent |
-| `room:{p}:terminal` | zset | agents whose terminal update is next, by due time | add_stored, emits | until queued |
-| `room:{p}:latest` | hash | newest update of each agent | report, add_stored | a week after it was last seen here |
-| `room:{p}:last_seen` | zset | agents by last time seen, 120 s earlier if they left | report, add_stored | a week |
-| `room:{p}:busy` | zset | the same for agents with a running task | report, add_stored | a week |
-| `room:{p}:batch` | hash | `at`: when the last batch left | emits | permanent |
-| `room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | until sent |
-| `room:{p}:disconnected` | zset | up to 100 clients by when they lost the connection | emitter | 5 min |
-| `agents:version` | hash | newest version: when last seen (wall) | report, add_stored, allocate_versions | permanent |
-| `agents:task` | hash | protocol and task; no task after a terminal update | report, add_stored | permanent |
-| `agents:task_version` | hash | version of the update that set `agents:task` | report, add_stored | permanent |
-| `agents:next_allowed` | hash | when the next update may leave | emits | permanent |
-| `agents:pending_terminal` | hash | number of terminal updates yet to leave | add_stored, emits | until sent |
-| `agent:{a}:terminal` | list | terminal updates not yet queued, at most 100 | add_stored, emits | until queued |
-| `agents:last_seen` | zset | agents by when last seen (wall, up to 5 s late) | report, add_stored, drain | permanent |
-| `agents:busy` | zset | the same for agents with a running task | report, add_stored, drain | permanent |
-| `rooms:due` | zset | rooms by when something in them is due | report, add_stored, emits | until sent |
-| `rooms:dropped` | hash | number of events that each room dropped | emits | permanent |
-| `rooms:dropped:at` | zset | rooms by when they last dropped one (wall) | emits | permanent |
-| `drain:at` | string | when the scheduled drain runs | emitter | until it runs, at most 4 s |
+| `drain:at` | string | token of the scheduled drain; expires 2 s after its time | emitter | at most 4 s |
 | `beat:tick` | string | when beat's last tick was handled (wall, seconds) | emitter | permanent |
 | `beat:leader` | string | token of the beat that leads | lease_lead | 4 s |
-| `clock:steady` | string | the last steady time, its offset from Redis's clock | emits | permanent |
 | `outbox:checked` | string | last protocol compared with the database | outbox | permanent |
 | `webhooks:run` | string | empty; a run of the webhooks' delivery goes on | webhooks/delivery | 5 s |
-| `redis:memory` | string | random; changes when Redis has lost its memory | fanout/resync | permanent |
-| `redis:layout` | string | version of this layout | scripts | permanent |
 | `processes` | hash | version and last sign of life of each process | process_registry | at most 5 min after its end |
 | `presence:processes` | zset | web processes by last sign of life | sockets/connections | 15 s |
 | `presence:{x}`, `crowded:{x}` | hash | a process's connections by room, and by token | sockets/connections | 15 s |
@@ -47,24 +54,95 @@ emit, drain and rewind. docs/bounds.md lists how each key is bounded.
 | `stream-ticket:{x}` | string | a token's claims | streams/tickets | until used, at most 30 s |
 | `auth:revocations` | string | changes with each revocation | auth/revocation | permanent |
 | `dashboard:ready` | string | empty; shows that Redis takes writes | redis_connection | 60 s |
-"""
+"""  # noqa: E501 - tables
 
-CHANNEL_PREFIX = "dashboard:room:"
+from binascii import crc32, crc_hqx
+from functools import cache, lru_cache
+from itertools import count
+
+PARTITIONS = 64
+SLOTS = 16_384
+LAYOUT = "d3"
+
+ROOM_PARTS = ("state", "agents", "latest", "waiting", "last_seen", "busy", "batch_waiting")
+PARTITION_PARTS = ("due", "clock", "rooms", "last_seen", "busy")
+MORE_ROOM_PARTS = ("window", "queue", "terminal", "terminal_updates", "relayed", "disconnected")
+
 CONTROL_CHANNEL = "dashboard:control"
-VERSION_KEY = "agents:version"
-TASK_KEY = "agents:task"
-LAST_SEEN_KEY = "agents:last_seen"
-BUSY_KEY = "agents:busy"
-DUE_KEY = "rooms:due"
-DROPPED_KEY = "rooms:dropped"
-DROPPED_AT_KEY = "rooms:dropped:at"
 DRAIN_KEY = "drain:at"
 TICK_KEY = "beat:tick"
-CLOCK_KEY = "clock:steady"
-MEMORY_KEY = "redis:memory"
-LAYOUT_KEY = "redis:layout"
+LEADER_KEY = "beat:leader"
 COMPARED_KEY = "outbox:checked"
 WEBHOOK_RUN_KEY = "webhooks:run"
+
+
+def slot_of(tag: str) -> int:
+    """The slot of a Redis Cluster to which keys with this hash tag belong."""
+    return crc_hqx(tag.encode(), 0) % SLOTS
+
+
+@cache
+def _tags() -> tuple[str, ...]:
+    """A tag for each partition, so that the partitions are spread evenly over the slots."""
+    found: dict[int, str] = {}
+    for number in count():
+        found.setdefault(slot_of(str(number)) * PARTITIONS // SLOTS, str(number))
+        if len(found) == PARTITIONS:
+            break
+    return tuple(found[partition] for partition in range(PARTITIONS))
+
+
+TAGS = _tags()
+PARTITION_SLOTS = tuple(map(slot_of, TAGS))
+_SLOT_BY_PREFIX = {f"{LAYOUT}:{{{tag}": slot_of(tag) for tag in TAGS}
+
+
+def partition_of(identifier: str) -> int:
+    """The partition of a protocol's room, or of an agent."""
+    return crc32(identifier.encode()) % PARTITIONS
+
+
+def slot_of_key(key: str) -> int:
+    return _SLOT_BY_PREFIX[key.partition("}")[0]]
+
+
+def partition_key(partition: int, part: str) -> str:
+    """The key of one part of a partition: `due`, `clock` and so on, as in the table."""
+    return f"{LAYOUT}:{{{TAGS[partition]}}}:{part}"
+
+
+def all_keys(part: str) -> list[str]:
+    """The keys of this part of all partitions."""
+    return [partition_key(partition, part) for partition in range(PARTITIONS)]
+
+
+def room_key(protocol_id: str, part: str) -> str:
+    """The key of one part of a room: `state`, `queue` and so on, as in the table."""
+    return f"{channel_of(protocol_id)}:{part}"
+
+
+@lru_cache(maxsize=20_000)
+def room_keys(protocol_id: str) -> tuple[str, ...]:
+    """The keys of a room and its partition, in the order of lua/keys.lua."""
+    partition = partition_of(protocol_id)
+    return (
+        *(room_key(protocol_id, part) for part in ROOM_PARTS),
+        *(partition_key(partition, part) for part in PARTITION_PARTS),
+        *(room_key(protocol_id, part) for part in MORE_ROOM_PARTS),
+        partition_key(partition, "dropped"),
+    )
+
+
+@lru_cache(maxsize=20_000)
+def report_keys(protocol_id: str) -> tuple[str, ...]:
+    """The first of the `room_keys`, which are all that a report needs."""
+    return room_keys(protocol_id)[: len(ROOM_PARTS) + len(PARTITION_PARTS)]
+
+
+def agent_keys(agent_id: str) -> tuple[str, str]:
+    """The key of an agent's location, and the clock of its partition (lua/agent.lua)."""
+    partition = partition_of(agent_id)
+    return partition_key(partition, f"agent:{agent_id}"), partition_key(partition, "clock")
 
 
 def room_of(protocol_id: str) -> str:
@@ -72,16 +150,16 @@ def room_of(protocol_id: str) -> str:
     return "protocol:" + protocol_id
 
 
-def channel_of(protocol_id: str) -> str:
-    """The Redis channel of a protocol's room; a web process subscribes while it has members there."""
-    return CHANNEL_PREFIX + protocol_id
+def channel_of(view: str) -> str:
+    """The sharded channel of a protocol's room, or of its batched view, in the room's partition."""
+    return partition_key(partition_of(view.removeprefix("~")), f"room:{view}")
+
+
+def view_of(channel: str) -> str:
+    """The protocol id or batched view whose channel this is."""
+    return channel.partition("}:room:")[2]
 
 
 def batched_view(protocol_id: str) -> str:
     """The view of a room for connections that joined with `agentBatches`; no protocol id begins with `~`."""
     return "~" + protocol_id
-
-
-def room_key(protocol_id: str, part: str) -> str:
-    """The key of one part of a room: `seq`, `queue`, `waiting` and so on, as in the table."""
-    return f"room:{protocol_id}:{part}"

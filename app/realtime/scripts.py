@@ -1,40 +1,167 @@
-"""The Lua operations of `lua/`, loaded by file name and run by hash."""
+"""The Lua operations of `lua/`, loaded by file name and run by hash on the Redis server of their room."""
 
 import hashlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import redis
 from flask import Flask, current_app
 
-from app.core.redis_multiplexer import RedisMultiplexer
-from app.realtime.redis_keys import LAYOUT_KEY
+from app.core.redis_nodes import RedisNodes
+from app.realtime import redis_keys
 
 logger = logging.getLogger(__name__)
 
-LAYOUT = b"2"
-KEYS_PER_STEP = 500
+QUICK_SECONDS = 0.05
+FRESH_SECONDS = 30.0
+MAX_AGE_SECONDS = 3600.0
 
-_EMITTING = ("clock", "room", "batch", "set_idle", "drain_room")
+_AGENTS = ("keys", "clock", "agents")
+_EMITTING = (*_AGENTS, "room", "publish", "batch", "queue", "waiting", "drain_room")
 _SHARED = {
     "emit": (*_EMITTING, "record_stored"),
     "drain": _EMITTING,
     "rewind": _EMITTING,
-    "report": ("clock", "set_idle"),
-    "allocate_versions": ("clock",),
-    "add_stored": ("clock", "set_idle", "record_stored"),
-    "read_seq": ("clock",),
-    "forget_silent_agents": ("clock",),
+    "leave": _EMITTING,
+    "report": _AGENTS,
+    "arrive": _AGENTS,
+    "allocate_versions": _AGENTS,
+    "add_stored": (*_AGENTS, "record_stored"),
+    "read_seq": _AGENTS,
+    "forget_agents": _AGENTS,
+    "forget_room": ("keys", "clock"),
+    "locate": ("agent", "clock"),
+    "confirm": (),
+    "due_rooms": ("partition", "clock"),
+    "mark_server": ("partition", "clock"),
     "lease_lead": (),
-    "rename_keys": (),
 }
+_OF_ROOMS = [operation for operation in _SHARED if operation != "lease_lead"]
+
+
+class Call(NamedTuple):
+    """One operation to run. Those that read the clock (lua/clock.lua) reply with the partition's steady time first."""
+
+    operation: str
+    keys: Sequence[str]
+    args: tuple[Any, ...] = ()
+
+
+class SteadyTimes:
+    """What the steady clock of each partition should show at least, by this process's monotonic clock.
+
+    Redis has only a wall clock, which can be set. A process that read it lately knows how much time has passed since,
+    so the scripts can tell a step forward from a pause. Replies that came late are used only if the last one is old.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, float]] = {}  # by clock: microseconds, and when they were read
+
+    def expected(self, clock: str, now: float) -> str:
+        steady_us, measured_at = self._known.get(clock, (0, float("-inf")))
+        age = now - measured_at
+        return str(steady_us + int(age * 1e6)) if age <= MAX_AGE_SECONDS else ""
+
+    def learn(self, clock: str, steady_us: int, asked_at: float, now: float) -> None:
+        if now - asked_at < QUICK_SECONDS or now - self._known.get(clock, (0, float("-inf")))[1] > FRESH_SECONDS:
+            self._known[clock] = (steady_us, asked_at)
+
+
+class RoomScripts:
+    """Runs operations on the servers of the rooms. Needs no app context."""
+
+    def __init__(self, nodes: RedisNodes) -> None:
+        self.nodes = nodes
+        self.times = SteadyTimes()
+
+    def run(self, call: Call) -> Any:
+        """Run one operation and return its reply without the steady time. Raises redis.RedisError."""
+        asked_at, clock = time.monotonic(), _clock_of(call)
+        slot, command = self._command(call, clock, asked_at)
+        try:
+            reply = self.nodes.call(slot, *command)
+        except redis.exceptions.NoScriptError:
+            self.nodes.call(slot, "SCRIPT", "LOAD", source(call.operation))
+            reply = self.nodes.call(slot, *command)
+        return self._learn(reply, clock, asked_at)
+
+    def run_many(self, calls: Sequence[Call]) -> list[Any]:
+        """Run operations, those of one server in one round trip; returns their replies without the steady times.
+
+        Each is atomic, and may run twice if a connection breaks, which is harmless: clients ignore an event whose
+        version they have. An error is a redis.RedisError in the place of its reply.
+        """
+        asked_at, clocks = time.monotonic(), [_clock_of(call) for call in calls]
+        commands = [self._command(call, clock, asked_at) for call, clock in zip(calls, clocks, strict=True)]
+        replies = self.nodes.execute(commands)
+        unknown = [index for index, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
+        if unknown:
+            load = [(commands[index][0], ("SCRIPT", "LOAD", source(calls[index].operation))) for index in unknown]
+            self.nodes.execute(list(dict.fromkeys(load)))
+            for index, reply in zip(unknown, self.nodes.execute([commands[each] for each in unknown]), strict=True):
+                replies[index] = reply
+        return [self._learn(reply, clock, asked_at) for reply, clock in zip(replies, clocks, strict=True)]
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """As `run_many`, but raises the first error."""
+        if len(calls) <= 1:
+            return [self.run(call) for call in calls]
+        replies = self.run_many(calls)
+        for reply in replies:
+            if isinstance(reply, redis.RedisError):
+                raise reply
+        return replies
+
+    def _learn(self, reply: Any, clock: str, asked_at: float) -> Any:
+        if not clock or not isinstance(reply, list):
+            return reply
+        self.times.learn(clock, int(reply[0]), asked_at, time.monotonic())
+        return reply[1:]
+
+    def _command(self, call: Call, clock: str, now: float) -> tuple[int, tuple[Any, ...]]:
+        operation, keys, args = call
+        if clock:
+            args = (args[0], self.times.expected(clock, now), *args[1:])
+        return redis_keys.slot_of_key(keys[0]), ("EVALSHA", _sha(operation), len(keys), *keys, *args)
+
+
+def _clock_of(call: Call) -> str:
+    """The key of the clock that the operation reads, '' if it reads none."""
+    shared = _SHARED[call.operation]
+    if "clock" not in shared:
+        return ""
+    return call.keys[{"keys": 8, "agent": 1, "partition": 0}[shared[0]]]
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["redis_multiplexer"] = RedisMultiplexer(lambda: app.extensions["redis"], prepare=rename_old_keys)
+    settings = app.extensions["dashboard_config"]
+    nodes = RedisNodes(settings.rooms_redis_url, prepare, sorted(redis_keys.PARTITION_SLOTS))
+    app.extensions["rooms_redis"] = nodes
+    app.extensions["room_scripts"] = RoomScripts(nodes)
+
+
+def room_scripts() -> RoomScripts:
+    """Those of the running app."""
+    return cast(RoomScripts, current_app.extensions["room_scripts"])
+
+
+def prepare(call: Callable[..., Any], slots: Sequence[int]) -> None:
+    """Load the operations into a server and note in the partitions of `slots` which server holds them.
+
+    Runs on each new connection, so before any script. Raises redis.RedisError.
+    """
+    for operation in _OF_ROOMS:
+        call("SCRIPT", "LOAD", source(operation))
+    lines = call("INFO", "server").decode().splitlines()
+    server = next(line.partition(":")[2] for line in lines if line.startswith("run_id:"))
+    for partition in range(redis_keys.PARTITIONS):
+        if redis_keys.PARTITION_SLOTS[partition] in slots:
+            clock = redis_keys.partition_key(partition, "clock")
+            call("EVALSHA", _sha("mark_server"), 1, clock, "", "", server)
 
 
 @cache
@@ -47,41 +174,3 @@ def source(operation: str) -> str:
 @cache
 def _sha(operation: str) -> str:
     return hashlib.sha1(source(operation).encode(), usedforsecurity=False).hexdigest()
-
-
-def run(operation: str, *args: Any, multiplexer: RedisMultiplexer | None = None) -> Any:
-    """Run one operation atomically in Redis, without an app context if a `multiplexer` is given.
-
-    Retries once after a broken connection. Repeating an operation is harmless: clients ignore an event whose version
-    they have. Raises redis.RedisError.
-    """
-    multiplexer = multiplexer or current_app.extensions["redis_multiplexer"]
-    try:
-        return _evaluate(multiplexer, operation, *args)
-    except redis.ConnectionError:
-        logger.info("redis.connection_lost", extra={"operation": operation})
-        return _evaluate(multiplexer, operation, *args)
-
-
-def _evaluate(multiplexer: RedisMultiplexer, operation: str, *args: Any) -> Any:
-    try:
-        return multiplexer.call("EVALSHA", _sha(operation), 0, *args)
-    except redis.exceptions.NoScriptError:
-        multiplexer.call("SCRIPT", "LOAD", source(operation))
-        return multiplexer.call("EVALSHA", _sha(operation), 0, *args)
-
-
-def rename_old_keys(call: Callable[..., Any]) -> None:
-    """Give the keys of release 0.1 their present names, once for each Redis database. Raises redis.RedisError.
-
-    Runs on each new connection, so before any script. Repeats an upgrade that was interrupted.
-    """
-    if call("GET", LAYOUT_KEY) == LAYOUT:
-        return
-    cursor, renamed = b"", 0
-    while cursor != b"0":
-        cursor, count = call("EVAL", source("rename_keys"), 0, cursor or b"0", KEYS_PER_STEP)
-        renamed += count
-    call("SET", LAYOUT_KEY, LAYOUT)
-    if renamed:
-        logger.info("redis.keys_renamed", extra={"keys": renamed})

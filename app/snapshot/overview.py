@@ -18,17 +18,19 @@ from app.agents import reported as agents
 from app.auth.tokens import ALL_PROTOCOLS, Principal
 from app.core.concurrency import SingleFlight
 from app.core.database import consistent_read
-from app.core.extensions import db, redis_client, redis_health
+from app.core.extensions import db, redis_health
 from app.core.pagination import Page, cursor_keys, page_of
 from app.http.responses import CompressibleBody
 from app.payments.models import IS_UNPAID, Payment
 from app.payments.rules import PaymentStatus
 from app.protocols.models import Pool, Protocol
-from app.realtime.redis_keys import CLOCK_KEY, room_key
+from app.realtime.agent_records import read
+from app.realtime.emitter import rooms_redis
+from app.realtime.redis_keys import partition_key, partition_of, room_key
 from app.snapshot.schemas import OverviewPage
 from app.vulnerabilities.models import IS_OPEN, Severity, Status, Vulnerability
 
-COMMANDS_PER_ROOM = 4
+COMMANDS_PER_ROOM = 5
 
 _encode = msgspec.json.Encoder().encode
 _renderings: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
@@ -120,19 +122,19 @@ def _rooms(protocol_ids: list[str]) -> dict[str, dict[str, Any]]:
     """Of each room the number and time of its last event, and its agents. Raises redis.RedisError."""
     if not redis_health().is_available():  # known within a second; the retries of a hanging Redis take five
         raise redis.ConnectionError("Redis does not answer")
-    since = agents.now_us() - agents.ONLINE_SECONDS * 1e6
-    with redis_client().pipeline(transaction=False) as pipe:
-        pipe.get(CLOCK_KEY)
-        for each in protocol_ids:
-            pipe.get(room_key(each, "seq"))
-            pipe.lindex(room_key(each, "window"), 0)
-            pipe.zcount(room_key(each, "last_seen"), since, "+inf")
-            pipe.zcount(room_key(each, "busy"), since, "+inf")
-        clock, *answers = pipe.execute()
-    offset = int(clock.split()[1]) if clock else 0
-    rooms = {}
-    for at, protocol_id in enumerate(protocol_ids):
-        seq, last_us, online, busy = answers[at * COMMANDS_PER_ROOM : (at + 1) * COMMANDS_PER_ROOM]
+    since, commands = agents.now_us() - agents.ONLINE_SECONDS * 1e6, []
+    for each in protocol_ids:
+        commands += [
+            ("HGET", room_key(each, "state"), "seq"),
+            ("LINDEX", room_key(each, "window"), 0),
+            ("GET", partition_key(partition_of(each), "clock")),
+            ("ZCOUNT", room_key(each, "last_seen"), since, "+inf"),
+            ("ZCOUNT", room_key(each, "busy"), since, "+inf"),
+        ]
+    answers, rooms = iter(read(rooms_redis(), *commands)), {}
+    for protocol_id in protocol_ids:
+        seq, last_us, clock, online, busy = (next(answers) for _ in range(COMMANDS_PER_ROOM))
+        offset = int(clock.split()[1]) if clock else 0
         rooms[protocol_id] = {
             "seq": int(seq or 0),
             "last_event_at": None if last_us is None else datetime.fromtimestamp((int(last_us) - offset) / 1e6, UTC),

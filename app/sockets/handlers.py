@@ -44,7 +44,9 @@ def init_app(app: Flask, settings: Config, *, stock_fanout: bool = False) -> Soc
     socketio.init_app(
         app,
         async_mode=runtime.ASYNC_MODE,
-        client_manager=(StockManager if stock_fanout else RoomManager)(settings.redis_url),
+        client_manager=(StockManager if stock_fanout else RoomManager)(
+            settings.redis_url, app.extensions["room_scripts"]
+        ),
         cors_allowed_origins=origin_check(settings.origins),
         ping_interval=PING_INTERVAL_SECONDS,
         ping_timeout=PING_TIMEOUT_SECONDS,

@@ -6,10 +6,11 @@ runtime.patch()
 
 from app.config import load_config  # noqa: E402
 from app.core.database import utc_now  # noqa: E402
-from app.core.extensions import db, redis_client  # noqa: E402
+from app.core.extensions import db  # noqa: E402
 from app.factory import create_app  # noqa: E402
 from app.http.server.serving import serve  # noqa: E402
 from app.protocols.models import Pool, Protocol  # noqa: E402
+from app.realtime import limiter  # noqa: E402
 from app.sockets import handlers  # noqa: E402
 from app.streams import service as streams  # noqa: E402
 
@@ -26,7 +27,7 @@ def main():
         db.session.flush()
         db.session.add(Pool(protocol_id="bench", currency="USDC", **amounts))
         db.session.commit()
-        redis_client().set("room:bench:seq", 0)
+        limiter.open_room("bench")
     listener = runtime.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
     serve(app, listener, grace_seconds=1)

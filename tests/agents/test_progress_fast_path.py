@@ -9,6 +9,7 @@ import redis
 from flask import Flask
 
 from app.agents.progress_fast_path import ProgressFastPath
+from app.realtime.scripts import RoomScripts
 from tests.factories import make_agent, make_protocol, report
 from tests.support.api import BASE, Api
 
@@ -57,11 +58,11 @@ def test_a_valid_report_does_not_reach_flask(send) -> None:
 
 
 def test_a_report_that_redis_refuses_goes_on_to_flask_and_is_logged(send, app: Flask, caplog) -> None:
-    class Refusing:
-        def call(self, *_: object) -> object:
+    class Refusing(RoomScripts):
+        def run(self, *_: object) -> object:
             raise redis.ResponseError("no")
 
-    app.extensions["redis_multiplexer"] = Refusing()
+    app.extensions["room_scripts"] = Refusing(app.extensions["rooms_redis"])
     with caplog.at_level(logging.WARNING, "app.agents.progress_fast_path"):
         _, body, flask_bodies = send()
 

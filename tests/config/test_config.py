@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
 from app.config import ConfigError, load_config
-from app.config.addresses import parse_sentinel
 from app.config.checks import is_weak
+from app.config.redis_addresses import parse_sentinel
 from app.core.celery_config import broker
 from app.core.redis_connection import connect_redis
 

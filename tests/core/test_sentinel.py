@@ -142,7 +142,7 @@ def test_the_whole_system_works_through_sentinel(group: Group, make_stack: Stack
     a_report_and_a_payment_reach_the_room(stack, js)
 
     with group.replica.client(1) as client:
-        assert client.keys("room:*")
+        assert client.keys("d3:*:room:*")
         assert client.get("beat:tick"), "beat and worker use the database of the URL"
     assert not (stack.home / "run" / "redis.pid").exists()
     found = verdicts(run_doctor(stack.environment))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.realtime.redis_keys import room_key
 from tests.factories import deposit, make_protocol
 from tests.support import typescript
 from tests.support.machine_speed import patience
@@ -63,7 +64,7 @@ def test_a_gap_noticed_during_a_fetch_causes_another_fetch(
         gate.open.clear()
         with watching(stack, main, gate.url, protocol_id, tmp_path / "log") as shown:
             until(lambda: gate.answered == 1, 15, "the first state is on its way")
-            stack.redis().incr(f"room:{protocol_id}:seq")  # an event that this client never hears of
+            stack.redis().hincrby(room_key(protocol_id, "state"), "seq")  # an event that this client never hears of
             deposit(stack.api, protocol_id, "5")
             shown.wait_for(live=False, available="5.00")
             gate.open.set()

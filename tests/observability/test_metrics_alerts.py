@@ -172,7 +172,7 @@ def test_database_older_fires_when_a_room_is_ahead_of_the_database(firing: Calla
     protocol_id = make_protocol(api)
     assert outbox.compare_positions() == 0
 
-    redis_client().set(room_key(protocol_id, "outbox"), 5)
+    redis_client().hset(room_key(protocol_id, "state"), "outbox", 5)
     assert outbox.compare_positions() == 1
 
     assert firing("DashboardDatabaseOlder")
@@ -374,7 +374,7 @@ def test_fanout_failing_fires_when_a_message_is_malformed(stack: Stack, js: JsCl
     before = scrape(stack.api)
     stack.watch(js, protocol_id)
 
-    stack.redis().publish(channel_of(protocol_id), "no message of ours")
+    stack.redis().execute_command("SPUBLISH", channel_of(protocol_id), "no message of ours")
 
     scrapes_until(stack, before, "DashboardFanoutFailing")
 

@@ -9,7 +9,7 @@ import pytest
 from app.core.extensions import redis_client
 from app.realtime import limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import batched_view, channel_of
+from app.realtime.redis_keys import batched_view, channel_of, room_keys
 from app.realtime.scripts import source
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.agent_group import AgentGroup
@@ -18,6 +18,7 @@ from tests.support.event_checks import moment, most_in_a_window
 from tests.support.js_client import Event, JsClient, JsSocket
 from tests.support.machine_speed import slowdown
 from tests.support.processes import until
+from tests.support.redis_clock import age_memory
 from tests.support.stack import Stack
 
 SINGLE, BATCH = EventType.AGENT_TASK_UPDATE, EventType.AGENT_TASK_UPDATES
@@ -177,17 +178,18 @@ def test_an_event_published_while_no_process_was_subscribed_shows_as_a_gap(stack
     few.report(protocol_id, 10)
     batched.wait_until_count(1, 15, BATCH)
     with stack.redis() as client:
-        listening = [each["id"] for each in client.client_list(_type="pubsub") if int(each["sub"]) > 1]
+        listening = [each["id"] for each in client.client_list(_type="pubsub") if int(each["ssub"])]
         publish, pool = client.register_script(source("emit")), EventType.BOUNTY_POOL_UPDATED
         with client.pipeline(transaction=True) as pipe:
             for number in listening:
                 pipe.client_kill_filter(_id=number)
-            publish(
-                args=[*limiter.room_args(), "", protocol_id, "", "", pool, limiter.message_template(pool), "{}"],
-                client=pipe,
-            )
+            publish(keys=room_keys(protocol_id), args=[protocol_id, "", "", "", pool, "{}"], client=pipe)
             pipe.execute()
-        until(lambda: client.pubsub_numsub(channel_of(batched_view(protocol_id)))[0][1], 15, "it listens again")
+        until(
+            lambda: client.execute_command("PUBSUB", "SHARDNUMSUB", channel_of(batched_view(protocol_id)))[1],
+            15,
+            "it listens again",
+        )
 
     batched.wait_for(
         lambda event: event.name == "$disconnect", 15, "the connection is ended, so that it fetches /state"
@@ -217,9 +219,10 @@ def test_a_batched_view_goes_on_when_redis_has_lost_its_memory(api, in_context, 
     protocol_id, agent_id = make_protocol(api), make_agent(api)
     view = batched_view(protocol_id)
     with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
-        listener.subscribe(channel_of(view))
+        listener.ssubscribe(channel_of(view))
         listener.get_message(timeout=1)
         redis_client().flushdb()
+        age_memory(redis_client())
         body = report(protocol_id, "scan", 5)
         api.agent(agent_id).post(f"/agents/{agent_id}/progress", body).expect(202)
         limiter.drain()

@@ -7,13 +7,12 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from app.realtime import limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import DUE_KEY, room_key
+from app.realtime.redis_keys import all_keys, partition_key, partition_of, room_key, room_keys
 from app.realtime.scripts import source
 from tests.factories import unique
 from tests.support.processes import until
-from tests.support.room_recorder import record_all_rooms
+from tests.support.room_recorder import record_rooms
 from tests.support.stack import Stack
 
 ROOMS, WAITING, LIMIT = 1000, 30, 10
@@ -51,14 +50,23 @@ def client(system: Stack) -> Iterator["redis.Redis[bytes]"]:
 def fill(client: "redis.Redis[bytes]", rooms: list[str], count: int) -> None:
     """Emit `count` events into each room by the limiter's script, thousands in one round trip."""
     publish, kind = client.register_script(source("emit")), EventType.BOUNTY_POOL_UPDATED
-    head, template = limiter.room_args(), limiter.message_template(kind)
     for first in range(0, len(rooms), ROOMS_AT_ONCE):
         with client.pipeline(transaction=False) as pipe:
             for room in rooms[first : first + ROOMS_AT_ONCE]:
-                pipe.set(f"room:{room}:seq", 0, nx=True)
+                pipe.hsetnx(room_key(room, "state"), "seq", 0)
+                keys = room_keys(room)
                 for number in range(count):
-                    publish(args=[*head, "", room, "", "", kind, template, f'{{"version":"{number}"}}'], client=pipe)
+                    publish(keys=keys, args=[room, "", "", "", kind, f'{{"version":"{number}"}}'], client=pipe)
             pipe.execute()
+
+
+def rooms_due(client: "redis.Redis[bytes]") -> int:
+    return sum(client.zcard(key) for key in all_keys("due"))
+
+
+def set_due(client: "redis.Redis[bytes]", rooms: list[str], at: float) -> None:
+    for room in rooms:
+        client.zadd(partition_key(partition_of(room), "due"), {room: at}, xx=True)
 
 
 def now(client: "redis.Redis[bytes]") -> float:
@@ -116,10 +124,10 @@ def cpu_seconds(system: Stack) -> float:
 def test_a_thousand_backlogged_rooms_cost_ten_tasks_a_second_and_drain_in_order(system, client) -> None:
     rooms, count = [unique("R") for _ in range(ROOMS)], LIMIT + WAITING
     dropped = system.metric("dashboard_events_dropped_total")
-    with record_all_rooms(client) as received:
+    with record_rooms(client, rooms) as received:
         system.freeze("worker")
         fill(client, rooms, count)
-        assert client.zcard(DUE_KEY) == ROOMS
+        assert rooms_due(client) == ROOMS
         system.thaw("worker")
 
         looks = watch_until_drained(system, client, rooms)
@@ -132,7 +140,7 @@ def test_a_thousand_backlogged_rooms_cost_ten_tasks_a_second_and_drain_in_order(
 
 def test_the_cost_of_a_backlog_does_not_grow_with_time(system, client) -> None:
     rooms = [unique("R") for _ in range(FEW)]
-    with record_all_rooms(client) as received:
+    with record_rooms(client, rooms) as received:
         fill(client, rooms, LIMIT + 100)
         looks = watch_until_drained(system, client, rooms)
         until(lambda: sum(map(len, received.values())) >= FEW * (LIMIT + 100), 30, "all events were received")
@@ -153,14 +161,14 @@ def test_while_no_room_is_due_the_worker_is_idle(system, client, sleeping) -> No
     system.freeze("worker")
     fill(client, rooms, LIMIT + 1)
     later = now(client) + 600
-    client.zadd(DUE_KEY, dict.fromkeys(rooms, later * 1e6), xx=True)
+    set_due(client, rooms, later * 1e6)
     system.thaw("worker")
     until(lambda: client.get("drain:at") is None, 10, "the earlier scheduled drain has ended")
     waiting_cpu, waiting_tasks = used()
 
-    assert client.zcard(DUE_KEY) == ROOMS
-    client.zadd(DUE_KEY, dict.fromkeys(rooms, now(client) * 1e6), xx=True)
-    until(lambda: client.zcard(DUE_KEY) == 0, 60, "all rooms drain in the end")
+    assert rooms_due(client) == ROOMS
+    set_due(client, rooms, now(client) * 1e6)
+    until(lambda: rooms_due(client) == 0, 60, "all rooms drain in the end")
     idle_cpu, idle_tasks = used()
     assert waiting_tasks <= idle_tasks + 1
     assert waiting_cpu <= 3 * idle_cpu + 0.05

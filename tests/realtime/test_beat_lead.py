@@ -18,7 +18,7 @@ def client(redis_url):
 def lease(client):
     """`lease(token, milliseconds)`: 1 if this beat leads, else 0."""
     script = client.register_script(scripts.source("lease_lead"))
-    return lambda token, milliseconds=LEASE_MS: script(args=(token, milliseconds))
+    return lambda token, milliseconds=LEASE_MS: script(keys=["beat:leader"], args=(token, milliseconds))
 
 
 def test_the_first_beat_leads_and_renews_its_lease(client, lease) -> None:

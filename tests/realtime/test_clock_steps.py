@@ -4,11 +4,12 @@ import time
 
 import pytest
 
-from app.agents.reported import last_seen_us, now_us, presence
+from app.agents.reported import counts, last_seen_us, now_us, presence
 from app.core.extensions import redis_client, redis_clock
 from app.realtime import emitter, limiter
+from app.realtime.agent_records import AgentRecord, parse_agent
 from app.realtime.events import EventType
-from app.realtime.redis_keys import DRAIN_KEY, LAST_SEEN_KEY, VERSION_KEY
+from app.realtime.redis_keys import DRAIN_KEY, partition_key, partition_of, room_key
 from tests.factories import make_agent, make_protocol
 from tests.support.machine_speed import slowdown
 from tests.support.processes import until
@@ -29,6 +30,11 @@ def set_clock(in_context, monkeypatch):
 def publish(protocol_id: str, count: int) -> None:
     for number in range(count):
         limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
+
+
+def record(protocol_id: str, agent_id: str) -> AgentRecord:
+    key = room_key(protocol_id, "agents")
+    return parse_agent(redis_client().hget(key, agent_id))
 
 
 def drain_until(condition, seconds: float) -> None:
@@ -63,7 +69,7 @@ def test_an_agent_update_is_emitted_within_seconds_and_once_a_second_when_redis_
     def offer(progress: int) -> int:
         data = f'{{"agentId":"{agent_id}","task":"scan","progress":"{progress}","status":"RUNNING"'
         limiter.report([limiter.RunningReport(agent_id, protocol_id, "scan", data)])
-        return int(redis_client().hget(VERSION_KEY, agent_id))
+        return record(protocol_id, agent_id).version
 
     versions = [offer(1)]
     drain_until(lambda: len(emissions.of(protocol_id)) == 1, 10)
@@ -80,32 +86,35 @@ def test_an_agent_update_is_emitted_within_seconds_and_once_a_second_when_redis_
 
 
 def test_a_scheduled_drain_of_the_future_is_not_waited_for(api, set_clock, emissions, monkeypatch):
+    """A marker of before the clock stepped back expires much later than it was meant to."""
     sent = []
     monkeypatch.setattr("app.core.extensions.celery.send_task", lambda *args, **_: sent.append(args))
     protocol_id = make_protocol(api)
-    redis_client().set(DRAIN_KEY, 10**16)
+    redis_client().set(DRAIN_KEY, "early", px=3_600_000)
     for number in range(LIMIT + 1):
         emitter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"version":"{number}"}}')
 
     assert [task for task, _ in sent] == ["tasks.drain"]
     began = time.monotonic()
-    redis_client().set(DRAIN_KEY, 10**16)
-    emitter.run_scheduled_drain(10**16)
+    redis_client().set(DRAIN_KEY, "early", px=3_600_000)
+    emitter.run_scheduled_drain("early")
     assert time.monotonic() - began < 30 * slowdown()
 
 
 def test_an_agent_last_seen_in_the_future_is_offline_two_minutes_after_the_clock_stepped_back(in_context, set_clock):
-    client, ahead = redis_client(), (redis_clock().now() + 3600) * 1e6
-    client.hset(VERSION_KEY, "A1", int(ahead))
-    client.zadd(LAST_SEEN_KEY, {"A1": ahead})
+    set_clock(3600)
+    limiter.report([limiter.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
+    set_clock(0)
+    key = partition_key(partition_of("P1"), "last_seen")
 
-    emitter.drain()
+    drain_until(lambda: redis_client().zscore(key, "A1") <= redis_clock().now() * 1e6, 10)
 
-    (seen,) = last_seen_us(client, ["A1"])
+    (seen,) = last_seen_us(["A1"])
     assert seen is not None
     assert seen <= redis_clock().now() * 1e6
     assert presence(seen, now_us())[0] == "ONLINE"
     assert presence(seen - 121e6, now_us())[0] == "OFFLINE"
+    assert counts(None, None)["busy"] == 1
 
 
 def test_a_report_after_a_step_back_counts_as_seen_now(set_clock):
@@ -113,7 +122,7 @@ def test_a_report_after_a_step_back_counts_as_seen_now(set_clock):
     set_clock(-3600)
     limiter.report([limiter.RunningReport("A1", "P1", "scan", '{"agentId":"A1","status":"RUNNING"')])
 
-    score = redis_client().zscore(LAST_SEEN_KEY, "A1")
+    score = redis_client().zscore(partition_key(partition_of("P1"), "last_seen"), "A1")
 
     assert score is not None
     assert score / 1e6 < redis_clock().now() - 3500

@@ -190,16 +190,32 @@ def test_an_agent_that_finished_its_task_before_it_moved_is_not_emitted_again(
     assert [each.members["status"] for each in emissions.of(protocol_id)] == ["COMPLETED"]
 
 
-def test_an_agent_that_comes_back_within_one_batch_is_not_idle(api, in_context, emissions, *, protocol_id):
+def test_an_agent_that_comes_back_is_shown_at_work_and_idle_in_the_room_between(
+    api, in_context, emissions, *, say, protocol_id
+):
     other, agent_id = make_protocol(api), make_agent(api)
-    rooms = (protocol_id, other, protocol_id)
+    for number, room in enumerate((protocol_id, other, protocol_id)):
+        say(agent_id, room, f"task {number}", number)
+
+    def last_status(room: str) -> str:
+        limiter.drain()
+        return ([""] + [each.members["status"] for each in emissions.of(room)])[-1]
+
+    emissions.wait_until(lambda: (last_status(protocol_id), last_status(other)) == ("RUNNING", "IDLE"), 15)
+    events = sorted([*emissions.of(protocol_id), *emissions.of(other)], key=lambda event: event.at)
+    assert all(gap >= GAP for gap in gaps(events))
+
+
+def test_the_newest_of_an_agents_reports_to_several_rooms_in_one_batch_is_taken(
+    api, in_context, emissions, *, protocol_id
+):
+    other, agent_id = make_protocol(api), make_agent(api)
     data = f'{{"agentId":"{agent_id}","status":"RUNNING"'
-    limiter.report([limiter.RunningReport(agent_id, each, f"task {n}", data) for n, each in enumerate(rooms)])
+    limiter.report([limiter.RunningReport(agent_id, each, "scan", data) for each in (protocol_id, other, protocol_id)])
     drain_until(emissions, protocol_id, 1)
-    drain_until(emissions, other, 1)
 
     assert [each.members["status"] for each in emissions.of(protocol_id)] == ["RUNNING"]
-    assert [each.members["status"] for each in emissions.of(other)] == ["IDLE"]
+    assert emissions.of(other) == []
 
 
 def drain_until(emissions: Emissions, protocol_id: str, count: int) -> None:

@@ -1,15 +1,16 @@
 """The room limiter with several publishers and beats at once: its limits hold in every window of Redis's clock."""
 
-import re
+import json
 
 import pytest
 
 from app.core.extensions import redis_client
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import channel_of, room_key
+from app.realtime.redis_keys import room_key
 from tests.factories import make_protocol, unique
-from tests.support.machine_speed import patience
+from tests.support.redis_clock import age_memory
+from tests.support.room_reader import reading
 
 pytestmark = pytest.mark.database("sqlite")  # the limiter uses Redis only
 
@@ -135,24 +136,24 @@ def test_a_room_whose_number_redis_lost_goes_on_far_above_the_old_one(api, in_co
 
     with valkey.client(int(settings.redis_url.rpartition("/")[2])) as client:
         client.flushdb()
+        age_memory(client)
     publish(protocol_id)
 
     assert int(limiter.current_seq(protocol_id)) > 1_000_000_000
 
 
-def test_data_that_looks_like_a_placeholder_is_not_replaced(api, in_context, valkey) -> None:
+@pytest.mark.parametrize("text", ["@seq@ %1 %%", "two  spaces ", "ünïcödé \\n \\u0000"])
+def test_any_text_in_the_data_is_published_unchanged(api, in_context, text) -> None:
     protocol_id = make_protocol(api)
-    with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as listener:
-        listener.subscribe(channel_of(protocol_id))
-        listener.get_message(timeout=1)
-        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"reference":"@seq@ @data@ %1 %%"}')
-        message = listener.get_message(timeout=patience(2))
+    with reading(redis_client(), protocol_id) as room:
+        limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, f'{{"reference":"{text}"}}')
+        [event] = room.wait_for(1)
 
-    assert re.search(rb'"reference": ?"@seq@ @data@ %1 %%"', message["data"])
+    assert event["data"] == json.loads(f'{{"reference":"{text}"}}')
 
 
 def test_an_unknown_room_can_be_drained_and_read_without_harm(in_context) -> None:
-    assert limiter.drain().next_due is None
+    assert limiter.drain().delay_us is None
     assert int(limiter.current_seq(unique("P"))) > 0
 
 
@@ -165,13 +166,10 @@ def test_a_redis_that_forgot_the_scripts_gets_them_again_and_answers_the_same_ca
 
 
 def test_a_drain_ends_with_the_rooms_that_were_due_when_it_began(in_context, monkeypatch) -> None:
+    """However long it takes: it asks each partition once."""
     asked = []
+    monkeypatch.setattr(limiter, "due_rooms", lambda *_: asked.append(1) or [(9, "P1"), (5, "P2"), (1, "P3")])
+    monkeypatch.setattr(limiter, "ROOMS_PER_CALL", 2)
 
-    def run(_operation: str, rooms: int, due_by: str) -> list:
-        asked.append(due_by)
-        return [[], [], [], [], b"", str(1000 + len(asked)).encode(), rooms if len(asked) < 3 else 0]
-
-    monkeypatch.setattr(limiter, "_run", run)
-    limiter.drain()
-
-    assert asked == ["", "1001", "1001"]
+    assert limiter.drain().emitted == {}
+    assert asked == [1]

@@ -37,15 +37,15 @@ def store(api, monkeypatch) -> Callable[[str, list[str]], None]:
 @pytest.fixture
 def fail_on(in_context, monkeypatch) -> Callable[[str], Any]:
     """`with fail_on('"amount":"2.00"'):` Redis does not take what holds this text."""
-    connection = in_context.extensions["redis_multiplexer"]
+    connection = in_context.extensions["rooms_redis"]
     take = connection.call
 
     @contextmanager
     def failing(text: str) -> Iterator[None]:
-        def call(*command: Any) -> Any:
+        def call(slot: int, *command: Any) -> Any:
             if any(text in str(part) for part in command):
                 raise redis.TimeoutError("too late")
-            return take(*command)
+            return take(slot, *command)
 
         with monkeypatch.context() as outage:
             outage.setattr(connection, "call", call)

@@ -34,7 +34,7 @@ def listeners(stack: Stack, protocol_id: str) -> int | None:
     """The number of web processes subscribed to the room; None while Redis is down."""
     try:
         with stack.redis() as client:
-            return client.pubsub_numsub(channel_of(protocol_id))[0][1]
+            return client.pubsub_shardnumsub(channel_of(protocol_id))[0][1]
     except redis.RedisError:
         return None
 

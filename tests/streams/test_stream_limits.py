@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.realtime.redis_keys import channel_of
+from app.realtime.redis_keys import channel_of, room_key
 from tests.factories import deposit, make_protocol
 from tests.realtime.fanout.fanout_client import RawClient
 from tests.realtime.fanout.fanout_stack import message
@@ -74,7 +74,7 @@ def test_a_thousand_streams_beside_a_thousand_sockets(make_web: StackMaker) -> N
 
     before = cpu_seconds(system.pid("web-1"))
     with system.redis() as client:
-        client.publish(channel_of(protocol_id), message(protocol_id, 1))
+        client.execute_command("SPUBLISH", channel_of(protocol_id), message(1))
     for each in streams:
         each.read_until(rb"event: bounty_pool:updated\nid: 1\n")
     for each in sockets:
@@ -84,8 +84,8 @@ def test_a_thousand_streams_beside_a_thousand_sockets(make_web: StackMaker) -> N
     assert system.metric("dashboard_fanout_deliveries_total", transport="websocket") == MANY
 
     with system.redis() as client:
-        client.set(f"room:{protocol_id}:seq", 5)
-        client.publish(channel_of(protocol_id), message(protocol_id, 5))
+        client.hset(room_key(protocol_id, "state"), "seq", 5)
+        client.execute_command("SPUBLISH", channel_of(protocol_id), message(5))
     for each in streams:
         each.read_until(rb"event: state\nid: 5\n")
     assert len(system.log_lines("streams.resynced")) == 1
@@ -113,7 +113,7 @@ def test_a_slow_reader_is_disconnected_and_the_others_receive_everything(make_we
         seq = 0
         while not system.log_lines("socket.stalled") and seq < 100:
             seq += 1
-            client.publish(channel_of(protocol_id), message(protocol_id, seq, text="x" * BIG))
+            client.execute_command("SPUBLISH", channel_of(protocol_id), message(seq, text="x" * BIG))
             assert quick.next().id == str(seq)
         until(lambda: system.metric("dashboard_streams") == 1, 10, "the slow reader is disconnected")
         assert system.metric("dashboard_sockets_too_slow_total") == 1

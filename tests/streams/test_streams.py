@@ -9,6 +9,7 @@ import time
 import pytest
 
 from app.http.responses import HEADERS
+from app.realtime.redis_keys import room_key
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.event_stream import StreamReader
 from tests.support.js_client import JsClient
@@ -89,7 +90,9 @@ def test_a_missing_number_brings_the_state_again(stack: Stack) -> None:
             assert each.next().id == "0"
         deposit(stack.api, protocol_id, "1")
         with stack.redis() as client:
-            client.incrby(f"room:{protocol_id}:seq", 5)  # as if five events had been dropped from the queue
+            client.hincrby(
+                room_key(protocol_id, "state"), "seq", 5
+            )  # as if five were dropped from the queue
         deposit(stack.api, protocol_id, "2")
         for each in (stream, other):
             assert each.next().id == "1"

@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import redis
 
-from app.realtime.redis_keys import CHANNEL_PREFIX
+from app.core.values import iso_timestamp
+from app.realtime.redis_keys import LAYOUT
 from tests.support.event_checks import most_in_a_window
 from tests.support.processes import until
 
-PUBLISHED = re.compile(rf"PUBLISH {CHANNEL_PREFIX}(\S+) (.*)", re.IGNORECASE | re.DOTALL)
-MEMBER = re.compile(r'"(eventType|timestamp|seq|agentId|paymentId|task|progress|status|version)": ?"([^"]*)"')
+PUBLISHED = re.compile(rf"SPUBLISH {LAYOUT}:{{\w+}}:room:(\S+) (\S+) (\d+) (\d+) (.*)", re.IGNORECASE | re.DOTALL)
+MEMBER = re.compile(r'"(agentId|paymentId|task|progress|status|version)": ?"([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,10 @@ def _read(monitor: "redis.client.Monitor", seen: list[Emission]) -> None:
         for command in monitor.listen():
             published = PUBLISHED.match(command["command"])
             if published:
-                members = dict(reversed(MEMBER.findall(published.group(2))))
-                seen.append(Emission(command["time"], published.group(1), members, time.time()))
+                view, event_type, seq, milliseconds, data = published.groups()
+                timestamp = iso_timestamp(datetime.fromtimestamp(int(milliseconds) / 1000, UTC))
+                head = {"eventType": event_type, "seq": seq, "timestamp": timestamp}
+                members = head | dict(reversed(MEMBER.findall(data)))
+                seen.append(Emission(command["time"], view, members, time.time()))
     except (redis.RedisError, OSError, ValueError, AttributeError):
         return  # the `with` block has ended

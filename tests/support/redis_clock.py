@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import redis
 
 from app.core.extensions import redis_client
 from app.realtime import scripts
+from app.realtime.redis_keys import PARTITIONS, partition_key
 
 OFFSET_KEY = "test:clock:offset"
 _CALL = "redis.call('TIME')"
@@ -14,6 +16,17 @@ _MOVED = f"""(function()
   local t, offset = redis.call('TIME'), tonumber(redis.call('GET', '{OFFSET_KEY}') or 0)
   return {{tonumber(t[1]) + offset, t[2]}}
 end)()"""
+
+
+MEMORY_SECONDS = 60
+
+
+def age_memory(client: "redis.Redis[bytes]") -> None:
+    """Let the memory of an empty Redis have begun a minute ago; nothing may be emitted within its first second."""
+    seconds, micros = client.time()
+    now = seconds * 1_000_000 + micros
+    clock = f"{now} 0 {now - MEMORY_SECONDS * 1_000_000} {client.info('server')['run_id']}"
+    client.mset({partition_key(partition, "clock"): clock for partition in range(PARTITIONS)})
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Any
 
 import redis
 
-from app.realtime.redis_keys import channel_of
+from app.realtime.events import read_message
+from app.realtime.redis_keys import channel_of, view_of
 from tests.support.processes import until
 
 
@@ -23,8 +24,9 @@ class RoomReader:
     def read(self) -> list[dict[str, Any]]:
         """All events published so far."""
         while (message := self.pubsub.get_message(timeout=0.02)) is not None:
-            if message["type"] == "message":
-                self.events.append(json.loads(message["data"])["data"][0])
+            if message["type"] == "smessage":
+                view = view_of(message["channel"].decode())
+                self.events.append(json.loads(read_message(view, message["data"]).envelope))
         return self.events
 
     def wait_for(self, count: int, seconds: float = 20) -> list[dict[str, Any]]:
@@ -36,7 +38,7 @@ class RoomReader:
 def reading(client: "redis.Redis[bytes]", protocol_id: str) -> Iterator[RoomReader]:
     """Subscribe to a room while the `with` block runs."""
     with client.pubsub() as pubsub:
-        pubsub.subscribe(channel_of(protocol_id))
+        pubsub.ssubscribe(channel_of(protocol_id))
         until(lambda: pubsub.get_message(timeout=0.1) is not None, 5, "subscribed")
         yield RoomReader(pubsub)
 

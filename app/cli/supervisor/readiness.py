@@ -3,11 +3,14 @@
 import time
 from typing import Any
 
+import click
 import redis
 import requests
 
 from app.cli.supervisor.supervisor import Supervisor
-from app.core.redis_connection import check_writable, connect_redis, redis_time
+from app.config import Config
+from app.core.redis_connection import VersionError, check_writable, connect_redis, redis_time
+from app.core.redis_nodes import RedisNodes
 from app.realtime.redis_keys import TICK_KEY
 
 MAX_TICK_AGE_SECONDS = 30.0
@@ -16,17 +19,27 @@ MAX_TICK_AGE_SECONDS = 30.0
 class Readiness:
     """The methods named `find_…` return the problem that they find, or nothing."""
 
-    def __init__(self, supervisor: Supervisor, redis_url: str, web_url: str) -> None:
+    def __init__(self, supervisor: Supervisor, settings: Config, web_url: str) -> None:
         self._supervisor, self._web_url = supervisor, web_url
-        self._redis = connect_redis(redis_url)
+        self._redis = connect_redis(settings.redis_url)
+        self._rooms = RedisNodes(settings.rooms_redis_url)
         self._tick_of_earlier_run: Any = None
 
     def find_redis_problem(self) -> str:
-        """Call it before beat starts: a tick found then is of an earlier run."""
+        """Call it before beat starts: a tick found then is of an earlier run.
+
+        Raises click.ClickException for a server that is too old.
+        """
         try:
             self._tick_of_earlier_run = self._redis.get(TICK_KEY)
         except redis.RedisError as error:
             return f"Redis does not answer: {error}"
+        try:
+            self._rooms.check_versions()
+        except VersionError as error:
+            raise click.ClickException(str(error)) from error
+        except redis.RedisError as error:
+            return f"the rooms' Redis does not answer: {error}"
         return ""
 
     def find_problem(self) -> str:

@@ -112,7 +112,7 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
         environment["DASHBOARD_DEMO"] = "1"  # the page may sign its visitors in
     supervisor = Supervisor(folder, console, environment)
     local_url = _url(ANY_ADDRESS.get(host, host), port)
-    readiness = Readiness(supervisor, settings.redis_url, local_url)
+    readiness = Readiness(supervisor, settings, local_url)
     try:
         _start(supervisor, readiness, redis, _processes(host, port, web_count, web_grace))
         if not supervisor.stop_requested.is_set():

@@ -4,44 +4,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-import msgspec
 from engineio import packet as engine_packet
 
 from app.core import runtime
 from app.observability import metrics
 from app.realtime.fanout.direct_socket import DirectSocket
-from app.realtime.fanout.event_stream import event_frame
 from app.realtime.fanout.frames import frame
 
 CLIENTS_PER_YIELD = 250
-
-
-class _Envelope(msgspec.Struct):
-    seq: str | int | None = None
-
-
-class QueueMessage(msgspec.Struct):
-    """One event in python-socketio's queue format, as the room limiter publishes it; its arguments stay undecoded."""
-
-    event: str
-    data: list[msgspec.Raw]
-
-    def packet(self) -> bytes:
-        """The Engine.IO message packet that holds the Socket.IO event."""
-        parts = b",".join((msgspec.json.encode(self.event), *(bytes(raw) for raw in self.data)))
-        return b"42[" + parts + b"]"
-
-    def server_sent_event(self, seq: int) -> bytes:
-        return event_frame(self.event, bytes(self.data[0]), seq)
-
-    def seq(self) -> int | None:
-        """The event's sequence number in its room."""
-        seq = _decode_envelope(self.data[0]).seq if self.data else None
-        return None if seq is None else int(seq)
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-decode = msgspec.json.Decoder(QueueMessage).decode
 
 
 class RoomRecipients:

@@ -6,7 +6,6 @@ It replaces python-socketio's RedisManager, which sends every event of every roo
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import redis
@@ -14,14 +13,18 @@ from socketio import PubSubManager, RedisManager
 
 from app.core.errors import Conflict
 from app.core.redis_connection import connect_redis
+from app.core.redis_topology import topology_of
 from app.observability import metrics
+from app.realtime.events import read_message
 from app.realtime.fanout import engine
-from app.realtime.fanout.delivery import Deliverer, YieldingWriter, decode
-from app.realtime.fanout.event_stream import EventStream
+from app.realtime.fanout.delivery import Deliverer, YieldingWriter
+from app.realtime.fanout.event_stream import EventStream, event_frame
+from app.realtime.fanout.pubsub_connection import Batch
 from app.realtime.fanout.resync import Resync
 from app.realtime.fanout.stream_rooms import NumberedEvent, StreamRooms
-from app.realtime.fanout.subscriber import Batch, Subscriber
-from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, batched_view, channel_of, room_of
+from app.realtime.fanout.subscriber import Subscriber
+from app.realtime.redis_keys import CONTROL_CHANNEL, batched_view, channel_of, room_of, view_of
+from app.realtime.scripts import RoomScripts
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +41,25 @@ class _EmitMixin:
 
 
 class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
-    """python-socketio's client manager with a channel per protocol room. One per web server."""
+    """python-socketio's client manager with a channel per protocol room. One per web server.
 
-    def __init__(self, redis_url: str) -> None:
+    The rooms' channels are on the servers of the rooms, the control channel on that of `redis_url`.
+    """
+
+    def __init__(self, redis_url: str, rooms: RoomScripts) -> None:
         super().__init__(channel=CONTROL_CHANNEL)
         writer = YieldingWriter()
         self._deliverer = Deliverer(self, writer)
         self._rooms_of: dict[str, set[Any]] = {}
         self._redis = connect_redis(redis_url)
-        self._resync = Resync(self, self._redis)
-        self._subscriber = Subscriber(redis_url, on_batch=self._deliver, on_restored=self._resync.check_missed)
-        self._subscriber.subscribe(CONTROL_CHANNEL, self.host_id)
+        self._resync = Resync(self, rooms)
+        check, control = self._resync.check_missed, topology_of(redis_url)
+        self._subscriber = Subscriber(rooms.nodes.topology, on_batch=self._deliver, on_restored=check)
+        self._control = Subscriber(control, on_batch=self._deliver, on_restored=check, sharded=False)
+        self._control.subscribe(CONTROL_CHANNEL, self.host_id)
         self.streams = StreamRooms(self._subscriber, writer)
         self._thread = self._subscriber.run
-        self.check_epoch = self._resync.check_epoch
+        self.check_memory = self._resync.check_memory
 
     def note_seq(self, protocol_id: str, seq: str) -> None:
         """Record the seq that a joining client has read; the first event delivered to the room replaces it."""
@@ -74,6 +82,7 @@ class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
 
     def initialize(self) -> None:
         super().initialize()
+        self.server.start_background_task(self._control.run)
         self.server.start_background_task(self.server.eio.ping_connections)
 
     def connect(self, sid: str, namespace: str) -> str:
@@ -134,12 +143,13 @@ class RoomManager(_EmitMixin, PubSubManager):  # type: ignore[misc]
                     self._handle_control(json.loads(body))
                     continue
                 metrics.FANOUT_EVENTS.inc()
-                message, view = decode(body), channel.removeprefix(CHANNEL_PREFIX)
-                seq = message.seq()
+                view = view_of(channel)
+                message = read_message(view, body)
                 rooms.setdefault(room_of(view), []).append(message.packet())
-                if seq is not None and self.streams.has(view):
-                    streams.setdefault(view, []).append((seq, message.server_sent_event(seq)))
-                self._resync.note_delivered(channel, seq)
+                if self.streams.has(view):
+                    frame = event_frame(message.event_type, message.envelope, message.seq)
+                    streams.setdefault(view, []).append((message.seq, frame))
+                self._resync.note_delivered(channel, message.seq)
             except Exception:
                 metrics.FANOUT_FAILURES.inc()
                 logger.exception("fanout.failed", extra={"channel": channel, "body": body.decode(errors="replace")})
@@ -166,23 +176,40 @@ class StockManager(_EmitMixin, RedisManager):  # type: ignore[misc]
     Redis.
     """
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, rooms: RoomScripts) -> None:
         super().__init__(redis_url, channel=CONTROL_CHANNEL)
+        self._subscriber = Subscriber(rooms.nodes.topology, on_batch=self._deliver, on_restored=lambda *_: None)
 
     def note_seq(self, protocol_id: str, seq: str) -> None: ...
 
-    def check_epoch(self) -> None: ...
+    def check_memory(self) -> None: ...
+
+    def initialize(self) -> None:
+        super().initialize()
+        self.server.start_background_task(self._subscriber.run)
+
+    def enter_room(self, sid: str, namespace: str, room: str, eio_sid: str | None = None) -> None:
+        if channel := _channel_of_room(room):
+            self._subscriber.subscribe_and_wait(channel, sid)
+        super().enter_room(sid, namespace, room, eio_sid=eio_sid)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
+        super().basic_leave_room(sid, namespace, room)
+        if channel := _channel_of_room(room):
+            self._subscriber.unsubscribe(channel, sid)
+
+    def _deliver(self, batch: Batch) -> None:
+        for channel, body in batch:
+            view = view_of(channel)
+            message = read_message(view, body)
+            data = [json.loads(message.envelope)]
+            self._handle_emit({"event": message.event_type, "data": data, "namespace": "/", "room": room_of(view)})
 
     def _redis_connect(self) -> None:
         self.redis = connect_redis(self.redis_url, blocking=True)
         self.pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
-        self.pubsub.psubscribe(f"{CHANNEL_PREFIX}*")
+        self.pubsub.subscribe(CONTROL_CHANNEL)
         self.connected = True
-
-    def _listen(self) -> Iterator[bytes]:
-        for message in self._redis_listen_with_retries():
-            if message["type"] in ("message", "pmessage"):
-                yield message["data"]
 
 
 def _channel_of_room(room: Any) -> str | None:

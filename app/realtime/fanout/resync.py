@@ -6,18 +6,19 @@ Without this, a client would notice a missed event only by the gap in `seq` when
 """
 
 import logging
-import math
 import random
+from collections import defaultdict
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any
 
 import redis
-import uuid_utils.compat as uuid
 
 from app.observability import metrics
 from app.realtime.fanout.frames import CloseReason
-from app.realtime.redis_keys import CHANNEL_PREFIX, CONTROL_CHANNEL, MEMORY_KEY, room_of
-from app.realtime.scripts import source
+from app.realtime.limiter import current_seqs
+from app.realtime.redis_keys import CONTROL_CHANNEL, partition_key, partition_of, room_of, slot_of_key, view_of
+from app.realtime.scripts import RoomScripts
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +27,12 @@ SPREAD_SECONDS = 2.0
 
 
 class Resync:
-    """Compares the last seq delivered to each room here with Redis's, after the connection to Redis was lost."""
+    """Compares the last seq delivered to each room here with Redis's, after a connection to Redis was lost."""
 
-    def __init__(self, manager: Any, client: Any) -> None:
-        self._manager = manager
-        self._redis = client
+    def __init__(self, manager: Any, rooms: RoomScripts) -> None:
+        self._manager, self._rooms = manager, rooms
         self._last_seq: dict[str, int] = {}
-        self._epoch = b""
+        self._memories: dict[int, bytes | None] = {}  # by partition
 
     def note_joined(self, channel: str, seq: int) -> None:
         """Record the seq read by a room's first member. Later members may read one that is still in the room queue."""
@@ -51,37 +51,51 @@ class Resync:
         Without the same server process, all their rooms are disconnected: a restarted or other server may have lost
         its last writes and reached the same numbers again.
         """
-        check = self._check if is_same_server else self.disconnect
-        self._manager.server.start_background_task(check, channels - {CONTROL_CHANNEL})
+        if channels := channels - {CONTROL_CHANNEL}:
+            if not is_same_server:
+                for channel in channels:
+                    self._memories.pop(_partition_of(channel), None)  # the reconnection covers what has changed there
+            check = self._check if is_same_server else self.disconnect
+            self._manager.server.start_background_task(check, channels)
 
-    def check_epoch(self) -> None:
-        """Disconnect all rooms when Redis has lost its data, and with it the epoch. Raises redis.RedisError."""
-        epoch = self._redis.get(MEMORY_KEY)
-        if epoch is None:
-            self._redis.set(MEMORY_KEY, uuid.uuid4().hex, nx=True)
-            epoch = self._redis.get(MEMORY_KEY)
-        previous, self._epoch = self._epoch, epoch
-        if previous not in (b"", epoch):
-            logger.warning("redis.data_lost")
-            self.disconnect(list(self._last_seq))
+    def check_memory(self) -> None:
+        """Disconnect the rooms of each partition whose memory is not what it was: lost, or of another server."""
+        rooms: defaultdict[int, list[str]] = defaultdict(list)
+        for channel in self._last_seq:
+            rooms[_partition_of(channel)].append(channel)
+        clocks = [partition_key(partition, "clock") for partition in rooms]
+        replies = self._rooms.nodes.execute([(slot_of_key(clock), ("GET", clock)) for clock in clocks])
+        known, self._memories = self._memories, {}
+        lost = []
+        for partition, clock in zip(rooms, replies, strict=True):
+            if isinstance(clock, redis.RedisError):
+                continue
+            self._memories[partition] = memory = clock and b" ".join(clock.split()[2:])  # begin and server
+            if known.get(partition) not in (None, memory):
+                lost += rooms[partition]
+        if lost:
+            logger.warning("redis.data_lost", extra={"rooms": len(lost)})
+            self._manager.server.start_background_task(self.disconnect, lost)
 
     def _check(self, rooms: set[str]) -> None:
-        current: dict[str, int] = {}
-        script = self._redis.register_script(source("read_seq"))
+        channels = list(rooms)
         try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for channel in rooms:
-                    script(args=[channel.removeprefix(CHANNEL_PREFIX)], client=pipe)
-                current.update(zip(rooms, map(int, pipe.execute()), strict=True))
+            current = current_seqs([view_of(channel) for channel in channels], self._rooms)
         except redis.RedisError as error:
-            logger.warning("resync.check_failed", extra={"rooms": len(rooms), "error": str(error)})
+            current = [error] * len(channels)
+        if failed := [each for each in current if isinstance(each, redis.RedisError)]:
+            logger.warning("resync.check_failed", extra={"rooms": len(failed), "error": str(failed[0])})
         self._manager.server.sleep(SETTLE_SECONDS)  # until then, events published before the query are delivered
-        self.disconnect([room for room in rooms if self._last_seq.get(room, -1) < current.get(room, math.inf)])
+        are_missed = [
+            isinstance(seq, redis.RedisError) or self._last_seq.get(channel, -1) < seq
+            for channel, seq in zip(channels, current, strict=True)
+        ]
+        self.disconnect(list(compress(channels, are_missed)))
 
     def disconnect(self, channels: Iterable[str]) -> None:
         """Disconnect the sockets in these channels' rooms, spread over 2 s; streams get the state again."""
         manager, server = self._manager, self._manager.server
-        views = [channel.removeprefix(CHANNEL_PREFIX) for channel in channels]
+        views = [view_of(channel) for channel in channels]
         manager.streams.resync(views)
         rooms = list(map(room_of, views))
         members = [engine_sid for room in rooms for _, engine_sid in manager.get_participants("/", room)]
@@ -93,3 +107,7 @@ class Resync:
                 metrics.RESYNCS.inc()
                 socket.close(wait=False, abort=True, reason=CloseReason.TRANSPORT_ERROR)
             server.sleep(SPREAD_SECONDS / len(members))
+
+
+def _partition_of(channel: str) -> int:
+    return partition_of(view_of(channel).removeprefix("~"))

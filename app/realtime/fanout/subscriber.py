@@ -1,124 +1,88 @@
-"""The Redis channels this process is subscribed to, and a listener that survives Redis restarts.
+"""The Redis channels this process is subscribed to, on the servers that own their slots, across losses of any kind.
 
 It replaces redis-py's PubSub, which subscribes again after a loss without reporting that messages were missed, and
 returns messages one by one instead of all of one `recv`.
 """
 
+import contextlib
 import logging
-import random
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-import hiredis
 import redis
+from redis.crc import key_slot
+from redis.exceptions import MovedError
 
 from app.core import runtime
 from app.core.errors import Conflict, RealtimeUnavailable
-from app.core.redis_connection import connect_redis
+from app.core.redis_topology import SLOTS, Topology
 from app.observability import metrics
+from app.realtime.fanout.pubsub_connection import Batch, PubSubConnection, PubSubServer
 
 logger = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 2.0
-MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 1.0
-READ_BYTES = 256 * 1024
-PING_AFTER_SECONDS, MAX_UNANSWERED_PINGS = 2.0, 3
-RESTORED = "restored"
-CONNECTION_ERRORS = (redis.RedisError, OSError, EOFError, hiredis.HiredisError)
+CHECK_SECONDS = 2.0  # between two comparisons of the subscriptions with the owners of the slots
+REFRESH_SECONDS = 15.0  # at most between two questions to a cluster for its slots
+REFUSED_SECONDS = 0.25
+UNKNOWN_SECONDS = 1.0
 
-Batch = list[tuple[str, bytes]]
-
-
-class PubSubConnection:
-    """A connection opened by redis-py (address, login, Sentinel), whose socket is then read and written directly.
-
-    One greenlet reads; callers of `send` synchronize among themselves. A silent connection is pinged, which detects
-    a half-open one. All methods raise redis.RedisError or OSError when the connection is lost.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._pool = connect_redis(url, blocking=True).connection_pool
-        connection: Any = self._pool.get_connection()
-        self._connection = connection
-        self._socket = connection._sock  # noqa: SLF001 - guarded by the contract test
-        self._socket.settimeout(PING_AFTER_SECONDS)
-        self._reader = hiredis.Reader()
-        self._unanswered_pings = 0
-        try:
-            connection.send_command("INFO", "server")
-            lines = connection.read_response().decode().splitlines()
-        except redis.ResponseError:  # not permitted
-            lines = []
-        self.server_id = next((line.partition(":")[2] for line in lines if line.startswith("run_id:")), "")
-
-    def send(self, command: str, *arguments: str) -> None:
-        self._socket.sendall(b"".join(self._connection.pack_command(command, *arguments)))
-
-    def read(self) -> list[Any]:
-        """Wait for input and return all complete replies, possibly none."""
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except TimeoutError:
-            self._unanswered_pings += 1
-            if self._unanswered_pings > MAX_UNANSWERED_PINGS:
-                raise redis.ConnectionError("Redis does not answer on the pub/sub connection.") from None
-            self.send("PING")
-            return []
-        if not data:
-            raise redis.ConnectionError("Redis closed the pub/sub connection.")
-        self._unanswered_pings = 0
-        self._reader.feed(data)
-        replies = []
-        while (reply := self._reader.gets()) is not False:
-            if isinstance(reply, hiredis.ReplyError):
-                raise redis.ResponseError(str(reply))
-            replies.append(reply)
-        return replies
-
-    def close(self) -> None:
-        """May be called from any greenlet; wakes a reader blocked in `read`."""
-        self._connection.disconnect()
+CLASSIC = ("SUBSCRIBE", "UNSUBSCRIBE")
+SHARDED = ("SSUBSCRIBE", "SUNSUBSCRIBE")
 
 
 @dataclass(eq=False)
 class _Channel:
-    """The users of a channel, by id, and whether Redis has confirmed the subscription."""
+    """The users of a channel, by id, and whether Redis has confirmed the subscription, and which server did last."""
 
+    slot: int
     users: set[str] = field(default_factory=set)
     confirmed: threading.Event = field(default_factory=threading.Event)
+    server_id: str = ""
 
 
 class Subscriber:
-    """Keeps every channel that has users subscribed, across losses of the connection.
+    """Keeps every channel that has users subscribed on the server that owns its slot.
 
-    `on_batch` gets the messages of one read as (channel, body). After a loss, once all channels are subscribed again,
-    `on_restored` gets the channels that may have missed messages and whether it is the same server process.
+    `on_batch` gets the messages of one read as (channel, body). After a loss, once channels are subscribed again,
+    `on_restored` gets those that may have missed messages and whether it is the same server process.
+    Not `sharded`: one channel for all servers of a group, as for the control channel.
     """
 
     def __init__(
-        self, url: str, *, on_batch: Callable[[Batch], None], on_restored: Callable[[set[str], bool], None]
+        self,
+        topology: Topology,
+        *,
+        on_batch: Callable[[Batch], None],
+        on_restored: Callable[[set[str], bool], None],
+        sharded: bool = True,
     ) -> None:
-        self._url, self._on_batch, self._on_restored = url, on_batch, on_restored
+        self._topology, self._on_batch, self._on_restored = topology, on_batch, on_restored
+        self._sharded, self._commands = sharded, SHARDED if sharded else CLASSIC
         self._lock = threading.Lock()
+        self._wake = threading.Event()
         self._channels: dict[str, _Channel] = {}
-        self._unconfirmed: deque[_Channel] = deque()  # in the order of the commands and so of the replies
+        self._by_slot: dict[int, set[str]] = {}
+        self._placed: dict[int, PubSubServer] = {}
+        self._servers: dict[str, PubSubServer] = {}
         self._missed: set[str] = set()
-        self._server_id = ""
-        self._is_same_server = True
-        self._connection: PubSubConnection | None = None
+        self._is_map_doubtful = False
+        self._refresh_at = 0.0
 
     def subscribe(self, channel: str, user: str) -> _Channel:
         """Subscribe without waiting for Redis."""
         with self._lock:
             entry = self._channels.get(channel)
             if entry is None:
-                entry = self._channels[channel] = _Channel()
-                metrics.FANOUT_ROOMS.set(len(self._channels) - 1)  # without the control channel
-                self._unconfirmed.append(entry)
-                self._send("SUBSCRIBE", [channel])
+                entry = self._channels[channel] = _Channel(key_slot(channel.encode()))
+                self._by_slot.setdefault(entry.slot, set()).add(channel)
+                self._count()
+                if (server := self._placed.get(entry.slot)) is not None:
+                    server.send(self._commands[0], [channel])
+                else:
+                    self._wake.set()
             entry.users.add(user)
             return entry
 
@@ -145,70 +109,150 @@ class Subscriber:
             if entry.users:
                 return False
             del self._channels[channel]
-            metrics.FANOUT_ROOMS.set(len(self._channels) - 1)
-            self._send("UNSUBSCRIBE", [channel])
+            self._by_slot[entry.slot].discard(channel)
+            self._missed.discard(channel)
+            self._count()
+            if (server := self._placed.get(entry.slot)) is not None and server.connection is not None:
+                server.leaving[channel] += 1
+                server.send(self._commands[1], [channel])
             return True
 
     def run(self) -> None:
-        """Listen for ever. Reconnects after every loss, with a growing, jittered delay."""
-        failures = 0
+        """For ever assign each slot with channels to the server that owns it. A greenlet for each server reads."""
         while True:
             try:
-                connection = self._open()
-                while True:
-                    self._handle_replies(connection.read())
-                    failures = 0
-            except CONNECTION_ERRORS as error:
-                failures += 1
-                with self._lock:
-                    lost, self._connection = self._connection, None
-                    for channel, entry in self._channels.items():
-                        if entry.confirmed.is_set():
-                            entry.confirmed.clear()
-                            self._missed.add(channel)
-                if lost is not None:
-                    lost.close()
-                metrics.SUBSCRIBER_LOSSES.inc()
-                logger.warning("subscriber.lost", extra={"error": str(error), "channels": len(self._channels)})
-                limit = min(MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS * 2 ** min(failures, 10))
-                runtime.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter
+                pause = self._place_slots()
+            except redis.RedisError as error:  # no server tells who owns what
+                logger.warning("subscriber.failed", extra={"error": str(error)})
+                pause = UNKNOWN_SECONDS
+            self._wake.wait(pause)
+            self._wake.clear()
 
-    def _open(self) -> PubSubConnection:
-        connection = PubSubConnection(self._url)
-        self._is_same_server &= self._server_id in ("", connection.server_id)
-        self._server_id = connection.server_id
+    def _place_slots(self) -> float:
+        """Returns after how many seconds to look again."""
+        if self._is_map_doubtful or time.monotonic() >= self._refresh_at:
+            self._refresh_at = time.monotonic() + REFRESH_SECONDS
+            self._topology.refresh()
+        slots = [slot for slot, channels in list(self._by_slot.items()) if channels]
+        owners = self._topology.owners(slots)
         with self._lock:
-            self._connection = connection
-            self._unconfirmed = deque(self._channels.values())
-            self._send("SUBSCRIBE", list(self._channels))
-            self._send("PING", [RESTORED])
+            for name, owned in owners.items():
+                for slot in owned:
+                    self._place(slot, self._server(name))
+            if unused := self._servers.keys() - owners.keys():
+                for name in unused - self._topology.owners(range(SLOTS)).keys():
+                    self._servers.pop(name).retire()
+            pauses = [self._ask_again(server) for server in self._servers.values() if server.refused_at is not None]
+        self._is_map_doubtful = len(slots) > sum(map(len, owners.values()))  # a slot without an owner
+        return min([*pauses, REFUSED_SECONDS if self._is_map_doubtful else CHECK_SECONDS])
+
+    def _server(self, name: str) -> PubSubServer:
+        if name not in self._servers:
+            server = self._servers[name] = PubSubServer(name)
+            runtime.spawn(server.run, self)
+        return self._servers[name]
+
+    def _place(self, slot: int, server: PubSubServer) -> None:
+        if (earlier := self._placed.get(slot)) is server:
+            return
+        if earlier is not None:
+            earlier.send(self._commands[1], self._by_slot[slot])
+            self._lose(slot)
+        self._placed[slot] = server
+        server.send(self._commands[0], self._by_slot[slot])
+
+    def _lose(self, slot: int) -> None:
+        """Forget where a slot is; what its channels publish until they are subscribed again is missed."""
+        server = self._placed.pop(slot)
+        for channel in self._by_slot[slot]:
+            server.leaving.pop(channel, None)
+            entry = self._channels[channel]
+            if entry.confirmed.is_set():
+                entry.confirmed.clear()
+                self._missed.add(channel)
+
+    def _ask_again(self, server: PubSubServer) -> float:
+        """Repeat subscriptions that the server has refused a moment ago; returns the seconds until then."""
+        if (wait := (server.refused_at or 0.0) + REFUSED_SECONDS - time.monotonic()) > 0:
+            return wait
+        server.refused_at = None
+        unconfirmed = [each for each in self._of(server) if not self._channels[each].confirmed.is_set()]
+        server.send(self._commands[0], unconfirmed)
+        return CHECK_SECONDS
+
+    def _of(self, server: PubSubServer) -> list[str]:
+        return [each for slot, placed in self._placed.items() if placed is server for each in self._by_slot[slot]]
+
+    def _look_again(self) -> None:
+        self._is_map_doubtful = True
+        self._wake.set()
+
+    def open(self, server: PubSubServer) -> PubSubConnection:
+        connection = PubSubConnection(self._topology.client(server.name))
+        with self._lock:
+            server.connection, server.refused_at = connection, None
+            channels = self._of(server)
+            server.send(self._commands[0], channels)
+        logger.info("subscriber.connected", extra={"server": server.name, "channels": len(channels)})
         return connection
 
-    def _send(self, command: str, arguments: list[str]) -> None:
-        """Called under the lock, so that Redis receives the commands in the order of the changes."""
-        if self._connection is None or not arguments:
-            return
-        try:
-            self._connection.send(command, *arguments)
-        except CONNECTION_ERRORS:
-            self._connection.close()  # the listener notices and subscribes to everything again
+    def handle_loss(self, server: PubSubServer, error: Exception) -> None:
+        with self._lock:
+            channels = self._of(server)
+            for slot in [slot for slot, placed in self._placed.items() if placed is server]:
+                self._lose(slot)
+            server.disconnect()
+        if not server.is_retired:
+            if self._sharded:
+                metrics.SUBSCRIBER_LOSSES.inc()
+            details = {"server": server.name, "error": str(error), "channels": len(channels)}
+            logger.warning("subscriber.lost", extra=details)
+            self._look_again()
 
-    def _handle_replies(self, replies: Iterable[Any]) -> None:
-        batch: Batch = []
-        for reply in replies:
-            kind = reply[0]
-            if kind == b"message":
-                batch.append((reply[1].decode(), reply[2]))
-            elif kind == b"subscribe":
-                self._unconfirmed.popleft().confirmed.set()
-            elif kind == b"pong" and reply[1] == RESTORED.encode():
-                missed, self._missed = self._missed, set()
-                logger.info("subscriber.connected", extra={"channels": len(self._channels), "missed": len(missed)})
-                if missed:
-                    self._on_restored(missed, self._is_same_server)
-                self._is_same_server = True
+    def handle_batch(self, batch: Batch) -> None:
         try:
             self._on_batch(batch)
-        except Exception:  # a message that cannot be handled must not end the listener
+        except Exception:  # a message that cannot be handled must not end the reading
             metrics.FANOUT_FAILURES.inc()
             logger.exception("fanout.failed")
+
+    def handle_confirmed(self, server: PubSubServer, channels: list[str]) -> None:
+        restored: dict[bool, set[str]] = {}
+        for channel in channels:
+            entry = self._channels.get(channel)
+            if entry is None or self._placed.get(entry.slot) is not server:
+                continue
+            if channel in self._missed:
+                self._missed.discard(channel)
+                restored.setdefault(entry.server_id in ("", server.id), set()).add(channel)
+            entry.server_id = server.id
+            entry.confirmed.set()
+        for is_same_server, missed in restored.items():
+            self._on_restored(missed, is_same_server)
+
+    def handle_end(self, server: PubSubServer, channel: str) -> None:
+        """The server has ended a subscription by itself: it does not own the slot any more."""
+        self._handle_moved(server, key_slot(channel.encode()))
+
+    def _handle_moved(self, server: PubSubServer, slot: int) -> None:
+        with self._lock:
+            if self._placed.get(slot) is not server:
+                return
+            self._lose(slot)
+        logger.info("subscriber.slot_moved", extra={"server": server.name, "slot": slot})
+        self._look_again()
+
+    def handle_error(self, server: PubSubServer, error: redis.RedisError) -> None:
+        """MOVED ends the subscriptions of a slot; after any other error those not confirmed are asked for again."""
+        if isinstance(error, MovedError):
+            with contextlib.suppress(redis.RedisError):
+                self._topology.redirect(error)
+            self._handle_moved(server, error.slot_id)
+            return
+        logger.warning("subscriber.refused", extra={"server": server.name, "error": str(error)})
+        server.refused_at = time.monotonic()
+        self._wake.set()
+
+    def _count(self) -> None:
+        if self._sharded:
+            metrics.FANOUT_ROOMS.set(len(self._channels))

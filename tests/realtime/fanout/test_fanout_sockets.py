@@ -43,7 +43,7 @@ def protocol():
 def publish_many(valkey, protocol_id, seqs, **data):
     with valkey.client.pipeline(transaction=False) as pipe:
         for seq in seqs:
-            pipe.publish(channel_of(protocol_id), message(protocol_id, seq, **data))
+            pipe.execute_command("SPUBLISH", channel_of(protocol_id), message(seq, **data))
         pipe.execute()
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from app.realtime.events import read_message
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from app.realtime.fanout import delivery
-    from app.realtime.fanout.delivery import Deliverer, decode
+    from app.realtime.fanout.delivery import Deliverer
     from app.realtime.fanout.websocket import WebSocket
 
 ROOM = "protocol:P1"
@@ -228,9 +230,12 @@ def test_a_change_of_members_applies_from_the_next_event(rooms):
     assert left.received == framed(b"42a", b"42c")
 
 
-def test_a_queue_message_becomes_the_packet_of_its_event_and_has_its_seq():
-    message = decode(b'{"method":"emit","event":"a:b","data":[{"seq":"7","data":{"x":"\xc3\xa9"}}],"namespace":"/"}')
-    assert message.packet() == b'42["a:b",{"seq":"7","data":{"x":"\xc3\xa9"}}]'
-    assert message.seq() == 7
-    assert decode(b'{"method":"emit","event":"a","data":[{}]}').seq() is None
-    assert decode(b'{"method":"emit","event":"a","data":[]}').seq() is None
+def test_a_message_becomes_the_packet_of_its_event_and_has_its_seq():
+    message = read_message("~P1", b'a:b 7 1795379400123 {"x":"\xc3\xa9 y"}')
+    envelope = (
+        b'{"eventType":"a:b","timestamp":"2026-11-22T20:30:00.123Z","protocolId":"P1","seq":"7",'
+        b'"data":{"x":"\xc3\xa9 y"}}'
+    )
+    assert message.packet() == b'42["a:b",' + envelope + b"]"
+    assert (message.seq, message.envelope) == (7, envelope)
+    assert b'"timestamp":"2026-11-22T20:30:00.000Z"' in read_message("P1", b"a:b 7 1795379400000 {}").envelope

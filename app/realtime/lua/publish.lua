@@ -1,0 +1,44 @@
+-- Shared: events on the channels of a room. Needs room.lua. A published message is 'type seq milliseconds data'.
+-- Functions: has_batch_listeners, has_batched_view, publish, record_emitted, enqueue.
+-- The batched view of a room is for connections that joined with `agentBatches`. It has sequence numbers of its own,
+-- because it carries other events. Once somebody has joined it, its events are numbered also while nobody listens, so
+-- that a web process notices a gap after its connection to Redis was interrupted.
+local CHANNEL = STATE_KEY:sub(1, -#':state' - 1)
+local BATCH_CHANNEL = CHANNEL:sub(1, -#ID - 1) .. '~' .. ID
+local TIMESTAMP = text(math.floor(wall / 1000))
+local outcome = {emitted = {}, undelivered = {}, dropped = {}, waits = {}}
+local batch_listeners, is_missed
+
+local function has_batch_listeners()
+  batch_listeners = batch_listeners or redis.call('PUBSUB', 'SHARDNUMSUB', BATCH_CHANNEL)[2]
+  return batch_listeners > 0
+end
+
+-- If Redis lost the view's number while it has listeners, the view starts again with the waiting agents.
+local function has_batched_view()
+  if room.batch_seq then return true end
+  if not has_batch_listeners() then return false end
+  allocate_seqs('batch_seq', 0)
+  redis.call('ZUNIONSTORE', BATCH_WAITING_KEY, 1, WAITING_KEY)
+  return true
+end
+
+local function publish(channel, event, seq, timestamp, data)
+  return redis.call('SPUBLISH', channel, event .. ' ' .. seq .. ' ' .. timestamp .. ' ' .. data)
+end
+
+-- Record an event as emitted; also as undelivered if no process received it or a client lost its connection lately.
+local function record_emitted(seq, event, receivers)
+  if is_missed == nil then is_missed = redis.call('EXISTS', DISCONNECTED_KEY) == 1 end
+  outcome.emitted[event] = (outcome.emitted[event] or 0) + 1
+  if receivers == 0 or is_missed then
+    table.insert(outcome.undelivered, table.concat({seq, event, receivers}, ' '))
+  end
+end
+
+-- A queued event is 'seq batch_seq agent type milliseconds data'; '-' without an agent or a batched view.
+local function enqueue(agent, event, data)
+  local seq = text(allocate_seqs('seq', 1))
+  local batch_seq = has_batched_view() and text(allocate_seqs('batch_seq', 1)) or '-'
+  redis.call('RPUSH', QUEUE_KEY, table.concat({seq, batch_seq, agent, event, TIMESTAMP, data}, ' '))
+end
