@@ -12,7 +12,7 @@ import redis
 from flask import Flask, current_app
 
 from app.core.redis_nodes import RedisNodes
-from app.realtime import redis_keys
+from app.realtime import key_upgrade, redis_keys
 
 logger = logging.getLogger(__name__)
 
@@ -156,12 +156,17 @@ def prepare(call: Callable[..., Any], slots: Sequence[int]) -> None:
     """
     for operation in _OF_ROOMS:
         call("SCRIPT", "LOAD", source(operation))
-    lines = call("INFO", "server").decode().splitlines()
-    server = next(line.partition(":")[2] for line in lines if line.startswith("run_id:"))
+    try:
+        lines = call("INFO", "server").decode().splitlines()
+    except redis.ResponseError:  # not permitted: a server that forgot is not noticed
+        lines = []
+    about = dict(line.split(":", 1) for line in lines if ":" in line)
+    if about.get("redis_mode") != "cluster":
+        key_upgrade.upgrade(call)
     for partition in range(redis_keys.PARTITIONS):
         if redis_keys.PARTITION_SLOTS[partition] in slots:
             clock = redis_keys.partition_key(partition, "clock")
-            call("EVALSHA", _sha("mark_server"), 1, clock, "", "", server)
+            call("EVALSHA", _sha("mark_server"), 1, clock, "", "", about.get("run_id", "-"))
 
 
 @cache

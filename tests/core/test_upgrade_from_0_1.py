@@ -142,10 +142,9 @@ def write_keys(one: str, other: str) -> None:
         one: [task("busy", "scan", "RUNNING", VERSION), task("moved", "own", "COMPLETED", VERSION)],
         other: [task("moved", "other", "RUNNING", VERSION + 1)],
     }
-    message = limiter.message_template("bounty_pool:updated")
-    values = {"room": "\2" + one, "protocol": one, "timestamp": "", "seq": "\1", "data": '{"version":"4"}'}
-    for name, value in values.items():
-        message = message.replace(f"@{name}@", value)
+    event = {"eventType": "bounty_pool:updated", "timestamp": "", "seq": "SEQ", "data": {"version": "4"}}
+    queued = {"method": "emit", "event": "bounty_pool:updated", "data": [event], "room": f"protocol:VIEW{one}"}
+    message = json.dumps(queued, separators=(",", ":")).replace("SEQ", "\1").replace("VIEW", "\2")
     with redis_client().pipeline() as pipe:
         pipe.mset({f"room:{one}:seq": 7, f"room:{other}:seq": 1, f"room:{one}:outbox": 2})
         pipe.rpush(f"room:{one}:queue", f"7 - - bounty_pool:updated {message}")

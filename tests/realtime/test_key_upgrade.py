@@ -1,4 +1,4 @@
-"""The Redis keys of release 0.1 are renamed at the first connection, and nothing that waits in them is lost."""
+"""The Redis keys of earlier layouts are taken over at the first connection, and nothing that waits in them is lost."""
 
 import json
 import time
@@ -7,78 +7,84 @@ import pytest
 import redis
 
 from app.core.extensions import redis_client
-from app.realtime import emitter, limiter, scripts
+from app.realtime import emitter, key_upgrade, limiter
 from app.realtime.events import EventType
-from app.realtime.redis_keys import LAYOUT_KEY, batched_view, room_key
+from app.realtime.redis_keys import batched_view, room_key
 from tests.factories import unique
+from tests.support.api import Api
 
 pytestmark = pytest.mark.database("sqlite")
 
 POOL = EventType.BOUNTY_POOL_UPDATED
-OBSOLETE = ("worker:heartbeat", "redbeat::schedule", "redbeat:flush", "redbeat:celery.backend_cleanup")
-OLD_PARTS = ("sent", "pace", "running", "finals", "changed")
+LAYOUTS = {  # the names of the keys that changed between release 0.1 and the development of 0.2
+    "1": {"batch_seq": "room:~{p}:seq", "waiting": "running", "terminal": "finals", "task": "agents:on"},
+    "2": {"batch_seq": "room:{p}:batch_seq", "waiting": "waiting", "terminal": "terminal", "task": "agents:task"},
+}
 
 
-def update(agent: str, protocol_id: str, status: str, version: int) -> str:
-    data = {"agentId": agent, "protocolId": protocol_id, "task": "scan", "status": status, "version": str(version)}
-    return json.dumps(data, separators=(",", ":"))
+class OneConnection:
+    """`call` as a new connection has it."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._connection = client.connection_pool.get_connection()
+
+    def call(self, *command):
+        self._connection.send_command(*command)
+        return self._connection.read_response()
 
 
-def queued(protocol_id: str, seq: int, batch_seq: int) -> str:
-    """A queued event as 0.1 stored it: `\\1` stands for the number, `\\2` for the view."""
-    values = {"@room@": "\2" + protocol_id, "@protocol@": protocol_id, "@seq@": "\1", "@timestamp@": "", "@data@": "{}"}
-    message = limiter.message_template(POOL)
-    for name, value in values.items():
-        message = message.replace(name, value)
-    return f"{seq} {batch_seq} - {POOL} {message}"
+def update(agent: str, status: str, version: int) -> str:
+    data = {"agentId": agent, "task": "scan", "progress": "5", "status": status, "estimatedCompletion": None}
+    return json.dumps(data | {"error": None, "nextTask": None, "version": str(version)}, separators=(",", ":"))
 
 
-def write_layout_of_0_1(client: redis.Redis, protocol_id: str) -> None:
+def queued(seq: int, batch_seq: int) -> str:
+    """A queued event with its placeholders: `\\1` for the number, `\\2` for the view."""
+    payload = {"eventType": POOL, "timestamp": "2026-11-22T20:30:00.123Z", "seq": "\1", "data": {"version": str(seq)}}
+    message = {"method": "emit", "event": POOL, "data": [payload], "namespace": "/", "room": "protocol:\2P"}
+    text = json.dumps(message, separators=(",", ":")).replace("\\u0001", "\1").replace("\\u0002", "\2")
+    return f"{seq} {batch_seq} - {POOL} {text}"
+
+
+def write_old_layout(client: redis.Redis, protocol_id: str, layout: str) -> None:
     """A room with two queued events, two waiting terminal updates of agent A1 and a RUNNING update of A2."""
-    now, room = int(time.time() * 1e6), f"room:{protocol_id}"
-    terminal = [f"{protocol_id} {update('A1', protocol_id, 'COMPLETED', now + number)}" for number in (1, 2)]
+    now, room, names = int(time.time() * 1e6), f"room:{protocol_id}", LAYOUTS[layout]
+    terminal = [f"{protocol_id} {update('A1', 'COMPLETED', now + number)}" for number in (1, 2)]
     with client.pipeline() as pipe:
-        pipe.mset({f"{room}:seq": 7, f"room:~{protocol_id}:seq": 41, f"{room}:outbox": 3, "worker:heartbeat": "1"})
-        pipe.set(f"{room}:pace", now, px=5000)
-        pipe.lpush(f"{room}:sent", now - 10_000_000)
-        pipe.pexpire(f"{room}:sent", 5000)
-        pipe.rpush(f"{room}:queue", queued(protocol_id, 6, 40), queued(protocol_id, 7, 41))
-        pipe.rpush("agent:A1:finals", *terminal)
-        pipe.zadd(f"{room}:finals", {"A1": now})
-        pipe.zadd(f"{room}:running", {"A2": now})
-        pipe.zadd(f"{room}:changed", {"A2": now})
-        pipe.hset(f"{room}:latest", "A2", update("A2", protocol_id, "RUNNING", now))
+        pipe.flushdb()
+        pipe.mset({f"{room}:seq": 7, names["batch_seq"].format(p=protocol_id): 41, f"{room}:outbox": 3})
+        pipe.lpush(f"{room}:relayed", "first", "second")
+        pipe.rpush(f"{room}:queue", queued(6, 40), queued(7, 41))
+        pipe.rpush(f"agent:A1:{names['terminal']}", *terminal)
+        pipe.zadd(f"{room}:{names['terminal']}", {"A1": now})
+        pipe.zadd(f"{room}:{names['waiting']}", {"A2": now})
+        pipe.hset(f"{room}:latest", "A2", update("A2", "RUNNING", now))
         pipe.hset("agents:version", mapping={"A1": now + 2, "A2": now})
-        pipe.hset("agents:on", mapping={"A1": f"{protocol_id} ", "A2": f"{protocol_id} scan"})
-        pipe.hset("agents:turned", mapping={"A1": now + 2, "A2": now})
-        pipe.hset("agents:due", mapping={"A1": now, "A2": now})
-        pipe.hset("agents:closing", "A1", 2)
-        pipe.zadd("agents:heard", {"A1": now, "A2": now})
+        pipe.hset(names["task"], mapping={"A1": f"{protocol_id} ", "A2": f"{protocol_id} scan"})
         pipe.zadd("rooms:due", {protocol_id: now})
-        for key in OBSOLETE[1:]:
-            pipe.hset(key, "a", "b")
+        pipe.hset("rooms:dropped", protocol_id, 5)
+        pipe.set("clock:steady", f"{now} 0")
+        if layout == "1":
+            pipe.hset("redbeat:flush", "a", "b")
+        else:
+            pipe.set("redis:layout", layout)
         pipe.execute()
 
 
-@pytest.fixture
-def upgraded(in_context) -> str:
-    """The protocol whose room is in a database of 0.1; nothing has connected since."""
+@pytest.fixture(params=sorted(LAYOUTS))
+def upgraded(request, in_context) -> str:
+    """The protocol whose room is in a database of an earlier layout; nothing has connected since."""
     protocol_id = unique("P")
-    write_layout_of_0_1(redis_client(), protocol_id)
+    write_old_layout(redis_client(), protocol_id, request.param)
     return protocol_id
 
 
-def old_keys(client: redis.Redis) -> list[str]:
-    names = [key.decode() for key in client.scan_iter()]
-    globals_ = {"agents:on", "agents:turned", "agents:due", "agents:closing", "agents:heard", *OBSOLETE}
-    return [
-        name for name in names if name in globals_ or name.startswith("room:~") or name.rpartition(":")[2] in OLD_PARTS
-    ]
-
-
-def test_no_sequence_number_goes_back(upgraded) -> None:
+def test_numbers_positions_and_identities_are_kept(upgraded) -> None:
     assert limiter.current_seq(upgraded) == "7"
     assert limiter.current_seq(batched_view(upgraded)) == "41"
+    assert redis_client().hmget(room_key(upgraded, "state"), "outbox", "dropped") == [b"3", b"5"]
+    assert redis_client().lrange(room_key(upgraded, "relayed"), 0, -1) == [b"second", b"first"]
+    assert limiter.emit(upgraded, POOL, "{}", limiter.StoredEvent(3, "first")).emitted == {}
 
 
 def test_queue_terminal_updates_and_the_newest_report_leave_in_order(upgraded, emissions) -> None:
@@ -90,7 +96,8 @@ def test_queue_terminal_updates_and_the_newest_report_leave_in_order(upgraded, e
 
     events = emissions.of(upgraded)
     assert [each.seq for each in events] == [6, 7, 8, 9, 10]
-    assert [each.members["eventType"] for each in events[:2]] == [POOL, POOL]
+    assert [(each.members["eventType"], each.members["version"]) for each in events[:2]] == [(POOL, "6"), (POOL, "7")]
+    assert events[0].members["timestamp"] == "2026-11-22T20:30:00.123Z"
     assert sorted((each.members["agentId"], each.members["status"]) for each in events[2:]) == [
         ("A1", "COMPLETED"),
         ("A1", "COMPLETED"),
@@ -98,55 +105,68 @@ def test_queue_terminal_updates_and_the_newest_report_leave_in_order(upgraded, e
     ]
 
 
-def test_every_old_key_is_renamed_and_the_next_connection_changes_nothing(upgraded) -> None:
+def test_an_agent_is_known_where_it_works_and_leaves_there(upgraded, emissions) -> None:
+    other, data = unique("P"), '{"agentId":"A2","status":"RUNNING"'
+    limiter.report([limiter.RunningReport("A2", other, "next", data)])
+
+    def is_idle() -> bool:
+        emitter.drain()
+        return any(each.members.get("status") == "IDLE" for each in emissions.of(upgraded))
+
+    emissions.wait_until(is_idle, 15)
+
+
+def test_every_old_key_goes_and_the_next_connection_changes_nothing(upgraded) -> None:
     limiter.current_seq(upgraded)
     client = redis_client()
     after = {key: client.dump(key) for key in client.scan_iter()}
 
-    scripts.rename_old_keys(client.execute_command)
+    key_upgrade.upgrade(OneConnection(client).call)
 
-    assert old_keys(client) == []
-    assert client.get(LAYOUT_KEY) == scripts.LAYOUT
+    assert {key.decode() for key in after if not key.startswith(b"d3:")} == {"redis:layout"}
+    assert client.get("redis:layout") == key_upgrade.LAYOUT
     assert {key: client.dump(key) for key in client.scan_iter()} == after
 
 
-def test_the_room_limit_does_not_expire_with_the_key_of_0_1(upgraded) -> None:
-    limiter.current_seq(upgraded)
-
-    assert redis_client().ttl(room_key(upgraded, "window")) == -1
-
-
-def test_an_upgrade_that_was_interrupted_is_completed(upgraded) -> None:
+def test_an_upgrade_that_was_interrupted_after_a_room_is_completed(upgraded) -> None:
     client = redis_client()
-    client.rename("agent:A1:finals", "agent:A1:terminal")
-    client.rename("agents:closing", "agents:pending_terminal")
+    key_upgrade._move_room(OneConnection(client).call, upgraded)
+    assert limiter.current_seq(upgraded) == "7"
 
-    limiter.current_seq(upgraded)
+    waiting = json.loads(client.hget(room_key(upgraded, "terminal_updates"), "A1").split(b"\n")[1])
 
-    assert old_keys(client) == []
-    assert client.llen("agent:A1:terminal") == 2
-    assert client.hget("agents:pending_terminal", "A1") == b"2"
+    assert waiting["agentId"] == "A1"
+    assert client.llen(room_key(upgraded, "queue")) == 2
+    assert limiter.parse_agent(client.hget(room_key(upgraded, "agents"), "A1")).pending == 2
 
 
-def test_a_database_with_more_keys_than_one_step_takes_is_upgraded_whole(upgraded, caplog) -> None:
+def test_a_room_that_another_process_has_moved_meanwhile_is_left_alone(upgraded, valkey, settings) -> None:
     client = redis_client()
-    with client.pipeline() as pipe:
-        for number in range(3 * scripts.KEYS_PER_STEP):
-            pipe.zadd(f"room:{number}:running", {"A1": number})
-        pipe.execute()
 
-    limiter.current_seq(upgraded)
+    def moved_meanwhile(*command):
+        if command[0] == "MULTI":
+            with valkey.client(int(settings.redis_url.rpartition("/")[2])) as other:
+                other.delete(f"room:{upgraded}:seq")
+        return connection.call(*command)
 
-    assert old_keys(client) == []
-    assert client.get(room_key(upgraded, "seq")) == b"7"
+    connection = OneConnection(client)
+    key_upgrade._move_room(moved_meanwhile, upgraded)
+
+    assert not client.exists(room_key(upgraded, "state"))
 
 
 def test_a_redis_without_keys_of_an_older_release_says_nothing_of_an_upgrade(in_context, caplog) -> None:
     client = redis_client()
-    client.delete(LAYOUT_KEY)
+    client.delete("redis:layout")
 
     with caplog.at_level("INFO"):
-        scripts.rename_old_keys(client.execute_command)
+        key_upgrade.upgrade(OneConnection(client).call)
 
-    assert client.get(LAYOUT_KEY) == scripts.LAYOUT
-    assert "redis.keys_renamed" not in caplog.messages
+    assert client.get("redis:layout") == key_upgrade.LAYOUT
+    assert "redis.keys_upgraded" not in caplog.messages
+
+
+def test_the_state_after_an_upgrade_shows_the_newest_updates(upgraded, api: Api) -> None:
+    api.admin.post("/protocols", {"id": upgraded, "name": "Old"}).expect(201)
+    agents = api.viewer.get(f"/protocols/{upgraded}/state").expect(200)["agents"]
+    assert [(each["agentId"], each["status"], each["presence"]) for each in agents] == [("A2", "RUNNING", "ONLINE")]

@@ -90,9 +90,7 @@ def test_a_missing_number_brings_the_state_again(stack: Stack) -> None:
             assert each.next().id == "0"
         deposit(stack.api, protocol_id, "1")
         with stack.redis() as client:
-            client.hincrby(
-                room_key(protocol_id, "state"), "seq", 5
-            )  # as if five were dropped from the queue
+            client.hincrby(room_key(protocol_id, "state"), "seq", 5)  # as if five were dropped from the queue
         deposit(stack.api, protocol_id, "2")
         for each in (stream, other):
             assert each.next().id == "1"
