@@ -87,6 +87,8 @@ local function place_of(set, member, at)  -- where the member is or belongs
   return low
 end
 
+local ADD_OPTIONS = {NX = true, XX = true, LT = true, GT = true, CH = true}
+
 local function put(set, member, at)
   local before = set.scores[member]
   if before == at then return end
@@ -97,8 +99,8 @@ end
 
 function commands.ZADD(name, ...)
   local words, options, start = {...}, {}, 1
-  while ({NX = 1, XX = 1, LT = 1, GT = 1, CH = 1})[words[start]:upper()] do
-    options[words[start]:upper()] = true
+  while ADD_OPTIONS[words[start]] do
+    options[words[start]] = true
     start = start + 1
   end
   if (#words - start) % 2 == 0 or start > #words then fail('ERR syntax error') end

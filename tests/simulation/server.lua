@@ -26,7 +26,7 @@ function commands.TIME()
   return {store.number_text((store.wall - micros) / 1000000), store.number_text(micros)}
 end
 
-function commands.INFO() return '# Server\r\nredis_version:7.2.4\r\nrun_id:' .. store.server_id .. '\r\n' end
+function commands.INFO() return '# Server\r\nredis_version:7.2.4\r\nredis_mode:cluster\r\nrun_id:' .. store.server_id .. '\r\n' end
 function commands.PING() return {ok = 'PONG'} end
 
 function commands.FLUSHALL()
@@ -35,46 +35,61 @@ function commands.FLUSHALL()
 end
 
 local function checked(name, count)
-  local arguments = ARGUMENTS[name] or fail('ERR unknown command ' .. name)
+  local arguments = ARGUMENTS[name] or fail('ERR unknown command ' .. tostring(name))
   if count < arguments[1] or count > arguments[2] then
     fail("ERR wrong number of arguments for '" .. name:lower() .. "' command")
   end
   return arguments[3]
 end
 
-local declared, tag = {}, nil
+local tags = setmetatable({}, {__index = function(known, name)
+  known[name] = name:match('{([^}]+)}') or name
+  return known[name]
+end})
 
-local function tag_of(name) return name:match('{([^}]+)}') or name end
+local declared = {}  -- the keys of the running script, by name; `tag` is their hash tag
+local tag
 
-local function check_keys(keys, words)
-  if keys == nil then return end
-  if keys == 'channel' then
-    if tag_of(words[1]) ~= tag then fail('ERR Script published in another slot: ' .. words[1]) end
-    return
+local function check_key(name)
+  if not declared[name] then fail('ERR Script attempted to access a key it did not declare: ' .. tostring(name)) end
+end
+
+local function check_keys(keys, name, ...)
+  if keys == 1 then
+    check_key(name)
+  elseif keys == 'channel' then
+    if tags[name] ~= tag then fail('ERR Script published in another slot: ' .. name) end
+  elseif keys == 'union' then
+    check_key(name)
+    check_key((select(2, ...)))
+  elseif keys == 'all' then
+    check_key(name)
+    for _, each in ipairs({...}) do check_key(each) end
   end
-  local first, last = 1, 1
-  if keys == 'all' then last = #words end
-  for i = first, last do
-    if not declared[words[i]] then fail('ERR Script attempted to access a key it did not declare: ' .. words[i]) end
-  end
-  if keys == 'union' and not declared[words[3]] then fail('ERR undeclared source ' .. words[3]) end
+end
+
+local function argument(word)
+  local kind = type(word)
+  if kind == 'string' then return word end
+  if kind ~= 'number' then fail('ERR Lua redis lib command arguments must be strings or integers') end
+  if word == floor(word) and math.abs(word) < 1e17 then return string.format('%.0f', word) end
+  return string.format('%.17g', word)
 end
 
 local function call(name, ...)
   server.calls = server.calls + 1
+  local count, command = select('#', ...), commands[name]
+  check_keys(checked(name, count), ...)
+  if count == 0 then return command() end
+  local first, second, third = ...
+  if count == 1 then return command(argument(first)) end
+  if count == 2 then return command(argument(first), argument(second)) end
+  if count == 3 then return command(argument(first), argument(second), argument(third)) end
   local words = {...}
-  for i = 1, select('#', ...) do
-    local word = words[i]
-    if type(word) == 'number' then
-      words[i] = word == floor(word) and math.abs(word) < 1e17 and string.format('%.0f', word)
-        or string.format('%.17g', word)
-    elseif type(word) ~= 'string' then
-      fail('ERR Lua redis lib command arguments must be strings or integers')
-    end
+  for i = 1, count do
+    if type(words[i]) ~= 'string' then words[i] = argument(words[i]) end
   end
-  name = name:upper()
-  check_keys(checked(name, #words), words)
-  return commands[name](unpack(words))
+  return command(unpack(words))
 end
 
 local function pcall_command(...)
@@ -145,25 +160,29 @@ local environment = setmetatable({}, {
   __newindex = function(_, name) error('Attempt to modify a readonly table: ' .. tostring(name), 2) end,
 })
 
-function server.load(sha, source)
-  local chunk, problem = loadstring(source, '@' .. sha)
-  if not chunk then error(problem) end
-  server.scripts[sha] = setfenv(chunk, environment)
+function server.load(sha, chunk) server.scripts[sha] = chunk end
+
+local key_sets = {}
+
+-- Register the keys of a call; returns their number, by which `evaluate` names them.
+function server.declare(...)
+  local keys, names = {...}, {}
+  for _, name in ipairs(keys) do
+    names[name] = true
+    if tags[name] ~= tags[keys[1]] then return "CROSSSLOT Keys in request don't hash to the same slot" end
+  end
+  key_sets[#key_sets + 1] = {keys = keys, names = names, tag = tags[keys[1]]}
+  return #key_sets
 end
 
-local function evaluate(sha, key_count, ...)
+local function evaluate(sha, set_number, ...)
   local script = server.scripts[sha] or fail('NOSCRIPT No matching script. Please use EVAL.')
-  local words, keys, args = {...}, {}, {}
-  declared, tag = {}, words[1] and tag_of(words[1])
-  for i = 1, key_count do
-    keys[i] = words[i]
-    declared[words[i]] = true
-    if tag_of(words[i]) ~= tag then fail("CROSSSLOT Keys in request don't hash to the same slot") end
-  end
-  for i = key_count + 1, #words do args[i - key_count] = words[i] end
-  rawset(environment, 'KEYS', keys)
+  local set, args = key_sets[set_number], {...}
+  for i = 1, #args do if type(args[i]) == 'number' then args[i] = store.number_text(args[i]) end end
+  declared, tag = set.names, set.tag
+  rawset(environment, 'KEYS', set.keys)
   rawset(environment, 'ARGV', args)
-  return script()
+  return setfenv(script, environment)()
 end
 
 local parts
@@ -191,8 +210,10 @@ end
 
 local function run(name, ...)
   if name == 'EVALSHA' then return evaluate(...) end
-  checked(name, select('#', ...))
-  return commands[name](...)
+  local words = {...}
+  for i = 1, #words do words[i] = argument(words[i]) end
+  checked(name, #words)
+  return commands[name](unpack(words))
 end
 
 -- The reply and then the published messages, as RESP.
@@ -214,6 +235,33 @@ local function copy(value)
   local copied = {}
   for name, each in pairs(value) do copied[name] = copy(each) end
   return copied
+end
+
+-- Each key with its kind and its value: fields and values, members and scores in order, or members.
+function server.dump()
+  local found, names = {}, {}
+  for name in pairs(store.keys) do names[#names + 1] = name end
+  for _, name in ipairs(names) do
+    local kind = commands.TYPE(name).ok
+    local value = kind == 'string' and {commands.GET(name)} or kind == 'hash' and commands.HGETALL(name)
+      or kind == 'list' and commands.LRANGE(name, '0', '-1')
+      or kind == 'zset' and commands.ZRANGE(name, '0', '-1', 'WITHSCORES') or {}
+    found[#found + 1] = {name, kind, value}
+  end
+  parts = {}
+  write(found)
+  return concat(parts)
+end
+
+function server.expired()
+  local names = {}
+  for name, key in pairs(store.keys) do
+    if key.expires and key.expires <= store.wall then names[#names + 1] = name end
+  end
+  for _, name in ipairs(names) do store.keys[name] = nil end
+  parts = {}
+  write(names)
+  return concat(parts)
 end
 
 function server.saved() return copy(store.keys) end

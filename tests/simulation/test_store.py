@@ -110,14 +110,14 @@ def test_the_store_answers_random_commands_as_redis_does(redis_url, interpreter)
                 wanted = client.execute_command(*command)
             except redis.RedisError as error:
                 wanted = error
-            reply, _ = store.execute(time.time_ns() // 1000, tuple(command))
+            reply = store.execute(time.time_ns() // 1000, tuple(command)).value
             replies = _comparable(command, reply), _comparable(command, wanted)
             assert replies[0] == replies[1], f"{done[-8:]}: {reply!r}, but Redis answers {wanted!r}"
 
 
 def _run(store: LuaServer, source: str, *keys: str) -> object:
-    sha, _ = store.execute(1, ("SCRIPT", "LOAD", source))
-    return store.execute(1, ("EVALSHA", sha, len(keys), *keys))[0]
+    sha = store.execute(1, ("SCRIPT", "LOAD", source)).text
+    return store.execute(1, ("EVALSHA", sha, len(keys), *keys)).value
 
 
 @pytest.mark.parametrize(
