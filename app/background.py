@@ -6,7 +6,7 @@ It is separate from the factory because importing routes, schemas and their docu
 from flask import Flask
 
 from app.config import Config, load_config
-from app.core import celery_config, dependency_errors, extensions
+from app.core import celery_config, dependency_errors, extensions, redis_nodes
 from app.observability import requests, telemetry, workers
 from app.realtime import collectors, scripts
 
@@ -24,4 +24,5 @@ def create_background_app(settings: Config | None = None) -> Flask:
     scripts.init_app(app)
     collectors.initialize_counters()
     dependency_errors.show_zeros()
+    redis_nodes.show_zeros()
     return app

@@ -123,8 +123,12 @@ class RedisNodes:
         return self._multiplexers.setdefault(name, made)
 
     def _prepare_node(self, name: str, call: Callable[..., Any]) -> None:
-        if self._prepare is not None:
+        if self._prepare is None:
+            return
+        try:
             self._prepare(call, self.topology.owners(self._slots).get(name, []))
+        except (AskError, TryAgainError) as error:  # about a slot that no caller has asked for
+            raise redis.ConnectionError(f"Slots of {name} have moved: {error}") from error
 
     def _send(self, calls: Sequence[SlotCall], targets: Mapping[int, str], replies: list[Any]) -> None:
         """Send the calls with these indexes; an empty target is the owner of the slot, another one gets ASKING."""

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 import redis
 
 from app.core.redis_nodes import RedisNodes
-from app.realtime.redis_keys import agent_keys, room_key, slot_of_key
+from app.realtime.redis_keys import agent_keys, partition_key, partition_of, room_key, slot_of_key
 
 
 class AgentRecord(NamedTuple):
     """What a room knows of an agent. Times and versions are microseconds."""
 
-    version: int
-    task_version: int
     next_allowed: int
     pending: int
+    version: int
+    task_version: int
     epoch: int
     is_here: bool
     task: str
@@ -54,7 +54,9 @@ def read_agents(nodes: RedisNodes, agent_ids: Sequence[str]) -> list[Located | N
     rooms = locate(nodes, agent_ids)
     known = [(agent_id, room) for agent_id, room in zip(agent_ids, rooms, strict=True) if room]
     records = read(nodes, *(("HGET", room_key(room, "agents"), agent_id) for agent_id, room in known))
-    seen = read(nodes, *(("ZSCORE", room_key(room, "last_seen"), agent_id) for agent_id, room in known))
+    seen = read(
+        nodes, *(("ZSCORE", partition_key(partition_of(room), "last_seen"), agent_id) for agent_id, room in known)
+    )
     found = {
         agent_id: Located(room, record and parse_agent(record), at and float(at))
         for (agent_id, room), record, at in zip(known, records, seen, strict=True)

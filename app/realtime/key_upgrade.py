@@ -102,7 +102,7 @@ def _newest_updates(call: Call, protocol_id: str, wall: int) -> Iterable[tuple[A
         room, _, task = on.decode().partition(" ")
         is_here = room == protocol_id
         seen = call("ZSCORE", f"room:{protocol_id}:last_seen", agent_id) or update["version"]
-        record = f"{version} {update['version']} 0 0 {version} {int(is_here)} {task if is_here else ''}"
+        record = f"0 0 {version} {update['version']} {version} {int(is_here)} {task if is_here else ''}"
         yield "HSET", room_key(protocol_id, "latest"), agent_id, data
         yield "HSET", room_key(protocol_id, "agents"), agent_id, record
         yield "ZADD", room_key(protocol_id, "last_seen"), seen, agent_id
@@ -149,7 +149,7 @@ def _move_terminal_updates(call: Call, key: str) -> None:
     for protocol_id, updates in rooms.items():
         agents, wall = room_key(protocol_id, "agents"), _wall(call)
         record = (call("HGET", agents, agent_id) or b"0 0 0 0 0 0 ").decode().split(" ", 6)
-        record[3] = str(len(updates))
+        record[1] = str(len(updates))
         commands += [
             ("HSET", agents, agent_id, " ".join(record)),
             ("HSET", room_key(protocol_id, "terminal_updates"), agent_id, "\n".join(updates)),

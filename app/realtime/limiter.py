@@ -26,7 +26,7 @@ from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import (
     agent_keys,
     all_keys,
-    partition_key,
+    partition_keys,
     report_keys,
     room_key,
     room_keys,
@@ -211,7 +211,7 @@ def due_rooms(scripts: RoomScripts, outcome: Outcome) -> list[tuple[int, str]]:
     busy = [partition for partition, rooms in enumerate(waiting) if not isinstance(rooms, redis.RedisError) and rooms]
     if all(isinstance(rooms, redis.RedisError) for rooms in waiting):
         raise waiting[0]
-    calls = [Call("due_rooms", (partition_key(each, "clock"), dues[each]), ("", MAX_ROOMS)) for each in busy]
+    calls = [Call("due_rooms", partition_keys(each), ("", MAX_ROOMS)) for each in busy]
     found: list[tuple[int, str]] = []
     for partition, reply in zip(busy, scripts.run_many(calls) if calls else (), strict=True):
         if isinstance(reply, redis.RedisError):

@@ -10,33 +10,33 @@ modules; "emits" stands for emit, drain, rewind and leave. docs/bounds.md lists 
 Of a room, in `ROOMS_REDIS_URL`. A room in which nothing happens for 30 days is deleted, and so is what it knows of an
 agent that was not seen there for a week (realtime/retention.py).
 
-| key `d3:{t}:room:{p}:…` | type | content | writers | bound |
+| key | type | content | writers | bound |
 |---|---|---|---|---|
-| `state` | hash | `seq`, `batch_seq`: numbers of the last event, also of the batched view; `outbox`: position of the last stored event taken; `pacing`: when a room with a queue may emit again; `batch_at`: when the last batch left; `dropped`: number of dropped events | emits, add_stored, read_seq | 6 fields |
-| `agents` | hash | what is known of each agent (lua/agents.lua) | report, arrive, leave, emits and more | a week after it was last seen |
-| `latest` | hash | newest update of each agent | report, add_stored, leave | as `agents` |
-| `waiting` | zset | agents whose RUNNING or IDLE update waits, by due time | report, add_stored, emits | until sent |
-| `last_seen` | zset | agents by last time seen (wall), 120 s earlier if they left | report, add_stored, arrive, leave | as `agents` |
-| `busy` | zset | the same for agents with a running task | report, add_stored, leave | as `agents` |
-| `batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | as `agents` |
-| `window` | list | times of the last 10 events | emits | 10 |
-| `queue` | list | events that wait | emits | 100 |
-| `terminal` | zset | agents whose terminal update is next, by due time | add_stored, emits | until queued |
-| `terminal_updates` | hash | terminal updates of an agent that are not queued yet, one a line | add_stored, emits | 100 an agent |
-| `relayed` | list | identities of the last stored events taken | emit, add_stored | 500 |
-| `disconnected` | zset | clients by when they lost the connection | emitter | 100, 5 min |
+| `d3:{t}:room:{p}:state` | hash | `seq`, `batch_seq`: numbers of the last event, also of the batched view; `outbox`: position of the last stored event taken; `pacing`: when a room with a queue may emit again; `batch_at`: when the last batch left; `dropped`: number of dropped events | emits, add_stored, read_seq | 6 fields |
+| `d3:{t}:room:{p}:agents` | hash | what is known of each agent (lua/agents.lua) | report, add_stored, arrive, emits, allocate_versions | a week after it was last seen |
+| `d3:{t}:room:{p}:latest` | hash | newest update of each agent | report, add_stored, leave | as `agents` |
+| `d3:{t}:room:{p}:waiting` | zset | agents whose RUNNING or IDLE update waits, by due time | report, add_stored, emits | until sent |
+| `d3:{t}:room:{p}:last_seen` | zset | agents by last time seen (wall), 120 s earlier if they left | report, add_stored, arrive, emits | as `agents` |
+| `d3:{t}:room:{p}:busy` | zset | the same for agents with a running task | report, add_stored, emits | as `agents` |
+| `d3:{t}:room:{p}:batch_waiting` | zset | agents of the next batch, by due time | report, add_stored, emits | as `agents` |
+| `d3:{t}:room:{p}:window` | list | times of the last 10 events | emits | 10 |
+| `d3:{t}:room:{p}:queue` | list | events that wait | emits | 100 |
+| `d3:{t}:room:{p}:terminal` | zset | agents whose terminal update is next, by due time | add_stored, emits | until queued |
+| `d3:{t}:room:{p}:terminal_updates` | hash | terminal updates of an agent that are not queued yet, one a line | add_stored, emits | 100 an agent |
+| `d3:{t}:room:{p}:relayed` | list | identities of the last stored events taken | emit, add_stored | 500 |
+| `d3:{t}:room:{p}:disconnected` | zset | clients by when they lost the connection | emitter | 100, 5 min |
 
 Of a partition:
 
-| key `d3:{t}:…` | type | content | writers | bound |
+| key | type | content | writers | bound |
 |---|---|---|---|---|
-| `due` | zset | rooms by when something in them is due | report, add_stored, emits | until sent |
-| `clock` | string | the last steady time, its offset, when this memory began, the server | all but confirm | one value |
-| `rooms` | zset | rooms by when something last happened in them (wall) | report, add_stored, arrive, emits, read_seq | until the room is deleted |
-| `last_seen`, `busy` | zset | agents of all its rooms, by when last seen (wall, up to 5 s late) | as of a room | a week |
-| `dropped` | zset | rooms by when they last dropped an event (wall) | emits | until the room is deleted |
-| `ready` | string | empty; shows that the server takes writes | cli/doctor | 60 s |
-| `agent:{a}` | hash | the `room` in which the agent works, the `epoch` of its move there, `previous` rooms to leave | locate, confirm | 8 days |
+| `d3:{t}:due` | zset | rooms by when something in them is due | report, add_stored, emits | until sent |
+| `d3:{t}:clock` | string | the last steady time, its offset, when this memory began, the server | all but confirm | one value |
+| `d3:{t}:rooms` | zset | rooms by when something last happened in them (wall) | report, add_stored, arrive, emits, read_seq | until the room is deleted |
+| `d3:{t}:last_seen`, `d3:{t}:busy` | zset | agents of all its rooms, by when last seen (wall, up to 5 s late) | as of a room | a week |
+| `d3:{t}:dropped` | zset | rooms by when they last dropped an event (wall) | emits | until the room is deleted |
+| `d3:{t}:agent:{a}` | hash | the `room` in which the agent works, the `epoch` of its move there, `previous` rooms to leave | locate, confirm | 8 days |
+| `redis:layout` | string | version of this layout, on a standalone server | key_upgrade | one value |
 
 Of the control plane, in `REDIS_URL`:
 
@@ -102,6 +102,7 @@ def partition_of(identifier: str) -> int:
     return crc32(identifier.encode()) % PARTITIONS
 
 
+@lru_cache(maxsize=20_000)
 def slot_of_key(key: str) -> int:
     return _SLOT_BY_PREFIX[key.partition("}")[0]]
 
@@ -111,9 +112,16 @@ def partition_key(partition: int, part: str) -> str:
     return f"{LAYOUT}:{{{TAGS[partition]}}}:{part}"
 
 
-def all_keys(part: str) -> list[str]:
+@cache
+def partition_keys(partition: int) -> tuple[str, ...]:
+    """The keys of an operation on a partition (lua/partition.lua)."""
+    return tuple(partition_key(partition, part) for part in ("clock", "due", "last_seen", "busy"))
+
+
+@cache
+def all_keys(part: str) -> tuple[str, ...]:
     """The keys of this part of all partitions."""
-    return [partition_key(partition, part) for partition in range(PARTITIONS)]
+    return tuple(partition_key(partition, part) for partition in range(PARTITIONS))
 
 
 def room_key(protocol_id: str, part: str) -> str:

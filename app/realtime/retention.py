@@ -3,13 +3,13 @@
 The database keeps the last start or end of each agent's task, and every protocol.
 """
 
+import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from app.realtime.agent_records import read
 from app.realtime.redis_keys import all_keys, room_keys
-from app.realtime.scripts import Call, room_scripts
+from app.realtime.scripts import Call, RoomScripts, room_scripts
 
 DAY_US = 24 * 3600 * 1_000_000
 AGENT_SILENCE_US = 7 * DAY_US
@@ -19,31 +19,31 @@ ROOMS_PER_STEP = 100
 
 
 def forget_silent(deadline: float) -> int:
-    """Delete until the monotonic `deadline`; returns how many agents' records and rooms. Raises redis.RedisError."""
-    return sum(_forget(protocol_id, deadline) for protocol_id in _rooms(deadline))
+    """Delete until the monotonic `deadline`; returns how many agents' records and rooms. Raises redis.RedisError.
+
+    Begins each time with another partition, so that none is left out when there is always too little time.
+    """
+    scripts, deleted = room_scripts(), 0
+    for key in random.sample(partitions := all_keys("rooms"), len(partitions)):
+        first, found = 0, [b""] * ROOMS_PER_STEP
+        while len(found) == ROOMS_PER_STEP and time.monotonic() < deadline:
+            (found,) = read(scripts.nodes, ("ZRANGE", key, first, first + ROOMS_PER_STEP - 1))
+            rooms = [room.decode() for room in found]
+            deleted += _forget_agents(scripts, rooms, deadline)
+            gone = sum(reply[0] for reply in _run(scripts, "forget_room", rooms, ROOM_SILENCE_US))
+            deleted += gone
+            first += len(rooms) - gone
+    return deleted
 
 
-def _rooms(deadline: float) -> Iterator[str]:
-    """The rooms in Redis, those in which nothing happened for longest first in each partition."""
-    nodes = room_scripts().nodes
-    for key in all_keys("rooms"):
-        after, first = "-inf", 0
-        while time.monotonic() < deadline:
-            page = ("ZRANGE", key, after, "+inf", "BYSCORE", "LIMIT", first, ROOMS_PER_STEP)
-            (found,) = read(nodes, page)
-            yield from (room.decode() for room in found)
-            if len(found) < ROOMS_PER_STEP:
-                break
-            first += ROOMS_PER_STEP
+def _forget_agents(scripts: RoomScripts, rooms: list[str], deadline: float) -> int:
+    deleted = 0
+    while rooms and time.monotonic() < deadline:
+        replies = _run(scripts, "forget_agents", rooms, AGENT_SILENCE_US, AGENTS_PER_CALL)
+        deleted += sum(count for _, count in replies)
+        rooms = [room for room, (looked_at, _) in zip(rooms, replies, strict=True) if looked_at == AGENTS_PER_CALL]
+    return deleted
 
 
-def _forget(protocol_id: str, deadline: float) -> int:
-    deleted, looked_at = 0, AGENTS_PER_CALL
-    while looked_at == AGENTS_PER_CALL and time.monotonic() < deadline:
-        looked_at, count = _run("forget_agents", protocol_id, AGENT_SILENCE_US, AGENTS_PER_CALL)
-        deleted += count
-    return deleted + int(_run("forget_room", protocol_id, ROOM_SILENCE_US)[0])
-
-
-def _run(operation: str, protocol_id: str, *args: Any) -> Any:
-    return room_scripts().run(Call(operation, room_keys(protocol_id), (protocol_id, *args)))
+def _run(scripts: RoomScripts, operation: str, rooms: list[str], *args: Any) -> list[Any]:
+    return scripts.run_all([Call(operation, room_keys(room), (room, *args)) for room in rooms])

@@ -21,7 +21,7 @@ FRESH_SECONDS = 30.0
 MAX_AGE_SECONDS = 3600.0
 
 _AGENTS = ("keys", "clock", "agents")
-_EMITTING = (*_AGENTS, "room", "publish", "batch", "queue", "waiting", "drain_room")
+_EMITTING = (*_AGENTS, "room", "publish", "queue", "batch", "terminal", "waiting", "drain_room")
 _SHARED = {
     "emit": (*_EMITTING, "record_stored"),
     "drain": _EMITTING,
@@ -39,6 +39,10 @@ _SHARED = {
     "due_rooms": ("partition", "clock"),
     "mark_server": ("partition", "clock"),
     "lease_lead": (),
+}
+_CLOCK_PLACES = {  # among the keys
+    operation: {"keys": 8, "agent": 1, "partition": 0}[shared[0]] if "clock" in shared else None
+    for operation, shared in _SHARED.items()
 }
 _OF_ROOMS = [operation for operation in _SHARED if operation != "lease_lead"]
 
@@ -131,10 +135,8 @@ class RoomScripts:
 
 def _clock_of(call: Call) -> str:
     """The key of the clock that the operation reads, '' if it reads none."""
-    shared = _SHARED[call.operation]
-    if "clock" not in shared:
-        return ""
-    return call.keys[{"keys": 8, "agent": 1, "partition": 0}[shared[0]]]
+    place = _CLOCK_PLACES[call.operation]
+    return "" if place is None else call.keys[place]
 
 
 def init_app(app: Flask) -> None:
@@ -161,7 +163,7 @@ def prepare(call: Callable[..., Any], slots: Sequence[int]) -> None:
     except redis.ResponseError:  # not permitted: a server that forgot is not noticed
         lines = []
     about = dict(line.split(":", 1) for line in lines if ":" in line)
-    if about.get("redis_mode") != "cluster":
+    if about.get("server_mode", about.get("redis_mode")) != "cluster":
         key_upgrade.upgrade(call)
     for partition in range(redis_keys.PARTITIONS):
         if redis_keys.PARTITION_SLOTS[partition] in slots:

@@ -16,6 +16,10 @@ keep() {
 keep /secrets/postgres/password 999:999 "$(random)"
 keep /secrets/valkey/password 999:999 "$(random)"
 keep /secrets/valkey/password.conf 999:999 "requirepass $(cat /secrets/valkey/password)"
+# Of the rooms' cluster, if there is one: its nodes log in to each other.
+keep /secrets/valkey/cluster.conf 999:999 "primaryauth $(cat /secrets/valkey/password)"
+keep /secrets/app/rooms_redis_url 10001:10001 \
+    "valkey-cluster://:$(cat /secrets/valkey/password)@valkey-1:6379,valkey-2:6379,valkey-3:6379"
 keep /secrets/app/signing_key 10001:10001 "$(random)"
 keep /secrets/postgres/application_password 999:999 "$(random)"
 keep /secrets/migration/database_url 10001:10001 \

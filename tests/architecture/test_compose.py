@@ -58,3 +58,26 @@ def test_every_mounted_file_exists() -> None:
 
     assert mounted
     assert all((ROOT / path).exists() for path in mounted)
+
+
+def test_the_override_for_a_cluster_gives_all_parts_the_rooms_of_three_primaries_with_replicas() -> None:
+    override = yaml.safe_load((ROOT / "deploy/compose/valkey-cluster.yml").read_text(encoding="utf-8"))
+    services = override["services"]
+    nodes = services["valkey-cluster"]["environment"]["NODES"].split()
+    assert len(nodes) == 6
+    assert set(services["valkey-cluster"]["depends_on"]) == set(nodes)
+    for name in set(OURS) - {"secrets"}:
+        assert services[name]["environment"] == {"ROOMS_REDIS_URL_FILE": "/run/secrets/app/rooms_redis_url"}
+    for name in set(OURS) - {"secrets", "migrate"}:
+        assert "valkey-cluster" in services[name]["depends_on"], "nothing starts before there are rooms"
+    data = [volume.split(":")[0] for name in nodes for volume in services[name]["volumes"] if volume.endswith(":/data")]
+    assert set(data) == set(override["volumes"])
+    assert len(data) == len(nodes)
+    for name in nodes:
+        assert services[name]["command"][-2:] == ["--cluster-announce-hostname", name]
+        hardening = ("read_only", "user", "cap_drop", "security_opt", "networks")
+        assert {key: services[name][key] for key in hardening} == {key: SERVICES["valkey"][key] for key in hardening}
+    mounted = {v.split(":")[0] for each in services.values() for v in each.get("volumes", []) if v.startswith("./")}
+    assert all((ROOT / path).exists() for path in mounted)
+    secrets = (ROOT / "deploy/compose/make-secrets.sh").read_text(encoding="utf-8")
+    assert "@" + ",".join(f"{name}:6379" for name in nodes[:3]) in secrets

@@ -35,7 +35,9 @@ def test_the_command_line_starts_without_eventlet_celery_and_flask_sqlalchemy() 
 
 
 def test_the_supervisor_of_up_loads_no_framework() -> None:
-    watch = "from app.cli.supervisor.readiness import Readiness; Readiness(None, 'redis://127.0.0.1:1/0', '')"
+    settings = "Config(redis_url='redis://127.0.0.1:1/0', rooms_redis_url='valkey-cluster://127.0.0.1:1')"
+    watch = "from app.config import Config; from app.cli.supervisor.readiness import Readiness; "
+    watch += f"Readiness(None, {settings}, '')"
     assert loaded(watch, "flask", "sqlalchemy", "celery", "socketio", "eventlet") == []
 
 

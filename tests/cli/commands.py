@@ -15,7 +15,7 @@ from tests.support.apps import forget_broker
 from tests.support.machine_speed import patience
 from tests.support.stack import COMMAND, Stack
 
-OWN_SETTINGS = ("DASHBOARD_", "REDIS_", "DATABASE_")
+OWN_SETTINGS = ("DASHBOARD_", "REDIS_", "ROOMS_REDIS_", "DATABASE_")
 
 
 def run_command(

@@ -22,6 +22,7 @@ from tests.factories import make_protocol
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess
 from tests.support.apps import make_app
+from tests.support.old_redis import old_redis
 from tests.support.stack import Stack
 
 
@@ -162,3 +163,15 @@ def test_a_webhook_with_overdue_deliveries_is_named(environment: dict[str, str])
 
     assert verdicts(ended)["webhooks"] == "FAIL"
     assert f"1 of {webhook['id']} ({protocol_id}), the first for " in ended.stdout
+
+
+def test_a_redis_without_sharded_channels_is_refused_by_name_and_version(environment: dict[str, str]) -> None:
+    named = "Redis 6.2.14 is too old: the rooms need Redis 7 or newer, or Valkey"
+    with old_redis("6.2.14") as url:
+        given = environment | {"ROOMS_REDIS_URL": url}
+        ended = call_doctor(given)
+        assert (verdicts(ended)["rooms redis"], verdicts(ended)["redis"]) == ("FAIL", "ok")
+        assert f"FAIL rooms redis: {named}" in ended.stdout
+        for command in (("web", "--port", "0"), ("worker",)):
+            refused = run_command(*command, environment=given)
+            assert (refused.returncode, named in refused.stderr) == (1, True), refused

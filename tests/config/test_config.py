@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, make_url
 
 from app.config import ConfigError, load_config
 from app.config.checks import is_weak
-from app.config.redis_addresses import parse_sentinel
+from app.config.redis_addresses import cluster_nodes, parse_sentinel
 from app.core.celery_config import broker
 from app.core.redis_connection import connect_redis
 
@@ -147,7 +147,12 @@ BAD_ADDRESSES = {
         "http://hunter2", "notaurl", "redis://", "redis://:hunter2@h:port/0", "redis://h:99999/0", "redis://h/zero",
         "redis://:hunter2/x@h:1/0", "redis://h:0/0", "redis://h/0?socket_timeout=hunter2", "unix:///run/redis.sock",
         "sentinel://h:99999/svc", "redis://h/0?foo=hunter2", "redis://h/0?db=3", "redis://h/0?ssl_cert_reqs=none",
-        "rediss://h/0?ssl_cert_reqs=hunter2", "redis://h /0", "redis://h\n/0",
+        "rediss://h/0?ssl_cert_reqs=hunter2", "redis://h /0", "redis://h\n/0", "valkey-cluster://h:1,i:2",
+    ],
+    "ROOMS_REDIS_URL": [
+        "http://hunter2", "valkey-cluster://", "valkey-cluster://:hunter2@h:1,", "redis-cluster://h:1,i:x", "redis://h/zero",
+        "redis-cluster://h:1/3", "valkey-cluster://h:99999", "valkey-cluster://h:1?ssl_ca_certs=/ca.pem", "rediss-cluster://h?x=1",
+        "valkey-cluster://:hunter2@h :1", "cluster://h:1", "valkey-cluster://:hunter2#@h:1",
     ],
     "DATABASE_URL": [
         "foo://hunter2", "mysql://u:hunter2@h/x", "notaurl", "postgresql+psycopg2://u:hunter2@h/x", "postgresql://h",
@@ -172,6 +177,10 @@ def test_an_invalid_address_is_reported_without_its_password(name: str, url: str
 GOOD_ADDRESSES = {
     "REDIS_URL": ["rediss://:p%2Fw@h.example:6380/15", "redis://h", "redis://[::1]:1/", "redis://h/0?health_check_interval=3",
         "rediss://h/0?ssl_cert_reqs=CERT_NONE", "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_check_hostname=false",
+    ],
+    "ROOMS_REDIS_URL": [
+        "valkey-cluster://h:1,i:2,j:3", "redis-cluster://me:p%2Fw@h", "rediss-cluster://h:1, i:2?ssl_ca_certs=/ca.pem",
+        "valkeys-cluster://[::1]:7000/", "redis://h", "sentinel://s:1/svc/0",
     ],
     "DATABASE_URL": [
         "sqlite://", "sqlite:///relative.db", "postgresql:///local", "postgresql://u:p/w#?@h:5432/x?sslmode=require",
@@ -295,3 +304,19 @@ def test_an_invalid_address_for_traces_or_crash_reports_is_refused() -> None:
     assert set(reported) == {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
     assert "hunter2" not in str(reported)
     assert set(faults(OTEL_EXPORTER_OTLP_PROTOCOL="grpc")) == {"OTEL_EXPORTER_OTLP_PROTOCOL"}
+
+
+def test_the_rooms_are_in_the_one_redis_unless_another_is_named() -> None:
+    assert load_config(GOOD).rooms_redis_url == GOOD["REDIS_URL"]
+    named = load_config(GOOD | {"ROOMS_REDIS_URL": "valkey-cluster://me:p%40ss@h:7000,[::1]?client_name=x"})
+    assert named.redis_url == GOOD["REDIS_URL"]
+    assert cluster_nodes(named.rooms_redis_url) == [
+        "redis://me:p%40ss@h:7000?client_name=x",
+        "redis://me:p%40ss@[::1]?client_name=x",
+    ]
+    assert cluster_nodes("rediss-cluster://h:1,i:2") == ["rediss://h:1", "rediss://i:2"]
+    assert "p%40ss" not in repr(named)
+
+
+def test_a_cluster_for_celery_is_refused_with_the_setting_that_takes_it() -> None:
+    assert "ROOMS_REDIS_URL" in str(faults(REDIS_URL="valkey-cluster://h:1"))

@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.core.redis_connection import connect_redis
+from app.core.redis_nodes import RedisNodes
 from tests.core.test_sentinel import a_report_and_a_payment_reach_the_room
 from tests.support import servers
 from tests.support.js_client import JsClient
 from tests.support.processes import free_port
 from tests.support.stack import StackMaker
+from tests.support.valkey_cluster import valkey_cluster
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
@@ -104,3 +106,22 @@ def test_a_server_whose_certificate_is_not_trusted_is_refused(tls: tuple[int, Pa
 
     with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
         connect_redis(f"rediss://127.0.0.1:{tls[0]}/0").ping()
+
+
+def test_a_cluster_is_reached_over_tls_at_every_node(tmp_path: Path) -> None:
+    import redis
+
+    certificate, key = make_certificate(tmp_path)
+    with valkey_cluster(tmp_path / "cluster", primaries=1, replicas=False, password="p@ss") as cluster:
+        end = TlsEnd(cluster.nodes[0].port, certificate, key)
+        end.start()
+        cluster.nodes[0].client.config_set(
+            "cluster-announce-port", end.port
+        )
+        address = f"rediss-cluster://:p%40ss@127.0.0.1:{end.port}"
+        nodes = RedisNodes(f"{address}?ssl_ca_certs={certificate}")
+        assert nodes.execute([(0, ("PING",)), (16_383, ("PING",))]) == [b"PONG"] * 2
+        assert [node.name for node in nodes.nodes()] == [f"127.0.0.1:{end.port}"]
+        with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+            RedisNodes(address).nodes()
+        end.stop()

@@ -46,7 +46,7 @@ async function truths() {
   for (const { protocolId, token } of rooms) {
     if (found.has(protocolId)) continue;
     const response = await fetch(`${url}/api/v1/protocols/${protocolId}/state`, { headers: { authorization: `Bearer ${token}` } });
-    found.set(protocolId, essence(await response.json()));
+    found.set(protocolId, response.ok ? essence(await response.json()) : { status: response.status });
   }
   return found;
 }

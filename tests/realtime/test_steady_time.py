@@ -7,54 +7,70 @@ import pytest
 from flask import Flask
 
 from app.core.extensions import redis_client
-from app.realtime import emitter, limiter, outbox
-from app.realtime.redis_keys import CLOCK_KEY, room_key
+from app.realtime import emitter, limiter, outbox, scripts
+from app.realtime.redis_keys import DRAIN_KEY, room_key
+from app.realtime.scripts import Call, RoomScripts
 from tests.factories import make_protocol
 from tests.support.api import Api
 
 pytestmark = pytest.mark.database("sqlite")
 
+CLOCK, OTHER_CLOCK = "d3:{19}:clock", "d3:{1}:clock"
 
-class Script:
-    """Stands in for the scripts: notes what it was told, and replies with the steady time after `takes` seconds."""
+
+class Server:
+    """Stands in for Redis: notes what it was told, and replies with the steady time after `takes` seconds."""
 
     def __init__(self) -> None:
         self.now, self.takes, self.steady_us = 1000.0, 0.0, 5_000_000
         self.told: list[str] = []
 
-    def __call__(self, _operation: str, *args: Any) -> list[Any]:
-        self.told.append(args[3])
+    def call(self, _slot: int, *command: Any) -> list[Any]:
+        self.told.append(command[6])
         self.now += self.takes
-        return [[], [], [], [], b"", str(self.steady_us).encode(), 0]
+        return [str(self.steady_us).encode(), b""]
 
-    def tell(self, after: float, takes: float = 0.0, steady_us: int = 5_000_000) -> str:
+
+class Process:
+    """A process that asks for the rooms that are due."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.scripts = server, RoomScripts(server)
+
+    def tell(self, after: float, takes: float = 0.0, steady_us: int = 5_000_000, clock: str = CLOCK) -> str:
         """What the next call tells Redis."""
-        self.now += after
-        self.takes, self.steady_us = takes, steady_us
-        limiter.drain()
-        return self.told[-1]
+        self.server.now += after
+        self.server.takes, self.server.steady_us = takes, steady_us
+        assert self.scripts.run(Call("due_rooms", (clock, clock.replace("clock", "due")), ("", 10))) == [b""]
+        return self.server.told[-1]
 
 
 @pytest.fixture
-def script(in_context: Flask, monkeypatch: pytest.MonkeyPatch) -> Script:
-    made = Script()
-    in_context.extensions.pop("steady_time", None)
-    monkeypatch.setattr(limiter, "scripts", SimpleNamespace(run=made))
-    monkeypatch.setattr(limiter, "time", SimpleNamespace(monotonic=lambda: made.now))
-    return made
+def process(monkeypatch: pytest.MonkeyPatch) -> Process:
+    server = Server()
+    monkeypatch.setattr(scripts, "time", SimpleNamespace(monotonic=lambda: server.now))
+    return Process(server)
 
 
-def test_a_process_tells_how_much_time_has_passed_since_its_last_reply(script: Script) -> None:
-    assert script.tell(after=0) == ""
-    assert script.tell(after=2, steady_us=9_000_000) == "7000000"
-    assert script.tell(after=1.5) == "10500000"
+def test_a_process_tells_how_much_time_has_passed_since_its_last_reply(process: Process) -> None:
+    assert process.tell(after=0) == ""
+    assert process.tell(after=2, steady_us=9_000_000) == "7000000"
+    assert process.tell(after=1.5) == "10500000"
 
 
-@pytest.mark.parametrize(("after", "told"), [(120, "125000000"), (121, "")])
-def test_a_time_that_was_read_more_than_two_minutes_ago_is_not_told(script: Script, after: float, told: str) -> None:
-    script.tell(after=0)
+def test_each_partition_has_its_own_time(process: Process) -> None:
+    process.tell(after=0)
 
-    assert script.tell(after=after) == told
+    assert process.tell(after=1, clock=OTHER_CLOCK, steady_us=70_000_000) == ""
+    assert process.tell(after=1) == "7000000"
+    assert process.tell(after=1, clock=OTHER_CLOCK) == "72000000"
+
+
+@pytest.mark.parametrize(("after", "told"), [(3600, "3605000000"), (3601, "")])
+def test_a_time_that_was_read_more_than_an_hour_ago_is_not_told(process: Process, after: float, told: str) -> None:
+    process.tell(after=0)
+
+    assert process.tell(after=after) == told
 
 
 @pytest.mark.parametrize(
@@ -62,37 +78,28 @@ def test_a_time_that_was_read_more_than_two_minutes_ago_is_not_told(script: Scri
     [(10, 3 / 64, "8046875"), (10, 1 / 16, "16062500"), (29.875, 1 / 16, "35937500"), (30.5, 1 / 16, "8062500")],
 )
 def test_a_late_reply_gives_the_time_only_if_the_last_one_is_old(
-    script: Script, after: float, takes: float, told: str
+    process: Process, after: float, takes: float, told: str
 ) -> None:
-    script.tell(after=0)
-    script.tell(after=after, takes=takes, steady_us=7_000_000)
+    process.tell(after=0)
+    process.tell(after=after, takes=takes, steady_us=7_000_000)
 
-    assert script.tell(after=1) == told
-
-
-def test_the_steady_time_of_a_redis_that_never_stepped_is_its_wall_clock_to_the_microsecond(in_context: Flask) -> None:
-    client = redis_client()
-    client.delete(CLOCK_KEY)
-
-    def wall() -> int:
-        seconds, micros = client.time()
-        return int(seconds) * 1_000_000 + int(micros)
-
-    for _ in range(20):  # the fraction of the second differs
-        assert wall() <= limiter.read_steady_time(client) <= wall()
+    assert process.tell(after=1) == told
 
 
-@pytest.mark.parametrize(("planned", "seconds"), [(1_500_000, 0.5), (500_000, 0.0), (3_000_000, 2.0), (9_000_000, 2.0)])
+@pytest.mark.parametrize(("left_ms", "seconds"), [(2_500, 0.5), (1_500, 0.0), (4_000, 2.0), (9_000, 2.0)])
 def test_a_scheduled_drain_waits_until_its_time_and_at_most_two_seconds(
-    in_context: Flask, monkeypatch: pytest.MonkeyPatch, planned: int, seconds: float
+    in_context: Flask, monkeypatch: pytest.MonkeyPatch, left_ms: int, seconds: float
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(emitter, "time", SimpleNamespace(sleep=slept.append))
-    monkeypatch.setattr(limiter, "read_steady_time", lambda _client: 1_000_000)
+    monkeypatch.setattr(limiter, "drain", limiter.Outcome)
+    redis_client().set(DRAIN_KEY, "token", px=60_000)
+    monkeypatch.setattr(redis_client(), "pttl", lambda _key: left_ms)
 
-    emitter.run_scheduled_drain(planned)
+    emitter.run_scheduled_drain("token")
 
     assert slept == [seconds]
+    assert not redis_client().exists(DRAIN_KEY)
 
 
 def test_each_comparison_takes_the_next_protocols_and_begins_again_after_the_last(
@@ -102,7 +109,7 @@ def test_each_comparison_takes_the_next_protocols_and_begins_again_after_the_las
     monkeypatch.setattr(outbox, "PROTOCOLS_PER_COMPARISON", 2)
     for _ in range(2):
         for each in protocol_ids:
-            redis_client().set(room_key(each, "outbox"), 5)
+            redis_client().hset(room_key(each, "state"), "outbox", 5)
 
         assert [outbox.compare_positions(), outbox.compare_positions()] == [2, 1]
     assert outbox.compare_positions() == 0

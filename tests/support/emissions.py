@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -73,9 +73,23 @@ def watch_emissions(client: "redis.Redis[bytes]") -> Iterator[Emissions]:
 @contextmanager
 def watch_emissions_over_restarts(connect: Callable[[], "redis.Redis[bytes]"]) -> Iterator[Emissions]:
     """As `watch_emissions`, but reconnects when Redis restarts; events published meanwhile are missed."""
+    with watch_emissions_of_all([connect]) as found:
+        yield found
+
+
+@contextmanager
+def watch_emissions_of_all(servers: Sequence[Callable[[], "redis.Redis[bytes]"]]) -> Iterator[Emissions]:
+    """As `watch_emissions_over_restarts`, of several servers; more may be added to the list meanwhile."""
     found, ends = Emissions(), threading.Event()
 
-    def watch() -> None:
+    def watch_all() -> None:
+        watched = 0
+        while not ends.wait(0.02):
+            for connect in servers[watched:]:
+                threading.Thread(target=watch, args=(connect,), daemon=True).start()
+                watched += 1
+
+    def watch(connect: Callable[[], "redis.Redis[bytes]"]) -> None:
         while not ends.wait(0.05):
             try:
                 with connect().monitor() as monitor:
@@ -83,7 +97,7 @@ def watch_emissions_over_restarts(connect: Callable[[], "redis.Redis[bytes]"]) -
             except (redis.RedisError, OSError):
                 continue  # Redis is not back yet
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch_all, daemon=True).start()
     try:
         yield found
     finally:
@@ -94,7 +108,7 @@ def _read(monitor: "redis.client.Monitor", seen: list[Emission]) -> None:
     try:
         for command in monitor.listen():
             published = PUBLISHED.match(command["command"])
-            if published:
+            if published and command["client_type"] == "lua":  # what a replica repeats does not come from a script
                 view, event_type, seq, milliseconds, data = published.groups()
                 timestamp = iso_timestamp(datetime.fromtimestamp(int(milliseconds) / 1000, UTC))
                 head = {"eventType": event_type, "seq": seq, "timestamp": timestamp}

@@ -23,7 +23,7 @@ from tests.support.processes import free_port, is_alive, is_open, kill_group, st
 START_SECONDS = 120
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "app.cli"]
-NOT_INHERITED = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|PROMETHEUS_)")
+NOT_INHERITED = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|ROOMS_REDIS_URL|PROMETHEUS_)")
 
 
 class Stack:

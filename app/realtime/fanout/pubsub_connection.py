@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import hiredis
 import redis
 from redis.connection import DefaultParser
+from redis.crc import key_slot
 
 from app.core import runtime
 
@@ -82,7 +83,7 @@ class PubSubOwner(Protocol):
 
     def handle_confirmed(self, server: "PubSubServer", channels: list[str]) -> None: ...
 
-    def handle_end(self, server: "PubSubServer", channel: str) -> None: ...
+    def handle_end(self, server: "PubSubServer", slot: int) -> None: ...
 
     def handle_error(self, server: "PubSubServer", error: redis.RedisError) -> None: ...
 
@@ -136,6 +137,8 @@ class PubSubServer:
         for reply in replies:
             if isinstance(reply, redis.RedisError):
                 owner.handle_error(self, reply)
+            elif isinstance(reply, bytes):
+                continue  # a PONG on a connection without subscriptions
             elif reply[0].endswith(b"message"):
                 batch.append((reply[1].decode(), reply[2]))
             elif reply[0].endswith(b"unsubscribe"):
@@ -143,7 +146,7 @@ class PubSubServer:
                 if self.leaving[channel]:
                     self.leaving[channel] -= 1
                 else:
-                    owner.handle_end(self, channel)
+                    owner.handle_end(self, key_slot(channel.encode()))
             elif reply[0].endswith(b"subscribe") and not self.leaving[channel := reply[1].decode()]:
                 confirmed.append(channel)
         self.leaving = +self.leaving if self.leaving else self.leaving  # without zeros

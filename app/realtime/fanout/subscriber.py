@@ -61,15 +61,14 @@ class Subscriber:
     ) -> None:
         self._topology, self._on_batch, self._on_restored = topology, on_batch, on_restored
         self._sharded, self._commands = sharded, SHARDED if sharded else CLASSIC
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._on_change = metrics.FANOUT_ROOMS.set if sharded else lambda _: None
+        self._lock, self._wake = threading.Lock(), threading.Event()
         self._channels: dict[str, _Channel] = {}
         self._by_slot: dict[int, set[str]] = {}
         self._placed: dict[int, PubSubServer] = {}
         self._servers: dict[str, PubSubServer] = {}
         self._missed: set[str] = set()
-        self._is_map_doubtful = False
-        self._refresh_at = 0.0
+        self._is_map_doubtful, self._refresh_at = False, 0.0
 
     def subscribe(self, channel: str, user: str) -> _Channel:
         """Subscribe without waiting for Redis."""
@@ -78,7 +77,7 @@ class Subscriber:
             if entry is None:
                 entry = self._channels[channel] = _Channel(key_slot(channel.encode()))
                 self._by_slot.setdefault(entry.slot, set()).add(channel)
-                self._count()
+                self._on_change(len(self._channels))
                 if (server := self._placed.get(entry.slot)) is not None:
                     server.send(self._commands[0], [channel])
                 else:
@@ -111,7 +110,7 @@ class Subscriber:
             del self._channels[channel]
             self._by_slot[entry.slot].discard(channel)
             self._missed.discard(channel)
-            self._count()
+            self._on_change(len(self._channels))
             if (server := self._placed.get(entry.slot)) is not None and server.connection is not None:
                 server.leaving[channel] += 1
                 server.send(self._commands[1], [channel])
@@ -230,11 +229,8 @@ class Subscriber:
         for is_same_server, missed in restored.items():
             self._on_restored(missed, is_same_server)
 
-    def handle_end(self, server: PubSubServer, channel: str) -> None:
-        """The server has ended a subscription by itself: it does not own the slot any more."""
-        self._handle_moved(server, key_slot(channel.encode()))
-
-    def _handle_moved(self, server: PubSubServer, slot: int) -> None:
+    def handle_end(self, server: PubSubServer, slot: int) -> None:
+        """The server has ended subscriptions by itself: it does not own the slot any more."""
         with self._lock:
             if self._placed.get(slot) is not server:
                 return
@@ -247,12 +243,8 @@ class Subscriber:
         if isinstance(error, MovedError):
             with contextlib.suppress(redis.RedisError):
                 self._topology.redirect(error)
-            self._handle_moved(server, error.slot_id)
+            self.handle_end(server, error.slot_id)
             return
         logger.warning("subscriber.refused", extra={"server": server.name, "error": str(error)})
         server.refused_at = time.monotonic()
         self._wake.set()
-
-    def _count(self) -> None:
-        if self._sharded:
-            metrics.FANOUT_ROOMS.set(len(self._channels))

@@ -1,5 +1,5 @@
 -- Shared: the batched view of a room, one event a second with the newest RUNNING or IDLE update of every agent that
--- changed. Needs publish.lua. Functions: emit_batch.
+-- changed. Needs queue.lua. Functions: emit_batch.
 local MAX_BATCH_UPDATES = 1000
 
 local function is_running_or_idle(data)
@@ -28,7 +28,7 @@ local function emit_batch()
   if not has_batch_listeners() or not has_batched_view() then return nil end
   local next_batch = (room.batch_at or 0) + AGENT_INTERVAL
   if now < next_batch then return next_batch end
-  if redis.call('EXISTS', QUEUE_KEY) == 1 or ready_at() > now then return now end
+  if queue_length > 0 or ready_at() > now then return now end
   local updates = take_batch_updates()
   if #updates == 0 then return nil end
   room.batch_at = now

@@ -1,6 +1,6 @@
 -- Shared: the time. Needs CLOCK_KEY; ARGV[2] is the least steady time by the caller's monotonic clock, or ''.
 -- Values: wall (Redis's clock), now (the partition's steady clock) and born, in whole microseconds.
--- Functions: text, wall_clock, store_clock.
+-- Functions: text, store_clock.
 -- The steady clock is Redis's clock without its steps. Limits and due times are times of this clock; timestamps that
 -- clients see are not. It is stored as 'time offset born server': its last time, its offset from Redis's clock, when
 -- this memory began, and the run id of the server. What the memory does not know counts as used at `born`.
@@ -8,13 +8,8 @@ local TOLERANCE = 300000   -- a smaller step cannot be told from the latency of 
 local MAX_PAUSE = 1500000  -- a longer pause between two calls counts as a step if no caller measured it
 local MAX_UNSTORED = 500000
 
--- A number without an exponent.
-local function text(number) return string.format('%.0f', number) end
-
-local function wall_clock()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000000 + tonumber(t[2])
-end
+-- A whole number without an exponent.
+local function text(number) return string.format('%d', number) end
 
 local function steady_time(wall, last, offset, expected)
   if not last then return wall end
@@ -23,7 +18,8 @@ local function steady_time(wall, last, offset, expected)
   return math.max(time, last)
 end
 
-local wall = wall_clock()
+local time = redis.call('TIME')
+local wall = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local last, offset, born, server = (redis.call('GET', CLOCK_KEY) or ''):match('^(%d+) (-?%d+) (%d+) (%S+)$')
 local now = steady_time(wall, tonumber(last), tonumber(offset), tonumber(ARGV[2]))
 born, server = tonumber(born) or now, server or '-'

@@ -1,13 +1,11 @@
 -- Shared: drain the room. Terminal updates that are due join the queue, the queue leaves as the budget allows, and when
--- it is empty the waiting RUNNING updates follow, the longest waiting agent first. Needs queue.lua, batch.lua and
--- waiting.lua. Functions: drain_room, reply.
-
-local function first_due(key) return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
+-- it is empty the waiting RUNNING updates follow, the longest waiting agent first. Needs terminal.lua, batch.lua
+-- and waiting.lua. Functions: drain_room, reply.
 
 -- Record when the room is due next; pace it while an event waits for budget.
 local function schedule_room(next_batch)
-  local ready, due, waiting, terminal = ready_at(), nil, first_due(WAITING_KEY), first_due(TERMINAL_KEY)
-  local has_queue = redis.call('EXISTS', QUEUE_KEY) == 1
+  local ready, due, waiting = ready_at(), nil, first_due(WAITING_KEY)
+  local has_queue = queue_length > 0
   if has_queue or (waiting and waiting <= now) then
     due = ready
     room.pacing = room.pacing or ready
@@ -15,15 +13,17 @@ local function schedule_room(next_batch)
     room.pacing = nil
     if waiting then due = math.max(waiting, ready) end
   end
-  if terminal then due = math.min(due or math.huge, has_queue and math.max(terminal, ready) or terminal) end
+  if terminal_due then
+    due = math.min(due or math.huge, has_queue and math.max(terminal_due, ready) or terminal_due)
+  end
   if next_batch then due = math.min(due or math.huge, math.max(next_batch, ready)) end
   if due then redis.call('ZADD', DUE_KEY, text(due), ID) else redis.call('ZREM', DUE_KEY, ID) end
 end
 
 local function drain_room()
   queue_terminal_updates()
-  emit_queue()
-  drop_oldest(QUEUE_CAPACITY)
+  emit_queue(complete_terminal)
+  drop_oldest(QUEUE_CAPACITY, complete_terminal)
   local next_batch = emit_batch()
   emit_waiting()
   schedule_room(next_batch)
@@ -31,10 +31,10 @@ local function drain_room()
 end
 
 -- The reply of the operations that emit: the steady time (µs); how long until a room of the partition is due (µs) or '';
--- counts by event type, undelivered, dropped, waits of RUNNING updates (µs).
+-- counts by event type, undelivered, dropped, how long RUNNING updates waited (µs).
 local function reply()
-  local counts, due, time = {}, first_due(DUE_KEY), now + wall_clock() - wall
+  local counts, due = {}, first_due(DUE_KEY)
   for event, count in pairs(outcome.emitted) do table.insert(counts, event .. ' ' .. count) end
-  local delay = due and text(math.max(0, due - time)) or ''
-  return {text(time), delay, counts, outcome.undelivered, outcome.dropped, outcome.waits}
+  local delay = due and text(math.max(0, due - now)) or ''
+  return {text(now), delay, counts, outcome.undelivered, outcome.dropped, outcome.waits}
 end

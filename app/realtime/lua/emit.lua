@@ -10,5 +10,6 @@ if position ~= '' then
   if found == 'repeated' then return reply() end
 end
 enqueue('-', event, data)
+touch_room()
 drain_room()
 return reply()

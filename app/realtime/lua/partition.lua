@@ -1,2 +1,2 @@
--- Shared: the keys of an operation on a partition: its clock, and the rooms that are due.
-local CLOCK_KEY, DUE_KEY = KEYS[1], KEYS[2]
+-- Shared: the keys of an operation on a partition: its clock, its rooms by due time, and its agents by when last seen.
+local CLOCK_KEY, DUE_KEY, LAST_SEEN_KEY, BUSY_KEY = unpack(KEYS, 1, 4)

@@ -1,5 +1,5 @@
 -- Shared: events on the channels of a room. Needs room.lua. A published message is 'type seq milliseconds data'.
--- Functions: has_batch_listeners, has_batched_view, publish, record_emitted, enqueue.
+-- Functions: has_batch_listeners, has_batched_view, publish, record_emitted.
 -- The batched view of a room is for connections that joined with `agentBatches`. It has sequence numbers of its own,
 -- because it carries other events. Once somebody has joined it, its events are numbered also while nobody listens, so
 -- that a web process notices a gap after its connection to Redis was interrupted.
@@ -34,11 +34,4 @@ local function record_emitted(seq, event, receivers)
   if receivers == 0 or is_missed then
     table.insert(outcome.undelivered, table.concat({seq, event, receivers}, ' '))
   end
-end
-
--- A queued event is 'seq batch_seq agent type milliseconds data'; '-' without an agent or a batched view.
-local function enqueue(agent, event, data)
-  local seq = text(allocate_seqs('seq', 1))
-  local batch_seq = has_batched_view() and text(allocate_seqs('batch_seq', 1)) or '-'
-  redis.call('RPUSH', QUEUE_KEY, table.concat({seq, batch_seq, agent, event, TIMESTAMP, data}, ' '))
 end

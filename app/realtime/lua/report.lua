@@ -8,35 +8,32 @@
 -- A version is the microsecond of Redis's clock, and always greater than the one before. The zsets of agents last seen
 -- only count them, and lag by LAG; the exact time an agent was last seen is its version, unless the clock stepped back.
 local LAG, RENEWAL = 5000000, 86400000000
+local FORM = '^((%d+) %d+ )(%d+)( %d+ )(%d+ ([01]) )(.*)$'  -- parse_agent and format_agent would cost as much as all else
 local reports, names = cmsgpack.unpack(ARGV[3]), {}
 for i = 1, #reports / 3 do names[i] = reports[3 * i - 2] end
 local known, stamp, now_text = redis.call('HMGET', AGENTS_KEY, unpack(names)), text(wall), text(now)
-local started, unknown, renewed = {}, {}, {}
-local records, latest, waiting, seen, first_due = {}, {}, {}, {}, math.huge
+local tick, day, first_due = wall - wall % LAG, wall - wall % RENEWAL, math.huge
+local started, unknown, renewed, records, latest, waiting, seen = {}, {}, {}, {}, {}, {}, {}
 
-local function take(i, name, agent)
-  local task, n = reports[3 * i - 1], #latest
-  local is_new, before = agent.task ~= task, agent.version
-  agent.version = math.max(wall, before + 1)
-  local version, due = agent.version == wall and stamp or text(agent.version), math.max(now, agent.next_allowed)
+local function take(i, name, record)
+  local head, next_allowed, before, task_version, tail, here, task_before = record:match(FORM)
+  if here == '0' then return table.insert(unknown, i - 1) end
+  before = tonumber(before)
+  local task, version, n = reports[3 * i - 1], before < wall and stamp or text(before + 1), #latest
+  local is_new, due = task_before ~= task, math.max(now, tonumber(next_allowed), FIRST_ALLOWED)
   if is_new then
-    agent.task, agent.task_version = task, agent.version
+    task_version = ' ' .. version .. ' '
     started[#started + 1], started[#started + 2] = i - 1, version
   end
-  if is_new or before < wall - wall % LAG or before > wall then
-    seen[#seen + 1], seen[#seen + 2] = stamp, name
-  end
-  if before < wall - wall % RENEWAL then renewed[#renewed + 1] = i - 1 end
-  records[n + 1], records[n + 2] = name, format_agent(agent)
+  if is_new or before < tick or before > wall then seen[#seen + 1], seen[#seen + 2] = stamp, name end
+  if before < day then renewed[#renewed + 1] = i - 1 end
+  records[n + 1], records[n + 2] = name, head .. version .. task_version .. tail .. task
   latest[n + 1], latest[n + 2] = name, reports[3 * i] .. ',"version":"' .. version .. '"}'
   waiting[n + 1], waiting[n + 2] = due == now and now_text or text(due), name
-  first_due = math.min(first_due, due)
+  if due < first_due then first_due = due end
 end
 
-for i, name in ipairs(names) do
-  local agent = parse_agent(known[i])
-  if agent.is_here then take(i, name, agent) else unknown[#unknown + 1] = i - 1 end
-end
+for i, name in ipairs(names) do take(i, name, known[i] or UNKNOWN) end
 if #latest > 0 then
   redis.call('HSET', AGENTS_KEY, unpack(records))
   redis.call('HSET', LATEST_KEY, unpack(latest))
@@ -47,7 +44,8 @@ if #latest > 0 then
   redis.call('ZADD', DUE_KEY, 'LT', text(first_due), ID)
 end
 if #seen > 0 then
-  for _, key in ipairs({LAST_SEEN_KEY, BUSY_KEY, ALL_LAST_SEEN_KEY, ALL_BUSY_KEY}) do redis.call('ZADD', key, unpack(seen)) end
+  local counts = {LAST_SEEN_KEY, BUSY_KEY, ALL_LAST_SEEN_KEY, ALL_BUSY_KEY}
+  for _, key in ipairs(counts) do redis.call('ZADD', key, unpack(seen)) end
   touch_room()
 end
 return {text(now), started, unknown, renewed}

@@ -5,7 +5,8 @@
 local position = ARGV[3]
 if tonumber(redis.call('HGET', STATE_KEY, 'outbox') or 0) <= tonumber(position) then return reply() end
 redis.call('HSET', STATE_KEY, 'outbox', position)
-drop_oldest(0)
+drop_oldest(0, complete_terminal)
+touch_room()
 allocate_seqs('seq', 1)
 if has_batched_view() then allocate_seqs('batch_seq', 1) end
 drain_room()

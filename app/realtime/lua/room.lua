@@ -3,8 +3,9 @@
 local LIMIT, WINDOW = 10, 1025000  -- events in any window; 25 ms over a second, so that the client's clock agrees
 local PACING_INTERVAL = 102500     -- between two events of a room with a queue
 local QUEUE_CAPACITY = 100         -- events in a room's queue
+local STORE_AFTER = 10000          -- the clock may go back by this when Redis's clock does: a longer wait, no shorter one
 local STATE = {'seq', 'batch_seq', 'pacing', 'batch_at'}
-store_clock()
+if now - (last or now) > STORE_AFTER then store_clock() end
 
 local room = {}  -- the fields of STATE; nil if unknown
 for i, value in ipairs(redis.call('HMGET', STATE_KEY, unpack(STATE))) do room[STATE[i]] = tonumber(value) end
@@ -43,7 +44,7 @@ local function spend_budget(count)
     table.insert(window, 1, times[i])
   end
   redis.call('LPUSH', WINDOW_KEY, unpack(times))
-  redis.call('LTRIM', WINDOW_KEY, 0, LIMIT - 1)
+  if #window > LIMIT then redis.call('LTRIM', WINDOW_KEY, 0, LIMIT - 1) end
   if room.pacing then room.pacing = math.max(room.pacing, now - 2 * PACING_INTERVAL) + count * PACING_INTERVAL end
 end
 
@@ -52,5 +53,4 @@ local function save_room()
   for field, value in pairs(room) do known[#known + 1], known[#known + 2] = field, text(value) end
   if #known > 0 then redis.call('HSET', STATE_KEY, unpack(known)) end
   if was_paced and not room.pacing then redis.call('HDEL', STATE_KEY, 'pacing') end
-  touch_room()
 end

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from app.realtime.redis_keys import CONTROL_CHANNEL, channel_of
+from app.core.redis_nodes import RedisNodes
+from app.realtime.redis_keys import CONTROL_CHANNEL, channel_of, partition_key, partition_of, room_key
+from app.realtime.scripts import RoomScripts, prepare
 from tests.factories import unique
 
 with warnings.catch_warnings():
@@ -62,12 +64,19 @@ def client(redis_url: str) -> "redis.Redis[bytes]":
 
 
 @pytest.fixture
+def scripts(redis_url: str) -> RoomScripts:
+    nodes = RedisNodes(redis_url, prepare)
+    nodes.ping()  # the first connection notes the server in all partitions
+    return RoomScripts(nodes)
+
+
+@pytest.fixture
 def room(client) -> Callable[[int], str]:
     """`room(7)`: a protocol whose room has had seven events."""
 
     def make(seq: int) -> str:
         protocol_id = unique("P")
-        client.set(f"room:{protocol_id}:seq", seq)
+        client.hset(room_key(protocol_id, "state"), "seq", seq)
         return protocol_id
 
     return make
@@ -77,11 +86,11 @@ def check(resync: Resync, *protocol_ids: str) -> None:
     resync.check_missed({CONTROL_CHANNEL, *map(channel_of, protocol_ids)}, True)
 
 
-def test_only_members_of_a_room_with_missed_events_are_disconnected_and_only_once(server, client, room):
+def test_only_members_of_a_room_with_missed_events_are_disconnected_and_only_once(server, scripts, room):
     still, moved = room(7), room(8)
     server.join(still, "a", "b")
     server.join(moved, "c", "d", "e")
-    resync = Resync(server, client)
+    resync = Resync(server, scripts)
     for protocol_id in (still, moved):
         resync.note_joined(channel_of(protocol_id), 7)
 
@@ -94,10 +103,10 @@ def test_only_members_of_a_room_with_missed_events_are_disconnected_and_only_onc
     assert server.pauses[0] > 0, "events published before the query are delivered first"
 
 
-def test_events_delivered_since_the_join_are_not_missed(server, client, room):
+def test_events_delivered_since_the_join_are_not_missed(server, scripts, room):
     protocol_id = room(9)
     server.join(protocol_id, "a")
-    resync = Resync(server, client)
+    resync = Resync(server, scripts)
     resync.note_joined(channel_of(protocol_id), 7)
     resync.note_delivered(channel_of(protocol_id), 9)
     resync.note_delivered(channel_of(protocol_id), None)
@@ -105,29 +114,29 @@ def test_events_delivered_since_the_join_are_not_missed(server, client, room):
     assert server.closed == []
 
 
-def test_the_seq_of_a_later_member_does_not_hide_what_earlier_ones_missed(server, client, room):
+def test_the_seq_of_a_later_member_does_not_hide_what_earlier_ones_missed(server, scripts, room):
     protocol_id = room(9)
     server.join(protocol_id, "a", "b")
-    resync = Resync(server, client)
+    resync = Resync(server, scripts)
     resync.note_joined(channel_of(protocol_id), 7)
     resync.note_joined(channel_of(protocol_id), 9)
     check(resync, protocol_id)
     assert server.closed_sids == ["a", "b"]
 
 
-def test_a_room_without_a_known_seq_is_resynced(server, client, room):
+def test_a_room_without_a_known_seq_is_resynced(server, scripts, room):
     protocol_id = room(0)
     server.join(protocol_id, "a")
-    resync = Resync(server, client)
+    resync = Resync(server, scripts)
     resync.note_delivered(channel_of(protocol_id), 5)  # ignored: the room has no member
     check(resync, protocol_id)
     assert server.closed_sids == ["a"]
 
 
-def test_a_room_joined_again_starts_from_its_new_seq(server, client, room):
+def test_a_room_joined_again_starts_from_its_new_seq(server, scripts, room):
     protocol_id = room(9)
     server.join(protocol_id, "a")
-    resync = Resync(server, client)
+    resync = Resync(server, scripts)
     resync.note_joined(channel_of(protocol_id), 7)
     resync.forget(channel_of(protocol_id))
     resync.note_joined(channel_of(protocol_id), 9)
@@ -136,12 +145,12 @@ def test_a_room_joined_again_starts_from_its_new_seq(server, client, room):
     assert server.closed == []
 
 
-def test_a_room_whose_seq_is_lost_in_redis_is_resynced(server, client, room):
+def test_a_room_whose_seq_is_lost_in_redis_is_resynced(server, scripts, client, room):
     protocol_id = room(9)
     server.join(protocol_id, "a")
-    resync = Resync(server, client)
+    resync = Resync(server, scripts)
     resync.note_joined(channel_of(protocol_id), 9)
-    client.delete(f"room:{protocol_id}:seq")
+    client.delete(room_key(protocol_id, "state"))
     check(resync, protocol_id)
     assert server.closed_sids == ["a"]
 
@@ -150,7 +159,7 @@ def test_all_rooms_are_resynced_when_redis_fails_during_the_check(server, room, 
     one, other = room(7), room(7)
     server.join(one, "a")
     server.join(other, "b", "c")
-    resync = Resync(server, redis.Redis.from_url("redis://127.0.0.1:1/0", protocol=2))
+    resync = Resync(server, RoomScripts(RedisNodes("redis://127.0.0.1:1/0")))
     for protocol_id in (one, other):
         resync.note_joined(channel_of(protocol_id), 7)
     check(resync, one, other)
@@ -158,16 +167,65 @@ def test_all_rooms_are_resynced_when_redis_fails_during_the_check(server, room, 
     assert [each.rooms for each in caplog.records if each.message == "resync.check_failed"] == [2]
 
 
-def test_a_member_that_left_during_the_check_is_skipped(server, client, room):
+def test_a_member_that_left_during_the_check_is_skipped(server, scripts, room):
     protocol_id = room(8)
     server.join(protocol_id, "a", "b")
     del server.eio.sockets["a"]
-    resync = Resync(server, client)
+    resync = Resync(server, scripts)
     resync.note_joined(channel_of(protocol_id), 7)
     check(resync, protocol_id)
     assert server.closed_sids == ["b"]
 
 
-def test_a_check_without_rooms_disconnects_no_one(server, client):
-    check(Resync(server, client))
+def test_a_check_without_rooms_disconnects_no_one(server, scripts):
+    check(Resync(server, scripts))
     assert server.closed == []
+
+
+def other_partition(protocol_id: str, room: Callable[[int], str]) -> str:
+    return next(each for _ in range(100) if partition_of(each := room(1)) != partition_of(protocol_id))
+
+
+def test_the_rooms_of_a_partition_whose_memory_changed_are_resynced_once(server, scripts, client, room):
+    lost = room(1)
+    kept = other_partition(lost, room)
+    resync = Resync(server, scripts)
+    for protocol_id in (lost, kept):
+        server.join(protocol_id, protocol_id)
+        resync.note_joined(channel_of(protocol_id), 1)
+        client.set(partition_key(partition_of(protocol_id), "clock"), "5 0 1 server-1")
+    resync.check_memory()
+    client.set(partition_key(partition_of(kept), "clock"), "9 1 1 server-1")  # its time goes on
+    client.set(partition_key(partition_of(lost), "clock"), "9 1 8 server-2")
+    resync.check_memory()
+    resync.check_memory()
+    assert server.closed_sids == [lost]
+
+
+def test_a_memory_that_is_gone_is_noticed_before_anything_is_written_again(server, scripts, client, room):
+    protocol_id = room(1)
+    clock = partition_key(partition_of(protocol_id), "clock")
+    server.join(protocol_id, "a")
+    resync = Resync(server, scripts)
+    resync.note_joined(channel_of(protocol_id), 1)
+    client.set(clock, "5 0 1 server-1")
+    resync.check_memory()
+    client.flushdb()
+    resync.check_memory()
+    client.set(clock, "9 0 8 server-1")
+    resync.check_memory()
+    assert server.closed_sids == ["a"]
+
+
+def test_a_reconnection_to_another_server_is_no_second_reason(server, scripts, client, room):
+    protocol_id = room(1)
+    clock = partition_key(partition_of(protocol_id), "clock")
+    server.join(protocol_id, "a")
+    resync = Resync(server, scripts)
+    resync.note_joined(channel_of(protocol_id), 1)
+    client.set(clock, "5 0 1 server-1")
+    resync.check_memory()
+    client.set(clock, "5 0 4 server-2")
+    resync.check_missed({channel_of(protocol_id)}, False)
+    resync.check_memory()
+    assert server.closed_sids == ["a"]
