@@ -50,7 +50,7 @@ def _of_room(room: Room) -> dict[str, Any]:
     if room.seq == 0:
         state["seq"] = "0"
     agents = {
-        name: f"{a.version} {a.task_version} {a.next_allowed} {a.pending} {a.epoch} {int(a.is_here)} {a.task}"
+        name: f"{a.next_allowed} {a.pending} {a.version} {a.task_version} {a.epoch} {int(a.is_here)} {a.task}"
         for name, a in room.agents.items()
     }
     queue = [

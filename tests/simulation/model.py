@@ -12,7 +12,7 @@ import msgspec
 from tests.simulation.model_drain import Draining
 from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, Partition, Room, first_of, idle, version_of
 
-LAG, RENEWAL, MAX_PREVIOUS = 5_000_000, 86_400_000_000, 8
+SECOND, LAG, RENEWAL, MAX_PREVIOUS = 1_000_000, 5_000_000, 86_400_000_000, 8
 LIFETIME, DRAIN_DELAY = 8 * 86_400_000_000, 250_000
 EMITTING = frozenset({"emit", "drain", "rewind", "leave"})
 _unpack = msgspec.msgpack.decode
@@ -27,7 +27,7 @@ class Model(Draining):
         if operation == "confirm":
             return self.confirm(keys[0], *arguments)
         id_, expected = arguments[0], arguments[1]
-        self.now = part.advance(wall, int(expected) if expected != "" else None, must_store=operation in EMITTING)
+        self.now = part.advance(wall, int(expected) if expected != "" else None, is_emitting=operation in EMITTING)
         if operation in ("locate", "mark_server", "due_rooms"):
             return getattr(self, operation)(keys, *arguments)
         self.start(part.room(id_), keys[0])
@@ -40,29 +40,20 @@ class Model(Draining):
             return [str(self.now), found]
         if found == "new":
             self.enqueue(None, event, data)
+            self.touch_room()
             self.drain_room()
         return self.reply()
 
     def drain(self) -> list[Any]:
-        future = self.wall + 1_000_000  # after a step back of the clock no agent was last seen then
-        for held in (self.part.last_seen, self.room.last_seen):
-            if held and max(held.values()) >= future:
-                self._correct(future)
-                break
         self.drain_room()
         return self.reply()
-
-    def _correct(self, future: int) -> None:
-        for held in (self.part.last_seen, self.room.last_seen, self.room.busy, self.part.busy):
-            for name in first_of(held, float("inf")):
-                if held[name] >= future:
-                    held[name] = self.wall
 
     def rewind(self, position: Any) -> list[Any]:
         room = self.room
         if (room.outbox or 0) > int(position):
             room.outbox = int(position)
             self.drop_oldest(0)
+            self.touch_room()
             self.next_seq("seq")
             if self.has_batched_view():
                 self.next_seq("batch_seq")
@@ -73,6 +64,7 @@ class Model(Draining):
         for name, epoch in zip(moves[::2], moves[1::2], strict=True):
             self._leave(name, int(epoch))
         self.drain_room()
+        self.touch_room()
         reply = self.reply()
         for name in moves[::2]:
             agent = self.room.agent(name, self.part.born)
@@ -110,14 +102,13 @@ class Model(Draining):
         unknown, renewed, dues = [], [], []
         for index in range(len(flat) // 3):
             name, task, data = flat[3 * index : 3 * index + 3]
-            agent = room.agent(name, part.born)
-            if not agent.is_here:
+            agent = room.agents.get(name)
+            if agent is None or not agent.is_here:
                 unknown.append(index)
                 continue
-            self.save_agent(name, agent)
             before, is_new = agent.version, agent.task != task
             agent.version = max(self.wall, before + 1)
-            due = max(self.now, agent.next_allowed)
+            due = max(self.now, agent.next_allowed, part.born + AGENT_INTERVAL)
             dues.append(due)
             if is_new:
                 agent.task, agent.task_version = task, agent.version
@@ -236,6 +227,9 @@ class Model(Draining):
 
     # Operations of a partition or an agent's location
     def due_rooms(self, _keys: Sequence[str], _id: str, _expected: Any, most: Any) -> list[Any]:
+        future = self.wall + SECOND  # after a step back of the clock no agent was last seen then
+        for held in (self.part.last_seen, self.part.busy):
+            held.update({name: self.wall for name, at in held.items() if at >= future})
         ordered = first_of(self.part.due, float("inf"))
         due = [each for each in ordered if self.part.due[each] <= self.now][: int(most)]
         following = ordered[len(due) : len(due) + 1]

@@ -49,6 +49,9 @@ class Draining:
     def save_agent(self, name: str, agent: Agent) -> None:
         self.room.agents[name] = agent
 
+    def touch_room(self) -> None:
+        self.part.active[self.room.id] = self.wall
+
     def next_seq(self, field: str) -> int:
         before = getattr(self.room, field)
         number = (self.wall // 1000 if before is None else before) + 1
@@ -103,7 +106,6 @@ class Draining:
         if room.waiting:
             self._emit_waiting()
         self._schedule(next_batch)
-        self.part.active[room.id] = self.wall
 
     def _complete(self, name: str, due: int) -> None:
         agent = self.room.agent(name, self.part.born)

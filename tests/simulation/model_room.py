@@ -9,7 +9,7 @@ from typing import Any
 
 LIMIT, WINDOW, PACING, CAPACITY = 10, 1_025_000, 102_500, 100
 AGENT_INTERVAL, OFFLINE_AFTER, MOST_IDENTITIES = 1_010_000, 120_000_000, 500
-TOLERANCE, MAX_PAUSE, MAX_UNSTORED = 300_000, 1_500_000, 500_000
+TOLERANCE, MAX_PAUSE, MAX_UNSTORED, STORE_AFTER = 300_000, 1_500_000, 500_000, 10_000
 UPDATE, UPDATES = "agent:task_update", "agent:task_updates"
 _VERSION = re.compile(r'"version":"(\d+)"}$')
 _ESTIMATE = re.compile(r'"estimatedCompletion":"[^"]*"')
@@ -117,8 +117,8 @@ class Partition:
     def room(self, id_: str) -> Room:
         return self.rooms.get(id_) or self.rooms.setdefault(id_, Room(id_))
 
-    def advance(self, wall: int, expected: int | None, *, must_store: bool) -> int:
-        """The steady time of an operation. The stored clock changes if it must, or if it differs from the computed."""
+    def advance(self, wall: int, expected: int | None, *, is_emitting: bool) -> int:
+        """The steady time of an operation. The stored clock changes if the time differs from it, or is far ahead of it."""
         if self.last is None:
             self.last, self.offset, self.born, self.server = wall, 0, wall, "-"
             return wall
@@ -127,7 +127,7 @@ class Partition:
         if time > latest:
             time = self.last if expected is None else expected
         time = max(time, self.last)
-        if must_store or time != wall + self.offset or time - self.last > MAX_UNSTORED:
+        if time != wall + self.offset or time - self.last > (STORE_AFTER if is_emitting else MAX_UNSTORED):
             self.last, self.offset = time, time - wall
         return time
 
