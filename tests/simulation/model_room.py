@@ -118,7 +118,7 @@ class Partition:
         return self.rooms.get(id_) or self.rooms.setdefault(id_, Room(id_))
 
     def advance(self, wall: int, expected: int | None, *, is_emitting: bool) -> int:
-        """The steady time of an operation. The stored clock changes if the time differs from it, or is far ahead of it."""
+        """The steady time of an operation. It is stored if it differs from the stored clock or is far ahead of it."""
         if self.last is None:
             self.last, self.offset, self.born, self.server = wall, 0, wall, "-"
             return wall

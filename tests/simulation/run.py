@@ -46,6 +46,22 @@ def run(seed: str, steps: int, make_server: MakeServer = LuaServer) -> int:
     return done
 
 
+def first_problem(seed: str, steps: int) -> Exception | None:
+    """The first problem within this many steps, which are not shortened."""
+    done = number = 0
+    with application() as use:
+        while done < steps:
+            episode = Episode(shape_of(f"{seed}/{number}"))
+            use(episode)
+            try:
+                episode.run(steps_of(f"{seed}/{number}"))
+            except Exception as problem:
+                return problem
+            done += episode.done
+            number += 1
+    return None
+
+
 def problem_of(use: Use, shape: Shape, steps: Sequence[Step], make_server: MakeServer) -> Exception | None:
     """Why these steps fail; None if they don't."""
     episode = Episode(shape, make_server)
