@@ -11,7 +11,8 @@ for i = 3, #ARGV, 4 do
   else
     agent.is_here, agent.epoch = true, epoch
     agent.version = math.max(agent.version, version)
-    agent.next_allowed = math.max(agent.next_allowed, now + remaining)
+    local slot = tonumber(redis.call('ZSCORE', WAITING_KEY, name) or 0)  -- what still waits here has its place already
+    if agent.pending == 0 and slot <= now then agent.next_allowed = math.max(agent.next_allowed, now + remaining) end
     save_agent(name, agent)
     keep_agent(name)
     touch_room()

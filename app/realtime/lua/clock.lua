@@ -6,6 +6,7 @@
 -- this memory began, and the run id of the server. What the memory does not know counts as used at `born`.
 local TOLERANCE = 300000   -- a smaller step cannot be told from the latency of a call
 local MAX_PAUSE = 1500000  -- a longer pause between two calls counts as a step if no caller measured it
+local MAX_UNSTORED = 500000
 
 -- A whole number without an exponent.
 local function text(number) return string.format('%d', number) end
@@ -27,4 +28,5 @@ local function store_clock()
   redis.call('SET', CLOCK_KEY, table.concat({text(now), text(now - wall), text(born), server}, ' '))
 end
 
-if not last or now ~= wall + offset then store_clock() end
+-- Also if it has run ahead of the stored one, to which a caller that measured nothing would go back.
+if not last or now ~= wall + offset or now - last > MAX_UNSTORED then store_clock() end

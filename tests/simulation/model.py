@@ -1,0 +1,270 @@
+"""The reference model of the room scripts: the same replies, messages and state, for one call at a time.
+
+It follows the contract's delivery rules and the table of app/realtime/redis_keys.py. An operation is a method with the
+name and arguments of its script.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tests.simulation.model_drain import Draining
+from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, Partition, Room, first_of, idle, version_of
+
+SECOND, LAG, RENEWAL, MAX_PREVIOUS = 1_000_000, 5_000_000, 86_400_000_000, 8
+LIFETIME, DRAIN_DELAY = 8 * 86_400_000_000, 250_000
+EMITTING = frozenset({"emit", "drain", "rewind", "leave"})
+_unpack = msgspec.msgpack.decode
+
+
+class Model(Draining):
+    """One call at a time: `run` sets the room, partition and times that the operation's method works on."""
+
+    def run(self, operation: str, part: Partition, keys: Sequence[str], wall: int, arguments: Sequence[Any]) -> Any:
+        """The reply; `published` has the messages."""
+        self.published, self.part, self.wall = [], part, wall
+        if operation == "confirm":
+            return self.confirm(keys[0], *arguments)
+        id_, expected = arguments[0], arguments[1]
+        self.now = part.advance(wall, int(expected) if expected != "" else None, is_emitting=operation in EMITTING)
+        if operation in ("locate", "mark_server", "due_rooms"):
+            return getattr(self, operation)(keys, *arguments)
+        self.start(part.room(id_), keys[0])
+        return getattr(self, operation)(*arguments[2:])
+
+    # Operations that emit
+    def emit(self, position: Any, identity: str, event: str, data: str) -> list[Any]:
+        found = "new" if position == "" else self.record_stored(int(position), identity)
+        if found == "behind":
+            return [str(self.now), found]
+        if found == "new":
+            self.enqueue(None, event, data)
+            self.touch_room()
+            self.drain_room()
+        return self.reply()
+
+    def drain(self) -> list[Any]:
+        self.drain_room()
+        return self.reply()
+
+    def rewind(self, position: Any) -> list[Any]:
+        room = self.room
+        if (room.outbox or 0) > int(position):
+            room.outbox = int(position)
+            self.drop_oldest(0)
+            self.touch_room()
+            self.next_seq("seq")
+            if self.has_batched_view():
+                self.next_seq("batch_seq")
+            self.drain_room()
+        return self.reply()
+
+    def leave(self, *moves: Any) -> list[Any]:
+        for name, epoch in zip(moves[::2], moves[1::2], strict=True):
+            self._leave(name, int(epoch))
+        self.drain_room()
+        self.touch_room()
+        reply = self.reply()
+        for name in moves[::2]:
+            agent = self.room.agent(name, self.part.born)
+            waiting = agent.pending + (name in self.room.waiting)
+            delay = waiting * AGENT_INTERVAL + DRAIN_DELAY if waiting else 0
+            reply += [str(max(0, agent.next_allowed - self.now) + delay), str(agent.version)]
+        return reply
+
+    def _leave(self, name: str, epoch: int) -> None:
+        room, part = self.room, self.part
+        agent = room.agent(name, part.born)
+        if epoch <= agent.epoch:
+            return
+        agent.epoch = epoch
+        if agent.is_here:
+            agent.version = max(epoch, agent.version + 1)
+            if '"status":"RUNNING"' in room.latest.get(name, ""):
+                room.latest[name] = idle(room.latest[name], agent.version)
+                due = max(self.now, agent.next_allowed)
+                room.waiting.setdefault(name, due)
+                if room.batch_seq is not None:
+                    room.batch_waiting.setdefault(name, due)
+            for counted in (room.busy, part.busy, part.last_seen):
+                counted.pop(name, None)
+            if name in room.last_seen:
+                room.last_seen[name] = self.wall - OFFLINE_AFTER
+            agent.is_here, agent.task = False, ""
+        self.save_agent(name, agent)
+        self._keep(name)
+
+    # Operations that emit nothing
+    def report(self, packed: bytes) -> list[Any]:
+        flat, room, part = _unpack(packed), self.room, self.part
+        started: list[Any] = []
+        unknown, renewed, dues = [], [], []
+        for index in range(len(flat) // 3):
+            name, task, data = flat[3 * index : 3 * index + 3]
+            agent = room.agents.get(name)
+            if agent is None or not agent.is_here:
+                unknown.append(index)
+                continue
+            before, is_new = agent.version, agent.task != task
+            agent.version = max(self.wall, before + 1)
+            due = max(self.now, agent.next_allowed, part.born + AGENT_INTERVAL)
+            dues.append(due)
+            if is_new:
+                agent.task, agent.task_version = task, agent.version
+                started += [index, str(agent.version)]
+            if is_new or before < self.wall - self.wall % LAG or before > self.wall:
+                for seen in (room.last_seen, room.busy, part.last_seen, part.busy):
+                    seen[name] = self.wall
+                part.active[room.id] = self.wall
+            if before < self.wall - self.wall % RENEWAL:
+                renewed.append(index)
+            room.latest[name] = f'{data},"version":"{agent.version}"}}'
+            room.waiting.setdefault(name, due)
+            if room.batch_seq is not None:
+                room.batch_waiting.setdefault(name, due)
+        if dues:
+            part.is_due(room.id, min(dues))
+        return [str(self.now), started, unknown, renewed]
+
+    def arrive(self, *arrivals: Any) -> list[Any]:
+        reply: list[Any] = [str(self.now)]
+        for at in range(0, len(arrivals), 4):
+            name = arrivals[at]
+            epoch, remaining, version = map(int, arrivals[at + 1 : at + 4])
+            agent = self.room.agent(name, self.part.born)
+            if epoch < agent.epoch or (epoch == agent.epoch and not agent.is_here):
+                reply.append(str(agent.epoch))
+                continue
+            agent.is_here, agent.epoch = True, epoch
+            agent.version = max(agent.version, version)
+            if agent.pending == 0 and self.room.waiting.get(name, 0) <= self.now:
+                agent.next_allowed = max(agent.next_allowed, self.now + remaining)
+            self.save_agent(name, agent)
+            self._keep(name)
+            reply.append("")
+        return reply
+
+    def allocate_versions(self, *names: str) -> list[Any]:
+        reply: list[Any] = [str(self.now)]
+        for name in names:
+            agent = self.room.agent(name, self.part.born)
+            version = max(self.wall, agent.version + 1)
+            agent.version = version + 1
+            self.save_agent(name, agent)
+            self._keep(name)
+            reply.append(str(version))
+        return reply
+
+    def add_stored(self, name, position, identity, task, data, version, must_be_here) -> list[Any]:  # noqa: PLR0917
+        room, part, is_terminal, version = self.room, self.part, task == "", int(version)
+        agent = room.agent(name, part.born)
+        if must_be_here == "1" and not agent.is_here:
+            return [str(self.now), "away"]
+        found = self.record_stored(int(position), identity)
+        if found != "new":
+            return [str(self.now), found]
+        newer = name not in room.latest or version > version_of(room.latest[name])
+        is_newest = newer and (is_terminal or agent.is_here)
+        is_current = agent.is_here and version > agent.task_version
+        due = max(self.now, agent.next_allowed)
+        agent.version = max(agent.version, version)
+        if is_newest:
+            room.latest[name] = data
+            room.waiting.pop(name, None)
+        if is_current:
+            agent.task, agent.task_version = task, version
+            room.last_seen[name] = part.last_seen[name] = self.wall
+            for busy in (room.busy, part.busy):
+                busy.pop(name, None)
+                if not is_terminal:
+                    busy[name] = self.wall
+        if is_terminal:
+            room.updates.setdefault(name, []).append(data)
+            agent.pending += 1
+            if agent.pending == 1:
+                room.terminal[name] = due
+        elif is_newest:
+            room.waiting[name] = due
+            if room.batch_seq is not None:
+                room.batch_waiting[name] = due
+        self.save_agent(name, agent)
+        self._keep(name)
+        if is_terminal or is_newest:
+            part.is_due(room.id, due)
+        return [str(self.now), "new"]
+
+    def read_seq(self, field: str, first: Any) -> list[Any]:
+        if getattr(self.room, field) is None:
+            setattr(self.room, field, self.wall // 1000 if first == "" else int(first))
+            self.part.active[self.room.id] = self.wall
+        return [str(self.now), str(getattr(self.room, field))]
+
+    def forget_agents(self, silence: Any, most: Any) -> list[Any]:
+        room, part = self.room, self.part
+        silent = first_of(room.last_seen, self.wall - int(silence), int(most))
+        gone = [name for name in silent if not (name in room.agents and room.agents[name].pending)]
+        for name in silent:
+            if name not in gone:
+                room.last_seen[name] = self.wall - OFFLINE_AFTER
+        for held in (room.agents, room.latest, room.last_seen, room.busy, room.waiting, room.batch_waiting):
+            for name in gone:
+                held.pop(name, None)
+        for counted in (part.last_seen, part.busy):
+            for name in gone:
+                counted.pop(name, None)
+        return [str(self.now), len(silent), len(gone)]
+
+    def forget_room(self, silence: Any) -> list[Any]:
+        id_, part = self.room.id, self.part
+        at = part.active.get(id_)
+        if at is None or at > self.wall - int(silence) or id_ in part.due:
+            return [str(self.now), 0]
+        part.rooms[id_] = Room(id_)
+        part.active.pop(id_)
+        part.dropped.pop(id_, None)
+        return [str(self.now), 1]
+
+    # Operations of a partition or an agent's location
+    def due_rooms(self, _keys: Sequence[str], _id: str, _expected: Any, most: Any) -> list[Any]:
+        future = self.wall + SECOND  # after a step back of the clock no agent was last seen then
+        for held in (self.part.last_seen, self.part.busy):
+            held.update({name: self.wall for name, at in held.items() if at >= future})
+        ordered = first_of(self.part.due, float("inf"))
+        due = [each for each in ordered if self.part.due[each] <= self.now][: int(most)]
+        following = ordered[len(due) : len(due) + 1]
+        delay = str(max(0, self.part.due[following[0]] - self.now)) if following else ""
+        return [str(self.now), delay, *(part for each in due for part in (each, str(self.now - self.part.due[each])))]
+
+    def mark_server(self, _keys: Sequence[str], _id: str, _expected: Any, server: str) -> None:
+        part = self.part
+        if part.server != server:
+            part.born, part.server = self.now, server
+            part.last, part.offset = self.now, self.now - self.wall
+
+    def locate(self, keys: Sequence[str], id_: str, _expected: Any, least_epoch: Any, version: Any) -> list[Any]:
+        held = self._location(keys[0])
+        if version != "" and held["epoch"] > int(version):
+            return [str(self.now), "", "0"]
+        to_leave = [each for each in [*held["previous"], held["room"]] if each and each != id_][-MAX_PREVIOUS:]
+        epoch = max(self.wall, int(least_epoch) + 1, held["epoch"] + 1)
+        until = self.wall // 1000 * 1000 + LIFETIME
+        self.part.locations[keys[0]] = {"room": id_, "epoch": epoch, "previous": to_leave, "until": until}
+        unknown = max(0, self.part.born + AGENT_INTERVAL - self.now)
+        return [str(self.now), str(epoch), str(unknown), *to_leave]
+
+    def confirm(self, key: str, epoch: Any) -> None:
+        held = self._location(key)
+        if held["room"] and str(held["epoch"]) == str(epoch):
+            held["previous"] = []
+
+    def _location(self, key: str) -> dict[str, Any]:
+        held = self.part.locations.get(key)
+        if held and held["until"] > self.wall:
+            return held
+        self.part.locations.pop(key, None)  # it has expired
+        return {"room": "", "epoch": 0, "previous": []}
+
+    def _keep(self, name: str) -> None:
+        self.room.last_seen.setdefault(name, self.wall - OFFLINE_AFTER)
+        self.part.active[self.room.id] = self.wall
