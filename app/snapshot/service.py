@@ -72,10 +72,9 @@ def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
     as_of = iso_timestamp(utc_now())
     with consistent_read():
         state = {"protocol": ProtocolSchema().dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
-        for feature in (protocols, agents, payments):
-            state |= feature.snapshot_section(protocol_id)
+        state |= protocols.snapshot_section(protocol_id) | agents.snapshot_section(protocol_id)
         state["vulnerabilities"] = _vulnerabilities(protocol_id)
-    return state
+        return state | payments.snapshot_section(protocol_id)
 
 
 def _vulnerabilities(protocol_id: str) -> msgspec.Raw:
