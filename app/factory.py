@@ -19,6 +19,7 @@ from app.payments.routes import blueprint as payments
 from app.protocols.routes import blueprint as protocols
 from app.protocols.routes import pools
 from app.realtime.collectors import read_outbox, read_rooms
+from app.snapshot import service as snapshot_service
 from app.snapshot.routes import blueprint as snapshot
 from app.streams.routes import blueprint as streams
 from app.tokens import blueprint as tokens
@@ -64,6 +65,7 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
 
 def _serve_rest(app: Flask) -> None:
     app.extensions["state_collector"] = StateCollector(GAUGES)
+    snapshot_service.init_app(app)
     app.extensions["silent_processes"] = process_registry.silent_names
     app.url_map.merge_slashes = False  # Werkzeug would redirect `//` to the host that the caller names
     app.register_blueprint(health.blueprint)

@@ -8,22 +8,22 @@ import argparse
 import contextlib
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 import time
+from unittest.mock import patch
 
 from app.auth import tokens
 from app.auth.permissions import Role
 from app.config import load_config
 from bench.fanout import Run, medians, printed
 from bench.fanout_report import table
-from bench.fanout_servers import MODULES, PEERS, SERVER_CORE, Process, Valkey, install_peers
+from bench.fanout_servers import PEERS, SERVER_CORE, Process, Valkey, command_of, install_peers
 
 SERVERS = ("ours", "node")
 CONNECTIONS = (1_000, 5_000)
 WARM_UP = 1_000
-SETTLE_SECONDS = 1.0
+REST = 0.05  # of a core
 COLUMNS = [
     ("connect_us", "CPU per connection made, µs", 0),
     ("close_us", "CPU per connection closed, µs", 0),
@@ -41,12 +41,14 @@ def environment(valkey):
             "REDIS_URL": valkey.url,
             "DASHBOARD_SIGNING_KEY": secrets.token_hex(32),
         }
-        os.environ.update(settings)
-        yield load_config()
+        with patch.dict(os.environ, settings):
+            yield load_config()
 
 
 class ConnectRun(Run):
     """A server and clients with tokens of their own."""
+
+    settle_seconds = 1.0
 
     def __init__(self, peer, valkey, settings, clients):
         self.settings = settings
@@ -55,8 +57,8 @@ class ConnectRun(Run):
     def start_server(self):
         if self.peer == "ours":
             return Process([sys.executable, PEERS / "web.py"], SERVER_CORE)
-        node, key = shutil.which("node"), self.settings.signing_key
-        return Process([node, PEERS / "node.cjs", MODULES, self.valkey.port, "ws", key], SERVER_CORE)
+        command = command_of(self.peer, self.valkey)
+        return Process([*command, self.settings.signing_key] if self.peer == "node" else command, SERVER_CORE)
 
     def measure(self):
         """The CPU time of each connection opened and closed, after some that let Node compile its code."""
@@ -78,10 +80,14 @@ class ConnectRun(Run):
 
     def spent(self, command, **options):
         """The CPU seconds of the server until it is at rest again."""
-        before = self.server.cpu_seconds()
+        before = last = self.server.cpu_seconds()
         self.load.ask(command, **options)
-        time.sleep(SETTLE_SECONDS)
-        return self.server.cpu_seconds() - before
+        while True:
+            time.sleep(self.settle_seconds)
+            now = self.server.cpu_seconds()
+            if now - last < REST * self.settle_seconds:
+                return now - before
+            last = now
 
     def connect_options(self, first, count):
         common = {"role": Role.VIEWER, "protocols": ["bench"], "ttl_seconds": 3600}

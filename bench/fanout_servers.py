@@ -40,8 +40,9 @@ def install_peers():
 
 
 def _prepare_child(core):
-    """Pin the child to a core and let it die with the benchmark."""
-    os.sched_setaffinity(0, {core})
+    """Pin the child to a core, if this process may use it, and let it die with the benchmark."""
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core} & usable or usable)
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -10,21 +10,25 @@ from bench.ingest_load import Connections, post
 from bench.ingest_servers import Web, install_peers, own_cpu, peer, pin
 from tests.factories import make_agent, make_protocol
 
-PEERS = ["ours", "fastapi", "express", "fastify"]
+PEERS = ["ours", "bare", "fastapi", "express", "fastify"]
+WITHOUT_BATCHES = {"bare", "fastapi"}
 AGENTS = 200
 PROTOCOL = "bench"
 REQUESTS = 400
 BATCH = 100
 BATCHES = 40
+CONNECTIONS = 64
+WARM_UP = 2000
 COLUMNS = [
     ("us@1", "CPU per POST, 1 connection, µs"),
-    ("us@32", "CPU per POST, 32 connections, µs"),
-    ("redis_us@32", "Redis's CPU per POST, µs"),
-    ("per_second@32", "POSTs a second, 32 connections"),
+    ("us@64", "CPU per POST, 64 connections, µs"),
+    ("redis_us@64", "Redis's CPU per POST, µs"),
+    ("per_second@64", "POSTs a second, 64 connections"),
     ("p50@1", "p50, 1 connection, ms"),
     ("p99@1", "p99, 1 connection, ms"),
-    ("load_busy@32", "load client's share of its core"),
+    ("load_busy@64", "load client's share of its core"),
 ]
+RATIOS = ("us@1", "us@64", "us_per_update")
 BATCH_COLUMNS = [
     ("us_per_update", "batch of 100, web process, CPU per update, µs"),
     ("all_us_per_update", "batch of 100, web process and Redis, CPU per update, µs"),
@@ -86,10 +90,10 @@ def measured(server, valkey, connections, requests):
 
 def one_round(server, valkey, token, name):
     figures = {}
-    for connections in (1, 32):
+    for connections in (1, CONNECTIONS):
         found = measured(server, valkey, connections, singles(token, REQUESTS))
         figures |= {f"{key}@{connections}": value for key, value in found.items()}
-    if name == "ours":
+    if name not in WITHOUT_BATCHES:
         found = measured(server, valkey, 1, batches(token, BATCHES))
         figures["us_per_update"] = found["us"] / BATCH
         figures["all_us_per_update"] = (found["us"] + found["redis_us"]) / BATCH
@@ -113,7 +117,8 @@ def ratios(results):
     ours = results["ours"]
     others = [name for name in results if name != "ours"]
     return "\n".join(
-        f"ours / {name}: " + ", ".join(f"{key} {ours[key] / results[name][key]:.2f}" for key in ("us@1", "us@32"))
+        f"ours / {name}: "
+        + ", ".join(f"{key} {ours[key] / results[name][key]:.2f}" for key in RATIOS if key in results[name])
         for name in others
     )
 
@@ -124,7 +129,10 @@ def run(names, rounds):
     try:
         for name in names:
             servers[name] = start(name, valkey)
-            measured(servers[name][0], valkey, 4, singles(servers[name][1], 1000))
+            server, token = servers[name]
+            measured(server, valkey, 4, singles(token, WARM_UP))
+            if name not in WITHOUT_BATCHES:
+                measured(server, valkey, 4, batches(token, WARM_UP // 4))
         pin(LOAD_CORE)
         kept = {name: [] for name in names}
         for _ in range(rounds):

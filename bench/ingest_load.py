@@ -92,7 +92,7 @@ def _is_whole(data):
             raise ConnectionError("the server closed a connection")
         return False
     at = head.lower().find(b"content-length:")
-    return at >= 0 and len(body) >= int(head[at + 15 :].split(b"\r\n")[0])
+    return data[9:12] == b"304" or (at >= 0 and len(body) >= int(head[at + 15 :].split(b"\r\n")[0]))
 
 
 def _stalled():

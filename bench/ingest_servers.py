@@ -23,6 +23,7 @@ NPM_PACKAGES = [
     "jsonwebtoken@9.0.3",
     "ajv@8.20.0",
     "ajv-formats@3.0.1",
+    "notepack.io@3.0.1",
 ]
 PIP_PACKAGES = [
     "fastapi==0.165.0",
@@ -38,7 +39,7 @@ UNLIMITED = {"DASHBOARD_REST_PER_TOKEN": "1000000", "DASHBOARD_REST_PER_ADDRESS"
 
 def install_peers():
     """Fetch the peers once into a folder that git ignores; none of them is a dependency of the project."""
-    if not (WEB_MODULES / "node_modules" / "fastify").exists():
+    if not (WEB_MODULES / "node_modules" / "notepack.io").exists():
         WEB_MODULES.mkdir(parents=True, exist_ok=True)
         (WEB_MODULES / "package.json").write_text('{"private": true}\n')
         flags = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -80,6 +81,7 @@ def peer(name, redis_port):
     script = MODULES / "report.lua"
     script.write_text(scripts.source("report"), encoding="utf-8")
     commands = {
+        "bare": [sys.executable, PEERS / "bare.py"],
         "fastapi": [PYTHON_PEERS / "bin" / "python", PEERS / "fastapi_ingest.py"],
         "express": ["node", PEERS / "express_fastify_ingest.cjs", WEB_MODULES, "express"],
         "fastify": ["node", PEERS / "express_fastify_ingest.cjs", WEB_MODULES, "fastify"],

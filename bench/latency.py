@@ -4,17 +4,20 @@ Client and caller run on this machine, so one clock measures the latency, which 
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.core.values import moment_of
+from bench.fanout_servers import Load
 from bench.ingest_load import Connections, post
 from bench.ingest_servers import UNLIMITED
 from tests.factories import deposit, make_agent, make_protocol
@@ -27,6 +30,7 @@ AGENTS = 8
 BURST = 30
 PER_ROOM = 8  # deposits a second
 SETTLE_SECONDS = 2
+CLIENTS = 1_000
 
 
 def deposits(api, socket, protocol_id, count):
@@ -113,6 +117,29 @@ def burst(api, socket, protocol_id):
     return arrived[-1] - began, most_in_a_window(arrived)
 
 
+@contextlib.contextmanager
+def reconnecting(stack, protocol_id):
+    """Connect a thousand clients and close them, again and again; yields the seconds that each time took."""
+    tokens = [stack.api.token("viewer", protocols=[protocol_id], sub=f"client-{n}") for n in range(CLIENTS)]
+    load, times, has_ended = Load(), [], threading.Event()
+
+    def reconnect():
+        while not has_ended.is_set():
+            began = time.monotonic()
+            load.ask("connect", port=stack.port, count=CLIENTS, tokens=tokens)
+            times.append(time.monotonic() - began)
+            load.ask("close")
+
+    thread = threading.Thread(target=reconnect)
+    thread.start()
+    try:
+        yield times
+    finally:
+        has_ended.set()
+        thread.join()
+        load.stop()
+
+
 def row(name, ages):
     ages = sorted(ages)
     tails = [ages[min(len(ages) - 1, int(len(ages) * share))] for share in (0.5, 0.95, 0.99, 0.999)]
@@ -121,11 +148,15 @@ def row(name, ages):
 
 def measure(stack, js, name, options):
     """The rows of the table, and a line about a burst."""
-    protocol_id = make_protocol(stack.api)
+    protocol_id = make_protocol(stack.api, id="bench")  # the room of the load's clients
     socket = stack.watch(js, protocol_id)
     deposits(stack.api, socket, protocol_id, 10)
     socket.received.clear()
     rows = [row(f"deposit, {name}", deposits(stack.api, socket, protocol_id, options.deposits))]
+    with reconnecting(stack, protocol_id) as times:
+        ages = deposits(stack.api, socket, protocol_id, options.deposits)
+    per_second = CLIENTS / (sum(times) / len(times))
+    rows.append(row(f"deposit, {per_second:,.0f} clients connecting a second, {name}", ages))
     rows.append(row(f"progress report, {name}", progress(stack.api, socket, protocol_id, options.reports)))
     ages = steady(stack, js, options.rate, options.seconds)
     rows.append(row(f"{options.rate} deposits a second, from the commit, {name}", ages))

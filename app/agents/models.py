@@ -4,8 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, bindparam, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime
 from app.core.extensions import Base
@@ -47,6 +47,24 @@ class Agent(Base):
     task_data: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     task_status: Mapped[str | None] = mapped_column(String(16))
     task_version: Mapped[int | None] = mapped_column(BigInteger)
+
+    @staticmethod
+    def identities(session: Session, ids: list[str]) -> dict[str, tuple[str, str]]:
+        """The names and types of those that are stored, by id."""
+        rows = session.execute(_IDENTITIES, {"ids": ids}).tuples() if ids else ()
+        return {agent_id: (name, kind) for agent_id, name, kind in rows}
+
+    @staticmethod
+    def states(session: Session, ids: list[str]) -> dict[str, dict[str, Any]]:
+        """The stored states, by id."""
+        return dict(session.execute(_STATES, {"ids": ids}).tuples().all()) if ids else {}
+
+
+# Built once, on the table: a thousand ids in a statement of the model take three times as long.
+_agents = Agent.__table__.c
+_is_named = _agents.id.in_(bindparam("ids", expanding=True))
+_IDENTITIES = select(_agents.id, _agents.name, _agents.type).where(_is_named)
+_STATES = select(_agents.id, _agents.task_data).where(_is_named, _agents.task_data.is_not(None))
 
 
 class AgentTask(Base):

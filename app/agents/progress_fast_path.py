@@ -106,20 +106,13 @@ class ProgressFastPath:
     def _may_report(self, principal: Principal, reports: Reports) -> bool:
         """Whether every report is valid and names a known agent and protocol that the principal may report for."""
         known = self._app.extensions["known_ids"]
-        agents, protocols = known["agent"], known["protocol"]
-        is_agent = principal.role is Role.AGENT
-        for agent_id, report in reports:
-            if is_agent and agent_id != principal.subject:
+        agents, protocols, is_valid = known["agent"], known["protocol"], self._decoder.is_valid
+        if principal.role is Role.AGENT and any(agent_id != principal.subject for agent_id, _ in reports):
+            return False
+        for protocol_id in {report.protocol_id for _, report in reports}:
+            if protocol_id not in protocols or not principal.grants(protocol_id):
                 return False
-            if (
-                agent_id not in agents
-                or report.protocol_id not in protocols
-                or not principal.grants(report.protocol_id)
-            ):
-                return False
-            if not self._decoder.is_valid(report):
-                return False
-        return True
+        return all(agent_id in agents and is_valid(report) for agent_id, report in reports)
 
     def _submit(self, reports: Reports, principal: Principal, caused_by: str) -> bool:
         """Send the newest report of each agent to the coalescer. False if Redis failed: Flask then tries again."""

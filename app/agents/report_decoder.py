@@ -24,6 +24,7 @@ Report = Any  # a struct compiled from ProgressReport
 Reports = list[tuple[str, Report]]  # each with its agent's id
 
 _EVENT = '{"agentId":"%s","task":%s,"progress":"%s","status":"%s","estimatedCompletion":%s,"error":null,"nextTask":%s'
+MAX_KNOWN = 1024  # values of a kind that were found valid: an agent names its task in each of its reports
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,7 +41,8 @@ class ReportDecoder:
         batch_struct = msgspec.defstruct("Batch", [("updates", limited)], forbid_unknown_fields=True)
         self._single: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_struct(report()))
         self._batch: msgspec.json.Decoder[Any] = msgspec.json.Decoder(batch_struct)
-        names, self._checks = zip(*_checks(update()), strict=True)
+        names, checks = zip(*_checks(update()), strict=True)
+        self._checks = [lru_cache(maxsize=MAX_KNOWN)(check) for check in checks]
         self._checked_values = attrgetter(*names)
 
     def decode(self, body: bytes, path: str) -> Reports:
@@ -109,10 +111,15 @@ def _checks(schema: ProgressReport) -> Iterator[tuple[str, Callable[[Any], Any]]
             yield from ((name, each) for each in field.validators if not isinstance(each, compiled))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=MAX_KNOWN)
 def _timestamp(text: str) -> str:
     """A date as events have it; cached, because the check and the event need it. Raises ValueError, OverflowError."""
     return iso_timestamp(moment_of(text))
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _json_text(text: str) -> str:
+    return _encode(text).decode()
 
 
 def event_json(agent_id: str, report: Report) -> str:
@@ -120,9 +127,9 @@ def event_json(agent_id: str, report: Report) -> str:
     progress, estimate = report.progress, report.estimated_completion
     return _EVENT % (
         agent_id,
-        _encode(report.task).decode(),
+        _json_text(report.task),
         progress if isinstance(progress, int) else number_text(round(progress, Percentage.decimals)),
         report.status,
         "null" if estimate is None else f'"{_timestamp(estimate)}"',
-        "null" if report.next_task is None else _encode(report.next_task).decode(),
+        "null" if report.next_task is None else _json_text(report.next_task),
     )

@@ -3,11 +3,11 @@
 Times are microseconds of Redis's clock. Every query is bounded, however many agents ever reported.
 """
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import func, select
 
 from app.agents.models import Agent, TaskStatus
@@ -21,6 +21,8 @@ ONLINE_SECONDS = 120
 MAX_SHOWN = 1000
 MAX_CHARACTERS = 1_000_000
 RECENT_US = 24 * 3600 * 1e6
+_agent = Agent.__table__.c  # its rows take half of the time of the model's
+_decode: Any = msgspec.json.Decoder().decode
 
 
 def now_us() -> float:
@@ -63,7 +65,8 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
     another protocol is left out. Raises redis.RedisError.
     """
     at_us = now_us()
-    agents = _newest_states(protocol_id, at_us - RECENT_US)
+    stored = _stored(protocol_id, at_us - RECENT_US)
+    agents = _newest_states(protocol_id, at_us - RECENT_US, stored)
     records = _records(protocol_id, list(agents))
     running = {agent_id for agent_id, state in agents.items() if state["status"] == TaskStatus.RUNNING}
     for agent_id in running:
@@ -79,7 +82,7 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
             break
         shown.append(agent_id)
     here = {each: Located(protocol_id, record, None) for each, record in records.items() if record.is_here}
-    described = _described(sorted(shown), agents, here, at_us)
+    described = _described(sorted(shown), agents, stored, here, at_us)
     return {"agents": described, "agentsTruncated": len(shown) < len(agents)}
 
 
@@ -90,41 +93,46 @@ def _records(protocol_id: str, agent_ids: list[str]) -> dict[str, AgentRecord]:
     return {each: parse_agent(record) for each, record in zip(agent_ids, records, strict=True) if record}
 
 
-def _newest_states(protocol_id: str, since_us: float) -> dict[str, dict[str, Any]]:
-    """The newer of each agent's reported and stored state. Reads one agent more than is shown, to detect truncation."""
-    query = select(Agent.id, Agent.task_data).where(Agent.task_protocol_id == protocol_id)
-    query = query.order_by(Agent.task_version.desc()).limit(MAX_SHOWN + 1)
+def _stored(protocol_id: str, since_us: float) -> dict[str, Any]:
+    """Rows of each agent's id, the version of its stored state, name and type: Redis mostly has that state too."""
+    query = select(_agent.id, _agent.task_version, _agent.name, _agent.type)
+    query = query.where(_agent.task_protocol_id == protocol_id).order_by(_agent.task_version.desc())
+    is_running = _agent.task_status == TaskStatus.RUNNING
     stored: dict[str, Any] = {}
-    for condition in (Agent.task_status == TaskStatus.RUNNING, Agent.task_version >= int(since_us)):
-        stored |= {row.id: row.task_data for row in db.session.execute(query.where(condition))}
+    for condition in (is_running, ~is_running & (_agent.task_version >= int(since_us))):
+        stored |= {row[0]: row for row in db.session.execute(query.where(condition).limit(MAX_SHOWN + 1))}
+    return stored
+
+
+def _newest_states(protocol_id: str, since_us: float, stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The newer of each agent's reported and stored state. Reads one agent more than is shown, to detect truncation."""
     last_seen = room_key(protocol_id, "last_seen")
     newest_first = ("ZRANGE", last_seen, "+inf", since_us, "BYSCORE", "REV", "LIMIT", 0, MAX_SHOWN + 1)
     (recent,) = read(rooms_redis(), newest_first)
     ids = list(stored | {each.decode(): None for each in recent})
     (reported,) = read(rooms_redis(), ("HMGET", room_key(protocol_id, "latest"), *ids)) if ids else [[]]
-    states = {
-        agent_id: newest(stored.get(agent_id), json.loads(text) if text else None)
-        for agent_id, text in zip(ids, reported, strict=True)
-    }
-    return {agent_id: state for agent_id, state in states.items() if state}
+    states = {agent_id: _decode(text) for agent_id, text in zip(ids, reported, strict=True) if text}
+    ahead = [each for each, row in stored.items() if each not in states or int(states[each]["version"]) < row[1]]
+    return states | Agent.states(db.session(), ahead)
 
 
 def _described(
-    agent_ids: list[str], states: dict[str, dict[str, Any]], here: dict[str, Located], at_us: float
+    agent_ids: list[str],
+    states: dict[str, dict[str, Any]],
+    stored: dict[str, Any],
+    here: dict[str, Located],
+    at_us: float,
 ) -> list[dict[str, Any]]:
     """The states with the agents' names, types and presence; name and type are null if the agent is not stored."""
-    if not agent_ids:
-        return []
-    rows = db.session.execute(select(Agent.id, Agent.name, Agent.type).where(Agent.id.in_(agent_ids)))
-    stored = {row.id: {"name": row.name, "type": row.type} for row in rows}
+    others = Agent.identities(db.session(), [each for each in agent_ids if each not in stored])
     elsewhere = [each for each in agent_ids if each not in here]
     located = here | dict(zip(elsewhere, read_agents(rooms_redis(), elsewhere), strict=True))
     described = []
     for agent_id in agent_ids:
-        identity = stored.get(agent_id, {"name": None, "type": None})
+        name, kind = stored[agent_id][2:] if agent_id in stored else others.get(agent_id, (None, None))
         status, seen = presence(seen_us(located[agent_id], at_us), at_us)
-        about = {"presence": status, "lastSeen": seen and iso_timestamp(seen)}
-        described.append(states[agent_id] | identity | about)
+        about = {"name": name, "type": kind, "presence": status, "lastSeen": seen and iso_timestamp(seen)}
+        described.append(states[agent_id] | about)
     return described
 
 

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import msgspec
 import redis
 from cachetools import LRUCache
 from celery import Celery
@@ -54,10 +55,11 @@ def init_app(app: Flask, settings: Config) -> None:
     app.extensions["dashboard_config"] = settings
     app.config.from_mapping(settings.public_values())
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    json_columns = {"json_deserializer": msgspec.json.decode}  # a third of the time of the standard library's
     if settings.database_url.startswith("sqlite"):
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 0}}
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = json_columns | {"connect_args": {"timeout": 0}}
     else:
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = json_columns | {
             "isolation_level": "READ COMMITTED",  # stricter levels, if the server's default, abort concurrent writers
             "pool_size": 10,
             "max_overflow": 10,

@@ -9,6 +9,7 @@ import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -46,6 +47,7 @@ def parse_amount(text: object) -> int:
     return int(minor)
 
 
+@lru_cache(maxsize=4096)  # most amounts of a list are zero or repeat
 def format_amount(minor: int) -> str:
     """The amount with at least 2 decimals, no exponent, and no trailing zeros beyond 2."""
     sign, minor = ("-", -minor) if minor < 0 else ("", minor)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uuid_utils.compat as uuid
+import uuid_utils
 from flask import Flask, Response, g, has_app_context, request
 
 from app.observability import metrics
@@ -16,7 +16,7 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 def request_id(given: str) -> str:
     """The id that the caller gave, or a new one if that is missing or malformed."""
-    return given if _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid7().hex
+    return given if _ACCEPTABLE_ID.fullmatch(given) else uuid_utils.uuid7().hex
 
 
 def current_request_id() -> str:

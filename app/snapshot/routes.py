@@ -1,7 +1,6 @@
 from typing import Any
 
-from flask import request
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Response, request
 
 from app.auth.authorization import current_principal, requires
 from app.auth.permissions import Action
@@ -21,7 +20,7 @@ blueprint = Blueprint("snapshot", __name__, url_prefix="/api/v1", description="S
 @blueprint.arguments(StateQuery, location="query")
 @blueprint.response(200, StateSchema)
 @blueprint.alt_response(304, description="Unchanged since the state with the `ETag` in `If-None-Match`.")
-def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
+def get_state(query: dict[str, Any], protocol_id: str) -> Response:
     """Read a snapshot of the protocol
 
     Join the room first, then fetch this, then apply newer events: those with a higher `seq` and, for each object,
@@ -35,7 +34,7 @@ def get_state(query: dict[str, Any], protocol_id: str) -> BaseResponse:
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, OverviewPage)
 @blueprint.alt_response(304, description="Unchanged since the page with the `ETag` in `If-None-Match`.")
-def get_overview(query: dict[str, Any]) -> BaseResponse:
+def get_overview(query: dict[str, Any]) -> Response:
     """Read the protocols that the token grants at a glance
 
     Those that need attention come first: by the number of failed payments, then of open critical vulnerabilities, then
@@ -57,11 +56,13 @@ def get_history(query: dict[str, Any], vulnerability_id: str) -> Page:
     return history.read(vulnerability_id, current_principal(), **query)
 
 
-def _conditional(content: CompressibleBody, tag: str) -> BaseResponse:
-    response = content.response("application/json")
+def _conditional(content: CompressibleBody, tag: str) -> Response:
+    is_known = request.if_none_match.contains_weak(tag)
+    response = Response(status=304) if is_known else content.response("application/json")
+    response.vary.add("Accept-Encoding")
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag, weak=True)
-    return response.make_conditional(request)
+    return response
 
 
 @blueprint.get("/stats")

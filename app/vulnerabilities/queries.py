@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, true
+from marshmallow import fields
+from sqlalchemy import ColumnElement, String, cast, func, select, true
 
+from app.core.database import iso_text
 from app.core.extensions import db
 from app.core.pagination import Page, cursor_keys, made_between, page_by_key, page_of
-from app.core.values import format_amount, iso_timestamp
+from app.core.schemas import Money, NumberText, Timestamp
+from app.core.values import format_amount
 from app.protocols import service as protocols
 from app.vulnerabilities.models import HAS_RESERVATION, Severity, Status, Vulnerability
 from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
@@ -16,9 +19,22 @@ from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 # never more than 3 MB of text.
 MAX_OPEN_SHOWN = 1000
 MAX_OPEN_CHARACTERS = 2_000_000
-_COLUMNS = tuple(
-    getattr(Vulnerability, field.attribute or name) for name, field in VulnerabilitySchema().dump_fields.items()
-)
+_table = Vulnerability.__table__.c  # its rows take half of the time of the model's
+_FIELDS = {str(field.data_key): field for field in VulnerabilitySchema().dump_fields.values()}
+
+
+def _column(name: str, field: fields.Field[Any]) -> ColumnElement[Any]:
+    """The column of a field as it is sent, which spares a conversion of each value; amounts are formatted later."""
+    column: ColumnElement[Any] = _table[str(field.attribute or field.name)]
+    if isinstance(field, Timestamp):
+        column = iso_text(column)
+    elif isinstance(field, NumberText):
+        column = cast(column, String)
+    return column.label(name)
+
+
+_COLUMNS = tuple(_column(*each) for each in _FIELDS.items())
+_MONEY = tuple(name for name, field in _FIELDS.items() if isinstance(field, Money))
 
 
 def list_vulnerabilities(
@@ -53,49 +69,36 @@ def list_vulnerabilities(
 
 def counts(protocol_ids: list[str] | None) -> dict[str, Any]:
     """Numbers by status and by severity, including zeros; `None` counts all protocols."""
-    kinds = (Vulnerability.status, Vulnerability.severity)
     is_counted = true() if protocol_ids is None else Vulnerability.protocol_id.in_(protocol_ids)
-    by_status = dict.fromkeys(map(str, Status), 0)
-    by_severity = dict.fromkeys(map(str, Severity), 0)
-    for status, severity, count in db.session.execute(select(*kinds, func.count()).where(is_counted).group_by(*kinds)):
-        by_status[status] += count
-        by_severity[severity] += count
-    return {"total": sum(by_status.values()), "by_severity": by_severity, "by_status": by_status}
+
+    def count_by(column: Any) -> dict[Any, int]:
+        """One statement for each column, because each has an index that answers it."""
+        return dict(db.session.execute(select(column, func.count()).where(is_counted).group_by(column)).tuples().all())
+
+    by_status, by_rank = count_by(Vulnerability.status), count_by(Vulnerability.severity_rank)
+    return {
+        "total": sum(by_status.values()),
+        "by_severity": {str(each): by_rank.get(each.rank, 0) for each in Severity},
+        "by_status": {str(each): by_status.get(each.value, 0) for each in Status},
+    }
 
 
 def snapshot_section(protocol_id: str) -> dict[str, Any]:
     """The newest open vulnerabilities that fit a snapshot, whether there are more, and all counts."""
-    is_open = Vulnerability.status.in_([Status.PENDING.value, Status.CONFIRMED.value])
-    query = select(*_COLUMNS).where(Vulnerability.protocol_id == protocol_id, is_open)
-    newest = query.order_by(Vulnerability.id.desc()).limit(MAX_OPEN_SHOWN + 1).execution_options(yield_per=200)
+    is_open = _table.status.in_([Status.PENDING.value, Status.CONFIRMED.value])
+    query = select(*_COLUMNS).where(_table.protocol_id == protocol_id, is_open)
+    newest = query.order_by(_table.id.desc()).limit(MAX_OPEN_SHOWN + 1).execution_options(yield_per=200)
     shown: list[dict[str, Any]] = []
     characters, is_truncated = 0, False
     with db.session.execute(newest) as rows:
         for row in rows:
-            characters += len(row.description or "")
+            item = dict(zip(_FIELDS, row, strict=True))
+            characters += len(item["description"] or "")
             is_truncated = len(shown) == MAX_OPEN_SHOWN or characters > MAX_OPEN_CHARACTERS
             if is_truncated:
                 break
-            shown.append(_dump(row))
+            for name in _MONEY:
+                item[name] = None if item[name] is None else format_amount(item[name])
+            shown.append(item)
     numbers = VulnerabilityCounts().dump(counts([protocol_id]))
-    return {"vulnerabilities": {"open": shown, "openTruncated": is_truncated, "counts": numbers}}
-
-
-def _dump(row: Any) -> dict[str, Any]:
-    """The same as VulnerabilitySchema's dump, in a tenth of the time."""
-    return {
-        "id": row.id,
-        "protocolId": row.protocol_id,
-        "title": row.title,
-        "description": row.description,
-        "severity": row.severity,
-        "status": row.status,
-        "bounty": None if row.bounty_minor is None else format_amount(row.bounty_minor),
-        "reserved": format_amount(row.reserved_minor),
-        "agentId": row.agent_id,
-        "rejectionReason": row.rejection_reason,
-        "paymentId": row.payment_id,
-        "version": str(row.version),
-        "createdAt": iso_timestamp(row.created_at),
-        "updatedAt": iso_timestamp(row.updated_at),
-    }
+    return {"open": shown, "openTruncated": is_truncated, "counts": numbers}

@@ -1,4 +1,4 @@
-// The same progress report in Express and in Fastify: `node … MODULES express|fastify REDIS_PORT SCRIPT KEY` prints its port.
+// The same progress reports, single and in batches, in Express and in Fastify: `node … MODULES express|fastify REDIS_PORT SCRIPT KEY` prints its port.
 // As this project does: a verified token is remembered, the body is validated, one EVALSHA of the same script.
 const { createHash } = require("crypto");
 const { readFileSync } = require("fs");
@@ -6,24 +6,25 @@ const [modules, kind, redisPort, scriptPath, key] = process.argv.slice(2);
 const load = (name) => require(require.resolve(name, { paths: [modules] }));
 const { Redis } = load("ioredis");
 const jwt = load("jsonwebtoken");
+const { encode } = load("notepack.io");
 
 const script = readFileSync(scriptPath, "utf8");
 const sha = createHash("sha1").update(script).digest("hex");
 const redis = new Redis(Number(redisPort), "127.0.0.1");
 const id = { type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" };
-const schema = {
-  type: "object",
-  additionalProperties: false,
-  required: ["protocolId", "task", "progress"],
-  properties: {
+const properties = {
     protocolId: id,
     task: { type: "string", minLength: 1, maxLength: 200 },
     progress: { type: "number", minimum: 0, maximum: 100 },
     status: { const: "RUNNING" },
     estimatedCompletion: { type: ["string", "null"], format: "date-time" },
     nextTask: { type: ["string", "null"] },
-  },
 };
+const required = ["protocolId", "task", "progress"];
+const schema = { type: "object", additionalProperties: false, required, properties };
+const update = { ...schema, required: [...required, "agentId"], properties: { ...properties, agentId: id } };
+const updates = { type: "array", minItems: 1, maxItems: 500, items: update };
+const batch = { type: "object", additionalProperties: false, required: ["updates"], properties: { updates } };
 
 const verified = new Map();
 function caller(header) {
@@ -33,7 +34,7 @@ function caller(header) {
   return claims;
 }
 
-async function accept(agentId, report) {
+function argumentsOf(agentId, report) {
   const done = report.estimatedCompletion;
   const data = {
     agentId,
@@ -44,8 +45,17 @@ async function accept(agentId, report) {
     error: null,
     nextTask: report.nextTask ?? null,
   };
-  await redis.evalsha(sha, 0, agentId, report.protocolId, report.task, JSON.stringify(data).slice(0, -1));
+  return [agentId, report.protocolId, report.task, JSON.stringify(data).slice(0, -1)];
+}
+
+async function accept(agentId, report) {
+  await redis.evalsha(sha, 0, ...argumentsOf(agentId, report));
   return { accepted: "1" };
+}
+
+async function acceptBatch({ updates }) {
+  await redis.evalsha(sha, 0, encode(updates.flatMap((each) => argumentsOf(each.agentId, each))));
+  return { accepted: String(updates.length), rejected: [] };
 }
 
 const allowed = (claims, agentId) => claims.role === "admin" || claims.sub === agentId;
@@ -56,12 +66,19 @@ async function express() {
   const ajv = new Ajv();
   load("ajv-formats")(ajv);
   const isValid = ajv.compile(schema);
+  const isValidBatch = ajv.compile(batch);
   const app = make();
   app.use(make.json());
   app.post("/api/v1/agents/:id/progress", async (request, response) => {
     if (!allowed(caller(request.headers.authorization), request.params.id)) return response.status(403).end();
     if (!isValid(request.body)) return response.status(422).json(isValid.errors);
     response.status(202).json(await accept(request.params.id, request.body));
+  });
+  app.post("/api/v1/progress", async (request, response) => {
+    const claims = caller(request.headers.authorization);
+    if (!isValidBatch(request.body)) return response.status(422).json(isValidBatch.errors);
+    if (!request.body.updates.every((each) => allowed(claims, each.agentId))) return response.status(403).end();
+    response.status(202).json(await acceptBatch(request.body));
   });
   const server = app.listen(0, "127.0.0.1", () => console.log(server.address().port));
   server.keepAliveTimeout = 60000;
@@ -75,6 +92,12 @@ async function fastify() {
     if (!allowed(caller(request.headers.authorization), request.params.id)) return reply.code(403).send();
     reply.code(202);
     return accept(request.params.id, request.body);
+  });
+  app.post("/api/v1/progress", { schema: { body: batch } }, async (request, reply) => {
+    const claims = caller(request.headers.authorization);
+    if (!request.body.updates.every((each) => allowed(claims, each.agentId))) return reply.code(403).send();
+    reply.code(202);
+    return acceptBatch(request.body);
   });
   await app.listen({ port: 0, host: "127.0.0.1" });
   console.log(app.server.address().port);

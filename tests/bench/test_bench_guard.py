@@ -1,17 +1,23 @@
 """The costs that the program was built around stay in proportion: ratios of CPU time, with a generous margin."""
 
 import itertools
+import json
 import secrets
 
+import jwt
 import pytest
 import redis
 
+from app.auth.tokens import TokenVerifier
+from app.core.extensions import db
 from app.realtime import limiter
 from app.realtime.redis_keys import all_keys
-from bench import guard
+from app.snapshot import service as snapshot
+from bench import database_rows, guard
 from bench.peers.money_floor import Floor
-from tests.factories import make_agent, make_protocol
+from tests.factories import deposit, make_agent, make_protocol
 from tests.support import databases
+from tests.support.api import mint
 from tests.support.redis_clock import age_memory
 
 pytestmark = pytest.mark.alone
@@ -94,6 +100,58 @@ def test_a_deposit_costs_at_most_twenty_four_times_its_bare_statements(app, api,
     deposit()
     run_statements()
     assert guard.ratio(deposit, run_statements) < 24
+
+
+@pytest.fixture
+def big_state(app, api):
+    """`big_state()`: the state of a protocol with a thousand agents and ten thousand findings."""
+    protocol_id = make_protocol(api)
+    with app.app_context():
+        findings = (database_rows.vulnerability(protocol_id, number) for number in range(10_000))
+        database_rows.add(db.session, database_rows.Vulnerability, findings)
+        agents = [database_rows.agent(number, protocol_id) for number in range(1_000)]
+        database_rows.add(db.session, database_rows.Agent, agents)
+    common = {"protocolId": protocol_id, "task": "Scan", "progress": 5}
+    for first in range(0, 1_000, 500):
+        updates = [common | {"agentId": each["id"]} for each in agents[first : first + 500]]
+        api.admin.post("/progress", {"updates": updates}).expect(202)
+    deposit(api, protocol_id, "1")
+
+    def read():
+        with app.app_context():
+            body, _ = snapshot.render(protocol_id, batches=False)
+        return body.plain
+
+    return read
+
+
+def test_a_big_state_costs_at_most_eight_times_what_reading_its_json_does(app, big_state):
+    text = big_state()
+    kept = app.extensions["snapshot_sections"]
+
+    def after_an_event():
+        kept.clear()
+        big_state()
+
+    assert len(json.loads(text)["agents"]) == 1_000
+    assert guard.ratio(after_an_event, lambda: json.loads(text)) < 8
+    assert guard.ratio(big_state, lambda: json.loads(text)) < 6
+
+
+def test_verifying_a_token_costs_hardly_more_than_decoding_it(app, settings):
+    tokens_of_many = [mint(settings.signing_key, "viewer", sub=f"client-{number}") for number in range(1_000)]
+    verifier = TokenVerifier(settings)
+
+    def verify():
+        verifier._cache.clear()
+        for token in tokens_of_many:
+            verifier.verify(token)
+
+    def decode():
+        for token in tokens_of_many:
+            jwt.decode(token, settings.signing_key, algorithms=["HS256"])
+
+    assert guard.ratio(verify, decode) < 1.7
 
 
 def test_a_flush_costs_redis_at_most_sixteen_times_the_bare_publishes(in_context, client):
