@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock docs site screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock release docs site screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,7 +47,11 @@ lock: ## resolve pyproject.toml and the page's package.json into their lock file
 	uv pip compile pyproject.toml --extra run -c requirements.lock $(LOCK) -o requirements-run.lock
 	uv pip compile pyproject.toml --extra telemetry --extra sentry -c requirements.lock $(LOCK) -o deploy/image/requirements.lock
 	uv pip compile deploy/image/build.in $(LOCK) -o deploy/image/build.lock
+	uv pip compile deploy/release/sbom.in $(LOCK) -o deploy/release/sbom.lock
 	npm install --prefix app/dashboard --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+release: setup ## build wheels, sdists, npm package, lists of parts (SBOM) and checksums into dist/ (docs/how-to/release.md)
+	@$(BIN)/python scripts/release.py
 
 docs: setup ## generate the reference pages, the types and the client packages' calls
 	@$(BIN)/python -m tests.support.document_tools
