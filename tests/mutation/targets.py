@@ -5,6 +5,7 @@ Python mutants are tried only by the tests that reach the changed line (line_rec
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ _MONEY = (
     "tests/payments/test_reconciliation.py",
 )
 
+_LUA = Path(__file__).resolve().parents[2] / "app/realtime/lua"
+
 TARGETS = {
     "realtime": Target(
         "app/realtime",
@@ -44,6 +47,9 @@ TARGETS = {
             "tests/realtime/test_relay_failures.py",
             "tests/realtime/test_drain_scheduling.py",
             "tests/realtime/test_key_upgrade.py",
+            "tests/realtime/test_moves.py",
+            "tests/realtime/test_partitions.py",
+            "tests/realtime/test_retention.py",
             "tests/realtime/test_steady_time.py",
             "tests/realtime/test_clock_steps.py",
             "tests/realtime/test_scheduler.py",
@@ -122,11 +128,8 @@ TARGETS = {
     ),
     "lua": Target(
         "app/realtime/lua",
-        (
-            "tests/realtime/test_room_model.py",
-            "tests/realtime/test_beat_lead.py",
-            "tests/realtime/test_key_upgrade.py",
-        ),
+        ("tests/realtime/test_beat_lead.py",),
         ending=".lua",
+        skipped=tuple(path.name for path in _LUA.glob("*.lua") if path.name != "lease_lead.lua"),  # tests/simulation
     ),
 }
