@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.mutants [--sample N] [--seed S] [--steps N]`: which mistakes in the Lua does the simulation notice?
+"""`python -m tests.simulation.mutants [--sample N] [--seed S] [--steps N]`: the mutants that the simulation misses.
 
 Each comparison, condition, constant, option and call of the scripts is changed in turn (tests/mutation/lua_mutants.py);
 a mutant is killed if some step differs from the model or breaks a rule. Writes the result into docs/limiter-proof.md.
@@ -76,8 +76,8 @@ def _write(tried: list[tuple[Mutant, str]], count: int, options: argparse.Namesp
         files.setdefault(mutant.path, Counter())["survived" if verdict == "survived" else "killed"] += 1
     killed = sum(each["killed"] for each in files.values())
     lines = [
-        f"{killed} of {len(tried)} mutants tried are killed ({killed / max(1, len(tried)):.1%}), of {count} in all;"
-        f" seed {options.seed}, at most {options.steps} steps for each.",
+        f"Tried: {len(tried)} of {count} mutants, at most {options.steps} steps for each, seed {options.seed}.",
+        f"Killed: {killed} ({killed / max(1, len(tried)):.1%}).",
         "",
         "| script | killed | survived |",
         "|---|---|---|",
