@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "app/realtime/lua"
 PAGE = ROOT / "docs/limiter-proof.md"
 OF_OTHER_TESTS = {"lease_lead.lua"}  # tests/realtime/test_beat_lead.py
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 30
 BEGIN, END = "<!-- mutants -->", "<!-- end of mutants -->"
 
 

@@ -21,7 +21,7 @@ from tests.simulation.lua_server import LuaServer
 from tests.simulation.model import EMITTING, Model
 from tests.simulation.model_room import Partition
 
-PARTITIONS = 4  # in place of 64, which a drain asks one by one
+PARTITIONS = 3  # in place of 64, which a drain asks one by one
 START = 1_780_000_000_000_000
 LATENCY = 150
 
