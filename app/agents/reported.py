@@ -138,9 +138,9 @@ def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str
     seen_keys, busy_keys = all_keys("last_seen"), all_keys("busy")
     if protocol_id is not None:
         query = query.where(Agent.task_protocol_id == protocol_id)
-        seen_keys = [room_key(protocol_id, "last_seen")]
+        seen_keys = (room_key(protocol_id, "last_seen"),)
     if granted is not None:
-        busy_keys = [room_key(each, "busy") for each in granted]
+        busy_keys = tuple(room_key(each, "busy") for each in granted)
     counted = read(rooms_redis(), *(("ZCOUNT", key, since, "+inf") for key in (*seen_keys, *busy_keys)))
     online, busy = sum(counted[: len(seen_keys)]), sum(counted[len(seen_keys) :])
     total = db.session.scalar(query) or 0

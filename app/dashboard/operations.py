@@ -73,7 +73,9 @@ def _rooms() -> list[dict[str, Any]]:
     nodes, connections, unsent = rooms_redis(), connections_by_protocol(), _unsent()
     now = int(redis_clock().now() * 1e6)
     dropped = (now - DROP_SHOWN_US, "+inf", "BYSCORE", "LIMIT", 0, MAX_ROOMS)
-    commands = [("ZRANGE", key, 0, MAX_ROOMS // redis_keys.PARTITIONS) for key in redis_keys.all_keys("due")]
+    commands: list[tuple[Any, ...]] = [
+        ("ZRANGE", key, 0, MAX_ROOMS // redis_keys.PARTITIONS) for key in redis_keys.all_keys("due")
+    ]
     commands += [("ZRANGE", key, *dropped) for key in redis_keys.all_keys("dropped")]
     listed = [room.decode() for found in read(nodes, *commands) for room in found]
     ids = {*connections, *unsent, *listed}
@@ -137,7 +139,7 @@ def _describe_room(row: list[Any], now: int, unsent_seconds: float | None) -> di
 def _agents() -> dict[str, int]:
     since = (redis_clock().now() - ONLINE_SECONDS) * 1e6
     seen, busy = redis_keys.all_keys("last_seen"), redis_keys.all_keys("busy")
-    commands = [("ZCARD", key) for key in seen]
+    commands: list[tuple[Any, ...]] = [("ZCARD", key) for key in seen]
     commands += [("ZCOUNT", key, since, "+inf") for key in (*seen, *busy)]
     counts, partitions = read(rooms_redis(), *commands), redis_keys.PARTITIONS
     known, online, at_work = (sum(counts[at * partitions : (at + 1) * partitions]) for at in range(3))

@@ -30,8 +30,9 @@ class Located(NamedTuple):
 
 
 def parse_agent(record: bytes) -> AgentRecord:
-    *numbers, here, task = record.decode().split(" ", 6)
-    return AgentRecord(*map(int, numbers), is_here=here == "1", task=task)
+    next_allowed, pending, version, task_version, epoch, here, task = record.decode().split(" ", 6)
+    times = (int(version), int(task_version), int(epoch))
+    return AgentRecord(int(next_allowed), int(pending), *times, is_here=here == "1", task=task)
 
 
 def read(nodes: RedisNodes, *commands: Sequence[Any]) -> list[Any]:

@@ -11,6 +11,7 @@ from app.realtime.agent_records import read
 from app.realtime.emitter import rooms_redis
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
+from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import TICK_KEY, all_keys, room_key
 from app.realtime.scripts import room_scripts
 
@@ -34,7 +35,7 @@ def read_rooms() -> list[Reading]:
     sampled = read(nodes, *(("ZRANGE", key, 0, MAX_SAMPLED_ROOMS // len(busy)) for key in busy))
     rooms = [room.decode() for found in sampled for room in found]
     longest = float(max(read(nodes, *(("LLEN", room_key(room, "queue")) for room in rooms)), default=0))
-    overdue = max((late / 1e6 for late, _ in limiter.due_rooms(room_scripts(), limiter.Outcome())), default=0.0)
+    overdue = max((late / 1e6 for late, _ in limiter.due_rooms(room_scripts(), Outcome())), default=0.0)
     clocks: dict[str, float] = {}
     for each in process_registry.known():
         clocks[each.kind] = max(abs(each.clock_ahead), clocks.get(each.kind, 0.0))

@@ -16,6 +16,7 @@ from app.core.redis_nodes import RedisNodes
 from app.core.values import to_json
 from app.observability import metrics
 from app.realtime import limiter
+from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import CONTROL_CHANNEL, DRAIN_KEY, TICK_KEY, room_key, room_of, slot_of_key
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def run_scheduled_drain(token: str) -> None:
     drain()
 
 
-def drain() -> limiter.Outcome:
+def drain() -> Outcome:
     """Drain every room that is due, and schedule the next drain. Raises redis.RedisError."""
     outcome = limiter.drain()
     record_outcome(outcome)
@@ -82,7 +83,7 @@ def tick() -> None:
     client.set(TICK_KEY, redis_time(client))
 
 
-def record_outcome(outcome: limiter.Outcome) -> None:
+def record_outcome(outcome: Outcome) -> None:
     """Log and count what was emitted, dropped or not delivered, and schedule the next drain."""
     for event_type, count in outcome.emitted.items():
         metrics.EVENTS_EMITTED.labels(event_type).inc(count)
@@ -100,7 +101,7 @@ def record_outcome(outcome: limiter.Outcome) -> None:
     schedule_drain(outcome)
 
 
-def schedule_drain(outcome: limiter.Outcome) -> None:
+def schedule_drain(outcome: Outcome) -> None:
     """Schedule a drain for when the next room is due, unless one is scheduled: one at a time for the whole system.
 
     Its marker expires DRAIN_SLACK_US after its time, so that a drain that was lost is replaced.

@@ -115,9 +115,7 @@ def test_a_cluster_is_reached_over_tls_at_every_node(tmp_path: Path) -> None:
     with valkey_cluster(tmp_path / "cluster", primaries=1, replicas=False, password="p@ss") as cluster:
         end = TlsEnd(cluster.nodes[0].port, certificate, key)
         end.start()
-        cluster.nodes[0].client.config_set(
-            "cluster-announce-port", end.port
-        )
+        cluster.nodes[0].client.config_set("cluster-announce-port", end.port)
         address = f"rediss-cluster://:p%40ss@127.0.0.1:{end.port}"
         nodes = RedisNodes(f"{address}?ssl_ca_certs={certificate}")
         assert nodes.execute([(0, ("PING",)), (16_383, ("PING",))]) == [b"PONG"] * 2

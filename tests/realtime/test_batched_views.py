@@ -8,6 +8,7 @@ import pytest
 from app.core.extensions import redis_client
 from app.realtime import limiter
 from app.realtime.events import EventType
+from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import batched_view
 from tests.factories import make_agent, report
 from tests.support.processes import until
@@ -157,7 +158,7 @@ def test_a_batch_waits_for_the_rooms_window_also_without_a_queue(api, batched, s
 
 def test_an_update_that_only_the_batched_view_receives_is_not_undelivered(api, batched, say) -> None:
     say(make_agent(api), progress=1)
-    outcomes: list[limiter.Outcome] = []
+    outcomes: list[Outcome] = []
 
     def has_batch() -> bool:
         outcomes.append(limiter.drain())

@@ -7,6 +7,7 @@ import pytest
 from app.core.extensions import celery, redis_client
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
+from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import DRAIN_KEY, TICK_KEY
 from tests.factories import make_protocol
 from tests.support.machine_speed import slowdown
@@ -26,8 +27,8 @@ def drains(in_context, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return sent
 
 
-def outcome(delay_us: int | None) -> limiter.Outcome:
-    return limiter.Outcome(delays_us={0: delay_us, 1: None})
+def outcome(delay_us: int | None) -> Outcome:
+    return Outcome(delays_us={0: delay_us, 1: None})
 
 
 def pending() -> tuple[str, int] | None:

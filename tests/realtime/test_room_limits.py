@@ -8,6 +8,7 @@ import pytest
 from app.core.extensions import redis_client
 from app.realtime import emitter, limiter
 from app.realtime.events import EventType
+from app.realtime.outcome import Outcome
 from app.realtime.scripts import room_scripts
 from tests.factories import make_agent, make_protocol, report
 from tests.support.processes import until
@@ -18,11 +19,11 @@ pytestmark = pytest.mark.database("sqlite")
 POOL, AGENT = EventType.BOUNTY_POOL_UPDATED, EventType.AGENT_TASK_UPDATE
 
 
-def publish(protocol_id: str, count: int = 1) -> list[limiter.Outcome]:
+def publish(protocol_id: str, count: int = 1) -> list[Outcome]:
     return [limiter.emit(protocol_id, POOL, f'{{"version":"{number}"}}') for number in range(count)]
 
 
-def total(*outcomes: limiter.Outcome) -> int:
+def total(*outcomes: Outcome) -> int:
     """The number of events emitted."""
     return sum(sum(each.emitted.values()) for each in outcomes)
 
@@ -105,7 +106,7 @@ def test_one_drain_covers_more_rooms_than_one_call_takes(in_context, api, monkey
     rooms = [make_protocol(api) for _ in range(8)]
     for room in rooms:
         publish(room, 11)
-    until(lambda: len(limiter.due_rooms(room_scripts(), limiter.Outcome())) == len(rooms), 20, "all are due")
+    until(lambda: len(limiter.due_rooms(room_scripts(), Outcome())) == len(rooms), 20, "all are due")
 
     assert total(limiter.drain()) == len(rooms)
 
@@ -114,7 +115,7 @@ def test_the_room_that_is_due_first_is_drained_first(in_context, api, emissions)
     late, early = make_protocol(api, id="b" * 20), make_protocol(api, id="z" * 20)
     publish(early, 11)
     publish(late, 11)
-    until(lambda: len(limiter.due_rooms(room_scripts(), limiter.Outcome())) == 2, 20, "both are due")
+    until(lambda: len(limiter.due_rooms(room_scripts(), Outcome())) == 2, 20, "both are due")
 
     limiter.drain()
 

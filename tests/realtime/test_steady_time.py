@@ -8,6 +8,7 @@ from flask import Flask
 
 from app.core.extensions import redis_client
 from app.realtime import emitter, limiter, outbox, scripts
+from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import DRAIN_KEY, room_key
 from app.realtime.scripts import Call, RoomScripts
 from tests.factories import make_protocol
@@ -92,7 +93,7 @@ def test_a_scheduled_drain_waits_until_its_time_and_at_most_two_seconds(
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(emitter, "time", SimpleNamespace(sleep=slept.append))
-    monkeypatch.setattr(limiter, "drain", limiter.Outcome)
+    monkeypatch.setattr(limiter, "drain", Outcome)
     redis_client().set(DRAIN_KEY, "token", px=60_000)
     monkeypatch.setattr(redis_client(), "pttl", lambda _key: left_ms)
 

@@ -11,6 +11,7 @@ from app.core.database import transaction
 from app.core.extensions import redis_client
 from app.realtime import limiter, outbox
 from app.realtime.events import EventType
+from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import room_key
 from tests.factories import make_protocol, report
 from tests.support.emissions import Emission, Emissions
@@ -31,7 +32,7 @@ def say(api) -> Callable[..., None]:
     return send
 
 
-def fill(protocol_id: str, count: int) -> list[limiter.Outcome]:
+def fill(protocol_id: str, count: int) -> list[Outcome]:
     return [limiter.emit(protocol_id, EventType.BOUNTY_POOL_UPDATED, '{"version":"1"}') for _ in range(count)]
 
 

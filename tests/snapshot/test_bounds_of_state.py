@@ -15,8 +15,8 @@ from app.agents.reported import ONLINE_SECONDS
 from app.config import Config
 from app.core.database import transaction, utc_now
 from app.core.extensions import db, redis_client
-from app.realtime import scripts
-from app.realtime.redis_keys import room_key
+from app.realtime import retention, scripts
+from app.realtime.redis_keys import partition_key, partition_of, room_key
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api
 
@@ -49,11 +49,12 @@ def store_agents(protocol_id: str, count: int, *, status: str, age_us: int = 0) 
         )
     with transaction() as session:
         session.execute(insert(Agent), rows)
+    records = {row["id"]: f"0 0 {row['task_version']} {row['task_version']} 1 1 t" for row in rows}
     with redis_client().pipeline(transaction=False) as pipe:
         pipe.hset(room_key(protocol_id, "latest"), mapping={row["id"]: json.dumps(row["task_data"]) for row in rows})
-        pipe.hset("agents:version", mapping={row["id"]: row["task_version"] for row in rows})
-        pipe.hset("agents:on", mapping={row["id"]: f"{protocol_id} t" for row in rows})
+        pipe.hset(room_key(protocol_id, "agents"), mapping=records)
         pipe.zadd(room_key(protocol_id, "last_seen"), {row["id"]: row["task_version"] for row in rows})
+        pipe.zadd(partition_key(partition_of(protocol_id), "rooms"), {protocol_id: version})
         pipe.execute()
     return [row["id"] for row in rows]
 
@@ -143,7 +144,7 @@ def test_reports_of_agents_not_seen_in_a_room_for_a_week_are_deleted(
     store_agents(protocol_id, 1200, status="COMPLETED", age_us=8 * DAY_US)
     young = store_agents(protocol_id, 2, status="RUNNING", age_us=6 * DAY_US)
 
-    assert reported.forget_silent(time.monotonic() + 60) == 1200
+    assert retention.forget_silent(time.monotonic() + 60) == 1200
 
     assert sorted(each.decode() for each in redis_client().hkeys(room_key(protocol_id, "latest"))) == young
     assert redis_client().zcard(room_key(protocol_id, "last_seen")) == 2

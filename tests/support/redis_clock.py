@@ -38,12 +38,3 @@ def movable_clock(patch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]
         scripts._sha.cache_clear()
         yield lambda seconds: redis_client().set(OFFSET_KEY, seconds)
     scripts._sha.cache_clear()
-
-
-FROZEN_KEY = "test:clock"
-_FROZEN = f"(function() local t = redis.call('GET', '{FROZEN_KEY}') return {{t:sub(1, -7), t:sub(-6)}} end)()"
-
-
-def frozen(source: str) -> str:
-    """The script with the time of `FROZEN_KEY`, in microseconds, as its clock."""
-    return source.replace(_CALL, _FROZEN)

@@ -1,10 +1,10 @@
 -- Take a stored agent update. A terminal one waits in order and replaces the agent's waiting RUNNING update; a RUNNING
--- one (the start of the next task) waits like any other. A terminal update of an agent that has moved on is emitted, and
--- does not bring it back.
+-- one (the start of the next task) waits like any other. A terminal update of an agent that has moved on is emitted,
+-- and does not bring it back.
 -- KEYS: all of keys.lua. ARGV: protocol id, expected steady time, then the names below; task is '' for a terminal
 -- update; must_be_here is '1' if the update of an agent that works elsewhere is not to be taken yet.
--- Reply: the steady time, and 'new'; 'away' if it is not to be taken yet; 'repeated' if it was taken before; 'behind' if
--- the database is older than the room, without a change.
+-- Reply: the steady time, and 'new'; 'away' if it is not to be taken yet; 'repeated' if it was taken before; 'behind'
+-- if the database is older than the room, without a change.
 local name, position, identity, task, data, version, must_be_here = unpack(ARGV, 3)
 local agent, latest, is_terminal = read_agent(name), redis.call('HGET', LATEST_KEY, name), task == ''
 if must_be_here == '1' and not agent.is_here then return {text(now), 'away'} end

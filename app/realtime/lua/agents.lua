@@ -2,8 +2,8 @@
 -- task'. Needs keys.lua and clock.lua. Functions: parse_agent, format_agent, read_agent, save_agent, version_of,
 -- touch_room, keep_agent.
 --   next_allowed: when its next update may leave; pending: number of terminal updates that have yet to leave;
---   version: of its newest update; task_version: of the update that set its task; epoch: of the move that brought or took
---   it; here: 1 while it works in this room, else 0; task: '' without a running task
+--   version: of its newest update; task_version: of the update that set its task; epoch: of the move that brought or
+--   took it; here: 1 while it works in this room, else 0; task: '' without a running task
 local AGENT_INTERVAL = 1010000   -- between two updates of one agent; a script's clock runs ahead of its publishing
 local OFFLINE_AFTER = 120000000  -- ONLINE_SECONDS of app/agents/reported.py
 local UNKNOWN = '0 0 0 0 0 0 '

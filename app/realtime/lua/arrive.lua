@@ -1,6 +1,6 @@
 -- Let agents work in the room from now on, after they have left the earlier one.
--- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, then of each agent its name, the
--- epoch of its move, how long it may not be told of (µs), and its version.
+-- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, then of each agent its name,
+-- the epoch of its move, how long it may not be told of (µs), and its version.
 -- Reply: the steady time; for each agent '' or, if a later move is recorded here, that move's epoch.
 local result = {text(now)}
 for i = 3, #ARGV, 4 do

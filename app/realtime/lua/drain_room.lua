@@ -30,8 +30,8 @@ local function drain_room()
   save_room()
 end
 
--- The reply of the operations that emit: the steady time (µs); how long until a room of the partition is due (µs) or '';
--- counts by event type, undelivered, dropped, how long RUNNING updates waited (µs).
+-- The reply of the operations that emit: the steady time (µs); how long until a room of the partition is due (µs) or
+-- ''; counts by event type, undelivered, dropped, how long RUNNING updates waited (µs).
 local function reply()
   local counts, due = {}, first_due(DUE_KEY)
   for event, count in pairs(outcome.emitted) do table.insert(counts, event .. ' ' .. count) end

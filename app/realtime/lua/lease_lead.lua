@@ -5,7 +5,8 @@ local token, milliseconds = ARGV[1], tonumber(ARGV[2])
 local leader = redis.call('GET', KEYS[1])
 if leader and leader ~= token then
   -- A lease longer than any beat takes is from before Redis's clock stepped back.
-  if redis.call('PTTL', KEYS[1]) > milliseconds and milliseconds > 0 then redis.call('PEXPIRE', KEYS[1], milliseconds) end
+  local is_too_long = milliseconds > 0 and redis.call('PTTL', KEYS[1]) > milliseconds
+  if is_too_long then redis.call('PEXPIRE', KEYS[1], milliseconds) end
   return 0
 end
 if milliseconds == 0 then

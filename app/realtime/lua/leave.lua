@@ -2,8 +2,8 @@
 -- leave does. Repeating it is harmless. An agent that is unknown here is recorded, so that it cannot arrive late by an
 -- older move.
 -- KEYS: all of keys.lua. ARGV: protocol id, expected steady time, then an agent and the epoch of its move, and so on.
--- Reply: as reply() of drain_room.lua; then for each agent how long until it may be told of elsewhere (µs), counting what
--- of it still waits here, and its version.
+-- Reply: as reply() of drain_room.lua; then for each agent how long until it may be told of elsewhere (µs), counting
+-- what of it still waits here, and its version.
 local DRAIN_DELAY = 250000  -- how late a scheduled drain may be
 
 local function set_idle(name, agent)

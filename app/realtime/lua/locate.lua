@@ -1,8 +1,8 @@
 -- Record that an agent works in another room from now on.
--- KEYS: the agent's key, the clock of its partition. ARGV: protocol id of the room, expected steady time, then the names
--- below: the least epoch, and the version of the update that moves it, or ''.
--- Reply: the steady time; the epoch of the move, '' if the agent has moved after that version; how long the agent may not
--- be told of because this memory does not know its last room (µs); and the rooms it has to leave.
+-- KEYS: the agent's key, the clock of its partition. ARGV: protocol id of the room, expected steady time, then the
+-- names below: the least epoch, and the version of the update that moves it, or ''.
+-- Reply: the steady time; the epoch of the move, '' if the agent has moved after that version; how long the agent may
+-- not be told of because this memory does not know its last room (µs); and the rooms it has to leave.
 -- A crash between the steps of a move leaves the earlier rooms in `previous`, so that the next move repeats them.
 local MAX_PREVIOUS, LIFETIME = 8, 8 * 86400000
 local least_epoch, version = tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,5 +1,5 @@
--- Shared: the room's queue. Needs publish.lua. A queued event is 'seq batch_seq agent type milliseconds data'; '-' without
--- an agent or a batched view. Values: queue_length. Functions: enqueue, emit_queue, drop_oldest.
+-- Shared: the room's queue. Needs publish.lua. A queued event is 'seq batch_seq agent type milliseconds data', with '-'
+-- without an agent or a batched view. Values: queue_length. Functions: enqueue, emit_queue, drop_oldest.
 local queue_length = redis.call('LLEN', QUEUE_KEY)
 
 local function enqueue(agent, event, data)

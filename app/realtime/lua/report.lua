@@ -1,14 +1,14 @@
 -- Take RUNNING reports of agents that work in the room: each replaces the waiting update of its agent, which a later
 -- drain emits. The cost of a batch is its number of calls: one for each key, not for each report.
--- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, MessagePack array with the agent,
--- task and data (a JSON object without its closing brace) of each report; an agent has one at most.
--- Reply: the steady time; an array with the index from 0 and the version of each report whose agent was not on this task
--- before; the indexes of those whose agent does not work here, which were not taken; the indexes of those whose agent's
--- location should be renewed.
+-- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, MessagePack array with the
+-- agent, task and data (a JSON object without its closing brace) of each report; an agent has one at most.
+-- Reply: the steady time; an array with the index from 0 and the version of each report whose agent was not on this
+-- task before; the indexes of those whose agent does not work here, which were not taken; the indexes of those whose
+-- agent's location should be renewed.
 -- A version is the microsecond of Redis's clock, and always greater than the one before. The zsets of agents last seen
 -- only count them, and lag by LAG; the exact time an agent was last seen is its version, unless the clock stepped back.
 local LAG, RENEWAL = 5000000, 86400000000
-local FORM = '^((%d+) %d+ )(%d+)( %d+ )(%d+ ([01]) )(.*)$'  -- parse_agent and format_agent would cost as much as all else
+local FORM = '^((%d+) %d+ )(%d+)( %d+ )(%d+ ([01]) )(.*)$'  -- parse_agent would double the cost
 local reports, names = cmsgpack.unpack(ARGV[3]), {}
 for i = 1, #reports / 3 do names[i] = reports[3 * i - 2] end
 local known, stamp, now_text = redis.call('HMGET', AGENTS_KEY, unpack(names)), text(wall), text(now)

@@ -3,7 +3,7 @@
 local LIMIT, WINDOW = 10, 1025000  -- events in any window; 25 ms over a second, so that the client's clock agrees
 local PACING_INTERVAL = 102500     -- between two events of a room with a queue
 local QUEUE_CAPACITY = 100         -- events in a room's queue
-local STORE_AFTER = 10000          -- the clock may go back by this when Redis's clock does: a longer wait, no shorter one
+local STORE_AFTER = 10000          -- since the clock was stored; it may go back by this when Redis's clock does
 local STATE = {'seq', 'batch_seq', 'pacing', 'batch_at'}
 if now - (last or now) > STORE_AFTER then store_clock() end
 
