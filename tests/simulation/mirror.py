@@ -33,6 +33,7 @@ class MirroredServer(LuaServer):
 
     def __init__(self, client: "redis.Redis[bytes]") -> None:
         super().__init__()
+        client.flushdb()
         client.response_callbacks.clear()
         self._client = client
         self._listeners = [client.pubsub() for _ in range(MAX_LISTENERS)]
