@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock release docs site screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client bench clean clean-data
+.PHONY: help setup run test test-busy test-containers lint audit types format lock release docs site screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client simulate bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -83,11 +83,15 @@ mutants: setup ## run mutation tests of everything (SAMPLE=40 SEED=7 MODULE=ledg
 mutants-python: setup ## run mutation tests of the Python packages
 	@$(MUTANTS) protocols payments auth http realtime
 
-mutants-lua: setup ## run mutation tests of the Lua scripts
+mutants-lua: setup ## try mutants of the Lua scripts in the simulation; writes docs/limiter-proof.md (SAMPLE=100)
+	@$(BIN)/python -m tests.simulation.mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 	@$(MUTANTS) lua
 
 mutants-client: setup ## run mutation tests of the JavaScript room client
 	@$(MUTANTS) client
+
+simulate: setup ## run ten million random steps of the limiter (STEPS=100000000 SEED=7; REPLAY=7/4 repeats one episode)
+	@$(BIN)/python -m tests.simulation $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) $(if $(REPLAY),--replay $(REPLAY))
 
 bench: setup ## measure against other libraries; writes the tables of bench/README.md
 	@$(BIN)/python -m bench

@@ -100,12 +100,16 @@ class Actions:
             limiter.current_seq(dice.of(("", "~")) + room)
 
     def _forget(self, dice: Dice) -> None:
-        room, keys = dice.of(self.rooms), redis_keys.room_keys
+        room = dice.of(self.rooms)
         if dice.below(2):
-            self.process.run(scripts.Call("forget_room", keys(room), (room, retention.ROOM_SILENCE_US)))
+            call = scripts.Call("forget_room", redis_keys.room_keys(room), (room, retention.ROOM_SILENCE_US))
+            self.process.run(call)
         else:
-            silence, most = retention.AGENT_SILENCE_US, dice.of((1, 500))
-            self.process.run(scripts.Call("forget_agents", keys(room), (room, silence, most)))
+            self.forget_agents(room, dice.of((1, retention.AGENTS_PER_CALL)))
+
+    def forget_agents(self, room: str, most: int = retention.AGENTS_PER_CALL) -> None:
+        arguments = (room, retention.AGENT_SILENCE_US, most)
+        self.process.run(scripts.Call("forget_agents", redis_keys.room_keys(room), arguments))
 
     def _disconnect(self, dice: Dice) -> None:
         key = redis_keys.room_key(dice.of(self.rooms), "disconnected")

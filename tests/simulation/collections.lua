@@ -5,7 +5,6 @@ local value_of, created, drop_if_empty, number_text = store.value_of, store.crea
 local insert, remove, min, max, floor = table.insert, table.remove, math.min, math.max, math.floor
 local EMPTY_SET = {scores = {}, order = {}}
 
--- Lists
 function commands.RPUSH(name, ...)
   local list = created(name, 'list')
   for _, value in ipairs({...}) do list[#list + 1] = value end
@@ -205,7 +204,6 @@ function commands.ZMSCORE(name, ...)
   for i, member in ipairs({...}) do found[i] = commands.ZSCORE(name, member) end
   return found
 end
-
 function commands.ZCARD(name) return #(value_of(name, 'zset') or EMPTY_SET).order end
 
 function commands.ZCOUNT(name, low, high) return #by_score(value_of(name, 'zset') or EMPTY_SET, low, high) end

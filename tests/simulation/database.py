@@ -10,7 +10,7 @@ import redis
 
 from app.realtime import limiter, redis_keys
 
-BATCH = 100
+BATCH, KEPT_ROWS = 100, 600
 
 
 @dataclass
@@ -57,6 +57,8 @@ class Database:
         return any(not row.is_published for row in self._tables.rows[protocol_id])
 
     def save(self) -> None:
+        for protocol_id, rows in self._tables.rows.items():
+            self._tables.rows[protocol_id] = rows[-KEPT_ROWS:]
         self._copy = pickle.dumps(self._tables)
 
     def restore(self) -> None:

@@ -51,6 +51,7 @@ class LuaServer:
         store = self._load("store")
         self._load("collections", store)
         self._server = self._load("server", store)
+        self._load("contents", store, self._server)
         self._execute, self._set_time = self._server["execute"], self._server["set_time"]
         self._reader, self._text_reader = hiredis.Reader(), hiredis.Reader(encoding="utf-8")
         self._key_sets: dict[tuple[str, ...], int] = {}

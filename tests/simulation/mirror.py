@@ -1,7 +1,7 @@
 """Repeats an episode on a real Valkey beside the simulated servers, and compares every reply and message.
 
-Each simulated server has a database of the real one. The scripts' clock is a key there (tests/support/redis_clock.py),
-which stands for `TIME`; a key that expires by this clock is deleted.
+Each simulated server has a database of the real one. There `TIME` in the scripts reads a key, and a key that expires by
+this clock is deleted.
 """
 
 import tempfile
@@ -15,9 +15,10 @@ from tests.simulation.episode import Episode, application
 from tests.simulation.lua_server import LuaServer, Reply
 from tests.simulation.steps import Step, shape_of, steps_of
 from tests.simulation.world import Mismatch
-from tests.support.redis_clock import FROZEN_KEY, frozen
 from tests.support.servers import start_valkey, stop_server
 
+FROZEN_KEY = "simulation:clock"
+FROZEN_CLOCK = f"(function() local t = redis.call('GET', '{FROZEN_KEY}') return {{t:sub(1, -7), t:sub(-6)}} end)()"
 MAX_LISTENERS, MAX_MESSAGES, MESSAGE_SECONDS = 2, 1000, 5.0
 WRITERS: dict[str, Callable[[str, Any], tuple[Any, ...]]] = {
     "string": lambda name, value: ("SET", name, value),
@@ -32,6 +33,7 @@ class MirroredServer(LuaServer):
 
     def __init__(self, client: "redis.Redis[bytes]") -> None:
         super().__init__()
+        client.flushdb()
         client.response_callbacks.clear()
         self._client = client
         self._listeners = [client.pubsub() for _ in range(MAX_LISTENERS)]
@@ -44,7 +46,9 @@ class MirroredServer(LuaServer):
         if expired := self.expired():
             self._client.execute_command("DEL", *expired)
         if command[0] == "SCRIPT":
-            loaded = self._client.execute_command("SCRIPT", "LOAD", frozen(command[2]))
+            loaded = self._client.execute_command(
+                "SCRIPT", "LOAD", command[2].replace("redis.call('TIME')", FROZEN_CLOCK)
+            )
             self._shas[reply.text] = loaded.decode()
         elif command[0] not in ("INFO", "PING"):
             self._compare(command, reply)

@@ -9,16 +9,15 @@ from typing import Any
 
 import msgspec
 
-from tests.simulation.model_drain import Draining
-from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, Partition, Room, first_of, idle, version_of
+from tests.simulation.model_moves import Moving
+from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, Partition, Room, first_of, version_of
 
-SECOND, LAG, RENEWAL, MAX_PREVIOUS = 1_000_000, 5_000_000, 86_400_000_000, 8
-LIFETIME, DRAIN_DELAY = 8 * 86_400_000_000, 250_000
+SECOND, LAG, RENEWAL = 1_000_000, 5_000_000, 86_400_000_000
 EMITTING = frozenset({"emit", "drain", "rewind", "leave"})
 _unpack = msgspec.msgpack.decode
 
 
-class Model(Draining):
+class Model(Moving):
     """One call at a time: `run` sets the room, partition and times that the operation's method works on."""
 
     def run(self, operation: str, part: Partition, keys: Sequence[str], wall: int, arguments: Sequence[Any]) -> Any:
@@ -60,41 +59,6 @@ class Model(Draining):
             self.drain_room()
         return self.reply()
 
-    def leave(self, *moves: Any) -> list[Any]:
-        for name, epoch in zip(moves[::2], moves[1::2], strict=True):
-            self._leave(name, int(epoch))
-        self.drain_room()
-        self.touch_room()
-        reply = self.reply()
-        for name in moves[::2]:
-            agent = self.room.agent(name, self.part.born)
-            waiting = agent.pending + (name in self.room.waiting)
-            delay = waiting * AGENT_INTERVAL + DRAIN_DELAY if waiting else 0
-            reply += [str(max(0, agent.next_allowed - self.now) + delay), str(agent.version)]
-        return reply
-
-    def _leave(self, name: str, epoch: int) -> None:
-        room, part = self.room, self.part
-        agent = room.agent(name, part.born)
-        if epoch <= agent.epoch:
-            return
-        agent.epoch = epoch
-        if agent.is_here:
-            agent.version = max(epoch, agent.version + 1)
-            if '"status":"RUNNING"' in room.latest.get(name, ""):
-                room.latest[name] = idle(room.latest[name], agent.version)
-                due = max(self.now, agent.next_allowed)
-                room.waiting.setdefault(name, due)
-                if room.batch_seq is not None:
-                    room.batch_waiting.setdefault(name, due)
-            for counted in (room.busy, part.busy, part.last_seen):
-                counted.pop(name, None)
-            if name in room.last_seen:
-                room.last_seen[name] = self.wall - OFFLINE_AFTER
-            agent.is_here, agent.task = False, ""
-        self.save_agent(name, agent)
-        self._keep(name)
-
     # Operations that emit nothing
     def report(self, packed: bytes) -> list[Any]:
         flat, room, part = _unpack(packed), self.room, self.part
@@ -127,24 +91,6 @@ class Model(Draining):
             part.is_due(room.id, min(dues))
         return [str(self.now), started, unknown, renewed]
 
-    def arrive(self, *arrivals: Any) -> list[Any]:
-        reply: list[Any] = [str(self.now)]
-        for at in range(0, len(arrivals), 4):
-            name = arrivals[at]
-            epoch, remaining, version = map(int, arrivals[at + 1 : at + 4])
-            agent = self.room.agent(name, self.part.born)
-            if epoch < agent.epoch or (epoch == agent.epoch and not agent.is_here):
-                reply.append(str(agent.epoch))
-                continue
-            agent.is_here, agent.epoch = True, epoch
-            agent.version = max(agent.version, version)
-            if agent.pending == 0 and self.room.waiting.get(name, 0) <= self.now:
-                agent.next_allowed = max(agent.next_allowed, self.now + remaining)
-            self.save_agent(name, agent)
-            self._keep(name)
-            reply.append("")
-        return reply
-
     def allocate_versions(self, *names: str) -> list[Any]:
         reply: list[Any] = [str(self.now)]
         for name in names:
@@ -152,7 +98,7 @@ class Model(Draining):
             version = max(self.wall, agent.version + 1)
             agent.version = version + 1
             self.save_agent(name, agent)
-            self._keep(name)
+            self.keep_agent(name)
             reply.append(str(version))
         return reply
 
@@ -189,7 +135,7 @@ class Model(Draining):
             if room.batch_seq is not None:
                 room.batch_waiting[name] = due
         self.save_agent(name, agent)
-        self._keep(name)
+        self.keep_agent(name)
         if is_terminal or is_newest:
             part.is_due(room.id, due)
         return [str(self.now), "new"]
@@ -241,30 +187,3 @@ class Model(Draining):
         if part.server != server:
             part.born, part.server = self.now, server
             part.last, part.offset = self.now, self.now - self.wall
-
-    def locate(self, keys: Sequence[str], id_: str, _expected: Any, least_epoch: Any, version: Any) -> list[Any]:
-        held = self._location(keys[0])
-        if version != "" and held["epoch"] > int(version):
-            return [str(self.now), "", "0"]
-        to_leave = [each for each in [*held["previous"], held["room"]] if each and each != id_][-MAX_PREVIOUS:]
-        epoch = max(self.wall, int(least_epoch) + 1, held["epoch"] + 1)
-        until = self.wall // 1000 * 1000 + LIFETIME
-        self.part.locations[keys[0]] = {"room": id_, "epoch": epoch, "previous": to_leave, "until": until}
-        unknown = max(0, self.part.born + AGENT_INTERVAL - self.now)
-        return [str(self.now), str(epoch), str(unknown), *to_leave]
-
-    def confirm(self, key: str, epoch: Any) -> None:
-        held = self._location(key)
-        if held["room"] and str(held["epoch"]) == str(epoch):
-            held["previous"] = []
-
-    def _location(self, key: str) -> dict[str, Any]:
-        held = self.part.locations.get(key)
-        if held and held["until"] > self.wall:
-            return held
-        self.part.locations.pop(key, None)  # it has expired
-        return {"room": "", "epoch": 0, "previous": []}
-
-    def _keep(self, name: str) -> None:
-        self.room.last_seen.setdefault(name, self.wall - OFFLINE_AFTER)
-        self.part.active[self.room.id] = self.wall

@@ -37,13 +37,13 @@ class Shape(NamedTuple):
 def shape_of(seed: str) -> Shape:
     chosen = random.Random(f"shape {seed}")
     agents = chosen.choice((2, 4, 4, 8, 150))
-    return Shape(chosen.choice((1, 2, 3)), chosen.choice((2, 3, 5)), agents, chosen.random() < 0.5)
+    return Shape(chosen.choice((1, 2, 3)), chosen.choice((2, 3, 3)), agents, chosen.random() < 0.5)
 
 
 KINDS = (
-    ["drain"] * 10 + ["drain_when_due"] * 22 + ["wait"] * 22 + ["report"] * 22 + ["publish"] * 9 + ["finish"] * 9
-    + ["relay"] * 3 + ["resume"] * 6 + ["listen"] * 3 + ["clock"] * 3 + ["kill"] + ["down"] + ["save"] + ["restart"]
-    + ["flush"] + ["read_seq"] * 2 + ["disconnect"] * 2 + ["forget"] * 2 + ["long_wait"] + ["restore_database"]
+    ["wait"] * 34 + ["report"] * 20 + ["drain_when_due"] * 18 + ["publish"] * 9 + ["resume"] * 8 + ["finish"] * 7
+    + ["drain"] * 6 + ["listen"] * 4 + ["clock"] * 4 + ["relay"] * 3 + ["read_seq"] * 2 + ["disconnect"] * 2
+    + ["forget"] * 2 + ["kill", "down", "save", "restart", "flush", "long_wait", "restore_database"]
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The steps of the surroundings: time, clocks, servers that stop, restart and forget, processes that are killed."""
 
+from collections.abc import Callable
 from typing import Any
 
 from app.realtime import redis_keys
@@ -12,12 +13,13 @@ from tests.simulation.world import Server, World
 
 SECOND, MINUTE, DAY = 1_000_000, 60_000_000, 86_400_000_000
 PAUSES = (1, 1000, 50_000, PACING, 3 * PACING, SECOND, AGENT_INTERVAL, WINDOW, MAX_PAUSE, MAX_PAUSE + 1, 5 * SECOND)
-LONG_PAUSES = (30 * SECOND, 121 * SECOND, 301 * SECOND, DAY, 9 * DAY, 31 * DAY)
+LONG_PAUSES = (30 * SECOND, 121 * SECOND, 301 * SECOND, DAY, 3 * DAY, 9 * DAY, 31 * DAY)
 SMALL_CLOCK_STEPS = (-1, 1000, TOLERANCE, TOLERANCE + 1, 2 * SECOND)
 CLOCK_STEPS = (*SMALL_CLOCK_STEPS, -SECOND, -40 * SECOND, -20 * MINUTE, 40 * SECOND, 20 * MINUTE)
 
 
 class Surroundings:
+    forget_agents: Callable[[str], None]
     rooms: list[str]
     world: World
     database: Database
@@ -29,7 +31,16 @@ class Surroundings:
         self.world.time += dice.of(PAUSES) + dice.below(2)
 
     def _long_wait(self, dice: Dice) -> None:
-        self.world.time += dice.of(LONG_PAUSES)
+        """After a week without a report, retention has run (it does each hour)."""
+        pause = dice.of(LONG_PAUSES)
+        self.world.time += pause
+        if pause >= 7 * DAY:
+            self.world.begin(None)
+            for server in self.world.servers:
+                server.is_down = False
+            self.world.changes += 1
+            for room in self.rooms:
+                self.forget_agents(room)
 
     def _clock(self, dice: Dice) -> None:
         dice.of(self.world.servers).offset += dice.of(CLOCK_STEPS)
