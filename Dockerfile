@@ -22,6 +22,14 @@ RUN PYTHONPATH="$(echo /opt/build/lib/python3*/site-packages)" pip --python /opt
         --no-compile --no-deps --no-build-isolation --editable . \
     && rm -rf build ./*.egg-info deploy clients \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /srv/dashboard
+# What the image adds to its base, as two trees. With the commit's time as an argument, the same source gives layers with
+# the same digests: their folders (/etc, /opt, /srv) have that time too.
+ARG SOURCE_DATE_EPOCH=""
+RUN mkdir -p /image/packages/opt /image/app/srv /image/app/etc \
+    && mv /opt/venv /image/packages/opt/ && mv /srv/dashboard /image/app/srv/ && cp /etc/passwd /etc/group /image/app/etc/ \
+    && echo "dashboard:x:10001:10001::/tmp:/usr/sbin/nologin" >> /image/app/etc/passwd \
+    && echo "dashboard:x:10001:" >> /image/app/etc/group \
+    && { [ -z "$SOURCE_DATE_EPOCH" ] || find /image -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +; }
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Dashboard Realtime"
@@ -31,9 +39,8 @@ ENV PATH="/opt/venv/bin:$PATH" \
     DASHBOARD_HOME=/tmp/dashboard \
     DASHBOARD_LOG_FORMAT=json \
     PROMETHEUS_MULTIPROC_DIR=/tmp/metrics
-RUN groupadd --gid 10001 dashboard && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin dashboard
-COPY --from=build /opt/venv /opt/venv
-COPY --from=build /srv/dashboard /srv/dashboard
+COPY --from=build /image/packages/ /
+COPY --from=build /image/app/ /
 WORKDIR /srv/dashboard
 USER 10001:10001
 EXPOSE 5000

@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-busy test-containers lint audit types format lock release docs site screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client simulate bench clean clean-data
+.PHONY: help setup run test test-busy test-python check-lock test-containers lint audit types format lock release docs site screenshots soak webhook-load fault-mix conformance client-kills mutants mutants-python mutants-lua mutants-client simulate bench clean clean-data
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -24,6 +24,12 @@ test: setup ## run the whole test suite against real servers, which it starts
 
 test-busy: setup ## run it beside two busy loops (TESTS=tests/scenarios runs only those)
 	@TEST_BUSY_LOOPS=2 $(BIN)/python -m tests $(TESTS)
+
+test-python: setup ## run the unit and scenario parts with another Python (PYTHON=python3.14 TESTS=tests/core)
+	@PYTHON="$(PYTHON)" TESTS="$(TESTS)" scripts/test-python
+
+check-lock: setup ## look whether every locked package has a wheel for each supported Python (needs the registry)
+	@scripts/test-python --check-lock
 
 test-containers: setup ## test the compose stack: build, start, kill, scale (needs root and apt)
 	@tests/containers/run

@@ -99,11 +99,13 @@ def test_an_accepted_head_is_parsed_as_by_pythons_parser(
     text = f"{line}\r\nHost: h\r\n" + "".join(f"{name}: {value}{end}" for name, value, end in fields) + "\r\n"
     request = text.encode("latin-1") + body
 
-    ours, theirs = understood(Strict, request), understood(wsgi.HttpProtocol, request)
-
+    ours = understood(Strict, request)
+    if "refused" in ours:  # as HTTP/0.9 is, which eventlet cannot read from Python 3.14 on
+        return
+    theirs = understood(wsgi.HttpProtocol, request)
     if ours.get("close") and sum(name.lower() == "connection" for name, _, _ in fields) > 1:
         theirs["close"] = True  # Python's reader looks at the first alone
-    assert "refused" in ours or ours == theirs
+    assert ours == theirs
 
 
 REGULAR = (
