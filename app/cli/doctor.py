@@ -15,7 +15,7 @@ from app.core import database, migration, redis_connection
 from app.core.dependency_errors import outage_of
 from app.core.extensions import celery, db, redis_client
 from app.core.migration import SchemaState
-from app.core.redis_connection import VersionError
+from app.core.redis_connection import UnsuitableServerError
 from app.core.redis_topology import SLOTS
 from app.observability import process_registry
 from app.payments.reconciliation import mismatches, stuck_payments
@@ -116,7 +116,7 @@ def _check_rooms_redis() -> str:
     nodes = rooms_redis()
     try:
         versions = nodes.check_versions()
-    except VersionError as error:
+    except UnsuitableServerError as error:
         raise CheckFailed(str(error), "upgrade it, or let ROOMS_REDIS_URL name another one") from error
     owners = {node.name: node.slots for node in nodes.nodes()}
     if unowned := SLOTS - sum(owners.values()):
