@@ -148,10 +148,15 @@ def _clock_of(call: Call) -> str:
 
 def init_app(app: Flask) -> None:
     settings = app.extensions["dashboard_config"]
+    scripts = app.extensions["room_scripts"] = scripts_at(settings.rooms_redis_url)
+    app.extensions["rooms_redis"] = scripts.nodes
+
+
+def scripts_at(url: str) -> RoomScripts:
+    """Opens no connection."""
     times = SteadyTimes()
-    nodes = RedisNodes(settings.rooms_redis_url, partial(prepare, times=times), sorted(redis_keys.PARTITION_SLOTS))
-    app.extensions["rooms_redis"] = nodes
-    app.extensions["room_scripts"] = RoomScripts(nodes, times)
+    nodes = RedisNodes(url, partial(prepare, times=times), sorted(redis_keys.PARTITION_SLOTS))
+    return RoomScripts(nodes, times)
 
 
 def room_scripts() -> RoomScripts:
