@@ -32,7 +32,7 @@ def gc_freeze() -> Iterator[None]:
 
 
 def check_rooms_redis(app: Any) -> None:
-    """Raises click.ClickException for a Redis that cannot hold the rooms; one that does not answer yet is waited for later."""
+    """Raises click.ClickException for a Redis that cannot hold the rooms; one that does not answer is waited for."""
     import redis
 
     from app.core.redis_connection import UnsuitableServerError
