@@ -22,7 +22,7 @@ from app.core.errors import DomainError
 from app.core.extensions import celery, config, db, redis_client
 from app.core.migration import SchemaState
 from app.core.outbound import OutboundError
-from app.core.redis_connection import VersionError
+from app.core.redis_connection import UnsuitableServerError
 from app.core.redis_topology import SLOTS
 from app.observability import process_registry
 from app.payments.reconciliation import mismatches, stuck_payments
@@ -124,7 +124,7 @@ def _check_rooms_redis() -> str:
     nodes = rooms_redis()
     try:
         versions = nodes.check_versions()
-    except VersionError as error:
+    except UnsuitableServerError as error:
         raise CheckFailed(str(error), "upgrade it, or let ROOMS_REDIS_URL name another one") from error
     owners = {node.name: node.slots for node in nodes.nodes()}
     if unowned := SLOTS - sum(owners.values()):

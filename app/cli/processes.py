@@ -34,14 +34,14 @@ def gc_freeze() -> Iterator[None]:
 
 
 def check_rooms_redis(app: Any) -> None:
-    """Raises click.ClickException for a Redis that is too old; one that does not answer yet is waited for later."""
+    """Raises click.ClickException for a Redis that cannot hold the rooms; one that does not answer is waited for."""
     import redis
 
-    from app.core.redis_connection import VersionError
+    from app.core.redis_connection import UnsuitableServerError
 
     try:
         app.extensions["rooms_redis"].check_versions()
-    except VersionError as error:
+    except UnsuitableServerError as error:
         raise click.ClickException(str(error)) from error
     except redis.RedisError as error:
         logging.getLogger(__name__).warning("rooms_redis.unavailable", extra={"error": str(error)})

@@ -62,17 +62,19 @@ def connect_redis(url: str, *, blocking: bool = False, retries: int = 2) -> redi
     return redis.Redis(connection_pool=pool)
 
 
-class VersionError(redis.RedisError):
-    """The server is too old."""
+class UnsuitableServerError(redis.RedisError):
+    """The server is too old, or is named as what it is not."""
 
 
-def check_version(information: Mapping[str, Any]) -> str:
-    """The name and version in a reply of INFO. Raises VersionError for a server without sharded channels."""
+def check_version(information: Mapping[str, Any], *, is_cluster: bool) -> str:
+    """The name and version in a reply of INFO. Raises UnsuitableServerError for a server that cannot hold the rooms."""
+    if not is_cluster and information.get("server_mode", information.get("redis_mode")) == "cluster":
+        raise UnsuitableServerError("the server of the rooms belongs to a cluster: ROOMS_REDIS_URL=valkey-cluster://…")
     if version := information.get("valkey_version"):
         return f"Valkey {version}"
     named = f"Redis {information.get('redis_version', '')}"
     if information and int(str(information["redis_version"]).partition(".")[0]) < MIN_VERSION:
-        raise VersionError(f"{named} is too old: the rooms need Redis {MIN_VERSION} or newer, or Valkey")
+        raise UnsuitableServerError(f"{named} is too old: the rooms need Redis {MIN_VERSION} or newer, or Valkey")
     return named
 
 

@@ -118,9 +118,12 @@ class RedisNodes:
             raise errors[0] if errors else ClusterDownError("No server owns any slot.")
 
     def check_versions(self) -> dict[str, str]:
-        """The version of each server that owns slots. Raises redis.RedisError, VersionError if one is too old."""
+        """The version of each server that owns slots. Raises redis.RedisError, UnsuitableServerError among them."""
         clients = {node.name: self.topology.client(node.name) for node in self.nodes()}
-        return {name: check_version(client.info("server")) for name, client in clients.items()}
+        return {
+            name: check_version(client.info("server"), is_cluster=self.topology.is_cluster)
+            for name, client in clients.items()
+        }
 
     def _multiplexer(self, name: str) -> RedisMultiplexer:
         if self._given_up and self._given_up.get(name, 0.0) > time.monotonic():

@@ -165,7 +165,7 @@ def test_verifying_a_token_costs_hardly_more_than_decoding_it(app, settings):
         for token in tokens_of_many:
             jwt.decode(token, settings.signing_key, algorithms=["HS256"])
 
-    assert guard.ratio(verify, decode) < 1.7
+    assert guard.ratio(verify, decode) < 2.2
 
 
 def test_a_flush_costs_redis_at_most_sixteen_times_the_bare_publishes(in_context, client):

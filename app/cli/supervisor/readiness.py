@@ -9,7 +9,7 @@ import requests
 
 from app.cli.supervisor.supervisor import Supervisor
 from app.config import Config
-from app.core.redis_connection import VersionError, check_writable, connect_redis, redis_time
+from app.core.redis_connection import UnsuitableServerError, check_writable, connect_redis, redis_time
 from app.core.redis_nodes import RedisNodes
 from app.realtime.redis_keys import TICK_KEY
 
@@ -28,7 +28,7 @@ class Readiness:
     def find_redis_problem(self) -> str:
         """Call it before beat starts: a tick found then is of an earlier run.
 
-        Raises click.ClickException for a server that is too old.
+        Raises click.ClickException for a server that cannot hold the rooms.
         """
         try:
             self._tick_of_earlier_run = self._redis.get(TICK_KEY)
@@ -36,7 +36,7 @@ class Readiness:
             return f"Redis does not answer: {error}"
         try:
             self._rooms.check_versions()
-        except VersionError as error:
+        except UnsuitableServerError as error:
             raise click.ClickException(str(error)) from error
         except redis.RedisError as error:
             return f"the rooms' Redis does not answer: {error}"
