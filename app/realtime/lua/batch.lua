@@ -33,7 +33,7 @@ local function emit_batch()
   if #updates == 0 then return nil end
   room.batch_at = now
   spend_budget(1)
-  outcome.emitted['agent:task_updates'] = (outcome.emitted['agent:task_updates'] or 0) + 1
+  count_emitted('agent:task_updates', 1)
   local data = '{"updates":[' .. table.concat(updates, ',') .. ']}'
   publish(BATCH_CHANNEL, 'agent:task_updates', text(allocate_seqs('batch_seq', 1)), TIMESTAMP, data)
   return now + AGENT_INTERVAL

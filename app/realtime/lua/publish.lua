@@ -1,5 +1,5 @@
 -- Shared: events on the channels of a room. Needs room.lua. A published message is 'type seq milliseconds data'.
--- Functions: has_batch_listeners, has_batched_view, publish, record_emitted.
+-- Functions: has_batch_listeners, has_batched_view, publish, count_emitted, record_delivery.
 -- The batched view of a room is for connections that joined with `agentBatches`. It has sequence numbers of its own,
 -- because it carries other events. Once somebody has joined it, its events are numbered also while nobody listens, so
 -- that a web process notices a gap after its connection to Redis was interrupted.
@@ -27,10 +27,11 @@ local function publish(channel, event, seq, timestamp, data)
   return redis.call('SPUBLISH', channel, event .. ' ' .. seq .. ' ' .. timestamp .. ' ' .. data)
 end
 
--- Record an event as emitted; also as undelivered if no process received it or a client lost its connection lately.
-local function record_emitted(seq, event, receivers)
+local function count_emitted(event, count) outcome.emitted[event] = (outcome.emitted[event] or 0) + count end
+
+-- Record an event as undelivered if no process received it or a client lost its connection lately.
+local function record_delivery(seq, event, receivers)
   if is_missed == nil then is_missed = redis.call('EXISTS', DISCONNECTED_KEY) == 1 end
-  outcome.emitted[event] = (outcome.emitted[event] or 0) + 1
   if receivers == 0 or is_missed then
     table.insert(outcome.undelivered, table.concat({seq, event, receivers}, ' '))
   end

@@ -25,7 +25,8 @@ local function emit_queue(completed)
     local seq, batch_seq, name, event, timestamp, data = queued:match('^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
     local receivers = publish(CHANNEL, event, seq, timestamp, data)
     if batch_seq ~= '-' then receivers = receivers + publish(BATCH_CHANNEL, event, batch_seq, timestamp, data) end
-    record_emitted(seq, event, receivers)
+    count_emitted(event, 1)
+    record_delivery(seq, event, receivers)
     if name ~= '-' then completed(name, now + AGENT_INTERVAL) end
   end
 end

@@ -38,13 +38,11 @@ local function remaining_budget()
 end
 
 local function spend_budget(count)
-  local times = {}
-  for i = 1, count do
-    times[i] = text(now)
-    table.insert(window, 1, times[i])
-  end
-  redis.call('LPUSH', WINDOW_KEY, unpack(times))
-  if #window > LIMIT then redis.call('LTRIM', WINDOW_KEY, 0, LIMIT - 1) end
+  local at, times = text(now), {}
+  for i = 1, count do times[i] = at end
+  if redis.call('LPUSH', WINDOW_KEY, unpack(times)) > LIMIT then redis.call('LTRIM', WINDOW_KEY, 0, LIMIT - 1) end
+  for i = 1, LIMIT - count do times[count + i] = window[i] end
+  window = times
   if room.pacing then room.pacing = math.max(room.pacing, now - 2 * PACING_INTERVAL) + count * PACING_INTERVAL end
 end
 

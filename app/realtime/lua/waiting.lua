@@ -30,10 +30,11 @@ local function emit_waiting()
   local latest, first_seq, records = redis.call('HMGET', LATEST_KEY, unpack(names)), allocate_seqs('seq', #names), {}
   local batch_receivers = has_batch_listeners() and 1 or 0  -- they receive it with the next batch
   local next_allowed = text(now + AGENT_INTERVAL)
+  count_emitted('agent:task_update', #names)
   for i, name in ipairs(names) do
     local seq = text(first_seq + i - 1)
     local receivers = publish(CHANNEL, 'agent:task_update', seq, TIMESTAMP, latest[i])
-    record_emitted(seq, 'agent:task_update', receivers + batch_receivers)
+    record_delivery(seq, 'agent:task_update', receivers + batch_receivers)
     records[2 * i - 1], records[2 * i] = name, next_allowed .. rests[i]
     outcome.waits[#outcome.waits + 1] = text(math.max(0, wall - version_of(latest[i])))
   end
