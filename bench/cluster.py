@@ -26,7 +26,7 @@ from tests.support import servers
 from tests.support.databases import environment
 from tests.support.valkey_cluster import valkey_cluster
 
-ROOMS, AGENTS_PER_ROOM, BATCH = 300, 8, 100
+ROOMS, AGENTS_PER_ROOM, BATCH = 1_000, 10, 100
 ROUND_SECONDS = 1.2  # in which a room may emit all that a round brings
 POOL = {
     "changeType": "DEPOSIT",

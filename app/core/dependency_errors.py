@@ -62,7 +62,7 @@ class SchemaOutdated(Outage):
 class RedisUnavailable(Outage):
     dependency, cause, code = "redis", "unreachable", "REDIS_UNAVAILABLE"
     example = "Redis did not answer."
-    remedy = "start Redis, or check REDIS_URL and its password"
+    remedy = "start Redis, or check REDIS_URL and ROOMS_REDIS_URL and their passwords"
 
 
 class RedisFull(Outage):
@@ -98,7 +98,10 @@ _UNDEFINED_TEXTS = ("no such table", "no such column", "has no column named")
 _REDIS_TYPES: dict[type[Outage], Any] = {
     RedisFull: redis.OutOfMemoryError,
     RedisReadOnly: redis.ReadOnlyError,
-    RedisUnavailable: (redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoPermissionError),
+    RedisUnavailable: (
+        *(redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoPermissionError),
+        *(redis.exceptions.ClusterError, redis.exceptions.TryAgainError, redis.exceptions.AskError),
+    ),
 }
 _REDIS_CODES = {
     RedisFull: r"\bOOM\b",

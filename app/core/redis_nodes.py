@@ -115,7 +115,7 @@ class RedisNodes:
         return {name: check_version(client.info("server")) for name, client in clients.items()}
 
     def _multiplexer(self, name: str) -> RedisMultiplexer:
-        if self._given_up.get(name, 0.0) > time.monotonic():
+        if self._given_up and self._given_up.get(name, 0.0) > time.monotonic():
             raise GivenUpError(f"{name} failed a moment ago.")
         if (found := self._multiplexers.get(name)) is not None:
             return found

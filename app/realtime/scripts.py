@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 QUICK_SECONDS = 0.05
 FRESH_SECONDS = 30.0
-MAX_AGE_SECONDS = 3600.0
+MAX_AGE_SECONDS = 24 * 3600.0
 
 _AGENTS = ("keys", "clock", "agents")
 _EMITTING = (*_AGENTS, "room", "publish", "queue", "batch", "terminal", "waiting", "drain_room")
@@ -78,9 +78,16 @@ class SteadyTimes:
 class RoomScripts:
     """Runs operations on the servers of the rooms. Needs no app context."""
 
-    def __init__(self, nodes: RedisNodes) -> None:
+    def __init__(self, nodes: RedisNodes, times: SteadyTimes | None = None) -> None:
         self.nodes = nodes
-        self.times = SteadyTimes()
+        self.times = times or SteadyTimes()
+
+    def connect(self) -> None:
+        """Connect to the servers, if they are not yet, and so learn the times before the first event.
+
+        A process that knows no time takes a pause for a step of the clock: an event could wait a second for nothing.
+        """
+        self.nodes.execute([(slot, ("PING",)) for slot in redis_keys.PARTITION_SLOTS])
 
     def run(self, call: Call) -> Any:
         """Run one operation and return its reply without the steady time. Raises redis.RedisError."""
@@ -141,9 +148,15 @@ def _clock_of(call: Call) -> str:
 
 def init_app(app: Flask) -> None:
     settings = app.extensions["dashboard_config"]
-    nodes = RedisNodes(settings.rooms_redis_url, prepare, sorted(redis_keys.PARTITION_SLOTS))
-    app.extensions["rooms_redis"] = nodes
-    app.extensions["room_scripts"] = RoomScripts(nodes)
+    scripts = app.extensions["room_scripts"] = scripts_at(settings.rooms_redis_url)
+    app.extensions["rooms_redis"] = scripts.nodes
+
+
+def scripts_at(url: str) -> RoomScripts:
+    """Opens no connection."""
+    times = SteadyTimes()
+    nodes = RedisNodes(url, partial(prepare, times=times), sorted(redis_keys.PARTITION_SLOTS))
+    return RoomScripts(nodes, times)
 
 
 def room_scripts() -> RoomScripts:
@@ -151,8 +164,8 @@ def room_scripts() -> RoomScripts:
     return cast(RoomScripts, current_app.extensions["room_scripts"])
 
 
-def prepare(call: Callable[..., Any], slots: Sequence[int]) -> None:
-    """Load the operations into a server and note in the partitions of `slots` which server holds them.
+def prepare(call: Callable[..., Any], slots: Sequence[int], times: SteadyTimes | None = None) -> None:
+    """Load the operations into a server, note in the partitions of `slots` that it holds them, and learn their `times`.
 
     Runs on each new connection, so before any script. Raises redis.RedisError.
     """
@@ -169,6 +182,11 @@ def prepare(call: Callable[..., Any], slots: Sequence[int]) -> None:
         if redis_keys.PARTITION_SLOTS[partition] in slots:
             clock = redis_keys.partition_key(partition, "clock")
             call("EVALSHA", _sha("mark_server"), 1, clock, "", "", about.get("run_id", "-"))
+            if times is not None:
+                asked_at, (seconds, micros) = time.monotonic(), call("TIME")
+                last, offset = map(int, call("GET", clock).split()[:2])
+                steady_us = max(last, int(seconds) * 1_000_000 + int(micros) + offset)
+                times.learn(clock, steady_us, asked_at, time.monotonic())
 
 
 @cache

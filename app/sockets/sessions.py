@@ -40,6 +40,7 @@ def start_checks(app: Flask) -> None:
     runtime.spawn(_repeat, app, UNAUTHENTICATED_CHECK_SECONDS, end_unauthenticated)
     runtime.spawn(_repeat, app, ANNOUNCE_SECONDS, app.extensions["connections"].announce, 0.0)
     runtime.spawn(_repeat, app, REFRESH_SECONDS, socketio.server.manager.check_memory)
+    runtime.spawn(_repeat, app, REFRESH_SECONDS, app.extensions["room_scripts"].connect, 0.0)
 
 
 def _repeat(app: Flask, seconds: float, check: Callable[[], Any], first_delay: float | None = None) -> None:

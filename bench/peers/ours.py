@@ -11,11 +11,12 @@ from flask_socketio import SocketIO  # noqa: E402
 
 from app.http.server.serving import serve  # noqa: E402
 from app.realtime.fanout.manager import RoomManager  # noqa: E402
+from app.realtime.scripts import scripts_at  # noqa: E402
 
 
 def main():
     app = Flask(__name__)
-    manager = RoomManager(sys.argv[1])
+    manager = RoomManager(sys.argv[1], scripts_at(sys.argv[1]))
     socketio = SocketIO(
         app,
         client_manager=manager,

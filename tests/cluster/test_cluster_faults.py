@@ -89,8 +89,10 @@ def test_a_node_that_is_added_under_load_takes_rooms_over(scene: ClusterScene) -
     with load(scene):
         node = scene.cluster.add_node()
         slots = [scene.slots_of(primary)[0] for primary in scene.cluster.primaries() if scene.slots_of(primary)]
-        scene.cluster.move(slots, node)
+        waits = errors(scene, "try_again")
+        scene.cluster.move_at_once(slots, node)
     assert scene.rooms_on(node)
+    assert errors(scene, "try_again") == waits, "no script has to wait"
 
 
 def test_a_primary_that_is_killed_under_load_loses_nothing(scene: ClusterScene) -> None:

@@ -10,6 +10,7 @@ import psycopg
 import psycopg.errors
 import pytest
 from flask import Flask
+from redis.connection import DefaultParser
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +22,7 @@ from app.core.dependency_errors import (
     DatabaseFull,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    RedisUnavailable,
     outage_of,
 )
 from app.core.extensions import db
@@ -181,3 +183,16 @@ def test_sqlite_errors_are_classified_by_their_cause(tmp_path: Path) -> None:
     assert found == [DatabaseFull, DatabaseReadOnly, DatabaseBusy]
     assert "no such column" in str(mistake)
     assert outage_of(mistake) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "outage"),
+    [
+        ("CLUSTERDOWN The cluster is down", RedisUnavailable),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", RedisUnavailable),
+        ("MOVED 7 127.0.0.1:1", RedisUnavailable),
+        ("CROSSSLOT Keys in request don't hash to the same slot", None),
+    ],
+)
+def test_a_cluster_without_an_owner_for_a_slot_is_an_outage_and_a_wrong_script_is_not(reply: str, outage: Any) -> None:
+    assert outage_of(DefaultParser.parse_error(reply)) is outage

@@ -7,9 +7,9 @@ from importlib.resources import files
 import pytest
 
 from app.core.extensions import redis_client
-from app.realtime import redis_keys, scripts
+from app.realtime import limiter, redis_keys, scripts
 from app.realtime.redis_keys import PARTITION_SLOTS, PARTITIONS, SLOTS, TAGS
-from tests.factories import unique
+from tests.factories import make_protocol, unique
 
 LUA = {each.name: each.read_text("utf-8") for each in (files("app.realtime") / "lua").iterdir()}
 
@@ -110,3 +110,19 @@ def test_another_server_lets_the_memory_begin_anew_and_the_same_one_does_not(in_
     born, server = client.get(clock).split()[2:]
     assert int(born) >= int(first[0])
     assert server == first[3]
+
+
+def test_a_quiet_room_emits_at_once_also_in_a_process_that_has_just_begun(api, app_with, emissions, sleeping) -> None:
+    """Nobody has used the partition since its memory began, two seconds ago."""
+    app = api.transport.client.application
+    room = make_protocol(api)
+    with app.app_context():
+        seconds, micros = redis_client().time()
+        born = seconds * 1_000_000 + micros
+        clock = redis_keys.partition_key(redis_keys.partition_of(room), "clock")
+        redis_client().set(clock, f"{born} 0 {born} {redis_client().info('server')['run_id']}")
+    other = app_with()
+    with other.transport.client.application.app_context():
+        scripts.room_scripts().connect()
+        sleeping(2)
+        assert limiter.emit(room, "bounty_pool:updated", "{}").emitted == {"bounty_pool:updated": 1}

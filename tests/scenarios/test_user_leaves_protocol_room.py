@@ -12,7 +12,7 @@ POOL = "bounty_pool:updated"
 def subscribers(stack: Stack, protocol_id: str) -> int:
     """How many web processes are subscribed to the room's channel: none if it has no members."""
     with stack.redis() as client:
-        return client.pubsub_numsub(channel_of(protocol_id))[0][1]
+        return client.pubsub_shardnumsub(channel_of(protocol_id))[0][1]
 
 
 def test_switching_to_another_protocol_leaves_the_previous_room(stack: Stack, js: JsClient, protocol_id) -> None:

@@ -33,11 +33,10 @@ serving.serve(app, runtime.listen("127.0.0.1", int(sys.argv[1])), grace_seconds=
 CHECK_EMIT = """
 from app.core import runtime
 runtime.patch()
-from app.core.redis_nodes import RedisNodes
 from app.realtime.fanout.manager import StockManager
-from app.realtime.scripts import RoomScripts
+from app.realtime.scripts import scripts_at
 url = "redis://127.0.0.1:1/0"
-StockManager(url, RoomScripts(RedisNodes(url))).emit("bounty_pool:updated", {}, room="protocol:P1")
+StockManager(url, scripts_at(url)).emit("bounty_pool:updated", {}, room="protocol:P1")
 """
 
 

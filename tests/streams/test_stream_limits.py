@@ -131,7 +131,7 @@ def test_streams_of_two_processes_see_each_event_and_recover_from_the_loss_of_re
     streams = [StreamReader(system.port, protocol_id, token) for _ in range(12)]
     assert [each.next().name for each in streams] == ["state"] * 12
     with system.redis() as client:
-        assert client.pubsub_numsub(channel_of(protocol_id))[0][1] == 2, "the kernel gave all to one process"
+        assert client.pubsub_shardnumsub(channel_of(protocol_id))[0][1] == 2, "the kernel gave all to one process"
     deposit(system.api, protocol_id, "1")
     assert [each.next().id for each in streams] == ["1"] * 12
 

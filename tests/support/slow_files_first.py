@@ -19,6 +19,7 @@ SECONDS = {
     "realtime/test_backlogged_rooms.py": 76,
     "agents/test_terminal_updates.py": 73,
     "docs/test_examples.py": 72,
+    "cluster/test_cluster_faults.py": 75,
     "clients/python/tests/test_package.py": 61,
     "browser/test_money.py": 70,
     "browser/test_actions.py": 65,

@@ -176,6 +176,12 @@ class ValkeyCluster:
                 self.migrate(source, target, keys)
             self.end_move(slot, target)
 
+    def move_at_once(self, slots: list[int], target: ClusterNode) -> None:
+        """Move slots as Valkey 9 does: the target copies each, then all of its keys change hands at one moment."""
+        for slot in slots:
+            self.owner(slot).call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
+        until(lambda: set(slots) <= set(target.slots()), START_SECONDS, "the slots have moved")
+
     def begin_move(self, slot: int, target: ClusterNode) -> None:
         source = self.owner(slot)
         target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)

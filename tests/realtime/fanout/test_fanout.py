@@ -79,7 +79,7 @@ def test_while_redis_is_down_a_join_is_refused_within_two_seconds_and_has_no_eff
 def test_the_listener_survives_a_killed_connection_and_a_restart(valkey, server):
     client = join(server, "P1")
     client.ask("note", "P1", "0")
-    valkey.client.set("room:P1:seq", "0")
+    valkey.set_seq("P1", 0)
     valkey.client.client_kill_filter(_type="pubsub")
     wait_until(lambda: channel_of("P1") in valkey.channels())
     publish(valkey, "P1", 1)
@@ -97,7 +97,7 @@ def test_clients_reconnect_after_a_redis_restart_even_if_it_reached_the_same_seq
     client.ask("note", "P1", "7")
     valkey.stop()
     valkey.start()
-    valkey.client.set("room:P1:seq", "7")
+    valkey.set_seq("P1", 7)
     assert client.packet(timeout=10) == ""
 
 
@@ -113,7 +113,8 @@ def test_only_clients_of_rooms_with_missed_events_are_made_to_reconnect(valkey, 
     moved, still = join(server, "P1"), join(server, "P2")
     moved.ask("note", "P1", "7")
     still.ask("note", "P2", "3")
-    valkey.client.mset({"room:P1:seq": "8", "room:P2:seq": "3"})
+    valkey.set_seq("P1", 8)
+    valkey.set_seq("P2", 3)
     valkey.client.client_kill_filter(_type="pubsub")
     assert moved.packet(timeout=6 * slowdown()) == ""
     assert still.packet(timeout=0.5) is None

@@ -67,7 +67,7 @@ def test_rooms_in_one_batch_are_kept_separate(valkey, server, protocol):
     with valkey.client.pipeline(transaction=False) as pipe:
         for seq in range(1, 101):
             for room in (protocol, f"{protocol}-2"):
-                pipe.publish(channel_of(room), message(room, seq))
+                pipe.execute_command("SPUBLISH", channel_of(room), message(seq))
         pipe.execute()
     assert seqs_of(first, 100) == seqs_of(second, 100) == numbers(1, 101)
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from app.core.redis_nodes import RedisNodes
 from app.realtime.redis_keys import CONTROL_CHANNEL, channel_of, partition_key, partition_of, room_key
-from app.realtime.scripts import RoomScripts, prepare
+from app.realtime.scripts import RoomScripts, scripts_at
 from tests.factories import unique
 
 with warnings.catch_warnings():
@@ -65,9 +64,9 @@ def client(redis_url: str) -> "redis.Redis[bytes]":
 
 @pytest.fixture
 def scripts(redis_url: str) -> RoomScripts:
-    nodes = RedisNodes(redis_url, prepare)
-    nodes.ping()  # the first connection notes the server in all partitions
-    return RoomScripts(nodes)
+    made = scripts_at(redis_url)
+    made.nodes.ping()  # the first connection notes the server in all partitions
+    return made
 
 
 @pytest.fixture
@@ -159,7 +158,7 @@ def test_all_rooms_are_resynced_when_redis_fails_during_the_check(server, room, 
     one, other = room(7), room(7)
     server.join(one, "a")
     server.join(other, "b", "c")
-    resync = Resync(server, RoomScripts(RedisNodes("redis://127.0.0.1:1/0")))
+    resync = Resync(server, scripts_at("redis://127.0.0.1:1/0"))
     for protocol_id in (one, other):
         resync.note_joined(channel_of(protocol_id), 7)
     check(resync, one, other)
