@@ -103,16 +103,21 @@ class Episode(Actions, Surroundings):
         if seen.operation not in NOT_OF_A_ROOM:
             self.invariants.observe(seen, self.channels[seen.room], self.world.model.dropped)
 
-    def settle(self) -> None:
-        """Nothing new comes: what waits leaves in time, and all that was taken has been told."""
+    def recover(self) -> None:
+        """Servers start again, what was interrupted goes on, and what is stored is relayed."""
+        self.world.begin(None)
         for server in self.world.servers:
             server.is_down = False
         self.world.changes += 1
-        while self.paused:
+        while self.paused and getcurrent() is self._main:
             self.paused.pop(0).switch()
         for room in self.rooms:
             for _ in range(RELAYS_AT_THE_END):
                 self._attempt(lambda _dice, room=room: self.database.relay(room), Dice(0))
+
+    def settle(self) -> None:
+        """Nothing new comes: what waits leaves in time, and all that was taken has been told."""
+        self.recover()
         until = self.world.time + self._longest_wait()
         while delays := self._delays():
             self.world.time += max(0, min(delays))

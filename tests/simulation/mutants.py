@@ -80,8 +80,8 @@ def _write(tried: list[tuple[Mutant, str]], count: int, options: argparse.Namesp
         files.setdefault(mutant.path, Counter())["survived" if verdict == "survived" else "killed"] += 1
     killed = sum(each["killed"] for each in files.values())
     lines = [
-        f"Tried: {len(tried)} of {count} mutants, seed {options.seed}; {options.steps} steps, {AGAIN} × for survivors.",
-        f"Killed: {killed} ({killed / max(1, len(tried)):.1%}).",
+        f"Tried: {len(tried)} of {count} mutants with seed {options.seed}, each over {options.steps} steps,",
+        f"those that survive over {AGAIN} times as many more. Killed: {killed} ({killed / max(1, len(tried)):.1%}).",
         "",
         "| script | killed | survived |",
         "|---|---|---|",

@@ -19,6 +19,7 @@ CLOCK_STEPS = (*SMALL_CLOCK_STEPS, -SECOND, -40 * SECOND, -20 * MINUTE, 40 * SEC
 
 
 class Surroundings:
+    recover: Callable[[], None]
     forget_agents: Callable[[str], None]
     rooms: list[str]
     world: World
@@ -31,14 +32,12 @@ class Surroundings:
         self.world.time += dice.of(PAUSES) + dice.below(2)
 
     def _long_wait(self, dice: Dice) -> None:
-        """After a week without a report, retention has run (it does each hour)."""
+        """Within a week everything works again, sweeps have relayed what was stored, and retention has run."""
         pause = dice.of(LONG_PAUSES)
+        if pause >= 7 * DAY:
+            self.recover()
         self.world.time += pause
         if pause >= 7 * DAY:
-            self.world.begin(None)
-            for server in self.world.servers:
-                server.is_down = False
-            self.world.changes += 1
             for room in self.rooms:
                 self.forget_agents(room)
 

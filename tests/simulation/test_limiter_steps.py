@@ -17,6 +17,8 @@ STEPS, PARTS = 1_000_000, 8
 STEPS_IN_LUA51, MIRRORED_STEPS = 3_000, 300
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_steps_agree_with_the_model(part) -> None:
     assert run.run(f"{SEED}/{part}", STEPS // PARTS) >= STEPS // PARTS

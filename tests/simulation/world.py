@@ -16,7 +16,7 @@ import redis
 
 from app.core.redis_nodes import RedisNodes
 from app.realtime import redis_keys, scripts
-from app.realtime.scripts import RoomScripts
+from app.realtime.scripts import RoomScripts, SteadyTimes
 from tests.simulation.lua_server import LuaServer
 from tests.simulation.model import EMITTING, Model
 from tests.simulation.model_room import Partition
@@ -85,8 +85,8 @@ class Server:
 class SimulatedNodes:
     """Stands in for `RedisNodes` in one process: the same calls, repeated in the same way when a connection breaks."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    def __init__(self, world: "World", times: SteadyTimes) -> None:
+        self._world, self._times = world, times
         self._connected: dict[int, int] = {}  # generation by server
         self._checked = -1  # number of the last change of a server for which all connections are open
 
@@ -152,7 +152,7 @@ class SimulatedNodes:
             return False
         self._connected[server.number] = server.generation
         slots = [each for each in self._world.slots if self._world.server_of(each) is server]
-        scripts.prepare(lambda *words: self._prepare(server, words), slots)
+        scripts.prepare(lambda *words: self._prepare(server, words), slots, self._times)
         return True
 
     def _prepare(self, server: Server, words: tuple[Any, ...]) -> Any:
@@ -188,7 +188,8 @@ class World:
         self._operations = {scripts._sha(name): name for name in scripts._OF_ROOMS}
 
     def new_process(self) -> RoomScripts:
-        return RoomScripts(cast(RedisNodes, SimulatedNodes(self)))
+        times = SteadyTimes()
+        return RoomScripts(cast(RedisNodes, SimulatedNodes(self, times)), times)
 
     def server_of(self, slot: int) -> Server:
         return self._servers[slot]
