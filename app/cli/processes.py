@@ -44,7 +44,8 @@ def check_rooms_redis(app: Any) -> None:
     except UnsuitableServerError as error:
         raise click.ClickException(str(error)) from error
     except redis.RedisError as error:
-        logging.getLogger(__name__).warning("rooms_redis.unavailable", extra={"error": str(error)})
+        logger = logging.getLogger(__name__)
+        logger.warning("rooms_redis.unavailable", extra={"error": str(error)})
 
 
 @click.command()

@@ -22,7 +22,7 @@ from tests.support.project_files import project_files
 pytestmark = pytest.mark.database("sqlite")  # the document does not depend on the database
 
 UNDOCUMENTED = {"/", "/ops", "/ops/status", "/docs", "/docs/static/{filename}", "/static/{name}", "/demo/session"}
-UNDOCUMENTED |= {"/runbooks/{name}"}
+UNDOCUMENTED |= {"/runbooks/{name}", "/static/at-<string(length=16):release>/{name}"}
 SOCKET_CODES = {"INVALID_MESSAGE", "UNKNOWN_EVENT", "INVALID_PROTOCOL", "TOO_MANY_CONNECTIONS", "REALTIME_UNAVAILABLE"}
 PAGE_CODES = {"PAGE_NOT_SET_UP", "DEMO_OFF"}
 INTERNAL_CODES = {"LEFT_MEANWHILE", "HTTP_ERROR"}
