@@ -7,13 +7,12 @@ import sys
 
 from bench.fanout_servers import LOAD_CORE, Valkey
 from bench.ingest_load import Connections, post
-from bench.ingest_servers import Web, install_peers, own_cpu, peer, pin
+from bench.ingest_servers import PROTOCOL, Web, install_peers, own_cpu, peer, pin
 from tests.factories import make_agent, make_protocol
 
 PEERS = ["ours", "bare", "fastapi", "express", "fastify"]
 WITHOUT_BATCHES = {"bare", "fastapi"}
 AGENTS = 200
-PROTOCOL = "bench"
 REQUESTS = 400
 BATCH = 100
 BATCHES = 40

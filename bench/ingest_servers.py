@@ -1,5 +1,6 @@
 """The servers of the ingest, database and state benchmarks, pinned to one core; peers installed once, pinned."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -8,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.realtime import scripts
+from app.realtime import redis_keys, scripts
 from bench.fanout_servers import MODULES, PEERS, SERVER_CORE, Process
 from tests.support import databases
 from tests.support.api import Api, OverHttp
@@ -30,10 +31,12 @@ PIP_PACKAGES = [
     "uvicorn[standard]==0.54.0",
     "redis[hiredis]==8.1.0",
     "PyJWT==2.10.1",
+    "msgpack==1.2.4",
     "sqlalchemy==2.1.9",
     "psycopg[binary]==3.3.9",
 ]
 KEY = secrets.token_hex(32)
+PROTOCOL = "bench"
 UNLIMITED = {"DASHBOARD_REST_PER_TOKEN": "1000000", "DASHBOARD_REST_PER_ADDRESS": "1000000"}
 
 
@@ -77,7 +80,7 @@ class Web(Process):
 
 
 def peer(name, redis_port):
-    """A peer's process; `port` is where it listens."""
+    """A peer's process; `port` is where it listens. The room's agents are there already: ours has reported for them."""
     script = MODULES / "report.lua"
     script.write_text(scripts.source("report"), encoding="utf-8")
     commands = {
@@ -86,7 +89,8 @@ def peer(name, redis_port):
         "express": ["node", PEERS / "express_fastify_ingest.cjs", WEB_MODULES, "express"],
         "fastify": ["node", PEERS / "express_fastify_ingest.cjs", WEB_MODULES, "fastify"],
     }
-    process = Process([*commands[name], redis_port, script, KEY], SERVER_CORE)
+    keys = json.dumps(redis_keys.report_keys(PROTOCOL))
+    process = Process([*commands[name], redis_port, script, KEY, keys], SERVER_CORE)
     process.port = int(process.first_line())
     return process
 

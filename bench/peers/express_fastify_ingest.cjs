@@ -1,8 +1,8 @@
-// The same progress reports, single and in batches, in Express and in Fastify: `node … MODULES express|fastify REDIS_PORT SCRIPT KEY` prints its port.
+// The same progress reports, single and in batches, in Express and in Fastify: `node … MODULES express|fastify REDIS_PORT SCRIPT KEY KEYS` prints its port.
 // As this project does: a verified token is remembered, the body is validated, one EVALSHA of the same script.
 const { createHash } = require("crypto");
 const { readFileSync } = require("fs");
-const [modules, kind, redisPort, scriptPath, key] = process.argv.slice(2);
+const [modules, kind, redisPort, scriptPath, key, roomKeys] = process.argv.slice(2);
 const load = (name) => require(require.resolve(name, { paths: [modules] }));
 const { Redis } = load("ioredis");
 const jwt = load("jsonwebtoken");
@@ -10,6 +10,7 @@ const { encode } = load("notepack.io");
 
 const script = readFileSync(scriptPath, "utf8");
 const sha = createHash("sha1").update(script).digest("hex");
+const keys = JSON.parse(roomKeys); // of the room, for the script
 const redis = new Redis(Number(redisPort), "127.0.0.1");
 const id = { type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$" };
 const properties = {
@@ -45,16 +46,17 @@ function argumentsOf(agentId, report) {
     error: null,
     nextTask: report.nextTask ?? null,
   };
-  return [agentId, report.protocolId, report.task, JSON.stringify(data).slice(0, -1)];
+  return [agentId, report.task, JSON.stringify(data).slice(0, -1)];
 }
 
 async function accept(agentId, report) {
-  await redis.evalsha(sha, 0, ...argumentsOf(agentId, report));
+  await redis.evalsha(sha, keys.length, ...keys, report.protocolId, "", encode(argumentsOf(agentId, report)));
   return { accepted: "1" };
 }
 
 async function acceptBatch({ updates }) {
-  await redis.evalsha(sha, 0, encode(updates.flatMap((each) => argumentsOf(each.agentId, each))));
+  const taken = encode(updates.flatMap((each) => argumentsOf(each.agentId, each)));
+  await redis.evalsha(sha, keys.length, ...keys, updates[0].protocolId, "", taken);
   return { accepted: String(updates.length), rejected: [] };
 }
 

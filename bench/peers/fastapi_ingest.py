@@ -1,4 +1,4 @@
-"""The same progress report in FastAPI: `python fastapi_ingest.py REDIS_PORT SCRIPT KEY` prints its port.
+"""The same progress report in FastAPI: `python fastapi_ingest.py REDIS_PORT SCRIPT KEY KEYS` prints its port.
 
 As this project does: a verified token is remembered, the body is validated, one EVALSHA of the same script.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import jwt
+import msgpack
 import redis.asyncio
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException
@@ -21,6 +22,7 @@ REDIS = redis.asyncio.Redis(port=int(sys.argv[1]), protocol=2)
 SCRIPT = Path(sys.argv[2]).read_text(encoding="utf-8")
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 KEY = sys.argv[3]
+KEYS = json.loads(sys.argv[4])  # of the room, for the script
 app = FastAPI(openapi_url=None)
 verified: dict[str, dict] = {}
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
@@ -62,7 +64,8 @@ async def progress(agent_id: str, report: Report, claims: Annotated[dict, Depend
         "nextTask": report.nextTask,
     }
     text = json.dumps(data, separators=(",", ":"))[:-1]
-    await REDIS.evalsha(SHA, 0, agent_id, report.protocolId, report.task, text)
+    taken = msgpack.packb([agent_id, report.task, text])
+    await REDIS.evalsha(SHA, len(KEYS), *KEYS, report.protocolId, "", taken)
     return {"accepted": "1"}
 
 
