@@ -139,7 +139,7 @@ def big_state(app, api):
     return read
 
 
-def test_a_big_state_costs_at_most_eight_times_what_reading_its_json_does(app, big_state):
+def test_a_big_state_costs_at_most_twelve_times_what_reading_its_json_does(app, big_state):
     text = big_state()
     kept = app.extensions["snapshot_sections"]
 
@@ -148,8 +148,8 @@ def test_a_big_state_costs_at_most_eight_times_what_reading_its_json_does(app, b
         big_state()
 
     assert len(json.loads(text)["agents"]) == 1_000
-    assert guard.ratio(after_an_event, lambda: json.loads(text)) < 8
-    assert guard.ratio(big_state, lambda: json.loads(text)) < 6
+    assert guard.ratio(after_an_event, lambda: json.loads(text)) < 12
+    assert guard.ratio(big_state, lambda: json.loads(text)) < 9
 
 
 def test_verifying_a_token_costs_hardly_more_than_decoding_it(app, settings):
