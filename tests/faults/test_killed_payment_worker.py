@@ -77,7 +77,7 @@ def check_charged_once(system: Stack, service: PayoutService, ready, payment_id:
 
     until(released, CONVERGES_SECONDS, "the payment is RELEASED")
     watcher.wait_for_event("vuln:status_changed", 20, newStatus="PAID", paymentId=payment_id)
-    changes = [event.data.get("changeType") or event.data["newStatus"] for event in watcher.events()]
+    changes = [event.data.get("changeType") or event.data.get("newStatus") or event.name for event in watcher.events()]
     assert changes == ["PENDING", "PAYMENT_RELEASED", "RELEASED", "PAID"]
     assert pool(system.api, protocol_id) | {"version": ""} == {
         "protocolId": protocol_id, "currency": "USDC", "total": "1000.00", "available": "600.00",
