@@ -18,6 +18,7 @@ from app.observability import metrics
 from app.realtime import limiter
 from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import CONTROL_CHANNEL, DRAIN_KEY, TICK_KEY, room_key, room_of, slot_of_key
+from app.realtime.scripts import Call, room_scripts
 
 logger = logging.getLogger(__name__)
 
@@ -126,15 +127,8 @@ def schedule_drain(outcome: Outcome) -> None:
 
 def record_disconnect(protocol_id: str, client: str) -> None:
     """Record that `client` lost its connection while in the protocol's room. Raises redis.RedisError."""
-    key = room_key(protocol_id, "disconnected")
-    commands = [
-        ("ZADD", key, redis_clock().now(), client),
-        ("ZREMRANGEBYRANK", key, 0, -MAX_CLIENTS - 1),
-        ("EXPIRE", key, DISCONNECTED_SECONDS),
-    ]
-    for reply in rooms_redis().execute([(slot_of_key(key), command) for command in commands]):
-        if isinstance(reply, redis.RedisError):
-            raise reply
+    arguments = (client, redis_clock().now(), MAX_CLIENTS, DISCONNECTED_SECONDS)
+    room_scripts().run(Call("disconnect", (room_key(protocol_id, "disconnected"),), arguments))
 
 
 def record_return(protocol_id: str, client: str) -> None:

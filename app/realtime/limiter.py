@@ -124,15 +124,17 @@ def allocate_versions(updates: Sequence[tuple[str, str]]) -> list[tuple[int, int
     rooms: defaultdict[str, list[int]] = defaultdict(list)
     for index, (agent_id, protocol_id) in enumerate(updates):
         rooms[current.setdefault(agent_id, protocol_id)].append(index)
+    known = [parse_agent(record) if record else None for record in found[len(agent_ids) :]]
+    # an agent whose location Redis lost may work in both rooms
+    wanted = [(agent_id, each.version if each else 0) for (agent_id, _), each in zip(updates, known, strict=True)]
     calls = [
-        Call("allocate_versions", report_keys(room), (room, *(updates[index][0] for index in indexes)))
+        Call("allocate_versions", report_keys(room), (room, *(part for index in indexes for part in wanted[index])))
         for room, indexes in rooms.items()
     ]
     versions: dict[int, int] = {}
     for indexes, reply in zip(rooms.values(), scripts.run_all(calls), strict=True):
         versions |= zip(indexes, map(int, reply), strict=True)
-    pending = [parse_agent(record).pending if record else 0 for record in found[len(agent_ids) :]]
-    return [(versions[index], pending[index]) for index in range(len(updates))]
+    return [(versions[index], each.pending if each else 0) for index, each in enumerate(known)]
 
 
 def emit(protocol_id: str, event_type: str, data_json: str, stored: StoredEvent | None = None) -> Outcome:

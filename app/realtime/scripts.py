@@ -36,6 +36,7 @@ _SHARED = {
     "forget_room": ("keys", "clock"),
     "locate": ("agent", "clock"),
     "confirm": (),
+    "disconnect": (),
     "due_rooms": ("partition", "clock"),
     "mark_server": ("partition", "clock"),
     "lease_lead": (),

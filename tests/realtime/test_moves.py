@@ -198,6 +198,25 @@ def test_versions_of_one_request_rise_in_its_order_whatever_the_rooms(in_context
     assert locate(room_scripts().nodes, [agent]) == [rooms[0]], "nothing is stored yet"
 
 
+def test_a_version_is_above_those_of_both_rooms_of_an_agent_whose_location_was_lost(
+    in_context: Flask, agent, rooms
+) -> None:
+    """The clock of the server of its earlier room was ahead."""
+    here, there, _ = rooms
+    report(agent, here)
+    redis_client().delete(agent_keys(agent)[0])
+    report(agent, there)
+    known = record(agent, here)
+    ahead = known.version + 60_000_000
+    fields = (known.next_allowed, known.pending, ahead, known.task_version, known.epoch, 1, known.task)
+    redis_client().hset(room_key(here, "agents"), agent, " ".join(map(str, fields)))
+
+    [(version, _)] = limiter.allocate_versions([(agent, here)])
+
+    assert locate(room_scripts().nodes, [agent]) == [there]
+    assert version > ahead
+
+
 def test_an_agent_of_a_memory_that_has_just_begun_waits_a_second(in_context: Flask, emissions, agent, rooms) -> None:
     """Its server was emptied: it may have been told of a moment ago, in a room that another server knows."""
     redis_client().delete(agent_keys(agent)[1])

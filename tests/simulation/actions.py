@@ -1,13 +1,12 @@
 """The steps of the application: reports, stored events, drains, and reads, by one of its processes."""
 
 from app.agents.task_changes import MAX_PENDING_TERMINAL
-from app.realtime import limiter, redis_keys, retention, scripts
+from app.realtime import emitter, limiter, redis_keys, retention, scripts
 from app.realtime.scripts import RoomScripts
 from tests.simulation.database import Database
 from tests.simulation.steps import Dice, Shape
 from tests.simulation.world import World
 
-DISCONNECTED_SECONDS = 300
 EVENTS = ("bounty_pool:updated", "vuln:status_changed")
 
 
@@ -113,5 +112,6 @@ class Actions:
 
     def _disconnect(self, dice: Dice) -> None:
         key = redis_keys.room_key(dice.of(self.rooms), "disconnected")
-        commands = ("ZADD", key, 1, "client"), ("EXPIRE", key, DISCONNECTED_SECONDS)
-        self.process.nodes.execute([(redis_keys.slot_of_key(key), command) for command in commands])
+        client = f"client{dice.below(3)}"
+        arguments = (client, self.world.time // 1_000_000, emitter.MAX_CLIENTS, emitter.DISCONNECTED_SECONDS)
+        self.process.run(scripts.Call("disconnect", (key,), arguments))

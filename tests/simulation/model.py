@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from app.realtime.redis_keys import view_of
 from tests.simulation.model_moves import Moving
 from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, Partition, Room, first_of, version_of
 
 SECOND, LAG, RENEWAL = 1_000_000, 5_000_000, 86_400_000_000
+WITHOUT_CLOCK = frozenset({"confirm", "disconnect"})
 EMITTING = frozenset({"emit", "drain", "rewind", "leave"})
 _unpack = msgspec.msgpack.decode
 
@@ -23,8 +25,8 @@ class Model(Moving):
     def run(self, operation: str, part: Partition, keys: Sequence[str], wall: int, arguments: Sequence[Any]) -> Any:
         """The reply; `published` has the messages."""
         self.published, self.part, self.wall = [], part, wall
-        if operation == "confirm":
-            return self.confirm(keys[0], *arguments)
+        if operation in WITHOUT_CLOCK:
+            return getattr(self, operation)(keys[0], *arguments)
         id_, expected = arguments[0], arguments[1]
         self.now = part.advance(wall, int(expected) if expected != "" else None, is_emitting=operation in EMITTING)
         if operation in ("locate", "mark_server", "due_rooms"):
@@ -91,11 +93,11 @@ class Model(Moving):
             part.is_due(room.id, min(dues))
         return [str(self.now), started, unknown, renewed]
 
-    def allocate_versions(self, *names: str) -> list[Any]:
+    def allocate_versions(self, *wanted: Any) -> list[Any]:
         reply: list[Any] = [str(self.now)]
-        for name in names:
+        for name, known in zip(wanted[::2], wanted[1::2], strict=True):
             agent = self.room.agent(name, self.part.born)
-            version = max(self.wall, agent.version + 1)
+            version = max(self.wall, agent.version + 1, int(known) + 1)
             agent.version = version + 1
             self.save_agent(name, agent)
             self.keep_agent(name)
@@ -170,6 +172,11 @@ class Model(Moving):
         part.active.pop(id_)
         part.dropped.pop(id_, None)
         return [str(self.now), 1]
+
+    def disconnect(self, key: str, _client: str, _at: Any, _most: Any, seconds: Any) -> int:
+        room = self.part.room(view_of(key).removesuffix(":disconnected"))
+        room.disconnected_until = self.wall // 1000 * 1000 + int(seconds) * SECOND
+        return 1
 
     # Operations of a partition or an agent's location
     def due_rooms(self, _keys: Sequence[str], _id: str, _expected: Any, most: Any) -> list[Any]:

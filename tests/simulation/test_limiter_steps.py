@@ -1,27 +1,33 @@
-"""A million random steps of the shipped limiter, its moves and scripts differ nowhere from the model.
+"""Random steps of the shipped limiter, its moves and scripts differ nowhere from the model, nor from a real server.
 
-Each step is checked (model.py, invariants.py). `make simulate STEPS=10000000` runs more.
+The four quarters of a million steps are in files of their own. `make simulate STEPS=10000000` runs more.
 """
 
+import re
 from functools import partial
+from pathlib import Path
 
-import pytest
-
-from tests.simulation import run
+from app.realtime import redis_keys
+from tests.simulation import million, run
 from tests.simulation.lua_server import LuaServer
 from tests.simulation.mirror import run_mirrored
 from tests.simulation.steps import steps_of
 from tests.support.seeds import SEED
 
-STEPS, PARTS = 1_000_000, 8
 STEPS_IN_LUA51, MIRRORED_STEPS = 3_000, 300
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_random_steps_agree_with_the_model(part) -> None:
-    assert run.run(f"{SEED}/{part}", STEPS // PARTS) >= STEPS // PARTS
+def test_the_files_of_the_quarters_run_every_part() -> None:
+    texts = [path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*_quarter.py")]
+    files = sorted(int(number) for text in texts for number in re.findall(r"parts_of_file\((\d)\)", text))
+    assert files == list(range(million.PARTS // million.PARTS_OF_A_FILE))
+
+
+def test_a_simulation_leaves_the_keys_of_all_partitions_to_other_tests() -> None:
+    before = redis_keys.all_keys("due")
+    assert run.run(f"{SEED}/after", 1)
+    assert redis_keys.all_keys("due") == before
+    assert len(before) == redis_keys.PARTITIONS
 
 
 def test_random_steps_agree_with_the_model_in_the_lua_of_redis() -> None:

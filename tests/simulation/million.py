@@ -1,0 +1,23 @@
+"""The million random steps of a test run, in eight parts; a file of tests runs two, so that workers share the files."""
+
+import pytest
+
+from tests.simulation import run
+from tests.support.seeds import SEED
+
+STEPS, PARTS = 1_000_000, 8
+PARTS_OF_A_FILE = 2
+
+TIMEOUT_SECONDS = 900  # a part takes half a minute alone, and runs beside other busy workers
+
+
+def parts_of_file(number: int) -> list[pytest.MarkDecorator]:
+    """The marks of a test that runs one `part` of the file with this number."""
+    first = number * PARTS_OF_A_FILE
+    parts = pytest.mark.parametrize("part", range(first, first + PARTS_OF_A_FILE))
+    return [pytest.mark.slow, pytest.mark.timeout(TIMEOUT_SECONDS), parts]
+
+
+def run_part(part: int) -> None:
+    wanted = STEPS // PARTS
+    assert run.run(f"{SEED}/{part}", wanted) >= wanted
