@@ -182,10 +182,13 @@ def prepare(call: Callable[..., Any], slots: Sequence[int], times: SteadyTimes |
     for partition in range(redis_keys.PARTITIONS):
         if redis_keys.PARTITION_SLOTS[partition] in slots:
             clock = redis_keys.partition_key(partition, "clock")
-            call("EVALSHA", _sha("mark_server"), 1, clock, "", "", about.get("run_id", "-"))
+            server, known = about.get("run_id", "-"), call("GET", clock)
+            if known is None or known.decode().split()[3] != server:  # otherwise a pause would count as a step
+                call("EVALSHA", _sha("mark_server"), 1, clock, "", "", server)
+                known = call("GET", clock)
             if times is not None:
                 asked_at, (seconds, micros) = time.monotonic(), call("TIME")
-                last, offset = map(int, call("GET", clock).split()[:2])
+                last, offset = map(int, known.split()[:2])
                 steady_us = max(last, int(seconds) * 1_000_000 + int(micros) + offset)
                 times.learn(clock, steady_us, asked_at, time.monotonic())
 

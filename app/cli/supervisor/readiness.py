@@ -14,6 +14,7 @@ from app.core.redis_nodes import RedisNodes
 from app.realtime.redis_keys import TICK_KEY
 
 MAX_TICK_AGE_SECONDS = 30.0
+YOUNG_SECONDS = 1.1  # a room of a Redis that began or restarted less than a window ago sends nothing (lua/room.lua)
 
 
 class Readiness:
@@ -24,6 +25,7 @@ class Readiness:
         self._redis = connect_redis(settings.redis_url)
         self._rooms = RedisNodes(settings.rooms_redis_url)
         self._tick_of_earlier_run: Any = None
+        self._connected_at: float | None = None  # when web was seen to be connected to Redis
 
     def find_redis_problem(self) -> str:
         """Call it before beat starts: a tick found then is of an earlier run.
@@ -43,7 +45,10 @@ class Readiness:
         return ""
 
     def find_problem(self) -> str:
-        unready = [name for name, process in self._supervisor.processes.items() if not process.is_ready]
+        processes = self._supervisor.processes
+        unready = [name for name, process in processes.items() if not process.is_ready]
+        if self._connected_at is None and any(name.startswith("web") and name not in unready for name in processes):
+            self._connected_at = time.monotonic()
         if unready:
             return f"no sign of life yet from {', '.join(unready)}"
         if self._tick_age() is None:
@@ -52,7 +57,10 @@ class Readiness:
             answer = requests.get(f"{self._web_url}/readyz", timeout=2)
         except requests.RequestException as error:
             return f"web does not answer: {error}"
-        return "" if answer.ok else f"web is not ready: {answer.text[:500]}"
+        if not answer.ok:
+            return f"web is not ready: {answer.text[:500]}"
+        is_young = self._connected_at is None or time.monotonic() < self._connected_at + YOUNG_SECONDS
+        return "the rooms' memory has just begun" if is_young else ""
 
     def _tick_age(self) -> float | None:
         """Return the seconds since the last tick, by Redis's clock; None when this run has none or Redis is away."""
