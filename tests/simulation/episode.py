@@ -51,7 +51,7 @@ class Episode(Actions, Surroundings):
         self.process = self.processes[0]
         self.saved: dict[int, Any] = {}
         self.paused: list[greenlet] = []
-        self.count = self.number = 0
+        self.count = self.number = self.forgotten_until = 0
         self._main = getcurrent()
 
     # Running
@@ -118,7 +118,7 @@ class Episode(Actions, Surroundings):
     def settle(self) -> None:
         """Nothing new comes: what waits leaves in time, and all that was taken has been told."""
         self.recover()
-        until = self.world.time + self._longest_wait()
+        until = max(self.world.time, self.forgotten_until) + self._longest_wait()
         while delays := self._delays():
             self.world.time += max(0, min(delays))
             self._attempt(self._drain, Dice(0))

@@ -21,6 +21,8 @@ CLOCK_STEPS = (*SMALL_CLOCK_STEPS, -SECOND, -40 * SECOND, -20 * MINUTE, 40 * SEC
 class Surroundings:
     recover: Callable[[], None]
     forget_agents: Callable[[str], None]
+    _longest_wait: Callable[[], int]
+    forgotten_until: int  # when what servers have forgotten would have left
     rooms: list[str]
     world: World
     database: Database
@@ -65,21 +67,22 @@ class Surroundings:
         """Another process with the same memory, or with an older copy, as after a failover."""
         server = dice.of(self.world.servers)
         if dice.below(2) and server.number in self.saved:
-            server.restore(self.saved[server.number])
-            self._lose_memory(server)
+            self._lose_memory(server, self.saved[server.number])
         server.restart()
         self.world.changes += 1
 
     def _flush(self, dice: Dice) -> None:
         """FLUSHALL, or a restart without a file."""
         server = dice.of(self.world.servers)
-        server.restore(None)
-        self._lose_memory(server)
+        self._lose_memory(server, None)
         if dice.below(2):
             server.restart()
         self.world.changes += 1
 
-    def _lose_memory(self, server: Server) -> None:
+    def _lose_memory(self, server: Server, restored: Any) -> None:
+        """An agent that has moved to another server still waits there for what this one forgets."""
+        self.forgotten_until = max(self.forgotten_until, self.world.time + self._longest_wait())
+        server.restore(restored)
         slots = [slot for slot in self.world.slots if self.world.server_of(slot) is server]
         self.database.excuse(slots)
         numbers = [number for number, slot in enumerate(redis_keys.PARTITION_SLOTS) if slot in slots]
