@@ -68,7 +68,7 @@ class Moving(Draining):
         if version != "" and held["epoch"] > int(version):
             return [str(self.now), "", "0"]
         to_leave = [each for each in [*held["previous"], held["room"]] if each and each != id_][-MAX_PREVIOUS:]
-        epoch = max(self.wall, int(least_epoch) + 1, held["epoch"] + 1)
+        epoch = max(int(version or self.wall), int(least_epoch) + 1, held["epoch"] + 1)
         until = self.wall // 1000 * 1000 + LIFETIME
         self.part.locations[keys[0]] = {"room": id_, "epoch": epoch, "previous": to_leave, "until": until}
         unknown = max(0, self.part.born + AGENT_INTERVAL - self.now)
