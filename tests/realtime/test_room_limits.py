@@ -2,8 +2,10 @@
 
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
+import redis
 
 from app.core.extensions import redis_client
 from app.realtime import emitter, limiter
@@ -126,6 +128,14 @@ def test_the_room_that_is_due_first_is_drained_first(in_context, api, emissions)
 def test_an_event_without_receivers_is_undelivered(in_context, protocol_id) -> None:
     missed = publish(protocol_id)[0].undelivered
     assert missed == [{"protocolId": protocol_id, "seq": "1", "eventType": POOL, "processes": "0"}]
+
+
+def test_an_event_that_left_counts_as_emitted_if_redis_fails_right_after(in_context, protocol_id, monkeypatch) -> None:
+    def fail(_calls):
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(emitter, "rooms_redis", lambda: SimpleNamespace(execute=fail))
+    assert emitter.emit(protocol_id, POOL, "{}")
 
 
 def test_a_received_event_is_undelivered_only_while_a_client_is_disconnected(in_context, protocol_id, caplog) -> None:
