@@ -1,5 +1,6 @@
 """What this process has emitted of the outbox: each protocol's last position, and the rows that await their mark."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +9,8 @@ from typing import Any
 
 from cachetools import LRUCache
 from flask import Flask
+
+logger = logging.getLogger(__name__)
 
 MARK_SECONDS = 0.25
 MAX_MARKS = 3_000  # in a statement
@@ -44,7 +47,8 @@ class EmittedEvents:
             try:
                 with self._app.app_context():
                     self._mark(list(ids))
-            finally:
-                with self._lock:
-                    self.awaiting_mark -= ids
-                    is_done = not self.awaiting_mark
+            except Exception:  # the next ones must be marked; the sweep emits these again, without effect
+                logger.exception("outbox.mark_failed", extra={"events": len(ids)})
+            with self._lock:
+                self.awaiting_mark -= ids
+                is_done = not self.awaiting_mark

@@ -126,3 +126,14 @@ def test_a_quiet_room_emits_at_once_also_in_a_process_that_has_just_begun(api, a
         scripts.room_scripts().connect()
         sleeping(2)
         assert limiter.emit(room, "bounty_pool:updated", "{}").emitted == {"bounty_pool:updated": 1}
+
+
+def test_a_process_that_connects_leaves_the_clocks_of_idle_partitions_as_they_are(in_context, redis_url) -> None:
+    client, clock = redis_client(), redis_keys.partition_key(0, "clock")
+    last, offset, born, server = client.get(clock).split()
+    idle = b" ".join([b"%d" % (int(last) - 30_000_000), offset, born, server])
+    client.set(clock, idle)
+
+    scripts.scripts_at(redis_url).connect()
+
+    assert client.get(clock) == idle
