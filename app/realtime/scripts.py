@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 QUICK_SECONDS = 0.05
 FRESH_SECONDS = 30.0
 MAX_AGE_SECONDS = 24 * 3600.0
+TOLERANCE_US = 300_000  # as in lua/clock.lua
 
 _AGENTS = ("keys", "clock", "agents")
 _EMITTING = (*_AGENTS, "room", "publish", "queue", "batch", "terminal", "waiting", "drain_room")
@@ -70,6 +71,11 @@ class SteadyTimes:
         steady_us, measured_at = self._known.get(clock, (0, float("-inf")))
         age = now - measured_at
         return str(steady_us + int(age * 1e6)) if age <= MAX_AGE_SECONDS else ""
+
+    def is_step(self, clock: str, steady_us: int, now: float) -> bool:
+        """Whether Redis's clock was set forward, if this process can tell."""
+        expected = self.expected(clock, now)
+        return bool(expected) and steady_us > int(expected) + TOLERANCE_US
 
     def learn(self, clock: str, steady_us: int, asked_at: float, now: float) -> None:
         if now - asked_at < QUICK_SECONDS or now - self._known.get(clock, (0, float("-inf")))[1] > FRESH_SECONDS:
@@ -182,15 +188,19 @@ def prepare(call: Callable[..., Any], slots: Sequence[int], times: SteadyTimes |
     for partition in range(redis_keys.PARTITIONS):
         if redis_keys.PARTITION_SLOTS[partition] in slots:
             clock = redis_keys.partition_key(partition, "clock")
-            server, known = about.get("run_id", "-"), call("GET", clock)
-            if known is None or known.decode().split()[3] != server:  # otherwise a pause would count as a step
-                call("EVALSHA", _sha("mark_server"), 1, clock, "", "", server)
-                known = call("GET", clock)
-            if times is not None:
-                asked_at, (seconds, micros) = time.monotonic(), call("TIME")
-                last, offset = map(int, known.split()[:2])
-                steady_us = max(last, int(seconds) * 1_000_000 + int(micros) + offset)
-                times.learn(clock, steady_us, asked_at, time.monotonic())
+            _prepare_clock(call, clock, about.get("run_id", "-"), times or SteadyTimes())
+
+
+def _prepare_clock(call: Callable[..., Any], clock: str, server: str, times: SteadyTimes) -> None:
+    known = call("GET", clock)
+    if known is None or known.decode().split()[3] != server:  # otherwise a pause would count as a step
+        call("EVALSHA", _sha("mark_server"), 1, clock, "", times.expected(clock, time.monotonic()), server)
+        known = call("GET", clock)
+    asked_at, (seconds, micros) = time.monotonic(), call("TIME")
+    last, offset = map(int, known.split()[:2])
+    steady_us = max(last, int(seconds) * 1_000_000 + int(micros) + offset)
+    if not times.is_step(clock, steady_us, asked_at):
+        times.learn(clock, steady_us, asked_at, time.monotonic())
 
 
 @cache

@@ -100,7 +100,9 @@ class Episode(Actions, Surroundings):
             self.paused.pop(dice.below(len(self.paused))).switch()
 
     def _observe(self, seen: Observation) -> None:
-        if seen.operation not in NOT_OF_A_ROOM:
+        if seen.operation in NOT_OF_A_ROOM:
+            self.invariants.read_clock(seen)
+        else:
             self.invariants.observe(seen, self.channels[seen.room], self.world.model.dropped)
 
     def recover(self) -> None:

@@ -66,10 +66,14 @@ class Invariants:
         self.told: set[str] = set()  # identities of what was published or reported as dropped
         self.published = self.lost = 0
 
+    def read_clock(self, seen: Observation) -> _Clock:
+        clock = self.clocks[seen.partition]
+        clock.read(seen.steady, seen.true_time)
+        return clock
+
     def observe(self, seen: Observation, channel: str, dropped: list[str]) -> None:
         """`channel` is the room's own; `dropped` the data of the events that it dropped."""
-        clock = self.clocks[channel.partition("}")[0]]
-        clock.read(seen.steady, seen.true_time)
+        clock = self.read_clock(seen)
         if seen.operation in ("emit", "drain", "rewind", "leave") and len(seen.reply) > 2:
             for line in seen.reply[4]:
                 self._drop(channel, seen.room, int(line.split()[0]))

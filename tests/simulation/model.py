@@ -28,6 +28,7 @@ class Model(Moving):
         if operation in WITHOUT_CLOCK:
             return getattr(self, operation)(keys[0], *arguments)
         id_, expected = arguments[0], arguments[1]
+        self.unset = wall + part.offset  # the steady time if Redis's clock was not set
         self.now = part.advance(wall, int(expected) if expected != "" else None, is_emitting=operation in EMITTING)
         if operation in ("locate", "mark_server", "due_rooms"):
             return getattr(self, operation)(keys, *arguments)
@@ -189,8 +190,9 @@ class Model(Moving):
         delay = str(max(0, self.part.due[following[0]] - self.now)) if following else ""
         return [str(self.now), delay, *(part for each in due for part in (each, str(self.now - self.part.due[each])))]
 
-    def mark_server(self, _keys: Sequence[str], _id: str, _expected: Any, server: str) -> None:
+    def mark_server(self, _keys: Sequence[str], _id: str, expected: Any, server: str) -> None:
         part = self.part
         if part.server != server:
+            self.now = max(self.now, self.unset, int(expected or 0))
             part.born, part.server = self.now, server
             part.last, part.offset = self.now, self.now - self.wall

@@ -46,6 +46,7 @@ class Observation(NamedTuple):
     """One script call that was executed. Times are microseconds."""
 
     operation: str
+    partition: str
     room: str
     true_time: int
     steady: int
@@ -242,7 +243,11 @@ class World:
                 f"published are {reply.published}, in the model {self.model.published}"
             )
         if operation not in WITHOUT_CLOCK:
-            self.observe(Observation(operation, arguments[0], self.time, self.model.now, text, reply.published))
+            self.observe(
+                Observation(
+                    operation, keys[0].partition("}")[0], arguments[0], self.time, self.model.now, text, reply.published
+                )
+            )
         return reply.value
 
 
