@@ -97,14 +97,14 @@ def test_the_101st_waiting_event_drops_the_oldest_with_a_warning_and_a_count(
 
 def test_a_new_event_is_queued_behind_waiting_ones(api, in_context, emissions, sleeping) -> None:
     protocol_id = make_protocol(api)
-    publish(protocol_id, 15)
+    publish(protocol_id, 40)
     sleeping(1.1)
     publish(protocol_id)
 
     seqs = [each.seq for each in emissions.of(protocol_id)]
 
     assert seqs == sorted(seqs)
-    assert 16 not in seqs
+    assert 41 not in seqs
 
 
 def test_rooms_do_not_share_their_budgets(api, in_context, emissions) -> None:

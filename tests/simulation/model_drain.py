@@ -181,7 +181,7 @@ class Draining:
 
     def _emit_waiting(self) -> None:
         room = self.room
-        names = [] if room.queue else self._allowed(max(0, room.budget(self.now, self.part.born)))
+        names = [] if room.queue else self._allowed(max(0, room.paced_budget(self.now, self.part.born)))
         if names:
             room.spend(len(names), self.now)
         for name in names:
@@ -197,13 +197,14 @@ class Draining:
         room, dues = self.room, []
         ready = room.ready_at(self.part.born)
         waiting = min(room.waiting.values()) if room.waiting else None
-        if room.queue or (waiting is not None and waiting <= self.now):
-            dues.append(ready)
-            room.pacing = ready if room.pacing is None else room.pacing
-        else:
+        if waiting is None or waiting > self.now:
             room.pacing = None
-            if waiting is not None:
-                dues.append(max(waiting, ready))
+        elif room.pacing is None:
+            room.pacing = ready
+        if room.queue:
+            dues.append(ready)
+        elif waiting is not None:
+            dues.append(max(waiting, ready, room.pacing or 0))
         if room.terminal:
             terminal = min(room.terminal.values())
             dues.append(max(terminal, ready) if room.queue else terminal)

@@ -78,12 +78,15 @@ class Room:
 
     def ready_at(self, born: int) -> int:
         oldest = self.window[LIMIT - 1] if len(self.window) >= LIMIT else 0
-        return max(oldest and oldest + WINDOW, self.pacing or 0, born + WINDOW)
+        return max(oldest and oldest + WINDOW, born + WINDOW)
 
     def budget(self, now: int, born: int) -> int:
         if now < born + WINDOW:
             return 0
-        free = LIMIT - sum(at + WINDOW > now for at in self.window)
+        return LIMIT - sum(at + WINDOW > now for at in self.window)
+
+    def paced_budget(self, now: int, born: int) -> int:
+        free = self.budget(now, born)
         return free if self.pacing is None else min(free, max(0, min(3, 1 + (now - self.pacing) // PACING)))
 
     def spend(self, count: int, now: int) -> None:

@@ -2,16 +2,15 @@
 -- it is empty the waiting RUNNING updates follow, the longest waiting agent first. Needs terminal.lua, batch.lua
 -- and waiting.lua. Functions: drain_room, reply.
 
--- Record when the room is due next; pace it while an event waits for budget.
+-- Record when the room is due next; pace it while RUNNING updates wait for budget.
 local function schedule_room(next_batch)
   local ready, due, waiting = ready_at(), nil, first_due(WAITING_KEY)
   local has_queue = queue_length > 0
-  if has_queue or (waiting and waiting <= now) then
+  room.pacing = waiting and waiting <= now and (room.pacing or ready) or nil
+  if has_queue then
     due = ready
-    room.pacing = room.pacing or ready
-  else
-    room.pacing = nil
-    if waiting then due = math.max(waiting, ready) end
+  elseif waiting then
+    due = math.max(waiting, ready, room.pacing or 0)
   end
   if terminal_due then
     due = math.min(due or math.huge, has_queue and math.max(terminal_due, ready) or terminal_due)

@@ -1,7 +1,7 @@
 -- Shared: the numbers, limit and pacing of a room. Needs keys.lua, clock.lua and agents.lua.
--- Functions: allocate_seqs, ready_at, remaining_budget, spend_budget, save_room.
+-- Functions: allocate_seqs, ready_at, remaining_budget, paced_budget, spend_budget, save_room.
 local LIMIT, WINDOW = 10, 1025000  -- events in any window; 25 ms over a second, so that the client's clock agrees
-local PACING_INTERVAL = 102500     -- between two events of a room with a queue
+local PACING_INTERVAL = 102500     -- between two RUNNING updates that wait for budget
 local QUEUE_CAPACITY = 100         -- events in a room's queue
 local STORE_AFTER = 10000          -- since the clock was stored; it may go back by this when Redis's clock does
 local STATE = {'seq', 'batch_seq', 'pacing', 'batch_at'}
@@ -20,20 +20,27 @@ local function allocate_seqs(field, count)
   return first
 end
 
--- When the room may emit again: its tenth newest event has left the window, and pacing allows it. A memory that began
--- within the window does not know its events.
+-- When the room may emit again: its tenth newest event has left the window. A memory that began within the window does
+-- not know its events.
 local function ready_at()
-  return math.max(window[LIMIT] and tonumber(window[LIMIT]) + WINDOW or 0, room.pacing or 0, born + WINDOW)
+  return math.max(window[LIMIT] and tonumber(window[LIMIT]) + WINDOW or 0, born + WINDOW)
 end
 
--- How many events the room may emit now. A paced room whose drain was late makes up for at most two events.
+-- How many events the room may emit now.
 local function remaining_budget()
   if now < born + WINDOW then return 0 end
   local free = LIMIT
   for _, at in ipairs(window) do
     if tonumber(at) + WINDOW > now then free = free - 1 end
   end
-  if not room.pacing then return free end
+  return free
+end
+
+-- How many RUNNING updates. They leave evenly, so that the queue never finds the whole budget spent on them; a late
+-- drain makes up for at most two.
+local function paced_budget()
+  local free = remaining_budget()
+  if free == 0 or not room.pacing then return free end
   return math.min(free, math.max(0, math.min(3, 1 + math.floor((now - room.pacing) / PACING_INTERVAL))))
 end
 

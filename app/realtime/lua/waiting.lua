@@ -21,7 +21,7 @@ local function allowed_agents(most)
 end
 
 local function emit_waiting()
-  local free = queue_length == 0 and remaining_budget() or 0
+  local free = queue_length == 0 and paced_budget() or 0
   if free <= 0 then return end
   local names, rests = allowed_agents(free)
   if #names == 0 then return end
