@@ -41,6 +41,7 @@ class Visit:
     is_cut: bool = False  # a request of the page was aborted because the machine's network changed
 
     def __post_init__(self) -> None:
+        self.page.set_default_timeout(patience(2 * LIVE_SECONDS) * 1000)
         self.page.on("requestfailed", self._note_cut)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         self.page.on("console", self._record)

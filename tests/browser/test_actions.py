@@ -26,8 +26,8 @@ def test_an_owners_deposit_is_sent_once_however_often_it_is_clicked(
     owner.page.click("text=Deposit >> nth=0")
     fill(owner, amount="0.100001", reference="grant")
     owner.page.evaluate("for (let i = 0; i < 3; i += 1) document.querySelector('dialog form').requestSubmit()")
+    owner.see(".notice", "Deposited 0.100001 USDC")  # before what may come after the notice has gone
     owner.see("[data-field=available]", "0.100001")
-    owner.see(".notice", "Deposited 0.100001 USDC")
     owner.page.wait_for_selector("dialog", state="detached")
     assert stack.api.viewer.get(f"/protocols/{protocol_id}/pool").expect(200)["total"] == "0.100001"
     assert len({request.headers["idempotency-key"] for request in sent}) == 1
@@ -121,13 +121,13 @@ def test_a_deposit_can_be_made_with_the_keyboard_alone(stack: Stack, protocol_id
     owner.page.wait_for_selector("dialog[open]")
     keyboard.press("Escape")
     owner.page.wait_for_selector("dialog", state="detached")
-    assert owner.page.evaluate("document.activeElement.textContent") == "Deposit"
+    owner.page.wait_for_function("document.activeElement.textContent === 'Deposit'")
     keyboard.press("Enter")
     owner.page.wait_for_selector("#field-amount:focus")
     keyboard.type("12.5")
     keyboard.press("Enter")
-    owner.see("[data-field=available]", "12.50")
     owner.see(".notice", "Deposited 12.50 USDC.")
+    owner.see("[data-field=available]", "12.50")
 
 
 def test_a_deposit_retried_after_a_lost_response_is_made_once(stack: Stack, protocol_id: str, visit: Open) -> None:

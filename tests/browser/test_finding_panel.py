@@ -94,7 +94,7 @@ def test_a_pending_finding_is_read_in_full_and_decided_in_three_clicks(paying: S
     clicks.on("dialog [type=submit]")
     page.see(".side-panel h2", "Mild")
     assert clicks.count <= 3
-    assert page.page.evaluate("document.activeElement.className") == "side-panel"
+    page.page.wait_for_selector(".side-panel:focus")
     page.see(".views", "Queue 1")
     page.page.keyboard.press("r")
     page.page.fill("#field-reason", "known")
@@ -187,7 +187,7 @@ def test_a_panel_follows_events_without_moving_and_leads_through_the_list(
     page.page.wait_for_function("document.activeElement.className === 'side-panel'")
     page.page.keyboard.press("Escape")
     page.page.wait_for_selector(".side-panel", state="detached")
-    assert page.page.evaluate("document.activeElement.textContent").startswith("Long"), "the focus is on its row"
+    page.page.wait_for_function("document.activeElement.textContent.startsWith('Long')")  # the focus is on its row
 
 
 def test_a_link_opens_a_finding_or_a_payment_and_says_what_is_wrong(paying: Stack, visit: Open) -> None:
@@ -235,6 +235,7 @@ def test_keys_do_what_buttons_do_and_nothing_while_typing(paying: Stack, room: s
     page.see(".side-panel h2", "Finding 0")
     keys.press("c")
     page.see("dialog h2", "Confirm this vulnerability?")
+    page.page.wait_for_selector("#field-bounty:focus")
     keys.type("jk?/cr")
     assert page.page.input_value("#field-bounty") == "jk?/cr"
     keys.press("Escape")

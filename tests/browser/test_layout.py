@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser.conftest import NARROW, WIDE, Open, Visit
+from tests.browser.test_quality import ARRIVED
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.stack import Stack
 
@@ -222,6 +223,7 @@ def test_neither_a_notice_nor_a_banner_covers_the_buttons_of_the_panel(
     page.see(".banner", "Your sign-in expires soon")
     file_vulnerability(stack.api, protocol_id, title="Grave", severity="CRITICAL")
     page.see(".notice", "Grave")
+    page.page.wait_for_function(ARRIVED)
     edges = [".notice", ".side-panel-foot", ".banner"]
     boxes = [page.page.evaluate("each => document.querySelector(each).getBoundingClientRect()", each) for each in edges]
     assert boxes[0]["bottom"] <= boxes[1]["top"]

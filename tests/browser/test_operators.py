@@ -40,7 +40,7 @@ def test_web_worker_and_beat_are_listed_each_with_its_version(stack: Stack, visi
     for kind in ("web", "worker", "beat"):
         admin.see(f".processes [data-kind={kind}]", "Python")
         admin.see(f".processes [data-kind={kind}] .sign", "sign of life")
-    assert "silent" not in admin.text(".processes")
+    admin.page.wait_for_selector(".processes:not(:has-text('silent'))")
     admin.page.wait_for_selector(
         "[data-reading=emitted] .sparkline[aria-label*='per second, last 1 min'] polyline", state="attached"
     )

@@ -16,6 +16,8 @@ from tests.support.stack import Stack
 MAX_BYTES = 200_000
 MAX_BYTES_OF_ALL = 250_000  # with what is loaded when it is needed: views, panels, the stream in place of Socket.IO
 PICTURES = ROOT / "docs" / "img"
+# Whether nothing is on its way to its place any more, half transparent; a dot that breathes goes on.
+ARRIVED = "() => document.getAnimations().every((each) => each.effect.getTiming().iterations === Infinity)"
 NAMES = ["Argus", "Basilisk", "Cerberus", "Dryad", "Echidna", "Fenrir", "Griffin", "Hydra"]
 TASKS = ["Map contracts", "Fuzz token transfers", "Prove invariants", "Trace reentrancy"]
 
@@ -66,6 +68,7 @@ def add_vulnerabilities(stack: Stack, protocol_id: str) -> None:
 
 
 def axe_violations(visit: Visit) -> list[Any]:
+    visit.page.wait_for_function(ARRIVED)
     # Evaluated by the debugger, not as a script of the page: its Content-Security-Policy stays in force.
     visit.page.evaluate(axe_source())
     found = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -128,9 +131,10 @@ def size_of_all_modules(stack: Stack) -> int:
 
 def test_a_module_that_failed_to_load_is_loaded_again(stack: Stack, populated: str, visit: Open) -> None:
     page = visit(stack, "viewer", populated)
-    page.page.route("**/ledger.js", lambda route: route.abort(), times=1)
+    page.page.route("**/ledger.js", lambda route: route.abort())
     page.page.reload()
     page.see("#app", "could not be loaded")
+    page.page.unroute_all()
     page.wait_until_live()
 
 

@@ -26,11 +26,6 @@ def sign_in(page: Visit, stack: Stack, protocol_id: str, role: str = "viewer") -
     page.page.click("[type=submit]")
 
 
-def focused(page: Visit) -> str:
-    """The id or the tag of the focused element."""
-    return str(page.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-
-
 def test_without_a_token_the_page_asks_for_one_and_accepts_it(stack: Stack, visit: Open) -> None:
     protocol_id = make_protocol(stack.api, name="Mine")
     page = visit(stack)
@@ -88,8 +83,13 @@ def test_switching_roles_quickly_leaves_one_connection(demo: Stack, visit: Open)
     )
     page.see(".bar [aria-pressed=true]", roles[-1])
     page.wait_until_live()
-    page.page.wait_for_timeout(1000)
-    assert len([socket for socket in sockets if not socket.is_closed()]) == 1
+    page.page.wait_for_timeout(1000)  # for one that should not come
+
+    def open_sockets() -> list[WebSocket]:
+        page.page.wait_for_timeout(20)
+        return [socket for socket in sockets if not socket.is_closed()]
+
+    until(lambda: len(open_sockets()) == 1, 10, "one connection is left")
 
 
 def test_a_failed_load_of_the_protocols_is_shown_and_retried(stack: Stack, protocol_id: str, visit: Open) -> None:
@@ -141,7 +141,7 @@ def test_keyboard_focus_is_set_after_signing_in_and_out(stack: Stack, protocol_i
     page.page.wait_for_selector("#token:focus")
     sign_in(page, stack, protocol_id)
     page.wait_until_live()
-    assert focused(page) == "main"
+    page.page.wait_for_selector("#main:focus")
     page.page.click("text=Sign out")
     page.page.wait_for_selector("#token:focus")
 
@@ -176,7 +176,7 @@ def test_an_expired_sign_in_is_renewed_without_losing_what_was_typed(
     stack: Stack, protocol_id: str, visit: Open
 ) -> None:
     found = file_vulnerability(stack.api, protocol_id, title="Half judged")
-    page = visit(stack, "validator", protocol_id, ttl=60)
+    page = visit(stack, "validator", protocol_id, ttl=240)
     page.see(".banner", "Your sign-in expires soon")
     page.page.click(f"[data-finding='{found['id']}'] >> text=Reject")
     page.page.fill("#field-reason", "Known since March")

@@ -9,6 +9,9 @@ PLACES = """() => [...document.querySelectorAll("[data-finding]")].map(
   (row) => [row.dataset.finding, row.getBoundingClientRect().top],
 )"""
 
+# Some frames later: what follows a scroll or the pointer is drawn, however long each frame takes.
+FRAMES = "async () => { for (let count = 5; count; count -= 1) await new Promise(requestAnimationFrame); }"
+
 
 def file_many(stack: Stack, protocol_id: str, word: str, count: int) -> list[str]:
     return [file_vulnerability(stack.api, protocol_id, title=f"{word} {number}")["id"] for number in range(count)]
@@ -27,7 +30,7 @@ def test_a_click_hits_the_row_under_the_pointer_though_others_were_filed(
     page = visit(stack, "validator", protocol_id)
     page.see(".finding-title", "Known 0")
     page.page.mouse.move(*centre(page, f"[data-finding='{known[1]}'] >> text=Reject"))
-    page.page.wait_for_timeout(100)
+    page.page.evaluate(FRAMES)
     before = page.page.evaluate(PLACES)
     file_many(stack, protocol_id, "Later", 3)
     page.see("#findings .news", "3 new")
@@ -52,7 +55,7 @@ def test_a_scrolled_list_stays_where_it_is(stack: Stack, protocol_id: str, visit
     page = visit(stack, "viewer", protocol_id)
     page.see("#findings", "All statuses (40)")
     page.page.evaluate("document.querySelector('.finding-scroll').scrollTo(0, 900)")
-    page.page.wait_for_timeout(200)
+    page.page.evaluate(FRAMES)
     before = page.page.evaluate(PLACES)
     file_many(stack, protocol_id, "Later", 2)
     page.see("#findings .news", "2 new")
@@ -75,7 +78,7 @@ def test_failed_agents_come_first_but_not_under_the_pointer(stack: Stack, protoc
     first = ".agent >> nth=0"
     page.see(".agent", "Gamma")
     page.page.mouse.move(*centre(page, first))
-    page.page.wait_for_timeout(100)
+    page.page.evaluate(FRAMES)
     tell("Gamma", status="FAILED", error="out of gas")
     page.see(f"[data-agent='{ids['Gamma']}']", "out of gas")
     assert "Alpha" in page.text(first)

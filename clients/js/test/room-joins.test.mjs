@@ -221,7 +221,7 @@ test("a fetch that takes too long is aborted and retried", async () => {
     return new Promise((_, fail) => options.signal.addEventListener("abort", () => fail(new Error("aborted"))));
   };
   await start({ fetch, timeoutMs: 20 });
-  assert.equal(asked, 2);
+  assert.ok(asked >= 2);
   assert.equal(client.error, null);
 });
 

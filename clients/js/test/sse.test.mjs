@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, test } from "node:test";
+import { afterEach, beforeEach, mock, test } from "node:test";
 import { RoomClient, Status } from "../src/room-client.js";
 import { eventParser, sse } from "../src/sse.js";
 import { StreamedRoom, refused } from "./streams.mjs";
@@ -9,7 +9,10 @@ const QUICK = { jitterMs: 1, refreshMs: 60_000, restMs: 1, retryMs: 2, retryCapM
 let room;
 let client;
 beforeEach(() => (room = new StreamedRoom()));
-afterEach(() => client?.stop());
+afterEach(() => {
+  client?.stop();
+  mock.timers.reset();
+});
 
 function open(options = {}) {
   client = new RoomClient({ transport: sse, fetch: room.fetch, protocolId: "P1", token: "T", ...QUICK, ...options });
@@ -65,15 +68,19 @@ for (const how of ["end", "cut"])
   });
 
 test("a stream of which nothing is heard is opened anew, and comments are heard", async () => {
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
   await start({ streamSilenceMs: 1000 });
-  for (let beat = 0; beat < 15; beat += 1) {
+  for (let beat = 0; beat < 3; beat += 1) {
     room.write(": still here\n\n");
-    await pause(100);
+    await pause(5);
+    mock.timers.tick(999);
   }
-  assert.equal(room.tokens.length, 1);
-  await until(() => room.tokens.length === 2);
+  assert.equal(room.streams.length, 1);
+  mock.timers.tick(1);
+  await until(() => client.status === Status.RECONNECTING && room.streams.length === 0, "the silent one is ended");
+  mock.timers.tick(QUICK.retryCapMs);
   await until(() => client.status === Status.LIVE);
-  assert.equal(room.streams.length, 1, "the silent one was ended");
+  assert.deepEqual([room.streams.length, room.tokens.length], [1, 2]);
 });
 
 test("a response that never comes is given up after the time limit", async () => {

@@ -1,3 +1,5 @@
+const { setTimeout } = globalThis; // the real one, also where a test's time is virtual
+
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /** Wait until `condition()` is true. */

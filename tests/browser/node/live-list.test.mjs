@@ -105,10 +105,11 @@ test("a failed read is repeated without losing what was wanted", async () => {
   await open();
   change(240, { version: "2", reference: "TX" });
   const refusal = () => new Problem(503, { detail: "The database did not answer." });
-  api.failures = [refusal(), refusal()];
+  api.failures = Array.from({ length: 1000 }, refusal);
   records.apply(event(240, "RELEASED"));
   records.more();
   await until(() => records.error);
+  api.failures = [];
   await until(() => records.get(id(240)).reference === "TX" && records.items.length === 2 * PAGE);
   assert.equal(records.error, null);
 });
