@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.support.machine_speed import patience
@@ -15,6 +16,8 @@ from tests.support.stack import Stack
 
 LIVE_SECONDS = 30.0
 LOCALE = "en-GB"
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"  # Chromium aborts requests when containers start or stop on this machine
+MAX_LOADS = 5
 WIDE = {"width": 1440, "height": 1000}
 NARROW = {"width": 360, "height": 740}
 
@@ -36,14 +39,30 @@ class Visit:
 
     page: Page
     problems: list[str] = field(default_factory=list)
+    is_cut: bool = False  # a request of the page was aborted because the machine's network changed
 
     def __post_init__(self) -> None:
+        self.page.on("requestfailed", self._note_cut)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         self.page.on("console", self._record)
 
+    def _note_cut(self, request: Request) -> None:
+        self.is_cut |= NETWORK_CHANGED in (request.failure or "")
+
+    def open(self, url: str) -> None:
+        """Load a page, again if not all of it could be loaded."""
+        for _ in range(MAX_LOADS):
+            self.is_cut = False
+            try:
+                self.page.goto(url)
+            except PlaywrightError as error:
+                if NETWORK_CHANGED not in error.message:
+                    raise
+            if not self.is_cut:
+                return
+
     def _record(self, message: Any) -> None:
-        # When containers start or stop on this machine, Chromium aborts its requests.
-        is_of_the_page = "ERR_NETWORK_CHANGED" not in message.text
+        is_of_the_page = NETWORK_CHANGED not in message.text
         if message.type in ("error", "warning") and is_of_the_page:
             self.problems.append(f"{message.type}: {message.text}")
 
@@ -79,7 +98,7 @@ class Contexts:
         if free := self._free[locale]:
             return free.pop()
         context = self._browser.new_context(viewport=WIDE, locale=locale, timezone_id="UTC")
-        context.new_page().goto(f"{system.url}/healthz")
+        Visit(context.new_page()).open(f"{system.url}/healthz")
         return context
 
     def give_back(self, context: BrowserContext, locale: str = LOCALE) -> None:
@@ -130,7 +149,7 @@ def visit(browser: Browser, contexts: Contexts) -> Iterator[Open]:
         if protocol_id:
             token = system.api.token(role, protocols=protocols or [protocol_id], ttl=ttl)
             page.add_init_script(f"localStorage.setItem('dashboard.token', '{token}')")
-        page.goto(f"{system.url}/?inspect&protocol={protocol_id or ''}")
+        seen.open(f"{system.url}/?inspect&protocol={protocol_id or ''}")
         if protocol_id:
             seen.wait_until_live()
         return seen

@@ -29,7 +29,7 @@ from app.protocols.models import Pool
 from app.realtime import emitter, outbox
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
-from app.realtime.redis_keys import CONTROL_CHANNEL, TICK_KEY, channel_of, room_key
+from app.realtime.redis_keys import TICK_KEY, channel_of, room_key
 from app.webhooks import expansion
 from app.webhooks.models import WebhookDelivery
 from app.webhooks.rules import DisableCause
@@ -381,7 +381,8 @@ def test_fanout_failing_fires_when_a_message_is_malformed(stack: Stack, js: JsCl
 
 def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_web: StackMaker, js: JsClient) -> None:
     stack = make_web()
-    stack.watch(js, make_protocol(stack.api))  # a process listens from its first connection on
+    protocol_id = make_protocol(stack.api)
+    stack.watch(js, protocol_id)  # a process listens from its first connection on
     before = scrape(stack.api)
 
     def losses() -> float:
@@ -389,7 +390,7 @@ def test_subscriber_lost_fires_when_the_connection_is_lost_repeatedly(make_web: 
 
     redis = stack.redis()
     for _ in range(3):
-        until(lambda: redis.pubsub_numsub(CONTROL_CHANNEL)[0][1], 20, "the process listens")
+        until(lambda: redis.pubsub_shardnumsub(channel_of(protocol_id))[0][1], 20, "the process listens")
         known = losses()
         redis.client_kill_filter(_type="pubsub")
         until(lambda n=known: losses() > n, 20, "the loss is counted")

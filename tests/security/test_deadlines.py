@@ -15,6 +15,8 @@ from tests.support.processes import free_port, is_open, start, stop, until
 
 REQUEST_SECONDS = 2
 WITH_SHORT_DEADLINES = f"""
+from app.core import runtime
+runtime.patch()
 from app.http.server import connection, serving
 connection.REQUEST_SECONDS, serving.SWEEP_SECONDS = {REQUEST_SECONDS}, 0.2
 from app.cli import main
@@ -34,7 +36,8 @@ def port(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-c", WITH_SHORT_DEADLINES, "web", "--port", str(port)]
     process = start(command, log=tmp_path / "web.log", env={**os.environ, **settings})
-    until(lambda: is_open(port), 90, f"web listens; its log is in {tmp_path}")
+    until(lambda: is_open(port) or process.poll() is not None, 90, "web listens")
+    assert process.poll() is None, (tmp_path / "web.log").read_text()
     yield port
     stop(process)
 

@@ -10,6 +10,7 @@ import pytest
 from app.apidocs.asyncapi import EVENTS
 from tests.support import databases, documents, servers
 from tests.support.js_client import JsClient
+from tests.support.redis_clock import age_memory
 from tests.support.stack import Stack, StackMaker, WebProcess
 
 _running: list[Stack] = []
@@ -79,6 +80,8 @@ def make_web(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) ->
             folder = tmp_path_factory.mktemp("web")
             redis = servers.start_valkey(folder)
             made.callback(servers.stop_server, redis)
+            with redis.client() as client:
+                age_memory(client)  # what waits for the first second to end would wait for a beat
             own = {"DATABASE_URL": databases.copy_sqlite(sqlite_template, folder), "REDIS_URL": redis.url()}
             web = WebProcess(folder, **(own | overrides))
             _running.append(web)
