@@ -20,12 +20,20 @@ ROOT = Path(__file__).resolve().parents[1]
 MIN_WORKERS, MAX_WORKERS = 2, 8
 MAX_BUSY_SECONDS = 7200
 BUSY_LOOP = f"import time; end = time.monotonic() + {MAX_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
+ALONE = "mark.alone"
 NO_TESTS = 5  # pytest's exit code when the arguments name none of the part's tests
 
 
 def workers() -> int:
     """Two for each core, because most tests spend most of their time waiting."""
     return int(os.environ.get("TEST_WORKERS") or min(max(2 * (os.cpu_count() or 1), MIN_WORKERS), MAX_WORKERS))
+
+
+def files_alone() -> list[str]:
+    """The files with tests that run alone, since to collect all takes ten seconds; all if pytest has arguments."""
+    if sys.argv[1:]:
+        return []
+    return sorted(str(each) for each in ROOT.glob("tests/*/test_*.py") if ALONE in each.read_text(encoding="utf-8"))
 
 
 def run(*arguments: str) -> int:
@@ -52,7 +60,7 @@ def main() -> int:
         compileall.compile_dir(str(ROOT / folder), quiet=1)
     together = ["-n", str(workers()), "--dist", "loadfile", "--no-loadscope-reorder"]
     with busy_loops(int(os.environ.get("TEST_BUSY_LOOPS", "0"))):
-        failed = [run("-m", "alone and not soak")]
+        failed = [run("-m", "alone and not soak", *files_alone())]
         if done := os.environ.get("TEST_ALONE_DONE"):
             Path(done).touch()
         failed.append(run(*together, "-m", "not alone and not soak"))

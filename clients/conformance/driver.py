@@ -8,8 +8,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
+from clients.conformance.forked import ForkedProcess
 from clients.conformance.script import Record
 from tests.support.machine_speed import patience
 
@@ -19,13 +20,24 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Command:
-    """How to start a driver, and what it can do. `environment` makes what it needs besides the case's variables."""
+    """How to start a driver, and what it can do. `environment` makes what it needs besides the case's variables.
+
+    With `module` the driver is that module's `main`, in a fork.
+    """
 
     name: str
     argv: Sequence[str]
     roles: Sequence[str] = ("room", "agent")
     transports: Sequence[str] = ("socketio", "sse")
     environment: Callable[[], dict[str, str]] = dict
+    module: str = ""
+
+    def start(self, environment: dict[str, str], stderr: IO[str]) -> "subprocess.Popen[str] | ForkedProcess":
+        environment = os.environ | self.environment() | environment
+        if self.module:
+            return ForkedProcess(self.module, environment, stderr)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stderr}
+        return subprocess.Popen(list(self.argv), **pipes, text=True, encoding="utf-8", env=environment)
 
     def can_play(self, role: str, transport: str) -> bool:
         return role in self.roles and (role == "agent" or transport in self.transports)
@@ -48,15 +60,7 @@ class Driver:
         self.latest: dict[str, Message] = {}  # by type
         self.faults: list[str] = []
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in close
-        self._process = subprocess.Popen(
-            list(command.argv),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-            encoding="utf-8",
-            env=os.environ | command.environment() | environment,
-        )
+        self._process = command.start(environment, self._stderr)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -8,7 +8,7 @@ from tests.browser.conftest import NARROW, WIDE, Open, Visit
 from tests.browser.test_quality import axe_violations
 from tests.factories import deposit, make_protocol
 from tests.support.machine_speed import patience, slowdown
-from tests.support.stack import Stack, StackMaker
+from tests.support.stack import Stack
 
 MORE_THAN_A_QUEUE = 200
 
@@ -46,11 +46,10 @@ def test_web_worker_and_beat_are_listed_each_with_its_version(stack: Stack, visi
     )
 
 
-def test_a_room_is_flagged_only_while_it_drops_events(make_stack: StackMaker, visit: Open) -> None:
-    own = make_stack()
-    losing = make_protocol(own.api)
-    assert own.run_load("publish", losing, MORE_THAN_A_QUEUE, 0, "flood").wait(patience(60)) == 0
-    admin = operators_page(own, visit, "admin")
+def test_a_room_is_flagged_only_while_it_drops_events(stack: Stack, visit: Open) -> None:
+    losing = make_protocol(stack.api)
+    assert stack.run_load("publish", losing, MORE_THAN_A_QUEUE, 0, "flood").wait(patience(60)) == 0
+    admin = operators_page(stack, visit, "admin")
     admin.see(f"[data-room='{losing}'] .room-dropped.is-bad", "ago")
     admin.see("[data-reading=dropped].is-bad", "look")
     assert axe_violations(admin) == []
@@ -60,7 +59,7 @@ def test_a_room_is_flagged_only_while_it_drops_events(make_stack: StackMaker, vi
     assert axe_violations(admin) == []
     assert admin.problems == []
     admin.page.go_back()
-    with own.redis() as client:
+    with stack.redis() as client:
         client.zadd("rooms:dropped:at", {losing: (time.time() - 90) * 1e6})
     admin.see(f"[data-room='{losing}'] .room-dropped:not(.is-bad)", "2 min ago")
 

@@ -64,6 +64,15 @@ const operations = {
     sockets.get(name).disconnect();
     return { ok: true };
   },
+  forget({ socket: name }) {
+    // No more reconnections, and at once: a paused connection would not be closed for 30 seconds.
+    const socket = sockets.get(name);
+    const connection = socket.io.engine?.transport?.ws?._socket;
+    socket.disconnect();
+    connection?.destroy();
+    sockets.delete(name);
+    return { ok: true };
+  },
   cut({ socket: name }) {
     // Break the network connection: no close frame, and the client notices at once.
     tcp(sockets.get(name)).destroy();

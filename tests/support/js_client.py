@@ -110,6 +110,15 @@ class JsClient:
         """The events that all sockets of this process received."""
         return [event for socket in self._sockets.values() for event in socket.events()]
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def forget_sockets(self) -> None:
+        """Disconnect all sockets; the process goes on without them."""
+        self.call_all("forget", list(self._sockets.values()))
+        self._sockets.clear()
+
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait(patience(10))
@@ -120,9 +129,8 @@ class JsClient:
             with self._changed:
                 if "id" in message:
                     self._answers[message["id"]] = message
-                else:
-                    event = Event(message["event"], message["args"], message["at"] / 1000)
-                    self._sockets[message["socket"]].received.append(event)
+                elif socket := self._sockets.get(message["socket"]):
+                    socket.received.append(Event(message["event"], message["args"], message["at"] / 1000))
                 self._changed.notify_all()
 
 

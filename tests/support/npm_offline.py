@@ -15,6 +15,7 @@ from pathlib import Path
 def install(modules: Path, folder: Path) -> None:
     listed: dict[str, str] = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
     target = folder / "node_modules"
+    shutil.rmtree(target, ignore_errors=True)
     (target / ".bin").mkdir(parents=True, exist_ok=True)
     for name, wanted in listed.items():
         (target / name).parent.mkdir(exist_ok=True)

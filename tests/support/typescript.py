@@ -12,7 +12,7 @@ from tests.support.project_files import project_files
 EXAMPLES = ROOT / "docs" / "examples"
 
 
-def compile_copy(folder: Path, present: str = "", other: str = "") -> "subprocess.CompletedProcess[str]":
+def compile_copy(folder: Path, present: str = "", other: str = "", *options: str) -> "subprocess.CompletedProcess[str]":
     """Compile a copy of the example in `folder` with `present` replaced by `other` in its client."""
     place = _place(folder)
     shutil.copytree(EXAMPLES / "without-package", place, ignore=shutil.ignore_patterns("build", "node_modules"))
@@ -23,7 +23,7 @@ def compile_copy(folder: Path, present: str = "", other: str = "") -> "subproces
     text = client.read_text(encoding="utf-8")
     assert present in text
     client.write_text(text.replace(present, other, 1) if present else text, encoding="utf-8")
-    return document_tools.run("tsc", "--project", place, cwd=folder)
+    return document_tools.run("tsc", "--project", place, *options, cwd=folder)
 
 
 def edited(folder: Path, present: str, other: str) -> Path:

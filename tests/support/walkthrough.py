@@ -64,12 +64,13 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 class Reader:
-    """Runs the commands of a page in a clone, with other ports."""
+    """Runs the commands of a page in a clone, with other ports, and with what `renamed` has in place of other words."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._port = free_port()
         self._ports = {PORT: f":{self._port}", PAYOUT_PORT: str(free_port())}
+        self.renamed: dict[str, str] = {}
         self._state = folder / "shell-state"
         self._environment = {name: value for name, value in os.environ.items() if not NOT_INHERITED.match(name)}
         self._environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -93,8 +94,8 @@ class Reader:
         path.chmod(0o755)
 
     def as_run(self, text: str) -> str:
-        """The text of a page with the ports that are used here."""
-        for documented, real in self._ports.items():
+        """The text of a page with the ports and names that are used here."""
+        for documented, real in (self._ports | self.renamed).items():
             text = text.replace(documented, real)
         return text
 

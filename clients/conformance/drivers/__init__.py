@@ -12,7 +12,8 @@ FOLDER = Path(__file__).parent
 
 
 def python() -> Command:
-    return Command("python", [sys.executable, str(FOLDER / "python_driver.py")])
+    argv = [sys.executable, str(FOLDER / "python_driver.py")]
+    return Command("python", argv, module="clients.conformance.drivers.python_driver")
 
 
 def javascript() -> Command:

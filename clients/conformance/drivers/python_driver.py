@@ -1,4 +1,7 @@
-"""The driver of the Python package for the conformance cases; README.md describes the protocol."""
+"""The driver of the Python package for the conformance cases; README.md describes the protocol.
+
+It is a program; the kit runs `main` in forks of a process that has imported this module (../forked.py).
+"""
 
 import asyncio
 import json
@@ -12,12 +15,15 @@ sys.modules.update(dict.fromkeys(("redis", "valkey", "kombu", "requests", "rich"
 
 from dashboard_realtime import Agent, Room, RoomRefused  # noqa: E402
 
-URL, PROTOCOL = os.environ["DASHBOARD_URL"], os.environ["PROTOCOL_ID"]
-tokens = [os.environ["TOKEN"]]
+tokens: list[str] = []
 
 
 def current_token() -> str:
     return tokens[-1]
+
+
+def variables(*names: str) -> list[str]:
+    return [os.environ[name] for name in names]
 
 
 def show(kind: str, **members: Any) -> None:
@@ -39,8 +45,8 @@ async def run_room() -> None:
     def show_status(status: object) -> None:
         show("status", status=str(status))
 
-    transport = os.environ["TRANSPORT"]
-    async with Room(URL, current_token, PROTOCOL, transport=transport, on_status=show_status) as room:
+    url, protocol_id, transport = variables("DASHBOARD_URL", "PROTOCOL_ID", "TRANSPORT")
+    async with Room(url, current_token, protocol_id, transport=transport, on_status=show_status) as room:
         show_status(room.status)
         following = asyncio.create_task(follow(room))
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -55,7 +61,8 @@ async def run_room() -> None:
 
 def run_agent() -> None:
     tasks = {}
-    with Agent(URL, current_token, agent_id=os.environ["AGENT_ID"], protocol_id=PROTOCOL, close_timeout=60) as agent:
+    url, protocol_id, agent_id = variables("DASHBOARD_URL", "PROTOCOL_ID", "AGENT_ID")
+    with Agent(url, current_token, agent_id=agent_id, protocol_id=protocol_id, close_timeout=60) as agent:
         for line in sys.stdin:
             message = json.loads(line)
             command, name = message.pop("command"), message.pop("task", None)
@@ -77,7 +84,13 @@ def run_agent() -> None:
             show("done", command=command)
 
 
-if os.environ["ROLE"] == "room":
-    asyncio.run(run_room())
-else:
-    run_agent()
+def main() -> None:
+    tokens.append(os.environ["TOKEN"])
+    if os.environ["ROLE"] == "room":
+        asyncio.run(run_room())
+    else:
+        run_agent()
+
+
+if __name__ == "__main__":
+    main()
