@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-LIMIT, WINDOW, PACING, CAPACITY = 10, 1_025_000, 102_500, 100
+LIMIT, WINDOW, PACING, CAPACITY = 10, 1_075_000, 107_500, 100
 AGENT_INTERVAL, OFFLINE_AFTER, MOST_IDENTITIES = 1_010_000, 120_000_000, 500
 TOLERANCE, MAX_PAUSE, MAX_UNSTORED, STORE_AFTER = 300_000, 1_500_000, 500_000, 10_000
 UPDATE, UPDATES = "agent:task_update", "agent:task_updates"

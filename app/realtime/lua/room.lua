@@ -1,7 +1,7 @@
 -- Shared: the numbers, limit and pacing of a room. Needs keys.lua, clock.lua and agents.lua.
 -- Functions: allocate_seqs, ready_at, remaining_budget, paced_budget, spend_budget, save_room.
-local LIMIT, WINDOW = 10, 1025000  -- events in any window; 25 ms over a second, so that the client's clock agrees
-local PACING_INTERVAL = 102500     -- between two RUNNING updates that wait for budget
+local LIMIT, WINDOW = 10, 1075000  -- events in any window; 75 ms over a second, so that the client's clock agrees
+local PACING_INTERVAL = 107500     -- between two RUNNING updates that wait for budget
 local QUEUE_CAPACITY = 100         -- events in a room's queue
 local STORE_AFTER = 10000          -- since the clock was stored; it may go back by this when Redis's clock does
 local STATE = {'seq', 'batch_seq', 'pacing', 'batch_at'}
