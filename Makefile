@@ -28,7 +28,7 @@ test-busy: setup ## run it beside two busy loops (TESTS=tests/scenarios runs onl
 test-python: setup ## run the unit and scenario parts with another Python (PYTHON=python3.14 TESTS=tests/core)
 	@PYTHON="$(PYTHON)" TESTS="$(TESTS)" scripts/test-python
 
-check-lock: setup ## look whether every locked package has a wheel for each supported Python (needs the registry)
+check-lock: ## look whether every locked package has a wheel for each supported Python (needs uv)
 	@scripts/test-python --check-lock
 
 test-containers: setup ## test the compose stack: build, start, kill, scale (needs root and apt)

@@ -30,7 +30,7 @@ MODULES = {
 }
 EXPORTS = {"uplot.js": "\nexport default uPlot;\n"}  # added, since only its minified file is no module
 NPM_CI = ("ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
-INSTALL_SECONDS = 180
+INSTALL_SECONDS = 600  # npm itself gives up on a network that does not answer; a busy machine needs minutes
 
 
 class AssetError(Exception):
