@@ -109,8 +109,9 @@ def snapshot_section(protocol_id: str, at_us: float) -> AgentsSection:
     }
     elsewhere = sorted(set(shown) - here.keys())
     located = dict(zip(elsewhere, read_agents(rooms_redis(), elsewhere), strict=True))
-    described, *times = _described(sorted(shown), agents, stored, here | located, at_us)
-    return AgentsSection(msgspec.Raw(_encode(described)), len(shown) < len(agents), Lifetime(*times, located))
+    described, since_us, until_us = _described(sorted(shown), agents, stored, here | located, at_us)
+    lifetime = Lifetime(since_us, until_us, located)
+    return AgentsSection(msgspec.Raw(_encode(described)), len(shown) < len(agents), lifetime)
 
 
 def _records(protocol_id: str, agent_ids: list[str]) -> dict[str, AgentRecord]:
