@@ -56,9 +56,8 @@ def create_app(settings: Config | None = None, *, serve_sockets: bool = False) -
 
         handlers.init_app(app, settings)
         stream_service.init_app(app)
-        rate_limits.start_sharing(app)
-    else:
-        rate_limits.share_with_requests(app)
+    app.wsgi_app = ProgressFastPath(app, app.wsgi_app)  # type: ignore[method-assign]
+    (rate_limits.start_sharing if serve_sockets else rate_limits.share_with_requests)(app)
     middleware.init_app(app, settings)  # around the sockets, which need the callers' addresses too
     return app
 
@@ -77,5 +76,4 @@ def _serve_rest(app: Flask) -> None:
         rest.api.register_blueprint(blueprint)
     app.register_blueprint(documents)
     app.register_blueprint(pages)
-    app.wsgi_app = ProgressFastPath(app, app.wsgi_app)  # type: ignore[method-assign]
     problems.init_app(app)  # last: flask-smorest registers error handlers of its own

@@ -12,6 +12,7 @@ import redis
 from flask import Flask
 
 from app.agents import task_changes
+from app.agents.report_batches import ReportBatches
 from app.agents.report_decoder import AGENTS, BATCH, PROGRESS, ReportDecoder, Reports, event_json
 from app.auth.authorization import rate_limit_key
 from app.auth.permissions import Action, Role, allows
@@ -45,6 +46,7 @@ class ProgressFastPath:
         self._app = app
         self._wsgi_app = wsgi_app
         self._decoder = ReportDecoder()
+        self._batches = ReportBatches()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].endswith(PROGRESS):
@@ -121,7 +123,7 @@ class ProgressFastPath:
             for agent_id, report in dict(reports).items()
         ]
         try:
-            taken = limiter.report(newest, self._app.extensions["room_scripts"])
+            taken = self._batches.report(newest, self._app.extensions["room_scripts"])
         except redis.RedisError as error:
             logger.warning("fast_path.failed", extra={"reports": len(newest), "error": str(error)})
             return False

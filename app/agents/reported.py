@@ -3,9 +3,11 @@
 Times are microseconds of Redis's clock. Every query is bounded, however many agents ever reported.
 """
 
+import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import func, select
@@ -23,6 +25,7 @@ MAX_CHARACTERS = 1_000_000
 RECENT_US = 24 * 3600 * 1e6
 _agent = Agent.__table__.c  # its rows take half of the time of the model's
 _decode: Any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 def now_us() -> float:
@@ -58,13 +61,33 @@ def newest(*states: dict[str, Any] | None) -> dict[str, Any] | None:
     return max(filter(None, states), key=lambda each: int(each["version"]), default=None)
 
 
-def snapshot_section(protocol_id: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Lifetime:
+    """When agents are as a snapshot shows them, if nothing in their room changes."""
+
+    since_us: float  # when the last one was seen, or became OFFLINE; the clock may have been set back
+    until_us: float  # when the next one becomes OFFLINE
+    elsewhere: dict[str, Located | None]  # those that work in other rooms
+
+    def holds(self, at_us: float) -> bool:
+        """Whether they are so at that time. Raises redis.RedisError."""
+        if not self.since_us <= at_us < self.until_us:
+            return False
+        return read_agents(rooms_redis(), list(self.elsewhere)) == list(self.elsewhere.values())
+
+
+class AgentsSection(NamedTuple):
+    agents: msgspec.Raw
+    is_truncated: bool
+    lifetime: Lifetime
+
+
+def snapshot_section(protocol_id: str, at_us: float) -> AgentsSection:
     """The protocol's agents with a running task or a report within 24 hours, in the shape of their newest events.
 
     At most 1,000: agents with a running task first, then the most recent. Sorted by id. An agent that now works on
-    another protocol is left out. Raises redis.RedisError.
+    another protocol is left out. `at_us`: the present time. Raises redis.RedisError.
     """
-    at_us = now_us()
     stored = _stored(protocol_id, at_us - RECENT_US)
     agents = _newest_states(protocol_id, at_us - RECENT_US, stored)
     records = _records(protocol_id, list(agents))
@@ -81,9 +104,14 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
         if characters > MAX_CHARACTERS:
             break
         shown.append(agent_id)
-    here = {each: Located(protocol_id, record, None) for each, record in records.items() if record.is_here}
-    described = _described(sorted(shown), agents, stored, here, at_us)
-    return {"agents": described, "agentsTruncated": len(shown) < len(agents)}
+    here: dict[str, Located | None] = {
+        each: Located(protocol_id, record, None) for each, record in records.items() if record.is_here
+    }
+    elsewhere = sorted(set(shown) - here.keys())
+    located = dict(zip(elsewhere, read_agents(rooms_redis(), elsewhere), strict=True))
+    described, since_us, until_us = _described(sorted(shown), agents, stored, here | located, at_us)
+    lifetime = Lifetime(since_us, until_us, located)
+    return AgentsSection(msgspec.Raw(_encode(described)), len(shown) < len(agents), lifetime)
 
 
 def _records(protocol_id: str, agent_ids: list[str]) -> dict[str, AgentRecord]:
@@ -120,20 +148,29 @@ def _described(
     agent_ids: list[str],
     states: dict[str, dict[str, Any]],
     stored: dict[str, Any],
-    here: dict[str, Located],
+    located: dict[str, Located | None],
     at_us: float,
-) -> list[dict[str, Any]]:
-    """The states with the agents' names, types and presence; name and type are null if the agent is not stored."""
+) -> tuple[list[dict[str, Any]], float, float]:
+    """The states with the agents' names, types and presence, and since and until when they are so.
+
+    Name and type are null if the agent is not stored. Such an agent, or one that was seen later than now, may become
+    another at any time.
+    """
     others = Agent.identities(db.session(), [each for each in agent_ids if each not in stored])
-    elsewhere = [each for each in agent_ids if each not in here]
-    located = here | dict(zip(elsewhere, read_agents(rooms_redis(), elsewhere), strict=True))
-    described = []
+    described, since_us, until_us = [], -math.inf, math.inf
     for agent_id in agent_ids:
         name, kind = stored[agent_id][2:] if agent_id in stored else others.get(agent_id, (None, None))
-        status, seen = presence(seen_us(located[agent_id], at_us), at_us)
+        seen_at_us = seen_us(located[agent_id], at_us)
+        status, seen = presence(seen_at_us, at_us)
+        if name is None or (seen_at_us or 0) >= at_us:
+            since_us = math.inf
+        elif seen_at_us:
+            offline_us = seen_at_us + ONLINE_SECONDS * 1e6
+            since_us = max(since_us, seen_at_us if status == "ONLINE" else offline_us)
+            until_us = min(until_us, offline_us if status == "ONLINE" else math.inf)
         about = {"name": name, "type": kind, "presence": status, "lastSeen": seen and iso_timestamp(seen)}
         described.append(states[agent_id] | about)
-    return described
+    return described, since_us, until_us
 
 
 def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str, int]:

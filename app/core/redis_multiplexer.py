@@ -9,8 +9,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import hiredis
 import redis
@@ -30,7 +32,7 @@ class _Call:
     replies: list[Any] = field(default_factory=list)
     error: redis.RedisError | None = None
     is_done: bool = False
-    wake: threading.Event | None = None  # set once its caller waits for somebody else's reading
+    wake: "threading.Lock | None" = None  # released to wake its caller, if that waits for somebody else's reading
 
 
 class SentCommands(NamedTuple):
@@ -151,13 +153,15 @@ class _Connection:
         """Make a call the reader, or let it wait for the present one; needs the lock."""
         if not own.is_done:
             if self._has_reader:
-                own.wake = threading.Event()
+                wake = threading.Lock()  # with eventlet an Event takes twice as long
+                wake.acquire()
+                own.wake = wake
                 if own.is_done:  # since: the reader does not hold the lock
-                    own.wake.set()
+                    _wake(own)
             self._has_reader = True
 
     def _await(self, own: _Call) -> list[Any]:
-        if own.wake is not None and not wait_in_steps(own.wake.wait, WAIT_SECONDS):
+        if own.wake is not None and not wait_in_steps(partial(own.wake.acquire, True), WAIT_SECONDS):
             self.fail(redis.TimeoutError("Redis did not answer in time."))
         if not own.is_done:  # this call is the reader, from the start or woken by the last one
             self._read_for(own)
@@ -169,8 +173,8 @@ class _Connection:
         """Read until this call's replies have arrived, then make the next waiting call the reader."""
         try:
             while not own.is_done:
-                self._take_replies(own)
-        except TimeoutError:  # reading again would wait as long again
+                self._take_replies(own, self._receive())
+        except TimeoutError:
             self.fail(redis.TimeoutError("Redis did not answer in time."))
             return
         except (OSError, EOFError, hiredis.HiredisError) as error:
@@ -182,8 +186,24 @@ class _Connection:
             if following is not None:
                 _wake(following)
 
-    def _take_replies(self, own: _Call) -> None:
-        data = self._socket.recv(READ_BYTES)
+    def _receive(self) -> bytes:
+        """Wait for replies. Raises OSError, TimeoutError among them.
+
+        A process that did not get the CPU for a while finds its time over although they have come (`wait_in_steps`).
+        """
+        try:
+            return cast(bytes, self._socket.recv(READ_BYTES))
+        except TimeoutError as error:
+            seconds = self._socket.gettimeout()
+            self._socket.settimeout(0)
+            try:
+                return cast(bytes, self._socket.recv(READ_BYTES))
+            except OSError:
+                raise error from None
+            finally:
+                self._socket.settimeout(seconds)
+
+    def _take_replies(self, own: _Call, data: bytes) -> None:
         if not data:
             raise EOFError("connection closed")
         self._reader.feed(data)
@@ -224,4 +244,5 @@ class _Connection:
 
 def _wake(call: _Call) -> None:
     if call.wake is not None:
-        call.wake.set()
+        with suppress(RuntimeError):  # it was woken before
+            call.wake.release()

@@ -12,7 +12,7 @@ agent that was not seen there for a week (realtime/retention.py).
 
 | key | type | content | writers | bound |
 |---|---|---|---|---|
-| `d3:{t}:room:{p}:state` | hash | `seq`, `batch_seq`: numbers of the last event, also of the batched view; `outbox`: position of the last stored event taken; `pacing`: when waiting RUNNING updates may leave again; `batch_at`: when the last batch left; `dropped`: number of dropped events | emits, add_stored, read_seq | 6 fields |
+| `d3:{t}:room:{p}:state` | hash | `seq`, `batch_seq`: numbers of the last event, also of the batched view; `changes`: number of changes of what it knows of its agents; `outbox`: position of the last stored event taken; `pacing`: when waiting RUNNING updates may leave again; `batch_at`: when the last batch left; `dropped`: number of dropped events | emits, add_stored, read_seq, `changes` also by report, arrive, allocate_versions, forget_agents | 7 fields |
 | `d3:{t}:room:{p}:agents` | hash | what is known of each agent (lua/agents.lua) | report, add_stored, arrive, emits, allocate_versions | a week after it was last seen |
 | `d3:{t}:room:{p}:latest` | hash | newest update of each agent | report, add_stored, leave | as `agents` |
 | `d3:{t}:room:{p}:waiting` | zset | agents whose RUNNING or IDLE update waits, by due time | report, add_stored, emits | until sent |

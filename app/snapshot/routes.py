@@ -26,7 +26,11 @@ def get_state(query: dict[str, Any], protocol_id: str) -> Response:
     Join the room first, then fetch this, then apply newer events: those with a higher `seq` and, for each object,
     a higher `version`. So no change is missed or applied twice.
     """
-    return _conditional(*service.render(protocol_id, batches=query["agent_batches"]))
+    batches = query["agent_batches"]
+    tag = service.known_tag(protocol_id, batches=batches) if request.if_none_match else None
+    if tag is not None and request.if_none_match.contains_weak(tag):
+        return _conditional(None, tag)
+    return _conditional(*service.render(protocol_id, batches=batches))
 
 
 @blueprint.get("/overview")
@@ -56,9 +60,12 @@ def get_history(query: dict[str, Any], vulnerability_id: str) -> Page:
     return history.read(vulnerability_id, current_principal(), **query)
 
 
-def _conditional(content: CompressibleBody, tag: str) -> Response:
-    is_known = request.if_none_match.contains_weak(tag)
-    response = Response(status=304) if is_known else content.response("application/json")
+def _conditional(content: CompressibleBody | None, tag: str) -> Response:
+    """The content, or 304 without it if the client has it already."""
+    if content is None or request.if_none_match.contains_weak(tag):
+        response = Response(status=304)
+    else:
+        response = content.response("application/json")
     response.vary.add("Accept-Encoding")
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag, weak=True)

@@ -4,12 +4,14 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from operator import attrgetter
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from cachetools import TTLCache
 from flask import Flask, current_app
-from sqlalchemy import bindparam, func, select, true
+from sqlalchemy import func, select, true
 
 from app.agents import reported as agents
 from app.auth.authorization import check_grant
@@ -26,73 +28,122 @@ from app.protocols import service as protocols
 from app.protocols.models import Pool
 from app.protocols.schemas import ProtocolSchema
 from app.realtime import limiter
-from app.realtime.outbox import EventCounter, OutboxEvent
 from app.realtime.redis_keys import batched_view
+from app.snapshot import revision
+from app.snapshot.revision import RoomRevision, StoredRevision
 from app.vulnerabilities import queries as vulnerabilities
 
 _encode = msgspec.json.Encoder().encode
-MAX_CACHED_BYTES, CACHED_SECONDS = 32 * 1024 * 1024, 60
-_NEWEST_EVENT = (
-    select(EventCounter.position, OutboxEvent.created_at)
-    .join(
-        OutboxEvent,
-        (OutboxEvent.protocol_id == EventCounter.protocol_id) & (OutboxEvent.position == EventCounter.position),
-    )
-    .where(EventCounter.protocol_id == bindparam("protocol"))
-)
-_sections_lock = threading.Lock()
+MAX_CACHED_BYTES, CACHED_SECONDS, ENTRY_BYTES = 32 * 1024 * 1024, 60, 1024
+Revision = tuple[RoomRevision, StoredRevision]
+_cache_lock = threading.Lock()
 _renderings: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
+_checks: SingleFlight[str | None] = SingleFlight()
+
+
+class _Cached(NamedTuple):
+    """A part of a snapshot, or its entity tag, and the revision to which it belongs."""
+
+    revision: Any
+    value: Any
+    size: int
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["snapshot_sections"] = TTLCache(MAX_CACHED_BYTES, CACHED_SECONDS, getsizeof=len)
+    app.extensions["snapshots"] = TTLCache(MAX_CACHED_BYTES, CACHED_SECONDS, getsizeof=attrgetter("size"))
+
+
+def known_tag(protocol_id: str, *, batches: bool) -> str | None:
+    """The entity tag of the present snapshot, without making it; None if this process does not know it.
+
+    Concurrent callers share one answer. Raises redis.RedisError.
+    """
+    if _cached("tag", protocol_id, batches) is None:
+        return None
+    return _checks.share(f"{batches} {protocol_id}", lambda: _check_tag(protocol_id, batches=batches))
+
+
+def _check_tag(protocol_id: str, *, batches: bool) -> str | None:
+    at_us, found = agents.now_us(), _cached("tag", protocol_id, batches)
+    room = revision.of_room(protocol_id, at_us, batches=batches)
+    if found is None or room is None or room != found.revision[0]:
+        return None
+    with consistent_read():
+        stored = revision.of_database(protocol_id, at_us)
+    tag, lifetime = found.value
+    return tag if stored == found.revision[1] and lifetime.holds(at_us) else None
 
 
 def render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
     """The snapshot as JSON, and its entity tag; concurrent callers share one rendering."""
 
     def render_now() -> tuple[CompressibleBody, str]:
-        state = snapshot(protocol_id, batches=batches)
+        present, lifetime, state = _read(protocol_id, batches=batches)
         text = _encode(state)
         untimed = text.replace(_encode(state["asOf"]), b"", 1)
-        return CompressibleBody(text), hashlib.sha256(untimed).hexdigest()[:32]
+        tag = hashlib.sha256(untimed).hexdigest()[:32]
+        if present is not None:
+            size = ENTRY_BYTES * (1 + len(lifetime.elsewhere))
+            _cache("tag", protocol_id, batches, made=_Cached(present, (tag, lifetime), size))
+        return CompressibleBody(text), tag
 
     return _renderings.share(f"{batches} {protocol_id}", render_now)
 
 
-def snapshot(protocol_id: str, *, batches: bool = False) -> dict[str, Any]:
-    """Read `seq` first, then all sections as of one moment.
+def _read(protocol_id: str, *, batches: bool) -> tuple[Revision | None, agents.Lifetime, dict[str, Any]]:
+    """The snapshot, with its revision, if that is known, and lifetime. Raises NotFound, redis.RedisError.
 
-    So no event up to `seq` is missing, later ones may be included, and no section is ahead of another.
-    `batches`: for connections that joined with `agentBatches`, whose events are numbered separately.
-    Raises NotFound, redis.RedisError.
+    `seq` is read first, then all sections as of one moment. So no event up to `seq` is missing, later ones may be
+    included, and no section is ahead of another. `batches`: for connections that joined with `agentBatches`, whose
+    events are numbered separately.
     """
     protocols.check_exists(protocol_id)
-    seq = limiter.current_seq(batched_view(protocol_id) if batches else protocol_id)
-    as_of = iso_timestamp(utc_now())
+    at_us, as_of = agents.now_us(), iso_timestamp(utc_now())
+    room = revision.of_room(protocol_id, at_us, batches=batches)
+    seq = room.seq if room else limiter.current_seq(batched_view(protocol_id) if batches else protocol_id)
     with consistent_read():
+        stored = revision.of_database(protocol_id, at_us)
+        section = _agents(protocol_id, room and (room.agents, stored.agents), at_us)
         state = {"protocol": ProtocolSchema().dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
-        state |= protocols.snapshot_section(protocol_id) | agents.snapshot_section(protocol_id)
-        state["vulnerabilities"] = _vulnerabilities(protocol_id)
-        return state | payments.snapshot_section(protocol_id)
+        state |= protocols.snapshot_section(protocol_id)
+        state |= {"agents": section.agents, "agentsTruncated": section.is_truncated}
+        state["vulnerabilities"] = _vulnerabilities(protocol_id, stored.events)
+        state |= payments.snapshot_section(protocol_id)
+    return room and (room, stored), section.lifetime, state
 
 
-def _vulnerabilities(protocol_id: str) -> msgspec.Raw:
-    """The section as JSON: a third of a snapshot's time, and made again only after an event of the protocol.
+def _agents(protocol_id: str, present: tuple[Any, ...] | None, at_us: float) -> agents.AgentsSection:
+    """Half of a snapshot's time, so made again only after a change. `present`: their revision, None if not known."""
+    found = _cached("agents", protocol_id)
+    if found is not None and found.revision == present and found.value.lifetime.holds(at_us):
+        return cast(agents.AgentsSection, found.value)
+    made = agents.snapshot_section(protocol_id, at_us)
+    if present is not None:
+        _cache("agents", protocol_id, made=_Cached(present, made, ENTRY_BYTES + len(memoryview(made.agents))))
+    return made
 
-    No vulnerability changes without one. The time of an event tells two of the same position apart, of which a restored
-    database has lost one. Before the first event, and when that is so old that it has been deleted, nothing is cached.
-    """
-    sections: TTLCache[tuple[Any, ...], msgspec.Raw] = current_app.extensions["snapshot_sections"]
-    key = (protocol_id, *db.session.execute(_NEWEST_EVENT, {"protocol": protocol_id}).tuples().all())
-    with _sections_lock:
-        found = sections.get(key)
-    if found is None:
-        found = msgspec.Raw(_encode(vulnerabilities.snapshot_section(protocol_id)))
-        if len(key) > 1:
-            with _sections_lock:
-                sections[key] = found
-    return found
+
+def _vulnerabilities(protocol_id: str, events: tuple[Any, ...]) -> msgspec.Raw:
+    """A third of its time, made again only after an event that is not an agent's: none changes without one."""
+    found = _cached("vulnerabilities", protocol_id)
+    if found is not None and found.revision == events:
+        return cast(msgspec.Raw, found.value)
+    if found is not None and revision.only_agents_changed(protocol_id, found.revision, events):
+        made = found.value
+    else:
+        made = msgspec.Raw(_encode(vulnerabilities.snapshot_section(protocol_id)))
+    _cache("vulnerabilities", protocol_id, made=_Cached(events, made, ENTRY_BYTES + len(memoryview(made))))
+    return cast(msgspec.Raw, made)
+
+
+def _cached(*key: Any) -> _Cached | None:
+    with _cache_lock:
+        return cast("TTLCache[Any, _Cached]", current_app.extensions["snapshots"]).get(key)
+
+
+def _cache(*key: Any, made: _Cached) -> None:
+    with _cache_lock, suppress(ValueError):  # it is larger than the whole cache
+        current_app.extensions["snapshots"][key] = made
 
 
 def totals(protocol_id: str | None, principal: Principal) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def big_state(app, api):
 
 def test_a_big_state_costs_at_most_twelve_times_what_reading_its_json_does(app, big_state):
     text = big_state()
-    kept = app.extensions["snapshot_sections"]
+    kept = app.extensions["snapshots"]
 
     def after_an_event():
         kept.clear()

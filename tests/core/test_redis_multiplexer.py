@@ -1,6 +1,7 @@
 """The one connection of a process for its script calls, shared by all and renewed when it breaks."""
 
 import os
+import select
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -64,3 +65,31 @@ def test_a_forked_child_opens_a_connection_of_its_own(redis_multiplexer):
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert redis_multiplexer.call("ECHO", "parent") == b"parent"
+
+
+def test_replies_that_came_while_the_process_did_not_get_the_cpu_count_as_in_time(redis_multiplexer, monkeypatch):
+    """The time of a wait is then over, though its replies lie in the socket; a server that hangs is still noticed."""
+    assert redis_multiplexer.call("PING") == b"PONG"
+    connection = redis_multiplexer._current
+    real = connection._socket
+
+    class Paused:
+        waits = has_replies = 1
+
+        def recv(self, size):
+            if self.waits:
+                self.waits -= 1
+                if self.has_replies:
+                    select.select([real], [], [], 60)
+                raise TimeoutError
+            return real.recv(size)
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    monkeypatch.setattr(connection, "_socket", Paused())
+    assert redis_multiplexer.call("ECHO", "late") == b"late"
+    assert real.gettimeout() == 1
+    connection._socket.waits, connection._socket.has_replies = 1, 0
+    with pytest.raises(redis.TimeoutError):
+        redis_multiplexer.call("BLPOP", "nothing", 60)

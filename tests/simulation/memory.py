@@ -45,7 +45,7 @@ def _of_partition(part: Partition) -> dict[str, Any]:
 
 
 def _of_room(room: Room) -> dict[str, Any]:
-    names = ("seq", "batch_seq", "pacing", "batch_at", "outbox", "dropped")
+    names = ("seq", "batch_seq", "pacing", "batch_at", "outbox", "dropped", "changes")
     state = {name: str(getattr(room, name)) for name in names if getattr(room, name) not in (None, 0)}
     if room.seq == 0:
         state["seq"] = "0"

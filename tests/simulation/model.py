@@ -92,6 +92,7 @@ class Model(Moving):
                 room.batch_waiting.setdefault(name, due)
         if dues:
             part.is_due(room.id, min(dues))
+            room.changes += 1
         return [str(self.now), started, unknown, renewed]
 
     def allocate_versions(self, *wanted: Any) -> list[Any]:
@@ -103,6 +104,7 @@ class Model(Moving):
             self.save_agent(name, agent)
             self.keep_agent(name)
             reply.append(str(version))
+        self.room.changes += 1
         return reply
 
     def add_stored(self, name, position, identity, task, data, version, must_be_here) -> list[Any]:  # noqa: PLR0917
@@ -141,6 +143,7 @@ class Model(Moving):
         self.keep_agent(name)
         if is_terminal or is_newest:
             part.is_due(room.id, due)
+        room.changes += 1
         return [str(self.now), "new"]
 
     def read_seq(self, field: str, first: Any) -> list[Any]:
@@ -162,6 +165,7 @@ class Model(Moving):
         for counted in (part.last_seen, part.busy):
             for name in gone:
                 counted.pop(name, None)
+        room.changes += bool(gone)
         return [str(self.now), len(silent), len(gone)]
 
     def forget_room(self, silence: Any) -> list[Any]:

@@ -15,6 +15,7 @@ class Moving(Draining):
             self._leave(name, int(epoch))
         self.drain_room()
         self.touch_room()
+        self.room.changes += 1
         reply = self.reply()
         for name in moves[::2]:
             agent = self.room.agent(name, self.part.born)
@@ -60,6 +61,7 @@ class Moving(Draining):
                 agent.next_allowed = max(agent.next_allowed, self.now + remaining)
             self.save_agent(name, agent)
             self.keep_agent(name)
+            self.room.changes += 1
             reply.append("")
         return reply
 

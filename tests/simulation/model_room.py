@@ -63,6 +63,7 @@ class Room:
     batch_at: int | None = None
     outbox: int | None = None
     dropped: int = 0
+    changes: int = 0
     relayed: list[str] = field(default_factory=list)
     window: list[int] = field(default_factory=list)
     queue: list[Queued] = field(default_factory=list)

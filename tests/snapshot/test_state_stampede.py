@@ -18,7 +18,7 @@ from tests.support.stack import Stack, StackMaker
 CLIENTS = 1000
 FEW = CLIENTS // 4  # about ten on an idle machine; on a busy one the clients arrive one after the other
 GROUPS = 5
-SECTION = b"agents.task_status = "  # asked once for each snapshot, and by nothing else in these tests
+SECTION = b"SELECT bounty_pools.protocol_id"  # asked once for each snapshot, and by nothing else in these tests
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -137,7 +137,7 @@ def test_a_client_with_the_newest_state_gets_a_304(system, postgres, protocol_id
 
     assert {(reply.status, reply.body) for reply in replies} == {(304, b"")}
     assert {reply.headers["etag"] for reply in replies} == {tag}
-    assert 1 <= snapshots(postgres) - before <= FEW
+    assert snapshots(postgres) - before <= FEW  # none, if the machine is not so busy that a minute passes meanwhile
 
 
 def test_no_response_is_older_than_its_request_while_the_state_changes(system, protocol_id) -> None:

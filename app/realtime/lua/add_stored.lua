@@ -39,4 +39,5 @@ save_agent(name, agent)
 keep_agent(name)
 if is_terminal or is_newest then redis.call('ZADD', DUE_KEY, 'LT', text(due), ID) end
 touch_room()
+count_change()
 return {text(now), 'new'}

@@ -1,6 +1,6 @@
 -- Shared: what a room knows of an agent, in the hash AGENTS_KEY: 'next_allowed pending version task_version epoch here
 -- task'. Needs keys.lua and clock.lua. Functions: parse_agent, format_agent, read_agent, save_agent, version_of,
--- touch_room, keep_agent.
+-- touch_room, keep_agent, count_change.
 --   next_allowed: when its next update may leave; pending: number of terminal updates that have yet to leave;
 --   version: of its newest update; task_version: of the update that set its task; epoch: of the move that brought or
 --   took it; here: 1 while it works in this room, else 0; task: '' without a running task
@@ -39,3 +39,6 @@ local function touch_room() redis.call('ZADD', ROOMS_KEY, text(wall), ID) end
 
 -- Let an agent that has not reported here be deleted a week from now, and not count as online until then.
 local function keep_agent(name) redis.call('ZADD', LAST_SEEN_KEY, 'NX', text(wall - OFFLINE_AFTER), name) end
+
+-- Count a change of what `/state` shows of the room's agents: their records, newest updates and when they were seen.
+local function count_change() redis.call('HINCRBY', STATE_KEY, 'changes', 1) end

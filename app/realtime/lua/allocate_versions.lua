@@ -12,4 +12,5 @@ for i = 3, #ARGV, 2 do
   result[#result + 1] = text(version)
 end
 touch_room()
+count_change()
 return result

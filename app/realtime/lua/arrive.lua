@@ -16,6 +16,7 @@ for i = 3, #ARGV, 4 do
     save_agent(name, agent)
     keep_agent(name)
     touch_room()
+    count_change()
     result[#result + 1] = ''
   end
 end

@@ -48,6 +48,7 @@ end
 for i = 3, #ARGV, 2 do leave(ARGV[i], tonumber(ARGV[i + 1])) end
 drain_room()
 touch_room()
+count_change()
 local result = reply()
 for i = 3, #ARGV, 2 do
   local agent = read_agent(ARGV[i])

@@ -42,6 +42,7 @@ if #latest > 0 then
     redis.call('ZADD', BATCH_WAITING_KEY, 'NX', unpack(waiting))
   end
   redis.call('ZADD', DUE_KEY, 'LT', text(first_due), ID)
+  count_change()
 end
 if #seen > 0 then
   local counts = {LAST_SEEN_KEY, BUSY_KEY, ALL_LAST_SEEN_KEY, ALL_BUSY_KEY}
