@@ -46,7 +46,7 @@ class DocsVisit(Visit):
 def docs(contexts: Contexts, stack: Stack) -> Iterator[DocsVisit]:
     context = contexts.borrow(stack)
     seen = DocsVisit(context.new_page())
-    seen.page.goto(f"{stack.url}/docs")
+    seen.open(f"{stack.url}/docs")
     seen.page.wait_for_selector("#content:not([aria-busy]) .card")
     yield seen
     contexts.give_back(context)

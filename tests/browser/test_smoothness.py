@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.alone
 
 AGENTS = 500
+CALLERS = 2
 FINDINGS = 1000  # as many as `/state` holds; as many again follow
 WATCHED_SECONDS = 8.0
 MAX_MS = 200
@@ -33,9 +35,16 @@ def busy_protocol(stack: Stack) -> tuple[str, list[str]]:
 
 
 def file_vulnerabilities(stack: Stack, protocol_id: str) -> None:
+    """By two callers: one would leave a core idle."""
     severities = ["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
-    for number in range(FINDINGS):
-        file_vulnerability(stack.api, protocol_id, title=f"Finding {number}", severity=severities[number % 5])
+
+    def file(first: int) -> None:
+        api = stack.api
+        for number in range(first, FINDINGS, CALLERS):
+            file_vulnerability(api, protocol_id, title=f"Finding {number}", severity=severities[number % 5])
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        list(callers.map(file, range(CALLERS)))
 
 
 def report_for_all(stack: Stack, protocol_id: str, agents: list[str], progress: int) -> None:

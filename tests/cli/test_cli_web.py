@@ -7,37 +7,44 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import run_command
+from tests.support import databases
 from tests.support.api import mint
-from tests.support.databases import environment
 from tests.support.machine_speed import patience, slowdown
 from tests.support.processes import free_port, is_open, start, stop, until
-from tests.support.stack import COMMAND
+from tests.support.stack import COMMAND, Stack
 
 
-class Web:
-    """One web process on a database and a Redis of the test's own."""
+@dataclass
+class Server:
+    port: int
+    signing_key: str
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=patience(20))
+
+    def request(self, body: bytes) -> bytes:
+        token = mint(self.signing_key, "admin")
+        head = f"POST /api/v1/protocols HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Web(Server):
+    """One web process on a database and a Redis of the test's own, which stops it."""
 
     def __init__(self, settings: dict[str, str], folder: Path, grace_seconds: float) -> None:
-        self.port, self.environment = free_port(), settings
+        super().__init__(free_port(), settings["DASHBOARD_SIGNING_KEY"])
         self.log = folder / "web.log"
         command = [*COMMAND, "web", "--port", str(self.port)]
         self.process = start(
             command, log=self.log, env={**os.environ, **settings, "DASHBOARD_SHUTDOWN_GRACE": str(grace_seconds)}
         )
         until(lambda: is_open(self.port), 90, f"web listens; its log is {self.log}")
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=patience(20))
-
-    def request(self, body: bytes) -> bytes:
-        token = mint(self.environment["DASHBOARD_SIGNING_KEY"], "admin")
-        head = f"POST /api/v1/protocols HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 WebMaker = Callable[[float], Web]
@@ -46,7 +53,7 @@ WebMaker = Callable[[float], Web]
 @pytest.fixture
 def start_web(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[WebMaker]:
     """`start_web(grace_seconds)`."""
-    settings = environment(
+    settings = databases.environment(
         home=tmp_path, database_url=sqlite_url, redis_url=redis_url, signing_key="0123456789abcdef" * 4
     )
     served: list[Web] = []
@@ -63,6 +70,12 @@ def start_web(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[WebMa
 @pytest.fixture
 def web(start_web: WebMaker) -> Web:
     return start_web(20)
+
+
+@pytest.fixture
+def running(stack: Stack) -> Server:
+    """The web process of the system that the tests share."""
+    return Server(stack.port, stack.signing_key)
 
 
 def read_answer(connection: socket.socket) -> bytes:
@@ -157,22 +170,23 @@ def test_sigterm_cuts_off_no_request_under_load(web: Web):
     assert failures == []
 
 
-def test_clients_that_disconnect_early_cause_no_traceback(web: Web):
-    half = web.request(b'{"name": "half"}')[:-5]
+def test_clients_that_disconnect_early_cause_no_traceback(running: Server, stack: Stack):
+    logged = len(stack.log)
+    half = running.request(b'{"name": "half"}')[:-5]
     for sent in (b"", b"GET / HT", GET[:-2], half, b"\x16\x03\x01\x02\x00\x01", b"\r\n\r\n", b"A" * 20_000):
-        with web.connect() as rude:
+        with running.connect() as rude:
             rude.sendall(sent)
             rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset
-    with web.connect() as polite:
+    with running.connect() as polite:
         polite.sendall(GET)
         assert b" 200 " in read_answer(polite)
-    assert "Traceback" not in web.log.read_text()
+    assert "Traceback" not in stack.log[logged:]
 
 
 @pytest.mark.slow
-def test_a_client_that_sends_its_header_byte_by_byte_is_disconnected(web: Web):
+def test_a_client_that_sends_its_header_byte_by_byte_is_disconnected(running: Server):
     started = time.monotonic()
-    with web.connect() as slow:
+    with running.connect() as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
         try:
             while time.monotonic() - started < 20 * slowdown():
@@ -188,10 +202,11 @@ def test_a_client_that_sends_its_header_byte_by_byte_is_disconnected(web: Web):
     assert 8 < time.monotonic() - started < 19 * slowdown()
 
 
-def test_a_port_in_use_is_reported_without_a_traceback(web: Web):
-    ended = run_command("web", "--port", str(web.port), environment=web.environment)
+@pytest.mark.database("sqlite")
+def test_a_port_in_use_is_reported_without_a_traceback(running: Server, environment: dict[str, str]):
+    ended = run_command("web", "--port", str(running.port), environment=environment)
     assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{web.port}" in ended.stderr
+    assert f"cannot listen on 127.0.0.1:{running.port}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -1,9 +1,11 @@
 """The app in the process of the tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import redis.utils
 from flask import Flask
 from werkzeug.routing import Rule
 
@@ -11,19 +13,24 @@ from app.config import Config
 from app.core.extensions import celery, db
 from app.factory import create_app
 
-_compile_builder = Rule._compile_builder
-_builders: dict[tuple[str, str, bool], Callable[..., Any]] = {}
+redis.utils.get_lib_version = cache(redis.utils.get_lib_version)  # each connection parses the package's description
+
+_compile = Rule.compile
+_compiled: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 
-def _builder(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
-    """The function that builds a rule's URLs; to compile it again for each app is half of an app's cost."""
-    key = (rule.rule, repr(rule.defaults), append_unknown)
-    if key not in _builders:
-        _builders[key] = _compile_builder(rule, append_unknown)
-    return _builders[key]
+def _compile_once(rule: Rule) -> None:
+    """Compile a rule as in an earlier app; to compile the rules again for each app is half of an app's cost."""
+    key = (rule.rule, repr(rule.defaults), rule.subdomain, rule.strict_slashes, rule.merge_slashes, rule.websocket)
+    if key not in _compiled:
+        _compile(rule)
+        _compiled[key] = {name: getattr(rule, name) for name in ("_parts", "_trace", "_converters", "arguments")}
+        _compiled[key] |= {name: getattr(rule, name).__func__ for name in ("_build", "_build_unknown")}
+    for name, value in _compiled[key].items():
+        setattr(rule, name, value.__get__(rule, None) if callable(value) else value)
 
 
-Rule._compile_builder = _builder
+Rule.compile = _compile_once
 
 
 @contextmanager

@@ -28,8 +28,11 @@ class TimedOutError(AssertionError):
     """A condition did not hold in time."""
 
 
-def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: float = 0.02) -> Any:
-    """Return the first true result of `condition`; fail with `claim` if there is none within `patience(seconds)`."""
+def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: float | None = None) -> Any:
+    """Return the first true result of `condition`; fail with `claim` if there is none within `patience(seconds)`.
+
+    Without a `pause` the pauses grow from 20 to 100 ms: many conditions are requests to a system that is at work.
+    """
     began = time.monotonic()
     while True:
         answer = condition()
@@ -38,7 +41,7 @@ def until(condition: Callable[[], Any], seconds: float, claim: str, *, pause: fl
         waited = time.monotonic() - began
         if waited > seconds and waited > patience(seconds):
             raise TimedOutError(f"not within {waited:.0f} s: {claim}")
-        time.sleep(pause)
+        time.sleep(min(0.02 + waited / 20, 0.1) if pause is None else pause)
 
 
 def free_port() -> int:
