@@ -8,6 +8,8 @@ from tests.containers.compose import Compose
 from tests.containers.engine import Engine, engine
 from tests.containers.images import make_images
 from tests.containers.tools import NoEngineError
+from tests.support.js_client import JsClient
+from tests.support.stack_fixtures import js_client
 
 SHOWN_CHARACTERS = 12_000
 
@@ -38,10 +40,18 @@ def compose(container_engine: Engine) -> Iterator[Compose]:
         stack.down()
 
 
+@pytest.fixture(scope="module")
+def js() -> Iterator[JsClient]:
+    """One Node process for a file's tests, instead of one for each."""
+    with js_client() as client:
+        yield client
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     outcome = yield
     report = outcome.get_result()
-    stack = getattr(item, "funcargs", {}).get("compose")
+    fixtures = getattr(item, "funcargs", {})
+    stack = fixtures.get("stack") or fixtures.get("compose")
     if report.failed and stack is not None:
         report.sections.append(("containers", stack.logs()[-SHOWN_CHARACTERS:]))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,12 @@ def make_web(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) ->
 
 @pytest.fixture
 def js() -> Iterator[JsClient]:
+    with js_client() as client:
+        yield client
+
+
+@contextmanager
+def js_client() -> Iterator[JsClient]:
     """A Node process for Socket.IO clients; the events they received are validated against AsyncAPI."""
     client = JsClient()
     yield client
