@@ -1,13 +1,17 @@
 #!/bin/sh
-# Replace a service's containers without a gap: start as many new ones, wait until they are healthy, stop the old ones.
-# Usage, where docker-compose.yml is: deploy/compose/roll.sh web
+# Replace all containers of services without a gap: start as many new ones, wait until they are healthy, stop the old ones.
+# Usage, where docker-compose.yml is: deploy/compose/roll.sh SERVICE…
 set -eu
-service=$1
-old=$(docker compose ps --quiet "$service")
-count=$(echo "$old" | wc -l)
+running=$(docker compose ps --format '{{.ID}} {{.Service}}' "$@")
+scale=""
+for service; do
+    count=$(echo "$running" | grep -c " $service\$") || { echo "no container of $service is running" >&2; exit 1; }
+    scale="$scale --scale $service=$((count * 2))"
+done
+old=$(echo "$running" | cut -d ' ' -f 1)
 
-docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$((count * 2))" "$service"
+# shellcheck disable=SC2086 # several options
+docker compose up --detach --no-build --no-deps --no-recreate --wait $scale "$@"
 # A stopping container finishes its work; the proxy and the queues send it nothing new.
 echo "$old" | xargs docker stop --time 60 > /dev/null
 echo "$old" | xargs docker rm > /dev/null
-docker compose up --detach --no-build --no-deps --no-recreate --wait --scale "$service=$count" "$service"

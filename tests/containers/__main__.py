@@ -7,4 +7,4 @@ import pytest
 
 if __name__ == "__main__":
     folder = str(Path(__file__).parent)
-    sys.exit(pytest.main([folder, "--verbose", "--timeout=600", "--durations=10", *sys.argv[1:]]))
+    sys.exit(pytest.main([folder, "--verbose", "--timeout=1800", "--durations=10", *sys.argv[1:]]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.containers.tools import NoEngineError, cache, fetch_tools
+from tests.support.machine_speed import patience
 from tests.support.processes import start, stop, until
 
 START_SECONDS = 30
@@ -39,7 +40,7 @@ class Engine:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=patience(seconds),
             check=False,
         )
         assert not check or done.returncode == 0, (
@@ -62,8 +63,13 @@ def engine() -> Iterator[Engine]:
 def _answers() -> bool:
     if shutil.which("docker") is None:
         return False
-    asked = subprocess.run(["docker", "compose", "ls"], capture_output=True, timeout=20, check=False)
-    return asked.returncode == 0
+    return _succeeds(["docker", "compose", "ls"], dict(os.environ))
+
+
+def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
+    return not subprocess.run(
+        command, env=environment, capture_output=True, timeout=patience(60), check=False
+    ).returncode
 
 
 @contextmanager
@@ -81,7 +87,9 @@ def _daemon(tools: Path, scratch: Path) -> Iterator[dict[str, str]]:
     def is_up() -> bool:
         if process.poll() is not None:
             raise NoEngineError(f"dockerd ended:\n{log.read_text(encoding='utf-8')[-3000:]}")
-        asked = subprocess.run(["docker", "info"], env=environment, capture_output=True, timeout=20, check=False)
+        asked = subprocess.run(
+            ["docker", "info"], env=environment, capture_output=True, timeout=patience(20), check=False
+        )
         return asked.returncode == 0
 
     try:
@@ -96,7 +104,7 @@ def _daemon(tools: Path, scratch: Path) -> Iterator[dict[str, str]]:
 def _kill_containers(environment: dict[str, str]) -> None:
     """Remove the containers, which would survive the engine."""
     command = "docker ps --quiet | xargs --no-run-if-empty docker kill"
-    subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=60, check=False)
+    _succeeds(["sh", "-c", command], environment)
 
 
 def _unmount(folder: Path) -> None:

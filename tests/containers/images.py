@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.containers.engine import Engine
 from tests.containers.tools import KEYRING, MIRROR, cache
+from tests.support.machine_speed import patience
 
 ROOT = Path(__file__).parents[2]
 RECIPES = Path(__file__).parent / "ci"
@@ -60,7 +61,7 @@ def _root_folder(engine: Engine) -> Path:
                 env={**os.environ, "DEBOOTSTRAP_DIR": str(scripts)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=BUILD_SECONDS,
+                timeout=patience(BUILD_SECONDS),
                 check=True,
             )
         _fit(root)
@@ -88,6 +89,6 @@ def _import(engine: Engine, root: Path, recipe: str) -> None:
             env=engine.environment,
             stdin=archive.stdout,
             capture_output=True,
-            timeout=BUILD_SECONDS,
+            timeout=patience(BUILD_SECONDS),
             check=True,
         )

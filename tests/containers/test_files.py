@@ -9,6 +9,7 @@ import pytest
 
 from tests.containers.compose import Compose
 from tests.containers.tools import NoEngineError, fetch_promtool
+from tests.support.machine_speed import patience
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus"
@@ -30,14 +31,14 @@ def test_the_compose_file_is_valid(compose: Compose) -> None:
 def test_the_dockerfile_passes_its_linter() -> None:
     linter = Path(sys.executable).parent / "hadolint"
 
-    done = subprocess.run([str(linter), str(ROOT / "Dockerfile")], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([str(linter), str(ROOT / "Dockerfile")], capture_output=True, text=True, timeout=patience(60))
 
     assert done.returncode == 0, done.stdout
 
 
 def test_the_alert_rules_are_valid(promtool: str) -> None:
     done = subprocess.run(
-        [promtool, "check", "rules", RULES / "alerts.yml"], capture_output=True, text=True, timeout=60
+        [promtool, "check", "rules", RULES / "alerts.yml"], capture_output=True, text=True, timeout=patience(60)
     )
 
     assert done.returncode == 0, done.stderr
@@ -46,11 +47,11 @@ def test_the_alert_rules_are_valid(promtool: str) -> None:
 
 def test_the_alert_rules_fire_in_prometheus_itself(promtool: str) -> None:
     done = subprocess.run(
-        [promtool, "test", "rules", RULES / "alerts.test.yml"], capture_output=True, text=True, timeout=60
+        [promtool, "test", "rules", RULES / "alerts.test.yml"], capture_output=True, text=True, timeout=patience(60)
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_proxys_configuration_is_valid(compose: Compose) -> None:
-    compose("exec", "-T", "proxy", "haproxy", "-c", "-f", "/usr/local/etc/haproxy/haproxy.cfg")
+    compose.exec("proxy", "haproxy", "-c", "-f", "/usr/local/etc/haproxy/haproxy.cfg")

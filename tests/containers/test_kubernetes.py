@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.containers.tools import NoEngineError, fetch_kubectl
+from tests.support.machine_speed import patience
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy/kubernetes/overlays/example"
@@ -22,7 +23,7 @@ def manifests() -> list[dict[str, Any]]:
         kubectl = fetch_kubectl()
     except NoEngineError as error:
         pytest.fail(f"no kubectl: {error}")
-    done = subprocess.run([kubectl, "kustomize", EXAMPLE], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([kubectl, "kustomize", EXAMPLE], capture_output=True, text=True, timeout=patience(120))
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 

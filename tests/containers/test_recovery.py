@@ -29,12 +29,14 @@ def test_a_killed_container_is_back_within_fifteen_seconds(compose: Compose, js:
     until(lambda: flows.works(compose, js), BACK_SECONDS, "reports and payments reach the room again")
 
 
-def test_a_payment_requested_without_a_running_worker_is_made_once_one_runs(compose: Compose) -> None:
+def test_another_up_starts_only_what_has_stopped_and_a_waiting_payment_is_made(compose: Compose) -> None:
     api, protocol_id = compose.api, make_protocol(compose.api)
     deposit(api, protocol_id, "10.00")
-    compose("stop", "worker-payments")
+    before = {service: compose.containers(service) for service in PARTS}
+    compose.docker("stop", *before["worker-payments"])
     payment_id = flows.pay(api, protocol_id, "4.00")
 
-    compose("start", "worker-payments")
+    compose.up()
 
     flows.until_released(api, payment_id, seconds=30)
+    assert {service: compose.containers(service) for service in PARTS} == before

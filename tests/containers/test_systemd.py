@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.containers.tools import NoEngineError, fetch_systemd_analyze
+from tests.support.machine_speed import patience
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy/systemd"
@@ -46,7 +47,9 @@ def analyze(installed: Path) -> Analyze:
     def run(*arguments: str) -> str:
         command = [str(program), *arguments, f"--root={installed}"]
         environment = os.environ | {"LD_LIBRARY_PATH": paths, "SYSTEMD_COLORS": "0"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=patience(60), check=False
+        )
         return done.stdout + done.stderr
 
     return run

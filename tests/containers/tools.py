@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tests.support.machine_speed import patience
+
 ENGINE_PACKAGES = ("docker.io", "containerd", "runc", "debootstrap")
 # The name service of each container needs a rule inside that container; the host is not changed.
 NAME_SERVICE_PACKAGES = (
@@ -122,6 +124,8 @@ def _other_release(folder: Path) -> list[str]:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=patience(FETCH_SECONDS), check=False
+    )
     if done.returncode:
         raise NoEngineError(f"`{' '.join(command)}` failed:\n{done.stderr[-2000:]}")
