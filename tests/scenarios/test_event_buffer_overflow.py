@@ -6,6 +6,7 @@ import pytest
 
 from tests.factories import deposit
 from tests.support.js_client import JsSocket
+from tests.support.machine_speed import patience, slowdown
 from tests.support.stack import Stack
 
 EVENT = "bounty_pool:updated"
@@ -21,7 +22,7 @@ def dropped_seqs(stack: Stack, protocol_id: str) -> list[int]:
 
 def flood(stack: Stack, protocol_id: str) -> None:
     """Emit far faster than the room limit: within a second what takes half a minute to publish."""
-    assert stack.run_load("publish", protocol_id, FLOOD, 0, "flood").wait(60) == 0
+    assert stack.run_load("publish", protocol_id, FLOOD, 0, "flood").wait(patience(60)) == 0
 
 
 @pytest.mark.slow
@@ -38,7 +39,7 @@ def test_beyond_100_queued_events_the_oldest_are_dropped_and_each_drop_is_logged
     assert sorted(arrived + dropped) == list(range(1, FLOOD + 1))
     assert arrived == sorted(arrived)
     assert arrived[-CAPACITY:] == list(range(FLOOD + 1 - CAPACITY, FLOOD + 1))
-    assert emissions.most_a_second(protocol_id) == LIMIT
+    assert LIMIT / slowdown() <= emissions.most_a_second(protocol_id) <= LIMIT
 
 
 @pytest.mark.slow
