@@ -32,8 +32,12 @@ class Model(Moving):
         self.now = part.advance(wall, int(expected) if expected != "" else None, is_emitting=operation in EMITTING)
         if operation in ("locate", "mark_server", "due_rooms"):
             return getattr(self, operation)(keys, *arguments)
-        self.start(part.room(id_), keys[0])
-        return getattr(self, operation)(*arguments[2:])
+        room = part.room(id_)
+        self.start(room, keys[0])
+        shown, changes = room.shown(), room.changes
+        reply = getattr(self, operation)(*arguments[2:])
+        assert room.changes > changes or room.shown() == shown, f"{operation} does not count a change of the agents"
+        return reply
 
     # Operations that emit
     def emit(self, position: Any, identity: str, event: str, data: str) -> list[Any]:
@@ -165,7 +169,7 @@ class Model(Moving):
         for counted in (part.last_seen, part.busy):
             for name in gone:
                 counted.pop(name, None)
-        room.changes += bool(gone)
+        room.changes += bool(silent)
         return [str(self.now), len(silent), len(gone)]
 
     def forget_room(self, silence: Any) -> list[Any]:
