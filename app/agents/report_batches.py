@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 
 import redis
 
@@ -13,7 +14,7 @@ from app.realtime import limiter
 from app.realtime.limiter import RunningReport, Taken
 from app.realtime.scripts import RoomScripts
 
-MAX_REQUESTS = 100  # in a call
+MAX_REPORTS = 500  # in a call; the first request may have more
 WAIT_SECONDS = 10
 
 
@@ -79,7 +80,9 @@ class ReportBatches:
     def _call(self, own: _Request, scripts: RoomScripts) -> None:
         """Make a call for those that have waited longest, itself the first."""
         with self._lock:
-            batch, self._waiting = self._waiting[:MAX_REQUESTS], self._waiting[MAX_REQUESTS:]
+            sizes = accumulate(len(each.reports) for each in self._waiting)
+            count = max(1, sum(size <= MAX_REPORTS for size in sizes))
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
         error: redis.RedisError | None = redis.ConnectionError("The call was ended.")
         try:
             taken = limiter.report([report for each in batch for report in each.reports], scripts)

@@ -77,6 +77,11 @@ class Room:
     batch_waiting: dict[str, int] = field(default_factory=dict)
     disconnected_until: int = 0
 
+    def shown(self) -> tuple[Any, ...]:
+        """What a state shows of the agents; `changes` rises with it."""
+        agents = {name: (agent.version, agent.is_here) for name, agent in self.agents.items()}
+        return agents, self.latest.copy(), self.last_seen.copy()
+
     def ready_at(self, born: int) -> int:
         oldest = self.window[LIMIT - 1] if len(self.window) >= LIMIT else 0
         return max(oldest and oldest + WINDOW, born + WINDOW)

@@ -16,6 +16,6 @@ if #deleted > 0 then
   redis.call('HDEL', LATEST_KEY, unpack(deleted))
   local counts = {LAST_SEEN_KEY, BUSY_KEY, WAITING_KEY, BATCH_WAITING_KEY, ALL_LAST_SEEN_KEY, ALL_BUSY_KEY}
   for _, key in ipairs(counts) do redis.call('ZREM', key, unpack(deleted)) end
-  count_change()
 end
+if #silent > 0 then count_change() end
 return {text(now), #silent, #deleted}
