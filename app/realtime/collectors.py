@@ -6,13 +6,13 @@ from app.core.database import database_now
 from app.core.extensions import db, redis_client
 from app.observability import metrics, process_registry
 from app.observability.collectors import Reading
-from app.realtime import limiter
 from app.realtime.agent_records import read
 from app.realtime.emitter import rooms_redis
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import TICK_KEY, all_keys, room_key
+from app.realtime.room_groups import due_rooms
 from app.realtime.scripts import room_scripts
 
 MAX_SAMPLED_ROOMS = 200
@@ -35,7 +35,7 @@ def read_rooms() -> list[Reading]:
     sampled = read(nodes, *(("ZRANGE", key, 0, MAX_SAMPLED_ROOMS // len(busy)) for key in busy))
     rooms = [room.decode() for found in sampled for room in found]
     longest = float(max(read(nodes, *(("LLEN", room_key(room, "queue")) for room in rooms)), default=0))
-    overdue = max((late / 1e6 for late, _ in limiter.due_rooms(room_scripts(), Outcome())), default=0.0)
+    overdue = max((late / 1e6 for late, _ in due_rooms(room_scripts(), Outcome())), default=0.0)
     clocks: dict[str, float] = {}
     for each in process_registry.known():
         clocks[each.kind] = max(abs(each.clock_ahead), clocks.get(each.kind, 0.0))

@@ -7,7 +7,6 @@ overtake each other and no crash falls between "taken" and "published".
 """
 
 import json
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,19 +24,13 @@ from app.realtime.moves import Move
 from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import (
     agent_keys,
-    all_keys,
-    partition_keys,
     report_keys,
     room_key,
     room_keys,
-    slot_of_key,
 )
+from app.realtime.room_groups import by_partition, drain_rooms, due_rooms, keys_together
 from app.realtime.scripts import Call, RoomScripts, room_scripts
 
-logger = logging.getLogger(__name__)
-
-ROOMS_PER_CALL = 100
-MAX_ROOMS = 2000  # of a partition in one drain
 BEHIND, AWAY = b"behind", b"away"
 TERMINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
 _pack = msgspec.msgpack.Encoder().encode
@@ -81,7 +74,9 @@ def report(reports: Sequence[RunningReport], scripts: RoomScripts | None = None)
     Needs no app context if `scripts` are given. Raises redis.RedisError.
     """
     scripts, taken = scripts or room_scripts(), Taken()
-    unknown = _report(scripts, list({each.agent_id: each for each in reports}.values()), taken)
+    if len(reports) > 1:
+        reports = list({each.agent_id: each for each in reports}.values())
+    unknown = _report(scripts, reports, taken)
     if unknown:
         taken.add_emissions(moves.move(scripts, [Move(each.agent_id, each.protocol_id) for each in unknown]))
         _report(scripts, unknown, taken)  # an agent that has moved on meanwhile has a newer report
@@ -90,16 +85,13 @@ def report(reports: Sequence[RunningReport], scripts: RoomScripts | None = None)
 
 def _report(scripts: RoomScripts, reports: Sequence[RunningReport], taken: Taken) -> list[RunningReport]:
     """Returns the reports that were not taken, because their agents did not work in these rooms."""
-    rooms: defaultdict[str, list[RunningReport]] = defaultdict(list)
-    for each in reports:
-        rooms[each.protocol_id].append(each)
-    calls = []
-    for protocol_id, those in rooms.items():
-        parts = [part for each in those for part in (each.agent_id, each.task, each.data_json)]
-        calls.append(Call("report", report_keys(protocol_id), (protocol_id, _pack(parts))))
+    calls, sent = _report_calls(reports)
     unknown: list[RunningReport] = []
     stayed: list[Move] = []
-    for those, (started, away, renewed) in zip(rooms.values(), scripts.run_all(calls), strict=True):
+    for those, reply in zip(sent, scripts.run_all(calls), strict=True):
+        if not reply:
+            continue
+        started, away, renewed = reply
         taken.starts += [
             (those[index], int(version)) for index, version in zip(started[::2], started[1::2], strict=True)
         ]
@@ -108,6 +100,28 @@ def _report(scripts: RoomScripts, reports: Sequence[RunningReport], taken: Taken
     if stayed:
         moves.renew(scripts, stayed)
     return unknown
+
+
+def _report_calls(reports: Sequence[RunningReport]) -> tuple[list[Call], list[list[RunningReport]]]:
+    """The calls, and the reports that each sends."""
+    if len(reports) == 1:  # most requests: a fifth of the time of the rest
+        agent_id, room, task, data = reports[0]
+        return [Call("report", report_keys(room), (room, _pack((agent_id, task, data))))], [list(reports)]
+    rooms: defaultdict[str, list[RunningReport]] = defaultdict(list)
+    parts: defaultdict[str, list[str]] = defaultdict(list)
+    for each in reports:
+        rooms[each.protocol_id].append(each)
+        parts[each.protocol_id] += (each.agent_id, each.task, each.data_json)
+    calls: list[Call] = []
+    sent: list[list[RunningReport]] = []
+    for group in by_partition(rooms):
+        arguments: list[Any] = []
+        sent.append([])
+        for room in group:
+            arguments += (room, _pack(parts[room]))
+            sent[-1] += rooms[room]
+        calls.append(Call("report", keys_together(report_keys, group), tuple(arguments)))
+    return calls, sent
 
 
 def allocate_versions(updates: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
@@ -189,39 +203,8 @@ def drain() -> Outcome:
     Rooms that become due meanwhile wait for the next drain, so that this one ends also with a thousand busy rooms.
     """
     scripts, outcome = room_scripts(), Outcome()
-    due = [room for _, room in due_rooms(scripts, outcome)]
-    for first in range(0, len(due), ROOMS_PER_CALL):
-        rooms = due[first : first + ROOMS_PER_CALL]
-        replies = scripts.run_many([Call("drain", room_keys(room), (room,)) for room in rooms])
-        for room, reply in zip(rooms, replies, strict=True):
-            if isinstance(reply, redis.RedisError):
-                logger.warning("room.drain_failed", extra={"protocolId": room, "error": str(reply)})
-            else:
-                outcome.add(room, reply)
-        if all(isinstance(reply, redis.RedisError) for reply in replies):
-            raise replies[0]
+    drain_rooms(scripts, [room for _, room in due_rooms(scripts, outcome)], outcome)
     return outcome
-
-
-def due_rooms(scripts: RoomScripts, outcome: Outcome) -> list[tuple[int, str]]:
-    """The rooms that are due, and for how long (µs), the longest due first; notes in `outcome` when others will be.
-
-    A partition in which no room waits costs one ZCARD.
-    """
-    dues = all_keys("due")
-    waiting = scripts.nodes.execute([(slot_of_key(key), ("ZCARD", key)) for key in dues])
-    busy = [partition for partition, rooms in enumerate(waiting) if not isinstance(rooms, redis.RedisError) and rooms]
-    if all(isinstance(rooms, redis.RedisError) for rooms in waiting):
-        raise waiting[0]
-    calls = [Call("due_rooms", partition_keys(each), ("", MAX_ROOMS)) for each in busy]
-    found: list[tuple[int, str]] = []
-    for partition, reply in zip(busy, scripts.run_many(calls) if calls else (), strict=True):
-        if isinstance(reply, redis.RedisError):
-            continue
-        delay, *rooms = reply
-        outcome.delays_us[partition] = int(delay) if delay else None
-        found += [(int(late), room.decode()) for room, late in zip(rooms[::2], rooms[1::2], strict=True)]
-    return sorted(found, reverse=True)
 
 
 def open_room(protocol_id: str) -> None:

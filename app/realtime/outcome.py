@@ -7,6 +7,8 @@ from typing import Any
 
 from app.realtime.redis_keys import partition_of
 
+_EVENT_FIELDS = ("protocolId", "seq", "eventType", "processes")
+
 
 @dataclass
 class Outcome:
@@ -23,16 +25,12 @@ class Outcome:
         return min((each for each in self.delays_us.values() if each is not None), default=None)
 
     def add(self, protocol_id: str, reply: Sequence[Any]) -> None:
-        """Add the reply of a script about a room (`reply()` in lua/drain_room.lua)."""
+        """Add the reply of a script about this room and others of its partition (`reply()` in lua/drain_room.lua)."""
         delay, counts, undelivered, dropped, waits = reply
         self.delays_us[partition_of(protocol_id)] = int(delay) if delay else None
         for line in counts:
             event, _, count = line.decode().rpartition(" ")
             self.emitted[event] += int(count)
-        for line in undelivered:
-            seq, event, processes = line.decode().split(" ")
-            self.undelivered.append({"protocolId": protocol_id, "seq": seq, "eventType": event, "processes": processes})
-        for line in dropped:
-            seq, event = line.decode().split(" ")
-            self.dropped.append({"protocolId": protocol_id, "seq": seq, "eventType": event})
+        for events, lines in ((self.undelivered, undelivered), (self.dropped, dropped)):
+            events += [dict(zip(_EVENT_FIELDS, line.decode().split(" "), strict=False)) for line in lines]
         self.waits_us += map(int, waits)

@@ -1,7 +1,7 @@
 """Names of rooms, and every key and channel of the application in Redis.
 
 Rooms are spread over 64 partitions by a hash of the protocol id. All keys of a partition have one hash tag, and so one
-slot of a Redis Cluster: a script works on one room, with keys of one partition. Agents are spread in the same way.
+slot of a Redis Cluster: a script works on rooms of one partition, most on one. Agents are spread in the same way.
 
 `{t}` is the tag of a partition, `{p}` a protocol id, `{a}` an agent id, `{x}` another identifier. Times are microseconds
 of the partition's steady clock (lua/clock.lua); those marked "wall" are of Redis's clock. Writers are scripts of lua/ or
@@ -64,8 +64,8 @@ PARTITIONS = 64
 SLOTS = 16_384
 LAYOUT = "d3"
 
+PARTITION_PARTS = ("clock", "due", "rooms", "last_seen", "busy", "dropped")
 ROOM_PARTS = ("state", "agents", "latest", "waiting", "last_seen", "busy", "batch_waiting")
-PARTITION_PARTS = ("due", "clock", "rooms", "last_seen", "busy")
 MORE_ROOM_PARTS = ("window", "queue", "terminal", "terminal_updates", "relayed", "disconnected")
 
 CONTROL_CHANNEL = "dashboard:control"
@@ -114,8 +114,8 @@ def partition_key(partition: int, part: str) -> str:
 
 @cache
 def partition_keys(partition: int) -> tuple[str, ...]:
-    """The keys of an operation on a partition (lua/partition.lua)."""
-    return tuple(partition_key(partition, part) for part in ("clock", "due", "last_seen", "busy"))
+    """The keys of a partition, in the order of lua/keys.lua and lua/partition.lua."""
+    return tuple(partition_key(partition, part) for part in PARTITION_PARTS)
 
 
 @cache
@@ -131,20 +131,15 @@ def room_key(protocol_id: str, part: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def room_keys(protocol_id: str) -> tuple[str, ...]:
-    """The keys of a room and its partition, in the order of lua/keys.lua."""
-    partition = partition_of(protocol_id)
-    return (
-        *(room_key(protocol_id, part) for part in ROOM_PARTS),
-        *(partition_key(partition, part) for part in PARTITION_PARTS),
-        *(room_key(protocol_id, part) for part in MORE_ROOM_PARTS),
-        partition_key(partition, "dropped"),
-    )
+    """The keys of a room's partition and of the room, in the order of lua/keys.lua."""
+    of_room = (room_key(protocol_id, part) for part in (*ROOM_PARTS, *MORE_ROOM_PARTS))
+    return (*partition_keys(partition_of(protocol_id)), *of_room)
 
 
 @lru_cache(maxsize=20_000)
 def report_keys(protocol_id: str) -> tuple[str, ...]:
     """The first of the `room_keys`, which are all that a report needs."""
-    return room_keys(protocol_id)[: len(ROOM_PARTS) + len(PARTITION_PARTS)]
+    return room_keys(protocol_id)[: len(PARTITION_PARTS) + len(ROOM_PARTS)]
 
 
 def agent_keys(agent_id: str) -> tuple[str, str]:

@@ -43,7 +43,7 @@ _SHARED = {
     "lease_lead": (),
 }
 _CLOCK_PLACES = {  # among the keys
-    operation: {"keys": 8, "agent": 1, "partition": 0}[shared[0]] if "clock" in shared else None
+    operation: {"keys": 0, "agent": 1, "partition": 0}[shared[0]] if "clock" in shared else None
     for operation, shared in _SHARED.items()
 }
 _OF_ROOMS = [operation for operation in _SHARED if operation != "lease_lead"]
@@ -99,8 +99,8 @@ class RoomScripts:
 
     def run(self, call: Call) -> Any:
         """Run one operation and return its reply without the steady time. Raises redis.RedisError."""
-        asked_at, clock = time.monotonic(), _clock_of(call)
-        slot, command = self._command(call, clock, asked_at)
+        asked_at = time.monotonic()
+        clock, slot, command = self._command(call, asked_at)
         try:
             reply = self.nodes.call(slot, *command)
         except redis.exceptions.NoScriptError:
@@ -114,8 +114,11 @@ class RoomScripts:
         Each is atomic, and may run twice if a connection breaks, which is harmless: clients ignore an event whose
         version they have. An error is a redis.RedisError in the place of its reply.
         """
-        asked_at, clocks = time.monotonic(), [_clock_of(call) for call in calls]
-        commands = [self._command(call, clock, asked_at) for call, clock in zip(calls, clocks, strict=True)]
+        asked_at, clocks, commands = time.monotonic(), [], []
+        for call in calls:
+            clock, slot, command = self._command(call, asked_at)
+            clocks.append(clock)
+            commands.append((slot, command))
         replies = self.nodes.execute(commands)
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
         if unknown:
@@ -127,9 +130,9 @@ class RoomScripts:
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
         """As `run_many`, but raises the first error."""
-        if len(calls) <= 1:
-            return [self.run(call) for call in calls]
-        replies = self.run_many(calls)
+        if len(calls) == 1:
+            return [self.run(calls[0])]
+        replies = self.run_many(calls) if calls else []
         for reply in replies:
             if isinstance(reply, redis.RedisError):
                 raise reply
@@ -141,17 +144,14 @@ class RoomScripts:
         self.times.learn(clock, int(reply[0]), asked_at, time.monotonic())
         return reply[1:]
 
-    def _command(self, call: Call, clock: str, now: float) -> tuple[int, tuple[Any, ...]]:
+    def _command(self, call: Call, now: float) -> tuple[str, int, tuple[Any, ...]]:
+        """The key of the clock that the operation reads, '' if it reads none; the slot; the command."""
         operation, keys, args = call
-        if clock:
+        place, clock = _CLOCK_PLACES[operation], ""
+        if place is not None:
+            clock = keys[place]
             args = (args[0], self.times.expected(clock, now), *args[1:])
-        return redis_keys.slot_of_key(keys[0]), ("EVALSHA", _sha(operation), len(keys), *keys, *args)
-
-
-def _clock_of(call: Call) -> str:
-    """The key of the clock that the operation reads, '' if it reads none."""
-    place = _CLOCK_PLACES[call.operation]
-    return "" if place is None else call.keys[place]
+        return clock, redis_keys.slot_of_key(keys[0]), ("EVALSHA", _sha(operation), len(keys), *keys, *args)
 
 
 def init_app(app: Flask) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.core.extensions import redis_client
-from app.realtime import emitter, limiter
+from app.realtime import emitter, limiter, room_groups
 from app.realtime.events import EventType
 from app.realtime.redis_keys import room_key
 from tests.factories import make_protocol, unique
@@ -169,7 +169,7 @@ def test_a_drain_ends_with_the_rooms_that_were_due_when_it_began(in_context, mon
     """However long it takes: it asks each partition once."""
     asked = []
     monkeypatch.setattr(limiter, "due_rooms", lambda *_: asked.append(1) or [(9, "P1"), (5, "P2"), (1, "P3")])
-    monkeypatch.setattr(limiter, "ROOMS_PER_CALL", 2)
+    monkeypatch.setattr(room_groups, "ROOMS_PER_CALL", 2)
 
     assert limiter.drain().emitted == {}
     assert asked == [1]

@@ -1,5 +1,6 @@
 """Edge cases of the room limiter: late drains, pauses, drops, and the outcome."""
 
+import itertools
 import re
 import time
 from types import SimpleNamespace
@@ -8,11 +9,13 @@ import pytest
 import redis
 
 from app.core.extensions import redis_client
-from app.realtime import emitter, limiter
+from app.realtime import emitter, limiter, room_groups
 from app.realtime.events import EventType
 from app.realtime.outcome import Outcome
+from app.realtime.redis_keys import partition_of, room_key
+from app.realtime.room_groups import due_rooms
 from app.realtime.scripts import room_scripts
-from tests.factories import make_agent, make_protocol, report
+from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.processes import until
 from tests.support.room_reader import reading, seconds_of
 
@@ -104,20 +107,39 @@ def test_a_queue_holds_a_hundred_events_and_each_more_drops_the_oldest(in_contex
 
 
 def test_one_drain_covers_more_rooms_than_one_call_takes(in_context, api, monkeypatch) -> None:
-    monkeypatch.setattr(limiter, "ROOMS_PER_CALL", 3)
-    rooms = [make_protocol(api) for _ in range(8)]
+    monkeypatch.setattr(room_groups, "ROOMS_PER_CALL", 3)
+    monkeypatch.setattr(room_groups, "CALLS_AT_ONCE", 2)
+    rooms = [*(make_protocol(api) for _ in range(4)), *(make_protocol(api, id=each) for each in of_one_partition(8))]
     for room in rooms:
         publish(room, 11)
-    until(lambda: len(limiter.due_rooms(room_scripts(), Outcome())) == len(rooms), 20, "all are due")
+    until(lambda: len(due_rooms(room_scripts(), Outcome())) == len(rooms), 20, "all are due")
 
     assert total(limiter.drain()) == len(rooms)
+
+
+def test_a_broken_room_holds_up_no_other_room_of_its_partition(in_context, api, caplog) -> None:
+    broken, *others = (make_protocol(api, id=each) for each in of_one_partition(3))
+    for room in (broken, *others):
+        publish(room, 11)
+    until(lambda: len(due_rooms(room_scripts(), Outcome())) == 3, 20, "all are due")
+    redis_client().delete(room_key(broken, "window"))
+    redis_client().set(room_key(broken, "window"), "not a list")
+
+    assert total(limiter.drain()) == len(others)
+    assert {each.protocolId for each in caplog.records if each.message == "room.drain_failed"} == {broken}
+
+
+def of_one_partition(count: int) -> list[str]:
+    """Names of rooms in the same partition."""
+    names = (unique("P") for _ in itertools.count())
+    return list(itertools.islice((name for name in names if partition_of(name) == 7), count))
 
 
 def test_the_room_that_is_due_first_is_drained_first(in_context, api, emissions) -> None:
     late, early = make_protocol(api, id="b" * 20), make_protocol(api, id="z" * 20)
     publish(early, 11)
     publish(late, 11)
-    until(lambda: len(limiter.due_rooms(room_scripts(), Outcome())) == 2, 20, "both are due")
+    until(lambda: len(due_rooms(room_scripts(), Outcome())) == 2, 20, "both are due")
 
     limiter.drain()
 

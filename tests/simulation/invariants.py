@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.realtime.redis_keys import view_of
 from tests.simulation.model_room import LIMIT, UPDATE, UPDATES
 from tests.simulation.world import Mismatch, Observation
 
@@ -79,11 +80,12 @@ class Invariants:
         return clock
 
     def observe(self, seen: Observation, channel: str, dropped: list[str]) -> None:
-        """`channel` is the room's own; `dropped` the data of the events that it dropped."""
+        """`channel` is that of the first room; `dropped` the data of the events that were dropped."""
         clock = self.read_clock(seen)
         if seen.operation in ("emit", "drain", "rewind", "leave") and len(seen.reply) > 2:
             for line in seen.reply[4]:
-                self._drop(channel, seen.room, int(line.split()[0]))
+                room, seq, _ = line.split(" ")
+                self._drop(channel.removesuffix(seen.room) + room, room, int(seq))
             for data in dropped:
                 self._tell(data)
             dropped.clear()
@@ -94,7 +96,7 @@ class Invariants:
             for view in self._both(channel, seen.room):
                 view.skipped += 1
         for published_on, message in seen.published:
-            self._publish(published_on, message, seen, clock, is_batched=published_on != channel)
+            self._publish(published_on, message, seen, clock)
 
     def _both(self, channel: str, room: str) -> tuple[_View, _View]:
         return self.views[channel], self.views[channel.removesuffix(room) + "~" + room]
@@ -105,8 +107,9 @@ class Invariants:
         batched.skipped += 1
         self.lost += 1
 
-    def _publish(self, channel: str, message: str, seen: Observation, clock: _Clock, *, is_batched: bool) -> None:
+    def _publish(self, channel: str, message: str, seen: Observation, clock: _Clock) -> None:
         event, number, _, data = message.split(" ", 3)
+        room = view_of(channel)
         view, seq = self.views[channel], int(number)
         self.published += 1
         self._check_order(view, seq, message)
@@ -119,10 +122,10 @@ class Invariants:
             gap = seen.true_time - view.batch_at
             require(gap >= SECOND - clock.ahead_since(view.batch_at), f"two batches in {gap} µs")
             view.batch_at = seen.true_time
-        elif not is_batched:
+        elif not room.startswith("~"):
             self._tell(data)
             if event == UPDATE:
-                self._check_agent(seen.room, data, seen.true_time, clock)
+                self._check_agent(room, data, seen.true_time, clock)
 
     def _tell(self, data: str) -> None:
         self.told.add(_IDENTITY.search(data)[1])  # type: ignore[index]

@@ -46,8 +46,11 @@ class Model(Moving):
             self.drain_room()
         return self.reply()
 
-    def drain(self) -> list[Any]:
+    def drain(self, *others: str) -> list[Any]:
         self.drain_room()
+        for each in others:
+            self.open_room(self.part.room(each))
+            self.drain_room()
         return self.reply()
 
     def rewind(self, position: Any) -> list[Any]:
@@ -63,12 +66,19 @@ class Model(Moving):
         return self.reply()
 
     # Operations that emit nothing
-    def report(self, packed: bytes) -> list[Any]:
-        flat, room, part = _unpack(packed), self.room, self.part
-        started: list[Any] = []
-        unknown, renewed, dues = [], [], []
-        for index in range(len(flat) // 3):
-            name, task, data = flat[3 * index : 3 * index + 3]
+    def report(self, packed: bytes, *others: Any) -> list[Any]:
+        found: tuple[list[Any], list[int], list[int]] = ([], [], [])
+        first = self._report(packed, 0, *found)
+        for id_, more in zip(others[::2], others[1::2], strict=True):
+            self.open_room(self.part.room(id_))
+            first = self._report(more, first, *found)
+        return [str(self.now), *(found if any(found) else ())]
+
+    def _report(self, packed: bytes, first: int, started: list[Any], unknown: list[int], renewed: list[int]) -> int:
+        """Take the reports of a room, numbered from `first`; returns the number of the next one."""
+        flat, room, part, dues = _unpack(packed), self.room, self.part, []
+        for index in range(first, first + len(flat) // 3):
+            name, task, data = flat[3 * (index - first) : 3 * (index - first) + 3]
             agent = room.agents.get(name)
             if agent is None or not agent.is_here:
                 unknown.append(index)
@@ -92,7 +102,7 @@ class Model(Moving):
                 room.batch_waiting.setdefault(name, due)
         if dues:
             part.is_due(room.id, min(dues))
-        return [str(self.now), started, unknown, renewed]
+        return first + len(flat) // 3
 
     def allocate_versions(self, *wanted: Any) -> list[Any]:
         reply: list[Any] = [str(self.now)]

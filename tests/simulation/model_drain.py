@@ -31,14 +31,18 @@ class Draining:
         self.listeners: dict[str, int] = {}
         self.dropped: list[str] = []  # the data of dropped events
 
-    def start(self, room: Room, state_key: str) -> None:
-        self.room = room
-        self._channel = state_key.removesuffix(":state")
-        self._batch_channel = f"{self._channel.removesuffix(room.id)}~{room.id}"
+    def start(self, room: Room, key: str) -> None:
+        """Begin an operation whose keys are in the partition of this one."""
+        self._prefix = key.partition("}")[0] + "}:room:"
+        self.open_room(room)
         self._emitted: dict[str, int] = {}
         self._undelivered: list[str] = []
         self._lost: list[str] = []
         self._waits: list[str] = []
+
+    def open_room(self, room: Room) -> None:
+        self.room = room
+        self._channel, self._batch_channel = self._prefix + room.id, f"{self._prefix}~{room.id}"
 
     def reply(self) -> list[Any]:
         counts = sorted(f"{event} {count}" for event, count in self._emitted.items())
@@ -89,7 +93,7 @@ class Draining:
         if self.room.disconnected_until <= self.wall:
             self.room.disconnected_until = 0  # it has expired
         if receivers == 0 or self.room.disconnected_until:
-            self._undelivered.append(f"{seq} {event} {receivers}")
+            self._undelivered.append(f"{self.room.id} {seq} {event} {receivers}")
 
     def drain_room(self) -> None:
         room = self.room
@@ -134,7 +138,7 @@ class Draining:
         while len(room.queue) > capacity:
             seq, _, name, event, _, data = room.queue.pop(0)
             self.dropped.append(data)
-            self._lost.append(f"{seq} {event}")
+            self._lost.append(f"{room.id} {seq} {event}")
             room.dropped += 1
             self.part.dropped[room.id] = self.wall
             if name is not None:

@@ -35,6 +35,6 @@ local function emit_batch()
   spend_budget(1)
   count_emitted('agent:task_updates', 1)
   local data = '{"updates":[' .. table.concat(updates, ',') .. ']}'
-  publish(BATCH_CHANNEL, 'agent:task_updates', text(allocate_seqs('batch_seq', 1)), TIMESTAMP, data)
+  publish(batch_channel, 'agent:task_updates', text(allocate_seqs('batch_seq', 1)), TIMESTAMP, data)
   return now + AGENT_INTERVAL
 end

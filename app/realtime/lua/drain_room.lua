@@ -1,6 +1,14 @@
 -- Shared: drain the room. Terminal updates that are due join the queue, the queue leaves as the budget allows, and when
 -- it is empty the waiting RUNNING updates follow, the longest waiting agent first. Needs terminal.lua, batch.lua
--- and waiting.lua. Functions: drain_room, reply.
+-- and waiting.lua. Functions: open_room, drain_room, reply.
+
+-- Begin with a room, as select_room; the first one is open already.
+local function open_room(id, last_key)
+  select_room(id, last_key)
+  read_room()
+  open_channels()
+  queue_length, terminal_due = redis.call('LLEN', QUEUE_KEY), first_due(TERMINAL_KEY)
+end
 
 -- Record when the room is due next; pace it while an event waits for budget.
 local function schedule_room(next_batch)
@@ -31,10 +39,12 @@ local function drain_room()
 end
 
 -- The reply of the operations that emit: the steady time (µs); how long until a room of the partition is due (µs) or
--- ''; counts by event type, undelivered, dropped, how long RUNNING updates waited (µs).
+-- ''; counts by event type, undelivered and dropped events with their rooms, how long RUNNING updates waited (µs).
 local function reply()
   local counts, due = {}, first_due(DUE_KEY)
   for event, count in pairs(outcome.emitted) do table.insert(counts, event .. ' ' .. count) end
   local delay = due and text(math.max(0, due - now)) or ''
   return {text(now), delay, counts, outcome.undelivered, outcome.dropped, outcome.waits}
 end
+
+open_room(ID, 6)

@@ -1,40 +1,38 @@
--- Take RUNNING reports of agents that work in the room: each replaces the waiting update of its agent, which a later
--- drain emits. The cost of a batch is its number of calls: one for each key, not for each report.
+-- Take RUNNING reports of agents that work in rooms of a partition: each replaces the waiting update of its agent,
+-- which a later drain emits. The cost of a batch is its number of calls: one for each key, not for each report.
 -- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, MessagePack array with the
--- agent, task and data (a JSON object without its closing brace) of each report; an agent has one at most.
--- Reply: the steady time; an array with the index from 0 and the version of each report whose agent was not on this
--- task before; the indexes of those whose agent does not work here, which were not taken; the indexes of those whose
--- agent's location should be renewed.
+-- agent, task and data (a JSON object without its closing brace) of each report; then id and array of further rooms. An
+-- agent has one report at most.
+-- Reply: the steady time; then, unless all are empty: an array with the index from 0 and the version of each report
+-- whose agent was not on this task before; the indexes of those whose agent does not work there, which were not taken;
+-- the indexes of those whose agent's location should be renewed.
 -- A version is the microsecond of Redis's clock, and always greater than the one before. The zsets of agents last seen
 -- only count them, and lag by LAG; the exact time an agent was last seen is its version, unless the clock stepped back.
-local LAG, RENEWAL = 5000000, 86400000000
+local LAG, RENEWAL, KEYS_OF_ROOM = 5000000, 86400000000, 7
 local FORM = '^((%d+) %d+ )(%d+)( %d+ )(%d+ ([01]) )(.*)$'  -- parse_agent would double the cost
-local reports, names = cmsgpack.unpack(ARGV[3]), {}
-for i = 1, #reports / 3 do names[i] = reports[3 * i - 2] end
-local known, stamp, now_text = redis.call('HMGET', AGENTS_KEY, unpack(names)), text(wall), text(now)
-local tick, day, first_due = wall - wall % LAG, wall - wall % RENEWAL, math.huge
-local started, unknown, renewed, records, latest, waiting, seen = {}, {}, {}, {}, {}, {}, {}
+local stamp, now_text, tick, day = text(wall), text(now), wall - wall % LAG, wall - wall % RENEWAL
+local started, unknown, renewed, count = {}, {}, {}, 0
+local records, latest, waiting, seen, first_due
 
-local function take(i, name, record)
-  local head, next_allowed, before, task_version, tail, here, task_before = record:match(FORM)
-  if here == '0' then return table.insert(unknown, i - 1) end
+local function take(index, name, task, data, record)
+  local head, next_allowed, before, task_version, tail, here, task_before = (record or UNKNOWN):match(FORM)
+  if here == '0' then return table.insert(unknown, index) end
   before = tonumber(before)
-  local task, version, n = reports[3 * i - 1], before < wall and stamp or text(before + 1), #latest
-  local is_new, due = task_before ~= task, math.max(now, tonumber(next_allowed), FIRST_ALLOWED)
+  local version, is_new, n = before < wall and stamp or text(before + 1), task_before ~= task, #latest + 1
+  local due = math.max(now, tonumber(next_allowed), FIRST_ALLOWED)
   if is_new then
     task_version = ' ' .. version .. ' '
-    started[#started + 1], started[#started + 2] = i - 1, version
+    started[#started + 1], started[#started + 2] = index, version
   end
   if is_new or before < tick or before > wall then seen[#seen + 1], seen[#seen + 2] = stamp, name end
-  if before < day then renewed[#renewed + 1] = i - 1 end
-  records[n + 1], records[n + 2] = name, head .. version .. task_version .. tail .. task
-  latest[n + 1], latest[n + 2] = name, reports[3 * i] .. ',"version":"' .. version .. '"}'
-  waiting[n + 1], waiting[n + 2] = due == now and now_text or text(due), name
+  if before < day then renewed[#renewed + 1] = index end
+  records[n], latest[n], waiting[n] = name, name, due == now and now_text or text(due)
+  records[n + 1] = head .. version .. task_version .. tail .. task
+  latest[n + 1], waiting[n + 1] = data .. ',"version":"' .. version .. '"}', name
   if due < first_due then first_due = due end
 end
 
-for i, name in ipairs(names) do take(i, name, known[i] or UNKNOWN) end
-if #latest > 0 then
+local function write()
   redis.call('HSET', AGENTS_KEY, unpack(records))
   redis.call('HSET', LATEST_KEY, unpack(latest))
   redis.call('ZADD', WAITING_KEY, 'NX', unpack(waiting))
@@ -42,10 +40,21 @@ if #latest > 0 then
     redis.call('ZADD', BATCH_WAITING_KEY, 'NX', unpack(waiting))
   end
   redis.call('ZADD', DUE_KEY, 'LT', text(first_due), ID)
-end
-if #seen > 0 then
+  if #seen == 0 then return end
   local counts = {LAST_SEEN_KEY, BUSY_KEY, ALL_LAST_SEEN_KEY, ALL_BUSY_KEY}
   for _, key in ipairs(counts) do redis.call('ZADD', key, unpack(seen)) end
   touch_room()
 end
-return {text(now), started, unknown, renewed}
+
+for i = 3, #ARGV, 2 do
+  if i > 3 then select_room(ARGV[i - 1], 6 + (i - 3) / 2 * KEYS_OF_ROOM) end
+  local reports, names = cmsgpack.unpack(ARGV[i]), {}
+  records, latest, waiting, seen, first_due = {}, {}, {}, {}, math.huge
+  for j = 1, #reports / 3 do names[j] = reports[3 * j - 2] end
+  local known = redis.call('HMGET', AGENTS_KEY, unpack(names))
+  for j, name in ipairs(names) do take(count + j - 1, name, reports[3 * j - 1], reports[3 * j], known[j]) end
+  count = count + #names
+  if #latest > 0 then write() end
+end
+if #started + #unknown + #renewed == 0 then return {now_text} end
+return {now_text, started, unknown, renewed}

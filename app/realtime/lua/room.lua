@@ -1,5 +1,5 @@
 -- Shared: the numbers, limit and pacing of a room. Needs keys.lua, clock.lua and agents.lua.
--- Functions: allocate_seqs, ready_at, remaining_budget, spend_budget, save_room.
+-- Values: room, window. Functions: read_room, allocate_seqs, ready_at, remaining_budget, spend_budget, save_room.
 local LIMIT, WINDOW = 10, 1025000  -- events in any window; 25 ms over a second, so that the client's clock agrees
 local PACING_INTERVAL = 102500     -- between two events of a room with a queue
 local QUEUE_CAPACITY = 100         -- events in a room's queue
@@ -7,10 +7,14 @@ local STORE_AFTER = 10000          -- since the clock was stored; it may go back
 local STATE = {'seq', 'batch_seq', 'pacing', 'batch_at'}
 if now - (last or now) > STORE_AFTER then store_clock() end
 
-local room = {}  -- the fields of STATE; nil if unknown
-for i, value in ipairs(redis.call('HMGET', STATE_KEY, unpack(STATE))) do room[STATE[i]] = tonumber(value) end
-local was_paced = room.pacing ~= nil
-local window = redis.call('LRANGE', WINDOW_KEY, 0, LIMIT - 1)  -- times of the last events, newest first
+local room, window  -- the fields of STATE, nil if unknown; times of the last events, newest first
+local was_paced
+
+local function read_room()
+  room, window = {}, redis.call('LRANGE', WINDOW_KEY, 0, LIMIT - 1)
+  for i, value in ipairs(redis.call('HMGET', STATE_KEY, unpack(STATE))) do room[STATE[i]] = tonumber(value) end
+  was_paced = room.pacing ~= nil
+end
 
 -- Allocate `count` sequence numbers of `field` and return the first. A new room counts from 1 (read_seq.lua); a room
 -- whose number Redis lost goes on from the clock in milliseconds, far above the old number.

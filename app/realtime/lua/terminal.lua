@@ -2,7 +2,7 @@
 -- Values: terminal_due. Functions: first_due, complete_terminal, queue_terminal_updates.
 local function first_due(key) return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
 
-local terminal_due = first_due(TERMINAL_KEY)  -- nil if none waits
+local terminal_due  -- nil if none waits
 
 -- The agent's terminal update was emitted or dropped: its next update may leave at `due`.
 local function complete_terminal(name, due)

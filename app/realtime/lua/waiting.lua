@@ -33,7 +33,7 @@ local function emit_waiting()
   count_emitted('agent:task_update', #names)
   for i, name in ipairs(names) do
     local seq = text(first_seq + i - 1)
-    local receivers = publish(CHANNEL, 'agent:task_update', seq, TIMESTAMP, latest[i])
+    local receivers = publish(channel, 'agent:task_update', seq, TIMESTAMP, latest[i])
     record_delivery(seq, 'agent:task_update', receivers + batch_receivers)
     records[2 * i - 1], records[2 * i] = name, next_allowed .. rests[i]
     outcome.waits[#outcome.waits + 1] = text(math.max(0, wall - version_of(latest[i])))
