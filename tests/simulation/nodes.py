@@ -13,14 +13,27 @@ from tests.simulation.world import LATENCY, Killed, Server, World
 ASKED_OF_CLOCKS = ("GET", "TIME", "EVALSHA")  # by a process that connects
 
 
+class Times(SteadyTimes):
+    """Notes the `unmeasured` clocks: they may have stepped before the process read them, when it connected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_connecting, self.unmeasured = False, set[str]()
+
+    def learn(self, clock: str, steady_us: int, asked_at: float, now: float) -> None:
+        before, expected = self._known.get(clock), self.expected(clock, now)
+        super().learn(clock, steady_us, asked_at, now)
+        if self.is_connecting and not expected:
+            self.unmeasured.add(clock)
+        elif self._known.get(clock) is not before:
+            self.unmeasured.discard(clock)
+
+
 class SimulatedNodes:
-    """Stands in for `RedisNodes` in one process: the same calls, repeated in the same way when a connection breaks.
+    """Stands in for `RedisNodes` in one process: the same calls, repeated in the same way when a connection breaks."""
 
-    `times` are those that it learns when it connects, if it does.
-    """
-
-    def __init__(self, world: World, times: SteadyTimes | None) -> None:
-        self._world, self._times = world, times
+    def __init__(self, world: World, times: Times, *, learns_times: bool) -> None:
+        self._world, self._times, self._learns_times = world, times, learns_times
         self._connected: dict[int, int] = {}  # generation by server
         self._checked = -1  # number of the last change of a server for which all connections are open
 
@@ -57,13 +70,13 @@ class SimulatedNodes:
     def _send(self, calls: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Any]:
         world = self._world
         if self._checked == world.changes:
-            return [world.execute(world.server_of(slot), slot, command) for slot, command in calls]
+            return [self._execute(world.server_of(slot), slot, command) for slot, command in calls]
         closed = self._closed({world.server_of(slot) for slot, _ in calls})
         replies: list[Any] = []
         for slot, command in calls:
             server = world.server_of(slot)
             is_closed = server in closed
-            replies.append(redis.ConnectionError("closed") if is_closed else world.execute(server, slot, command))
+            replies.append(redis.ConnectionError("closed") if is_closed else self._execute(server, slot, command))
         return replies
 
     def _closed(self, servers: set[Server]) -> set[Server]:
@@ -90,10 +103,14 @@ class SimulatedNodes:
             server.generation,
             [each for each in self._world.slots if self._world.server_of(each) is server],
         )
+        times = self._times if self._learns_times else None
+        self._times.is_connecting = True
         try:
-            scripts.prepare(lambda *words: self._prepare(server, generation, words), slots, self._times)
+            scripts.prepare(lambda *words: self._prepare(server, generation, words), slots, times)
         except redis.ConnectionError:
             return False
+        finally:
+            self._times.is_connecting = False
         server.has_scripts = True
         self._connected[server.number] = generation
         return True
@@ -108,15 +125,18 @@ class SimulatedNodes:
             raise redis.ConnectionError("closed")
         if fault in ("kill", "kill_between"):
             raise Killed
-        reply = world.execute(server, slot, words)
+        reply = self._execute(server, slot, words)
         if fault == "kill_after":
             raise Killed
         if fault == "lose_reply":
             raise redis.ConnectionError("closed")
         return reply
 
+    def _execute(self, server: Server, slot: int, command: tuple[Any, ...]) -> Any:
+        return self._world.execute(server, slot, command, self._times.unmeasured)
+
 
 def new_process(world: World, *, learns_times: bool = True) -> RoomScripts:
     """A process that learns the clocks' times when it connects, or only from its first calls."""
-    times = SteadyTimes()
-    return RoomScripts(cast(RedisNodes, SimulatedNodes(world, times if learns_times else None)), times)
+    times = Times()
+    return RoomScripts(cast(RedisNodes, SimulatedNodes(world, times, learns_times=learns_times)), times)

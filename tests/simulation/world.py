@@ -151,7 +151,8 @@ class World:
         self.server_of(slot).redis.listen(channel, count)
         self.model.listeners[channel] = count
 
-    def execute(self, server: Server, slot: int, command: tuple[Any, ...]) -> Any:
+    def execute(self, server: Server, slot: int, command: tuple[Any, ...], unmeasured: set[str]) -> Any:
+        """`unmeasured` are the clocks of which the caller has not measured how much time has passed."""
         wall = self.time + server.offset
         reply = server.redis.execute(wall, command)
         if command[0] != "EVALSHA" or isinstance(reply.value, redis.exceptions.NoScriptError):
@@ -170,8 +171,9 @@ class World:
                 f"published are {reply.published}, in the model {self.model.published}"
             )
         if operation not in WITHOUT_CLOCK:
-            about = (operation, keys[0].partition("}")[0], arguments[0])
-            now, is_measured = self.model.now, arguments[1] != ""
+            partition = keys[0].partition("}")[0]
+            about = (operation, partition, arguments[0])
+            now, is_measured = self.model.now, arguments[1] != "" and f"{partition}}}:clock" not in unmeasured
             is_new = server.part(slot).born == now
             times = (self.time, now, is_new, is_measured, server.small_steps)
             self.observe(Observation(*about, *times, text, reply.published))
