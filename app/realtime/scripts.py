@@ -62,6 +62,7 @@ class SteadyTimes:
 
     Redis has only a wall clock, which can be set. A process that read it lately knows how much time has passed since,
     so the scripts can tell a step forward from a pause. Replies that came late are used only if the last one is old.
+    The age of a reply is counted from when it came, so that the true steady time is never less.
     """
 
     def __init__(self) -> None:
@@ -79,7 +80,7 @@ class SteadyTimes:
 
     def learn(self, clock: str, steady_us: int, asked_at: float, now: float) -> None:
         if now - asked_at < QUICK_SECONDS or now - self._known.get(clock, (0, float("-inf")))[1] > FRESH_SECONDS:
-            self._known[clock] = (steady_us, asked_at)
+            self._known[clock] = (steady_us, now)
 
 
 class RoomScripts:
@@ -192,12 +193,11 @@ def prepare(call: Callable[..., Any], slots: Sequence[int], times: SteadyTimes |
 
 
 def _prepare_clock(call: Callable[..., Any], clock: str, server: str, times: SteadyTimes) -> None:
-    known = call("GET", clock)
+    asked_at, (seconds, micros), known = time.monotonic(), call("TIME"), call("GET", clock)
     if known is None or known.decode().split()[3] != server:  # otherwise a pause would count as a step
-        call("EVALSHA", _sha("mark_server"), 1, clock, "", times.expected(clock, time.monotonic()), server)
-        known = call("GET", clock)
-    asked_at, (seconds, micros) = time.monotonic(), call("TIME")
-    last, offset = map(int, known.split()[:2])
+        call("EVALSHA", _sha("mark_server"), 1, clock, "", times.expected(clock, asked_at), server)
+        asked_at, (seconds, micros), known = time.monotonic(), call("TIME"), call("GET", clock)
+    last, offset = map(int, known.split()[:2])  # read after the time, or a step of it in between would be taken twice
     steady_us = max(last, int(seconds) * 1_000_000 + int(micros) + offset)
     if not times.is_step(clock, steady_us, asked_at):
         times.learn(clock, steady_us, asked_at, time.monotonic())

@@ -76,7 +76,7 @@ def test_a_time_that_was_read_more_than_a_day_ago_is_not_told(process: Process, 
 
 @pytest.mark.parametrize(
     ("after", "takes", "told"),
-    [(10, 3 / 64, "8046875"), (10, 1 / 16, "16062500"), (29.875, 1 / 16, "35937500"), (30.5, 1 / 16, "8062500")],
+    [(10, 3 / 64, "8000000"), (10, 1 / 16, "16062500"), (29.875, 1 / 16, "35937500"), (30.5, 1 / 16, "8000000")],
 )
 def test_a_late_reply_gives_the_time_only_if_the_last_one_is_old(
     process: Process, after: float, takes: float, told: str
