@@ -51,7 +51,6 @@ def js() -> Iterator[JsClient]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     outcome = yield
     report = outcome.get_result()
-    fixtures = getattr(item, "funcargs", {})
-    stack = fixtures.get("stack") or fixtures.get("compose")
+    stack = getattr(item, "funcargs", {}).get("compose")
     if report.failed and stack is not None:
         report.sections.append(("containers", stack.logs()[-SHOWN_CHARACTERS:]))
