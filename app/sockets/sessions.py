@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 ANNOUNCE_SECONDS = 5.0
 UNAUTHENTICATED_CHECK_SECONDS = 2.0
+LATE_SECONDS = 1.0  # for requests on kept connections at shutdown
 MAX_LINGER_SECONDS = 2.0
 NOTICES = {
     "expired": ("session:expired", "TOKEN_EXPIRED"),
@@ -148,9 +149,10 @@ def disconnect_all(here: Connections, seconds: float) -> None:
     ends += [partial(each.end, reason) for each in streams]
     random.shuffle(ends)
     began = time.monotonic()
-    for number, end_connection in enumerate(ends, 1):
-        end_connection()
+    for number, end_connection in enumerate(ends):
         runtime.sleep(max(0.0, began + seconds * number / len(ends) - time.monotonic()))
+        end_connection()
+    runtime.sleep(max(0.0, began + min(seconds, LATE_SECONDS) - time.monotonic()))
     for late in [each.stream for each in here.all() if each.stream]:  # opened meanwhile on a kept connection
         late.end(reason)
     deadline = time.monotonic() + MAX_LINGER_SECONDS

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import run_command
+from tests.realtime.fanout.fanout_client import RawClient
 from tests.support import databases
 from tests.support.api import mint
 from tests.support.machine_speed import patience, slowdown
@@ -109,9 +110,10 @@ def test_a_request_under_way_is_answered_after_sigterm(web: Web):
     assert web.process.wait(15 * slowdown()) == 0
 
 
-def test_idle_connections_do_not_delay_the_stop(web: Web):
+def test_idle_connections_and_a_single_socket_do_not_delay_the_stop(web: Web):
     with web.connect() as idle, web.connect() as silent:
         idle.sendall(GET)
+        browser = RawClient(web.port, {"token": mint(web.environment["DASHBOARD_SIGNING_KEY"], "viewer")})
         assert b" 200 " in read_answer(idle)
         started = time.monotonic()
         web.process.send_signal(signal.SIGTERM)
@@ -119,6 +121,7 @@ def test_idle_connections_do_not_delay_the_stop(web: Web):
         assert time.monotonic() - started < 10 * slowdown(), "half of the grace was not needed"
         assert idle.recv(1) == b""
         assert silent.recv(1) == b""
+        browser.socket.close()
 
 
 def test_a_request_that_never_ends_is_cut_off_when_the_grace_is_over(start_web: WebMaker):

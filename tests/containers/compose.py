@@ -33,17 +33,16 @@ class Change:
 
 
 class Compose:
-    """The unchanged `docker-compose.yml`, with override files, under a project name and a port of the tests."""
+    """The unchanged `docker-compose.yml` under a project name and a port of the tests."""
 
-    def __init__(self, engine: Engine, *overrides: str, port: int | None = None) -> None:
-        self.port = port or free_port()
+    def __init__(self, engine: Engine) -> None:
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         open_files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65536)
         settings = {
             "COMPOSE_PROJECT_NAME": PROJECT,
             "DASHBOARD_PUBLISH": f"127.0.0.1:{self.port}",
             "DASHBOARD_OPEN_FILES": str(open_files),
-            "COMPOSE_FILE": os.pathsep.join(["docker-compose.yml", *overrides]),
         }
         self._engine = Engine(engine.environment | settings, engine.has_registry, engine.tools)
         self._signing_key = ""

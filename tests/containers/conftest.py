@@ -42,7 +42,6 @@ def compose(container_engine: Engine) -> Iterator[Compose]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     outcome = yield
     report = outcome.get_result()
-    fixtures = getattr(item, "funcargs", {})
-    stack = fixtures.get("stack") or fixtures.get("compose")
+    stack = getattr(item, "funcargs", {}).get("compose")
     if report.failed and stack is not None:
         report.sections.append(("containers", stack.logs()[-SHOWN_CHARACTERS:]))

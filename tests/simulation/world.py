@@ -173,7 +173,9 @@ class World:
         if operation not in WITHOUT_CLOCK:
             partition = keys[0].partition("}")[0]
             about = (operation, partition, arguments[0])
-            now, is_measured = self.model.now, arguments[1] != "" and f"{partition}}}:clock" not in unmeasured
+            now = self.model.now
+            is_measured = arguments[1] != "" and f"{partition}}}:clock" not in unmeasured
+            is_measured &= arguments[1] == "" or int(arguments[1]) <= now  # it may expect a time that was taken back
             is_new = server.part(slot).born == now
             times = (self.time, now, is_new, is_measured, server.small_steps)
             self.observe(Observation(*about, *times, text, reply.published))

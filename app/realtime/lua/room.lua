@@ -1,6 +1,5 @@
 -- Shared: the numbers, limit and pacing of a room. Needs keys.lua, clock.lua and agents.lua.
--- Values: room, window. Functions: read_room, allocate_seqs, ready_at, remaining_budget, paced_budget, spend_budget,
--- save_room.
+-- Values: room, window. Functions: read_room, allocate_seqs, ready_at, remaining_budget, spend_budget, save_room.
 local LIMIT, WINDOW = 10, 1075000  -- events in any window; 75 ms over a second, so that the client's clock agrees
 local PACING_INTERVAL = 107500     -- between two RUNNING updates that wait for budget
 local QUEUE_CAPACITY = 100         -- events in a room's queue
@@ -39,14 +38,6 @@ local function remaining_budget()
     if tonumber(at) + WINDOW > now then free = free - 1 end
   end
   return free
-end
-
--- How many RUNNING updates. They leave evenly, so that the queue never finds the whole budget spent on them; a late
--- drain makes up for at most two.
-local function paced_budget()
-  local free = remaining_budget()
-  if free == 0 or not room.pacing then return free end
-  return math.min(free, math.max(0, math.min(3, 1 + math.floor((now - room.pacing) / PACING_INTERVAL))))
 end
 
 local function spend_budget(count)

@@ -20,6 +20,14 @@ local function allowed_agents(most)
   return names, rests
 end
 
+-- How many RUNNING updates may leave now. They do so evenly, so that the queue never finds the whole budget spent on them; a late
+-- drain makes up for at most two.
+local function paced_budget()
+  local free = remaining_budget()
+  if free == 0 or not room.pacing then return free end
+  return math.min(free, math.max(0, math.min(3, 1 + math.floor((now - room.pacing) / PACING_INTERVAL))))
+end
+
 local function emit_waiting()
   local free = queue_length == 0 and paced_budget() or 0
   if free <= 0 then return end
