@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--scripts", help="file names, with commas between; all if not given")
     parser.add_argument("--sample", type=int, help="how many mutants; all of them if not given")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    parser.add_argument("--steps", type=int, default=30_000, help="for a mutant that survives")
+    parser.add_argument("--steps", type=int, default=20_000, help="for a mutant that survives")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=600, help="stop then, and tell how many were tried")
     parser.add_argument("--results", type=Path, help="a file of verdicts, which is added to and not tried again")
@@ -152,7 +152,7 @@ def _write(tried: list[Tried], count: int, equal: int, options: argparse.Namespa
         "|---|---|---|",
         *(f"| `{path}` | {found['killed']} | {found['survived']} |" for path, found in sorted(files.items())),
         "",
-        "Survivors:",
+        "Survivors:" if survivors else "Survivors: none.",
         "",
         *(f"- `{each.path}`:{each.line}: {_code(each.change)}" for each in survivors),
     ]

@@ -11,9 +11,10 @@ import pytest
 
 from app.realtime import redis_keys
 from tests.simulation import million, run
-from tests.simulation.fixed_steps import FAILED_ONCE, RARE, problem_of_fixed
+from tests.simulation.fixed_steps import FAILED_ONCE, problem_of_fixed
 from tests.simulation.lua_server import LuaServer
 from tests.simulation.mirror import run_mirrored
+from tests.simulation.rare_steps import RARE
 from tests.simulation.steps import steps_of
 from tests.support.seeds import SEED
 
