@@ -22,6 +22,8 @@ NOT_IN_THE_WHEEL = {"app/dashboard/package.json", "app/dashboard/package-lock.js
 BUILD = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import release; "
 BUILD += "release.build(pathlib.Path(sys.argv[2]), 'HEAD', pathlib.Path(sys.argv[3]))"
 
+pytestmark = pytest.mark.timeout(900)  # npm and setuptools on a busy machine
+
 
 def load() -> ModuleType:
     spec = importlib.util.spec_from_file_location("release", SCRIPT)
