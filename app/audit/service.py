@@ -5,11 +5,12 @@ from enum import StrEnum
 from typing import Any, cast
 
 from flask import g, has_request_context, request
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, Table, insert, select
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, Table, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.database import UtcDateTime, utc_now
 from app.core.extensions import Base
+from app.core.final_writes import Write, write_before_commit
 from app.core.pagination import Page, page_by_key
 from app.core.values import to_wire
 
@@ -62,7 +63,7 @@ class AuditEntry(Base):
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
-_ADD = insert(cast(Table, AuditEntry.__table__))
+_entries = cast(Table, AuditEntry.__table__)
 
 
 def record_audit(
@@ -92,7 +93,7 @@ def record_audit(
         "before": to_wire(before),
         "after": to_wire(after),
     }
-    session.execute(_ADD, actor | entry)
+    write_before_commit(session, Write(_entries, [actor | entry]))
 
 
 def list_all(*, limit: int, cursor: list[Any] | None, **filters: str | None) -> Page:

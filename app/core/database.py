@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeDecorator
 
 from app.core.dependency_errors import OUTAGES, DatabaseBusy, as_outage
 from app.core.extensions import Base, db
+from app.core.final_writes import execute_writes
 
 WRITE_WAIT_SECONDS = 10.0
 DELETE_BATCH_SIZE = 500
@@ -132,6 +133,7 @@ def transaction() -> Iterator[Session]:
         if is_sqlite:
             _begin_immediate(session)
         yield session
+        execute_writes(session)
         session.commit()
     except BaseException as error:
         session.rollback()

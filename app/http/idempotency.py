@@ -12,7 +12,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Response, g, request
-from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Table, Text, bindparam, select, update
+from sqlalchemy import JSON, Index, PrimaryKeyConstraint, String, Table, Text, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.core.database import UtcDateTime, database_now, delete_in_batches
 from app.core.errors import DomainError, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
 from app.core.extensions import Base
+from app.core.final_writes import Write, write_before_commit
 from app.core.schemas import CamelSchema
 
 if TYPE_CHECKING:  # workers delete old keys without importing flask-smorest
@@ -66,11 +67,6 @@ _CLAIM = (
     .values(body="", created_at=database_now())
     .on_conflict_do_nothing()  # SQLite has the same clause
     .returning(_keys.c.key)
-)
-_STORE = (
-    update(_keys)
-    .where(_keys.c.subject == bindparam("of_subject"), _keys.c.key == bindparam("of_key"))
-    .values(body=bindparam("body"), resume=bindparam("resume"))
 )
 
 
@@ -175,8 +171,8 @@ def store_response(session: Session, result: Any, resume: dict[str, Any] | None 
     if claim is None:
         return
     body = json.dumps(g.idempotency_dump(result), separators=(",", ":"))
-    key = {"of_subject": claim["subject"], "of_key": claim["key"]}
-    session.execute(_STORE, {**key, "body": body, "resume": resume})
+    response = {"subject": claim["subject"], "key": claim["key"], "body": body, "resume": resume}
+    write_before_commit(session, Write(_keys, [response], key=("subject", "key")))
     if resume is None:
         g.idempotency_body = body
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import redis
 import uuid_utils.compat as uuid
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from app.auth.tokens import Principal
 from app.core.database import MinorUnits, transaction, utc_now
 from app.core.errors import AlreadyExists, AmountTooLarge, InsufficientFunds
 from app.core.extensions import db, known_ids
+from app.core.final_writes import Write, write_before_commit
 from app.core.pagination import Page, made_between, page_by_key
 from app.core.values import MAX_AMOUNT, format_amount
 from app.http.idempotency import claim_key, store_response
@@ -45,7 +46,7 @@ _CHANGE_TOTALS = (
     .values(total_minor=_total, reserved_minor=_reserved, paid_minor=_paid, version=_pools.c.version + 1)
     .returning(_pools)
 )
-_ADD_ENTRY = insert(cast(Table, LedgerEntry.__table__))
+_entries = cast(Table, LedgerEntry.__table__)
 
 
 def create(fields: dict[str, Any]) -> Protocol:
@@ -171,7 +172,7 @@ def apply_change(
         "created_at": utc_now(),
         **about,
     }
-    session.execute(_ADD_ENTRY, values)
+    write_before_commit(session, Write(_entries, [values]))
     entry = LedgerEntry(**values)
     data = _EVENT_DATA.dump(entry) | {"currency": pool.currency}
     given = {name: value for name, value in data.items() if value is not None}

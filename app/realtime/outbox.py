@@ -13,6 +13,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import redis
@@ -25,6 +26,7 @@ from app.core.concurrency import keyed_lock
 from app.core.database import UtcDateTime, database_now, delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
 from app.core.extensions import Base, db, redis_client, redis_health
+from app.core.final_writes import Write, write_before_commit
 from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import emitter, limiter
@@ -39,7 +41,7 @@ MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
 PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
-STORED_ROWS = "stored_events"  # the key in `session.info`
+STORED_EVENTS = "stored_events"  # the key in `session.info`
 _UNSENT = sa.text("published_at IS NULL")
 
 
@@ -68,7 +70,7 @@ class OutboxEvent(Base):
     event_type: Mapped[str]
     data_json: Mapped[str] = mapped_column(sa.Text)
     request_id: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=database_now())
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -81,7 +83,6 @@ _NEXT_POSITION = (
     .values(position=_counters.c.position + sa.bindparam("count"))
     .returning(_counters.c.position)
 )
-_ADD = sa.insert(_outbox).values(created_at=database_now()).returning(_outbox)
 _UNPUBLISHED = (
     sa.select(_outbox)
     .where(_events.protocol_id == sa.bindparam("protocol"), _events.published_at.is_(None))
@@ -115,9 +116,18 @@ def append(session: Session, protocol_id: str, event_type: EventType, *datas: di
     common = {"protocol_id": protocol_id, "event_type": event_type, "request_id": current_request_id()}
     positions = range(last - len(datas) + 1, last + 1)
     events = [common | {"position": at, "data_json": to_json(data)} for at, data in zip(positions, datas, strict=True)]
-    rows = session.execute(_ADD, events if len(events) > 1 else events[0]).all()
-    stored = session.info.setdefault(STORED_ROWS, {}).setdefault(protocol_id, [])
-    stored += sorted(rows, key=lambda row: row.position)
+    write = Write(_outbox, events, returning=("id", "position", "created_at"))
+    write_before_commit(session, write)
+    session.info.setdefault(STORED_EVENTS, {}).setdefault(protocol_id, []).append(write)
+
+
+def _stored_rows(protocol_id: str) -> list[Any]:
+    """The rows that the caller's transaction has stored, in order."""
+    rows: list[Any] = []
+    for write in db.session.info.get(STORED_EVENTS, {}).pop(protocol_id, []):
+        made = {each.pop("position"): each for each in write.returned}
+        rows += [SimpleNamespace(**event, **made[event["position"]]) for event in write.rows]
+    return rows
 
 
 def relay(protocol_id: str) -> int:
@@ -126,7 +136,7 @@ def relay(protocol_id: str) -> int:
     Includes events that others have stored meanwhile, since they wait for this relay at most a second. Stops at the
     first event that Redis does not take; the sweep tries again. An outage is logged: the caller has committed.
     """
-    stored = db.session.info.get(STORED_ROWS, {}).pop(protocol_id, [])
+    stored = _stored_rows(protocol_id)
     try:
         with keyed_lock(protocol_id) as is_acquired:
             if not is_acquired or (stored and stored[-1].id in _emitted().awaiting_mark):

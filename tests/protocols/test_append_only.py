@@ -8,6 +8,7 @@ from app.core.extensions import db
 from app.payments import settlement
 from tests.factories import deposit, file_vulnerability, make_protocol
 from tests.support.api import Api
+from tests.support.emissions import await_marks
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -42,6 +43,7 @@ def paid_protocol(api: Api, in_context) -> None:
     api.validator.post(f"/vulnerabilities/{vulnerability_id}/confirm", {}).expect(200)
     payment = api.owner.post(f"/vulnerabilities/{vulnerability_id}/payment", {"recipient": "0xabc"}).expect(202)
     settlement.settle(payment["id"])
+    await_marks()  # a mark would lock the database
     db.session.remove()
 
 
