@@ -59,7 +59,7 @@ def due_rooms(scripts: RoomScripts, outcome: Outcome) -> list[tuple[int, str]]:
 
 
 def drain_rooms(scripts: RoomScripts, rooms: Collection[str], outcome: Outcome) -> None:
-    """Drain rooms; those of a call that failed one by one. Raises redis.RedisError if no call of a round trip succeeds."""
+    """Drain rooms; those of a call that failed one by one. Raises redis.RedisError if a whole round trip fails."""
     groups = by_partition(rooms)
     for first in range(0, len(groups), CALLS_AT_ONCE):
         _drain(scripts, groups[first : first + CALLS_AT_ONCE], outcome)
