@@ -1,5 +1,4 @@
--- Take RUNNING reports of agents that work in rooms of a partition: each replaces the waiting update of its agent,
--- which a later drain emits. The cost of a batch is its number of calls: one for each key, not for each report.
+-- Take RUNNING reports of agents that work in rooms of a partition: each replaces the waiting update of its agent.
 -- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, MessagePack array with the
 -- agent, task and data (a JSON object without its closing brace) of each report; then id and array of further rooms. An
 -- agent has one report at most.
