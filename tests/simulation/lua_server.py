@@ -81,12 +81,12 @@ class LuaServer:
             answer = self._execute(*command).encode()
         self._reader.feed(answer)
         value, _ = self._reader.gets(), self._reader.gets()
+        if isinstance(value, hiredis.ReplyError):
+            value = DefaultParser.parse_error(str(value))
         if command[0] in READS:
             return Reply(value, None, [])
         self._text_reader.feed(answer)
         text, published = self._text_reader.gets(), self._text_reader.gets()
-        if isinstance(value, hiredis.ReplyError):
-            value = DefaultParser.parse_error(str(value))
         return Reply(value, text, published)
 
     def _declare(self, keys: tuple[str, ...]) -> Any:

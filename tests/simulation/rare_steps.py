@@ -112,6 +112,19 @@ def _an_agent_returns_when_its_last_update_is_due(episode: Episode) -> None:
     _report(episode, "A0", room=here)
 
 
+def _an_update_is_due_now_in_a_room_without_budget(episode: Episode) -> None:
+    room = episode.rooms[0]
+    _report(episode, "A0")
+    _pass(episode, 2 * SECOND)
+    limiter.drain()
+    _report(episode, "A0")
+    due = _room(episode).waiting["A0"]
+    episode.world.time = due - SECOND // 2
+    _emit(episode, LIMIT - 1)  # with the agent's update before, within the window
+    episode.world.time = due - LATENCY
+    episode.process.run(scripts.Call("drain", redis_keys.room_keys(room), (room,)))
+
+
 def _an_agent_moves_while_a_reply_is_lost(episode: Episode) -> None:
     for request in range(7):
         _report(episode, "A0")
@@ -179,6 +192,7 @@ RARE: dict[str, Callable[[Episode], None]] = {
         _reports_in_the_microsecond_of_the_last_version_or_at_the_end_of_an_interval,
         _reports_within_a_day,
         _an_agent_returns_when_its_last_update_is_due,
+        _an_update_is_due_now_in_a_room_without_budget,
         _an_agent_moves_while_a_reply_is_lost,
         _moves_that_end_after_their_first_step,
         _an_update_is_stored_again_with_its_version,
