@@ -10,7 +10,7 @@ from app.core import queues
 from app.core.extensions import celery
 from app.http import idempotency
 from app.payments import settlement
-from app.realtime import emitter, outbox, retention
+from app.realtime import emitter, outbox, outbox_positions, retention
 from app.webhooks import delivery, expansion
 from app.webhooks import retention as webhook_retention
 
@@ -51,7 +51,7 @@ def drain(token: str) -> None:
 @celery.task(name=queues.OUTBOX_SWEEP_TASK)
 def sweep_outbox() -> None:
     """Relay the events that a crash left unpublished."""
-    outbox.compare_positions()
+    outbox_positions.compare_positions()
     outbox.sweep()
 
 

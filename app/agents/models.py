@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.core.database import UtcDateTime
 from app.core.extensions import Base
+from app.core.sql_types import UtcDateTime
 
 
 class AgentType(StrEnum):

@@ -8,10 +8,11 @@ from flask import g, has_request_context, request
 from sqlalchemy import JSON, BigInteger, Index, Integer, String, Table, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.core.database import UtcDateTime, utc_now
+from app.core.database import utc_now
 from app.core.extensions import Base
 from app.core.final_writes import Write, write_before_commit
 from app.core.pagination import Page, page_by_key
+from app.core.sql_types import UtcDateTime
 from app.core.values import to_wire
 
 SYSTEM = "system"

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import JSON, BigInteger, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import UtcDateTime, delete_in_batches, utc_now
+from app.core.database import delete_in_batches, utc_now
 from app.core.extensions import Base
+from app.core.sql_types import UtcDateTime
 
 DELETION_MARGIN = timedelta(days=1)
 

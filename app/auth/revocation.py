@@ -19,9 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.auth.tokens import MAX_LIFE_SECONDS, Principal
-from app.core.database import UtcDateTime, delete_in_batches, utc_now
+from app.core.database import delete_in_batches, utc_now
 from app.core.errors import TokenRevoked
 from app.core.extensions import Base, db, redis_client
+from app.core.sql_types import UtcDateTime
 from app.observability import metrics
 
 logger = logging.getLogger(__name__)

@@ -9,19 +9,13 @@ from typing import NamedTuple
 import click
 import redis
 
-from app.auth.keys import fetch_issuer, fetch_key_set
-from app.auth.permissions import Role
-from app.auth.revocation import Revocations
-from app.auth.tokens import TokenVerifier
 from app.background import create_background_app
+from app.cli.identity_checks import CheckFailed, check_provider, check_token
 from app.config import ConfigError
-from app.config.claims import role_names
 from app.core import database, migration, redis_connection
 from app.core.dependency_errors import outage_of
-from app.core.errors import DomainError
-from app.core.extensions import celery, config, db, redis_client
+from app.core.extensions import celery, db, redis_client
 from app.core.migration import SchemaState
-from app.core.outbound import OutboundError
 from app.core.redis_connection import UnsuitableServerError
 from app.core.redis_topology import SLOTS
 from app.observability import process_registry
@@ -43,10 +37,6 @@ REMEDIES = {
 }
 
 
-class CheckFailed(Exception):
-    """Raised with two arguments: the problem and its remedy."""
-
-
 class Check(NamedTuple):
     """`server` is the check that must pass first: without an answer, each later check would wait for its time limit."""
 
@@ -66,7 +56,7 @@ def run_all(token: str = "") -> bool:
     click.echo("ok   configuration: complete")
     passed: dict[str, bool] = {}
     with app.app_context():
-        for check in [*CHECKS, *([Check("token", "identity provider", partial(_check_token, token))] if token else [])]:
+        for check in [*CHECKS, *([Check("token", "identity provider", partial(check_token, token))] if token else [])]:
             if passed.get(check.server, True):
                 passed[check.name] = run_check(check)
             else:
@@ -217,41 +207,10 @@ def _check_webhooks() -> str:
     raise CheckFailed(f"deliveries are overdue: {'; '.join(listed)}", remedy)
 
 
-def _check_provider() -> str:
-    settings = config()
-    if not settings.jwks_url:
-        return "none: this system signs its tokens"
-    try:
-        keys = fetch_key_set(settings.jwks_url)
-    except (OutboundError, ValueError, RecursionError) as error:
-        problem = f"no key set at {settings.jwks_url}: {error}"
-        raise CheckFailed(problem, "check DASHBOARD_JWKS_URL, and whether this host reaches it") from error
-    if Role.ADMIN not in role_names(settings.token_roles).values():
-        problem = "no role of the provider is mapped to `admin`, so nobody can create protocols or agents"
-        raise CheckFailed(problem, "add NAME=admin to DASHBOARD_TOKEN_ROLES")
-    named = fetch_issuer(settings.token_issuer)
-    if named not in (None, settings.token_issuer):
-        problem = f"the provider names itself {named!r}, but DASHBOARD_TOKEN_ISSUER is {settings.token_issuer!r}"
-        raise CheckFailed(problem, "set DASHBOARD_TOKEN_ISSUER to the provider's name, to the letter")
-    audience = settings.token_audience
-    required = f"must hold {audience!r}" if audience else "must be absent, because DASHBOARD_TOKEN_AUDIENCE is not set"
-    return f"{sum(map(len, keys.values()))} keys; `aud` of its tokens {required}"
-
-
-def _check_token(token: str) -> str:
-    try:
-        caller = TokenVerifier(config()).verify(token)
-        Revocations(config().token_leeway).check(caller)
-    except DomainError as error:
-        raise CheckFailed(error.detail, "compare its claims with docs/how-to/identity-providers.md") from error
-    grants = "all protocols" if caller.grants_all else f"protocols {', '.join(sorted(caller.protocols)) or 'none'}"
-    return f"{caller.subject} is {caller.role}, for {grants}; revoked by the id {caller.token_id}"
-
-
 _check_persistence = partial(_check_redis_setting, "appendonly", "yes", "Redis loses its data at a restart")
 _check_eviction = partial(_check_redis_setting, "maxmemory-policy", "noeviction", "a full Redis would evict tasks")
 CHECKS = (
-    Check("identity provider", "identity provider", _check_provider),
+    Check("identity provider", "identity provider", check_provider),
     Check("database", "database", _check_database),
     Check("migrations", "database", _check_migrations),
     Check("database writes", "database", database.check_writable, "accepts writes"),

@@ -8,8 +8,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.agents.reported import ONLINE_SECONDS
-from app.core.database import database_now, utc_now
+from app.core.database import utc_now
 from app.core.extensions import db, redis_client, redis_clock
+from app.core.sql_types import database_now
 from app.observability import metrics, process_registry
 from app.realtime import redis_keys
 from app.realtime.agent_records import read

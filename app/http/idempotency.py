@@ -17,11 +17,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.core.database import UtcDateTime, database_now, delete_in_batches
+from app.core.database import delete_in_batches
 from app.core.errors import DomainError, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidInput
 from app.core.extensions import Base
 from app.core.final_writes import Write, write_before_commit
 from app.core.schemas import CamelSchema
+from app.core.sql_types import UtcDateTime, database_now
 
 if TYPE_CHECKING:  # workers delete old keys without importing flask-smorest
     from app.http.rest import Blueprint

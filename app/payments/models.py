@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import MinorUnits, UtcDateTime
 from app.core.extensions import Base
+from app.core.sql_types import MinorUnits, UtcDateTime
 from app.payments.rules import PaymentStatus
 
 IS_UNSETTLED = text("status IN ('PENDING','PROCESSING')")  # SQLite uses a partial index only for the same text

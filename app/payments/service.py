@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from app.audit.service import AuditAction, record_audit
 from app.auth.tokens import Principal
-from app.core.database import database_now, transaction, update_one, utc_now
+from app.core.database import transaction, update_one, utc_now
 from app.core.errors import AlreadyExists, InvalidTransition, PaymentNotFound, PaymentUncertain
 from app.core.extensions import celery, db, redis_health
 from app.core.pagination import Page, made_between, page_by_key
 from app.core.queues import PAYMENT_SETTLE_TASK
 from app.core.schemas import is_identifier
+from app.core.sql_types import database_now
 from app.http.idempotency import claim_key, store_response
 from app.observability import metrics
 from app.payments.models import AT_ONCE, Payment

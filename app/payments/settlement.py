@@ -18,8 +18,9 @@ from sqlalchemy import ColumnElement, and_, func, not_, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.audit.service import SYSTEM, AuditAction
-from app.core.database import database_now, transaction, utc_now
+from app.core.database import transaction, utc_now
 from app.core.extensions import config, db
+from app.core.sql_types import database_now
 from app.core.values import format_amount
 from app.observability import metrics
 from app.payments import gateway

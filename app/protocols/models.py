@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import MinorUnits, UtcDateTime
 from app.core.extensions import Base
+from app.core.sql_types import MinorUnits, UtcDateTime
 
 _IS_CHARGE = text("change_type = 'PAYMENT_RELEASED'")
 

@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import unknown_protocol
 from app.auth.tokens import Principal
-from app.core.database import MinorUnits, transaction, utc_now
+from app.core.database import transaction, utc_now
 from app.core.errors import AlreadyExists, AmountTooLarge, InsufficientFunds
 from app.core.extensions import db, known_ids
 from app.core.final_writes import Write, write_before_commit
 from app.core.pagination import Page, made_between, page_by_key
+from app.core.sql_types import MinorUnits
 from app.core.values import MAX_AMOUNT, format_amount
 from app.http.idempotency import claim_key, store_response
 from app.protocols.models import LedgerEntry, Pool, Protocol

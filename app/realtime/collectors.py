@@ -2,8 +2,8 @@
 
 from sqlalchemy import func, select
 
-from app.core.database import database_now
 from app.core.extensions import db, redis_client
+from app.core.sql_types import database_now
 from app.observability import metrics, process_registry
 from app.observability.collectors import Reading
 from app.realtime.agent_records import read

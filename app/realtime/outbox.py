@@ -23,23 +23,23 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.concurrency import keyed_lock
-from app.core.database import UtcDateTime, database_now, delete_in_batches, transaction
+from app.core.database import delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
-from app.core.extensions import Base, db, redis_client, redis_health
+from app.core.extensions import Base, db, redis_health
 from app.core.final_writes import Write, write_before_commit
+from app.core.sql_types import UtcDateTime, database_now
 from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
 from app.realtime import emitter, limiter
 from app.realtime.emitted_events import EmittedEvents
 from app.realtime.events import EventType
-from app.realtime.redis_keys import COMPARED_KEY, room_key, slot_of_key
+from app.realtime.redis_keys import room_key, slot_of_key
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200
 MAX_BATCHES = 5
 PROTOCOLS_PER_SWEEP = 200
-PROTOCOLS_PER_COMPARISON = 1000
 RETENTION = timedelta(days=7)
 STORED_EVENTS = "stored_events"  # the key in `session.info`
 _UNSENT = sa.text("published_at IS NULL")
@@ -228,33 +228,6 @@ def sweep() -> int:
     protocol_ids = list(db.session.scalars(waiting))
     db.session.rollback()
     return sum(relay(protocol_id) for protocol_id in protocol_ids)
-
-
-def compare_positions() -> int:
-    """Rewind rooms whose position is ahead of the database's, as after a restore; returns how many.
-
-    Each call compares the next thousand protocols. Raises redis.RedisError.
-    """
-    client = redis_client()
-    after = cast(bytes, client.get(COMPARED_KEY) or b"").decode()
-    page = sa.select(EventCounter.protocol_id).order_by(EventCounter.protocol_id).limit(PROTOCOLS_PER_COMPARISON)
-    protocol_ids = list(db.session.scalars(page.where(EventCounter.protocol_id > after)))
-    db.session.rollback()
-    client.set(COMPARED_KEY, protocol_ids[-1] if len(protocol_ids) == PROTOCOLS_PER_COMPARISON else "")
-    keys = [room_key(protocol_id, "state") for protocol_id in protocol_ids]
-    calls = [(slot_of_key(key), ("HGET", key, "outbox")) for key in keys]
-    in_redis = emitter.rooms_redis().execute(calls) if calls else []
-    counters = sa.select(EventCounter.protocol_id, EventCounter.position)  # read after Redis, so that none is too old
-    rows = db.session.execute(counters.where(EventCounter.protocol_id.in_(protocol_ids)))
-    stored = {row.protocol_id: row.position for row in rows}
-    db.session.rollback()
-    known = [
-        (each, position) for each, position in zip(protocol_ids, in_redis, strict=True) if isinstance(position, bytes)
-    ]
-    ahead = [each for each, position in known if int(position) > stored[each]]
-    for protocol_id in ahead:
-        emitter.record_outcome(limiter.rewind(protocol_id, stored[protocol_id]))
-    return len(ahead)
 
 
 def delete_published(deadline: float, *conditions: sa.ColumnElement[bool]) -> int:

@@ -6,8 +6,8 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import MinorUnits, UtcDateTime
 from app.core.extensions import Base
+from app.core.sql_types import MinorUnits, UtcDateTime
 
 
 class Severity(StrEnum):

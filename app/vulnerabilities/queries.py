@@ -6,10 +6,10 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import ColumnElement, String, cast, func, select, true
 
-from app.core.database import iso_text
 from app.core.extensions import db
 from app.core.pagination import Page, cursor_keys, made_between, page_by_key, page_of
 from app.core.schemas import Money, NumberText, Timestamp
+from app.core.sql_types import iso_text
 from app.core.values import format_amount
 from app.protocols import service as protocols
 from app.vulnerabilities.models import HAS_RESERVATION, Severity, Status, Vulnerability

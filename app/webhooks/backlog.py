@@ -9,8 +9,8 @@ from datetime import datetime
 
 from sqlalchemy import and_, case, func, or_, select
 
-from app.core.database import database_now
 from app.core.extensions import db
+from app.core.sql_types import database_now
 from app.observability.collectors import Reading
 from app.realtime.outbox import EventCounter, OutboxEvent
 from app.webhooks.models import Webhook, WebhookCursor, WebhookDelivery

@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 
 from app.audit.service import AuditAction
 from app.auth.tokens import Principal
-from app.core.database import database_now, transaction, utc_now
+from app.core.database import transaction, utc_now
 from app.core.errors import TooManyRequests, WebhookDeliveryNotFound, WebhookDisabled, WebhookNotFound
 from app.core.extensions import db
 from app.core.pagination import Page, page_by_key
 from app.core.schemas import is_identifier
+from app.core.sql_types import database_now
 from app.core.values import iso_timestamp, to_json
 from app.http.idempotency import claim_key, store_response
 from app.webhooks import rules

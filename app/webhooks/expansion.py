@@ -14,8 +14,9 @@ import sqlalchemy as sa
 import uuid_utils.compat as uuid
 from sqlalchemy.orm import Session
 
-from app.core.database import database_now, transaction
+from app.core.database import transaction
 from app.core.extensions import db
+from app.core.sql_types import database_now
 from app.core.values import iso_timestamp
 from app.realtime import outbox
 from app.realtime.outbox import EventCounter, OutboxEvent

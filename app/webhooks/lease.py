@@ -12,8 +12,9 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from app.config import Config
-from app.core.database import database_now, transaction
+from app.core.database import transaction
 from app.core.extensions import config, db
+from app.core.sql_types import database_now
 from app.webhooks import encryption, service
 from app.webhooks.encryption import SecretUnreadable
 from app.webhooks.models import IS_PENDING, Webhook, WebhookDelivery

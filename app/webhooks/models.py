@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import UtcDateTime
 from app.core.extensions import Base
+from app.core.sql_types import UtcDateTime
 from app.webhooks.rules import DeliveryStatus, WebhookStatus
 
 IS_PENDING = text("status = 'PENDING'")  # SQLite uses a partial index only for the same text

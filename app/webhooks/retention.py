@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, or_, select, update
 
-from app.core.database import database_now, delete_in_batches, transaction
+from app.core.database import delete_in_batches, transaction
 from app.core.errors import WebhookNotFound, WebhooksNotConfigured
 from app.core.extensions import config, db
+from app.core.sql_types import database_now
 from app.webhooks import encryption, rules
 from app.webhooks.encryption import SecretUnreadable
 from app.webhooks.models import Webhook, WebhookDelivery

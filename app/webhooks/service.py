@@ -18,12 +18,13 @@ from sqlalchemy.orm import Session
 from app.audit.service import AuditAction, record_audit
 from app.auth.authorization import unknown_protocol
 from app.auth.tokens import Principal
-from app.core.database import database_now, transaction, utc_now
+from app.core.database import transaction, utc_now
 from app.core.errors import InvalidInput, TooManyWebhooks, WebhookNotFound
 from app.core.extensions import config, db
 from app.core.outbound_guard import ForbiddenTarget, Guard
 from app.core.pagination import Page, page_by_key
 from app.core.schemas import is_identifier
+from app.core.sql_types import database_now
 from app.http.idempotency import StoredResponse, claim_key, store_response
 from app.observability import metrics
 from app.realtime.outbox import EventCounter

@@ -9,7 +9,8 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.core.database import database_now, transaction
+from app.core.database import transaction
+from app.core.sql_types import database_now
 from app.core.values import iso_timestamp
 from app.observability import metrics
 from app.webhooks import service

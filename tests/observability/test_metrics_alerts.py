@@ -26,7 +26,7 @@ from app.observability import process_registry
 from app.observability.collectors import StateCollector
 from app.payments.models import Payment
 from app.protocols.models import Pool
-from app.realtime import emitter, outbox
+from app.realtime import emitter, outbox_positions
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.redis_keys import TICK_KEY, channel_of, room_key
@@ -170,10 +170,10 @@ def test_clocks_differ_fires_when_a_process_is_far_from_redis(firing: Callable[[
 
 def test_database_older_fires_when_a_room_is_ahead_of_the_database(firing: Callable[[str], bool], api: Api) -> None:
     protocol_id = make_protocol(api)
-    assert outbox.compare_positions() == 0
+    assert outbox_positions.compare_positions() == 0
 
     redis_client().hset(room_key(protocol_id, "state"), "outbox", 5)
-    assert outbox.compare_positions() == 1
+    assert outbox_positions.compare_positions() == 1
 
     assert firing("DashboardDatabaseOlder")
 

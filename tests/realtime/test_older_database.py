@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from app.config import load_config
 from app.core.database import transaction
 from app.core.extensions import db
-from app.realtime import emitter, limiter, outbox
+from app.realtime import emitter, limiter, outbox, outbox_positions
 from app.realtime.events import EventType
 from app.realtime.outbox import OutboxEvent
 from app.realtime.redis_keys import CONTROL_CHANNEL
@@ -108,8 +108,8 @@ def test_a_room_ahead_of_its_database_is_recognized_by_its_position_and_its_clie
         listener.subscribe(CONTROL_CHANNEL)
         listener.get_message(timeout=1)
         with app_of(restored_api).app_context():
-            assert outbox.compare_positions() == 1
-            assert outbox.compare_positions() == 0
+            assert outbox_positions.compare_positions() == 1
+            assert outbox_positions.compare_positions() == 0
         message = listener.get_message(timeout=5)
 
     assert message["data"] == f'{{"method":"resync","protocolId":"{quiet}"}}'.encode()

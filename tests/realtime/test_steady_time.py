@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from app.core.extensions import redis_client
-from app.realtime import emitter, limiter, outbox, scripts
+from app.realtime import emitter, limiter, outbox_positions, scripts
 from app.realtime.outcome import Outcome
 from app.realtime.redis_keys import DRAIN_KEY, room_key
 from app.realtime.scripts import Call, RoomScripts
@@ -107,10 +107,10 @@ def test_each_comparison_takes_the_next_protocols_and_begins_again_after_the_las
     api: Api, in_context: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol_ids = [make_protocol(api) for _ in range(3)]
-    monkeypatch.setattr(outbox, "PROTOCOLS_PER_COMPARISON", 2)
+    monkeypatch.setattr(outbox_positions, "PROTOCOLS_PER_COMPARISON", 2)
     for _ in range(2):
         for each in protocol_ids:
             redis_client().hset(room_key(each, "state"), "outbox", 5)
 
-        assert [outbox.compare_positions(), outbox.compare_positions()] == [2, 1]
-    assert outbox.compare_positions() == 0
+        assert [outbox_positions.compare_positions(), outbox_positions.compare_positions()] == [2, 1]
+    assert outbox_positions.compare_positions() == 0

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.core.database import MinorUnits, UtcDateTime
+from app.core.sql_types import MinorUnits, UtcDateTime
 
 revision = '0002'
 down_revision = '0001'

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.core.database import UtcDateTime
+from app.core.sql_types import UtcDateTime
 from app.core.migration import append_only_triggers
 
 revision = '0003'

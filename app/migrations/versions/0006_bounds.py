@@ -5,7 +5,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from alembic import op
 
-from app.core.database import UtcDateTime
+from app.core.sql_types import UtcDateTime
 
 revision = '0006'
 down_revision = '0005'

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.core.database import UtcDateTime
+from app.core.sql_types import UtcDateTime
 
 revision = '0008'
 down_revision = '0007'
