@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import app.core.database
+import app.core.sql_types
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
