@@ -1,12 +1,9 @@
 """The steps of the application: reports, stored events, drains, and reads, by one of its processes."""
 
-from greenlet import greenlet
-
 from app.agents.task_changes import MAX_PENDING_TERMINAL
 from app.realtime import emitter, limiter, redis_keys, retention, scripts
 from app.realtime.scripts import RoomScripts
 from tests.simulation.database import Database
-from tests.simulation.locations import Locations
 from tests.simulation.steps import Dice, Shape
 from tests.simulation.world import World
 
@@ -21,8 +18,6 @@ class Actions:
     world: World
     database: Database
     process: RoomScripts
-    locations: Locations
-    paused: list[greenlet]
     count: int  # of reports and events
 
     def data(self, agent: str, task: str, status: str, dice: Dice) -> str:
@@ -44,7 +39,6 @@ class Actions:
         for _ in range(dice.of((1, 1, 2, 8))):
             agent, task = dice.of(self.agents), dice.of(("scan", "scan", "scan all"))
             room = self._room_for(agent, dice)
-            self.locations.started.pop(agent, None)
             reports.append(limiter.RunningReport(agent, room, task, self.data(agent, task, "RUNNING", dice)))
         limiter.report(reports)
 
@@ -52,24 +46,16 @@ class Actions:
         """Terminal updates, some with the start of the next task, also in another room."""
         count = dice.of((1, 1, 3) if self.shape.is_calm else (1, 1, 3, 40))
         updates = [(agent, self._room_for(agent, dice)) for agent in (dice.of(self.agents) for _ in range(count))]
-        is_alone, started = not self.paused, dict[str, str]()
-        for agent, _ in updates:
-            self.locations.started.pop(agent, None)
         for (agent, room), (version, pending) in zip(updates, limiter.allocate_versions(updates), strict=True):
             if pending >= MAX_PENDING_TERMINAL:
                 continue
             status, following = dice.of(("COMPLETED", "FAILED")), dice.below(3)
             self._store_update(room, agent, status, version, dice)
-            started.pop(agent, None)
             if status == "COMPLETED" and following:
                 self.homes[agent] = room if following == 1 else dice.of(self.rooms)
                 self._store_update(self.homes[agent], agent, "RUNNING", version + 1, dice)
-                started[agent] = self.homes[agent]
-        if is_alone and not self.paused:  # otherwise a report of an agent may have been on its way
-            self.locations.started |= started
-        if dice.below(4):  # otherwise they are relayed later
-            for room in {room for _, room in updates} | {self.homes[agent] for agent, _ in updates}:
-                self.database.relay(room)
+        for room in {room for _, room in updates} | {self.homes[agent] for agent, _ in updates}:
+            self.database.relay(room)
 
     def _store_update(self, room: str, agent: str, status: str, version: int, dice: Dice) -> None:
         data = self.data(agent, "scan", status, dice)
@@ -83,8 +69,7 @@ class Actions:
         self.database.relay(room)
 
     def _relay(self, dice: Dice) -> None:
-        """Also by a process that ends before it has noted what it emitted, so that all of it is relayed again."""
-        self.database.relay(dice.of(self.rooms), is_noted=dice.below(3) > 0)
+        self.database.relay(dice.of(self.rooms))
 
     def _drain(self, _dice: Dice) -> None:
         limiter.drain()

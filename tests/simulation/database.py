@@ -41,7 +41,7 @@ class Database:
         position = rows[-1].position + 1 if rows else 1
         rows.append(Row(position, event_type, data, number, f"id{number}", '"status":"RUNNING"' not in data))
 
-    def relay(self, protocol_id: str, *, is_noted: bool = True) -> None:
+    def relay(self, protocol_id: str) -> None:
         """As app.realtime.outbox: in order, up to the first that Redis does not take."""
         rows = [row for row in self._tables.rows[protocol_id][-500:] if not row.is_published]
         for row in rows[:BATCH]:
@@ -51,7 +51,7 @@ class Database:
                 limiter.emit(protocol_id, row.event_type, row.data, stored)
             except redis.ConnectionError:
                 return
-            row.is_published = row.is_published or is_noted
+            row.is_published = True
 
     def has_unpublished(self, protocol_id: str) -> bool:
         return any(not row.is_published for row in self._tables.rows[protocol_id])

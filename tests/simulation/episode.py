@@ -14,20 +14,17 @@ from app.realtime import limiter, redis_keys, scripts
 from tests.simulation.actions import Actions
 from tests.simulation.database import Database
 from tests.simulation.invariants import Invariants, require
-from tests.simulation.locations import Locations
 from tests.simulation.lua_server import LuaServer
 from tests.simulation.memory import compare
 from tests.simulation.model_room import AGENT_INTERVAL, PACING
-from tests.simulation.nodes import new_process
 from tests.simulation.steps import Dice, Shape, Step
 from tests.simulation.surroundings import SECOND, Surroundings
 from tests.simulation.world import LATENCY, START, Fault, Killed, Observation, World, fewer_partitions
 
 FAULTS = ("pause", "pause", "pause", "kill", "kill_after", "kill_between", "lose_reply", "refuse")
-DELAY_SHARE, MAX_PAUSED, PROCESSES, CHECK_EVERY = 32, 3, 2, 512
-DELAYS = {0: (0, 80_000), 1: (80_000, 0), 2: (40_000, 0)}  # of requests and of replies; 50 ms are late (scripts.py)
+FAULT_SHARE, DELAY_SHARE, DELAY, MAX_PAUSED, PROCESSES, CHECK_EVERY = 16, 32, 80_000, 3, 2, 256
 NOT_OF_A_ROOM = ("locate", "due_rooms", "mark_server")
-RELAYS_AT_THE_END, MAX_REPORTING = 20, 8
+RELAYS_AT_THE_END = 20
 
 
 class Monotonic:
@@ -49,8 +46,8 @@ class Episode(Actions, Surroundings):
         self.homes = dict.fromkeys(self.agents, self.rooms[0])
         self.world = World(shape.servers, make_server)
         self.world.observe, self.world.pause = self._observe, self._pause
-        self.invariants, self.database, self.locations = Invariants(), Database(), Locations(self.world)
-        self.processes = [new_process(self.world) for _ in range(PROCESSES)]
+        self.invariants, self.database = Invariants(), Database()
+        self.processes = [self.world.new_process() for _ in range(PROCESSES)]
         self.process = self.processes[0]
         self.saved: dict[int, Any] = {}
         self.paused: list[greenlet] = []
@@ -66,8 +63,8 @@ class Episode(Actions, Surroundings):
     def step(self, step: Step) -> None:
         dice = Dice(step.bits)
         self.process = self.processes[dice.below(PROCESSES)]
-        self.world.delay_before, self.world.delay = DELAYS.get(dice.below(DELAY_SHARE), (0, 0))
-        fault = Fault(dice.of(FAULTS), dice.below(6)) if dice.below(self.shape.fault_share) == 0 else None
+        self.world.delay = DELAY if dice.below(DELAY_SHARE) == 0 else 0
+        fault = Fault(dice.of(FAULTS), dice.below(6)) if dice.below(FAULT_SHARE) == 0 else None
         action: Callable[[Dice], None] = getattr(self, f"_{step.kind}")
         self.world.begin(fault)
         if fault is not None and fault.kind == "pause" and len(self.paused) < MAX_PAUSED:
@@ -123,7 +120,6 @@ class Episode(Actions, Surroundings):
     def settle(self) -> None:
         """Nothing new comes: what waits leaves in time, and all that was taken has been told."""
         self.recover()
-        self._report_all()
         until = max(self.world.time, self.forgotten_until) + self._longest_wait()
         while delays := self._delays():
             self.world.time += max(0, min(delays))
@@ -134,15 +130,6 @@ class Episode(Actions, Surroundings):
         require(not self._waiting(), "updates wait without a due time", self._waiting())
         missing = self.database.missing(self.invariants.told)
         require(not missing, "lost without a report", missing)
-
-    def _report_all(self) -> None:
-        """Each agent reports once more, which does what an interrupted move left undone."""
-        if self.shape.forgets or self.shape.agents > MAX_REPORTING:
-            return
-        self.locations.check_starts()
-        data = {each: self.data(each, "scan", "RUNNING", Dice(0)) for each in self.agents}
-        limiter.report([limiter.RunningReport(each, self.homes[each], "scan", data[each]) for each in self.agents])
-        self.locations.check_last(self.homes)
 
     def _waiting(self) -> dict[str, Any]:
         parts = [part for server in self.world.servers for part in server.parts.values()]
@@ -162,8 +149,6 @@ class Episode(Actions, Surroundings):
 
     def check_memory(self) -> None:
         compare(self.world)
-        if not self.shape.forgets:
-            self.locations.check()
 
 
 @contextmanager

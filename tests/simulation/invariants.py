@@ -39,27 +39,20 @@ class _View:
 
 @dataclass(slots=True)
 class _Clock:
-    """A partition's steady clock: its last reading, and when it had to run ahead of true time, and how far.
-
-    It may if the caller had measured nothing, and by a step that no caller can tell from a late call. Nothing may leave
-    for a second after a call with which the memory began, so how far it runs ahead then needs no excuse.
-    """
+    """A partition's steady clock: its last reading, and when it ran ahead of true time, and how far."""
 
     steady: int = 0
     true_time: int = 0
-    small_steps: int = 0
     ahead: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def read(self, seen: Observation) -> None:
-        if self.true_time and not seen.is_new:
-            ahead = (seen.steady - self.steady) - (seen.true_time - self.true_time)
-            if seen.is_measured:
-                ahead = min(ahead, seen.small_steps - self.small_steps)
+    def read(self, steady: int, true_time: int) -> None:
+        if self.true_time:
+            ahead = (steady - self.steady) - (true_time - self.true_time)
             if ahead > 0:
-                self.ahead.append((seen.true_time, ahead))
+                self.ahead.append((true_time, ahead))
                 if len(self.ahead) > LIMIT:
                     self.ahead.popleft()
-        self.steady, self.true_time, self.small_steps = seen.steady, seen.true_time, seen.small_steps
+        self.steady, self.true_time = steady, true_time
 
     def ahead_since(self, at: int) -> int:
         return sum(ahead for when, ahead in self.ahead if when > at) if self.ahead else 0
@@ -76,7 +69,7 @@ class Invariants:
 
     def read_clock(self, seen: Observation) -> _Clock:
         clock = self.clocks[seen.partition]
-        clock.read(seen)
+        clock.read(seen.steady, seen.true_time)
         return clock
 
     def observe(self, seen: Observation, channel: str, dropped: list[str]) -> None:

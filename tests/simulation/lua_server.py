@@ -15,7 +15,6 @@ import redis
 from redis.connection import DefaultParser
 
 FOLDER = Path(__file__).parent
-READS = frozenset({"GET", "HGET", "TIME", "ZCARD"})  # they publish nothing, and their replies are not compared
 INTERPRETERS = {"luajit": lupa.luajit21, "lua51": lupa.lua51}
 
 
@@ -80,13 +79,11 @@ class LuaServer:
         else:
             answer = self._execute(*command).encode()
         self._reader.feed(answer)
+        self._text_reader.feed(answer)
         value, _ = self._reader.gets(), self._reader.gets()
+        text, published = self._text_reader.gets(), self._text_reader.gets()
         if isinstance(value, hiredis.ReplyError):
             value = DefaultParser.parse_error(str(value))
-        if command[0] in READS:
-            return Reply(value, None, [])
-        self._text_reader.feed(answer)
-        text, published = self._text_reader.gets(), self._text_reader.gets()
         return Reply(value, text, published)
 
     def _declare(self, keys: tuple[str, ...]) -> Any:

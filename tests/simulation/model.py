@@ -13,7 +13,7 @@ from app.realtime.redis_keys import view_of
 from tests.simulation.model_moves import Moving
 from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, Partition, Room, first_of, version_of
 
-SECOND, LAG, RENEWAL, MOST_CORRECTED = 1_000_000, 5_000_000, 86_400_000_000, 1000
+SECOND, LAG, RENEWAL = 1_000_000, 5_000_000, 86_400_000_000
 WITHOUT_CLOCK = frozenset({"confirm", "disconnect"})
 EMITTING = frozenset({"emit", "drain", "rewind", "leave"})
 _unpack = msgspec.msgpack.decode
@@ -201,8 +201,7 @@ class Model(Moving):
     def due_rooms(self, _keys: Sequence[str], _id: str, _expected: Any, most: Any) -> list[Any]:
         future = self.wall + SECOND  # after a step back of the clock no agent was last seen then
         for held in (self.part.last_seen, self.part.busy):
-            seen_later = [name for name, at in sorted(held.items(), key=lambda each: each[::-1]) if at >= future]
-            held.update(dict.fromkeys(seen_later[:MOST_CORRECTED], self.wall))
+            held.update({name: self.wall for name, at in held.items() if at >= future})
         ordered = first_of(self.part.due, float("inf"))
         due = [each for each in ordered if self.part.due[each] <= self.now][: int(most)]
         following = ordered[len(due) : len(due) + 1]

@@ -32,15 +32,12 @@ class Shape(NamedTuple):
     rooms: int
     agents: int
     is_calm: bool
-    fault_share: int = 16  # of how many steps a fault happens to one
-    forgets: bool = True  # servers lose their memory
 
 
 def shape_of(seed: str) -> Shape:
     chosen = random.Random(f"shape {seed}")
     agents = chosen.choice((2, 4, 4, 8, 150))
-    size = (chosen.choice((1, 2, 3)), chosen.choice((2, 3, 3)), agents, chosen.random() < 0.5)
-    return Shape(*size, chosen.choice((3, 16, 16)), chosen.random() < 0.7)
+    return Shape(chosen.choice((1, 2, 3)), chosen.choice((2, 3, 3)), agents, chosen.random() < 0.5)
 
 
 KINDS = (

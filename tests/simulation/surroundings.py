@@ -7,10 +7,8 @@ from app.realtime import redis_keys
 from app.realtime.scripts import RoomScripts
 from tests.simulation.database import Database
 from tests.simulation.invariants import Invariants
-from tests.simulation.locations import Locations
 from tests.simulation.model_room import AGENT_INTERVAL, MAX_PAUSE, PACING, TOLERANCE, WINDOW
-from tests.simulation.nodes import new_process
-from tests.simulation.steps import Dice, Shape
+from tests.simulation.steps import Dice
 from tests.simulation.world import Server, World
 
 SECOND, MINUTE, DAY = 1_000_000, 60_000_000, 86_400_000_000
@@ -25,13 +23,11 @@ class Surroundings:
     forget_agents: Callable[[str], None]
     _longest_wait: Callable[[], int]
     forgotten_until: int  # when what servers have forgotten would have left
-    shape: Shape
     rooms: list[str]
     world: World
     database: Database
     invariants: Invariants
     processes: list[RoomScripts]
-    locations: Locations
     saved: dict[int, Any]
 
     def _wait(self, dice: Dice) -> None:
@@ -39,7 +35,7 @@ class Surroundings:
 
     def _long_wait(self, dice: Dice) -> None:
         """Within a week everything works again, sweeps have relayed what was stored, and retention has run."""
-        pause = dice.of(LONG_PAUSES if self.shape.forgets else LONG_PAUSES[:4])  # after 8 days a location is forgotten
+        pause = dice.of(LONG_PAUSES)
         if pause >= 7 * DAY:
             self.recover()
         self.world.time += pause
@@ -48,11 +44,10 @@ class Surroundings:
                 self.forget_agents(room)
 
     def _clock(self, dice: Dice) -> None:
-        dice.of(self.world.servers).step_clock(dice.of(CLOCK_STEPS))
+        dice.of(self.world.servers).offset += dice.of(CLOCK_STEPS)
 
     def _kill(self, dice: Dice) -> None:
-        place, learns_times = dice.below(len(self.processes)), dice.below(4) > 0
-        self.processes[place] = new_process(self.world, learns_times=learns_times)
+        self.processes[dice.below(len(self.processes))] = self.world.new_process()
 
     def _down(self, dice: Dice) -> None:
         server = dice.of(self.world.servers)
@@ -71,7 +66,7 @@ class Surroundings:
     def _restart(self, dice: Dice) -> None:
         """Another process with the same memory, or with an older copy, as after a failover."""
         server = dice.of(self.world.servers)
-        if dice.below(2) and server.number in self.saved and self.shape.forgets:
+        if dice.below(2) and server.number in self.saved:
             self._lose_memory(server, self.saved[server.number])
         server.restart()
         self.world.changes += 1
@@ -79,8 +74,7 @@ class Surroundings:
     def _flush(self, dice: Dice) -> None:
         """FLUSHALL, or a restart without a file."""
         server = dice.of(self.world.servers)
-        if self.shape.forgets:
-            self._lose_memory(server, None)
+        self._lose_memory(server, None)
         if dice.below(2):
             server.restart()
         self.world.changes += 1
@@ -99,4 +93,3 @@ class Surroundings:
             self.database.save()
         else:
             self.database.restore()
-            self.locations.started.clear()

@@ -7,23 +7,31 @@ import re
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from app.realtime import redis_keys
 from tests.simulation import million, run
-from tests.simulation.fixed_steps import FAILED_ONCE, problem_of_fixed
+from tests.simulation.episode import application
 from tests.simulation.lua_server import LuaServer
 from tests.simulation.mirror import run_mirrored
-from tests.simulation.rare_steps import RARE
-from tests.simulation.steps import steps_of
+from tests.simulation.steps import Shape, Step, steps_of
 from tests.support.seeds import SEED
 
 STEPS_IN_LUA51, MIRRORED_STEPS = 3_000, 300
 
 
-@pytest.mark.parametrize("name", [*FAILED_ONCE, *RARE])
-def test_steps_that_failed_once_or_are_rare_agree_with_the_model(name: str) -> None:
-    assert problem_of_fixed(name) is None
+OLDER_MEMORY_THEN_CLOCK_STEP = [  # seed 1795712677/2/23, shortened
+    Step("report", 1274513350701855767179355918932773134739307799291),
+    Step("save", 1343419589264490343422655889901198594490105189591),
+    Step("wait", 1257038103400747420265086905625052276745267756585),
+    Step("drain_when_due", 847449785179007313971522289041900063860790315149),
+    Step("restart", 1066493739495177931327728072615040153057477530676),
+    Step("drain", 91749507159033422094610942764012465221497530946),
+    Step("clock", 565151144956520692547658772114562806152286663115),
+]
+
+
+def test_limits_hold_if_a_server_returns_with_older_memory_and_then_its_clock_is_set() -> None:
+    with application() as use:
+        assert run.problem_of(use, Shape(3, 2, 4, True), OLDER_MEMORY_THEN_CLOCK_STEP, LuaServer) is None
 
 
 def test_the_files_of_the_quarters_run_every_part() -> None:

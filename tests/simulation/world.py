@@ -6,18 +6,20 @@ process measures with a monotonic clock, which is the true time.
 
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 import redis
 
+from app.core.redis_nodes import RedisNodes
 from app.realtime import redis_keys, scripts
+from app.realtime.scripts import RoomScripts, SteadyTimes
 from tests.simulation.lua_server import LuaServer
 from tests.simulation.model import EMITTING, WITHOUT_CLOCK, Model
-from tests.simulation.model_room import TOLERANCE, Partition
+from tests.simulation.model_room import Partition
 
 PARTITIONS = 3  # in place of 64, which a drain asks one by one
 START = 1_780_000_000_000_000
@@ -48,9 +50,6 @@ class Observation(NamedTuple):
     room: str
     true_time: int
     steady: int
-    is_new: bool  # the memory began with this call: what it does not know counts as used now
-    is_measured: bool  # the caller knew how much time had passed
-    small_steps: int  # sum of the forward steps of the server's clock that no caller can tell from a late call
     reply: Any
     published: list[list[str]]
 
@@ -62,10 +61,8 @@ class Server:
     redis: LuaServer
     number: int
     offset: int = 0
-    small_steps: int = 0
     generation: int = 0
     is_down: bool = False
-    has_scripts: bool = False
     parts: dict[int, Partition] = field(default_factory=dict)  # by slot
 
     def part(self, slot: int) -> Partition:
@@ -73,23 +70,95 @@ class Server:
             self.parts[slot] = Partition()
         return self.parts[slot]
 
-    def step_clock(self, by: int) -> None:
-        self.offset += by
-        if 0 < by <= TOLERANCE:
-            self.small_steps += by
-
     def saved(self) -> tuple[Any, bytes]:
         return self.redis.saved(), pickle.dumps(self.parts)
 
     def restart(self) -> None:
         self.generation += 1
-        self.has_scripts = False
         self.redis.restart(f"server{self.number}x{self.generation}")
 
     def restore(self, memory: tuple[Any, bytes] | None) -> None:
         """Go back to what was `saved`; to an empty memory if it is None."""
         self.redis.restore(memory and memory[0])
         self.parts = pickle.loads(memory[1]) if memory else {}  # noqa: S301 - own data
+
+
+class SimulatedNodes:
+    """Stands in for `RedisNodes` in one process: the same calls, repeated in the same way when a connection breaks."""
+
+    def __init__(self, world: "World", times: SteadyTimes) -> None:
+        self._world, self._times = world, times
+        self._connected: dict[int, int] = {}  # generation by server
+        self._checked = -1  # number of the last change of a server for which all connections are open
+
+    def call(self, slot: int, *command: Any) -> Any:
+        (reply,) = self.execute([(slot, command)])
+        if isinstance(reply, redis.RedisError):
+            raise reply
+        return reply
+
+    def execute(self, calls: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Any]:
+        fault = self._world.next_fault()
+        self._world.time += LATENCY
+        if fault == "refuse":
+            raise redis.ConnectionError("refused")
+        if fault == "kill":
+            raise Killed
+        if fault == "kill_between":
+            self._send(calls[: len(calls) // 2])
+            raise Killed
+        replies = self._send(calls)
+        if fault == "kill_after":
+            raise Killed
+        if fault == "lose_reply":
+            replies = self._send(calls)
+        failed = [index for index, reply in enumerate(replies) if isinstance(reply, redis.ConnectionError)]
+        if failed:
+            for index, reply in zip(failed, self._send([calls[each] for each in failed]), strict=True):
+                replies[index] = reply
+            if all(isinstance(reply, redis.ConnectionError) for reply in replies):
+                raise replies[0]
+        self._world.time += LATENCY + self._world.delay
+        return replies
+
+    def _send(self, calls: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Any]:
+        world = self._world
+        if self._checked == world.changes:
+            return [world.execute(world.server_of(slot), slot, command) for slot, command in calls]
+        closed = self._closed({world.server_of(slot) for slot, _ in calls})
+        replies: list[Any] = []
+        for slot, command in calls:
+            server = world.server_of(slot)
+            is_closed = server in closed
+            replies.append(redis.ConnectionError("closed") if is_closed else world.execute(server, slot, command))
+        return replies
+
+    def _closed(self, servers: set[Server]) -> set[Server]:
+        """Those of the servers whose connection is closed. Connects to the others."""
+        changes = self._world.changes
+        closed = {each for each in servers if not self._connect(each)}
+        if all(self._is_open(each) for each in self._world.servers):
+            self._checked = changes
+        return closed
+
+    def _is_open(self, server: Server) -> bool:
+        return not server.is_down and self._connected.get(server.number) == server.generation
+
+    def _connect(self, server: Server) -> bool:
+        """False if the server is down or has closed the connection by a restart."""
+        if self._is_open(server):
+            return True
+        before = self._connected.pop(server.number, None)
+        if server.is_down or before is not None:
+            return False
+        self._connected[server.number] = server.generation
+        slots = [each for each in self._world.slots if self._world.server_of(each) is server]
+        scripts.prepare(lambda *words: self._prepare(server, words), slots, self._times)
+        return True
+
+    def _prepare(self, server: Server, words: tuple[Any, ...]) -> Any:
+        slot = redis_keys.slot_of_key(words[3]) if words[0] == "EVALSHA" else 0
+        return self._world.execute(server, slot, words)
 
 
 @contextmanager
@@ -109,7 +178,7 @@ def _forget_keys() -> None:
 
 class World:
     def __init__(self, servers: int, make_server: Callable[[], LuaServer] = LuaServer) -> None:
-        self.time, self.delay_before, self.delay = START, 0, 0
+        self.time, self.delay = START, 0
         self.servers = [Server(make_server(), number) for number in range(servers)]
         for each in self.servers:
             each.restart()
@@ -122,6 +191,10 @@ class World:
         self.changes = 0  # of servers: they stopped, started or restarted
         self._requests = 0
         self._operations = {scripts._sha(name): name for name in scripts._OF_ROOMS}
+
+    def new_process(self) -> RoomScripts:
+        times = SteadyTimes()
+        return RoomScripts(cast(RedisNodes, SimulatedNodes(self, times)), times)
 
     def server_of(self, slot: int) -> Server:
         return self._servers[slot]
@@ -151,8 +224,7 @@ class World:
         self.server_of(slot).redis.listen(channel, count)
         self.model.listeners[channel] = count
 
-    def execute(self, server: Server, slot: int, command: tuple[Any, ...], unmeasured: set[str]) -> Any:
-        """`unmeasured` are the clocks of which the caller has not measured how much time has passed."""
+    def execute(self, server: Server, slot: int, command: tuple[Any, ...]) -> Any:
         wall = self.time + server.offset
         reply = server.redis.execute(wall, command)
         if command[0] != "EVALSHA" or isinstance(reply.value, redis.exceptions.NoScriptError):
@@ -171,14 +243,11 @@ class World:
                 f"published are {reply.published}, in the model {self.model.published}"
             )
         if operation not in WITHOUT_CLOCK:
-            partition = keys[0].partition("}")[0]
-            about = (operation, partition, arguments[0])
-            now = self.model.now
-            is_measured = arguments[1] != "" and f"{partition}}}:clock" not in unmeasured
-            is_measured &= arguments[1] == "" or int(arguments[1]) <= now  # it may expect a time that was taken back
-            is_new = server.part(slot).born == now
-            times = (self.time, now, is_new, is_measured, server.small_steps)
-            self.observe(Observation(*about, *times, text, reply.published))
+            self.observe(
+                Observation(
+                    operation, keys[0].partition("}")[0], arguments[0], self.time, self.model.now, text, reply.published
+                )
+            )
         return reply.value
 
 
