@@ -83,7 +83,7 @@ def test_the_first_protocol_and_agent_are_created_on_the_page(stack: Stack, visi
     agent = stack.api.with_token(shown_token(admin))
     report = {"protocolId": protocol_id, "task": "First scan", "progress": 10}
     assert agent.post(f"/agents/{agent_id}/progress", report).status == 202
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=NARROW["width"])
     assert axe_violations(admin) == []
 
 

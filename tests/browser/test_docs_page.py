@@ -129,7 +129,7 @@ def test_nothing_overflows_at_any_width(docs: DocsVisit) -> None:
     docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     for width in (360, 768, 1440):
         docs.page.set_viewport_size({"width": width, "height": 900})
-        assert docs.page.evaluate("document.documentElement.scrollWidth") <= width
+        docs.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
 
 
 def test_descriptions_of_nested_members_have_enough_width(docs: DocsVisit) -> None:

@@ -89,7 +89,7 @@ def test_the_largest_amounts_are_neither_cut_nor_overflowing(
     page.see("#payments", "999,999,876,543.876542 USDC")
     page.page.wait_for_selector(".chart canvas")
     assert page.page.evaluate(MISPLACED) == []
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+    page.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
 
 
 @pytest.mark.parametrize("width", [360, 720, 900, 1280])
@@ -176,7 +176,7 @@ def test_controls_of_every_view_and_panel_fit_a_finger(stack: Stack, large_amoun
         page.page.goto(stack.url + path)
         page.page.locator(awaited).first.wait_for()
         assert page.page.evaluate(LOWER_THAN, FINGER_PX) == [], path
-        assert page.page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        page.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=390)
     agent = page.page.goto(f"{stack.url}{room}overview") and page.page.locator(".agent").first
     agent.click(position={"x": 20, "y": 80})
     page.see(".side-panel", "Last heard")

@@ -190,7 +190,7 @@ def test_an_empty_pool_says_the_next_step_with_real_ids(system: Stack, visit: Op
     page.page.click(".views >> text=Money")
     page.see(".command", f"dashboard token --role owner --protocol {empty}")
     page.see(".command", f"{system.url}/api/v1/protocols/{empty}/deposits")
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+    page.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
     assert axe_violations(page) == []
 
 

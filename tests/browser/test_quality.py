@@ -153,7 +153,7 @@ def test_nothing_overflows_at_any_width(stack: Stack, populated: str, visit: Ope
     page.see("#findings", "Reentrancy")
     for width in (360, 768, 1100, 1440, 2560):
         page.page.set_viewport_size({"width": width, "height": 900})
-        assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+        page.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
 
 
 def test_the_pictures_of_the_readme_are_there_and_small() -> None:

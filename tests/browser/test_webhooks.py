@@ -57,7 +57,7 @@ def test_an_owner_manages_webhooks_on_the_page(stack: Stack, protocol_id: str, v
         page.click(".new-token >> text=Done")
         page.set_viewport_size(NARROW)
         assert axe_violations(owner) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
         page.click(f"{row} >> text=Disable")
         owner.see(row, "disabled")
         page.click(f"{row} >> text=Delete")

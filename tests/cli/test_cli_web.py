@@ -113,7 +113,7 @@ def test_a_request_under_way_is_answered_after_sigterm(web: Web):
 def test_idle_connections_and_a_single_socket_do_not_delay_the_stop(web: Web):
     with web.connect() as idle, web.connect() as silent:
         idle.sendall(GET)
-        browser = RawClient(web.port, {"token": mint(web.environment["DASHBOARD_SIGNING_KEY"], "viewer")})
+        browser = RawClient(web.port, {"token": mint(web.signing_key, "viewer")})
         assert b" 200 " in read_answer(idle)
         started = time.monotonic()
         web.process.send_signal(signal.SIGTERM)

@@ -20,8 +20,8 @@ local function allowed_agents(most)
   return names, rests
 end
 
--- How many RUNNING updates may leave now. They do so evenly, so that the queue never finds the whole budget spent on them; a late
--- drain makes up for at most two.
+-- How many RUNNING updates may leave now. They do so evenly, so that the queue never finds the whole budget spent on
+-- them; a late drain makes up for at most two.
 local function paced_budget()
   local free = remaining_budget()
   if free == 0 or not room.pacing then return free end

@@ -15,6 +15,7 @@ from typing import Any
 
 import celery.beat
 import flask
+import flask_smorest
 import kombu.transport.redis
 import marshmallow
 import prometheus_client.mmap_dict
@@ -106,6 +107,7 @@ USED_NAMES: list[tuple[Any, str]] = [
     (eventlet.wsgi, "WSGI_LOCAL"),
     (eventlet.hubs.hub, "READ WRITE"),
     (eventlet.hubs.hub.BaseHub, "add remove schedule_call_global"),
+    (flask_smorest.Api, "_register_responses"),
     (urllib3.connection.HTTPConnection, "_new_conn"),
     (urllib3.connection.HTTPSConnection, "_new_conn"),
     (urllib3.HTTPConnectionPool, "ConnectionCls"),
