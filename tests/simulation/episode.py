@@ -162,5 +162,7 @@ def application() -> Iterator[Callable[[Episode], None]]:
             for module in (limiter,):
                 patch.setattr(module, "room_scripts", lambda: episode.process)
 
-        yield use
-    logging.disable(logging.NOTSET)
+        try:
+            yield use
+        finally:
+            logging.disable(logging.NOTSET)

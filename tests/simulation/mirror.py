@@ -42,9 +42,9 @@ class MirroredServer(LuaServer):
 
     def execute(self, wall: int, command: tuple[Any, ...]) -> Reply:
         self._client.execute_command("SET", FROZEN_KEY, wall)
+        super().execute(wall, ("PING",))  # sets the clock
+        self._forget_expired()
         reply = super().execute(wall, command)
-        if expired := self.expired():
-            self._client.execute_command("DEL", *expired)
         if command[0] == "SCRIPT":
             loaded = self._client.execute_command(
                 "SCRIPT", "LOAD", command[2].replace("redis.call('TIME')", FROZEN_CLOCK)
@@ -53,6 +53,15 @@ class MirroredServer(LuaServer):
         elif command[0] not in ("INFO", "PING", "TIME"):
             self._compare(command, reply)
         return reply
+
+    def contents(self) -> dict[str, tuple[str, Any]]:
+        self._forget_expired()
+        return super().contents()
+
+    def _forget_expired(self) -> None:
+        """Before anything reads a key: the simulated server drops one that has expired when it is read."""
+        if expired := self.expired():
+            self._client.execute_command("DEL", *expired)
 
     def _compare(self, command: tuple[Any, ...], reply: Reply) -> None:
         if isinstance(reply.value, redis.exceptions.NoScriptError):

@@ -13,7 +13,6 @@ from tests.simulation.episode import application
 from tests.simulation.lua_server import LuaServer
 from tests.simulation.mirror import run_mirrored
 from tests.simulation.steps import Shape, Step, steps_of
-from tests.support.seeds import SEED
 
 STEPS_IN_LUA51, MIRRORED_STEPS = 3_000, 300
 
@@ -42,15 +41,15 @@ def test_the_files_of_the_quarters_run_every_part() -> None:
 
 def test_a_simulation_leaves_the_keys_of_all_partitions_to_other_tests() -> None:
     before = redis_keys.all_keys("due")
-    assert run.run(f"{SEED}/after", 1)
+    assert run.run("after", 1)
     assert redis_keys.all_keys("due") == before
     assert len(before) == redis_keys.PARTITIONS
 
 
 def test_random_steps_agree_with_the_model_in_the_lua_of_redis() -> None:
-    run.run(f"{SEED}/lua51", STEPS_IN_LUA51, partial(LuaServer, "lua51"))
+    run.run("lua51", STEPS_IN_LUA51, partial(LuaServer, "lua51"))
 
 
 def test_a_real_server_answers_random_steps_as_the_simulated_ones_do(valkey, redis_url) -> None:
-    seed = f"{SEED}/mirrored"
+    seed = "mirrored"
     run_mirrored(valkey.client, seed, steps_of(seed, MIRRORED_STEPS))
