@@ -114,3 +114,7 @@ def test_each_comparison_takes_the_next_protocols_and_begins_again_after_the_las
 
         assert [outbox_positions.compare_positions(), outbox_positions.compare_positions()] == [2, 1]
     assert outbox_positions.compare_positions() == 0
+
+
+def test_scripts_and_processes_agree_on_the_smallest_step_that_can_be_told() -> None:
+    assert f"local TOLERANCE = {scripts.TOLERANCE_US} " in scripts.source("drain")
