@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.auth.tokens import MAX_LIFE_SECONDS, Principal
+from app.core.concurrency import SingleFlight
 from app.core.database import delete_in_batches, utc_now
 from app.core.errors import TokenRevoked
 from app.core.extensions import Base, db, redis_client
@@ -78,6 +79,7 @@ class Revocations:
         self._last_id = 0
         self._refreshed_at = self._loaded_at = self._cleaned_at = float("-inf")
         self._version: Any = None
+        self._first_reading: SingleFlight[None] = SingleFlight()
         self._loading = threading.Lock()
 
     @property
@@ -101,9 +103,14 @@ class Revocations:
             raise TokenRevoked
 
     def refresh(self) -> None:
-        """Read new revocations, from the database every 30 s in any case. Raises no error of Redis or the database."""
-        # Callers wait for the first reading; during later ones they go on with the known revocations.
-        if self._loading.acquire(blocking=not self.is_loaded):
+        """Read new revocations, from the database every 30 s in any case. Raises no error of Redis or the database.
+
+        Callers wait for the first reading, which they share; during later ones they go on with the known revocations.
+        Raises DependencyUnavailable if the first takes longer than ten seconds.
+        """
+        if not self.is_loaded:
+            self._first_reading.share("", self._refresh)
+        elif self._loading.acquire(blocking=False):
             try:
                 self._refresh()
             finally:

@@ -37,7 +37,7 @@ NOTICES = {
 
 def start_checks(app: Flask) -> None:
     """Check this process's connections from now on."""
-    runtime.spawn(_repeat, app, REFRESH_SECONDS, end_invalid)
+    runtime.spawn(_repeat, app, REFRESH_SECONDS, end_invalid, 0.0)
     runtime.spawn(_repeat, app, UNAUTHENTICATED_CHECK_SECONDS, end_unauthenticated)
     runtime.spawn(_repeat, app, ANNOUNCE_SECONDS, app.extensions["connections"].announce, 0.0)
     runtime.spawn(_repeat, app, REFRESH_SECONDS, socketio.server.manager.check_memory)

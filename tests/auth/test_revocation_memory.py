@@ -1,5 +1,6 @@
 """What one process knows of the revoked tokens: which rows it reads, and when it forgets them."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -175,3 +176,28 @@ def test_a_process_that_has_loaded_once_reads_news_at_each_refresh(
     known.refresh()
 
     assert refused(known, "gone") == ["gone"]
+
+
+def test_all_callers_wait_for_the_same_first_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, readings, may_end = Revocations(leeway=0), [], threading.Event()
+    called = threading.Semaphore(0)
+
+    def read_slowly() -> None:
+        readings.append("")
+        may_end.wait(60)
+
+    def refresh() -> None:
+        called.release()
+        known.refresh()
+
+    monkeypatch.setattr(known, "_refresh", read_slowly)
+    callers = [threading.Thread(target=refresh) for _ in range(20)]
+    for caller in callers:
+        caller.start()
+    for _ in callers:
+        called.acquire()
+    may_end.set()
+    for caller in callers:
+        caller.join(60)
+
+    assert len(readings) < 10  # two, and one more for each thread that was stopped on its way into `refresh`
