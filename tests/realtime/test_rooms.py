@@ -1,12 +1,14 @@
 """Rooms over several web processes: delivery, and recovery after a process or Redis was killed."""
 
+from contextlib import suppress
+
 import pytest
 import redis
 
 from app.realtime.redis_keys import channel_of
 from tests.factories import deposit, make_protocol
 from tests.support.js_client import JsClient, JsSocket
-from tests.support.processes import stop, until
+from tests.support.processes import TimedOutError, stop, until
 from tests.support.stack import Stack, StackMaker
 
 POOL = "bounty_pool:updated"
@@ -92,15 +94,22 @@ def test_after_redis_was_killed_events_flow_again_and_no_client_stays_stale(pair
         member.wait_for_event(POOL, amount="1.00")
 
     pair.kill("redis")
-    until(lambda: all(connects(each) == 2 for each in members), 30, "all members have reconnected once")
+    until(lambda: all(connects(each) >= 2 for each in members), 30, "all members have reconnected")
     until(lambda: listeners(pair, protocol_id) == 2, 30, "both web processes listen again")
-    deposit(pair.api, protocol_id, "2")
+    amounts = [1]
 
-    for member in members:
-        member.wait_for_event(POOL, 20, amount="2.00")
+    def all_get_the_next_deposit() -> bool:
+        """Not yet, if one had come back to a process that noticed the loss later, and so sends it away once more."""
+        amounts.append(amounts[-1] + 1)
+        deposit(pair.api, protocol_id, str(amounts[-1]))
+        with suppress(TimedOutError):
+            return all(member.wait_for_event(POOL, 5, amount=f"{amounts[-1]}.00") for member in members)
+        return False
+
+    until(all_get_the_next_deposit, 30, "events reach everybody again")
     state = pair.api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)
-    assert state["pool"]["total"] == "3.00"
-    assert int(state["seq"]) >= 2
+    assert state["pool"]["total"] == f"{sum(amounts)}.00"
+    assert int(state["seq"]) >= len(amounts)
 
 
 @pytest.mark.slow
