@@ -122,6 +122,6 @@ def is_alive(pid: int) -> bool:
     """True while `pid` runs; a zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second if it ends while its file is read
         return False
     return state not in "ZX"
