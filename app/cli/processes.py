@@ -4,6 +4,7 @@ They import it when they run: it needs a complete configuration, and `web` must 
 """
 
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -20,6 +21,7 @@ from app.core.queues import ALL_QUEUES
 from app.observability import probe
 
 MAX_TOKEN_CHARACTERS = 10_000
+WORKER_STOP_SECONDS = 55  # more than a task may take, less than containers and units have before SIGKILL
 
 
 @contextlib.contextmanager
@@ -46,6 +48,11 @@ def check_rooms_redis(app: Any) -> None:
     except redis.RedisError as error:
         logger = logging.getLogger(__name__)
         logger.warning("rooms_redis.unavailable", extra={"error": str(error)})
+
+
+def end_within(seconds: float) -> None:
+    """End this process by then, even if it hangs: with status 1, and with the stacks of its threads on stderr."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 @click.command()
@@ -104,6 +111,7 @@ def worker(queues: str, concurrency: int, name: str) -> None:
     own_pid = os.getpid()
     # Otherwise a pool process outlives a killed worker, and its task's result is lost.
     signals.worker_process_init.connect(lambda **_: end_with_parent(own_pid), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: end_within(WORKER_STOP_SECONDS), weak=False)
     check_rooms_redis(celery_worker.flask_app)
     celery_process = celery_worker.celery.Worker(
         queues=queues,

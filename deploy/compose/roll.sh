@@ -14,4 +14,8 @@ old=$(echo "$running" | cut -d ' ' -f 1)
 docker compose up --detach --no-build --no-deps --no-recreate --wait $scale "$@"
 # A stopping container finishes its work; the proxy and the queues send it nothing new.
 echo "$old" | xargs docker stop --time 60 > /dev/null
+for container in $old; do
+    code=$(docker inspect --format '{{.State.ExitCode}}' "$container")
+    [ "$code" = 0 ] || { echo "$container did not stop gracefully ($code); its last lines:"; docker logs --tail 40 "$container" 2>&1; } >&2
+done
 echo "$old" | xargs docker rm > /dev/null

@@ -54,8 +54,8 @@ class Compose:
     def docker(self, *arguments: str, seconds: float = 60) -> str:
         return self._engine.docker(*arguments, seconds=seconds)
 
-    def run_script(self, *command: str, seconds: float = 240) -> None:
-        """Run one of the operator's scripts."""
+    def run_script(self, *command: str, seconds: float = 240) -> str:
+        """Run one of the operator's scripts; returns its warnings."""
         done = subprocess.run(
             command,
             env=self._engine.environment,
@@ -66,6 +66,7 @@ class Compose:
             check=False,
         )
         assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stderr[-6000:]
 
     def up(self, *options: str) -> None:
         """Start the stack and wait until every container is healthy."""

@@ -61,7 +61,7 @@ def test_replacing_all_containers_of_the_application_loses_nothing(compose: Comp
     old = {service: set(compose.containers(service)) for service in OURS}
 
     with compose.changes() as seen, deposits(compose, protocol_id) as load:
-        compose.run_script("deploy/compose/roll.sh", *OURS)
+        warnings = compose.run_script("deploy/compose/roll.sh", *OURS)
         until(lambda: browser.state["connected"], 30, "the browser is connected again")
         payment_id = flows.pay(compose.api, protocol_id, "1.00")
         ended = set().union(*old.values())
@@ -78,5 +78,5 @@ def test_replacing_all_containers_of_the_application_loses_nothing(compose: Comp
         assert (len(new), new & old[service]) == (len(old[service]), set()), service
         healthy = {each.container: each.at for each in changes if each.action == "healthy"}
         ends = [each for each in changes if each.action == "die" and each.container in old[service]]
-        assert {each.exit_code for each in ends} == {"0"}, f"{service} does not stop gracefully"
+        assert {each.exit_code for each in ends} == {"0"}, f"{service} does not stop gracefully: {warnings}"
         assert max(healthy[each] for each in new) < min(each.at for each in ends), f"{service} stopped too early"
