@@ -19,7 +19,23 @@ TIMEOUTS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
 
 class RedisClockQoS(QoS):
-    """Times unacknowledged messages by Redis's clock; kombu mixes the clocks of several workers."""
+    """Times unacknowledged messages by Redis's clock; kombu mixes the clocks of several workers.
+
+    The messages of a lost connection are redelivered as a dead worker's are. Kombu ends the worker when it acknowledges
+    or restores them: the channel then has no address to connect to.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        if self._is_connected():
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        if self._is_connected():
+            super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
+
+    def _is_connected(self) -> bool:
+        transport = self.channel.connection
+        return transport is not None and transport.client is not None
 
     def append(self, message: Any, delivery_tag: str) -> None:
         super().append(message, delivery_tag)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A task of a dead worker is delivered again after the visibility timeout by Redis's clock."""
+"""A task of a dead worker, or of a lost connection, is redelivered after the visibility timeout by Redis's clock."""
 
 import time
 
@@ -35,3 +35,18 @@ def test_an_unacknowledged_task_is_redelivered_after_the_timeout_and_not_before(
         client.zadd("unacked_index", {tag: redis_time(client) - VISIBILITY_SECONDS - 1})
         qos.restore_visible(interval=1)
         assert (client.hlen("unacked"), client.llen("held")) == (0, 1)
+
+
+def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, redis_url):
+    with Connection(redis_url) as connection:
+        channel, queue = connection.default_channel, Queue("lost")
+        connection.Producer().publish("task", routing_key="lost", declare=[queue])
+        message = queue(channel).get(no_ack=False)
+        channel._disconnect_pools()
+        channel.connection.client = None  # as kombu leaves it when Redis is gone
+
+        message.ack()
+        channel.close()
+
+    with Connection(redis_url) as connection:
+        assert connection.default_channel.client.hlen("unacked") == 1
