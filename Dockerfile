@@ -23,12 +23,13 @@ RUN PYTHONPATH="$(echo /opt/build/lib/python3*/site-packages)" pip --python /opt
     && rm -rf build ./*.egg-info deploy clients \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /srv/dashboard
 # What the image adds to its base, as two trees. With the commit's time as an argument, the same source gives layers with
-# the same digests: their folders (/etc, /opt, /srv) have that time too.
+# the same digests: their folders (/etc, /opt, /srv) have that time too. Rights do not depend on the umask of the checkout.
 ARG SOURCE_DATE_EPOCH=""
 RUN mkdir -p /image/packages/opt /image/app/srv /image/app/etc \
     && mv /opt/venv /image/packages/opt/ && mv /srv/dashboard /image/app/srv/ && cp /etc/passwd /etc/group /image/app/etc/ \
     && echo "dashboard:x:10001:10001::/tmp:/usr/sbin/nologin" >> /image/app/etc/passwd \
     && echo "dashboard:x:10001:" >> /image/app/etc/group \
+    && chmod -R a+rX,go-w /image \
     && { [ -z "$SOURCE_DATE_EPOCH" ] || find /image -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +; }
 
 FROM ${PYTHON_IMAGE}
