@@ -20,7 +20,9 @@ from tests.support.machine_speed import slowdown
 from tests.support.redis_clock import age_memory
 from tests.support.seeds import SEED
 
-pytest_plugins = ["tests.support.stack_fixtures", "tests.support.process_fixtures", "tests.support.slow_files_first"]
+pytest_plugins = [
+    f"tests.support.{name}" for name in ("stack_fixtures", "process_fixtures", "browser_fixtures", "slow_files_first")
+]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job: `up` would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)

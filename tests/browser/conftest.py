@@ -1,16 +1,14 @@
 """A browser on a running system: pages signed in as any role, and the errors they logged."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request
 from playwright.sync_api import Error as PlaywrightError
 
-from tests.browser.chromium import ARGUMENTS, chromium
 from tests.support.machine_speed import patience
 from tests.support.stack import Stack
 
@@ -20,17 +18,7 @@ NETWORK_CHANGED = "ERR_NETWORK_CHANGED"  # Chromium aborts requests when contain
 MAX_LOADS = 5
 WIDE = {"width": 1440, "height": 1000}
 NARROW = {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path, environment = chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(path), args=ARGUMENTS, env={**os.environ, **environment}
-        )
-        yield browser
-        browser.close()
+MEDIA = ("color_scheme", "forced_colors", "reduced_motion")  # options of a context that a page can have as well
 
 
 @dataclass
@@ -139,6 +127,7 @@ def visit(browser: Browser, contexts: Contexts) -> Iterator[Open]:
         is_alone: bool = False,
         **options: Any,
     ) -> Visit:
+        media = {name: options.pop(name) for name in MEDIA if name in options}
         if is_alone or options:
             own.append(browser.new_context(viewport=viewport, locale=locale, timezone_id="UTC", **options))
             page = own[-1].new_page()
@@ -146,6 +135,8 @@ def visit(browser: Browser, contexts: Contexts) -> Iterator[Open]:
             borrowed.append((contexts.borrow(system, locale), locale))
             page = borrowed[-1][0].new_page()
             page.set_viewport_size(viewport)
+        if media:
+            page.emulate_media(**media)
         seen = Visit(page)
         if protocol_id:
             token = system.api.token(role, protocols=protocols or [protocol_id], ttl=ttl)

@@ -7,7 +7,7 @@ from tests.browser.test_quality import ARRIVED
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.stack import Stack
 
-WIDTHS = [360, 390, 768, 900, 1100, 1280, 1920, 2560]
+WIDTHS = [360, 390, 720, 768, 900, 1100, 1280, 1920, 2560]
 FINDER = "argus-who-finds"
 LARGEST = "999999999999.999999"
 LEAST_TITLE_PX = 240
@@ -82,7 +82,7 @@ def visit_at(visit: Open, stack: Stack, protocol_id: str, width: int) -> Visit:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_largest_amounts_are_neither_cut_nor_overflowing(
+def test_amounts_titles_and_controls_fit_at_every_width_and_findings_can_be_sorted(
     stack: Stack, large_amounts: str, visit: Open, width: int
 ) -> None:
     page = visit_at(visit, stack, large_amounts, width)
@@ -90,13 +90,13 @@ def test_the_largest_amounts_are_neither_cut_nor_overflowing(
     page.page.wait_for_selector(".chart canvas")
     assert page.page.evaluate(MISPLACED) == []
     page.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
+    assert page.page.evaluate(LOWER_THAN, MIN_TARGET_PX) == []
+    assert_the_title_can_be_read(page)
+    sort_by_bounty(page)
 
 
-@pytest.mark.parametrize("width", [360, 720, 900, 1280])
-def test_a_vulnerability_shows_a_readable_title_its_author_and_time(
-    stack: Stack, large_amounts: str, visit: Open, width: int
-) -> None:
-    page = visit_at(visit, stack, large_amounts, width)
+def assert_the_title_can_be_read(page: Visit) -> None:
+    """With its author and its time."""
     title = page.page.locator(".finding-title", has_text="Rounding").bounding_box()
     assert title
     assert title["width"] >= LEAST_TITLE_PX
@@ -105,23 +105,13 @@ def test_a_vulnerability_shows_a_readable_title_its_author_and_time(
     assert row.locator(".cell-date").is_visible()
 
 
-@pytest.mark.parametrize("width", [360, 900, 1920])
-def test_vulnerabilities_can_be_sorted_by_bounty_at_every_width(
-    stack: Stack, large_amounts: str, visit: Open, width: int
-) -> None:
-    page = visit_at(visit, stack, large_amounts, width)
+def sort_by_bounty(page: Visit) -> None:
     choice = page.page.get_by_label("Sort")
     if choice.is_visible():
         choice.select_option(label="Highest bounty first")
     else:
         page.page.get_by_role("button", name="Bounty", exact=True).click()
     page.page.wait_for_selector("[aria-rowindex='2'] >> text=Everything")
-
-
-@pytest.mark.parametrize("width", [360, 390, 1280])
-def test_every_control_has_the_minimum_target_size(stack: Stack, large_amounts: str, visit: Open, width: int) -> None:
-    page = visit_at(visit, stack, large_amounts, width)
-    assert page.page.evaluate(LOWER_THAN, MIN_TARGET_PX) == []
 
 
 def test_on_a_laptop_several_findings_are_in_sight(stack: Stack, protocol_id: str, visit: Open) -> None:

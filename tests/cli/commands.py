@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from app.cli import main
 from tests.support.apps import forget_broker
 from tests.support.machine_speed import patience
-from tests.support.stack import COMMAND, Stack
+from tests.support.stack import COMMAND, SHADOW, Stack
 
 OWN_SETTINGS = ("DASHBOARD_", "REDIS_", "ROOMS_REDIS_", "DATABASE_")
 
@@ -25,7 +25,7 @@ def run_command(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
     return subprocess.run(
         [*COMMAND, *arguments],
-        env=inherited | dict(environment),
+        env=inherited | {"PYTHONPATH": str(SHADOW)} | dict(environment),
         cwd=folder,
         capture_output=True,
         text=True,

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,9 +14,8 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.chromium import ARGUMENTS, chromium
 from tests.support.machine_speed import patience
 from tests.support.node import ROOT
 from tests.support.processes import until
@@ -119,24 +117,11 @@ def typed(page: Page, words: str) -> bool:
 
 
 @pytest.mark.browser
-def test_a_reader_finds_a_page_by_the_search_and_no_other_host_is_asked(address: str) -> None:
-    with ThreadPoolExecutor(1) as beside:  # other browser tests leave the main thread a running loop
-        asked, problems = beside.submit(read_the_site, address).result()
-    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-    assert problems == []
-
-
-def read_the_site(address: str) -> tuple[list[str], list[str]]:
-    """Returns the URLs that the browser asked for, and the page's errors."""
-    path, environment = chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(path), args=ARGUMENTS, env={**os.environ, **environment}
-        )
-        page = browser.new_page()
+def test_a_reader_finds_a_page_by_the_search_and_no_other_host_is_asked(address: str, browser: Browser) -> None:
+    asked: list[str] = []
+    problems: list[str] = []
+    with browser.new_page() as page:
         page.set_default_timeout(patience(30) * 1000)
-        asked: list[str] = []
-        problems: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{address}/index.html")
@@ -146,5 +131,6 @@ def read_the_site(address: str) -> tuple[list[str], list[str]]:
         page.wait_for_url("**/reference/errors.html*")
         page.click(".md-tabs >> text=Tutorial")
         page.locator("h1", has_text="your first paid finding").wait_for()
-        browser.close()
-    return asked, problems
+
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+    assert problems == []

@@ -3,15 +3,13 @@
 The tutorial's pages in the browser are opened as well.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.chromium import ARGUMENTS, chromium
 from tests.support.machine_speed import patience
 from tests.support.processes import start, stop
 from tests.support.project_files import ROOT, project_files
@@ -37,17 +35,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]  
 
 
 @contextmanager
-def browser_page(url: str) -> Iterator[Page]:
-    path, environment = chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=str(path), args=ARGUMENTS, env={**os.environ, **environment}
-        )
-        page = launched.new_page(locale="en-GB")
+def browser_page(browser: Browser, url: str) -> Iterator[Page]:
+    with browser.new_page(locale="en-GB") as page:
         page.set_default_timeout(patience(30) * 1000)
         page.goto(url)
         yield page
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +60,20 @@ def follow(reader: Reader, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_the_page_works(reader: Reader, page: str) -> None:
+def test_every_command_of_the_page_works(reader: Reader, page: str, browser: Browser) -> None:
     follow(reader, page)
     if page == TUTORIAL:
-        assert_the_page_shows_the_payment(reader)
+        assert_the_page_shows_the_payment(reader, browser)
     if page == OWN_PAGE:
-        assert_the_own_page_is_live(reader)
+        assert_the_own_page_is_live(reader, browser)
 
 
-def assert_the_page_shows_the_payment(reader: Reader) -> None:
+def assert_the_page_shows_the_payment(reader: Reader, browser: Browser) -> None:
     """What the reader does on the page: the bold words of the fourth step are what is clicked."""
     text = (ROOT / TUTORIAL).read_text(encoding="utf-8")
     assert "```console\n$ make run\n```" in text, "the reader has started what `make run` starts"
     address, role, protocol = re.findall(r"browser with <(\S+)>.*?\*\*(\w+)\*\*.*?\*\*([^*]+)\*\*", text, re.DOTALL)[0]
-    with browser_page(reader.as_run(address)) as page:
+    with browser_page(browser, reader.as_run(address)) as page:
         page.click(f".bar .segments >> text={role}")
         page.locator(".bar select").select_option(label=protocol)
         page.locator("[data-field=available]", has_text="750.00").wait_for()
@@ -90,7 +82,7 @@ def assert_the_page_shows_the_payment(reader: Reader) -> None:
         page.locator(".history li", has_text="owner@vault").first.wait_for()
 
 
-def assert_the_own_page_is_live(reader: Reader) -> None:
+def assert_the_own_page_is_live(reader: Reader, browser: Browser) -> None:
     """The page of the guide, served by its last command, in a browser at the address that its third step prints."""
     serve = blocks_of(ROOT / OWN_PAGE)[-1].commands
     log = reader.folder / "served.log"
@@ -98,7 +90,7 @@ def assert_the_own_page_is_live(reader: Reader) -> None:
     server = start(["bash", "-c", reader.as_run(f"exec {serve}")], log=log, cwd=reader.folder)
     try:
         address = reader.as_run(f"http://127.0.0.1:{PAYOUT_PORT}/#demo,{token}")
-        with browser_page(address) as page:
+        with browser_page(browser, address) as page:
             page.locator("#status", has_text="live").wait_for()
             page.locator("#available", has_text="USDC").wait_for()
     finally:

@@ -1,8 +1,7 @@
 """REST runs under a threaded server with several processes: `gunicorn -k gthread "app.factory:create_app()"`."""
 
 import os
-import socket
-import subprocess
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -13,32 +12,49 @@ import pytest
 import requests
 
 from tests.factories import make_protocol
+from tests.support import databases, servers
 from tests.support.api import Api, OverHttp
 from tests.support.machine_speed import patience
+from tests.support.processes import free_port, start, stop
+from tests.support.redis_clock import age_memory
 
-pytestmark = pytest.mark.database("sqlite")
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 40
-SECONDS = 4
+SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def served(valkey: servers.Valkey, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API of two processes, which the tests of this file share."""
+    folder, key = tmp_path_factory.mktemp("gunicorn"), secrets.token_hex(32)
+    with valkey.client() as client:
+        client.flushdb()
+        age_memory(client)
+    environment = databases.environment(
+        home=folder,
+        database_url=databases.copy_sqlite(sqlite_template, folder),
+        redis_url=valkey.url(),
+        signing_key=key,
+        DASHBOARD_REST_PER_TOKEN=str(LIMIT),
+        PATH=os.environ["PATH"],
+        HOME=str(folder),
+    )
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--workers", "2", "--threads", "4"]
+    command += ["--bind", address, "--keep-alive", "0", "--no-control-socket", "app.factory:create_app()"]
+    server = start(command, log=folder / "gunicorn.log", env=environment, cwd=ROOT)
+    try:
+        wait_until_ready(f"http://{address}", folder / "gunicorn.log")
+        yield Api(OverHttp(f"http://{address}"), key)
+    finally:
+        stop(server)
 
 
 @pytest.fixture
-def url(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--workers", "2", "--threads", "4"]
-    command += ["--bind", address, "--keep-alive", "0", "--no-control-socket", "app.factory:create_app()"]
-    own = {"PATH": os.environ["PATH"], "DASHBOARD_REST_PER_TOKEN": str(LIMIT), "HOME": str(tmp_path)}
-    with (tmp_path / "gunicorn.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment | own, stdout=log, stderr=log)
-    try:
-        wait_until_ready(f"http://{address}", tmp_path / "gunicorn.log")
-        yield f"http://{address}"
-    finally:
-        server.terminate()
-        server.wait(30)
+def url(served: Api) -> str:
+    return served.transport.url
 
 
 def wait_until_ready(url: str, log: Path) -> None:
@@ -52,12 +68,6 @@ def wait_until_ready(url: str, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-@pytest.fixture
-def served(url: str, environment: dict[str, str]) -> Api:
-    return Api(OverHttp(url), environment["DASHBOARD_SIGNING_KEY"])
-
-
-@pytest.mark.slow
 def test_gunicorn_serves_rest_and_revocations_reach_both_processes(served: Api) -> None:
     protocol_id = make_protocol(served)
     caller = served.as_("viewer", protocols=[protocol_id], jti="lost")
@@ -70,7 +80,22 @@ def test_gunicorn_serves_rest_and_revocations_reach_both_processes(served: Api) 
         assert time.monotonic() < deadline, statuses
 
 
-@pytest.mark.slow
+def test_gunicorn_answers_socket_io_with_a_problem(url: str) -> None:
+    for query in ("EIO=4&transport=polling", "EIO=4&transport=websocket"):
+        answer = requests.get(f"{url}/socket.io/?{query}", timeout=10)
+
+        assert (answer.status_code, answer.json()["code"]) == (501, "NOT_IMPLEMENTED")
+        assert "dashboard web" in answer.json()["detail"]
+
+
+def test_gunicorn_issues_tickets_and_answers_streams_with_a_problem(url: str, served: Api) -> None:
+    protocol_id = make_protocol(served)
+    ticket = served.viewer.post(f"/protocols/{protocol_id}/stream-tickets").expect(201)["ticket"]
+    answer = requests.get(f"{url}/api/v1/protocols/{protocol_id}/events?ticket={ticket}", timeout=10)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"]) == (501, "NOT_IMPLEMENTED")
+
+
 def test_gunicorn_processes_share_a_tokens_limit(url: str, served: Api) -> None:
     headers = {"Authorization": f"Bearer {served.token('viewer')}"}
     end = time.monotonic() + SECONDS
@@ -86,21 +111,3 @@ def test_gunicorn_processes_share_a_tokens_limit(url: str, served: Api) -> None:
 
     unshared = 2 * LIMIT * (SECONDS + 1)
     assert accepted < 0.8 * unshared
-
-
-@pytest.mark.slow
-def test_gunicorn_answers_socket_io_with_a_problem(url: str) -> None:
-    for query in ("EIO=4&transport=polling", "EIO=4&transport=websocket"):
-        answer = requests.get(f"{url}/socket.io/?{query}", timeout=10)
-
-        assert (answer.status_code, answer.json()["code"]) == (501, "NOT_IMPLEMENTED")
-        assert "dashboard web" in answer.json()["detail"]
-
-
-@pytest.mark.slow
-def test_gunicorn_issues_tickets_and_answers_streams_with_a_problem(url: str, served: Api) -> None:
-    protocol_id = make_protocol(served)
-    ticket = served.viewer.post(f"/protocols/{protocol_id}/stream-tickets").expect(201)["ticket"]
-    answer = requests.get(f"{url}/api/v1/protocols/{protocol_id}/events?ticket={ticket}", timeout=10)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert (answer.status_code, answer.json()["code"]) == (501, "NOT_IMPLEMENTED")

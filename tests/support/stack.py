@@ -22,6 +22,7 @@ from tests.support.processes import free_port, is_alive, is_open, kill_group, st
 
 START_SECONDS = 120
 ROOT = Path(__file__).resolve().parents[2]
+SHADOW = ROOT / "tests" / "support" / "shadow"
 COMMAND = [sys.executable, "-m", "app.cli"]
 NOT_INHERITED = re.compile(r"(DASHBOARD_|PAYOUT_|DATABASE_URL|REDIS_URL|ROOMS_REDIS_URL|PROMETHEUS_)")
 
@@ -41,7 +42,7 @@ class Stack:
         self.signing_key = secrets.token_hex(32)
         self._webs = webs
         inherited = {name: value for name, value in os.environ.items() if not NOT_INHERITED.match(name)}
-        own = {"DASHBOARD_HOME": str(self.home), "DASHBOARD_SIGNING_KEY": self.signing_key}
+        own = {"DASHBOARD_HOME": str(self.home), "DASHBOARD_SIGNING_KEY": self.signing_key, "PYTHONPATH": str(SHADOW)}
         self.environment = inherited | own | overrides
         self.process: subprocess.Popen[bytes] | None = None
         self._extra: list[subprocess.Popen[bytes]] = []

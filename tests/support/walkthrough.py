@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.support import document_tools
 from tests.support.machine_speed import patience
 from tests.support.processes import free_port, kill_group, start, stop, until
-from tests.support.stack import COMMAND, NOT_INHERITED, ROOT, START_SECONDS
+from tests.support.stack import COMMAND, NOT_INHERITED, ROOT, SHADOW, START_SECONDS
 
 COPIED = ("README.md", "docs", "clients/js")
 PORT, PAYOUT_PORT = ":5000", "8099"  # as the pages have them
@@ -104,7 +104,8 @@ class Reader:
         """The system that `make run` starts with these settings."""
         log = self.folder / "demo.log"
         argv = [*COMMAND, "up", "--demo", "--port", str(self._port)]
-        process = start(argv, log=log, env=self._environment | settings, cwd=self.folder)
+        environment = self._environment | {"PYTHONPATH": str(SHADOW)} | settings
+        process = start(argv, log=log, env=environment, cwd=self.folder)
         try:
             until(lambda: "ready: http" in log.read_text() or process.poll() is not None, START_SECONDS, "it is ready")
             assert process.poll() is None, log.read_text()
