@@ -1,15 +1,14 @@
 """Concurrent reports share a script call: those that arrive during one are sent together in the next."""
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate
 
 import redis
 
-from app.core.concurrency import wait_in_steps
 from app.realtime import limiter
 from app.realtime.limiter import RunningReport, Taken
 from app.realtime.scripts import RoomScripts
@@ -21,6 +20,7 @@ WAIT_SECONDS = 10
 @dataclass(slots=True, eq=False)
 class _Request:
     reports: Sequence[RunningReport]
+    arrived_at: float = field(default_factory=time.monotonic)
     turn: "threading.Lock | None" = None  # released once it is done, or is to make the next call
     taken: Taken = field(default_factory=Taken)
     error: redis.RedisError | None = None
@@ -65,17 +65,15 @@ class ReportBatches:
         return own.taken
 
     def _await_turn(self, own: _Request, turn: "threading.Lock") -> None:
-        is_woken = False
+        """Without a time limit, whose timer cost as much as the waiting: each call ends, and wakes the next caller."""
         try:
-            is_woken = wait_in_steps(partial(turn.acquire, True), WAIT_SECONDS)
-        finally:
-            if not is_woken:  # also if its greenlet was killed
-                with self._lock:
-                    self._waiting = [each for each in self._waiting if each is not own]
-                    if self._caller is own:
-                        self._choose_caller()
-        if not is_woken:
-            raise redis.TimeoutError("Earlier reports took too long.")
+            turn.acquire()
+        except BaseException:  # its greenlet was killed
+            with self._lock:
+                self._waiting = [each for each in self._waiting if each is not own]
+                if self._caller is own:
+                    self._choose_caller()
+            raise
 
     def _call(self, own: _Request, scripts: RoomScripts) -> None:
         """Make a call for those that have waited longest, itself the first."""
@@ -85,6 +83,8 @@ class ReportBatches:
             batch, self._waiting = self._waiting[:count], self._waiting[count:]
         error: redis.RedisError | None = redis.ConnectionError("The call was ended.")
         try:
+            if time.monotonic() - own.arrived_at > WAIT_SECONDS:
+                raise redis.TimeoutError("Earlier reports took too long.")
             taken = limiter.report([report for each in batch for report in each.reports], scripts)
             owners = {id(report): each for each in batch for report in each.reports}
             for report, version in taken.starts:

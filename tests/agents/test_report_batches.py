@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,15 +93,44 @@ def test_a_failed_call_fails_all_that_share_it_and_no_other(limiter: Limiter, er
     assert all(isinstance(each, redis.RedisError | SystemExit) for each in errors)
 
 
-def test_a_request_that_waits_in_vain_is_forgotten_and_another_one_goes_on(limiter, monkeypatch) -> None:
+def test_a_request_whose_turn_comes_too_late_fails_and_the_next_goes_on(limiter, monkeypatch) -> None:
     batches = ReportBatches()
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(batches.report, report_of("first"), SCRIPTS)
         assert limiter.began.acquire(timeout=60)
+        late = pool.submit(batches.report, report_of("late"), SCRIPTS)
+        wait_for(batches, 1)
         monkeypatch.setattr(report_batches, "WAIT_SECONDS", 0)
-        with pytest.raises(redis.TimeoutError):
-            batches.report(report_of("impatient"), SCRIPTS)
+        limiter.go_on.release()
+        assert first.result(60).starts
+        assert isinstance(late.exception(60), redis.TimeoutError)
         monkeypatch.setattr(report_batches, "WAIT_SECONDS", 60)
+        limiter.go_on.release()
+        assert batches.report(report_of("next"), SCRIPTS).starts
+    assert limiter.calls == [["first"], ["next"]]
+
+
+class KilledLock:
+    """A lock in whose second `acquire` its greenlet is killed."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+
+    def acquire(self) -> None:
+        if self.is_held:
+            raise SystemExit
+        self.is_held = True
+
+
+def test_a_request_that_is_killed_while_it_waits_is_forgotten(limiter: Limiter, monkeypatch) -> None:
+    batches = ReportBatches()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(batches.report, report_of("first"), SCRIPTS)
+        assert limiter.began.acquire(timeout=60)
+        with monkeypatch.context() as patch:
+            patch.setattr(report_batches, "threading", SimpleNamespace(Lock=KilledLock))
+            with pytest.raises(SystemExit):
+                batches.report(report_of("killed"), SCRIPTS)
         patient = pool.submit(batches.report, report_of("patient"), SCRIPTS)
         wait_for(batches, 1)
         limiter.go_on.release()

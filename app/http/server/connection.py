@@ -86,6 +86,8 @@ class Handler(StrictHead):
     def setup(self) -> None:
         """Replaces eventlet's, which opens two files more."""
         self.connection = self.request
+        own_address = self.connection.getsockname()  # `get_environ` asks for it with each request: a system call
+        self.connection.getsockname = lambda: own_address
         if hasattr(socket, "TCP_QUICKACK"):  # not on macOS
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self.rfile = io.BufferedReader(SocketStream(self.connection, "r"))

@@ -44,6 +44,7 @@ class _Server:
         self._connections: set[Connection] = set()
         options = {"keepalive": KEEPALIVE_SECONDS, "socket_timeout": SOCKET_SECONDS}
         self._http = runtime.http_server(app, listener, Handler, log_output=False, debug=False, **options)
+        self._http.get_environ = self._http.get_environ().copy  # the same for each request
         self._http.capitalize_response_headers = False  # they are already; repeating it costs a microsecond each
 
     def accept_forever(self) -> None:
