@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,9 +24,11 @@ ONLINE_SECONDS = 120
 MAX_SHOWN = 1000
 MAX_CHARACTERS = 1_000_000
 RECENT_US = 24 * 3600 * 1e6
+REMEMBERED = 10_000  # a state of a thousand agents is made again after each change of one
 _agent = Agent.__table__.c  # its rows take half of the time of the model's
 _decode: Any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+_parse_record = lru_cache(REMEMBERED)(parse_agent)
 
 
 def now_us() -> float:
@@ -53,8 +56,12 @@ def presence(last_seen_us: float | None, at_us: float) -> tuple[str, datetime | 
     """`ONLINE` if the last report is less than 120 s old, otherwise `OFFLINE`; and the time of that report."""
     if not last_seen_us:
         return "OFFLINE", None
-    is_online = at_us - last_seen_us < ONLINE_SECONDS * 1e6
-    return "ONLINE" if is_online else "OFFLINE", datetime.fromtimestamp(last_seen_us / 1e6, UTC)
+    status = "ONLINE" if _is_online(last_seen_us, at_us) else "OFFLINE"
+    return status, datetime.fromtimestamp(last_seen_us / 1e6, UTC)
+
+
+def _is_online(last_seen_us: float, at_us: float) -> bool:
+    return at_us - last_seen_us < ONLINE_SECONDS * 1e6
 
 
 def newest(*states: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -76,6 +83,22 @@ class Lifetime:
         return read_agents(rooms_redis(), list(self.elsewhere)) == list(self.elsewhere.values())
 
 
+class _State(NamedTuple):
+    """An agent's state as JSON, and what of it decides whether it is shown."""
+
+    text: bytes
+    status: str
+    version: int
+    error_length: int
+
+
+@lru_cache(REMEMBERED)
+def _state_of(text: bytes) -> _State:
+    state = _decode(text)
+    error = state["error"]
+    return _State(text, state["status"], int(state["version"]), len(error["message"]) if error else 0)
+
+
 class AgentsSection(NamedTuple):
     agents: msgspec.Raw
     is_truncated: bool
@@ -91,16 +114,14 @@ def snapshot_section(protocol_id: str, at_us: float) -> AgentsSection:
     stored = _stored(protocol_id, at_us - RECENT_US)
     agents = _newest_states(protocol_id, at_us - RECENT_US, stored)
     records = _records(protocol_id, list(agents))
-    running = {agent_id for agent_id, state in agents.items() if state["status"] == TaskStatus.RUNNING}
+    running = {agent_id for agent_id, state in agents.items() if state.status == TaskStatus.RUNNING}
     for agent_id in running:
         if (record := records.get(agent_id)) and not record.is_here:
             del agents[agent_id]
-    at_work = running
-    ranked = sorted(agents, key=lambda each: (each in at_work, int(agents[each]["version"])), reverse=True)
+    ranked = sorted(agents, key=lambda each: (each in running, agents[each].version), reverse=True)
     shown, characters = [], 0
     for agent_id in ranked[:MAX_SHOWN]:
-        error = agents[agent_id]["error"]
-        characters += len(error["message"]) if error else 0
+        characters += agents[agent_id].error_length
         if characters > MAX_CHARACTERS:
             break
         shown.append(agent_id)
@@ -118,7 +139,7 @@ def _records(protocol_id: str, agent_ids: list[str]) -> dict[str, AgentRecord]:
     if not agent_ids:
         return {}
     (records,) = read(rooms_redis(), ("HMGET", room_key(protocol_id, "agents"), *agent_ids))
-    return {each: parse_agent(record) for each, record in zip(agent_ids, records, strict=True) if record}
+    return {each: _parse_record(record) for each, record in zip(agent_ids, records, strict=True) if record}
 
 
 def _stored(protocol_id: str, since_us: float) -> dict[str, Any]:
@@ -128,29 +149,30 @@ def _stored(protocol_id: str, since_us: float) -> dict[str, Any]:
     is_running = _agent.task_status == TaskStatus.RUNNING
     stored: dict[str, Any] = {}
     for condition in (is_running, ~is_running & (_agent.task_version >= int(since_us))):
-        stored |= {row[0]: row for row in db.session.execute(query.where(condition).limit(MAX_SHOWN + 1))}
+        stored |= {row[0]: row for row in db.session.execute(query.where(condition).limit(MAX_SHOWN + 1)).all()}
     return stored
 
 
-def _newest_states(protocol_id: str, since_us: float, stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _newest_states(protocol_id: str, since_us: float, stored: dict[str, Any]) -> dict[str, _State]:
     """The newer of each agent's reported and stored state. Reads one agent more than is shown, to detect truncation."""
     last_seen = room_key(protocol_id, "last_seen")
     newest_first = ("ZRANGE", last_seen, "+inf", since_us, "BYSCORE", "REV", "LIMIT", 0, MAX_SHOWN + 1)
     (recent,) = read(rooms_redis(), newest_first)
     ids = list(stored | {each.decode(): None for each in recent})
     (reported,) = read(rooms_redis(), ("HMGET", room_key(protocol_id, "latest"), *ids)) if ids else [[]]
-    states = {agent_id: _decode(text) for agent_id, text in zip(ids, reported, strict=True) if text}
-    ahead = [each for each, row in stored.items() if each not in states or int(states[each]["version"]) < row[1]]
-    return states | Agent.states(db.session(), ahead)
+    states = {agent_id: _state_of(text) for agent_id, text in zip(ids, reported, strict=True) if text}
+    ahead = [each for each, row in stored.items() if each not in states or states[each].version < row[1]]
+    newer = Agent.states(db.session(), ahead)
+    return states | {agent_id: _state_of(_encode(state)) for agent_id, state in newer.items()}
 
 
 def _described(
     agent_ids: list[str],
-    states: dict[str, dict[str, Any]],
+    states: dict[str, _State],
     stored: dict[str, Any],
     located: dict[str, Located | None],
     at_us: float,
-) -> tuple[list[dict[str, Any]], float, float]:
+) -> tuple[list[msgspec.Raw], float, float]:
     """The states with the agents' names, types and presence, and since and until when they are so.
 
     Name and type are null if the agent is not stored. Such an agent, or one that was seen later than now, may become
@@ -161,16 +183,23 @@ def _described(
     for agent_id in agent_ids:
         name, kind = stored[agent_id][2:] if agent_id in stored else others.get(agent_id, (None, None))
         seen_at_us = seen_us(located[agent_id], at_us)
-        status, seen = presence(seen_at_us, at_us)
+        is_online = _is_online(seen_at_us or 0.0, at_us)
         if name is None or (seen_at_us or 0) >= at_us:
             since_us = math.inf
         elif seen_at_us:
             offline_us = seen_at_us + ONLINE_SECONDS * 1e6
-            since_us = max(since_us, seen_at_us if status == "ONLINE" else offline_us)
-            until_us = min(until_us, offline_us if status == "ONLINE" else math.inf)
-        about = {"name": name, "type": kind, "presence": status, "lastSeen": seen and iso_timestamp(seen)}
-        described.append(states[agent_id] | about)
+            since_us = max(since_us, seen_at_us if is_online else offline_us)
+            until_us = min(until_us, offline_us if is_online else math.inf)
+        described.append(_describe(states[agent_id].text, name, kind, is_online, seen_at_us))
     return described, since_us, until_us
+
+
+@lru_cache(REMEMBERED)
+def _describe(text: bytes, name: str | None, kind: str | None, is_online: bool, seen_us: float | None) -> msgspec.Raw:
+    seen = iso_timestamp(datetime.fromtimestamp(seen_us / 1e6, UTC)) if seen_us else None
+    presence = "ONLINE" if is_online else "OFFLINE"
+    about = _encode({"name": name, "type": kind, "presence": presence, "lastSeen": seen})
+    return msgspec.Raw(text[:-1] + b"," + about[1:])
 
 
 def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str, int]:

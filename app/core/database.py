@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from flask import Flask
 from sqlalchemy import (
     Engine,
     delete,
@@ -102,11 +103,16 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
             connection.execute(f"PRAGMA {pragma}")
 
 
-@event.listens_for(Engine, "begin")
+def init_app(app: Flask) -> None:
+    """A listener of every engine would make SQLAlchemy look for listeners around each statement on PostgreSQL too."""
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            event.listen(db.engine, "begin", _begin_sqlite)
+
+
 def _begin_sqlite(connection: Any) -> None:
-    if connection.dialect.name == "sqlite":
-        kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {kind}")
+    kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {kind}")
 
 
 @event.listens_for(Pool, "checkin")

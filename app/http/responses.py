@@ -105,11 +105,11 @@ def _compress(response: Response) -> Response:
 
 
 def _add_headers(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.is_secure:
-        response.headers.setdefault(*STRICT_TRANSPORT)
-    response.headers.setdefault(*NO_STORE)  # cacheable responses set their own
+    present = {name.lower() for name, _ in response.headers}  # `setdefault` goes through all headers for each
+    added = (*HEADERS.items(), NO_STORE)  # cacheable responses set their own
+    for name, value in (*added, STRICT_TRANSPORT) if request.is_secure else added:
+        if name.lower() not in present:
+            response.headers.add(name, value)
     if request.method == "OPTIONS" and response.mimetype == "text/html":
         response.headers.pop("Content-Type", None)  # the body is empty
     return response

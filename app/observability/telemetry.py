@@ -52,7 +52,7 @@ def _quoted(value: object) -> str:
     text = str(value)
     if _NEEDS_QUOTES.search(text) and not _is_json(text):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return plain(text)
+    return text
 
 
 def _is_json(text: str) -> bool:
@@ -69,8 +69,8 @@ class TextFormatter(logging.Formatter):
         shown = {key: value for key, value in vars(record).items() if key not in _NOT_SHOWN and not key.startswith("_")}
         if request_id := getattr(record, "requestId", ""):
             shown["requestId"] = request_id
-        values = [f"{plain(key)}={_quoted(value)}" for key, value in shown.items()]
-        first = " ".join([record.levelname, plain(record.getMessage().rstrip()), *values])
+        values = [f"{key}={_quoted(value)}" for key, value in shown.items()]
+        first = plain(" ".join([record.levelname, record.getMessage().rstrip(), *values]))
         traceback = self.formatException(record.exc_info) if record.exc_info else record.exc_text or ""
         rest = [*traceback.splitlines(), *(record.stack_info or "").splitlines()]
         return "\n".join([first, *("    " + plain(each) for each in rest)])
@@ -78,6 +78,8 @@ class TextFormatter(logging.Formatter):
 
 def init_logging(settings: Config) -> None:
     """Write this process's log to standard output in the configured format."""
+    # Not shown; with eventlet a thread's name takes as long as the rest of a record.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(_add_request_id)
     if settings.log_format == "json":

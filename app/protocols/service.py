@@ -48,6 +48,7 @@ _CHANGE_TOTALS = (
     .returning(_pools)
 )
 _entries = cast(Table, LedgerEntry.__table__)
+_ABOUT_NOTHING: dict[str, str | None] = dict.fromkeys(("vulnerability_id", "payment_id", "reference"))
 
 
 def create(fields: dict[str, Any]) -> Protocol:
@@ -127,56 +128,44 @@ def deposit(protocol_id: str, amount_minor: int, reference: str | None, actor: s
     with transaction() as session:
         claim_key(session)
         entry, pool = apply_change(session, protocol_id, ChangeType.DEPOSIT, amount_minor, actor, reference=reference)
-        before = {"total": format_amount(pool.total_minor - amount_minor), "version": pool.version - 1}
-        after = {
-            "total": format_amount(pool.total_minor),
-            "version": pool.version,
-            "amount": format_amount(amount_minor),
-            "reference": reference,
-        }
-        record_audit(session, AuditAction.DEPOSIT, entry.id, protocol_id=protocol_id, before=before, after=after)
+        total, version = pool["total_minor"], pool["version"]
+        before = {"total": format_amount(total - amount_minor), "version": version - 1}
+        changed = {"total": format_amount(total), "version": version}
+        after = changed | {"amount": format_amount(amount_minor), "reference": reference}
+        record_audit(session, AuditAction.DEPOSIT, entry["id"], protocol_id=protocol_id, before=before, after=after)
         result = {"entry": entry, "pool": pool}
         store_response(session, result)
     outbox.relay(protocol_id)
     return result
 
 
-def lock_pool(session: Session, protocol_id: str) -> None:
-    """Lock the pool before an event that precedes its change: locks are taken in the order pool → event counter."""
-    session.get(Pool, protocol_id, with_for_update={"key_share": True})
-
-
 def apply_change(
     session: Session, protocol_id: str, change_type: ChangeType, amount_minor: int, actor: str, **about: str | None
-) -> tuple[LedgerEntry, Pool]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Change the pool in the caller's transaction and add the ledger entry and the event.
 
     The rules are the UPDATE's condition, so that no other change comes between check and change.
-    `about`: the entry's `vulnerability_id`, `payment_id` and `reference`. Entry and pool are not in the session.
+    `about`: the entry's `vulnerability_id`, `payment_id` and `reference`. Returns the values of entry and pool.
     Raises Conflict (INSUFFICIENT_FUNDS, AMOUNT_TOO_LARGE), NotFound.
     """
     deltas = {name: factor * amount_minor for name, factor in vars(EFFECTS[change_type]).items()}
     row = session.execute(_CHANGE_TOTALS, {"protocol": protocol_id, **deltas}).mappings().one_or_none()
     if row is None:
         raise _refusal(session, protocol_id, change_type, amount_minor)
-    pool = Pool(**row)
-    values = {
+    pool = dict(row)
+    stored = {name: value for name, value in pool.items() if name != "currency"} | {
         "id": str(uuid.uuid7()),
-        "protocol_id": protocol_id,
-        "version": pool.version,
         "change_type": change_type.value,
         "amount_minor": amount_minor,
-        "total_minor": pool.total_minor,
-        "reserved_minor": pool.reserved_minor,
-        "paid_minor": pool.paid_minor,
         "actor": actor,
         "created_at": utc_now(),
+        **_ABOUT_NOTHING,
         **about,
     }
-    write_before_commit(session, Write(_entries, [values]))
-    entry = LedgerEntry(**values)
-    data = _EVENT_DATA.dump(entry) | {"currency": pool.currency}
-    given = {name: value for name, value in data.items() if value is not None}
+    write_before_commit(session, Write(_entries, [stored]))
+    pool["available_minor"] = pool["total_minor"] - pool["reserved_minor"] - pool["paid_minor"]
+    entry = pool | stored
+    given = {name: value for name, value in _EVENT_DATA.dump(entry).items() if value is not None}
     outbox.append(session, protocol_id, EventType.BOUNTY_POOL_UPDATED, given)
     return entry, pool
 

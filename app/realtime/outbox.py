@@ -13,6 +13,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from app.core.concurrency import keyed_lock
 from app.core.database import delete_in_batches, transaction
 from app.core.errors import DependencyUnavailable
 from app.core.extensions import Base, db, redis_health
-from app.core.final_writes import Write, write_before_commit
+from app.core.final_writes import Counter, Write, write_before_commit
 from app.core.sql_types import UtcDateTime, database_now
 from app.core.values import to_json
 from app.observability.requests import current_request_id, on_behalf_of
@@ -77,12 +78,7 @@ class OutboxEvent(Base):
 # Every change of money runs these statements; built once and on tables, they cost a quarter of ORM statements.
 _counters, _outbox = cast(sa.Table, EventCounter.__table__), cast(sa.Table, OutboxEvent.__table__)
 _events = _outbox.c
-_NEXT_POSITION = (
-    sa.update(_counters)
-    .where(_counters.c.protocol_id == sa.bindparam("protocol"))
-    .values(position=_counters.c.position + sa.bindparam("count"))
-    .returning(_counters.c.position)
-)
+_POSITIONS = Counter(_counters, "protocol_id", "position")
 _UNPUBLISHED = (
     sa.select(_outbox)
     .where(_events.protocol_id == sa.bindparam("protocol"), _events.published_at.is_(None))
@@ -110,13 +106,10 @@ def _mark(ids: list[int]) -> None:
 
 
 def append(session: Session, protocol_id: str, event_type: EventType, *datas: dict[str, Any]) -> None:
-    """Add events to the caller's transaction; call it late: it locks the protocol's counter until the commit."""
-    counted = {"protocol": protocol_id, "count": len(datas)}
-    last = session.execute(_NEXT_POSITION, counted).scalar_one()
+    """Add events to the caller's transaction, which numbers them, and so locks the protocol's counter, at its end."""
     common = {"protocol_id": protocol_id, "event_type": event_type, "request_id": current_request_id()}
-    positions = range(last - len(datas) + 1, last + 1)
-    events = [common | {"position": at, "data_json": to_json(data)} for at, data in zip(positions, datas, strict=True)]
-    write = Write(_outbox, events, returning=("id", "position", "created_at"))
+    events = [common | {"data_json": to_json(data)} for data in datas]
+    write = Write(_outbox, events, returning=("id", "position", "created_at"), counter=_POSITIONS)
     write_before_commit(session, write)
     session.info.setdefault(STORED_EVENTS, {}).setdefault(protocol_id, []).append(write)
 
@@ -125,8 +118,8 @@ def _stored_rows(protocol_id: str) -> list[Any]:
     """The rows that the caller's transaction has stored, in order."""
     rows: list[Any] = []
     for write in db.session.info.get(STORED_EVENTS, {}).pop(protocol_id, []):
-        made = {each.pop("position"): each for each in write.returned}
-        rows += [SimpleNamespace(**event, **made[event["position"]]) for event in write.rows]
+        made = sorted(write.returned, key=itemgetter("position"))
+        rows += [SimpleNamespace(**event, **values) for event, values in zip(write.rows, made, strict=True)]
     return rows
 
 

@@ -15,6 +15,7 @@ state as well: `AgentsSection.holds` (agents/reported.py) tells for how long.
 
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import BigInteger, bindparam, func, select, union_all
 
 from app.agents.models import Agent, TaskStatus
@@ -29,6 +30,7 @@ from app.realtime.outbox import EventCounter, OutboxEvent
 from app.realtime.redis_keys import partition_key, partition_of, room_key
 
 MAX_EVENTS = 200
+_decode: Any = msgspec.json.Decoder().decode
 
 # On tables: a statement of the models takes twice as long.
 _agents, _payments = Agent.__table__.c, Payment.__table__.c
@@ -50,7 +52,7 @@ _EVENTS_AND_PAYMENTS = (
     .where(_counters.protocol_id == _protocol)
 )
 _EVENTS_SINCE = (
-    select(_events.position, _events.created_at, _events.event_type)
+    select(_events.position, _events.created_at, _events.event_type, _events.data_json)
     .where(_events.protocol_id == _protocol, _events.position >= bindparam("position"))
     .order_by(_events.position)
     .limit(MAX_EVENTS)
@@ -99,10 +101,15 @@ def of_database(protocol_id: str, at_us: float) -> StoredRevision:
     return StoredRevision(tuple(rows[0][:2]) if rows else (), tuple(row[2:] for row in rows), tuple(tasks))
 
 
-def only_agents_changed(protocol_id: str, before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
-    """Whether all events stored between two values of `events` are updates of agents."""
+def changed_vulnerabilities(protocol_id: str, before: tuple[Any, ...], now: tuple[Any, ...]) -> set[str] | None:
+    """The vulnerabilities that changed between two values of `events`; None if that is not known.
+
+    Each change of one stores an event that names it.
+    """
     if not before or not now or before[1] is None or now[0] - before[0] >= MAX_EVENTS:
-        return False
+        return None
     rows = db.session.execute(_EVENTS_SINCE, {"protocol": protocol_id, "position": before[0]}).all()
-    is_known = bool(rows) and tuple(rows[0][:2]) == before
-    return is_known and all(each.event_type == EventType.AGENT_TASK_UPDATE for each in rows[1:])
+    if not rows or tuple(rows[0][:2]) != before:
+        return None
+    others = [each.data_json for each in rows[1:] if each.event_type != EventType.AGENT_TASK_UPDATE]
+    return {named for text in others if (named := _decode(text).get("vulnerabilityId"))}

@@ -35,6 +35,7 @@ from app.vulnerabilities import queries as vulnerabilities
 
 _encode = msgspec.json.Encoder().encode
 MAX_CACHED_BYTES, CACHED_SECONDS, ENTRY_BYTES = 32 * 1024 * 1024, 60, 1024
+ITEM_BYTES = 256  # of an item beside its JSON
 Revision = tuple[RoomRevision, StoredRevision]
 _cache_lock = threading.Lock()
 _renderings: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
@@ -80,8 +81,11 @@ def render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
     def render_now() -> tuple[CompressibleBody, str]:
         present, lifetime, state = _read(protocol_id, batches=batches)
         text = _encode(state)
-        untimed = text.replace(_encode(state["asOf"]), b"", 1)
-        tag = hashlib.sha256(untimed).hexdigest()[:32]
+        as_of = _encode(state["asOf"])
+        at = text.index(as_of)
+        untimed = hashlib.sha256(text[:at])
+        untimed.update(memoryview(text)[at + len(as_of) :])
+        tag = untimed.hexdigest()[:32]
         if present is not None:
             size = ENTRY_BYTES * (1 + len(lifetime.elsewhere))
             _cache("tag", protocol_id, batches, made=_Cached(present, (tag, lifetime), size))
@@ -107,7 +111,7 @@ def _read(protocol_id: str, *, batches: bool) -> tuple[Revision | None, agents.L
         state = {"protocol": ProtocolSchema().dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
         state |= protocols.snapshot_section(protocol_id)
         state |= {"agents": section.agents, "agentsTruncated": section.is_truncated}
-        state["vulnerabilities"] = _vulnerabilities(protocol_id, stored.events)
+        state["vulnerabilities"] = _vulnerabilities(protocol_id, stored.events).text
         state |= payments.snapshot_section(protocol_id)
     return room and (room, stored), section.lifetime, state
 
@@ -123,17 +127,21 @@ def _agents(protocol_id: str, present: tuple[Any, ...] | None, at_us: float) -> 
     return made
 
 
-def _vulnerabilities(protocol_id: str, events: tuple[Any, ...]) -> msgspec.Raw:
-    """A third of its time, made again only after an event that is not an agent's: none changes without one."""
+def _vulnerabilities(protocol_id: str, events: tuple[Any, ...]) -> vulnerabilities.OpenSection:
+    """A third of its time, so after an event only those are read again that the event names."""
     found = _cached("vulnerabilities", protocol_id)
     if found is not None and found.revision == events:
-        return cast(msgspec.Raw, found.value)
-    if found is not None and revision.only_agents_changed(protocol_id, found.revision, events):
-        made = found.value
+        return cast(vulnerabilities.OpenSection, found.value)
+    changed = found and revision.changed_vulnerabilities(protocol_id, found.revision, events)
+    if found is None or changed is None:
+        made = vulnerabilities.snapshot_section(protocol_id)
+    elif changed:
+        made = vulnerabilities.snapshot_section(protocol_id, found.value, changed)
     else:
-        made = msgspec.Raw(_encode(vulnerabilities.snapshot_section(protocol_id)))
-    _cache("vulnerabilities", protocol_id, made=_Cached(events, made, ENTRY_BYTES + len(memoryview(made))))
-    return cast(msgspec.Raw, made)
+        made = found.value
+    size = ENTRY_BYTES + 2 * len(memoryview(made.text)) + ITEM_BYTES * len(made.items)
+    _cache("vulnerabilities", protocol_id, made=_Cached(events, made, size))
+    return made
 
 
 def _cached(*key: Any) -> _Cached | None:

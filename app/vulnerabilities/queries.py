@@ -1,8 +1,11 @@
 """Lists and numbers of vulnerabilities, and their part of a snapshot."""
 
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
+import msgspec
 from marshmallow import fields
 from sqlalchemy import ColumnElement, String, cast, func, select, true
 
@@ -19,6 +22,8 @@ from app.vulnerabilities.schemas import VulnerabilityCounts, VulnerabilitySchema
 # never more than 3 MB of text.
 MAX_OPEN_SHOWN = 1000
 MAX_OPEN_CHARACTERS = 2_000_000
+OPEN_STATUSES = (Status.PENDING.value, Status.CONFIRMED.value)
+_encode = msgspec.json.Encoder().encode
 _table = Vulnerability.__table__.c  # its rows take half of the time of the model's
 _FIELDS = {str(field.data_key): field for field in VulnerabilitySchema().dump_fields.values()}
 
@@ -83,22 +88,51 @@ def counts(protocol_ids: list[str] | None) -> dict[str, Any]:
     }
 
 
-def snapshot_section(protocol_id: str) -> dict[str, Any]:
-    """The newest open vulnerabilities that fit a snapshot, whether there are more, and all counts."""
-    is_open = _table.status.in_([Status.PENDING.value, Status.CONFIRMED.value])
-    query = select(*_COLUMNS).where(_table.protocol_id == protocol_id, is_open)
-    newest = query.order_by(_table.id.desc()).limit(MAX_OPEN_SHOWN + 1).execution_options(yield_per=200)
-    shown: list[dict[str, Any]] = []
-    characters, is_truncated = 0, False
-    with db.session.execute(newest) as rows:
+class OpenSection(NamedTuple):
+    """The newest open vulnerabilities that fit a snapshot, whether there are more, and all counts, as JSON.
+
+    `items`: the JSON of each by its id, newest first, and the length of its description.
+    """
+
+    text: msgspec.Raw
+    items: dict[str, tuple[msgspec.Raw, int]]
+    is_truncated: bool
+
+
+def snapshot_section(
+    protocol_id: str, earlier: OpenSection | None = None, changed: Collection[str] = ()
+) -> OpenSection:
+    """The section as it is now; of an `earlier` one only those are read again that have `changed` since."""
+    numbers = counts([protocol_id])
+    items = {} if earlier is None else earlier.items
+    has_older = earlier is None or earlier.is_truncated
+    oldest = min(items, default="") if has_older else ""
+    known = {vulnerability_id: each for vulnerability_id, each in items.items() if vulnerability_id not in changed}
+    if earlier is not None:
+        known |= _open_items(protocol_id, _table.id.in_(changed), _table.id >= oldest)
+    newest_first: Iterable[tuple[str, tuple[msgspec.Raw, int]]] = sorted(known.items(), reverse=True)
+    if has_older:
+        newest_first = chain(newest_first, _open_items(protocol_id, _table.id < oldest if items else true()))
+    shown: dict[str, tuple[msgspec.Raw, int]] = {}
+    characters = 0
+    for vulnerability_id, item in islice(newest_first, MAX_OPEN_SHOWN):
+        characters += item[1]
+        if characters > MAX_OPEN_CHARACTERS:
+            break
+        shown[vulnerability_id] = item
+    is_truncated = len(shown) < sum(numbers["by_status"][each] for each in OPEN_STATUSES)
+    section = {"open": [text for text, _ in shown.values()], "openTruncated": is_truncated}
+    text = _encode(section | {"counts": VulnerabilityCounts().dump(numbers)})
+    return OpenSection(msgspec.Raw(text), shown, is_truncated)
+
+
+def _open_items(protocol_id: str, *conditions: ColumnElement[bool]) -> Iterator[tuple[str, tuple[msgspec.Raw, int]]]:
+    """The id, JSON and length of the description of each open vulnerability that meets the conditions, newest first."""
+    query = select(*_COLUMNS).where(_table.protocol_id == protocol_id, _table.status.in_(OPEN_STATUSES), *conditions)
+    newest_first = query.order_by(_table.id.desc()).limit(MAX_OPEN_SHOWN)
+    with db.session.execute(newest_first.execution_options(yield_per=200)) as rows:
         for row in rows:
             item = dict(zip(_FIELDS, row, strict=True))
-            characters += len(item["description"] or "")
-            is_truncated = len(shown) == MAX_OPEN_SHOWN or characters > MAX_OPEN_CHARACTERS
-            if is_truncated:
-                break
             for name in _MONEY:
                 item[name] = None if item[name] is None else format_amount(item[name])
-            shown.append(item)
-    numbers = VulnerabilityCounts().dump(counts([protocol_id]))
-    return {"open": shown, "openTruncated": is_truncated, "counts": numbers}
+            yield item["id"], (msgspec.Raw(_encode(item)), len(item["description"] or ""))

@@ -65,7 +65,6 @@ def file(protocol_id: str, fields: dict[str, Any], principal: Principal) -> Vuln
         claim_key(session)
         session.add(vulnerability)
         session.flush()
-        protocols.lock_pool(session, protocol_id)
         outbox.append(session, protocol_id, EventType.VULN_DISCOVERED, _DISCOVERED.dump(vulnerability))
         change_reservation(session, vulnerability, fields["bounty"] or 0, principal.subject)
         after = _AUDITED.dump(vulnerability)

@@ -106,4 +106,4 @@ def test_a_response_shows_the_pool_right_after_its_own_change(in_context, api):
         first = protocols.deposit(protocol_id, 1_000_000, None, "owner")
         protocols.deposit(protocol_id, 1_000_000, None, "owner")
 
-    assert (first["pool"].total_minor, first["pool"].version, first["entry"].version) == (1_000_000, 1, 1)
+    assert (first["pool"]["total_minor"], first["pool"]["version"], first["entry"]["version"]) == (1_000_000, 1, 1)

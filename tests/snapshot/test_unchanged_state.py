@@ -284,9 +284,10 @@ def test_an_unchanged_part_is_not_made_again(api: Api, monkeypatch: pytest.Monke
     steps = [
         lambda: None,
         lambda: deposit(api, protocol_id, "1"),
+        lambda: file_vulnerability(api, protocol_id),
         lambda: api.agent(agent).post(f"/agents/{agent}/progress", body).expect(202),
         lambda: None,
     ]
     assert [parts_made_after(step) for step in [lambda: None, *steps]] == [
-        ["agents", "vulnerabilities"], [], ["vulnerabilities"], ["agents"], [],
+        ["agents", "vulnerabilities"], [], [], ["vulnerabilities"], ["agents"], [],
     ]  # fmt: skip
