@@ -10,12 +10,12 @@ from tests.support.machine_speed import patience
 from tests.support.processes import start, stop, until
 
 HANGING = """
-import sys, time
+import signal
 from celery import signals
 from app.cli import main, processes
 
 def hang_at_the_end(**_):
-    time.sleep(600)
+    signal.pause()
 
 processes.WORKER_STOP_SECONDS = 1
 signals.worker_shutdown.connect(hang_at_the_end)
