@@ -6,9 +6,7 @@ retention) is in tests/core/test_upgrade_from_0_1.py.
 """
 
 import gzip
-import json
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,10 @@ from tests.release.data_of_0_1 import (
     RECIPIENTS,
     PayoutService,
     answers,
+    differences,
+    forget_age,
     postgres_program,
+    unpack,
 )
 from tests.support import databases, servers
 from tests.support.api import Api, InProcess, OverHttp
@@ -35,15 +36,6 @@ from tests.support.machine_speed import patience
 from tests.support.money import books
 from tests.support.processes import free_port, start, until
 from tests.support.stack import StackMaker
-
-OF_THE_TIME = {"status", "lastSeen"}  # of agents, who are silent meanwhile
-
-
-def unpack(kind: str, home: Path) -> dict[str, Any]:
-    """Lay the folder of 0.1 into `home`; returns the answers of 0.1."""
-    with tarfile.open(DATA / kind / "home.tar.gz") as packed:
-        packed.extractall(home, filter="data")
-    return json.loads(gzip.decompress((DATA / kind / "answers.json.gz").read_bytes()))
 
 
 def restore(postgres: servers.Postgres) -> str:
@@ -104,37 +96,6 @@ def test_every_answer_of_0_1_is_given_again(
     ]
     assert faults == []
     assert codes == [401, 401]
-
-
-def forget_age(found: dict[str, Any]) -> dict[str, Any]:
-    """Without what depends on when it is asked."""
-    agents = [
-        {name: value for name, value in each.items() if name not in OF_THE_TIME} for each in found["/agents"]["items"]
-    ]
-    states = {f"/protocols/{each}/state": dict(found[f"/protocols/{each}/state"]) for each in PROTOCOLS}
-    for state in states.values():
-        for name in ("asOf", "agents"):
-            del state[name]
-    return without_attempts(found | states | {"/agents": {"items": agents}})
-
-
-def without_attempts(found: Any) -> Any:
-    """Without the attempts of a payment that is open: 0.1 went on after its last answer until it was killed."""
-    if isinstance(found, list):
-        return [without_attempts(each) for each in found]
-    if not isinstance(found, dict):
-        return found
-    is_open = found.get("status") == "PENDING"
-    return {name: without_attempts(value) for name, value in found.items() if not (is_open and name == "attempts")}
-
-
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where `new` does not hold what `old` holds; more members are new features."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [each for name in old for each in differences(old[name], new.get(name, "absent"), f"{path}/{name}")]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [each for n, pair in enumerate(zip(old, new, strict=True)) for each in differences(*pair, f"{path}/{n}")]
-    return [] if old == new else [f"{path}: {old!r} is now {new!r}"]
 
 
 @pytest.mark.slow
