@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from app.realtime.redis_keys import partition_key, partition_of
 from tests.browser.conftest import NARROW, WIDE, Open, Visit
 from tests.browser.test_quality import axe_violations
 from tests.factories import deposit, make_protocol
@@ -60,7 +61,7 @@ def test_a_room_is_flagged_only_while_it_drops_events(stack: Stack, visit: Open)
     assert admin.problems == []
     admin.page.go_back()
     with stack.redis() as client:
-        client.zadd("rooms:dropped:at", {losing: (time.time() - 90) * 1e6})
+        client.zadd(partition_key(partition_of(losing), "dropped"), {losing: (time.time() - 90) * 1e6})
     admin.see(f"[data-room='{losing}'] .room-dropped:not(.is-bad)", "2 min ago")
 
 
