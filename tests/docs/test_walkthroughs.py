@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support.machine_speed import patience
-from tests.support.processes import start, stop
+from tests.support.processes import is_open, start, stop, until
 from tests.support.project_files import ROOT, project_files
 from tests.support.walkthrough import PAYOUT_PORT, Reader, blocks_of
 
@@ -89,6 +89,7 @@ def assert_the_own_page_is_live(reader: Reader, browser: Browser) -> None:
     token = reader.output(".venv/bin/dashboard token --role viewer --protocol demo")
     server = start(["bash", "-c", reader.as_run(f"exec {serve}")], log=log, cwd=reader.folder)
     try:
+        until(lambda: is_open(int(reader.as_run(PAYOUT_PORT))), 20, f"the page is served: {log}")
         address = reader.as_run(f"http://127.0.0.1:{PAYOUT_PORT}/#demo,{token}")
         with browser_page(browser, address) as page:
             page.locator("#status", has_text="live").wait_for()
