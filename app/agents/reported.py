@@ -125,12 +125,13 @@ def snapshot_section(protocol_id: str, at_us: float) -> AgentsSection:
         if characters > MAX_CHARACTERS:
             break
         shown.append(agent_id)
-    here: dict[str, Located | None] = {
-        each: Located(protocol_id, record, None) for each, record in records.items() if record.is_here
+    seen: dict[str, float | None] = {  # as `seen_us` of those that work here
+        each: min(float(record.version), at_us) for each, record in records.items() if record.is_here
     }
-    elsewhere = sorted(set(shown) - here.keys())
+    elsewhere = sorted(set(shown) - seen.keys())
     located = dict(zip(elsewhere, read_agents(rooms_redis(), elsewhere), strict=True))
-    described, since_us, until_us = _described(sorted(shown), agents, stored, here | located, at_us)
+    seen |= {each: seen_us(found, at_us) for each, found in located.items()}
+    described, since_us, until_us = _described(sorted(shown), agents, stored, seen, at_us)
     lifetime = Lifetime(since_us, until_us, located)
     return AgentsSection(msgspec.Raw(_encode(described)), len(shown) < len(agents), lifetime)
 
@@ -170,7 +171,7 @@ def _described(
     agent_ids: list[str],
     states: dict[str, _State],
     stored: dict[str, Any],
-    located: dict[str, Located | None],
+    seen: dict[str, float | None],
     at_us: float,
 ) -> tuple[list[msgspec.Raw], float, float]:
     """The states with the agents' names, types and presence, and since and until when they are so.
@@ -179,23 +180,23 @@ def _described(
     another at any time.
     """
     others = Agent.identities(db.session(), [each for each in agent_ids if each not in stored])
-    described, since_us, until_us = [], -math.inf, math.inf
+    described, is_lasting = [], True
+    online, offline = [-math.inf], [-math.inf]
     for agent_id in agent_ids:
-        name, kind = stored[agent_id][2:] if agent_id in stored else others.get(agent_id, (None, None))
-        seen_at_us = seen_us(located[agent_id], at_us)
-        is_online = _is_online(seen_at_us or 0.0, at_us)
-        if name is None or (seen_at_us or 0) >= at_us:
-            since_us = math.inf
-        elif seen_at_us:
-            offline_us = seen_at_us + ONLINE_SECONDS * 1e6
-            since_us = max(since_us, seen_at_us if is_online else offline_us)
-            until_us = min(until_us, offline_us if is_online else math.inf)
+        row, seen_at_us = stored.get(agent_id), seen[agent_id] or 0.0
+        name, kind = (row[2], row[3]) if row else others.get(agent_id, (None, None))
+        is_online = _is_online(seen_at_us, at_us)
+        if seen_at_us:
+            (online if is_online else offline).append(seen_at_us)
+        is_lasting = is_lasting and name is not None and seen_at_us < at_us
         described.append(_describe(states[agent_id].text, name, kind, is_online, seen_at_us))
+    since_us = max(*online, max(offline) + ONLINE_SECONDS * 1e6) if is_lasting else math.inf
+    until_us = min(online[1:], default=math.inf) + ONLINE_SECONDS * 1e6
     return described, since_us, until_us
 
 
 @lru_cache(REMEMBERED)
-def _describe(text: bytes, name: str | None, kind: str | None, is_online: bool, seen_us: float | None) -> msgspec.Raw:
+def _describe(text: bytes, name: str | None, kind: str | None, is_online: bool, seen_us: float) -> msgspec.Raw:
     seen = iso_timestamp(datetime.fromtimestamp(seen_us / 1e6, UTC)) if seen_us else None
     presence = "ONLINE" if is_online else "OFFLINE"
     about = _encode({"name": name, "type": kind, "presence": presence, "lastSeen": seen})

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 MAX_SHOWN = 20
 MAX_LISTED = 100  # with older ones that FAILED
-_EVENT_DATA = PaymentStatusData()
+_EVENT_DATA, _PAYMENTS = PaymentStatusData(), PaymentSchema(many=True)
 _AUDITED = PaymentSchema(
     only=("status", "amount", "currency", "recipient", "vulnerability_id", "attempts", "reference", "failure_reason")
 )
@@ -213,7 +213,7 @@ def snapshot_section(protocol_id: str) -> dict[str, Any]:
         is_failed = Payment.status == PaymentStatus.FAILED.value
         older = query.where(is_failed, Payment.id < shown[-1].id).limit(MAX_LISTED - MAX_SHOWN)
         shown += db.session.scalars(older)
-    return {"payments": PaymentSchema(many=True).dump(shown)}
+    return {"payments": _PAYMENTS.dump(shown)}
 
 
 def enqueue(payment_id: str) -> None:

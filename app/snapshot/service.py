@@ -34,6 +34,7 @@ from app.snapshot.revision import RoomRevision, StoredRevision
 from app.vulnerabilities import queries as vulnerabilities
 
 _encode = msgspec.json.Encoder().encode
+_PROTOCOL = ProtocolSchema()
 MAX_CACHED_BYTES, CACHED_SECONDS, ENTRY_BYTES = 32 * 1024 * 1024, 60, 1024
 ITEM_BYTES = 256  # of an item beside its JSON
 Revision = tuple[RoomRevision, StoredRevision]
@@ -108,7 +109,7 @@ def _read(protocol_id: str, *, batches: bool) -> tuple[Revision | None, agents.L
     with consistent_read():
         stored = revision.of_database(protocol_id, at_us)
         section = _agents(protocol_id, room and (room.agents, stored.agents), at_us)
-        state = {"protocol": ProtocolSchema().dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
+        state = {"protocol": _PROTOCOL.dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
         state |= protocols.snapshot_section(protocol_id)
         state |= {"agents": section.agents, "agentsTruncated": section.is_truncated}
         state["vulnerabilities"] = _vulnerabilities(protocol_id, stored.events).text

@@ -25,6 +25,7 @@ MAX_OPEN_CHARACTERS = 2_000_000
 OPEN_STATUSES = (Status.PENDING.value, Status.CONFIRMED.value)
 _encode = msgspec.json.Encoder().encode
 _table = Vulnerability.__table__.c  # its rows take half of the time of the model's
+_COUNTS = VulnerabilityCounts()
 _FIELDS = {str(field.data_key): field for field in VulnerabilitySchema().dump_fields.values()}
 
 
@@ -74,13 +75,13 @@ def list_vulnerabilities(
 
 def counts(protocol_ids: list[str] | None) -> dict[str, Any]:
     """Numbers by status and by severity, including zeros; `None` counts all protocols."""
-    is_counted = true() if protocol_ids is None else Vulnerability.protocol_id.in_(protocol_ids)
+    is_counted = true() if protocol_ids is None else _table.protocol_id.in_(protocol_ids)
 
     def count_by(column: Any) -> dict[Any, int]:
         """One statement for each column, because each has an index that answers it."""
         return dict(db.session.execute(select(column, func.count()).where(is_counted).group_by(column)).tuples().all())
 
-    by_status, by_rank = count_by(Vulnerability.status), count_by(Vulnerability.severity_rank)
+    by_status, by_rank = count_by(_table.status), count_by(_table.severity_rank)
     return {
         "total": sum(by_status.values()),
         "by_severity": {str(each): by_rank.get(each.rank, 0) for each in Severity},
@@ -122,7 +123,7 @@ def snapshot_section(
         shown[vulnerability_id] = item
     is_truncated = len(shown) < sum(numbers["by_status"][each] for each in OPEN_STATUSES)
     section = {"open": [text for text, _ in shown.values()], "openTruncated": is_truncated}
-    text = _encode(section | {"counts": VulnerabilityCounts().dump(numbers)})
+    text = _encode(section | {"counts": _COUNTS.dump(numbers)})
     return OpenSection(msgspec.Raw(text), shown, is_truncated)
 
 
