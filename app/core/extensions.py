@@ -31,7 +31,7 @@ class OneDatabaseSession(Session):
 
     def get_bind(self, *_args: Any, **_kwargs: Any) -> Engine:
         if self._engine is None:
-            self._engine = self._db.engine
+            self._engine = db.engine
         return self._engine
 
 
