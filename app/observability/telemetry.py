@@ -127,10 +127,18 @@ def report_crashes(settings: Config) -> None:
 
 def finish() -> None:
     """Send the buffered data, for at most two seconds: a hanging collector must not delay the process's end."""
-    threads = [threading.Thread(target=shutdown, daemon=True) for shutdown in _shutdowns]
+    ended = threading.Semaphore(0)  # eventlet's `Thread.join` raises at its time limit since Python 3.13
+
+    def end(shutdown: Callable[[], object]) -> None:
+        try:
+            shutdown()
+        finally:
+            ended.release()
+
+    threads = [threading.Thread(target=end, args=(shutdown,), daemon=True) for shutdown in _shutdowns]
     _shutdowns.clear()
     for each in threads:
         each.start()
     deadline = time.monotonic() + SHUTDOWN_SECONDS
-    for each in threads:
-        each.join(max(0.0, deadline - time.monotonic()))
+    for _ in threads:
+        ended.acquire(timeout=max(0.0, deadline - time.monotonic()))
