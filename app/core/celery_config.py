@@ -1,10 +1,12 @@
 """Celery's configuration: at least once, late acknowledgement, bounded waiting, no result backend."""
 
+import logging
 import os
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
+import prometheus_client
 from celery import Celery
 from kombu.entity import Queue
 from kombu.transport.redis import Channel, QoS
@@ -14,6 +16,11 @@ from app.config.redis_addresses import SENTINEL_SCHEME, TLS_OPTIONS, parse_senti
 from app.core import queues
 from app.core.redis_connection import redis_time
 
+logger = logging.getLogger(__name__)
+LOST_ACKNOWLEDGEMENTS = prometheus_client.Counter(
+    "dashboard_celery_lost_acknowledgements_total",
+    "Tasks that were not acknowledged, since the connection to the broker was lost; they run again",
+)
 TASK_TIME_LIMIT_SECONDS = 50
 TIMEOUTS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
@@ -28,6 +35,9 @@ class RedisClockQoS(QoS):
     def ack(self, delivery_tag: str) -> None:
         if self._is_connected():
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        else:
+            LOST_ACKNOWLEDGEMENTS.inc()
+            logger.warning("task.not_acknowledged", extra={"delivery_tag": delivery_tag})
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         if self._is_connected():

@@ -37,16 +37,21 @@ def test_an_unacknowledged_task_is_redelivered_after_the_timeout_and_not_before(
         assert (client.hlen("unacked"), client.llen("held")) == (0, 1)
 
 
-def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, redis_url):
+def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, redis_url, caplog, counted):
+    lost = counted("dashboard_celery_lost_acknowledgements_total")
     with Connection(redis_url) as connection:
         channel, queue = connection.default_channel, Queue("lost")
         connection.Producer().publish("task", routing_key="lost", declare=[queue])
         message = queue(channel).get(no_ack=False)
+        tag = message.delivery_tag
         channel._disconnect_pools()
         channel.connection.client = None  # as kombu leaves it when Redis is gone
 
         message.ack()
         channel.close()
+
+    assert counted("dashboard_celery_lost_acknowledgements_total") == lost + 1
+    assert [each.delivery_tag for each in caplog.records if each.message == "task.not_acknowledged"] == [tag]
 
     with Connection(redis_url) as connection:
         assert connection.default_channel.client.hlen("unacked") == 1

@@ -6,6 +6,7 @@ replaces a process that runs but gives no sign of life.
 
 import contextlib
 import errno
+import math
 import os
 import signal
 import threading
@@ -20,6 +21,7 @@ from app.cli.supervisor.process import ManagedProcess
 
 MAX_FAILURES_BEFORE_READY = 2
 POLL_SECONDS = 0.05
+SAME_SIGNAL_SECONDS = 1.0  # `make run` passes on a signal that the terminal or a service manager sends to both
 MAX_START_SECONDS = 120.0  # a process without a sign of life by then hangs in its start
 
 
@@ -31,14 +33,15 @@ def write_file(path: Path, text: str) -> None:
 
 
 class Supervisor:
-    """Runs in the main thread. A signal sets `stop_requested`; a second one kills what is still running."""
+    """Runs in the main thread. A signal sets `stop_requested`; a later one kills what is still running."""
 
     def __init__(self, home: Path, console: Console, environment: Mapping[str, str]) -> None:
         self._home, self._console, self._environment = home, console, environment
         self.processes: dict[str, ManagedProcess] = {}
         self.stop_requested = threading.Event()
         self.redis_accepts_writes = True
-        self._signals = 0
+        self._signalled_at = math.inf
+        self._must_kill = False
         self._polled_at = time.monotonic()
         self._unwritten_pids: dict[str, int] = {}
         self._has_failed_to_write = False
@@ -48,7 +51,9 @@ class Supervisor:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        self._signals += 1
+        now = time.monotonic()
+        self._signalled_at = min(self._signalled_at, now)
+        self._must_kill |= now - self._signalled_at > SAME_SIGNAL_SECONDS
         self.stop_requested.set()
 
     def log(self, level: str, message: str) -> None:
@@ -165,7 +170,7 @@ class Supervisor:
             self.stop_requested.wait(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop all, phase after phase. A second signal, or a process that takes too long, leads to a kill."""
+        """Stop all, phase after phase. A later signal, or a process that takes too long, leads to a kill."""
         self.log("INFO", "stopping")
         running = [process for process in self.processes.values() if process.is_running]
         for phase in sorted({process.stop_phase for process in running}):
@@ -175,6 +180,6 @@ class Supervisor:
             started = time.monotonic()
             for process in stopping:
                 while process.wait(POLL_SECONDS) is None:
-                    if self._signals > 1 or time.monotonic() - started > process.stop_seconds:
+                    if self._must_kill or time.monotonic() - started > process.stop_seconds:
                         self.log("WARNING", f"{process.name} did not stop in time: killed")
                         process.kill()
