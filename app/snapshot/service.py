@@ -88,7 +88,7 @@ def render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
         untimed.update(memoryview(text)[at + len(as_of) :])
         tag = untimed.hexdigest()[:32]
         if present is not None:
-            size = ENTRY_BYTES * (1 + len(lifetime.elsewhere))
+            size = ENTRY_BYTES * (1 + len(lifetime.located))
             _cache("tag", protocol_id, batches, made=_Cached(present, (tag, lifetime), size))
         return CompressibleBody(text), tag
 
