@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -62,17 +62,26 @@ class SingleFlight(Generic[Answer]):
             return self._run(key, own, make)
         if not wait_in_steps(lambda step: bool(wait((shared,), step).done), RESULT_WAIT_SECONDS):
             raise DependencyUnavailable("The result took too long to compute.")
-        return shared.result()
+        try:
+            return shared.result()
+        except CancelledError:  # that caller's greenlet was killed
+            return self.share(key, make)
 
     def _run(self, key: str, own: Future[Answer], make: Callable[[], Answer]) -> Answer:
-        with self._running[hash(key) % STRIPES]:
-            with self._guard:
-                del self._pending[key]
-            try:
+        try:
+            with self._running[hash(key) % STRIPES]:
+                self._end_sharing(key, own)
                 own.set_result(make())
-            except BaseException as error:  # noqa: BLE001 - raised again in every caller
-                own.set_exception(error)
+        except BaseException as error:
+            self._end_sharing(key, own)
+            own.set_exception(error if isinstance(error, Exception) else CancelledError())
+            raise
         return own.result()
+
+    def _end_sharing(self, key: str, own: Future[Answer]) -> None:
+        with self._guard:
+            if self._pending.get(key) is own:
+                del self._pending[key]
 
 
 @dataclass(slots=True)
