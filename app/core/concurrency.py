@@ -1,7 +1,7 @@
-"""Coordination of concurrent callers within a process: locks by key, shared results, counts per second."""
+"""Coordination of concurrent callers within a process: locks by key, shared results, caches, counts per second."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 from app.core.errors import DependencyUnavailable
 
 Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 STRIPES = 64
 LOCK_WAIT_SECONDS = 1.0
@@ -82,6 +84,28 @@ class SingleFlight(Generic[Answer]):
         with self._guard:
             if self._pending.get(key) is own:
                 del self._pending[key]
+
+
+class SharedCache(Generic[Key, Value]):
+    """A cache of cachetools for all threads: two of them that use one without a lock break it for good."""
+
+    def __init__(self, cache: MutableMapping[Key, Value]) -> None:
+        self._cache, self._lock = cache, threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        with self._lock:  # reading changes the order of use
+            return self._cache.get(key)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._cache
+
+    def __setitem__(self, key: Key, value: Value) -> None:
+        with self._lock:
+            self._cache[key] = value
+
+    def clear(self) -> None:
+        with self._lock:
+            self._cache.clear()
 
 
 @dataclass(slots=True)

@@ -10,6 +10,8 @@ from typing import Any
 from cachetools import LRUCache
 from flask import Flask
 
+from app.core.concurrency import SharedCache
+
 logger = logging.getLogger(__name__)
 
 MARK_SECONDS = 0.25
@@ -26,7 +28,7 @@ class EmittedEvents:
     def __init__(self, app: Flask, mark: Callable[[list[int]], None]) -> None:
         self._app, self._mark, self._lock = app, mark, threading.Lock()
         self.awaiting_mark: frozenset[int] = frozenset()
-        self.positions: LRUCache[str, int] = LRUCache(MAX_POSITIONS)
+        self.positions: SharedCache[str, int] = SharedCache(LRUCache(MAX_POSITIONS))
 
     def add(self, rows: Sequence[Any]) -> None:
         """Remember rows of one protocol that were emitted in order."""

@@ -1,12 +1,15 @@
 """A shared result reaches its callers also when one of them is killed: a greenlet may be, at each of its waits."""
 
+import random
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from cachetools import LRUCache, TTLCache
 
-from app.core.concurrency import SingleFlight
+from app.core.concurrency import SharedCache, SingleFlight
 
 
 class Maker:
@@ -83,3 +86,25 @@ def test_an_error_is_raised_in_every_caller(flight: SingleFlight[int]) -> None:
         make.go_on.release(2)
         assert first.result(60) == 1
         assert [type(each.exception(60)) for each in sharing] == [KeyError, KeyError]
+
+
+@pytest.mark.parametrize("cache", [LRUCache(20), TTLCache(20, 0.001)], ids=["by use", "by age"])
+def test_a_cache_that_threads_share_stays_whole(cache: Any) -> None:
+    shared: SharedCache[int, int] = SharedCache(cache)
+    interval = sys.getswitchinterval()
+
+    def use(seed: int) -> None:
+        cases = random.Random(seed)
+        for _ in range(400):
+            key = cases.randrange(200)
+            shared[key] = key
+            assert shared.get(cases.randrange(200)) in {None, *range(200)}
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(use, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    shared[1] = 2
+    assert len(cache) <= 20
