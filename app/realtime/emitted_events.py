@@ -39,7 +39,14 @@ class EmittedEvents:
             is_idle = not self.awaiting_mark
             self.awaiting_mark |= {row.id for row in rows}
         if is_idle:
-            threading.Thread(target=self._mark_until_none_waits, daemon=True).start()
+            try:
+                threading.Thread(target=self._mark_until_none_waits, daemon=True).start()
+            except (
+                RuntimeError
+            ) as error:  # the system gives no more threads; the sweep emits them again, without effect
+                logger.warning("outbox.mark_failed", extra={"events": len(rows), "error": str(error)})
+                with self._lock:
+                    self.awaiting_mark = frozenset()
 
     def _mark_until_none_waits(self) -> None:
         is_done = False
