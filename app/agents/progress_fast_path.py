@@ -117,7 +117,7 @@ class ProgressFastPath:
         return all(agent_id in agents and is_valid(report) for agent_id, report in reports)
 
     def _submit(self, reports: Reports, principal: Principal, caused_by: str) -> bool:
-        """Send the newest report of each agent to the coalescer. False if Redis failed: Flask then tries again."""
+        """Send the newest report of each agent to the coalescer. False if Redis did not take all: Flask tries again."""
         newest = [
             limiter.RunningReport(agent_id, report.protocol_id, report.task, event_json(agent_id, report))
             for agent_id, report in dict(reports).items()
@@ -132,7 +132,7 @@ class ProgressFastPath:
                 task_changes.store_starts(taken.starts, principal)
                 if taken.outcome is not None:
                     emitter.record_outcome(taken.outcome)
-        return True
+        return not taken.failed
 
 
 def _read_body(environ: Environ) -> bytes | None:

@@ -29,15 +29,23 @@ class RedisClockQoS(QoS):
     """Times unacknowledged messages by Redis's clock; kombu mixes the clocks of several workers.
 
     The messages of a lost connection are redelivered as a dead worker's are. Kombu ends the worker when it acknowledges
-    or restores them: the channel then has no address to connect to.
+    or restores them, or rejects those of a killed pool process: the channel then has no address to connect to.
     """
 
     def ack(self, delivery_tag: str) -> None:
-        if self._is_connected():
+        if self._can_end(delivery_tag):
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        else:
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if self._can_end(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    def _can_end(self, delivery_tag: str) -> bool:
+        is_connected = self._is_connected()
+        if not is_connected:
             LOST_ACKNOWLEDGEMENTS.inc()
             logger.warning("task.not_acknowledged", extra={"delivery_tag": delivery_tag})
+        return is_connected
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         if self._is_connected():

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from kombu import Connection, Queue
+from kombu import Connection, Message, Queue
 
 from app.core.celery_config import RedisClockQoS
 from app.core.redis_connection import redis_time
@@ -37,7 +37,8 @@ def test_an_unacknowledged_task_is_redelivered_after_the_timeout_and_not_before(
         assert (client.hlen("unacked"), client.llen("held")) == (0, 1)
 
 
-def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, redis_url, caplog, counted):
+@pytest.mark.parametrize("end", [Message.ack, Message.reject, Message.requeue])
+def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, redis_url, caplog, counted, end):
     lost = counted("dashboard_celery_lost_acknowledgements_total")
     with Connection(redis_url) as connection:
         channel, queue = connection.default_channel, Queue("lost")
@@ -47,7 +48,7 @@ def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, 
         channel._disconnect_pools()
         channel.connection.client = None  # as kombu leaves it when Redis is gone
 
-        message.ack()
+        end(message)
         channel.close()
 
     assert counted("dashboard_celery_lost_acknowledgements_total") == lost + 1
