@@ -6,8 +6,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
-import prometheus_client
 from celery import Celery
+from celery.utils.dispatch import Signal
 from kombu.entity import Queue
 from kombu.transport.redis import Channel, QoS
 
@@ -17,10 +17,9 @@ from app.core import queues
 from app.core.redis_connection import redis_time
 
 logger = logging.getLogger(__name__)
-LOST_ACKNOWLEDGEMENTS = prometheus_client.Counter(
-    "dashboard_celery_lost_acknowledgements_total",
-    "Tasks that were not acknowledged, since the connection to the broker was lost; they run again",
-)
+acknowledgement_lost = Signal(name="acknowledgement_lost")
+"""Sent for each task that cannot be acknowledged or rejected, since the broker's connection is lost: it runs again."""
+
 TASK_TIME_LIMIT_SECONDS = 50
 TIMEOUTS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
@@ -43,7 +42,7 @@ class RedisClockQoS(QoS):
     def _can_end(self, delivery_tag: str) -> bool:
         is_connected = self._is_connected()
         if not is_connected:
-            LOST_ACKNOWLEDGEMENTS.inc()
+            acknowledgement_lost.send(sender=type(self))
             logger.warning("task.not_acknowledged", extra={"delivery_tag": delivery_tag})
         return is_connected
 
