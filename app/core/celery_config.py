@@ -70,6 +70,19 @@ class RedisClockQoS(QoS):
         super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
+_connparams = Channel._connparams  # noqa: SLF001 - has no public name; Sentinel's channel uses it too
+
+
+def _connection_parameters(channel: Any, asynchronous: bool = False) -> dict[str, Any]:
+    """Kombu's, without redis-py's retry for the connections that a worker's event loop reads.
+
+    With it, redis-py connects again after a restart of Redis, and then waits for a control command without a limit: the
+    worker hangs. Without it kombu learns of the lost connection and begins anew.
+    """
+    parameters: dict[str, Any] = _connparams(channel, asynchronous)  # type: ignore[no-untyped-call]
+    return parameters | {"retry_on_timeout": False} if asynchronous else parameters
+
+
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     """Celery's URL of the broker, and its transport options for Sentinel."""
     if redis_url.startswith(SENTINEL_SCHEME):
@@ -89,6 +102,7 @@ def configure(celery: Celery, settings: Config) -> None:
     for variable in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):  # override `broker_url`
         os.environ.pop(variable, None)
     Channel.QoS = RedisClockQoS
+    Channel._connparams = _connection_parameters  # type: ignore[method-assign] # noqa: SLF001 - as above
     url, sentinel_options = broker(settings.redis_url)
     celery.conf.update(
         broker_url=url,

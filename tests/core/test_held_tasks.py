@@ -1,12 +1,15 @@
 """A task of a dead worker, or of a lost connection, is redelivered after the visibility timeout by Redis's clock."""
 
+import threading
 import time
 
 import pytest
 from kombu import Connection, Message, Queue
 
 from app.core.celery_config import RedisClockQoS
+from app.core.extensions import celery
 from app.core.redis_connection import redis_time
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -56,3 +59,23 @@ def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, 
 
     with Connection(redis_url) as connection:
         assert connection.default_channel.client.hlen("unacked") == 1
+
+
+def test_an_event_loop_learns_of_a_lost_control_connection_instead_of_waiting_on_a_new_one(in_context, redis_url):
+    with Connection(redis_url, transport_options=celery.conf.broker_transport_options) as connection:
+        channel, errors = connection.default_channel, []
+        channel.subclient.psubscribe("control.*")
+        channel._receive_one(channel.subclient)  # the confirmation
+        channel.client.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+
+        def receive():
+            try:
+                channel._receive_one(channel.subclient)
+            except connection.connection_errors as error:
+                errors.append(error)
+
+        reading = threading.Thread(target=receive, daemon=True)
+        reading.start()
+        reading.join(patience(10))
+
+        assert len(errors) == 1
