@@ -213,7 +213,7 @@ def test_each_state_is_as_one_that_is_made_anew(
 
 def made_anew(app: Flask, api: Api, path: str) -> Answer:
     app.extensions["snapshots"].clear()
-    for cached in (reported._state_of, reported._describe, reported._parse_record):
+    for cached in (reported._remembered_state, reported._remembered_description, reported._parse_record):
         cached.cache_clear()
     return api.viewer.get(path)
 
