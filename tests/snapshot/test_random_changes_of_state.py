@@ -18,11 +18,12 @@ from app.realtime.scripts import Call, room_scripts
 from app.vulnerabilities import queries
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Answer, Api
+from tests.support.money import confirmed, request_payment
 from tests.support.redis_clock import age_memory, movable_clock
 from tests.support.seeds import SEED
 
-STEPS = 60
-AHEAD = (-3600.0, -0.2, 0.5, 0.5, 0.5, 60.0, 119.0, 150.0, 86_390.0, 86_500.0)
+STEPS = 80
+AHEAD = (-3600.0, -0.2, *[0.5] * 9, 60.0, 119.0, 150.0, 86_390.0, 86_500.0)
 
 
 class StoppedClock:
@@ -56,6 +57,10 @@ class Changes:
         self.payments: list[str] = []
         self.leases: list[Any] = []
         deposit(apis[0], self.id, "1000")
+        for _ in range(3):
+            path = confirmed(apis[0], self.id, "5")
+            self.payments.append(request_payment(apis[0], path)["id"])
+        self.reported = (self.agents[0], report(self.id))
 
     @property
     def api(self) -> Api:
@@ -63,7 +68,7 @@ class Changes:
 
     def run(self) -> str:
         names = [name for name in sorted(vars(type(self))) if name.startswith("do_")]
-        name = self.cases.choice(names)
+        name = self.cases.choice([*names, *["do_report_again"] * 5, *["do_lease"] * 2])
         with self.cases.choice(self.apps).app_context():
             getattr(self, name)()
         return name
@@ -120,12 +125,16 @@ class Changes:
         agent, place = self.cases.choice(self.agents), self.cases.choice((self.id, self.id, self.other))
         body = report(place, task=self.cases.choice("ab"), progress=self.cases.randint(0, 99)) | fields
         self._post(self.api.agent(agent), f"/agents/{agent}/progress", body)
+        if not fields:
+            self.reported = (agent, body)
 
     def do_report(self) -> None:
         self._report()
 
-    def do_report_more(self) -> None:
-        self._report()
+    def do_report_again(self) -> None:
+        """The same task, so that nothing is stored."""
+        agent, body = self.reported
+        self._post(self.api.agent(agent), f"/agents/{agent}/progress", body | {"progress": self.cases.randint(0, 99)})
 
     def do_complete(self) -> None:
         self._report(status="COMPLETED", nextTask=self.cases.choice((None, "b")))
@@ -196,7 +205,7 @@ def test_each_state_is_as_one_that_is_made_anew(
     for step in range(STEPS):
         name = f"{changes.run()} in step {step}"
         clock.stop()
-        asked = [number for number in (0, 1) if cases.random() < 0.7]
+        asked = [number for number in (0, 1) if cases.random() < 0.8]
         served = {number: apis[number].viewer.get(path, If_None_Match=tags[number]) for number in asked}
         shown = {number: apis[number].viewer.get(path).expect(200) for number in asked if cases.random() < 0.7}
         made = made_anew(apps[2], apis[2], path)
