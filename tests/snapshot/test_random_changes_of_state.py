@@ -17,12 +17,12 @@ from app.realtime.redis_keys import room_keys
 from app.realtime.scripts import Call, room_scripts
 from app.vulnerabilities import queries
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.support.api import Answer, Api
+from tests.support.api import BASE, Answer, Api
 from tests.support.money import confirmed, request_payment
 from tests.support.redis_clock import age_memory, movable_clock
 from tests.support.seeds import SEED
 
-STEPS = 80
+STEPS = 50
 AHEAD = (-3600.0, -0.2, *[0.5] * 9, 60.0, 119.0, 150.0, 86_390.0, 86_500.0)
 
 
@@ -206,8 +206,8 @@ def test_each_state_is_as_one_that_is_made_anew(
         name = f"{changes.run()} in step {step}"
         clock.stop()
         asked = [number for number in (0, 1) if cases.random() < 0.8]
-        served = {number: apis[number].viewer.get(path, If_None_Match=tags[number]) for number in asked}
-        shown = {number: apis[number].viewer.get(path).expect(200) for number in asked if cases.random() < 0.7}
+        served = {number: ask(apis[number], path, tags[number]) for number in asked}
+        shown = {number: ask(apis[number], path).expect(200) for number in asked if cases.random() < 0.7}
         made = made_anew(apps[2], apis[2], path)
         for number, answer in served.items():
             assert answer.headers["etag"] == made.headers["etag"], name
@@ -220,11 +220,17 @@ def test_each_state_is_as_one_that_is_made_anew(
     assert unchanged
 
 
+def ask(api: Api, path: str, tag: str = "none") -> Answer:
+    """Without a validation of the document, which is most of the cost."""
+    headers = {"Authorization": f"Bearer {api.token('viewer')}", "If-None-Match": tag}
+    return api.transport.send("GET", BASE + path, None, headers)
+
+
 def made_anew(app: Flask, api: Api, path: str) -> Answer:
     app.extensions["snapshots"].clear()
     for cached in (reported._remembered_state, reported._remembered_description, reported._parse_record):
         cached.cache_clear()
-    return api.viewer.get(path)
+    return ask(api, path)
 
 
 def check_presence(app: Flask, clock: StoppedClock, agents: list[dict[str, Any]], name: str) -> None:
