@@ -25,6 +25,7 @@ MAX_SHOWN = 1000
 MAX_CHARACTERS = 1_000_000
 RECENT_US = 24 * 3600 * 1e6
 REMEMBERED = 10_000  # a state of a thousand agents is made again after each change of one
+REMEMBERED_BYTES = 1_000  # of each; as many long failures would take 200 MB of a process, for good
 _agent = Agent.__table__.c  # its rows take half of the time of the model's
 _decode: Any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -92,11 +93,17 @@ class _State(NamedTuple):
     error_length: int
 
 
-@lru_cache(REMEMBERED)
-def _state_of(text: bytes) -> _State:
+def _read_state(text: bytes) -> _State:
     state = _decode(text)
     error = state["error"]
     return _State(text, state["status"], int(state["version"]), len(error["message"]) if error else 0)
+
+
+_remembered_state = lru_cache(REMEMBERED)(_read_state)
+
+
+def _state_of(text: bytes) -> _State:
+    return (_remembered_state if len(text) <= REMEMBERED_BYTES else _read_state)(text)
 
 
 class AgentsSection(NamedTuple):
@@ -191,18 +198,22 @@ def _described(
         if seen_at_us:
             (online if is_online else offline).append(seen_at_us)
         is_lasting = is_lasting and name is not None and seen_at_us < at_us
-        described.append(_describe(states[agent_id].text, name, kind, is_online, seen_at_us))
+        text = states[agent_id].text
+        describe = _remembered_description if len(text) <= REMEMBERED_BYTES else _describe
+        described.append(describe(text, name, kind, is_online, seen_at_us))
     since_us = max(*online, max(offline) + ONLINE_SECONDS * 1e6) if is_lasting else math.inf
     until_us = min(online[1:], default=math.inf) + ONLINE_SECONDS * 1e6
     return described, since_us, until_us
 
 
-@lru_cache(REMEMBERED)
 def _describe(text: bytes, name: str | None, kind: str | None, is_online: bool, seen_us: float) -> msgspec.Raw:
     seen = iso_timestamp(datetime.fromtimestamp(seen_us / 1e6, UTC)) if seen_us else None
     presence = "ONLINE" if is_online else "OFFLINE"
     about = _encode({"name": name, "type": kind, "presence": presence, "lastSeen": seen})
     return msgspec.Raw(text[:-1] + b"," + about[1:])
+
+
+_remembered_description = lru_cache(REMEMBERED)(_describe)
 
 
 def counts(protocol_id: str | None, granted: Collection[str] | None) -> dict[str, int]:

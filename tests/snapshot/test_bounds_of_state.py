@@ -157,9 +157,13 @@ def test_long_failure_messages_do_not_make_a_large_state(api: Api, in_context: F
     for each in agents:
         make_agent(api, id=each)
     updates = [report(protocol_id, agentId=each, **failed) for each in agents]
+    remembered = (reported._remembered_state, reported._remembered_description)
+    for each in remembered:
+        each.cache_clear()
     api.admin.post("/progress", {"updates": updates}).expect(202)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reported, "MAX_CHARACTERS", 20_000)
         state = state_of(api, protocol_id)
 
     assert (len(state["agents"]), state["agentsTruncated"]) == (10, True)
+    assert [each.cache_info().currsize for each in remembered] == [0, 0], "ten thousand would stay in memory"

@@ -17,12 +17,13 @@ from app.realtime.redis_keys import room_keys
 from app.realtime.scripts import Call, room_scripts
 from app.vulnerabilities import queries
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
-from tests.support.api import Answer, Api
+from tests.support.api import BASE, Answer, Api
+from tests.support.money import confirmed, request_payment
 from tests.support.redis_clock import age_memory, movable_clock
 from tests.support.seeds import SEED
 
-STEPS = 60
-AHEAD = (-3600.0, -0.2, 0.5, 0.5, 0.5, 60.0, 119.0, 150.0, 86_390.0, 86_500.0)
+STEPS = 50
+AHEAD = (-3600.0, -0.2, *[0.5] * 9, 60.0, 119.0, 150.0, 86_390.0, 86_500.0)
 
 
 class StoppedClock:
@@ -56,6 +57,10 @@ class Changes:
         self.payments: list[str] = []
         self.leases: list[Any] = []
         deposit(apis[0], self.id, "1000")
+        for _ in range(3):
+            path = confirmed(apis[0], self.id, "5")
+            self.payments.append(request_payment(apis[0], path)["id"])
+        self.reported = (self.agents[0], report(self.id))
 
     @property
     def api(self) -> Api:
@@ -63,7 +68,7 @@ class Changes:
 
     def run(self) -> str:
         names = [name for name in sorted(vars(type(self))) if name.startswith("do_")]
-        name = self.cases.choice(names)
+        name = self.cases.choice([*names, *["do_report_again"] * 5, *["do_lease"] * 2])
         with self.cases.choice(self.apps).app_context():
             getattr(self, name)()
         return name
@@ -120,12 +125,16 @@ class Changes:
         agent, place = self.cases.choice(self.agents), self.cases.choice((self.id, self.id, self.other))
         body = report(place, task=self.cases.choice("ab"), progress=self.cases.randint(0, 99)) | fields
         self._post(self.api.agent(agent), f"/agents/{agent}/progress", body)
+        if not fields:
+            self.reported = (agent, body)
 
     def do_report(self) -> None:
         self._report()
 
-    def do_report_more(self) -> None:
-        self._report()
+    def do_report_again(self) -> None:
+        """The same task, so that nothing is stored."""
+        agent, body = self.reported
+        self._post(self.api.agent(agent), f"/agents/{agent}/progress", body | {"progress": self.cases.randint(0, 99)})
 
     def do_complete(self) -> None:
         self._report(status="COMPLETED", nextTask=self.cases.choice((None, "b")))
@@ -196,9 +205,9 @@ def test_each_state_is_as_one_that_is_made_anew(
     for step in range(STEPS):
         name = f"{changes.run()} in step {step}"
         clock.stop()
-        asked = [number for number in (0, 1) if cases.random() < 0.7]
-        served = {number: apis[number].viewer.get(path, If_None_Match=tags[number]) for number in asked}
-        shown = {number: apis[number].viewer.get(path).expect(200) for number in asked if cases.random() < 0.7}
+        asked = [number for number in (0, 1) if cases.random() < 0.8]
+        served = {number: ask(apis[number], path, tags[number]) for number in asked}
+        shown = {number: ask(apis[number], path).expect(200) for number in asked if cases.random() < 0.7}
         made = made_anew(apps[2], apis[2], path)
         for number, answer in served.items():
             assert answer.headers["etag"] == made.headers["etag"], name
@@ -211,11 +220,17 @@ def test_each_state_is_as_one_that_is_made_anew(
     assert unchanged
 
 
+def ask(api: Api, path: str, tag: str = "none") -> Answer:
+    """Without a validation of the document, which is most of the cost."""
+    headers = {"Authorization": f"Bearer {api.token('viewer')}", "If-None-Match": tag}
+    return api.transport.send("GET", BASE + path, None, headers)
+
+
 def made_anew(app: Flask, api: Api, path: str) -> Answer:
     app.extensions["snapshots"].clear()
-    for cached in (reported._state_of, reported._describe, reported._parse_record):
+    for cached in (reported._remembered_state, reported._remembered_description, reported._parse_record):
         cached.cache_clear()
-    return api.viewer.get(path)
+    return ask(api, path)
 
 
 def check_presence(app: Flask, clock: StoppedClock, agents: list[dict[str, Any]], name: str) -> None:
