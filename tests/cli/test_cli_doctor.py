@@ -49,7 +49,7 @@ def test_a_redis_that_does_not_answer_fails_its_checks_and_no_others(environment
     server = servers.start_valkey(tmp_path)
     try:
         server.process.send_signal(signal.SIGSTOP)
-        ended = run_doctor(environment | {"REDIS_URL": server.url()})
+        ended = call_doctor(environment | {"REDIS_URL": server.url()})
     finally:
         server.process.send_signal(signal.SIGCONT)
         servers.stop_server(server)
@@ -160,7 +160,7 @@ def test_a_webhook_with_overdue_deliveries_is_named(environment: dict[str, str])
         with app.app_context(), transaction() as session:
             session.execute(update(WebhookDelivery).values(next_attempt_at=utc_now() - timedelta(seconds=70)))
 
-    ended = run_doctor(environment)
+    ended = call_doctor(environment)
 
     assert verdicts(ended)["webhooks"] == "FAIL"
     assert f"1 of {webhook['id']} ({protocol_id}), the first for " in ended.stdout

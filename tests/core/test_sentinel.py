@@ -15,7 +15,7 @@ import redis
 
 from app.config import load_config
 from app.core.redis_connection import connect_redis
-from tests.cli.commands import run_doctor, verdicts
+from tests.cli.commands import call_command, run_doctor, verdicts
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.js_client import JsClient
@@ -136,17 +136,9 @@ def a_report_and_a_payment_reach_the_room(stack: Stack, js: JsClient) -> None:
     browser.wait_for_event("vuln:status_changed", newStatus="PAID", timeout=20)
 
 
-def test_the_whole_system_works_through_sentinel(group: Group, make_stack: StackMaker, js: JsClient) -> None:
-    stack = make_stack(REDIS_URL=group.url)
-
-    a_report_and_a_payment_reach_the_room(stack, js)
-
-    with group.replica.client(1) as client:
-        assert client.keys("d3:*:room:*")
-        assert client.get("beat:tick"), "beat and worker use the database of the URL"
-    assert not (stack.home / "run" / "redis.pid").exists()
-    found = verdicts(run_doctor(stack.environment))
-    assert (found["broker"], found["beat"]) == ("ok", "ok")
+def test_a_group_without_passwords_serves_as_redis_and_as_broker(group: Group, settings: dict[str, str]) -> None:
+    found = verdicts(call_command("doctor", environment=settings | {"REDIS_URL": group.url}))
+    assert (found["redis"], found["redis writes"], found["broker"]) == ("ok", "ok", "ok")
 
 
 def test_the_system_follows_to_the_next_primary_with_passwords_all_the_way(
@@ -156,6 +148,12 @@ def test_the_system_follows_to_the_next_primary_with_passwords_all_the_way(
     file.write_text(group.sentinel_password + "\n", encoding="utf-8")
     stack = make_stack(REDIS_URL=group.url, REDIS_SENTINEL_PASSWORD_FILE=str(file), DASHBOARD_LOG_LEVEL="DEBUG")
     a_report_and_a_payment_reach_the_room(stack, js)
+    with redis.Redis(port=group.replica.port, password=group.password, db=1) as client:
+        assert client.keys("d3:*:room:*")
+        assert client.get("beat:tick"), "beat and worker use the database of the URL"
+    assert not (stack.home / "run" / "redis.pid").exists()
+    found = verdicts(run_doctor(stack.environment))
+    assert (found["broker"], found["beat"]) == ("ok", "ok")
 
     stop(group.primary.process, sign=9)
     until(lambda: group.primary_port() == group.replica.port, 20, "the replica is the primary")
@@ -170,12 +168,9 @@ def test_the_system_follows_to_the_next_primary_with_passwords_all_the_way(
     assert shows_none_of_the_passwords(group, stack.log)
 
 
-def test_doctor_reports_wrong_passwords_without_showing_them(
-    guarded_group: Group, sqlite_url: str, tmp_path: Path
-) -> None:
+def test_doctor_reports_wrong_passwords_without_showing_them(guarded_group: Group, settings: dict[str, str]) -> None:
     group = guarded_group
-    settings = {"DATABASE_URL": sqlite_url, "DASHBOARD_SIGNING_KEY": "0123456789abcdef" * 4}
-    settings |= {"DASHBOARD_HOME": str(tmp_path / "home"), "REDIS_SENTINEL_PASSWORD": group.sentinel_password}
+    settings = settings | {"REDIS_SENTINEL_PASSWORD": group.sentinel_password}
 
     for wrong in ({"REDIS_URL": group.url_with("wr0ng/word")}, {"REDIS_SENTINEL_PASSWORD": "wr0ng/word"}):
         began = time.monotonic()
@@ -187,6 +182,12 @@ def test_doctor_reports_wrong_passwords_without_showing_them(
     with pytest.raises(redis.RedisError) as error:
         connect_redis(load_config(settings | {"REDIS_URL": group.url_with("wr0ng/word")}).redis_url).ping()
     assert "wr0ng" not in repr(error.value)
+
+
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
+    key = "0123456789abcdef" * 4
+    return {"DATABASE_URL": sqlite_url, "DASHBOARD_SIGNING_KEY": key, "DASHBOARD_HOME": str(tmp_path / "home")}
 
 
 def doctor(environment: dict[str, str]) -> str:

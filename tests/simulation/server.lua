@@ -2,7 +2,7 @@
 -- Scripts see what Redis gives them, and may access only the keys that their call declares.
 local store = ...
 local commands, fail = store.commands, store.fail
-local floor, concat = math.floor, table.concat
+local floor, abs, concat, format = math.floor, math.abs, table.concat, string.format
 local server = {scripts = {}, calls = 0}
 
 -- Least and most number of arguments of each command, and which of them are keys: 1, 'all', or a function's result.
@@ -21,10 +21,7 @@ local ARGUMENTS = {
 }
 local MAX_UNPACK = 7999  -- Lua's stack in Redis
 
-function commands.TIME()
-  local micros = store.wall % 1000000
-  return {store.number_text((store.wall - micros) / 1000000), store.number_text(micros)}
-end
+function commands.TIME() return {store.seconds, store.micros} end
 
 function commands.INFO() return '# Server\r\nredis_version:7.2.4\r\nredis_mode:cluster\r\nrun_id:' .. store.server_id .. '\r\n' end
 function commands.PING() return {ok = 'PONG'} end
@@ -55,9 +52,7 @@ local function check_key(name)
 end
 
 local function check_keys(keys, name, ...)
-  if keys == 1 then
-    check_key(name)
-  elseif keys == 'channel' then
+  if keys == 'channel' then
     if tags[name] ~= tag then fail('ERR Script published in another slot: ' .. name) end
   elseif keys == 'union' then
     check_key(name)
@@ -72,16 +67,21 @@ local function argument(word)
   local kind = type(word)
   if kind == 'string' then return word end
   if kind ~= 'number' then fail('ERR Lua redis lib command arguments must be strings or integers') end
-  if word == floor(word) and math.abs(word) < 1e17 then return string.format('%.0f', word) end
-  return string.format('%.17g', word)
+  if word == floor(word) and abs(word) < 1e17 then return format('%.0f', word) end
+  return format('%.17g', word)
 end
 
 local function call(name, ...)
   server.calls = server.calls + 1
   local count, command = select('#', ...), commands[name]
-  check_keys(checked(name, count), ...)
+  local keys = checked(name, count)
   if count == 0 then return command() end
   local first, second, third = ...
+  if keys == 1 then
+    if not declared[first] then check_key(first) end
+  elseif keys then
+    check_keys(keys, ...)
+  end
   if count == 1 then return command(argument(first)) end
   if count == 2 then return command(argument(first), argument(second)) end
   if count == 3 then return command(argument(first), argument(second), argument(third)) end
@@ -151,12 +151,11 @@ local GLOBALS = {
     log = function() end,
   },
 }
+setmetatable(GLOBALS, {__index = function(_, name)
+  error('Script attempted to access nonexistent global variable ' .. tostring(name), 2)
+end})
 local environment = setmetatable({}, {
-  __index = function(_, name)
-    local value = GLOBALS[name]
-    if value == nil then error('Script attempted to access nonexistent global variable ' .. tostring(name), 2) end
-    return value
-  end,
+  __index = GLOBALS,
   __newindex = function(_, name) error('Attempt to modify a readonly table: ' .. tostring(name), 2) end,
 })
 
@@ -189,7 +188,7 @@ local parts
 local function write(value)
   local kind = type(value)
   if kind == 'number' then
-    parts[#parts + 1] = string.format(':%.0f\r\n', value >= 0 and floor(value) or math.ceil(value))
+    parts[#parts + 1] = format(':%.0f\r\n', value >= 0 and floor(value) or math.ceil(value))
   elseif kind == 'string' then
     parts[#parts + 1] = '$' .. #value .. '\r\n' .. value .. '\r\n'
   elseif kind == 'table' then
@@ -233,7 +232,10 @@ function server.execute(...)
 end
 
 function server.forget_scripts() server.scripts = {} end
-function server.set_time(wall) store.wall = wall end
+function server.set_time(wall)
+  local micros = wall % 1000000
+  store.wall, store.seconds, store.micros = wall, format('%.0f', (wall - micros) / 1000000), format('%.0f', micros)
+end
 function server.set_server_id(id) store.server_id = id end
 function server.listen(channel, count) store.listeners[channel] = count > 0 and count or nil end
 return server

@@ -1,8 +1,8 @@
 -- An in-memory Redis with the commands that the scripts use. A key is {kind, value, expires}; times are microseconds.
 -- Replies are as redis.call returns them: a nil reply is false. Unknown commands and options and wrong numbers of
 -- arguments raise, so that the store never accepts what a server would refuse.
-local floor, huge, insert, remove, concat = math.floor, math.huge, table.insert, table.remove, table.concat
-local store = {wall = 0, keys = {}, commands = {}, published = {}, listeners = {}, server_id = 'none'}
+local floor, huge, abs, format = math.floor, math.huge, math.abs, string.format
+local store = {wall = 0, seconds = '0', micros = '0', keys = {}, commands = {}, published = {}, listeners = {}, server_id = 'none'}
 local commands = store.commands
 local WRONG_KIND = 'WRONGTYPE Operation against a key holding the wrong kind of value'
 
@@ -10,9 +10,9 @@ local function fail(text) error({err = text}, 0) end
 
 local function number_text(number)  -- as Redis writes an integer or a score
   if number == huge then return 'inf' elseif number == -huge then return '-inf' end
-  if number == floor(number) and math.abs(number) < 1e17 then return string.format('%.0f', number) end
+  if number == floor(number) and abs(number) < 1e17 then return format('%.0f', number) end
   for digits = 15, 17 do
-    local text = string.format('%.' .. digits .. 'g', number)
+    local text = format('%.' .. digits .. 'g', number)
     if tonumber(text) == number then return text end
   end
 end
@@ -22,13 +22,16 @@ local function whole(text)
   return number or fail('ERR value is not an integer or out of range')
 end
 
+local INFINITE = {['+inf'] = huge, inf = huge, ['-inf'] = -huge}
+
 local function score(text)
-  local infinite = ({['+inf'] = huge, inf = huge, ['-inf'] = -huge})[text]
-  return infinite or (not text:find('^%s*0[xX]') and tonumber(text)) or fail('ERR value is not a valid float')
+  return INFINITE[text] or (not text:find('^%s*0[xX]') and tonumber(text)) or fail('ERR value is not a valid float')
 end
 
+local OPENING = ('('):byte()
+
 local function bound(text)  -- a score, and whether it is excluded
-  if text:sub(1, 1) == '(' then return score(text:sub(2)), true end
+  if text:byte() == OPENING then return score(text:sub(2)), true end
   return score(text), false
 end
 

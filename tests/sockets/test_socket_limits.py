@@ -9,7 +9,7 @@ import pytest
 from tests.factories import make_protocol
 from tests.security.raw_websocket import WebSocket
 from tests.support.js_client import JsClient, RefusedError
-from tests.support.processes import until
+from tests.support.processes import free_port, is_open, stop, until
 from tests.support.stack import Stack, StackMaker
 
 PATIENCE_SECONDS = 2
@@ -31,6 +31,7 @@ def system(make_web: StackMaker) -> Stack:
 def talkative(make_shared_stack: StackMaker) -> Stack:
     """A system that logs all it can, lets one other origin in and has a secret of its own."""
     return make_shared_stack(
+        DASHBOARD_SOCKETS_PER_TOKEN="6",
         DASHBOARD_LOG_LEVEL="DEBUG",
         DASHBOARD_ALLOWED_ORIGINS="https://app.example",
         PAYOUT_URL="http://127.0.0.1:9",
@@ -75,27 +76,33 @@ def test_connections_per_address_are_limited_and_the_address_comes_from_the_prox
 
 
 @pytest.mark.slow
-def test_connections_per_token_are_limited_across_processes_and_renewals(make_stack, js: JsClient) -> None:
-    pair = make_stack(webs=2, DASHBOARD_SOCKETS_PER_TOKEN="6")
-    first, second = pair.api.token("viewer", sub="one"), pair.api.token("viewer", sub="one")
-    js.connect_all(pair.url, 6, {"token": first})
+def test_connections_per_token_are_limited_across_processes_and_renewals(talkative: Stack, js: JsClient) -> None:
+    port = free_port()
+    process = talkative.run_part("web", "--port", str(port))
+    until(lambda: is_open(port), 60, "another process listens")
+    urls = (talkative.url, f"http://127.0.0.1:{port}")
+    first, second = (talkative.api.token("viewer", sub="one") for _ in range(2))
+    opened = [each for url in urls for each in js.connect_all(url, 3, {"token": first})]
 
     def is_full() -> bool:
-        """Nobody gets in, whichever process is reached."""
-        for _ in range(8):
+        """Nobody gets in, whichever process is asked."""
+        for url in urls:
             with contextlib.suppress(RefusedError):
-                js.connect(pair.url, {"token": first}).disconnect()
+                js.connect(url, {"token": first}).disconnect()
                 return False
         return True
 
     def is_renewal_refused() -> bool:
-        another = js.connect(pair.url, {"token": second})
+        another = js.connect(urls[1], {"token": second})
         answer = another.emit("session:renew", {"token": first})
         another.disconnect()
         return not answer["ok"] and answer["error"]["code"] == "TOO_MANY_CONNECTIONS"
 
     until(is_full, 60, "each process knows of the other's connections")
     until(is_renewal_refused, 30, "nobody gets around it by renewing")
+    for each in opened:
+        each.disconnect()
+    stop(process)
 
 
 def test_a_connection_that_never_authenticates_is_closed_and_an_authenticated_one_stays(
