@@ -22,7 +22,7 @@ def test_an_owners_deposit_is_sent_once_however_often_it_is_clicked(
 ) -> None:
     owner = visit(stack, "owner", protocol_id)
     sent: list[Request] = []
-    owner.page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    owner.listen("request", lambda request: sent.append(request) if request.method == "POST" else None)
     owner.page.click("text=Deposit >> nth=0")
     fill(owner, amount="0.100001", reference="grant")
     owner.page.evaluate("for (let i = 0; i < 3; i += 1) document.querySelector('dialog form').requestSubmit()")

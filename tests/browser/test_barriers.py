@@ -1,13 +1,12 @@
 """Accessibility in every state: lost connections, forced colours and live regions."""
 
 import time
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute
 
-from tests.browser.conftest import NARROW, WIDE, Open
-from tests.browser.test_quality import axe_violations
+from tests.browser.conftest import Open
+from tests.browser.test_quality import axe_violations, look_narrow_and_dark
 from tests.factories import deposit, make_agent, make_protocol, report
 from tests.support.stack import Stack
 
@@ -40,19 +39,17 @@ def cut_off(page: Page, *, may_return: bool) -> None:
     sockets[0].close()
 
 
-@pytest.mark.parametrize(
-    "looks",
-    [{"viewport": WIDE, "color_scheme": "light"}, {"viewport": NARROW, "color_scheme": "dark"}],
-    ids=["wide-light", "narrow-dark"],
-)
 @pytest.mark.parametrize("status", ["reconnecting", "resyncing"])
 def test_axe_finds_no_violation_while_the_page_is_disconnected(
-    stack: Stack, funded: str, visit: Open, status: str, looks: dict[str, Any]
+    stack: Stack, funded: str, visit: Open, status: str
 ) -> None:
-    page = visit(stack, "viewer", funded, reduced_motion="reduce", **looks)
+    page = visit(stack, "viewer", funded, reduced_motion="reduce", is_last=True)
     cut_off(page.page, may_return=status == "resyncing")
     page.page.wait_for_selector(f"[data-status={status}]")
     page.see(".banner", "may be old")
+    assert axe_violations(page) == []
+    look_narrow_and_dark(page)
+    page.page.wait_for_selector(f"[data-status={status}]")
     assert axe_violations(page) == []
 
 
@@ -110,7 +107,7 @@ def test_a_failed_agent_that_went_offline_still_shows_its_error(stack: Stack, fu
     agent_id = make_agent(stack.api)
     failed = report(funded, "tracing", status="FAILED", error={"message": "out of gas"})
     stack.api.agent(agent_id).post(f"/agents/{agent_id}/progress", failed).expect(202)
-    page = visit(stack, "viewer", funded, is_alone=True)
+    page = visit(stack, "viewer", funded, is_last=True)
     page.page.clock.install()
     page.page.reload()
     page.see(f"[data-agent='{agent_id}']", "out of gas")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.browser.conftest import Contexts, Visit
+from tests.browser.conftest import MEDIA, WIDE, Contexts, Visit
 from tests.browser.test_quality import axe_violations
 from tests.support.machine_speed import patience
 from tests.support.stack import Stack
@@ -31,8 +31,8 @@ class DocsVisit(Visit):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.hosts: set[str] = set()
-        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-        self.page.on("websocket", lambda socket: self.hosts.add(urlsplit(socket.url).netloc))
+        self.listen("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.listen("websocket", lambda socket: self.hosts.add(urlsplit(socket.url).netloc))
 
     def shown(self) -> list[str]:
         """The ids of the visible operations and events."""
@@ -42,14 +42,25 @@ class DocsVisit(Visit):
         return ids
 
 
-@pytest.fixture
-def docs(contexts: Contexts, stack: Stack) -> Iterator[DocsVisit]:
-    context = contexts.borrow(stack)
-    seen = DocsVisit(context.new_page())
+def open_docs(contexts: Contexts, stack: Stack) -> Iterator[DocsVisit]:
+    seen = DocsVisit(contexts.borrow(stack))
+    seen.page.set_viewport_size(WIDE)
+    seen.page.emulate_media(**MEDIA)
     seen.open(f"{stack.url}/docs")
     seen.page.wait_for_selector("#content:not([aria-busy]) .card")
     yield seen
-    contexts.give_back(context)
+    contexts.give_back(seen)
+
+
+@pytest.fixture
+def docs(contexts: Contexts, stack: Stack) -> Iterator[DocsVisit]:
+    yield from open_docs(contexts, stack)
+
+
+@pytest.fixture(scope="module")
+def read(contexts: Contexts, stack: Stack) -> Iterator[DocsVisit]:
+    """The page for tests that only read it and leave its search empty."""
+    yield from open_docs(contexts, stack)
 
 
 def document(stack: Stack, name: str) -> Any:
@@ -63,42 +74,43 @@ def rest_ids(openapi: dict[str, Any]) -> set[str]:
     return {item[method]["operationId"] for item in items for method in METHODS if method in item}
 
 
-def test_every_operation_and_every_event_is_listed_and_linked(stack: Stack, docs: DocsVisit) -> None:
+def test_every_operation_and_every_event_is_listed_and_linked(stack: Stack, read: DocsVisit) -> None:
     expected = rest_ids(document(stack, "openapi")) | set(document(stack, "asyncapi")["operations"])
 
-    links = docs.page.eval_on_selector_all("#links li a", "all => all.map((link) => link.hash.slice(1))")
+    links = read.page.eval_on_selector_all("#links li a", "all => all.map((link) => link.hash.slice(1))")
 
-    assert len(docs.shown()) == len(expected)
-    assert set(docs.shown()) == expected
+    assert len(read.shown()) == len(expected)
+    assert set(read.shown()) == expected
     assert set(links) == expected
     for heading in ("bounty_pool:updated", "agent:task_update", "vuln:status_changed", "protocol:join"):
-        assert docs.page.get_by_role("heading", name=heading, exact=True).first.is_visible()
+        assert read.page.get_by_role("heading", name=heading, exact=True).first.is_visible()
 
 
-def test_the_search_filters_page_and_contents_and_escape_clears_it(docs: DocsVisit) -> None:
-    everything = docs.shown()
+def test_the_search_filters_page_and_contents_and_escape_clears_it(read: DocsVisit) -> None:
+    everything = read.shown()
 
-    docs.page.keyboard.press("/")
-    docs.page.keyboard.type("idempotency-key deposit")
-    fewer = docs.shown()
+    read.page.keyboard.press("/")
+    read.page.keyboard.type("idempotency-key deposit")
+    fewer = read.shown()
 
     assert 0 < len(fewer) < len(everything) / 2
-    assert docs.text("#found") == f"{len(fewer)} of {len(everything)}"
-    assert docs.page.locator("#links li:visible").count() == len(fewer)
-    texts = docs.page.locator(f"{CARDS}:visible").all_text_contents()
+    assert read.text("#found") == f"{len(fewer)} of {len(everything)}"
+    assert read.page.locator("#links li:visible").count() == len(fewer)
+    texts = read.page.locator(f"{CARDS}:visible").all_text_contents()
     assert any("/deposits" in text for text in texts)
 
-    docs.page.keyboard.press("Escape")
-    assert docs.shown() == everything
-    assert docs.text("#found") == ""
+    read.page.keyboard.press("Escape")
+    assert read.shown() == everything
+    assert read.text("#found") == ""
 
 
-def test_a_search_without_matches_shows_nothing(docs: DocsVisit) -> None:
-    docs.page.fill("#search", "no such word anywhere")
+def test_a_search_without_matches_shows_nothing(read: DocsVisit) -> None:
+    read.page.fill("#search", "no such word anywhere")
 
-    assert docs.shown() == []
-    assert docs.text("#found").startswith("0 of ")
-    assert docs.page.locator(".group:visible, .link-group:visible").count() == 0
+    assert read.shown() == []
+    assert read.text("#found").startswith("0 of ")
+    assert read.page.locator(".group:visible, .link-group:visible").count() == 0
+    read.page.fill("#search", "")
 
 
 def test_the_page_logs_no_error_and_requests_no_other_host(stack: Stack, docs: DocsVisit) -> None:
@@ -125,16 +137,12 @@ def test_axe_finds_no_violation(docs: DocsVisit) -> None:
     assert axe_violations(docs) == []
 
 
-def test_nothing_overflows_at_any_width(docs: DocsVisit) -> None:
-    docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+def test_nothing_overflows_at_any_width_and_descriptions_of_nested_members_have_enough(read: DocsVisit) -> None:
+    read.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     for width in (360, 768, 1440):
-        docs.page.set_viewport_size({"width": width, "height": 900})
-        docs.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
-
-
-def test_descriptions_of_nested_members_have_enough_width(docs: DocsVisit) -> None:
-    docs.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-    widths = docs.page.eval_on_selector_all(
+        read.page.set_viewport_size({"width": width, "height": 900})
+        read.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
+    widths = read.page.eval_on_selector_all(
         ".nested .members tr:not(.nested) > td:last-child", "cells => cells.map((cell) => cell.clientWidth)"
     )
     assert min(widths) > LEAST_MEANING_PX

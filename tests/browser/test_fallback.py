@@ -14,7 +14,7 @@ def test_behind_a_proxy_that_blocks_socket_io_the_page_shows_changes_and_says_ho
     with BlockingProxy(stack.port) as proxy:
         seen = visit(stack)
         token = stack.api.token("owner", protocols=[protocol_id])
-        seen.page.add_init_script(f"localStorage.setItem('dashboard.token', '{token}')")
+        seen.run_first(f"localStorage.setItem('dashboard.token', '{token}')")
         seen.page.goto(f"{proxy.url}/?inspect&protocol={protocol_id}")
         seen.see("[data-status=live]", "Live over a plain stream", seconds=60)
         assert proxy.blocked >= 3

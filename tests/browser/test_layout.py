@@ -1,6 +1,9 @@
 """The layout holds at every width with the largest amounts of the contract, long titles and all controls."""
 
+from contextlib import suppress
+
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser.conftest import NARROW, WIDE, Open, Visit
 from tests.browser.test_quality import ARRIVED
@@ -81,18 +84,22 @@ def visit_at(visit: Open, stack: Stack, protocol_id: str, width: int) -> Visit:
     return page
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 def test_amounts_titles_and_controls_fit_at_every_width_and_findings_can_be_sorted(
-    stack: Stack, large_amounts: str, visit: Open, width: int
+    stack: Stack, large_amounts: str, visit: Open
 ) -> None:
-    page = visit_at(visit, stack, large_amounts, width)
+    page = visit_at(visit, stack, large_amounts, WIDTHS[0])
     page.see("#payments", "999,999,876,543.876542 USDC")
     page.page.wait_for_selector(".chart canvas")
-    assert page.page.evaluate(MISPLACED) == []
-    page.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
-    assert page.page.evaluate(LOWER_THAN, MIN_TARGET_PX) == []
-    assert_the_title_can_be_read(page)
-    sort_by_bounty(page)
+    for width in WIDTHS:
+        page.page.set_viewport_size({"width": width, "height": 900})
+        page.page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
+        with suppress(PlaywrightTimeout):  # what is drawn anew comes a moment after the new width
+            page.page.wait_for_function(f"() => ({MISPLACED})().length === 0")
+        assert page.page.evaluate(MISPLACED) == [], width
+        assert page.page.evaluate(LOWER_THAN, MIN_TARGET_PX) == [], width
+        assert_the_title_can_be_read(page)
+        sort_by(page, "Bounty", "Highest bounty first", first="Everything")
+        sort_by(page, "Filed", "Newest first", first="Rounding")
 
 
 def assert_the_title_can_be_read(page: Visit) -> None:
@@ -105,13 +112,13 @@ def assert_the_title_can_be_read(page: Visit) -> None:
     assert row.locator(".cell-date").is_visible()
 
 
-def sort_by_bounty(page: Visit) -> None:
+def sort_by(page: Visit, column: str, order: str, first: str) -> None:
     choice = page.page.get_by_label("Sort")
     if choice.is_visible():
-        choice.select_option(label="Highest bounty first")
+        choice.select_option(label=order)
     else:
-        page.page.get_by_role("button", name="Bounty", exact=True).click()
-    page.page.wait_for_selector("[aria-rowindex='2'] >> text=Everything")
+        page.page.get_by_role("button", name=column, exact=True).click()
+    page.page.wait_for_selector(f"[aria-rowindex='2'] >> text={first}")
 
 
 def test_on_a_laptop_several_findings_are_in_sight(stack: Stack, protocol_id: str, visit: Open) -> None:
@@ -126,27 +133,15 @@ def test_on_a_laptop_several_findings_are_in_sight(stack: Stack, protocol_id: st
     assert page.page.evaluate(MISPLACED) == []
 
 
-def test_on_a_phone_findings_precede_agents_and_buttons_fit_a_finger(
+def test_on_a_phone_findings_precede_agents_and_controls_of_every_view_and_panel_fit_a_finger(
     stack: Stack, large_amounts: str, visit: Open
 ) -> None:
+    make_protocol(stack.api, name="Another")
     page = visit(stack, "admin", large_amounts, viewport={"width": 390, "height": 844}, has_touch=True)
     page.see("#findings", "Everything")
-    tops = [page.page.locator(part).bounding_box() for part in ("#findings", "#agents")]
-    assert all(tops)
-    assert tops[0]["y"] < tops[1]["y"]
-    assert tops[0]["y"] < 844
+    assert_findings_precede_agents(page)
     assert page.page.evaluate(LOWER_THAN, FINGER_PX) == []
-    overflowing = """() => [...document.querySelectorAll(".finding-row")].filter((row) => {
-      const bottom = (element) => element.getBoundingClientRect().bottom;
-      return [...row.querySelectorAll("*")].some((each) => bottom(each) > bottom(row) + 1);
-    }).length"""
-    assert page.page.evaluate(overflowing) == 0
-
-
-def test_controls_of_every_view_and_panel_fit_a_finger(stack: Stack, large_amounts: str, visit: Open) -> None:
-    make_protocol(stack.api, name="Another")
     stack.api.agent(FINDER).post(f"/agents/{FINDER}/progress", report(large_amounts, "Scan")).expect(202)
-    page = visit(stack, "admin", large_amounts, viewport={"width": 390, "height": 844}, has_touch=True)
     found = page.page.locator("[data-finding]").first.get_attribute("data-finding")
     room = f"/?protocol={large_amounts}&view="
     for path, awaited in {
@@ -172,6 +167,19 @@ def test_controls_of_every_view_and_panel_fit_a_finger(stack: Stack, large_amoun
     page.see(".side-panel", "Last heard")
 
 
+def assert_findings_precede_agents(page: Visit) -> None:
+    """And no finding's row overflows."""
+    tops = [page.page.locator(part).bounding_box() for part in ("#findings", "#agents")]
+    assert all(tops)
+    assert tops[0]["y"] < tops[1]["y"]
+    assert tops[0]["y"] < 844
+    overflowing = """() => [...document.querySelectorAll(".finding-row")].filter((row) => {
+      const bottom = (element) => element.getBoundingClientRect().bottom;
+      return [...row.querySelectorAll("*")].some((each) => bottom(each) > bottom(row) + 1);
+    }).length"""
+    assert page.page.evaluate(overflowing) == 0
+
+
 def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
     stack: Stack, large_amounts: str, visit: Open
 ) -> None:
@@ -190,7 +198,7 @@ def test_the_pool_chart_extends_to_now_and_shows_the_latest_change_as_a_step(
 def test_little_moves_while_the_page_fills(stack: Stack, large_amounts: str, visit: Open, size: dict[str, int]) -> None:
     make_protocol(stack.api, name="Makes the protocols several")
     page = visit(stack, "admin", large_amounts, viewport=size)
-    page.page.add_init_script(KEEP_SHIFTS)
+    page.run_first(KEEP_SHIFTS)
     for view, awaited in {
         "overview": ".chart canvas",
         "queue": "#queue [data-finding]",

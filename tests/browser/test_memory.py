@@ -84,7 +84,7 @@ def measure(session: CDPSession) -> tuple[int, int]:
 def test_a_hundred_thousand_updates_leave_heap_and_nodes_flat(stack: Stack, protocol_id: str, visit: Open) -> None:
     file_vulnerability(stack.api, protocol_id, title="Known")
     page = visit(stack, "viewer", protocol_id, is_alone=True)
-    page.page.add_init_script(KEEP_SOCKETS)
+    page.run_first(KEEP_SOCKETS)
     page.page.route("**/state?*", crowd)
     page.page.reload()
     page.wait_until_live()

@@ -72,7 +72,7 @@ def test_switching_roles_quickly_leaves_one_connection(demo: Stack, visit: Open)
     page = visit(demo)
     page.wait_until_live()
     sockets: list[WebSocket] = []
-    page.page.on("websocket", lambda socket: sockets.append(socket))  # noqa: PLW0108 - a bare append is no handler
+    page.listen("websocket", lambda socket: sockets.append(socket))  # noqa: PLW0108 - a bare append is no handler
     roles = ["owner", "validator", "viewer"] * 2
     page.page.evaluate(
         """(roles) => {
@@ -193,7 +193,7 @@ def test_an_expired_sign_in_is_renewed_without_losing_what_was_typed(
     assert page.page.input_value("#field-reason") == "Known since March"
     page.page.wait_for_selector(".banner", state="detached")
     page.page.unroute_all()
-    page.page.add_init_script("localStorage.setItem('dashboard.token', localStorage.getItem('renewed'))")
+    page.run_first("localStorage.setItem('dashboard.token', localStorage.getItem('renewed'))")
     page.page.evaluate("localStorage.setItem('renewed', localStorage.getItem('dashboard.token'))")
     page.page.reload()
     page.wait_until_live()
