@@ -3,7 +3,7 @@
 local store = ...
 local commands, fail = store.commands, store.fail
 local floor, concat = math.floor, table.concat
-local server = {scripts = {}, calls = 0}
+local server = {scripts = {}, calls = 0, is_cluster = true}
 
 -- Least and most number of arguments of each command, and which of them are keys: 1, 'all', or a function's result.
 local ARGUMENTS = {
@@ -169,7 +169,7 @@ function server.declare(...)
   local keys, names = {...}, {}
   for _, name in ipairs(keys) do
     names[name] = true
-    if tags[name] ~= tags[keys[1]] then return "CROSSSLOT Keys in request don't hash to the same slot" end
+    if server.is_cluster and tags[name] ~= tags[keys[1]] then return "CROSSSLOT Keys in request don't hash to the same slot" end
   end
   key_sets[#key_sets + 1] = {keys = keys, names = names, tag = tags[keys[1]]}
   return #key_sets
@@ -234,6 +234,7 @@ end
 
 function server.forget_scripts() server.scripts = {} end
 function server.set_time(wall) store.wall = wall end
+function server.leave_cluster() server.is_cluster = false end
 function server.set_server_id(id) store.server_id = id end
 function server.listen(channel, count) store.listeners[channel] = count > 0 and count or nil end
 return server
