@@ -108,24 +108,25 @@ class ProgressFastPath:
     def _may_report(self, principal: Principal, reports: Reports) -> bool:
         """Whether every report is valid and names a known agent and protocol that the principal may report for."""
         known = self._app.extensions["known_ids"]
-        agents, protocols, is_valid = known["agent"], known["protocol"], self._decoder.is_valid
+        agents, protocols = known["agent"], known["protocol"]
         if principal.role is Role.AGENT and any(agent_id != principal.subject for agent_id, _ in reports):
             return False
         for protocol_id in {report.protocol_id for _, report in reports}:
             if protocol_id not in protocols or not principal.grants(protocol_id):
                 return False
-        return all(agent_id in agents and is_valid(report) for agent_id, report in reports)
+        are_known = all(agent_id in agents for agent_id, _ in reports)
+        return are_known and self._decoder.are_valid(report for _, report in reports)
 
     def _submit(self, reports: Reports, principal: Principal, caused_by: str) -> bool:
-        """Send the newest report of each agent to the coalescer. False if Redis did not take all: Flask tries again."""
-        newest = [
+        """Send the reports to the coalescer. False if Redis did not take all: Flask then tries again."""
+        running = [
             limiter.RunningReport(agent_id, report.protocol_id, report.task, event_json(agent_id, report))
-            for agent_id, report in dict(reports).items()
+            for agent_id, report in reports
         ]
         try:
-            taken = self._batches.report(newest, self._app.extensions["room_scripts"])
+            taken = self._batches.report(running, self._app.extensions["room_scripts"])
         except redis.RedisError as error:
-            logger.warning("fast_path.failed", extra={"reports": len(newest), "error": str(error)})
+            logger.warning("fast_path.failed", extra={"reports": len(running), "error": str(error)})
             return False
         if taken.starts or taken.outcome:
             with self._app.app_context(), on_behalf_of(caused_by):

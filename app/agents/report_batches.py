@@ -86,7 +86,7 @@ class ReportBatches:
             if time.monotonic() - own.arrived_at > WAIT_SECONDS:
                 raise redis.TimeoutError("Earlier reports took too long.")
             taken = limiter.report([report for each in batch for report in each.reports], scripts)
-            owners = {id(report): each for each in batch for report in each.reports}
+            owners = {id(report): each for each in batch for report in each.reports} if taken.starts else {}
             for report, version in taken.starts:
                 owners[id(report)].taken.starts.append((report, version))
             for each in batch if taken.failed else ():

@@ -4,7 +4,7 @@ The decoder is compiled from the marshmallow schemas at import, so every rule st
 report only if the schema accepts it too, and leaves terminal updates to the schema.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -23,7 +23,6 @@ AGENTS, PROGRESS, BATCH = "/api/v1/agents/", "/progress", "/api/v1/progress"
 Report = Any  # a struct compiled from ProgressReport
 Reports = list[tuple[str, Report]]  # each with its agent's id
 
-_EVENT = '{"agentId":"%s","task":%s,"progress":"%s","status":"%s","estimatedCompletion":%s,"error":null,"nextTask":%s'
 MAX_KNOWN = 1024  # values of a kind that were found valid: an agent names its task in each of its reports
 _encode = msgspec.json.Encoder().encode
 
@@ -57,11 +56,12 @@ class ReportDecoder:
             return []  # ValueError: msgspec raises UnicodeDecodeError for bytes that are not UTF-8
         return []
 
-    def is_valid(self, report: Report) -> bool:
-        """Run the checks of the schema that msgspec cannot express."""
+    def are_valid(self, reports: Iterable[Report]) -> bool:
+        """Run the checks of the schema that msgspec cannot express, once for each value."""
+        columns = zip(*map(self._checked_values, reports), strict=True)
         try:
-            for check, value in zip(self._checks, self._checked_values(report), strict=False):
-                if value is not None:
+            for check, values in zip(self._checks, columns, strict=False):
+                for value in set(values) - {None}:
                     check(value)
         except (ValidationError, ValueError, OverflowError):
             return False
@@ -118,18 +118,22 @@ def _timestamp(text: str) -> str:
 
 
 @lru_cache(maxsize=MAX_KNOWN)
-def _json_text(text: str) -> str:
+def _json_text(text: str | None) -> str:
     return _encode(text).decode()
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _json_timestamp(text: str | None) -> str:
+    return "null" if text is None else f'"{_timestamp(text)}"'
 
 
 def event_json(agent_id: str, report: Report) -> str:
     """The data of an `agent:task_update` without its version and closing brace, of a valid report."""
-    progress, estimate = report.progress, report.estimated_completion
-    return _EVENT % (
-        agent_id,
-        _json_text(report.task),
-        progress if isinstance(progress, int) else number_text(round(progress, Percentage.decimals)),
-        report.status,
-        "null" if estimate is None else f'"{_timestamp(estimate)}"',
-        "null" if report.next_task is None else _json_text(report.next_task),
+    progress = report.progress
+    if not isinstance(progress, int):
+        progress = number_text(round(progress, Percentage.decimals))
+    return (
+        f'{{"agentId":"{agent_id}","task":{_json_text(report.task)},"progress":"{progress}","status":"{report.status}",'
+        f'"estimatedCompletion":{_json_timestamp(report.estimated_completion)},"error":null,'
+        f'"nextTask":{_json_text(report.next_task)}'
     )

@@ -67,6 +67,7 @@ class RedisNodes:
 
     def __init__(self, url: str, prepare: Prepare | None = None, slots: Sequence[int] = range(SLOTS)) -> None:
         self.topology = topology_of(url)
+        self.is_cluster = self.topology.is_cluster  # then the keys of a command must be of one slot
         self._slots = slots
         self._prepare = prepare
         self._multiplexers: dict[str, RedisMultiplexer] = {}

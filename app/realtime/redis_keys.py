@@ -1,7 +1,8 @@
 """Names of rooms, and every key and channel of the application in Redis.
 
 Rooms are spread over 64 partitions by a hash of the protocol id. All keys of a partition have one hash tag, and so one
-slot of a Redis Cluster: a script works on rooms of one partition, most on one. Agents are spread in the same way.
+slot of a Redis Cluster: a script works on rooms of one partition, most on one; that of a batch of reports on all of its
+partitions if the server is no cluster. Agents are spread in the same way.
 
 `{t}` is the tag of a partition, `{p}` a protocol id, `{a}` an agent id, `{x}` another identifier. Times are microseconds
 of the partition's steady clock (lua/clock.lua); those marked "wall" are of Redis's clock. Writers are scripts of lua/ or

@@ -29,12 +29,10 @@ def by_partition(protocol_ids: Collection[str]) -> list[list[str]]:
     return groups
 
 
-def keys_together(keys_of: Callable[[str], tuple[str, ...]], group: Sequence[str]) -> tuple[str, ...]:
+def keys_together(keys_of: Callable[[str], tuple[str, ...]], group: Sequence[str]) -> Sequence[str]:
     """The keys of a call about these rooms of a partition, from the keys of a call about each."""
-    keys = keys_of(group[0])
-    if len(group) == 1:
-        return keys
-    return (*keys, *(key for room in group[1:] for key in keys_of(room)[len(PARTITION_PARTS) :]))
+    first, *others = map(keys_of, group)
+    return (*first, *(key for keys in others for key in keys[len(PARTITION_PARTS) :])) if others else first
 
 
 def due_rooms(scripts: RoomScripts, outcome: Outcome) -> list[tuple[int, str]]:

@@ -21,18 +21,19 @@ FRESH_SECONDS = 30.0
 MAX_AGE_SECONDS = 24 * 3600.0
 TOLERANCE_US = 300_000  # as in lua/clock.lua
 
-_AGENTS = ("keys", "clock", "agents")
+_ROOM = ("keys", "clock", "agents")
+_AGENTS = (*_ROOM, "agent_records")
 _EMITTING = (*_AGENTS, "room", "publish", "queue", "batch", "terminal", "waiting", "drain_room")
 _SHARED = {
     "emit": (*_EMITTING, "record_stored"),
     "drain": _EMITTING,
     "rewind": _EMITTING,
     "leave": _EMITTING,
-    "report": _AGENTS,
+    "report": (*_ROOM, "take_reports"),
     "arrive": _AGENTS,
     "allocate_versions": _AGENTS,
     "add_stored": (*_AGENTS, "record_stored"),
-    "read_seq": _AGENTS,
+    "read_seq": _ROOM,
     "forget_agents": _AGENTS,
     "forget_room": ("keys", "clock"),
     "locate": ("agent", "clock"),
@@ -46,6 +47,7 @@ _CLOCK_PLACES = {  # among the keys
     operation: {"keys": 0, "agent": 1, "partition": 0}[shared[0]] if "clock" in shared else None
     for operation, shared in _SHARED.items()
 }
+_OF_SEVERAL_CALLS = frozenset({"report"})  # one command runs them all, and has a list of their replies
 _OF_ROOMS = [operation for operation in _SHARED if operation != "lease_lead"]
 
 
@@ -100,13 +102,13 @@ class RoomScripts:
     def run(self, call: Call) -> Any:
         """Run one operation and return its reply without the steady time. Raises redis.RedisError."""
         asked_at = time.monotonic()
-        clock, slot, command = self._command(call, asked_at)
+        slot, command = self._command([call], asked_at)
         try:
             reply = self.nodes.call(slot, *command)
         except redis.exceptions.NoScriptError:
             self.nodes.call(slot, "SCRIPT", "LOAD", source(call.operation))
             reply = self.nodes.call(slot, *command)
-        return self._learn(reply, clock, asked_at)
+        return self._replies([call], reply, asked_at)[0]
 
     def run_many(self, calls: Sequence[Call]) -> list[Any]:
         """Run operations, those of one server in one round trip; returns their replies without the steady times.
@@ -114,19 +116,17 @@ class RoomScripts:
         Each is atomic, and may run twice if a connection breaks, which is harmless: clients ignore an event whose
         version they have. An error is a redis.RedisError in the place of its reply.
         """
-        asked_at, clocks, commands = time.monotonic(), [], []
-        for call in calls:
-            clock, slot, command = self._command(call, asked_at)
-            clocks.append(clock)
-            commands.append((slot, command))
+        asked_at, groups = time.monotonic(), self._groups(calls)
+        commands = [self._command(group, asked_at) for group in groups]
         replies = self.nodes.execute(commands)
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
         if unknown:
-            load = [(commands[index][0], ("SCRIPT", "LOAD", source(calls[index].operation))) for index in unknown]
+            load = [(commands[index][0], ("SCRIPT", "LOAD", source(groups[index][0].operation))) for index in unknown]
             self.nodes.execute(list(dict.fromkeys(load)))
             for index, reply in zip(unknown, self.nodes.execute([commands[each] for each in unknown]), strict=True):
                 replies[index] = reply
-        return [self._learn(reply, clock, asked_at) for reply, clock in zip(replies, clocks, strict=True)]
+        answered = zip(groups, replies, strict=True)
+        return [each for group, reply in answered for each in self._replies(group, reply, asked_at)]
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
         """As `run_many`, but raises the first error."""
@@ -138,20 +138,34 @@ class RoomScripts:
                 raise reply
         return replies
 
-    def _learn(self, reply: Any, clock: str, asked_at: float) -> Any:
-        if not clock or not isinstance(reply, list):
-            return reply
-        self.times.learn(clock, int(reply[0]), asked_at, time.monotonic())
-        return reply[1:]
+    def _groups(self, calls: Sequence[Call]) -> list[Sequence[Call]]:
+        """The calls of each command. A server of a cluster takes no command with keys of several partitions."""
+        can_share = not self.nodes.is_cluster and _OF_SEVERAL_CALLS.issuperset(call.operation for call in calls)
+        return [calls] if calls and can_share else [[call] for call in calls]
 
-    def _command(self, call: Call, now: float) -> tuple[str, int, tuple[Any, ...]]:
-        """The key of the clock that the operation reads, '' if it reads none; the slot; the command."""
-        operation, keys, args = call
-        place, clock = _CLOCK_PLACES[operation], ""
+    def _command(self, group: Sequence[Call], now: float) -> tuple[int, tuple[Any, ...]]:
+        """The slot and the command of calls of one operation."""
+        operation, keys, args = group[0]
+        place = _CLOCK_PLACES[operation]
+        if len(group) > 1:
+            keys = [key for call in group for key in call.keys]
         if place is not None:
-            clock = keys[place]
-            args = (args[0], self.times.expected(clock, now), *args[1:])
-        return clock, redis_keys.slot_of_key(keys[0]), ("EVALSHA", _sha(operation), len(keys), *keys, *args)
+            expected = self.times.expected
+            args = tuple(
+                arg for call in group for arg in (call.args[0], expected(call.keys[place], now), *call.args[1:])
+            )
+        return redis_keys.slot_of_key(keys[0]), ("EVALSHA", _sha(operation), len(keys), *keys, *args)
+
+    def _replies(self, group: Sequence[Call], reply: Any, asked_at: float) -> Sequence[Any]:
+        """The reply to each call of a command, without the steady times."""
+        operation, now = group[0].operation, time.monotonic()
+        place = _CLOCK_PLACES[operation]
+        if place is None or not isinstance(reply, list):
+            return [reply] * len(group)
+        replies = reply if operation in _OF_SEVERAL_CALLS else [reply]
+        for call, each in zip(group, replies, strict=True):
+            self.times.learn(call.keys[place], int(each[0]), asked_at, now)
+        return [each[1:] for each in replies]
 
 
 def init_app(app: Flask) -> None:

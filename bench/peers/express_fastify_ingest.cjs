@@ -50,13 +50,15 @@ function argumentsOf(agentId, report) {
 }
 
 async function accept(agentId, report) {
-  await redis.evalsha(sha, keys.length, ...keys, report.protocolId, "", encode(argumentsOf(agentId, report)));
+  const taken = encode([report.protocolId, argumentsOf(agentId, report)]);
+  await redis.evalsha(sha, keys.length, ...keys, report.protocolId, "", taken);
   return { accepted: "1" };
 }
 
 async function acceptBatch({ updates }) {
-  const taken = encode(updates.flatMap((each) => argumentsOf(each.agentId, each)));
-  await redis.evalsha(sha, keys.length, ...keys, updates[0].protocolId, "", taken);
+  const { protocolId } = updates[0];
+  const taken = encode([protocolId, updates.flatMap((each) => argumentsOf(each.agentId, each))]);
+  await redis.evalsha(sha, keys.length, ...keys, protocolId, "", taken);
   return { accepted: String(updates.length), rejected: [] };
 }
 

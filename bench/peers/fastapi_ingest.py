@@ -64,7 +64,7 @@ async def progress(agent_id: str, report: Report, claims: Annotated[dict, Depend
         "nextTask": report.nextTask,
     }
     text = json.dumps(data, separators=(",", ":"))[:-1]
-    taken = msgpack.packb([agent_id, report.task, text])
+    taken = msgpack.packb([report.protocolId, [agent_id, report.task, text]])
     await REDIS.evalsha(SHA, len(KEYS), *KEYS, report.protocolId, "", taken)
     return {"accepted": "1"}
 

@@ -85,7 +85,7 @@ def test_an_unexpected_error_is_logged_with_the_request_id_and_flask_takes_over(
     def fail(*_: object) -> bool:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("app.agents.progress_fast_path.ReportDecoder.is_valid", fail)
+    monkeypatch.setattr("app.agents.progress_fast_path.ReportDecoder.are_valid", fail)
     _, body, flask_bodies = send(HTTP_X_REQUEST_ID="mine-1")
 
     assert flask_bodies == [body]

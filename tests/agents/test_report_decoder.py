@@ -80,7 +80,7 @@ def _is_known(*ids):
 def test_a_report_that_the_decoder_accepts_is_valid_and_makes_the_same_event(report):
     body = _as_text(report)
     for _, decoded in decoder.decode(body, "/api/v1/agents/A1/progress"):
-        if _is_known(decoded.protocol_id) and decoder.is_valid(decoded):
+        if _is_known(decoded.protocol_id) and decoder.are_valid([decoded]):
             _compare(body, ProgressReport(), decoded)
 
 
@@ -89,7 +89,7 @@ def test_a_report_that_the_decoder_accepts_is_valid_and_makes_the_same_event(rep
 def test_each_report_of_a_batch_that_the_decoder_accepts_is_valid(updates):
     body = _as_text({"updates": [{"agentId": agent_id, **report} for agent_id, report in updates]})
     for number, (_, decoded) in enumerate(decoder.decode(body, BATCH)):
-        if _is_known(decoded.agent_id, decoded.protocol_id) and decoder.is_valid(decoded):
+        if _is_known(decoded.agent_id, decoded.protocol_id) and decoder.are_valid([decoded]):
             _compare(_as_text(json.loads(body)["updates"][number]), BatchUpdate(), decoded)
 
 
@@ -98,7 +98,7 @@ def test_each_report_of_a_batch_that_the_decoder_accepts_is_valid(updates):
 def test_a_date_that_the_decoder_accepts_is_the_same_moment_in_both(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
     for _, decoded in decoder.decode(body, PATH):
-        if decoder.is_valid(decoded):
+        if decoder.are_valid([decoded]):
             _compare(body, ProgressReport(), decoded)
 
 
@@ -108,14 +108,14 @@ def test_a_date_that_the_decoder_accepts_is_the_same_moment_in_both(moment):
 def test_decoder_and_schema_accept_dates_of_rfc_3339(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
     ((_, decoded),) = decoder.decode(body, PATH)
-    assert decoder.is_valid(decoded)
+    assert decoder.are_valid([decoded])
     _compare(body, ProgressReport(), decoded)
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_date_beyond_the_calendar_is_left_to_flask(moment):
     body = _as_text({"protocolId": "P1", "task": "scan", "progress": 5, "estimatedCompletion": moment})
-    assert not any(decoder.is_valid(decoded) for _, decoded in decoder.decode(body, PATH))
+    assert not any(decoder.are_valid([decoded]) for _, decoded in decoder.decode(body, PATH))
     with pytest.raises(ValidationError):
         ProgressReport().load(json.loads(body))
 
@@ -189,7 +189,7 @@ class ChangedBatch(Batch):
 
 
 def _accepts(decoder, reports):
-    return bool(reports) and all(decoder.is_valid(report) for _, report in reports)
+    return bool(reports) and decoder.are_valid(report for _, report in reports)
 
 
 @pytest.mark.parametrize(

@@ -257,16 +257,24 @@ def test_agents_that_leave_rooms_to_forget_are_bounded(in_context: Flask, agent)
     assert previous == rooms[3:11]
 
 
-def test_a_batch_takes_one_round_trip_however_many_rooms_it_has(
+def test_a_batch_takes_one_command_however_many_rooms_it_has_and_one_for_each_partition_in_a_cluster(
     in_context: Flask, monkeypatch: pytest.MonkeyPatch, rooms: list[str]
 ) -> None:
     reports = [limiter.RunningReport(f"B{n}", rooms[n % 3], "scan", DATA % (f"B{n}", "scan")) for n in range(9)]
-    limiter.report(reports)
+    assert {each.agent_id for each, _ in limiter.report(reports).starts} == {each.agent_id for each in reports}
     trips: list[int] = []
     nodes, execute = room_scripts().nodes, room_scripts().nodes.execute
     monkeypatch.setattr(nodes, "execute", lambda calls: trips.append(len(calls)) or execute(calls))
     monkeypatch.setattr(nodes, "call", lambda *_: pytest.fail("a round trip of its own"))
 
-    assert limiter.report(reports).starts == []
+    partitions, wanted = len(set(map(partition_of, rooms))), []
+    for is_cluster in (nodes.is_cluster, True):
+        monkeypatch.setattr(nodes, "is_cluster", is_cluster)
+        others = [limiter.RunningReport(each.agent_id, each.protocol_id, "next", "{") for each in reports[4:6]]
+        assert limiter.report(reports).starts == []
+        taken = limiter.report([*reports[:4], *others, *reports[6:]])
+        assert {(each.agent_id, each.task) for each, _ in taken.starts} == {("B4", "next"), ("B5", "next")}
+        limiter.report(reports)
+        wanted += [partitions if is_cluster else 1] * 3
 
-    assert trips == [3]
+    assert trips == wanted

@@ -93,6 +93,10 @@ class LuaServer:
             self._key_sets[keys] = number
         return number
 
+    def leave_cluster(self) -> None:
+        """Take commands with keys of several slots from now on."""
+        self._server["leave_cluster"]()
+
     def listen(self, channel: str, count: int) -> None:
         self._server["listen"](channel, count)
 

@@ -4,12 +4,12 @@ It follows the contract's delivery rules and the table of app/realtime/redis_key
 name and arguments of its script.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from app.realtime.redis_keys import view_of
+from app.realtime.redis_keys import PARTITION_PARTS, ROOM_PARTS, view_of
 from tests.simulation.model_moves import Moving
 from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, Partition, Room, first_of, version_of
 
@@ -17,6 +17,19 @@ SECOND, LAG, RENEWAL = 1_000_000, 5_000_000, 86_400_000_000
 WITHOUT_CLOCK = frozenset({"confirm", "disconnect"})
 EMITTING = frozenset({"emit", "drain", "rewind", "leave"})
 _unpack = msgspec.msgpack.decode
+
+
+def calls_of(operation: str, keys: Sequence[str], arguments: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """The keys and arguments of each call that a command runs: a report may be about several partitions."""
+    if operation != "report":
+        yield keys, arguments
+        return
+    for first in range(0, len(arguments), 3):
+        those = arguments[first : first + 3]
+        count = len(PARTITION_PARTS) + len(ROOM_PARTS) * (len(_unpack(those[2])) // 2)
+        yield keys[:count], those
+        keys = keys[count:]
+    assert not keys, f"a report has {len(keys)} keys too many"
 
 
 class Model(Moving):
@@ -70,17 +83,17 @@ class Model(Moving):
         return self.reply()
 
     # Operations that emit nothing
-    def report(self, packed: bytes, *others: Any) -> list[Any]:
+    def report(self, packed: bytes) -> list[Any]:
         found: tuple[list[Any], list[int], list[int]] = ([], [], [])
-        first = self._report(packed, 0, *found)
-        for id_, more in zip(others[::2], others[1::2], strict=True):
+        rooms, first = _unpack(packed), 0
+        for id_, reports in zip(rooms[::2], rooms[1::2], strict=True):
             self.open_room(self.part.room(id_))
-            first = self._report(more, first, *found)
+            first = self._report(reports, first, *found)
         return [str(self.now), *(found if any(found) else ())]
 
-    def _report(self, packed: bytes, first: int, started: list[Any], unknown: list[int], renewed: list[int]) -> int:
+    def _report(self, flat: list[str], first: int, started: list[Any], unknown: list[int], renewed: list[int]) -> int:
         """Take the reports of a room, numbered from `first`; returns the number of the next one."""
-        flat, room, part, dues = _unpack(packed), self.room, self.part, []
+        room, part, dues = self.room, self.part, []
         for index in range(first, first + len(flat) // 3):
             name, task, data = flat[3 * (index - first) : 3 * (index - first) + 3]
             agent = room.agents.get(name)

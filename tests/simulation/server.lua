@@ -3,7 +3,7 @@
 local store = ...
 local commands, fail = store.commands, store.fail
 local floor, abs, concat, format = math.floor, math.abs, table.concat, string.format
-local server = {scripts = {}, calls = 0}
+local server = {scripts = {}, calls = 0, is_cluster = true}
 
 -- Least and most number of arguments of each command, and which of them are keys: 1, 'all', or a function's result.
 local ARGUMENTS = {
@@ -168,7 +168,7 @@ function server.declare(...)
   local keys, names = {...}, {}
   for _, name in ipairs(keys) do
     names[name] = true
-    if tags[name] ~= tags[keys[1]] then return "CROSSSLOT Keys in request don't hash to the same slot" end
+    if server.is_cluster and tags[name] ~= tags[keys[1]] then return "CROSSSLOT Keys in request don't hash to the same slot" end
   end
   key_sets[#key_sets + 1] = {keys = keys, names = names, tag = tags[keys[1]]}
   return #key_sets
@@ -236,6 +236,7 @@ function server.set_time(wall)
   local micros = wall % 1000000
   store.wall, store.seconds, store.micros = wall, format('%.0f', (wall - micros) / 1000000), format('%.0f', micros)
 end
+function server.leave_cluster() server.is_cluster = false end
 function server.set_server_id(id) store.server_id = id end
 function server.listen(channel, count) store.listeners[channel] = count > 0 and count or nil end
 return server

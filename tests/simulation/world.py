@@ -16,9 +16,9 @@ import redis
 
 from app.core.redis_nodes import RedisNodes
 from app.realtime import redis_keys, scripts
-from app.realtime.scripts import RoomScripts, SteadyTimes
+from app.realtime.scripts import Call, RoomScripts, SteadyTimes
 from tests.simulation.lua_server import LuaServer
-from tests.simulation.model import EMITTING, WITHOUT_CLOCK, Model
+from tests.simulation.model import EMITTING, WITHOUT_CLOCK, Model, calls_of
 from tests.simulation.model_room import Partition
 
 PARTITIONS = 3  # in place of 64, which a drain asks one by one
@@ -88,6 +88,7 @@ class SimulatedNodes:
 
     def __init__(self, world: "World", times: SteadyTimes) -> None:
         self._world, self._times = world, times
+        self.is_cluster = len(world.servers) > 1
         self._connected: dict[int, int] = {}  # generation by server
         self._checked = -1  # number of the last change of a server for which all connections are open
 
@@ -124,13 +125,13 @@ class SimulatedNodes:
     def _send(self, calls: Sequence[tuple[int, tuple[Any, ...]]]) -> list[Any]:
         world = self._world
         if self._checked == world.changes:
-            return [world.execute(world.server_of(slot), slot, command) for slot, command in calls]
+            return [world.execute(world.server_of(slot), command) for slot, command in calls]
         closed = self._closed({world.server_of(slot) for slot, _ in calls})
         replies: list[Any] = []
         for slot, command in calls:
             server = world.server_of(slot)
             is_closed = server in closed
-            replies.append(redis.ConnectionError("closed") if is_closed else world.execute(server, slot, command))
+            replies.append(redis.ConnectionError("closed") if is_closed else world.execute(server, command))
         return replies
 
     def _closed(self, servers: set[Server]) -> set[Server]:
@@ -153,12 +154,8 @@ class SimulatedNodes:
             return False
         self._connected[server.number] = server.generation
         slots = [each for each in self._world.slots if self._world.server_of(each) is server]
-        scripts.prepare(lambda *words: self._prepare(server, words), slots, self._times)
+        scripts.prepare(lambda *words: self._world.execute(server, words), slots, self._times)
         return True
-
-    def _prepare(self, server: Server, words: tuple[Any, ...]) -> Any:
-        slot = redis_keys.slot_of_key(words[3]) if words[0] == "EVALSHA" else 0
-        return self._world.execute(server, slot, words)
 
 
 @contextmanager
@@ -182,6 +179,8 @@ class World:
         self.servers = [Server(make_server(), number) for number in range(servers)]
         for each in self.servers:
             each.restart()
+        if servers == 1:
+            self.servers[0].redis.leave_cluster()
         self.slots = redis_keys.PARTITION_SLOTS[:PARTITIONS]
         self._servers = {slot: self.servers[index % servers] for index, slot in enumerate(self.slots)}
         self.model = Model()
@@ -224,31 +223,34 @@ class World:
         self.server_of(slot).redis.listen(channel, count)
         self.model.listeners[channel] = count
 
-    def execute(self, server: Server, slot: int, command: tuple[Any, ...]) -> Any:
-        wall = self.time + server.offset
-        reply = server.redis.execute(wall, command)
+    def execute(self, server: Server, command: tuple[Any, ...]) -> Any:
+        reply = server.redis.execute(self.wall(server), command)
         if command[0] != "EVALSHA" or isinstance(reply.value, redis.exceptions.NoScriptError):
             return reply.value
         operation, key_count = self._operations[command[1]], command[2]
         keys, arguments = command[3 : 3 + key_count], command[3 + key_count :]
         if isinstance(reply.value, redis.RedisError):
             raise Mismatch(f"{operation} {_shown(arguments)}: {reply.value}")
-        wanted = self.model.run(operation, server.part(slot), keys, wall, arguments)
-        text = reply.text
+        texts = reply.text if operation == "report" else [reply.text]
+        for (those, args), text in zip(calls_of(operation, keys, arguments), texts, strict=True):
+            self._compare(server, Call(operation, those, args), text, reply.published)
+        return reply.value
+
+    def _compare(self, server: Server, call: Call, text: Any, published: list[list[str]]) -> None:
+        """Compare a reply with that of the model. Raises Mismatch."""
+        (operation, keys, args), model = call, self.model
+        part = server.part(redis_keys.slot_of_key(keys[0]))
+        wanted = model.run(operation, part, keys, self.wall(server), args)
         if text != wanted and operation in EMITTING:
             text[2].sort()  # counts by event type, in any order
-        if text != wanted or reply.published != self.model.published:
+        if text != wanted or published != model.published:
             raise Mismatch(
-                f"{operation} {_shown(arguments)}: the reply is {text}, in the model {wanted}; "
-                f"published are {reply.published}, in the model {self.model.published}"
+                f"{operation} {_shown(args)}: the reply is {text}, in the model {wanted}; "
+                f"published are {published}, in the model {model.published}"
             )
         if operation not in WITHOUT_CLOCK:
-            self.observe(
-                Observation(
-                    operation, keys[0].partition("}")[0], arguments[0], self.time, self.model.now, text, reply.published
-                )
-            )
-        return reply.value
+            tag = keys[0].partition("}")[0]
+            self.observe(Observation(operation, tag, args[0], self.time, model.now, text, published))
 
 
 def _shown(arguments: tuple[Any, ...]) -> str:

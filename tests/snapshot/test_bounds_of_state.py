@@ -114,7 +114,7 @@ def test_the_state_shows_a_silent_agent_while_its_task_runs_and_not_after(
 
 
 def test_the_scripts_and_the_statistics_agree_when_an_agent_is_offline() -> None:
-    (offline_after,) = re.findall(r"OFFLINE_AFTER = (\d+)", scripts.source("report"))
+    (offline_after,) = re.findall(r"OFFLINE_AFTER = (\d+)", scripts.source("arrive"))
 
     assert int(offline_after) == ONLINE_SECONDS * 1_000_000
 

@@ -1,60 +1,26 @@
--- Take RUNNING reports of agents that work in rooms of a partition: each replaces the waiting update of its agent.
--- KEYS: those of keys.lua that a report needs. ARGV: protocol id, expected steady time, MessagePack array with the
--- agent, task and data (a JSON object without its closing brace) of each report; then id and array of further rooms. An
--- agent has one report at most.
--- Reply: the steady time; then, unless all are empty: an array with the index from 0 and the version of each report
--- whose agent was not on this task before; the indexes of those whose agent does not work there, which were not taken;
--- the indexes of those whose agent's location should be renewed.
--- A version is the microsecond of Redis's clock, and always greater than the one before. The zsets of agents last seen
--- only count them, and lag by LAG; the exact time an agent was last seen is its version, unless the clock stepped back.
-local LAG, RENEWAL, KEYS_OF_ROOM = 5000000, 86400000000, 7
-local FORM = '^((%d+) %d+ )(%d+)( %d+ )(%d+ ([01]) )(.*)$'  -- parse_agent would double the cost
-local stamp, now_text, tick, day = text(wall), text(now), wall - wall % LAG, wall - wall % RENEWAL
-local started, unknown, renewed, count = {}, {}, {}, 0
-local records, latest, waiting, seen, first_due
-
-local function take(index, name, task, data, record)
-  local head, next_allowed, before, task_version, tail, here, task_before = (record or UNKNOWN):match(FORM)
-  if here == '0' then return table.insert(unknown, index) end
-  before = tonumber(before)
-  local version, is_new, n = before < wall and stamp or text(before + 1), task_before ~= task, #latest + 1
-  local due = math.max(now, tonumber(next_allowed), FIRST_ALLOWED)
-  if is_new then
-    task_version = ' ' .. version .. ' '
-    started[#started + 1], started[#started + 2] = index, version
+-- Take RUNNING reports of agents that work in rooms of partitions.
+-- KEYS: of each partition those of keys.lua that a report needs. ARGV: of each partition the protocol id of its first
+-- room, the expected steady time, and a MessagePack array with the id and the array of reports (take_reports.lua) of
+-- each of its rooms.
+-- Reply: for each partition the steady time; then, unless all are empty: an array with the index from 0 and the version
+-- of each report whose agent was not on this task before; the indexes of those whose agent does not work there, which
+-- were not taken; the indexes of those whose agent's location should be renewed.
+local KEYS_OF_PARTITION, KEYS_OF_ROOM = 6, 7
+local replies, last_key = {}, 0
+for i = 1, #ARGV, 3 do
+  if i > 1 then
+    CLOCK_KEY, DUE_KEY, ROOMS_KEY, ALL_LAST_SEEN_KEY, ALL_BUSY_KEY = unpack(KEYS, last_key + 1, last_key + 5)
+    read_clock(ARGV[i + 1])
   end
-  if is_new or before < tick or before > wall then seen[#seen + 1], seen[#seen + 2] = stamp, name end
-  if before < day then renewed[#renewed + 1] = index end
-  records[n], latest[n], waiting[n] = name, name, due == now and now_text or text(due)
-  records[n + 1] = head .. version .. task_version .. tail .. task
-  latest[n + 1], waiting[n + 1] = data .. ',"version":"' .. version .. '"}', name
-  if due < first_due then first_due = due end
-end
-
-local function write()
-  redis.call('HSET', AGENTS_KEY, unpack(records))
-  redis.call('HSET', LATEST_KEY, unpack(latest))
-  redis.call('ZADD', WAITING_KEY, 'NX', unpack(waiting))
-  if redis.call('HEXISTS', STATE_KEY, 'batch_seq') == 1 then
-    redis.call('ZADD', BATCH_WAITING_KEY, 'NX', unpack(waiting))
+  last_key = last_key + KEYS_OF_PARTITION
+  begin_reply()
+  local rooms = cmsgpack.unpack(ARGV[i + 2])
+  for j = 1, #rooms, 2 do
+    select_room(rooms[j], last_key)
+    take_reports(rooms[j + 1])
+    last_key = last_key + KEYS_OF_ROOM
   end
-  redis.call('ZADD', DUE_KEY, 'LT', text(first_due), ID)
-  count_change()
-  if #seen == 0 then return end
-  local counts = {LAST_SEEN_KEY, BUSY_KEY, ALL_LAST_SEEN_KEY, ALL_BUSY_KEY}
-  for _, key in ipairs(counts) do redis.call('ZADD', key, unpack(seen)) end
-  touch_room()
+  local is_empty = #started + #unknown + #renewed == 0
+  replies[#replies + 1] = is_empty and {now_text} or {now_text, started, unknown, renewed}
 end
-
-for i = 3, #ARGV, 2 do
-  if i > 3 then select_room(ARGV[i - 1], 6 + (i - 3) / 2 * KEYS_OF_ROOM) end
-  local reports, names = cmsgpack.unpack(ARGV[i]), {}
-  records, latest, waiting, seen, first_due = {}, {}, {}, {}, math.huge
-  for j = 1, #reports / 3 do names[j] = reports[3 * j - 2] end
-  local known = redis.call('HMGET', AGENTS_KEY, unpack(names))
-  for j, name in ipairs(names) do take(count + j - 1, name, reports[3 * j - 1], reports[3 * j], known[j]) end
-  count = count + #names
-  if #latest > 0 then write() end
-end
-if #started + #unknown + #renewed == 0 then return {now_text} end
-return {now_text, started, unknown, renewed}
+return replies

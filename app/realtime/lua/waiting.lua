@@ -9,7 +9,7 @@ local function allowed_agents(most)
   local records = #waiting > 0 and redis.call('HMGET', AGENTS_KEY, unpack(waiting)) or {}
   for i, name in ipairs(waiting) do
     local next_allowed, rest, pending = (records[i] or UNKNOWN):match('^(%d+)( (%d+).*)$')
-    local due = math.max(tonumber(next_allowed), FIRST_ALLOWED)
+    local due = math.max(tonumber(next_allowed), first_allowed())
     if pending ~= '0' then due = math.max(due, now) + pending * AGENT_INTERVAL end  -- after its terminal updates
     if due > now then
       redis.call('ZADD', WAITING_KEY, text(due), name)
