@@ -80,7 +80,7 @@ class Revocations:
         self._refreshed_at = self._loaded_at = self._cleaned_at = float("-inf")
         self._version: Any = None
         self._first_reading: SingleFlight[None] = SingleFlight()
-        self._loading = threading.Lock()
+        self._loading, self._reading = threading.Lock(), threading.Lock()
 
     @property
     def is_loaded(self) -> bool:
@@ -138,8 +138,12 @@ class Revocations:
         """Read new rows, on a connection of its own.
 
         Ids are assigned before rows are committed, so the last thousand are read again. When the highest id is lower
-        than before, an older database has been restored, and all of it is read.
+        than before, an older database has been restored, and all of it is read. One thread at a time.
         """
+        with self._reading:
+            self._load()
+
+    def _load(self) -> None:
         with db.engine.connect() as connection:
             highest = connection.execute(select(func.max(RevokedToken.id))).scalar() or 0
         if highest < self._last_id:

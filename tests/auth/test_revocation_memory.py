@@ -201,3 +201,36 @@ def test_all_callers_wait_for_the_same_first_reading(monkeypatch: pytest.MonkeyP
         caller.join(60)
 
     assert len(readings) < 10  # two, and one more for each thread that was stopped on its way into `refresh`
+
+
+def test_what_is_revoked_while_another_thread_cleans_the_memory_is_kept(in_context: Flask) -> None:
+    """As with threads that are served by gunicorn: a request revokes while another one cleans."""
+    known, began, revoked = Revocations(0.0), threading.Event(), threading.Event()
+
+    class Slow(dict[str, float]):
+        def items(self) -> Any:
+            for pair in super().items():
+                began.set()
+                revoked.wait(0.3)
+                yield pair
+
+    store(token_id="first", expires_at=utc_now() + timedelta(days=1))
+    known._token_ids = Slow()
+    errors: list[Exception] = []
+
+    def clean() -> None:
+        with in_context.app_context():
+            try:
+                known.load()
+            except RuntimeError as error:
+                errors.append(error)
+
+    cleaning = threading.Thread(target=clean)
+    cleaning.start()
+    assert began.wait(60)
+    store(token_id="second", expires_at=utc_now() + timedelta(days=1))
+    known.load()
+    revoked.set()
+    cleaning.join(60)
+
+    assert (errors, refused(known, "first", "second")) == ([], ["first", "second"])
