@@ -22,9 +22,12 @@ def spent(work):
     return time.process_time() - began
 
 
-def ratio(work, other, rounds=ROUNDS):
-    """The CPU time of `work` divided by that of `other`: alternating runs, the best of each."""
-    pairs = [(spent(work), spent(other)) for _ in range(rounds)]
+def ratio(work, other, rounds=ROUNDS, prepare=lambda: None):
+    """The CPU time of `work` divided by that of `other`: alternating runs, the best of each, without `prepare()`."""
+    pairs = []
+    for _ in range(rounds):
+        prepare()
+        pairs.append((spent(work), spent(other)))
     return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
 
 

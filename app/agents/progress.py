@@ -25,7 +25,7 @@ from app.http.problems import flatten_messages
 from app.observability import metrics
 from app.protocols.service import check_exists as check_protocol
 from app.realtime import emitter, limiter, outbox
-from app.realtime.limiter import RunningReport, Start
+from app.realtime.limiter import RunningReport, Taken
 
 LARGE_REQUEST = 20
 _large_requests = threading.Lock()  # large requests take turns, so that small ones are stored between them
@@ -82,8 +82,9 @@ def _accept(updates: list[Update], rejected: list[dict[str, Any]], caller: Princ
     if terminal or is_keyed():
         response = _store_and_submit(terminal, running, respond, caller)
     else:
-        task_changes.store_starts(_submit(running), caller)
-        response = respond([])
+        taken = _submit(running)
+        task_changes.store_starts(taken.starts, caller)
+        response = respond(_failures(running, taken))
     metrics.PROGRESS_ACCEPTED.labels("RUNNING").inc(len(updates) - len(terminal))
     return response
 
@@ -116,7 +117,7 @@ def _store_and_submit(
         with _large_requests if len(terminal) >= LARGE_REQUEST else nullcontext():
             stored = task_changes.store(terminal, running, respond)
     except StoredResponse as first:
-        _submit(_unsubmitted(running, first.resume))
+        _submit_all(_unsubmitted(running, first.resume))
         raise
     task_changes.charge(caller, stored.task_count)
     for update in stored.terminal:
@@ -124,11 +125,11 @@ def _store_and_submit(
     for protocol_id in stored.protocol_ids:
         outbox.relay(protocol_id)
     try:
-        _submit(running)
-    except redis.RedisError:
+        stored.failed += _failures(running, (_submit_all if is_keyed() else _submit)(running))
+    except redis.RedisError as error:
         if is_keyed():
             raise
-        stored.failed += [(update.position, "Redis did not answer.") for update in running]
+        stored.failed += _failures(running, Taken(failed={update.agent_id: error for update in running}))
     return respond(stored.failed)
 
 
@@ -143,10 +144,22 @@ def _unsubmitted(running: list[Update], versions: dict[str, int]) -> list[Update
     ]
 
 
-def _submit(running: list[Update]) -> list[Start]:
-    """Send RUNNING updates to the coalescer; returns those that started a task. Raises redis.RedisError."""
+def _submit_all(running: list[Update]) -> Taken:
+    """As `_submit`. Raises redis.RedisError if any was not taken."""
+    taken = _submit(running)
+    for error in taken.failed.values():
+        raise error
+    return taken
+
+
+def _failures(running: list[Update], taken: Taken) -> list[Failure]:
+    return [(update.position, "Redis did not answer.") for update in running if update.agent_id in taken.failed]
+
+
+def _submit(running: list[Update]) -> Taken:
+    """Send RUNNING updates to the coalescer. Raises redis.RedisError if none was taken."""
     reports = [
         RunningReport(agent_id, fields["protocol_id"], fields["task"], to_json(event_data(agent_id, fields))[:-1])
         for _, agent_id, fields, _ in running
     ]
-    return emitter.report(reports) if reports else []
+    return emitter.report(reports) if reports else Taken()

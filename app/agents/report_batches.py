@@ -46,7 +46,7 @@ class ReportBatches:
     def report(self, reports: Sequence[RunningReport], scripts: RoomScripts) -> Taken:
         """As `limiter.report`; what left the rooms of agents that moved is told to one of the callers alone.
 
-        Raises redis.RedisError: then the reports of all callers that shared the call may or may not have been taken.
+        Raises redis.RedisError in all callers that shared the call if nothing of it was surely taken.
         """
         own = _Request(reports)
         with self._lock:
@@ -89,6 +89,9 @@ class ReportBatches:
             owners = {id(report): each for each in batch for report in each.reports} if taken.starts else {}
             for report, version in taken.starts:
                 owners[id(report)].taken.starts.append((report, version))
+            for each in batch if taken.failed else ():
+                those = {report.agent_id for report in each.reports}
+                each.taken.failed = {name: taken.failed[name] for name in those & taken.failed.keys()}
             own.taken.outcome, error = taken.outcome, None
         except redis.RedisError as raised:
             error = raised

@@ -73,14 +73,14 @@ class Lifetime:
     """When agents are as a snapshot shows them, if nothing in their room changes."""
 
     since_us: float  # when the last one was seen, or became OFFLINE; the clock may have been set back
-    until_us: float  # when the next one becomes OFFLINE
-    elsewhere: dict[str, Located | None]  # those that work in other rooms
+    until_us: float  # when the next one becomes OFFLINE, or its version lies no longer in the future
+    located: dict[str, Located | None]  # those that work in other rooms, or whose version lies in the future
 
     def holds(self, at_us: float) -> bool:
         """Whether they are so at that time. Raises redis.RedisError."""
         if not self.since_us <= at_us < self.until_us:
             return False
-        return read_agents(rooms_redis(), list(self.elsewhere)) == list(self.elsewhere.values())
+        return read_agents(rooms_redis(), list(self.located)) == list(self.located.values())
 
 
 class _State(NamedTuple):
@@ -126,12 +126,14 @@ def snapshot_section(protocol_id: str, at_us: float) -> AgentsSection:
             break
         shown.append(agent_id)
     seen: dict[str, float | None] = {  # as `seen_us` of those that work here
-        each: min(float(record.version), at_us) for each, record in records.items() if record.is_here
+        each: float(record.version) for each, record in records.items() if record.is_here and record.version <= at_us
     }
-    elsewhere = sorted(set(shown) - seen.keys())
-    located = dict(zip(elsewhere, read_agents(rooms_redis(), elsewhere), strict=True))
+    others = sorted(set(shown) - seen.keys())
+    located = dict(zip(others, read_agents(rooms_redis(), others), strict=True))
     seen |= {each: seen_us(found, at_us) for each, found in located.items()}
     described, since_us, until_us = _described(sorted(shown), agents, stored, seen, at_us)
+    versions = [found.record.version for found in located.values() if found and found.record]
+    until_us = min([until_us, *(each for each in versions if each > at_us)])  # then it tells when the agent was seen
     lifetime = Lifetime(since_us, until_us, located)
     return AgentsSection(msgspec.Raw(_encode(described)), len(shown) < len(agents), lifetime)
 

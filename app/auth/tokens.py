@@ -13,6 +13,7 @@ from app.auth.claim_mapping import ClaimMapping
 from app.auth.keys import ALGORITHM, ProviderKeys, SharedSecrets, key_id_of
 from app.auth.permissions import Role
 from app.config import Config
+from app.core.concurrency import SharedCache
 from app.core.errors import TokenExpired, Unauthorized
 from app.core.schemas import is_identifier
 from app.core.values import naming_problem
@@ -54,7 +55,7 @@ class TokenVerifier:
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
-        self._cache: TTLCache[str, Principal] = TTLCache(MAX_CACHED, CACHE_SECONDS)
+        self._cache: SharedCache[str, Principal] = SharedCache(TTLCache(MAX_CACHED, CACHE_SECONDS))
         self._keys: ProviderKeys | SharedSecrets = SharedSecrets(settings)
         self._mapping: ClaimMapping | None = None
         required = REQUIRED_CLAIMS

@@ -6,8 +6,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
-import prometheus_client
 from celery import Celery
+from celery.utils.dispatch import Signal
 from kombu.entity import Queue
 from kombu.transport.redis import Channel, QoS
 
@@ -17,10 +17,9 @@ from app.core import queues
 from app.core.redis_connection import redis_time
 
 logger = logging.getLogger(__name__)
-LOST_ACKNOWLEDGEMENTS = prometheus_client.Counter(
-    "dashboard_celery_lost_acknowledgements_total",
-    "Tasks that were not acknowledged, since the connection to the broker was lost; they run again",
-)
+acknowledgement_lost = Signal(name="acknowledgement_lost")
+"""Sent for each task that cannot be acknowledged or rejected, since the broker's connection is lost: it runs again."""
+
 TASK_TIME_LIMIT_SECONDS = 50
 TIMEOUTS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 
@@ -29,15 +28,23 @@ class RedisClockQoS(QoS):
     """Times unacknowledged messages by Redis's clock; kombu mixes the clocks of several workers.
 
     The messages of a lost connection are redelivered as a dead worker's are. Kombu ends the worker when it acknowledges
-    or restores them: the channel then has no address to connect to.
+    or restores them, or rejects those of a killed pool process: the channel then has no address to connect to.
     """
 
     def ack(self, delivery_tag: str) -> None:
-        if self._is_connected():
+        if self._can_end(delivery_tag):
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        else:
-            LOST_ACKNOWLEDGEMENTS.inc()
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if self._can_end(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    def _can_end(self, delivery_tag: str) -> bool:
+        is_connected = self._is_connected()
+        if not is_connected:
+            acknowledgement_lost.send(sender=type(self))
             logger.warning("task.not_acknowledged", extra={"delivery_tag": delivery_tag})
+        return is_connected
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         if self._is_connected():
@@ -63,6 +70,19 @@ class RedisClockQoS(QoS):
         super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
+_connparams = Channel._connparams  # noqa: SLF001 - has no public name; Sentinel's channel uses it too
+
+
+def _connection_parameters(channel: Any, asynchronous: bool = False) -> dict[str, Any]:
+    """Kombu's, without redis-py's retry for the connections that a worker's event loop reads.
+
+    With it, redis-py connects again after a restart of Redis, and then waits for a control command without a limit: the
+    worker hangs. Without it kombu learns of the lost connection and begins anew.
+    """
+    parameters: dict[str, Any] = _connparams(channel, asynchronous)  # type: ignore[no-untyped-call]
+    return parameters | {"retry_on_timeout": False} if asynchronous else parameters
+
+
 def broker(redis_url: str) -> tuple[str, dict[str, Any]]:
     """Celery's URL of the broker, and its transport options for Sentinel."""
     if redis_url.startswith(SENTINEL_SCHEME):
@@ -82,6 +102,7 @@ def configure(celery: Celery, settings: Config) -> None:
     for variable in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):  # override `broker_url`
         os.environ.pop(variable, None)
     Channel.QoS = RedisClockQoS
+    Channel._connparams = _connection_parameters  # type: ignore[method-assign] # noqa: SLF001 - as above
     url, sentinel_options = broker(settings.redis_url)
     celery.conf.update(
         broker_url=url,

@@ -1,8 +1,8 @@
-"""Coordination of concurrent callers within a process: locks by key, shared results, counts per second."""
+"""Coordination of concurrent callers within a process: locks by key, shared results, caches, counts per second."""
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 from app.core.errors import DependencyUnavailable
 
 Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 STRIPES = 64
 LOCK_WAIT_SECONDS = 1.0
@@ -62,17 +64,48 @@ class SingleFlight(Generic[Answer]):
             return self._run(key, own, make)
         if not wait_in_steps(lambda step: bool(wait((shared,), step).done), RESULT_WAIT_SECONDS):
             raise DependencyUnavailable("The result took too long to compute.")
-        return shared.result()
+        try:
+            return shared.result()
+        except CancelledError:  # that caller's greenlet was killed
+            return self.share(key, make)
 
     def _run(self, key: str, own: Future[Answer], make: Callable[[], Answer]) -> Answer:
-        with self._running[hash(key) % STRIPES]:
-            with self._guard:
-                del self._pending[key]
-            try:
+        try:
+            with self._running[hash(key) % STRIPES]:
+                self._end_sharing(key, own)
                 own.set_result(make())
-            except BaseException as error:  # noqa: BLE001 - raised again in every caller
-                own.set_exception(error)
+        except BaseException as error:
+            self._end_sharing(key, own)
+            own.set_exception(error if isinstance(error, Exception) else CancelledError())
+            raise
         return own.result()
+
+    def _end_sharing(self, key: str, own: Future[Answer]) -> None:
+        with self._guard:
+            if self._pending.get(key) is own:
+                del self._pending[key]
+
+
+class SharedCache(Generic[Key, Value]):
+    """A cache of cachetools for all threads: two of them that use one without a lock break it for good."""
+
+    def __init__(self, cache: MutableMapping[Key, Value]) -> None:
+        self._cache, self._lock = cache, threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        with self._lock:  # reading changes the order of use
+            return self._cache.get(key)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._cache
+
+    def __setitem__(self, key: Key, value: Value) -> None:
+        with self._lock:
+            self._cache[key] = value
+
+    def clear(self) -> None:
+        with self._lock:
+            self._cache.clear()
 
 
 @dataclass(slots=True)

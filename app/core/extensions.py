@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import DeclarativeBase
 
 from app.config import Config
+from app.core.concurrency import SharedCache
 from app.core.redis_connection import RedisClock, RedisHealth, connect_redis
 
 TIME_LIMITS = {"options": "-c statement_timeout=10000 -c lock_timeout=5000"}
@@ -58,9 +59,9 @@ def redis_health() -> RedisHealth:
     return cast(RedisHealth, current_app.extensions["redis_health"])
 
 
-def known_ids(kind: str) -> LRUCache[str, bool]:
+def known_ids(kind: str) -> SharedCache[str, bool]:
     """Ids of rows that exist and are never deleted, as seen by this process; `kind` is `protocol` or `agent`."""
-    return cast("LRUCache[str, bool]", current_app.extensions["known_ids"][kind])
+    return cast("SharedCache[str, bool]", current_app.extensions["known_ids"][kind])
 
 
 def init_app(app: Flask, settings: Config) -> None:
@@ -84,7 +85,7 @@ def init_app(app: Flask, settings: Config) -> None:
             "connect_args": {"connect_timeout": 3, **(BEHIND_POOLER if settings.database_pooler else TIME_LIMITS)},
         }
     db.init_app(app)
-    app.extensions["known_ids"] = {kind: LRUCache(maxsize=100_000) for kind in ("protocol", "agent")}
+    app.extensions["known_ids"] = {kind: SharedCache(LRUCache(100_000)) for kind in ("protocol", "agent")}
     client = app.extensions["redis"] = connect_redis(settings.redis_url)
     app.extensions["redis_clock"] = RedisClock(client)
     app.extensions["redis_health"] = RedisHealth(settings.redis_url)

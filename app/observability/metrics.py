@@ -190,6 +190,10 @@ HTTP_REQUESTS = Counter("dashboard_http_requests_total", "REST requests", ["meth
 HTTP_SECONDS = Histogram("dashboard_http_request_seconds", "Time to the response", ["route"], buckets=SECONDS)
 CELERY_TASKS = Counter("dashboard_celery_tasks_total", "Finished tasks", ["task", "state"])
 CELERY_SECONDS = Histogram("dashboard_celery_task_seconds", "Run time of a task", ["task"], buckets=SECONDS)
+CELERY_LOST_ACKNOWLEDGEMENTS = Counter(
+    "dashboard_celery_lost_acknowledgements_total",
+    "Tasks that were not acknowledged, since the connection to the broker was lost; they run again",
+)
 CELERY_WAIT = Histogram(
     "dashboard_celery_wait_seconds", "From when a task was sent to its start", ["task"], buckets=SECONDS
 )

@@ -14,6 +14,7 @@ from flask import Flask, has_app_context
 from prometheus_client import start_http_server
 
 from app.config import Config
+from app.core.celery_config import acknowledgement_lost
 from app.core.extensions import celery, redis_clock
 from app.core.queues import PAYMENTS_QUEUE, WEBHOOKS_QUEUE
 from app.observability import metrics, probe, process_registry, telemetry
@@ -70,6 +71,11 @@ def _count_start(task: Any, **_: Any) -> None:
 def _count_end(task: Any, state: str, **_: Any) -> None:
     metrics.CELERY_TASKS.labels(task.name, state).inc()
     metrics.CELERY_SECONDS.labels(task.name).observe(time.perf_counter() - task.request.started)
+
+
+@acknowledgement_lost.connect
+def _count_lost_acknowledgement(**_: Any) -> None:
+    metrics.CELERY_LOST_ACKNOWLEDGEMENTS.inc()
 
 
 def _serve_metrics(port: int) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from cachetools import LRUCache
 from flask import Flask
 
+from app.core.concurrency import SharedCache
+
 logger = logging.getLogger(__name__)
 
 MARK_SECONDS = 0.25
@@ -26,7 +28,7 @@ class EmittedEvents:
     def __init__(self, app: Flask, mark: Callable[[list[int]], None]) -> None:
         self._app, self._mark, self._lock = app, mark, threading.Lock()
         self.awaiting_mark: frozenset[int] = frozenset()
-        self.positions: LRUCache[str, int] = LRUCache(MAX_POSITIONS)
+        self.positions: SharedCache[str, int] = SharedCache(LRUCache(MAX_POSITIONS))
 
     def add(self, rows: Sequence[Any]) -> None:
         """Remember rows of one protocol that were emitted in order."""
@@ -37,7 +39,14 @@ class EmittedEvents:
             is_idle = not self.awaiting_mark
             self.awaiting_mark |= {row.id for row in rows}
         if is_idle:
-            threading.Thread(target=self._mark_until_none_waits, daemon=True).start()
+            try:
+                threading.Thread(target=self._mark_until_none_waits, daemon=True).start()
+            except (
+                RuntimeError
+            ) as error:  # the system gives no more threads; the sweep emits them again, without effect
+                logger.warning("outbox.mark_failed", extra={"events": len(rows), "error": str(error)})
+                with self._lock:
+                    self.awaiting_mark = frozenset()
 
     def _mark_until_none_waits(self) -> None:
         is_done = False

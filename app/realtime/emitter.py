@@ -47,12 +47,12 @@ def log_emission_failure(protocol_id: str, event_type: str, data_json: str, erro
     logger.error("event.emission_failed", extra=event)
 
 
-def report(reports: Sequence[limiter.RunningReport]) -> list[limiter.Start]:
-    """Take RUNNING reports, the newest of each agent; returns those that started a task. Raises redis.RedisError."""
+def report(reports: Sequence[limiter.RunningReport]) -> limiter.Taken:
+    """Take RUNNING reports, the newest of each agent. Raises redis.RedisError if none was taken."""
     taken = limiter.report(reports)
     if taken.outcome is not None:
         record_outcome(taken.outcome)
-    return taken.starts
+    return taken
 
 
 def run_scheduled_drain(token: str) -> None:

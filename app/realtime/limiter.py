@@ -9,6 +9,7 @@ overtake each other and no crash falls between "taken" and "published".
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -57,10 +58,14 @@ class StoredEvent(NamedTuple):
 
 @dataclass
 class Taken:
-    """The reports that started a task; `outcome` is what left the rooms that agents turned away from."""
+    """The reports that started a task; `outcome` is what left the rooms that agents turned away from.
+
+    `failed`: the agents whose reports were not taken, or perhaps not, because a server or a room of several failed.
+    """
 
     starts: list[Start] = field(default_factory=list)
     outcome: Outcome | None = None
+    failed: dict[str, redis.RedisError] = field(default_factory=dict)
 
     def add_emissions(self, emitted: moves.Replies) -> None:
         for protocol_id, reply in emitted:
@@ -71,15 +76,20 @@ class Taken:
 def report(reports: Sequence[RunningReport], scripts: RoomScripts | None = None) -> Taken:
     """Take RUNNING reports, the newest of each agent, in one round trip if no agent has moved.
 
-    Needs no app context if `scripts` are given. Raises redis.RedisError.
+    Needs no app context if `scripts` are given. Raises redis.RedisError if none was taken.
     """
     scripts, taken = scripts or room_scripts(), Taken()
     if len(reports) > 1:
         reports = list({each.agent_id: each for each in reports}.values())
     unknown = _report(scripts, reports, taken)
     if unknown:
-        taken.add_emissions(moves.move(scripts, [Move(each.agent_id, each.protocol_id) for each in unknown]))
-        _report(scripts, unknown, taken)  # an agent that has moved on meanwhile has a newer report
+        try:
+            taken.add_emissions(moves.move(scripts, [Move(each.agent_id, each.protocol_id) for each in unknown]))
+            _report(scripts, unknown, taken)  # an agent that has moved on meanwhile has a newer report
+        except redis.RedisError as error:
+            taken.failed |= {each.agent_id: error for each in unknown}
+    if len(taken.failed) == len(reports) > 0:
+        raise next(iter(taken.failed.values()))
     return taken
 
 
@@ -88,17 +98,18 @@ def _report(scripts: RoomScripts, reports: Sequence[RunningReport], taken: Taken
     calls, sent = _report_calls(reports)
     unknown: list[RunningReport] = []
     stayed: list[Move] = []
-    for those, reply in zip(sent, scripts.run_all(calls), strict=True):
-        if not reply:
-            continue
-        started, away, renewed = reply
-        taken.starts += [
-            (those[index], int(version)) for index, version in zip(started[::2], started[1::2], strict=True)
-        ]
-        unknown += [those[index] for index in away]
-        stayed += [Move(those[index].agent_id, those[index].protocol_id) for index in renewed]
+    for those, reply in zip(sent, scripts.run_many(calls) if len(calls) > 1 else scripts.run_all(calls), strict=True):
+        if isinstance(reply, redis.RedisError):
+            taken.failed |= {each.agent_id: reply for each in those}
+        elif reply:
+            started, away, renewed = reply
+            starts = zip(started[::2], started[1::2], strict=True)
+            taken.starts += [(those[index], int(version)) for index, version in starts]
+            unknown += [those[index] for index in away]
+            stayed += [Move(those[index].agent_id, those[index].protocol_id) for index in renewed]
     if stayed:
-        moves.renew(scripts, stayed)
+        with suppress(redis.RedisError):  # they stay known for a week, and are renewed each day
+            moves.renew(scripts, stayed)
     return unknown
 
 

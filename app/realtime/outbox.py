@@ -135,7 +135,7 @@ def relay(protocol_id: str) -> int:
             if not is_acquired or (stored and stored[-1].id in _emitted().awaiting_mark):
                 return 0  # another relay emits them, or has done so
             before = stored[0].position - 1 if stored else 0
-            position = _emitted().positions.get(protocol_id, 0)
+            position = _emitted().positions.get(protocol_id) or 0
             if position < before:
                 position = _position_in_redis(protocol_id)
             if stored and position == before:

@@ -1,7 +1,6 @@
 """The snapshot of a protocol, which clients fetch after joining and after a gap (spec: reconnects), and the totals."""
 
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from sqlalchemy import func, select, true
 from app.agents import reported as agents
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
-from app.core.concurrency import SingleFlight
+from app.core.concurrency import SharedCache, SingleFlight
 from app.core.database import consistent_read, utc_now
 from app.core.extensions import db
 from app.core.values import iso_timestamp
@@ -38,7 +37,6 @@ _PROTOCOL = ProtocolSchema()
 MAX_CACHED_BYTES, CACHED_SECONDS, ENTRY_BYTES = 32 * 1024 * 1024, 60, 1024
 ITEM_BYTES = 256  # of an item beside its JSON
 Revision = tuple[RoomRevision, StoredRevision]
-_cache_lock = threading.Lock()
 _renderings: SingleFlight[tuple[CompressibleBody, str]] = SingleFlight()
 _checks: SingleFlight[str | None] = SingleFlight()
 
@@ -52,7 +50,8 @@ class _Cached(NamedTuple):
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["snapshots"] = TTLCache(MAX_CACHED_BYTES, CACHED_SECONDS, getsizeof=attrgetter("size"))
+    parts: TTLCache[Any, _Cached] = TTLCache(MAX_CACHED_BYTES, CACHED_SECONDS, getsizeof=attrgetter("size"))
+    app.extensions["snapshots"] = SharedCache(parts)
 
 
 def known_tag(protocol_id: str, *, batches: bool) -> str | None:
@@ -88,7 +87,7 @@ def render(protocol_id: str, *, batches: bool) -> tuple[CompressibleBody, str]:
         untimed.update(memoryview(text)[at + len(as_of) :])
         tag = untimed.hexdigest()[:32]
         if present is not None:
-            size = ENTRY_BYTES * (1 + len(lifetime.elsewhere))
+            size = ENTRY_BYTES * (1 + len(lifetime.located))
             _cache("tag", protocol_id, batches, made=_Cached(present, (tag, lifetime), size))
         return CompressibleBody(text), tag
 
@@ -146,12 +145,11 @@ def _vulnerabilities(protocol_id: str, events: tuple[Any, ...]) -> vulnerabiliti
 
 
 def _cached(*key: Any) -> _Cached | None:
-    with _cache_lock:
-        return cast("TTLCache[Any, _Cached]", current_app.extensions["snapshots"]).get(key)
+    return cast("SharedCache[Any, _Cached]", current_app.extensions["snapshots"]).get(key)
 
 
 def _cache(*key: Any, made: _Cached) -> None:
-    with _cache_lock, suppress(ValueError):  # it is larger than the whole cache
+    with suppress(ValueError):  # it is larger than the whole cache
         current_app.extensions["snapshots"][key] = made
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import event, func, select
 
 from app.agents import progress, task_queue
 from app.agents.models import AgentTask
-from app.core.extensions import db
+from app.core.extensions import db, redis_client
+from app.realtime.redis_keys import partition_of, room_key
 from tests.factories import make_agent, make_protocol, report, unique
 from tests.support.api import Api, Caller
 
@@ -252,3 +253,22 @@ def test_every_keyed_route_repeats_its_response_and_rejects_another_body(
         assert (again.status, again.body) == (first.status, first.body)
         assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
         assert api.admin.post(path, other, Idempotency_Key=f"k{number}").code == "IDEMPOTENCY_KEY_REUSED"
+
+
+def test_a_room_that_fails_does_not_keep_others_from_being_told_of_and_stored(api: Api, in_context: Flask) -> None:
+    """As when one of several servers of rooms is down; also by the fast path, which takes agents that it knows."""
+    there, agents = make_protocol(api), [make_agent(api) for _ in range(2)]
+    here = next(each for each in iter(lambda: make_protocol(api), "") if partition_of(each) != partition_of(there))
+    for agent_id, place in zip(agents, (there, here), strict=True):
+        api.admin.post(BATCH, {"updates": [running(place, agent_id, "first")]}).expect(202)
+    key = room_key(there, "agents")
+    redis_client().delete(key)
+    redis_client().set(key, "not a hash")
+
+    updates = [running(place, each, "second") for each, place in zip(agents, (there, here), strict=True)]
+    reply = api.admin.post(BATCH, {"updates": updates}).expect(202)
+
+    assert reply == {"accepted": "1", "rejected": [{"index": "0", "errors": {"status": ["Redis did not answer."]}}]}
+    assert tasks_of(api, agents[1]) == [("first", "SUPERSEDED"), ("second", "RUNNING")]
+    assert api.admin.post(BATCH, {"updates": updates[:1]}).status >= 500
+    assert api.admin.post(BATCH, {"updates": updates}, Idempotency_Key=unique("key")).status >= 500

@@ -22,6 +22,7 @@ class Limiter:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
         self.error: BaseException | None = None
+        self.failed: dict[str, redis.RedisError] = {}
         self.began, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
 
     def report(self, reports: list[RunningReport], _scripts: Any) -> Taken:
@@ -30,7 +31,11 @@ class Limiter:
         assert self.go_on.acquire(timeout=60)
         if self.error is not None:
             raise self.error
-        return Taken([(each, len(self.calls)) for each in reports])
+        started = [(each, len(self.calls)) for each in reports if each.agent_id not in self.failed]
+        return Taken(
+            started,
+            failed={name: self.failed[name] for name in {each.agent_id for each in reports} & self.failed.keys()},
+        )
 
 
 @pytest.fixture
@@ -91,6 +96,22 @@ def test_a_failed_call_fails_all_that_share_it_and_no_other(limiter: Limiter, er
         limiter.go_on.release()
         assert last.result(60).starts
     assert all(isinstance(each, redis.RedisError | SystemExit) for each in errors)
+
+
+def test_a_report_that_fails_fails_its_own_request_alone(limiter: Limiter) -> None:
+    batches, limiter.failed = ReportBatches(), {"a": redis.ConnectionError("one server is down")}
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(batches.report, report_of("first"), SCRIPTS)
+        assert limiter.began.acquire(timeout=60)
+        hit = pool.submit(batches.report, report_of("a") + report_of("b"), SCRIPTS)
+        wait_for(batches, 1)
+        other = pool.submit(batches.report, report_of("c"), SCRIPTS)
+        wait_for(batches, 2)
+        limiter.go_on.release(2)
+        assert first.result(60).starts
+        assert [each.agent_id for each, _ in hit.result(60).starts] == ["b"]
+        assert (list(hit.result(60).failed), other.result(60).failed) == (["a"], {})
+        assert [each.agent_id for each, _ in other.result(60).starts] == ["c"]
 
 
 def test_a_request_whose_turn_comes_too_late_fails_and_the_next_goes_on(limiter, monkeypatch) -> None:

@@ -212,3 +212,16 @@ def test_an_agent_that_moved_to_another_protocol_is_idle_in_the_first(
         [(agent_id, "RUNNING")],
     ]
     assert api.viewer.get(f"/stats?protocolId={protocol_id}").expect(200)["agents"]["busy"] == "0"
+
+
+def test_an_agent_whose_next_task_is_where_it_worked_is_shown_on_it(api: Api, agent_id: str, protocol_id: str) -> None:
+    """It ended a task elsewhere meanwhile, so it has left and is back: it is not IDLE until its next report."""
+    there = make_protocol(api)
+    api.agent(agent_id).post(f"/agents/{agent_id}/progress", report(protocol_id, "x")).expect(202)
+    api.admin.post(f"/agents/{agent_id}/tasks", {"protocolId": protocol_id, "name": "y"}).expect(201)
+    complete(api, agent_id, there, "z").expect(202)
+
+    (shown,) = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
+    assert (shown["task"], shown["status"]) == ("y", "RUNNING")
+    current = api.admin.get(f"/agents/{agent_id}").expect(200)["currentTask"]
+    assert (current["task"], current["version"]) == ("y", shown["version"])

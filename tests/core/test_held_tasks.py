@@ -1,12 +1,15 @@
 """A task of a dead worker, or of a lost connection, is redelivered after the visibility timeout by Redis's clock."""
 
+import threading
 import time
 
 import pytest
-from kombu import Connection, Queue
+from kombu import Connection, Message, Queue
 
 from app.core.celery_config import RedisClockQoS
+from app.core.extensions import celery
 from app.core.redis_connection import redis_time
+from tests.support.machine_speed import patience
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -37,7 +40,8 @@ def test_an_unacknowledged_task_is_redelivered_after_the_timeout_and_not_before(
         assert (client.hlen("unacked"), client.llen("held")) == (0, 1)
 
 
-def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, redis_url, caplog, counted):
+@pytest.mark.parametrize("end", [Message.ack, Message.reject, Message.requeue])
+def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, redis_url, caplog, counted, end):
     lost = counted("dashboard_celery_lost_acknowledgements_total")
     with Connection(redis_url) as connection:
         channel, queue = connection.default_channel, Queue("lost")
@@ -47,7 +51,7 @@ def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, 
         channel._disconnect_pools()
         channel.connection.client = None  # as kombu leaves it when Redis is gone
 
-        message.ack()
+        end(message)
         channel.close()
 
     assert counted("dashboard_celery_lost_acknowledgements_total") == lost + 1
@@ -55,3 +59,23 @@ def test_a_lost_connection_neither_acknowledges_nor_ends_its_worker(in_context, 
 
     with Connection(redis_url) as connection:
         assert connection.default_channel.client.hlen("unacked") == 1
+
+
+def test_an_event_loop_learns_of_a_lost_control_connection_instead_of_waiting_on_a_new_one(in_context, redis_url):
+    with Connection(redis_url, transport_options=celery.conf.broker_transport_options) as connection:
+        channel, errors = connection.default_channel, []
+        channel.subclient.psubscribe("control.*")
+        channel._receive_one(channel.subclient)  # the confirmation
+        channel.client.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+
+        def receive():
+            try:
+                channel._receive_one(channel.subclient)
+            except connection.connection_errors as error:
+                errors.append(error)
+
+        reading = threading.Thread(target=receive, daemon=True)
+        reading.start()
+        reading.join(patience(10))
+
+        assert len(errors) == 1

@@ -16,7 +16,7 @@ from tests.support.money import SECRET, Reply, confirmed, funded_protocol, reque
 
 pytestmark = pytest.mark.database("sqlite")
 
-PAY_NOW = {"PAYOUT_SECRET": SECRET, "PAYOUT_READ_TIMEOUT": "2", "PAYOUT_RETRY_BASE": "8", "PAYOUT_RETRY_CAP": "20"}
+PAY_NOW = {"PAYOUT_SECRET": SECRET, "PAYOUT_RETRY_BASE": "8", "PAYOUT_RETRY_CAP": "20"}
 
 
 @pytest.fixture
@@ -76,7 +76,8 @@ def test_a_payment_is_leased_for_longer_than_its_call_can_take(paying, service):
     [((state, attempts), lease)] = seen
     assert (state, attempts) == ("PROCESSING", "1")
     assert longest - 2 < lease <= longest + 5
-    assert longest == pytest.approx(config_of(paying).payout_connect_timeout + 4.0)
+    timeouts = config_of(paying)
+    assert longest == pytest.approx(timeouts.payout_connect_timeout + 2 * timeouts.payout_read_timeout)
 
 
 def config_of(api: Api) -> Any:

@@ -26,7 +26,7 @@ from tests.support.money import (
 @pytest.fixture
 def paying(app_with, service):
     """An API whose app pays through the service, without pauses between the tries."""
-    return app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_READ_TIMEOUT="0.5", PAYOUT_RETRY_BASE="0")
+    return app_with(PAYOUT_URL=service.url, PAYOUT_SECRET=SECRET, PAYOUT_RETRY_BASE="0")
 
 
 def app_of(api):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.simulation.model_drain import Draining
-from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, idle
+from tests.simulation.model_room import AGENT_INTERVAL, OFFLINE_AFTER, idle, version_of
 
 MAX_PREVIOUS, LIFETIME, DRAIN_DELAY = 8, 8 * 86_400_000_000, 250_000
 
@@ -31,9 +31,11 @@ class Moving(Draining):
             return
         agent.epoch = epoch
         if agent.is_here:
-            agent.version = max(epoch, agent.version + 1)
-            if '"status":"RUNNING"' in room.latest.get(name, ""):
-                room.latest[name] = idle(room.latest[name], agent.version)
+            latest = room.latest.get(name, "")
+            version = epoch if epoch > (version_of(latest) if latest else 0) else agent.version + 1
+            agent.version = max(agent.version, version)
+            if '"status":"RUNNING"' in latest:
+                room.latest[name] = idle(latest, version)
                 due = max(self.now, agent.next_allowed)
                 room.waiting.setdefault(name, due)
                 if room.batch_seq is not None:

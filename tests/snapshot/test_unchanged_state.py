@@ -26,6 +26,7 @@ from app.vulnerabilities import queries as vulnerabilities
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support.api import Api
 from tests.support.money import confirmed, funded_protocol, request_payment
+from tests.support.redis_clock import movable_clock
 
 Step = Callable[[], Any]
 
@@ -223,6 +224,24 @@ def test_time_changes_a_state_by_itself(api: Api, watch: Callable[[str], Watched
         watched.check(f"{seconds} s later")
         seen.append(watched.tag)
     assert [seen.index(each) for each in seen] == [0, 0, 2, 2, 4], "unchanged, OFFLINE, still shown, not shown"
+
+
+def test_a_silent_agent_becomes_offline_after_redis_clock_was_set_back(app, api, watch, clock, monkeypatch) -> None:
+    """Its version lies in the future then, so it does not tell when it was seen."""
+    protocol_id, agent = make_protocol(api), make_agent(api)
+    with app.app_context(), movable_clock(monkeypatch) as set_redis_clock:
+        for offset in (3600, 0):
+            set_redis_clock(offset)
+            api.agent(agent).post(f"/agents/{agent}/progress", report(protocol_id)).expect(202)
+    watched = watch(protocol_id)
+    watched.check("at first")
+    clock.ahead = 150
+
+    watched.check("later")
+
+    (shown,) = api.viewer.get(f"/protocols/{protocol_id}/state").expect(200)["agents"]
+    described = api.viewer.get(f"/agents/{agent}").expect(200)
+    assert (shown["presence"], shown["lastSeen"]) == ("OFFLINE", described["lastSeen"])
 
 
 def test_another_memory_or_database_makes_the_state_anew(app, api, settings, valkey, watch) -> None:

@@ -6,12 +6,12 @@
 -- what of it still waits here, and its version.
 local DRAIN_DELAY = 250000  -- how late a scheduled drain may be
 
-local function set_idle(name, agent)
-  local latest, due = redis.call('HGET', LATEST_KEY, name), text(math.max(now, agent.next_allowed))
+local function set_idle(name, agent, latest, version)
+  local due = text(math.max(now, agent.next_allowed))
   if not latest or not latest:find('"status":"RUNNING"', 1, true) then return end
   local data = latest:gsub('"status":"RUNNING"', '"status":"IDLE"', 1)
   data = data:gsub('"estimatedCompletion":"[^"]*"', '"estimatedCompletion":null', 1)
-  data = data:gsub('"version":"%d+"}$', '"version":"' .. text(agent.version) .. '"}')
+  data = data:gsub('"version":"%d+"}$', '"version":"' .. text(version) .. '"}')
   redis.call('HSET', LATEST_KEY, name, data)
   redis.call('ZADD', WAITING_KEY, 'NX', due, name)
   if room.batch_seq then redis.call('ZADD', BATCH_WAITING_KEY, 'NX', due, name) end
@@ -30,8 +30,11 @@ local function leave(name, epoch)
   if epoch <= agent.epoch then return end
   agent.epoch = epoch
   if agent.is_here then
-    agent.version = math.max(epoch, agent.version + 1)
-    set_idle(name, agent)
+    -- the version after an update that moves it is reserved for the start of its next task, which may be here
+    local latest = redis.call('HGET', LATEST_KEY, name)
+    local version = epoch > (latest and version_of(latest) or 0) and epoch or agent.version + 1
+    agent.version = math.max(agent.version, version)
+    set_idle(name, agent, latest, version)
     stop_counting(name)
     agent.is_here, agent.task = false, ''
   end

@@ -114,7 +114,7 @@ USED_NAMES: list[tuple[Any, str]] = [
     (urllib3.HTTPSConnectionPool, "ConnectionCls"),
     (urllib3.poolmanager.PoolManager(), "pool_classes_by_scheme"),
     (requests.adapters.HTTPAdapter, "get_connection_with_tls_context init_poolmanager proxy_manager_for"),
-    (kombu.transport.redis.Channel, "QoS conn_or_acquire"),
+    (kombu.transport.redis.Channel, "QoS conn_or_acquire _connparams"),
     (kombu.transport.redis.QoS, "append restore_visible unacked_index_key"),
     (celery.beat.Scheduler, "close setup_schedule tick"),
     (redis.Connection(), "_sock"),
