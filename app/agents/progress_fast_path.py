@@ -118,7 +118,7 @@ class ProgressFastPath:
         return are_known and self._decoder.are_valid(report for _, report in reports)
 
     def _submit(self, reports: Reports, principal: Principal, caused_by: str) -> bool:
-        """Send the reports to the coalescer. False if Redis did not take all: Flask then tries again."""
+        """Send the reports to the coalescer. False if Redis did not take all of them: Flask then tries again."""
         running = [
             limiter.RunningReport(agent_id, report.protocol_id, report.task, event_json(agent_id, report))
             for agent_id, report in reports

@@ -116,7 +116,10 @@ class RoomScripts:
         Each is atomic, and may run twice if a connection breaks, which is harmless: clients ignore an event whose
         version they have. An error is a redis.RedisError in the place of its reply.
         """
-        asked_at, groups = time.monotonic(), self._groups(calls)
+        return self._run_groups(self._groups(calls))
+
+    def _run_groups(self, groups: Sequence[Sequence[Call]]) -> list[Any]:
+        asked_at = time.monotonic()
         commands = [self._command(group, asked_at) for group in groups]
         replies = self.nodes.execute(commands)
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
@@ -125,8 +128,13 @@ class RoomScripts:
             self.nodes.execute(list(dict.fromkeys(load)))
             for index, reply in zip(unknown, self.nodes.execute([commands[each] for each in unknown]), strict=True):
                 replies[index] = reply
-        answered = zip(groups, replies, strict=True)
-        return [each for group, reply in answered for each in self._replies(group, reply, asked_at)]
+        found: list[Any] = []
+        for group, reply in zip(groups, replies, strict=True):
+            if len(group) > 1 and isinstance(reply, redis.ResponseError):  # one room must not fail the others
+                found += self._run_groups([[call] for call in group])
+            else:
+                found += self._replies(group, reply, asked_at)
+        return found
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
         """As `run_many`, but raises the first error."""

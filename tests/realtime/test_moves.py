@@ -278,3 +278,16 @@ def test_a_batch_takes_one_command_however_many_rooms_it_has_and_one_for_each_pa
         wanted += [partitions if is_cluster else 1] * 3
 
     assert trips == wanted
+
+
+def test_a_room_whose_keys_are_broken_fails_no_report_of_another_room_in_the_batch(
+    in_context: Flask, rooms: list[str]
+) -> None:
+    reports = [limiter.RunningReport(unique("A"), room, "scan", DATA % ("A", "scan")) for room in rooms]
+    limiter.report(reports)
+    broken = next(each for each in reports if [*map(partition_of, rooms)].count(partition_of(each.protocol_id)) == 1)
+    latest = room_key(broken.protocol_id, "latest")
+    redis_client().delete(latest)
+    redis_client().set(latest, "no hash")
+
+    assert list(limiter.report(reports).failed) == [broken.agent_id]
