@@ -117,7 +117,7 @@ def list_python_parts(root: Path, lock: Path, dist: Path, version: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         product, tool = (make_venv(Path(folder, name)) for name in ("product", "tool"))
         install(product, "--no-compile", "--require-hashes", "-r", str(lock))
-        install(product, "--no-deps", *map(str, dist.glob(f"dashboard_realtime-{version}-*.whl")))
+        install(product, "--no-compile", "--no-deps", *map(str, dist.glob(f"dashboard_realtime-{version}-*.whl")))
         install(tool, "--no-compile", "--require-hashes", "-r", str(root / SBOM_LOCK))
         target = dist / f"dashboard-realtime-{version}.python.cdx.json"
         options = [

@@ -90,7 +90,8 @@ def test_the_room_client_is_small(modules: Path, tmp_path: Path) -> None:
 def test_the_types_accept_what_is_right_and_refuse_what_is_not(project: Path) -> None:
     shutil.copyfile(HERE / "types.ts", project / "types.ts")
     options = ["--noEmit", "--strict", "--noUncheckedIndexedAccess", "--target", "ES2022", "--module", "NodeNext"]
-    compiled = document_tools.run("tsc", *options, "--lib", "ES2022,DOM", "--types", "node", "types.ts", cwd=project)
+    options += ["--skipDefaultLibCheck", "--lib", "ES2022,DOM", "--types", "node"]  # TypeScript's own are right
+    compiled = document_tools.run("tsc", *options, "types.ts", cwd=project)
     assert compiled.returncode == 0, compiled.stdout
 
 
