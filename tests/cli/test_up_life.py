@@ -98,6 +98,7 @@ def test_however_up_ends_no_process_is_left_and_the_next_start_finds_its_data(st
         until(lambda pids=started: not [pid for pid in pids if is_alive(pid)], 5, "all processes end with `up`")
         assert processes_of(stopped) == []
         assert code or list((stopped.home / "run").glob("*.pid")) == []
+        assert code or not (stopped.home / "dashboard.db-wal").exists(), "a copy of the database lacks nothing"
         stopped.log_path.unlink()
         stopped.start()
         assert stopped.redis().get("kept") == b"yes"

@@ -5,9 +5,10 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,19 @@ def _run(folder: Path, console: Console, host: str, port: int, *, demo: bool, we
             supervisor.reap_orphans()
     finally:
         supervisor.stop()
+        _empty_write_ahead_log(folder / "dashboard.db", supervisor)
+
+
+def _empty_write_ahead_log(database: Path, supervisor: Supervisor) -> None:
+    """Processes that were killed leave the newest changes in `dashboard.db-wal`, which a copy of the file lacks."""
+    if not database.with_name(f"{database.name}-wal").exists():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=0.5)) as connection:
+            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                supervisor.log("WARNING", f"{database.name}-wal is in use and keeps the newest changes")
+    except sqlite3.Error as error:
+        supervisor.log("WARNING", f"{database.name}-wal keeps the newest changes: {error}")
 
 
 def _add_demo_payouts(environment: dict[str, str]) -> int:

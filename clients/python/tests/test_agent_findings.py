@@ -51,7 +51,7 @@ def test_a_refused_finding_raises_for_who_asks(scripted, make_agent, caplog) -> 
 
     assert (refused.value.code, refused.value.status, refused.value.request_id) == ("INSUFFICIENT_FUNDS", 409, "r1")
     assert agent.refused == 1
-    assert "agent.finding_refused" in caplog.messages
+    assert "agent.finding_refused: 409 INSUFFICIENT_FUNDS" in caplog.text
 
 
 def test_findings_that_cannot_be_sent_are_counted(scripted, make_agent) -> None:

@@ -232,5 +232,5 @@ def test_the_token_is_in_no_log_and_no_repr(scripted, make_agent, agent_token, c
             agent.file("Reentrancy", "HIGH")
         seen = repr((agent, task, agent.__dict__))
 
-    assert "agent.report_refused" in caplog.messages
+    assert "agent.report_refused: 401 UNAUTHORIZED" in caplog.text
     assert agent_token not in seen + caplog.text

@@ -124,7 +124,7 @@ def test_an_example_of_the_readme_works(python, environment, stack, protocol_id,
         ends = [("Scan Vault.sol", "COMPLETED"), ("Fuzz Pool.sol", "COMPLETED"), ("Review Oracle.sol", "FAILED")]
         assert [(task["name"], task["status"]) for task in tasks] == ends
         (finding,) = stack.api.admin.get(f"/protocols/{protocol_id}/vulnerabilities").expect(200)["items"]
-        assert (finding["title"], finding["bounty"]) == ("Reentrancy in withdraw()", "2500.00")
+        assert (finding["title"], finding["bounty"]) == ("Reentrancy in withdraw()", "100.00")
     elif example.role == "admin":
         assert "VALIDATION_FAILED {'amount': " in done.stdout
 

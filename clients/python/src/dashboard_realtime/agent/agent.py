@@ -171,7 +171,7 @@ class Agent(BaseAgent):
     with Agent(url, token, protocol_id="P1") as agent:
         with agent.task("Scan Vault.sol") as task:
             task.progress(40, eta=90)
-            agent.file("Reentrancy in withdraw()", "CRITICAL", bounty="2500.00")
+            agent.file("Reentrancy in withdraw()", "CRITICAL", bounty="100.00")
     """
 
     __doc__ += BaseAgent.__doc__ or ""

@@ -122,7 +122,7 @@ class Findings:
 
     @staticmethod
     def _log_refusal(finding: Finding, error: DashboardError) -> None:
-        logger.error("agent.finding_refused", extra=_context(finding) | {"reason": str(error)})
+        logger.error("agent.finding_refused: %s", error, extra=_context(finding) | {"reason": str(error)})
 
     @staticmethod
     def _resolve(finding: Finding, outcome: Any) -> None:

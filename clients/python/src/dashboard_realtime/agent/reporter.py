@@ -145,7 +145,9 @@ class Reporter:
         if not (is_running and record.is_logged):
             record.is_logged = True
             logger.error(
-                "agent.report_refused", extra=_context(record) | {"status": report.get("status"), "reason": str(error)}
+                "agent.report_refused: %s",
+                error,
+                extra=_context(record) | {"status": report.get("status"), "reason": str(error)},
             )
 
 
