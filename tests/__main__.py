@@ -7,14 +7,11 @@ busy loops beside it, as on a loaded machine; `TEST_SEED` repeats the random tes
 
 import compileall
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from _pytest.assertion import rewrite
 
 from tests.support.processes import start, stop
 from tests.support.seeds import SEED
@@ -45,18 +42,6 @@ def run(*arguments: str) -> int:
     return 0 if code == NO_TESTS and sys.argv[1:] else code
 
 
-def compile_all() -> None:
-    """Compile all modules once, instead of in each of hundreds of processes, and the tests as pytest rewrites them."""
-    for folder in ("app", "tasks", "tests", "clients"):
-        compileall.compile_dir(str(ROOT / folder), quiet=1, rx=re.compile("/test_[^/]*$"))
-    for path in (path for folder in ("tests", "clients/python/tests") for path in ROOT.glob(f"{folder}/**/test_*.py")):
-        cached = rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
-        if rewrite._read_pyc(path, cached) is None:
-            source_hash, code = rewrite._rewrite_test(path, None)
-            cached.parent.mkdir(exist_ok=True)
-            rewrite._write_pyc(None, code, source_hash, cached)
-
-
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
     """Run `count` processes that only use processor time."""
@@ -71,7 +56,8 @@ def busy_loops(count: int) -> Iterator[None]:
 def main() -> int:
     print(f"random tests: TEST_SEED={SEED}", flush=True)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of pytest's processes would rewrite all tests again
-    compile_all()
+    for folder in ("app", "tasks", "tests", "clients"):  # once, instead of in each of hundreds of processes
+        compileall.compile_dir(str(ROOT / folder), quiet=1)
     together = ["-n", str(workers()), "--dist", "loadfile", "--no-loadscope-reorder"]
     with busy_loops(int(os.environ.get("TEST_BUSY_LOOPS", "0"))):
         failed = [run("-m", "alone and not soak", *files_alone())]
