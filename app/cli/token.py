@@ -17,6 +17,7 @@ from app.core.schemas import is_identifier
     "--sub",
     "subject",
     default="",
+    show_default=False,
     help="the bearer's name; for agents the agent's id  [default: the role and its protocols, as owner@P1]",
 )
 @click.option("--ttl", default=3600, type=click.IntRange(1, 100 * 365 * 24 * 3600), help="seconds until it expires")
