@@ -25,8 +25,8 @@ NO_TESTS = 5  # pytest's exit code when the arguments name none of the part's te
 
 
 def workers() -> int:
-    """Two for each core, because most tests spend most of their time waiting."""
-    return int(os.environ.get("TEST_WORKERS") or min(max(2 * (os.cpu_count() or 1), MIN_WORKERS), MAX_WORKERS))
+    """More than two for each core, because most tests spend most of their time waiting."""
+    return int(os.environ.get("TEST_WORKERS") or min(max(2 * (os.cpu_count() or 1) + 1, MIN_WORKERS), MAX_WORKERS))
 
 
 def files_alone() -> list[str]:
