@@ -129,6 +129,16 @@ def test_a_stored_event_is_emitted_once_however_often_it_is_relayed(api, in_cont
     assert [each.members["version"] for each in left] == ["1", "2", "3"]
 
 
+def test_a_room_remembers_its_last_500_stored_events(in_context) -> None:
+    room = unique("P")
+    for position in range(1, 503):
+        limiter.emit(room, EventType.BOUNTY_POOL_UPDATED, "{}", limiter.StoredEvent(position, str(position)))
+
+    remembered = redis_client().lrange(room_key(room, "relayed"), 0, -1)
+
+    assert (len(remembered), remembered[0]) == (500, b"502")
+
+
 def test_a_room_whose_number_redis_lost_goes_on_far_above_the_old_one(api, in_context, valkey, settings) -> None:
     protocol_id = make_protocol(api)
     publish(protocol_id, 3)

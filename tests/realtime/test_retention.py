@@ -82,6 +82,20 @@ def test_agents_of_a_week_ago_go_and_those_with_an_update_that_waits_stay(in_con
     assert {each.decode() for each in redis_client().zrange(room_key(room, "waiting"), 0, -1)} == {"young"}
 
 
+def test_an_agent_of_which_redis_knows_a_stored_update_alone_goes_after_a_week(in_context, set_clock) -> None:
+    room = unique("P")
+    data = '{"agentId":"lost","task":"scan","status":"COMPLETED","version":"5"}'
+    limiter.emit(room, EventType.AGENT_TASK_UPDATE, data, limiter.StoredEvent(1, "lost"))
+    set_clock(DAY)
+    limiter.drain()
+    assert redis_client().hkeys(room_key(room, "agents")) == [b"lost"]
+    set_clock(9 * DAY)
+
+    retention.forget_silent(time.monotonic() + 60)
+
+    assert redis_client().hkeys(room_key(room, "agents")) == []
+
+
 @pytest.fixture
 def agent_update():
     def store(room: str, agent_id: str, status: str) -> None:
