@@ -101,7 +101,8 @@ def check_cost_and_limit(looks: list[Look]) -> None:
     for number, first in enumerate(looks):
         for last in looks[number + 3 :]:
             seconds = last.ended - first.began
-            assert last.tasks - first.tasks <= TASKS_PER_SECOND * seconds, looks
+            most_tasks = TASKS_PER_SECOND * seconds + len(REALTIME_TASKS)  # one more of each at an end
+            assert last.tasks - first.tasks <= most_tasks, looks
             most = LIMIT * (seconds + 1)
             left = {room: first.waiting[room] - last.waiting[room] for room in first.waiting}
             assert max(left.values()) <= most, (seconds, left)
