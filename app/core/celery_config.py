@@ -32,14 +32,14 @@ class RedisClockQoS(QoS):
     """
 
     def ack(self, delivery_tag: str) -> None:
-        if self._can_end(delivery_tag):
+        if self._can_acknowledge(delivery_tag):
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        if self._can_end(delivery_tag):
+        if self._can_acknowledge(delivery_tag):
             super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
 
-    def _can_end(self, delivery_tag: str) -> bool:
+    def _can_acknowledge(self, delivery_tag: str) -> bool:
         is_connected = self._is_connected()
         if not is_connected:
             acknowledgement_lost.send(sender=type(self))

@@ -41,9 +41,7 @@ class EmittedEvents:
         if is_idle:
             try:
                 threading.Thread(target=self._mark_until_none_waits, daemon=True).start()
-            except (
-                RuntimeError
-            ) as error:  # the system gives no more threads; the sweep emits them again, without effect
+            except RuntimeError as error:  # no more threads; the sweep emits them again, without effect
                 logger.warning("outbox.mark_failed", extra={"events": len(rows), "error": str(error)})
                 with self._lock:
                     self.awaiting_mark = frozenset()
