@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Flask
 from sqlalchemy import (
+    Connection,
     Engine,
     delete,
     event,
@@ -111,8 +112,8 @@ def init_app(app: Flask) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {kind}")
+    if kind := connection.get_execution_options().get("sqlite_begin", "DEFERRED"):
+        connection.exec_driver_sql(f"BEGIN {kind}")
 
 
 @event.listens_for(Pool, "checkin")
@@ -198,3 +199,11 @@ def consistent_read() -> Iterator[Session]:
         session.expunge_all()
     finally:
         session.rollback()
+
+
+@contextmanager
+def single_read() -> Iterator[Connection]:
+    """A connection for one statement, which is consistent by itself: no transaction, so no round trips for one."""
+    options = {"sqlite_begin": None} if db.engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    with db.engine.connect().execution_options(**options) as connection:
+        yield connection

@@ -16,7 +16,7 @@ state as well: `AgentsSection.holds` (agents/reported.py) tells for how long.
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, bindparam, func, select, union_all
+from sqlalchemy import BigInteger, Connection, bindparam, func, select, true
 
 from app.agents.models import Agent, TaskStatus
 from app.agents.reported import RECENT_US
@@ -45,23 +45,25 @@ _LATEST_PAYMENTS = (
     .subquery()
 )
 _is_newest = (_events.protocol_id == _counters.protocol_id) & (_events.position == _counters.position)
-_EVENTS_AND_PAYMENTS = (
-    select(_counters.position, _events.created_at, *_LATEST_PAYMENTS.c)
+# Each is answered by an index alone. A sum of the versions, which are microseconds, would not fit in 64 bits.
+_NUMBER_AND_VERSIONS = select(func.count(), func.sum(_agents.task_version % 1_000_000_007))
+_is_running = (_agents.task_protocol_id == _protocol) & (_agents.task_status == TaskStatus.RUNNING.value)
+_RUNNING = _NUMBER_AND_VERSIONS.where(_is_running).subquery()
+_RECENT = _NUMBER_AND_VERSIONS.where(_agents.task_protocol_id == _protocol, _agents.task_version >= _since).subquery()
+# One statement, which is consistent by itself. It has a row even if the protocol has no event and no payment.
+_STORED = (
+    select(*_RUNNING.c, *_RECENT.c, _counters.position, _events.created_at, *_LATEST_PAYMENTS.c)
+    .select_from(_RUNNING)
+    .join(_RECENT, true())
+    .outerjoin(EventCounter.__table__, _counters.protocol_id == _protocol)
     .outerjoin(OutboxEvent.__table__, _is_newest)
     .outerjoin(_LATEST_PAYMENTS, _LATEST_PAYMENTS.c.protocol_id == _counters.protocol_id)
-    .where(_counters.protocol_id == _protocol)
 )
 _EVENTS_SINCE = (
     select(_events.position, _events.created_at, _events.event_type, _events.data_json)
     .where(_events.protocol_id == _protocol, _events.position >= bindparam("position"))
     .order_by(_events.position)
     .limit(MAX_EVENTS)
-)
-# Each half is answered by an index alone. A sum of the versions, which are microseconds, would not fit in 64 bits.
-_NUMBER_AND_VERSIONS = select(func.count(), func.sum(_agents.task_version % 1_000_000_007))
-_TASKS = union_all(
-    _NUMBER_AND_VERSIONS.where(_agents.task_protocol_id == _protocol, _agents.task_status == TaskStatus.RUNNING.value),
-    _NUMBER_AND_VERSIONS.where(_agents.task_protocol_id == _protocol, _agents.task_version >= _since),
 )
 
 
@@ -94,11 +96,11 @@ def of_room(protocol_id: str, at_us: float, *, batches: bool) -> RoomRevision | 
     return RoomRevision(str(int(seq)), (changes, *memory, recent))
 
 
-def of_database(protocol_id: str, at_us: float) -> StoredRevision:
-    values = {"protocol": protocol_id, "since": int(at_us - RECENT_US)}
-    rows = db.session.execute(_EVENTS_AND_PAYMENTS, values).all()
-    tasks = db.session.execute(_TASKS, values).all()
-    return StoredRevision(tuple(rows[0][:2]) if rows else (), tuple(row[2:] for row in rows), tuple(tasks))
+def of_database(connection: Connection, protocol_id: str, at_us: float) -> StoredRevision:
+    """By a single statement."""
+    rows = connection.execute(_STORED, {"protocol": protocol_id, "since": int(at_us - RECENT_US)}).all()
+    tasks, events = rows[0][:4], rows[0][4:6]
+    return StoredRevision(tuple(events), tuple(tuple(row[6:]) for row in rows), tuple(tasks))
 
 
 def changed_vulnerabilities(protocol_id: str, before: tuple[Any, ...], now: tuple[Any, ...]) -> set[str] | None:
@@ -106,7 +108,7 @@ def changed_vulnerabilities(protocol_id: str, before: tuple[Any, ...], now: tupl
 
     Each change of one stores an event that names it.
     """
-    if not before or not now or before[1] is None or now[0] - before[0] >= MAX_EVENTS:
+    if before[1] is None or now[0] is None or now[0] - before[0] >= MAX_EVENTS:
         return None
     rows = db.session.execute(_EVENTS_SINCE, {"protocol": protocol_id, "position": before[0]}).all()
     if not rows or tuple(rows[0][:2]) != before:

@@ -16,7 +16,7 @@ from app.agents import reported as agents
 from app.auth.authorization import check_grant
 from app.auth.tokens import Principal
 from app.core.concurrency import SharedCache, SingleFlight
-from app.core.database import consistent_read, utc_now
+from app.core.database import consistent_read, single_read, utc_now
 from app.core.extensions import db
 from app.core.values import iso_timestamp
 from app.http.responses import CompressibleBody
@@ -69,8 +69,8 @@ def _check_tag(protocol_id: str, *, batches: bool) -> str | None:
     room = revision.of_room(protocol_id, at_us, batches=batches)
     if found is None or room is None or room != found.revision[0]:
         return None
-    with consistent_read():
-        stored = revision.of_database(protocol_id, at_us)
+    with single_read() as connection:
+        stored = revision.of_database(connection, protocol_id, at_us)
     tag, lifetime = found.value
     return tag if stored == found.revision[1] and lifetime.holds(at_us) else None
 
@@ -105,8 +105,8 @@ def _read(protocol_id: str, *, batches: bool) -> tuple[Revision | None, agents.L
     at_us, as_of = agents.now_us(), iso_timestamp(utc_now())
     room = revision.of_room(protocol_id, at_us, batches=batches)
     seq = room.seq if room else limiter.current_seq(batched_view(protocol_id) if batches else protocol_id)
-    with consistent_read():
-        stored = revision.of_database(protocol_id, at_us)
+    with consistent_read() as session:
+        stored = revision.of_database(session.connection(), protocol_id, at_us)
         section = _agents(protocol_id, room and (room.agents, stored.agents), at_us)
         state = {"protocol": _PROTOCOL.dump(protocols.get(protocol_id)), "seq": seq, "asOf": as_of}
         state |= protocols.snapshot_section(protocol_id)

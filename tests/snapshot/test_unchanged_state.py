@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from app.agents import reported
 from app.agents.models import Agent
 from app.core.database import transaction, utc_now
+from app.core.extensions import db
 from app.payments import settlement
 from app.payments.models import Payment
 from app.payments.rules import PaymentStatus
@@ -310,3 +311,23 @@ def test_an_unchanged_part_is_not_made_again(api: Api, monkeypatch: pytest.Monke
     assert [parts_made_after(step) for step in [lambda: None, *steps]] == [
         ["agents", "vulnerabilities"], [], [], ["vulnerabilities"], ["agents"], [],
     ]  # fmt: skip
+
+
+def test_an_unchanged_state_is_recognized_by_one_statement_without_a_transaction(in_context: Flask, api: Api) -> None:
+    """Also in a protocol without events, agents and payments, and beside another's."""
+    funded_protocol(api)
+    path = f"/protocols/{make_protocol(api)}/state"
+    tag = api.viewer.get(path).headers["etag"]
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement.split(maxsplit=1)[0])
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        assert api.viewer.get(path, If_None_Match=tag).status == 304
+        in_request = statements.copy()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+
+    assert in_request == ["SELECT"]
