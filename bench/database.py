@@ -11,7 +11,6 @@ import statistics
 import sys
 from pathlib import Path
 
-from app.core.extensions import db
 from bench import database_rows
 from bench.fanout_servers import LOAD_CORE, Valkey
 from bench.ingest_load import Connections, post
@@ -96,7 +95,7 @@ class Bench:
         with self.app() as app, app.app_context():
             numbers = [next(self.numbers) for _ in range(each)]
             rows = [database_rows.vulnerability(pool, n, "PENDING") for pool in pools for n in numbers]
-            database_rows.add(db.session, database_rows.Vulnerability, rows)
+            database_rows.add(database_rows.Vulnerability, rows)
         reject = ("reject", {"reason": "Not exploitable."})
         verbs = itertools.cycle([("confirm", {}), reject])
         return self.measure(
@@ -112,9 +111,9 @@ class Bench:
         big = make_protocol(self.web.api)
         with self.app() as app, app.app_context():
             vulnerabilities = (database_rows.vulnerability(big, n) for n in range(STATE_VULNERABILITIES))
-            database_rows.add(db.session, database_rows.Vulnerability, vulnerabilities)
+            database_rows.add(database_rows.Vulnerability, vulnerabilities)
             names = [database_rows.agent(n, big) for n in range(STATE_AGENTS)]
-            database_rows.add(db.session, database_rows.Agent, names)
+            database_rows.add(database_rows.Agent, names)
         reports = [
             {"agentId": f"agent-{n}", "protocolId": big, "task": "Scan", "progress": 5} for n in range(STATE_AGENTS)
         ]

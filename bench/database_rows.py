@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import insert
 
 from app.agents.models import Agent, AgentTask
-from app.core.database import utc_now
+from app.core.database import transaction, utc_now
 from app.payments.models import Payment
 from app.protocols.models import LedgerEntry, Protocol
 from app.realtime.outbox import OutboxEvent
@@ -97,26 +97,26 @@ def task(number, protocol_id):
     }
 
 
-def add(session, model, rows):
-    """Insert and commit, some at a time."""
+def add(model, rows):
+    """Insert some at a time, each in a transaction, which waits for other writers."""
     rows = list(rows)
     for first in range(0, len(rows), PER_STATEMENT):
-        session.execute(insert(model), rows[first : first + PER_STATEMENT])
-        session.commit()
+        with transaction() as session:
+            session.execute(insert(model), rows[first : first + PER_STATEMENT])
 
 
-def fill(session, protocol_ids, *, each, agents):
+def fill(protocol_ids, *, each, agents):
     """Insert `each` rows of every table for each existing protocol, and this many agents with ten tasks each."""
     pairs = [(protocol_id, number) for protocol_id in protocol_ids for number in range(each)]
     for model, row in ((Vulnerability, vulnerability), (LedgerEntry, entry), (OutboxEvent, published_event)):
-        add(session, model, (row(*pair) for pair in pairs))
-    add(session, Payment, (payment(*pair) for pair in pairs if STATUSES[pair[1] % len(STATUSES)] == "PAID"))
+        add(model, (row(*pair) for pair in pairs))
+    add(Payment, (payment(*pair) for pair in pairs if STATUSES[pair[1] % len(STATUSES)] == "PAID"))
     homes = [protocol_ids[number % len(protocol_ids)] for number in range(agents)]
-    add(session, Agent, (agent(number, home) for number, home in enumerate(homes)))
-    add(session, AgentTask, (task(number, home) for number, home in enumerate(homes) for _ in range(10)))
+    add(Agent, (agent(number, home) for number, home in enumerate(homes)))
+    add(AgentTask, (task(number, home) for number, home in enumerate(homes) for _ in range(10)))
 
 
-def add_idle_protocols(session, names):
+def add_idle_protocols(names):
     """Protocols without pool or counter, to make the table long."""
     now = utc_now()
-    add(session, Protocol, ({"id": name, "name": name, "currency": "USDC", "created_at": now} for name in names))
+    add(Protocol, ({"id": name, "name": name, "currency": "USDC", "created_at": now} for name in names))

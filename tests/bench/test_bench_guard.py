@@ -10,7 +10,6 @@ import redis
 from app.audit.service import AuditEntry
 from app.auth.tokens import TokenVerifier
 from app.core.database import transaction, utc_now
-from app.core.extensions import db
 from app.http.idempotency import IdempotencyKey
 from app.protocols.models import LedgerEntry
 from app.realtime import limiter
@@ -122,9 +121,9 @@ def big_state(app, api):
     protocol_id = make_protocol(api)
     with app.app_context():
         findings = (database_rows.vulnerability(protocol_id, number) for number in range(10_000))
-        database_rows.add(db.session, database_rows.Vulnerability, findings)
+        database_rows.add(database_rows.Vulnerability, findings)
         agents = [database_rows.agent(number, protocol_id) for number in range(1_000)]
-        database_rows.add(db.session, database_rows.Agent, agents)
+        database_rows.add(database_rows.Agent, agents)
     common = {"protocolId": protocol_id, "task": "Scan", "progress": 5}
     for first in range(0, 1_000, 500):
         updates = [common | {"agentId": each["id"]} for each in agents[first : first + 500]]

@@ -26,7 +26,7 @@ BIG = ["agents", "agent_tasks", "vulnerabilities", "bounty_entries", "payments",
 @pytest.fixture
 def protocol_ids(in_context, api):
     ids = [make_protocol(api) for _ in range(PROTOCOLS)]
-    database_rows.fill(db.session, ids, each=EACH, agents=AGENTS)
+    database_rows.fill(ids, each=EACH, agents=AGENTS)
     db.session.execute(text("ANALYZE"))
     db.session.commit()
     return ids
