@@ -4,6 +4,7 @@ from typing import Any
 
 from alembic import context
 
+from app.core.database import WRITE_WAIT_SECONDS
 from app.core.extensions import db
 
 
@@ -13,13 +14,18 @@ def drop_empty(_context: Any, _revision: Any, directives: list[Any]) -> None:
         directives.clear()
 
 
-with db.engine.connect() as connection:
+is_sqlite = db.engine.dialect.name == "sqlite"
+with db.engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
+    if is_sqlite:  # wait for other writers, such as a running system
+        connection.connection.execute(f"PRAGMA busy_timeout={WRITE_WAIT_SECONDS * 1000:.0f}")
     context.configure(
         connection=connection,
         target_metadata=db.metadata,
-        render_as_batch=connection.dialect.name == "sqlite",
+        render_as_batch=is_sqlite,
         compare_type=True,
         process_revision_directives=drop_empty,
     )
     with context.begin_transaction():
         context.run_migrations()
+    if is_sqlite:
+        connection.connection.execute("PRAGMA busy_timeout=0")  # elsewhere a process must not block

@@ -1,5 +1,7 @@
 """Migrations go up and down on both databases, with data, and result in the models' schema."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from flask import Flask
 from sqlalchemy import inspect, text
 
 from app.config import load_config
+from app.core.database import transaction
 from app.core.extensions import db
 from app.core.migration import alembic_config, upgrade
 from tests.factories import deposit, file_vulnerability, make_protocol
@@ -97,6 +100,27 @@ def test_migrating_twice_changes_nothing(migrated: tuple[Flask, Api]) -> None:
     upgrade()
 
     assert migrated[1].viewer.get(f"/protocols/{protocol_id}").expect(200)["id"] == protocol_id
+
+
+def test_a_migration_waits_for_another_writer(migrated: tuple[Flask, Api]) -> None:
+    upgrade()
+    db.session.remove()
+    has_begun = threading.Event()
+
+    def write() -> None:
+        with migrated[0].app_context(), transaction() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = version_num"))
+            has_begun.set()
+            time.sleep(0.5)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    has_begun.wait()
+    downgrade("-1")
+    writer.join()
+
+    upgrade()
+    assert tables()
 
 
 def test_times_are_utc_in_any_session_time_zone(postgres_url: str, tmp_path: Path, redis_url: str) -> None:

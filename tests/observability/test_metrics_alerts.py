@@ -37,6 +37,7 @@ from app.webhooks.service import disable_for
 from tests.factories import deposit, file_vulnerability, make_agent, make_protocol, report
 from tests.support import servers
 from tests.support.api import Api
+from tests.support.emissions import await_marks
 from tests.support.js_client import JsClient, RefusedError
 from tests.support.processes import until
 from tests.support.promql import Scrapes, metric_names
@@ -212,6 +213,7 @@ def test_emission_failing_fires_when_redis_accepts_no_event(app_with: Callable[.
 
 def test_outbox_stuck_fires_when_a_stored_event_is_not_published(firing: Callable[[str], bool], api: Api) -> None:
     deposit(api, make_protocol(api), "5.00")
+    await_marks()
 
     store(OutboxEvent, published_at=None, created_at=utc_now() - timedelta(seconds=61))
 
