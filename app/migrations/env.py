@@ -16,7 +16,10 @@ def drop_empty(_context: Any, _revision: Any, directives: list[Any]) -> None:
 
 is_sqlite = db.engine.dialect.name == "sqlite"
 with db.engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
-    if is_sqlite:  # wait for other writers, such as a running system
+    if (
+        is_sqlite
+    ):  # wait for other writers, such as a running system; requests must not, so they never get this connection
+        connection.detach()
         connection.connection.execute(f"PRAGMA busy_timeout={WRITE_WAIT_SECONDS * 1000:.0f}")
     context.configure(
         connection=connection,
@@ -27,5 +30,3 @@ with db.engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connecti
     )
     with context.begin_transaction():
         context.run_migrations()
-    if is_sqlite:
-        connection.connection.execute("PRAGMA busy_timeout=0")  # elsewhere a process must not block

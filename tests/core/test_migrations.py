@@ -105,18 +105,20 @@ def test_migrating_twice_changes_nothing(migrated: tuple[Flask, Api]) -> None:
 def test_a_migration_waits_for_another_writer(migrated: tuple[Flask, Api]) -> None:
     upgrade()
     db.session.remove()
-    has_begun = threading.Event()
+    has_begun, has_ended = threading.Event(), threading.Event()
 
     def write() -> None:
         with migrated[0].app_context(), transaction() as session:
             session.execute(text("UPDATE alembic_version SET version_num = version_num"))
             has_begun.set()
             time.sleep(0.5)
+            has_ended.set()
 
     writer = threading.Thread(target=write)
     writer.start()
-    has_begun.wait()
+    assert has_begun.wait(20)
     downgrade("-1")
+    assert has_ended.is_set()
     writer.join()
 
     upgrade()
