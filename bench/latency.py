@@ -31,15 +31,15 @@ BURST = 30
 PER_ROOM = 8  # deposits a second
 SETTLE_SECONDS = 2
 CLIENTS = 1_000
-NUMBERS = itertools.count()
-FEW = 20  # deposits a second while they connect
+DEPOSIT_NUMBERS = itertools.count()
+CROWD_RATE = 20  # deposits a second while they connect
 
 
 def deposits(api, socket, protocol_id, count):
     """Ages in milliseconds; slow enough for the room's budget."""
     ages = []
     for _ in range(count):
-        began, reference = time.time(), f"n{next(NUMBERS)}"
+        began, reference = time.time(), f"n{next(DEPOSIT_NUMBERS)}"
         deposit(api, protocol_id, "1.00", reference=reference)
         event = socket.wait_for_event("bounty_pool:updated", reference=reference)
         ages.append((event.at - began) * 1000)
@@ -157,11 +157,11 @@ def measure(stack, js, name, options):
     rows = [row(f"deposit, {name}", deposits(stack.api, socket, protocol_id, options.deposits))]
     with reconnecting(stack, protocol_id) as times:
         ages = deposits(stack.api, socket, protocol_id, options.deposits)
-        beside = steady(stack, js, FEW, options.seconds)
+        beside = steady(stack, js, CROWD_RATE, options.seconds)
     per_second = CLIENTS / (sum(times) / len(times))
     connecting = f"{per_second:,.0f} clients connecting a second, {name}"
     rows.append(row(f"deposit, {connecting}", ages))
-    rows.append(row(f"{FEW} deposits a second, from the commit, {connecting}", beside))
+    rows.append(row(f"{CROWD_RATE} deposits a second, from the commit, {connecting}", beside))
     rows.append(row(f"progress report, {name}", progress(stack.api, socket, protocol_id, options.reports)))
     ages = steady(stack, js, options.rate, options.seconds)
     rows.append(row(f"{options.rate} deposits a second, from the commit, {name}", ages))
